@@ -1,0 +1,108 @@
+//! Passwords: what they are, and their Argon2id hashes.
+//!
+//! Invariant: verifying costs the same whether the user exists or not, and runs with the parameters
+//! that the hash names.
+
+use std::fmt;
+
+use argon2::{
+    Argon2,
+    password_hash::{PasswordHasher as _, PasswordVerifier as _, phc},
+};
+use model::{PasswordHash, SecretText};
+
+/// Made with the current parameters from a password that nobody has; what an unknown user's password
+/// is verified against, so that it costs as much as a known one's.
+const DECOY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bGF0Y2hrZXktZGVjb3k$\
+                     AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+const GENERATED_CHARS: usize = 20;
+
+/// A password in the clear, for as short as possible.
+#[derive(Clone)]
+pub struct Password(SecretText);
+
+impl Password {
+    /// A random password of 20 letters and digits (over 100 bits).
+    pub fn generate() -> Self {
+        // Without the characters that are mistaken for one another; 32 of them, so no modulo bias.
+        const ALPHABET: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyz023456789";
+        let mut random = [0_u8; GENERATED_CHARS];
+        aws_lc_rs::rand::fill(&mut random).expect("the system's random number generator works");
+        let text: String =
+            random.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).collect();
+        Self(text.into())
+    }
+
+    /// The password's text.
+    pub fn expose(&self) -> &str {
+        self.0.expose()
+    }
+}
+
+impl From<&str> for Password {
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(redacted)")
+    }
+}
+
+/// Hashes a password with Argon2id (19 MiB, 2 passes, 1 lane) and a random salt. Takes 17 ms of a core.
+pub fn hash(password: &Password) -> PasswordHash {
+    let mut salt = [0_u8; 16];
+    aws_lc_rs::rand::fill(&mut salt).expect("the system's random number generator works");
+    let hash: phc::PasswordHash = Argon2::default()
+        .hash_password_with_salt(password.expose().as_bytes(), &salt)
+        .expect("the default parameters are valid");
+    PasswordHash::from_phc(hash.to_string())
+}
+
+/// Whether the password is the one that was hashed; `None` stands for a user that does not exist and
+/// takes as long. A hash that cannot be read lets nobody in.
+pub fn verify(password: &Password, hash: Option<&PasswordHash>) -> bool {
+    let phc = hash.map_or(DECOY, PasswordHash::expose);
+    let matches = phc::PasswordHash::new(phc).is_ok_and(|parsed| {
+        Argon2::default().verify_password(password.expose().as_bytes(), &parsed).is_ok()
+    });
+    matches && hash.is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_verifies_against_its_own_hash_only() {
+        let hash = hash(&"Tje0".into());
+        assert!(hash.expose().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "ASVS 11.4.2");
+        assert!(verify(&"Tje0".into(), Some(&hash)));
+        assert!(!verify(&"tje0".into(), Some(&hash)));
+        assert!(!verify(&"".into(), Some(&hash)));
+        let damaged = PasswordHash::from_phc("$argon2id$nonsense".to_owned());
+        assert!(!verify(&"Tje0".into(), Some(&damaged)));
+    }
+
+    /// The decoy must parse with today's parameters, or an unknown user would be told by the time.
+    #[test]
+    fn an_unknown_user_costs_a_full_hash() {
+        let decoy = phc::PasswordHash::new(DECOY).expect("decoy parses");
+        let real = hash(&"x".into());
+        let real = phc::PasswordHash::new(real.expose()).expect("hash parses");
+        assert_eq!(decoy.params, real.params);
+        assert_eq!(decoy.hash.map(|h| h.len()), real.hash.map(|h| h.len()));
+        assert_eq!(decoy.salt.map(|s| s.len() > 8), Some(true));
+        assert!(!verify(&"x".into(), None));
+    }
+
+    #[test]
+    fn generated_passwords_are_long_and_differ() {
+        let (one, two) = (Password::generate(), Password::generate());
+        assert_eq!(one.expose().len(), GENERATED_CHARS);
+        assert!(one.expose() != two.expose());
+    }
+}

@@ -1,0 +1,21 @@
+//! The things Latchkey is about: external tokens, the key that retrieves them, who may see them.
+//!
+//! Invariant: every value of these types is valid. What comes from outside is parsed here once,
+//! and nothing in this crate does I/O or knows HTTP, JSON or SQL.
+
+mod base62;
+mod principal;
+mod retrieval_key;
+mod rights;
+mod secret;
+mod token_management_info;
+mod user;
+
+pub use principal::{InvalidLogin, Login, Principal, TenantId};
+pub use retrieval_key::{MalformedKey, RecordId, RetrievalKey};
+pub use rights::{Access, FieldMask, TableMask};
+pub use secret::SecretText;
+pub use token_management_info::{
+    Field, InvalidCarrier, PROVIDER_MAX_CHARS, Provider, TokenManagementInfo, Violation,
+};
+pub use user::{PasswordHash, User};

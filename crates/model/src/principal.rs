@@ -1,0 +1,86 @@
+//! Who is calling: tenant, login and role.
+//!
+//! Invariant: a `Principal` is made only for credentials that were verified.
+
+use std::fmt;
+
+/// The customer whose records are kept apart from all others', such as `Cust12345`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TenantId(String);
+
+impl TenantId {
+    /// The tenant of an installation that has only one.
+    pub fn single() -> Self {
+        Self("default".to_owned())
+    }
+
+    /// The name as the database stores it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for TenantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The text cannot be a login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a login has 1 to 255 characters, none of them a colon or a control character")]
+pub struct InvalidLogin;
+
+/// A user's name at sign-in. It has no colon, so RFC 7617 can carry it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Login(String);
+
+impl Login {
+    /// Reads a login: 1–255 characters without colons or control characters.
+    pub fn parse(raw: &str) -> Result<Self, InvalidLogin> {
+        let length = raw.chars().count();
+        let forbidden = |character: char| character == ':' || character.is_control();
+        if (1..=255).contains(&length) && !raw.contains(forbidden) {
+            Ok(Self(raw.to_owned()))
+        } else {
+            Err(InvalidLogin)
+        }
+    }
+
+    /// The name as the database stores it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An authenticated caller.
+#[derive(Clone, Debug)]
+pub struct Principal {
+    /// The tenant in whose name everything of this call is done.
+    pub tenant: TenantId,
+    /// The caller's login; what the caller saves is owned by it.
+    pub login: Login,
+    /// Whether the caller has every right within the tenant.
+    pub is_administrator: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logins_that_rfc_7617_cannot_carry_are_refused() {
+        for good in ["tje0", "Åse Ødegård", "a@b.example", &"x".repeat(255)] {
+            assert!(Login::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["", "a:b", "7T:abc", "a\nb", "\u{7f}", &"x".repeat(256)] {
+            assert!(Login::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+}

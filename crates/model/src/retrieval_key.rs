@@ -1,0 +1,180 @@
+//! The key that a save returns and a get needs.
+//!
+//! Invariant: a `RetrievalKey` is well-formed and its checksum is right. Its text is
+//! `lk_`, the record's id (11 base62 digits), 256 random bits (43 digits) and a CRC-32 of all before
+//! it (6 digits): 63 characters, so that a typo is caught without the database and a scanner can
+//! recognise a leaked key.
+
+use std::fmt;
+
+use crate::{SecretText, base62};
+
+const PREFIX: &str = "lk_";
+const ID_DIGITS: usize = 11;
+const SECRET_DIGITS: usize = 43;
+const CHECKSUM_DIGITS: usize = 6;
+const LENGTH: usize = PREFIX.len() + ID_DIGITS + SECRET_DIGITS + CHECKSUM_DIGITS;
+
+/// A stored record's number: positive, and larger the later the record was saved.
+///
+/// It holds the microseconds since 2026-01-01 UTC (51 bits, until 2097) and 12 random bits, so it
+/// needs no central counter and gives away a time but never a count. It is no secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordId(i64);
+
+impl RecordId {
+    const EPOCH_MICROSECONDS: i64 = 1_767_225_600_000_000;
+    const RANDOM_BITS: u32 = 12;
+
+    /// The id of a record saved at `unix_microseconds`; the low 12 bits of `random` tell apart the
+    /// records of one microsecond. A time before 2026 counts as 2026-01-01.
+    pub fn at(unix_microseconds: i64, random: u16) -> Self {
+        let elapsed = unix_microseconds.saturating_sub(Self::EPOCH_MICROSECONDS).max(0);
+        let time = elapsed.min(i64::MAX >> Self::RANDOM_BITS) << Self::RANDOM_BITS;
+        Self(time | i64::from(random & ((1 << Self::RANDOM_BITS) - 1)))
+    }
+
+    /// The id with this number; `None` if it is negative.
+    pub fn from_i64(number: i64) -> Option<Self> {
+        (number >= 0).then_some(Self(number))
+    }
+
+    /// The number that the database stores.
+    pub fn as_i64(self) -> i64 {
+        self.0
+    }
+}
+
+impl fmt::Display for RecordId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The text is not a retrieval key of this product, or was mistyped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum MalformedKey {
+    /// Wrong prefix, length or alphabet.
+    #[error("is not a key of this server: a key is `lk_` and 60 letters and digits")]
+    Shape,
+    /// The last six characters do not fit the rest.
+    #[error("is mistyped: its checksum is wrong")]
+    Checksum,
+}
+
+/// The secret that opens one record and no other.
+#[derive(Clone)]
+pub struct RetrievalKey {
+    id: RecordId,
+    text: SecretText,
+}
+
+impl RetrievalKey {
+    /// The key of record `id` whose secret part is `secret`, which must be random.
+    pub fn new(id: RecordId, secret: &[u8; 32]) -> Self {
+        let mut text = String::with_capacity(LENGTH);
+        text.push_str(PREFIX);
+        base62::encode(id.0.unsigned_abs(), ID_DIGITS, &mut text);
+        base62::encode_256(secret, &mut text);
+        let checksum = crc32fast::hash(text.as_bytes());
+        base62::encode(u64::from(checksum), CHECKSUM_DIGITS, &mut text);
+        Self { id, text: text.into() }
+    }
+
+    /// Reads a key as a client sent it (CONTRACT 8).
+    pub fn parse(raw: &str) -> Result<Self, MalformedKey> {
+        let digits = raw
+            .strip_prefix(PREFIX)
+            .filter(|digits| raw.len() == LENGTH && base62::is_base62(digits))
+            .ok_or(MalformedKey::Shape)?;
+        let (covered, checksum) = raw.split_at(LENGTH - CHECKSUM_DIGITS);
+        if base62::decode(checksum) != Some(u64::from(crc32fast::hash(covered.as_bytes()))) {
+            return Err(MalformedKey::Checksum);
+        }
+        let id = base62::decode(&digits[..ID_DIGITS])
+            .and_then(|number| i64::try_from(number).ok())
+            .and_then(RecordId::from_i64)
+            .ok_or(MalformedKey::Shape)?;
+        Ok(Self { id, text: raw.into() })
+    }
+
+    /// The record that this key names.
+    pub fn record(&self) -> RecordId {
+        self.id
+    }
+
+    /// The key's text, to answer a save or to derive from.
+    pub fn expose(&self) -> &str {
+        self.text.expose()
+    }
+}
+
+impl fmt::Debug for RetrievalKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RetrievalKey(record {}, redacted)", self.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_printed_key_parses_to_the_same_key(number in 0..=i64::MAX, secret: [u8; 32]) {
+            let key = RetrievalKey::new(RecordId(number), &secret);
+            let parsed = RetrievalKey::parse(key.expose()).expect("own key");
+            prop_assert_eq!(parsed.record(), RecordId(number));
+            prop_assert_eq!(parsed.expose(), key.expose());
+            prop_assert!(key.expose().len() <= 64);
+            prop_assert!(key.expose().bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
+        }
+
+        /// CONTRACT 8: a typo is told apart from a key that does not exist.
+        #[test]
+        fn any_one_mistyped_character_is_refused(
+            secret: [u8; 32],
+            position in 0..LENGTH,
+            typo in "[0-9A-Za-z_]",
+        ) {
+            let key = RetrievalKey::new(RecordId(1 << 50), &secret);
+            let mut text = key.expose().to_owned();
+            prop_assume!(text[position..=position] != typo);
+            text.replace_range(position..=position, &typo);
+            prop_assert!(RetrievalKey::parse(&text).is_err());
+        }
+
+        #[test]
+        fn parsing_never_panics(raw: String) {
+            let _ = RetrievalKey::parse(&raw);
+        }
+    }
+
+    #[test]
+    fn keys_that_are_none_are_refused() {
+        let good = RetrievalKey::new(RecordId(7), &[9; 32]).expose().to_owned();
+        let too_long = format!("{good}0");
+        let snowman = format!("lk_{}", "☃".repeat(20));
+        for raw in ["", "lk_", "6dd8a1f4", &good[..62], &too_long, &snowman] {
+            assert_eq!(RetrievalKey::parse(raw).err(), Some(MalformedKey::Shape), "{raw}");
+        }
+        let swapped = good.replacen("lk_0", "lk_1", 1);
+        assert_eq!(RetrievalKey::parse(&swapped).err(), Some(MalformedKey::Checksum));
+    }
+
+    #[test]
+    fn later_records_have_larger_ids() {
+        let at = |microseconds| RecordId::at(RecordId::EPOCH_MICROSECONDS + microseconds, 0xffff);
+        assert!(at(0) < at(1));
+        assert!(at(1) < at(40 * 365 * 86_400 * 1_000_000));
+        assert_eq!(at(-5), at(0), "a clock before 2026");
+        assert_eq!(RecordId::at(i64::MAX, 0).as_i64() >> 12, i64::MAX >> 12, "a clock past 2097");
+    }
+
+    #[test]
+    fn a_key_does_not_print_itself() {
+        let key = RetrievalKey::new(RecordId(7), &[9; 32]);
+        assert_eq!(format!("{key:?}"), "RetrievalKey(record 7, redacted)");
+    }
+}

@@ -1,0 +1,132 @@
+//! What can go wrong: at the start (`OpenError`) and while serving (`StoreError`).
+//!
+//! Invariant: no message holds a value of a row, and each start refusal says what to do.
+
+use std::{error::Error, path::PathBuf};
+
+use model::RecordId;
+
+type Source = Box<dyn Error + Send + Sync>;
+
+/// A call to the store failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Such a row exists.
+    #[error("this {0} already exists")]
+    Conflict(&'static str),
+    /// The writer's queue is full; nothing was saved. Trying again soon helps.
+    #[error("too many writes are waiting")]
+    Overloaded,
+    /// The database cannot be read or written now; nothing was saved.
+    #[error("the database is unavailable")]
+    Unavailable(#[source] Source),
+    /// The row is there but its seal does not open: it was changed outside of this server.
+    #[error("record {0} is damaged")]
+    Damaged(RecordId),
+    /// The master key's sentinel is gone or does not open.
+    #[error("the master key's sentinel does not open")]
+    Sentinel,
+    /// The database refused a query.
+    #[error("a query failed")]
+    Query(#[source] Source),
+}
+
+impl From<diesel::result::Error> for StoreError {
+    fn from(error: diesel::result::Error) -> Self {
+        use diesel::result::{DatabaseErrorKind as Kind, Error as Diesel};
+        match error {
+            Diesel::DatabaseError(Kind::UniqueViolation, _) => Self::Conflict("row"),
+            Diesel::DatabaseError(Kind::Unknown | Kind::ClosedConnection, _)
+            | Diesel::BrokenTransactionManager => Self::Unavailable(error.into()),
+            _ => Self::Query(error.into()),
+        }
+    }
+}
+
+/// The store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// `database.url` is of no kind that this build can open.
+    #[error(
+        "database.url must be `sqlite:` and the path of a file, such as `sqlite:data/latchkey.db`"
+    )]
+    UnsupportedUrl,
+    /// Another process has the database.
+    #[error(
+        "another server is using the database {}; stop it, or set database.url and \
+         keys.directory to another place", .0.display()
+    )]
+    InUse(PathBuf),
+    /// A folder or file cannot be made, read or written.
+    #[error("cannot {action} {}; check that it exists and that this user may write there", path.display())]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why it failed.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The database cannot be opened or read.
+    #[error("cannot open the database")]
+    Database(#[source] Source),
+    /// The schema is behind and the store was told not to migrate.
+    #[error(
+        "the database lacks the migration {0}; run `latchkey migrate`, or set \
+         database.auto_migrate = true"
+    )]
+    Behind(String),
+    /// The schema is of a later version of this software.
+    #[error(
+        "the database was migrated by a newer version (migration {0} is unknown here); start that \
+         version, or restore the backup from before the upgrade"
+    )]
+    Newer(String),
+    /// A migration failed and was rolled back.
+    #[error("a migration failed and was rolled back")]
+    Migration(#[source] Source),
+    /// The database is sealed under a key that is not there.
+    #[error(
+        "the database is sealed under the master key {id}, but {} is missing; restore that file \
+         from its backup, for without it no stored token can be opened", path.display()
+    )]
+    KeyMissing {
+        /// The key's id.
+        id: String,
+        /// Where its file should be.
+        path: PathBuf,
+    },
+    /// The file does not hold the key that the database is sealed under.
+    #[error(
+        "{} is not the master key that the database is sealed under; restore the right file from \
+         its backup", .0.display()
+    )]
+    KeyWrong(PathBuf),
+    /// The file holds no usable key.
+    #[error(
+        "{} is no master key: it has {length} bytes and must have 32 random ones; restore it from \
+         its backup", path.display()
+    )]
+    KeyMalformed {
+        /// The file.
+        path: PathBuf,
+        /// How many bytes it has.
+        length: usize,
+    },
+    /// Others than the owner may read the key.
+    #[error("{} can be read by other users; run `chmod 600` on it", .0.display())]
+    KeyExposed(PathBuf),
+    /// A new database, and more than one key to choose from.
+    #[error(
+        "the database has no records yet but {} holds more than one master key; move away all but \
+         the one to use", .0.display()
+    )]
+    KeyAmbiguous(PathBuf),
+}
+
+impl From<diesel::result::Error> for OpenError {
+    fn from(error: diesel::result::Error) -> Self {
+        Self::Database(error.into())
+    }
+}

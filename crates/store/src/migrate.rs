@@ -1,0 +1,131 @@
+//! The schema's migrations, embedded per backend.
+//!
+//! Invariant: a database that holds a migration which this build does not know is never touched.
+
+use diesel::{
+    backend::Backend,
+    migration::{MigrationSource, MigrationVersion},
+    sqlite::Sqlite,
+};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+use crate::{Database, OpenError, conn::Conn, lock::InstanceLock};
+
+const SQLITE: EmbeddedMigrations = embed_migrations!("../../migrations/sqlite");
+
+/// A migration's name and whether the database has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The name of the migration's folder.
+    pub name: String,
+    /// Whether it was run.
+    pub is_applied: bool,
+}
+
+/// Changes the schema of a database that no server is using.
+pub struct Migrator {
+    conn: Conn,
+    _lock: InstanceLock,
+}
+
+impl Migrator {
+    /// Takes the database, creating it if there is none.
+    ///
+    /// # Errors
+    /// `InUse` while a server runs on it, `Newer` when this build is too old for it.
+    pub fn open(database: &Database) -> Result<Self, OpenError> {
+        let lock = InstanceLock::take(database)?;
+        let mut conn = database.connect()?;
+        refuse_newer(&mut conn)?;
+        Ok(Self { conn, _lock: lock })
+    }
+
+    /// Runs what is pending; the names of what was run.
+    pub fn run(&mut self) -> Result<Vec<String>, OpenError> {
+        run(&mut self.conn)
+    }
+
+    /// Reverts the latest migration, and all data in what it created; its name, if there was one.
+    pub fn revert(&mut self) -> Result<Option<String>, OpenError> {
+        let Some(last) = self.status()?.into_iter().rfind(|migration| migration.is_applied) else {
+            return Ok(None);
+        };
+        match &mut self.conn {
+            Conn::Sqlite(conn) => conn.revert_last_migration(SQLITE).map(|_version| ()),
+        }
+        .map_err(OpenError::Migration)?;
+        Ok(Some(last.name))
+    }
+
+    /// Every migration of this build, the oldest first.
+    pub fn status(&mut self) -> Result<Vec<Status>, OpenError> {
+        status(&mut self.conn)
+    }
+}
+
+/// Runs what is pending; the names of what was run.
+pub(crate) fn run(conn: &mut Conn) -> Result<Vec<String>, OpenError> {
+    refuse_newer(conn)?;
+    let pending = pending(conn)?;
+    match conn {
+        Conn::Sqlite(conn) => conn.run_pending_migrations(SQLITE).map(|_versions| ()),
+    }
+    .map_err(OpenError::Migration)?;
+    Ok(pending)
+}
+
+/// Refuses a database that is ahead of this build or behind it.
+pub(crate) fn require_current(conn: &mut Conn) -> Result<(), OpenError> {
+    refuse_newer(conn)?;
+    match pending(conn)?.into_iter().next() {
+        Some(name) => Err(OpenError::Behind(name)),
+        None => Ok(()),
+    }
+}
+
+fn pending(conn: &mut Conn) -> Result<Vec<String>, OpenError> {
+    let pending = status(conn)?.into_iter().filter(|migration| !migration.is_applied);
+    Ok(pending.map(|migration| migration.name).collect())
+}
+
+fn refuse_newer(conn: &mut Conn) -> Result<(), OpenError> {
+    let known = known(conn)?;
+    for version in applied(conn)? {
+        if !known.iter().any(|(known_version, _name)| *known_version == version) {
+            return Err(OpenError::Newer(version.to_string()));
+        }
+    }
+    Ok(())
+}
+
+fn status(conn: &mut Conn) -> Result<Vec<Status>, OpenError> {
+    let applied = applied(conn)?;
+    let known = known(conn)?;
+    let status = |(version, name)| Status { name, is_applied: applied.contains(&version) };
+    Ok(known.into_iter().map(status).collect())
+}
+
+fn applied(conn: &mut Conn) -> Result<Vec<MigrationVersion<'static>>, OpenError> {
+    match conn {
+        Conn::Sqlite(conn) => conn.applied_migrations(),
+    }
+    .map_err(OpenError::Database)
+}
+
+/// The versions and names of this build's migrations, the oldest first.
+fn known(conn: &Conn) -> Result<Vec<(MigrationVersion<'static>, String)>, OpenError> {
+    let mut known = match conn {
+        Conn::Sqlite(_) => names::<Sqlite>(SQLITE),
+    }
+    .map_err(OpenError::Migration)?;
+    known.sort();
+    Ok(known)
+}
+
+fn names<DB: Backend>(
+    migrations: EmbeddedMigrations,
+) -> diesel::migration::Result<Vec<(MigrationVersion<'static>, String)>> {
+    let migrations = MigrationSource::<DB>::migrations(&migrations)?;
+    let names = migrations.iter().map(|migration| migration.name());
+    Ok(names.map(|name| (name.version().as_owned(), name.to_string())).collect())
+}

@@ -1,0 +1,3 @@
+DROP TABLE external_tokens;
+DROP TABLE keks;
+DROP TABLE users;
