@@ -1,0 +1,80 @@
+//! The command line of `latchkey`.
+//!
+//! Invariant: a command that fails says why and what to do on standard error, in one message, and
+//! exits with 1.
+
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+use store::migrate::Migrator;
+
+use crate::{config::Config, serve, telemetry};
+
+/// Keeps external OAuth tokens, sealed, behind SuperOffice's User agent.
+#[derive(Parser)]
+#[command(name = "latchkey", version)]
+struct Arguments {
+    /// A TOML file over the defaults; `config show` prints the keys
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server (the default)
+    Serve,
+    /// Bring the database's schema up to date
+    Migrate,
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Read it and say whether it is valid
+    Check,
+    /// Print what is in force, without secrets
+    Show,
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "latchkey: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let config = Config::load(arguments.config.as_deref())?;
+    let mut out = io::stdout();
+    match &arguments.command {
+        None | Some(Command::Serve) => {
+            telemetry::init(&config)?;
+            serve::run(&config)
+        }
+        Some(Command::Migrate) => {
+            let applied = Migrator::open(&config.database()?)?.run()?;
+            for name in &applied {
+                writeln!(out, "ran {name}")?;
+            }
+            Ok(writeln!(out, "the database is up to date")?)
+        }
+        Some(Command::Config(ConfigCommand::Check)) => {
+            config.database()?;
+            config.refuse_plain_exposure()?;
+            Ok(writeln!(out, "the configuration is valid")?)
+        }
+        Some(Command::Config(ConfigCommand::Show)) => Ok(write!(out, "{}", config.show()?)?),
+    }
+}

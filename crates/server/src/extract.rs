@@ -1,0 +1,38 @@
+//! A request's parts, as types.
+//!
+//! Invariant: the body is not looked at before the caller is known.
+
+mod body;
+mod caller;
+
+use std::pin::Pin;
+
+use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
+use model::Principal;
+use negotiate::body::Body;
+
+use crate::{app::App, problem::Problem};
+
+/// An authenticated call: who calls, and what with. A route without it has neither.
+pub(crate) struct Call {
+    pub(crate) principal: Principal,
+    pub(crate) body: Body,
+}
+
+impl FromRequest for Call {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        let payload = web::Payload::from_request(&request, payload);
+        Box::pin(async move {
+            let app =
+                request.app_data::<web::Data<App>>().expect("the app is set up with its state");
+            let payload = payload.await.expect("taking the payload does not fail");
+            let principal = caller::authenticate(app, request.headers()).await?;
+            let body = body::read(request.headers(), payload, app.limits.body_bytes).await?;
+            Ok(Self { principal, body })
+        })
+    }
+}

@@ -1,0 +1,14 @@
+//! The server: HTTP, the wire's JSON, configuration and the command line, over the other crates.
+//!
+//! Invariant: only this crate knows HTTP and the wire's names; SQL and cryptography are not in it.
+
+mod answer;
+mod app;
+pub mod cli;
+mod config;
+mod extract;
+mod first_user;
+mod problem;
+mod routes;
+mod serve;
+mod telemetry;

@@ -1,0 +1,5 @@
+//! The binary `latchkey`.
+
+fn main() -> std::process::ExitCode {
+    server::cli::main()
+}

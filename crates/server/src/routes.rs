@@ -1,0 +1,6 @@
+//! Handlers and their wire structs, one file a resource.
+//!
+//! Invariant: a handler extracts, calls and converts; what is more than that lives in another crate.
+
+pub(crate) mod health;
+pub(crate) mod user_agent;

@@ -1,0 +1,83 @@
+//! Logs: one line a request, and what went wrong.
+//!
+//! Invariant: no body, query string, path, header or credential is ever a field; a request is known
+//! by its route and its id.
+
+use std::{
+    io::{self, IsTerminal as _},
+    time::Instant,
+};
+
+use actix_web::{
+    Error, HttpMessage as _,
+    body::MessageBody,
+    dev::{ServiceRequest, ServiceResponse},
+};
+use anyhow::Context as _;
+use tracing::{Span, info, info_span};
+use tracing_actix_web::{RequestId, RootSpanBuilder};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::Config;
+
+/// Starts logging to standard error: for people in development, JSON otherwise.
+pub(crate) fn init(config: &Config) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&config.log.filter).context("log.filter is not valid")?;
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr);
+    if config.is_development() {
+        subscriber.init();
+    } else {
+        subscriber.json().flatten_event(true).init();
+    }
+    Ok(())
+}
+
+/// When a request came in.
+#[derive(Clone, Copy)]
+struct Start(Instant);
+
+/// The span of a request, and the line when it was answered.
+pub(crate) struct RequestSpan;
+
+impl RootSpanBuilder for RequestSpan {
+    fn on_request_start(request: &ServiceRequest) -> Span {
+        request.extensions_mut().insert(Start(Instant::now()));
+        let id = request.extensions().get::<RequestId>().map(ToString::to_string);
+        let route = request.match_pattern();
+        info_span!(
+            "request",
+            request.id = id,
+            http.method = known_method(request.method().as_str()),
+            http.route = route.as_deref().unwrap_or("(none)"),
+        )
+    }
+
+    fn on_request_end<B: MessageBody>(span: Span, outcome: &Result<ServiceResponse<B>, Error>) {
+        let _entered = span.enter();
+        match outcome {
+            Ok(response) => {
+                let start = response.request().extensions().get::<Start>().copied();
+                let microseconds = start.map(|Start(start)| start.elapsed().as_micros() as f64);
+                let duration_ms = microseconds.map(|microseconds| microseconds / 1000.0);
+                info!(http.status = response.status().as_u16(), duration_ms, "answered");
+            }
+            Err(error) => {
+                let status = error.as_response_error().status_code().as_u16();
+                info!(http.status = status, "failed");
+            }
+        }
+    }
+}
+
+/// A method is text of the client's choice; only the known ones are logged.
+fn known_method(method: &str) -> &str {
+    match method {
+        "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS" | "TRACE" | "CONNECT" => {
+            method
+        }
+        _ => "(other)",
+    }
+}
