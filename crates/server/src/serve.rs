@@ -125,16 +125,17 @@ fn greet(
                 out,
                 "User: {login}, password: {password} (the sample login, for development)"
             )?;
-            writeln!(out, "Save tokens and get a key back:\n")?;
+            writeln!(out, "Save tokens and get a key back:")?;
             writeln!(
                 out,
                 "curl {trust}-u {login}:{password} -H 'Content-Type: application/json' \
                  -d '{{\"TokenManagementInfo\":{{\"Provider\":\"et\",\"AccessToken\":\"fugit\",\
                  \"RefreshToken\":\"odit\"}}}}' \
-                 {scheme}://{address}/api/v1/Agents/User/SaveExternalTokens\n"
+                 {scheme}://{address}/api/v1/Agents/User/SaveExternalTokens"
             )?;
         }
     }
+    writeln!(out)?;
     out.flush()
 }
 

@@ -1,0 +1,224 @@
+//! `TestApp`: a server process in a temporary folder.
+//!
+//! Invariant: the process is gone, and its log free of secrets, when the `TestApp` is dropped.
+
+use std::{
+    fs::{self, File},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    sync::Arc,
+};
+
+use tempfile::TempDir;
+
+use crate::client::Client;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_latchkey-under-test");
+
+/// What no log may hold: the sample's password and tokens, and whatever tests save.
+const SECRETS: [&str; 7] = ["Tje0", "dGplMDpUamUw", "fugit", "odit", "CANARY", "lk_0", "Basic "];
+
+/// How to start a server.
+#[derive(Clone)]
+pub(crate) struct Setup {
+    folder: Arc<TempDir>,
+    environment: Vec<(String, String)>,
+    arguments: Vec<String>,
+}
+
+impl Setup {
+    /// On a free port, in a new folder.
+    pub(crate) fn new() -> Self {
+        let folder = Arc::new(tempfile::tempdir().expect("temporary folder"));
+        let setup = Self { folder, environment: Vec::new(), arguments: Vec::new() };
+        setup.with("SERVER__LISTEN", "127.0.0.1:0")
+    }
+
+    /// Sets `LATCHKEY__{key}`.
+    pub(crate) fn with(mut self, key: &str, value: &str) -> Self {
+        self.environment.retain(|(known, _)| known != &format!("LATCHKEY__{key}"));
+        self.environment.push((format!("LATCHKEY__{key}"), value.to_owned()));
+        self
+    }
+
+    /// Adds command line arguments.
+    pub(crate) fn arguments(mut self, arguments: &[&str]) -> Self {
+        self.arguments.extend(arguments.iter().map(ToString::to_string));
+        self
+    }
+
+    /// The working directory of the server.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The folder of database and keys.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder().join("data")
+    }
+
+    /// The only master key's file.
+    pub(crate) fn key_file(&self) -> PathBuf {
+        let mut files = fs::read_dir(self.data().join("keys")).expect("keys folder");
+        let file = files.next().expect("a key file").expect("readable").path();
+        assert!(files.next().is_none(), "more than one key file");
+        file
+    }
+
+    /// The command, in a clean environment.
+    fn command(&self) -> Command {
+        let mut command = Command::new(BINARY);
+        command
+            .current_dir(self.folder())
+            .env_clear()
+            .envs(self.environment.iter().cloned())
+            .args(&self.arguments);
+        command
+    }
+
+    /// Starts the server and waits until it says where it is.
+    pub(crate) fn start(&self) -> TestApp {
+        TestApp::start(self.clone(), self.command())
+    }
+
+    /// Starts the server, which must refuse; what it says about it.
+    pub(crate) fn refusal(&self) -> String {
+        let output = self.command().output().expect("the binary runs");
+        let told = String::from_utf8(output.stderr).expect("UTF-8");
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(!String::from_utf8_lossy(&output.stdout).contains("running on"), "it started");
+        let refusal = told.lines().find(|line| line.starts_with("latchkey: "));
+        refusal.unwrap_or_else(|| panic!("no message in: {told}")).to_owned()
+    }
+
+    /// Runs a command to its end; what it prints.
+    pub(crate) fn output(&self) -> String {
+        let output = self.command().output().expect("the binary runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    }
+}
+
+/// A running server.
+pub(crate) struct TestApp {
+    pub(crate) setup: Setup,
+    /// What it printed when it started.
+    pub(crate) greeting: String,
+    /// Scheme and authority.
+    pub(crate) url: String,
+    process: Child,
+    _stdout: BufReader<ChildStdout>,
+    log: PathBuf,
+}
+
+impl TestApp {
+    /// In a new folder, with defaults.
+    pub(crate) fn new() -> Self {
+        Setup::new().start()
+    }
+
+    fn start(setup: Setup, mut command: Command) -> Self {
+        let log = setup.folder().join("log");
+        let stderr = File::options().append(true).create(true).open(&log).expect("log file");
+        let mut process = command.stdout(Stdio::piped()).stderr(stderr).spawn().expect("starts");
+        let mut stdout = BufReader::new(process.stdout.take().expect("piped"));
+        let mut greeting = String::new();
+        while !greeting.ends_with("\n\n") {
+            if stdout.read_line(&mut greeting).expect("UTF-8") == 0 {
+                panic!("the server ended: {}", fs::read_to_string(&log).expect("log"));
+            }
+        }
+        let url = greeting
+            .lines()
+            .find_map(|line| line.strip_prefix("Latchkey is running on "))
+            .expect("the greeting names the URL")
+            .to_owned();
+        Self { setup, greeting, url, process, _stdout: stdout, log }
+    }
+
+    /// Calls as the sample user.
+    pub(crate) fn client(&self) -> Client {
+        Client::new(&self.url)
+    }
+
+    /// Sends bytes as they are on a connection of their own; all that comes back. The request must
+    /// ask for `Connection: close`.
+    pub(crate) fn raw(&self, request: &str) -> String {
+        let mut stream = TcpStream::connect(self.authority()).expect("connect");
+        stream.write_all(request.as_bytes()).expect("send");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("receive");
+        answer
+    }
+
+    /// Host and port, for raw sockets.
+    pub(crate) fn authority(&self) -> &str {
+        self.url.split_once("://").expect("URL").1
+    }
+
+    /// Everything that was logged.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).expect("log")
+    }
+
+    /// SIGKILL: the process gets no chance to do anything.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill().expect("kill");
+        self.process.wait().expect("wait");
+    }
+
+    /// SIGTERM.
+    pub(crate) fn terminate(&self) {
+        let kill = format!("kill -TERM {}", self.process.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().expect("sh").success());
+    }
+
+    /// Waits for the end.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        self.process.wait().expect("wait")
+    }
+
+    /// Stops the server in good order; its setup, to start it again.
+    pub(crate) fn stop(mut self) -> Setup {
+        self.terminate();
+        assert!(self.wait().success(), "{}", self.log());
+        self.setup.clone()
+    }
+
+    /// Every file of the data folder that holds `needle`.
+    pub(crate) fn files_with(&self, needle: &str) -> Vec<PathBuf> {
+        files_with(&self.setup.data(), needle.as_bytes())
+    }
+}
+
+fn files_with(folder: &Path, needle: &[u8]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("folder") {
+        let path = entry.expect("entry").path();
+        if path.is_dir() {
+            found.extend(files_with(&path, needle));
+        } else {
+            let mut bytes = Vec::new();
+            File::open(&path).and_then(|mut file| file.read_to_end(&mut bytes)).expect("file");
+            if bytes.windows(needle.len()).any(|window| window == needle) {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        if !std::thread::panicking() {
+            let log = self.log();
+            for secret in SECRETS {
+                assert!(!log.contains(secret), "the log holds {secret}: {log}");
+            }
+        }
+    }
+}

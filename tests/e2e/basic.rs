@@ -1,0 +1,73 @@
+//! Basic authentication (CONTRACT 26) on the wire.
+
+use rstest::rstest;
+use serde_json::json;
+
+use crate::app::TestApp;
+
+/// CONTRACT 26, 35: 401 with a challenge that has realm and charset, whatever is wrong; the header is
+/// not repeated in the answer.
+#[rstest]
+#[case::missing(None, "This call needs a login")]
+#[case::wrong_password(Some("Basic dGplMDp0amUw"), "The user name or the password is wrong")]
+#[case::empty_password(Some("Basic dGplMDo="), "The user name or the password is wrong")]
+#[case::unknown_user(Some("Basic bm9ib2R5OlRqZTA="), "The user name or the password is wrong")]
+#[case::ticket_as_user(
+    Some("Basic N1Q6WVFCaUFHTUE6Og=="),
+    "The user name or the password is wrong"
+)]
+#[case::login_in_other_case(Some("Basic VEpFMDpUamUw"), "The user name or the password is wrong")]
+#[case::no_base64(Some("Basic CANARY%"), "The credentials are not base64")]
+#[case::no_colon(Some("Basic dGplMA=="), "The credentials have no colon")]
+#[case::not_utf8(Some("Basic /zph"), "The credentials are not UTF-8")]
+#[case::control_character(Some("Basic dGplMDpUCmUw"), "hold a control character")]
+#[case::other_scheme(Some("Bearer CANARY"), "The Authorization scheme is not accepted here")]
+fn whoever_is_not_known_is_challenged(#[case] authorization: Option<&str>, #[case] message: &str) {
+    let app = TestApp::new();
+    let client = app.client().with_authorization(authorization);
+    let message = message.replacen("The credentials", "he credentials", 1);
+    for (operation, body) in
+        [("SaveExternalTokens", json!({"CANARY": 1})), ("GetExternalTokens", json!({}))]
+    {
+        let answer = client.post(operation, &body);
+        let answer = answer.expect_error(401, "SoSessionException", &message);
+        assert_eq!(answer.header("WWW-Authenticate"), r#"Basic realm="Latchkey", charset="UTF-8""#);
+        assert!(!answer.body.contains("CANARY"), "{}", answer.body);
+    }
+}
+
+/// CONTRACT 26: the scheme's name has no case.
+#[test]
+fn the_scheme_is_read_in_any_case() {
+    let app = TestApp::new();
+    for header in ["basic dGplMDpUamUw", "BASIC dGplMDpUamUw"] {
+        let client = app.client().with_authorization(Some(header));
+        client.save(&json!({"Provider": "et", "AccessToken": "fugit"}));
+    }
+}
+
+/// CONTRACT 25: two credentials in one request are refused, even if each is right.
+#[test]
+fn two_credentials_are_refused() {
+    let app = TestApp::new();
+    let request = format!(
+        "POST /api/v1/Agents/User/GetExternalTokens HTTP/1.1\r\nHost: {}\r\n\
+         Authorization: Basic dGplMDpUamUw\r\nAuthorization: Basic dGplMDpUamUw\r\n\
+         Content-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}",
+        app.authority()
+    );
+    let answer = app.raw(&request);
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    assert!(answer.contains("more than one Authorization header"), "{answer}");
+}
+
+/// A wrong password stays wrong while the right one is remembered, and the other way round.
+#[test]
+fn a_remembered_login_lets_nobody_else_in() {
+    let app = TestApp::new();
+    let wrong = app.client().with_authorization(Some("Basic dGplMDp0amUw"));
+    for _ in 0..3 {
+        app.client().save(&json!({"Provider": "et", "AccessToken": "fugit"}));
+        wrong.post("GetExternalTokens", &json!({})).expect(401);
+    }
+}

@@ -1,0 +1,139 @@
+//! A small HTTP client with the calls of the API.
+//!
+//! Invariant: an answer is looked at as it is; no status is an error by itself.
+
+use serde_json::{Value, json};
+use ureq::{Agent, RequestExt as _, http};
+
+/// Where the agent's operations are.
+const AGENT: &str = "/api/v1/Agents/User/";
+
+/// Calls one server, by default with the sample login; keeps its connection open.
+#[derive(Clone)]
+pub(crate) struct Client {
+    agent: Agent,
+    url: String,
+    authorization: Option<String>,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: http::HeaderMap,
+    pub(crate) body: String,
+}
+
+impl Client {
+    pub(crate) fn new(url: &str) -> Self {
+        let config = Agent::config_builder().http_status_as_error(false).build();
+        let authorization = Some("Basic dGplMDpUamUw".to_owned());
+        Self { agent: config.into(), url: url.to_owned(), authorization }
+    }
+
+    /// The same client with another `Authorization`, or none.
+    pub(crate) fn with_authorization(&self, authorization: Option<&str>) -> Self {
+        Self { authorization: authorization.map(str::to_owned), ..self.clone() }
+    }
+
+    /// Any request; `Authorization` is added.
+    pub(crate) fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
+        self.try_request(method, path, headers, body).expect("an answer")
+    }
+
+    /// Any request, to a server that may go away meanwhile.
+    pub(crate) fn try_request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<Answer, ureq::Error> {
+        let mut request =
+            http::Request::builder().method(method).uri(format!("{}{path}", self.url));
+        if let Some(authorization) = &self.authorization {
+            request = request.header("Authorization", authorization);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(body.to_vec()).expect("a valid request");
+        let mut response = request.with_agent(&self.agent).run()?;
+        Ok(Answer {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            body: response.body_mut().read_to_string()?,
+        })
+    }
+
+    /// An operation of the agent with a JSON body.
+    pub(crate) fn post(&self, operation: &str, body: &Value) -> Answer {
+        self.post_text(operation, &body.to_string())
+    }
+
+    /// An operation of the agent with any text as a JSON body.
+    pub(crate) fn post_text(&self, operation: &str, body: &str) -> Answer {
+        let path = format!("{AGENT}{operation}");
+        self.request("POST", &path, &[("Content-Type", "application/json")], body.as_bytes())
+    }
+
+    /// Saves a carrier; the key.
+    pub(crate) fn save(&self, carrier: &Value) -> String {
+        let answer = self.post("SaveExternalTokens", &json!({ "TokenManagementInfo": carrier }));
+        answer.expect(200).json().as_str().expect("a string").to_owned()
+    }
+
+    /// Saves a carrier with this access token; the key, unless the server went away or refused.
+    pub(crate) fn try_save(&self, access_token: &str) -> Option<String> {
+        let carrier = json!({ "Provider": "et", "AccessToken": access_token });
+        let body = json!({ "TokenManagementInfo": carrier }).to_string();
+        let path = format!("{AGENT}SaveExternalTokens");
+        let headers = [("Content-Type", "application/json")];
+        let answer = self.try_request("POST", &path, &headers, body.as_bytes()).ok()?;
+        (answer.status == 200).then(|| answer.json().as_str().expect("a string").to_owned())
+    }
+
+    /// What a key retrieves.
+    pub(crate) fn get(&self, key: &str) -> Value {
+        self.post("GetExternalTokens", &json!({ "Key": key })).expect(200).json()
+    }
+
+    /// The access token that a key retrieves.
+    pub(crate) fn access_token(&self, key: &str) -> Option<String> {
+        self.get(key)["AccessToken"].as_str().map(str::to_owned)
+    }
+}
+
+impl Answer {
+    /// Asserts the status.
+    pub(crate) fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{self:?}");
+        self
+    }
+
+    /// The body as JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// A header's value; empty if there is none.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("text"))
+    }
+
+    /// Asserts an error: its status, type and a part of its message.
+    pub(crate) fn expect_error(self, status: u16, error_type: &str, message: &str) -> Self {
+        let answer = self.expect(status);
+        let body = answer.json();
+        assert_eq!(body["ErrorType"], error_type, "{body}");
+        let told = body["Message"].as_str().expect("a message");
+        assert!(told.contains(message), "{told:?} does not say {message:?}");
+        answer
+    }
+}

@@ -1,0 +1,139 @@
+//! Errors: one shape, the right status and headers, and nothing leaked (CONTRACT 34–36).
+
+use serde_json::{Value, json};
+
+use crate::{
+    app::{Setup, TestApp},
+    client::Answer,
+};
+
+const SAVE: &str = "/api/v1/Agents/User/SaveExternalTokens";
+
+/// Asserts the shape of CONTRACT 34, and the headers of every answer.
+fn expect_shape(answer: &Answer) {
+    let body = answer.json();
+    let names: Vec<&str> = body.as_object().expect("object").keys().map(String::as_str).collect();
+    let expected =
+        ["Error", "ErrorMessage", "ErrorSource", "ErrorType", "Message", "MessageDetail"];
+    assert_eq!(names, expected, "the parser sorts names");
+    assert_eq!(body["Error"], true);
+    assert_eq!(body["ErrorMessage"], body["Message"]);
+    assert_eq!(body["ErrorSource"], "Latchkey");
+    let id = answer.header("X-Request-Id");
+    assert_eq!(body["MessageDetail"], format!("Request id: {id}"));
+    assert!(id.len() >= 32, "{id}");
+    assert_eq!(answer.header("Content-Type"), "application/json; charset=utf-8");
+    assert_eq!(answer.header("Cache-Control"), "no-store");
+    assert_eq!(answer.header("X-Content-Type-Options"), "nosniff");
+}
+
+/// CONTRACT 34, 35.
+#[test]
+fn every_error_has_the_one_shape() {
+    let app = Setup::new().with("LIMITS__BODY_BYTES", "1000").start();
+    let client = app.client();
+    let json = [("Content-Type", "application/json")];
+    let body = br#"{"TokenManagementInfo":{"Provider":"CANARY","AccessToken":"CANARY"}}"#;
+    let long = format!(r#"{{"CANARY":"{}"}}"#, "x".repeat(1000));
+
+    let answer = client.request("POST", SAVE, &json, b"{\"CANARY\"");
+    expect_shape(&answer.expect_error(400, "ArgumentException", "The body is not valid JSON"));
+
+    let answer = client.with_authorization(None).request("POST", SAVE, &json, body);
+    expect_shape(&answer.expect_error(401, "SoSessionException", "This call needs a login"));
+
+    for path in ["/", "/CANARY", "/api/v1/Agents/User", "/api/v1/Agents/User/Other", "/..%2f"] {
+        let answer = client.request("POST", path, &json, body);
+        expect_shape(&answer.expect_error(404, "SoNotFoundException", "Nothing is served"));
+    }
+
+    for method in ["GET", "PUT", "DELETE", "PATCH"] {
+        let answer = client.request(method, SAVE, &[], b"");
+        let answer = answer.expect_error(405, "NotSupportedException", "serves only POST");
+        assert_eq!(answer.header("Allow"), "POST");
+        expect_shape(&answer);
+    }
+    let answer = client.request("POST", "/healthz", &json, body).expect(405);
+    assert_eq!(answer.header("Allow"), "GET");
+
+    let answer = client.request("POST", SAVE, &json, long.as_bytes());
+    expect_shape(&answer.expect_error(413, "SoLimitException", "longer than 1000 bytes"));
+
+    for content_type in ["text/plain", "application/json; charset=utf-7", "CANARY", ""] {
+        let answer = client.request("POST", SAVE, &[("Content-Type", content_type)], body);
+        let answer = answer.expect(415);
+        assert_eq!(answer.header("Accept-Post"), "application/json, text/json");
+        expect_shape(&answer);
+    }
+    let answer = client.request("POST", SAVE, &[], body);
+    expect_shape(&answer.expect_error(415, "NotSupportedException", "no Content-Type"));
+    let compressed = [json[0], ("Content-Encoding", "gzip")];
+    let answer = client.request("POST", SAVE, &compressed, body);
+    expect_shape(&answer.expect_error(415, "NotSupportedException", "without Content-Encoding"));
+}
+
+/// CONTRACT 36: the worst a client can do by mistake is to put secrets everywhere; `TestApp` looks
+/// for them in the log, and here they are looked for in every part of the answer.
+#[test]
+fn no_error_repeats_what_was_sent() {
+    let app = TestApp::new();
+    let client = app.client().with_authorization(Some("Basic CANARY"));
+    let json = [("Content-Type", "application/json")];
+    let headers = [json[0], ("Cookie", "CANARY=CANARY"), ("X-Request-Id", "CANARY")];
+    let paths = [format!("{SAVE}?key=CANARY&$select=CANARY"), "/CANARY/lk_CANARY".to_owned()];
+    for client in [client, app.client()] {
+        for path in &paths {
+            for method in ["POST", "GET", "PUT"] {
+                for body in [&br#"{"CANARY":"#[..], br#"{"TokenManagementInfo":"CANARY"}"#] {
+                    let answer = client.request(method, path, &headers, body);
+                    let answered = format!("{answer:?}");
+                    assert!(answer.status >= 400 && !answered.contains("CANARY"), "{answered}");
+                }
+            }
+        }
+    }
+}
+
+/// CONTRACT 35, 36: a method of the client's own making is refused and not logged.
+#[test]
+fn an_unknown_method_is_not_allowed() {
+    let app = TestApp::new();
+    let host = app.authority();
+    let request = format!("CANARY {SAVE} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    let answer = app.raw(&request);
+    assert!(answer.starts_with("HTTP/1.1 405 ") && !answer.contains("CANARY"), "{answer}");
+}
+
+/// The body is not read, let alone judged, before the caller is known.
+#[test]
+fn an_unknown_caller_learns_nothing_about_its_body() {
+    let app = Setup::new().with("LIMITS__BODY_BYTES", "10").start();
+    let client = app.client().with_authorization(None);
+    for body in ["{", "", &"x".repeat(1000)] {
+        client.post_text("SaveExternalTokens", body).expect(401);
+    }
+}
+
+#[test]
+fn health_needs_no_login_and_tells_little() {
+    let app = TestApp::new();
+    let client = app.client().with_authorization(None);
+    let alive = client.request("GET", "/healthz", &[], b"").expect(200);
+    assert_eq!(alive.json(), json!({"Status": "alive"}));
+    let ready = client.request("GET", "/readyz", &[], b"").expect(200);
+    assert_eq!(ready.json(), json!({"Status": "ready"}));
+}
+
+/// Outside development each line of the log is a JSON object that names the request.
+#[test]
+fn logs_are_json_outside_development() {
+    let app = Setup::new().with("PROFILE", "production").start();
+    let answer = app.client().request("GET", "/healthz", &[], b"").expect(200);
+    let log = app.log();
+    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).expect(line));
+    let answered: Vec<Value> = lines.filter(|line| line["message"] == "answered").collect();
+    assert_eq!(answered.len(), 1, "{log}");
+    assert_eq!(answered[0]["http.status"], 200);
+    assert_eq!(answered[0]["span"]["request.id"], answer.header("X-Request-Id"));
+    assert_eq!(answered[0]["span"]["http.route"], "/healthz");
+}

@@ -1,0 +1,17 @@
+//! End-to-end tests: a real server process, on a free port, with a database of its own.
+//!
+//! Invariant: whatever a test does, no secret is in the server's log afterwards; `TestApp` looks for
+//! them when it goes.
+
+mod app;
+mod basic;
+mod client;
+mod durability;
+mod errors;
+mod faulty_disk;
+mod official_client;
+mod parts;
+mod postgres_migrations;
+mod save_and_get;
+mod seal;
+mod start;

@@ -1,0 +1,26 @@
+//! Parts that not every machine has: Node, PostgreSQL, a mountable file system, curl.
+//!
+//! Invariant: a test that is left out says so and why; with `LATCHKEY_TEST_REQUIRE=all` it fails
+//! instead.
+
+/// Says that the calling test is left out because of `missing`.
+///
+/// # Panics
+/// With `LATCHKEY_TEST_REQUIRE=all`.
+pub(crate) fn leave_out(test: &str, missing: &str) {
+    let required = option_env("LATCHKEY_TEST_REQUIRE");
+    assert!(required.as_deref() != Some("all"), "{test} needs {missing}");
+    eprintln!("left out: {test} needs {missing}");
+}
+
+/// Whether a program can be run.
+pub(crate) fn has(program: &str) -> bool {
+    let probe =
+        std::process::Command::new("sh").args(["-c", &format!("command -v {program}")]).output();
+    probe.is_ok_and(|output| output.status.success())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a switch of the tests, not of the server")]
+fn option_env(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}

@@ -1,0 +1,278 @@
+//! Starting: the first time with nothing prepared, again, and not at all.
+
+use std::{
+    fs::{self, Permissions},
+    net::TcpListener,
+    os::unix::fs::PermissionsExt as _,
+    process::Command,
+};
+
+use diesel::{Connection as _, RunQueryDsl as _, SqliteConnection, sql_query};
+use serde_json::json;
+
+use crate::{
+    app::{Setup, TestApp},
+    parts::{has, leave_out},
+};
+
+fn carrier() -> serde_json::Value {
+    json!({"Provider": "et", "AccessToken": "fugit"})
+}
+
+#[test]
+fn the_first_start_prepares_everything_for_its_owner_alone() {
+    let app = TestApp::new();
+    let mode = |path| fs::metadata(path).expect("exists").permissions().mode() & 0o777;
+    let data = app.setup.data();
+    assert_eq!(mode(data.clone()), 0o700);
+    assert_eq!(mode(data.join("keys")), 0o700);
+    assert_eq!(mode(app.setup.key_file()), 0o600);
+    for file in ["latchkey.db", "latchkey.db-wal", "latchkey.db.lock"] {
+        assert_eq!(mode(data.join(file)), 0o600, "{file}");
+    }
+    assert_eq!(fs::read(app.setup.key_file()).expect("key").len(), 32);
+    assert!(app.greeting.contains("User: tje0, password: Tje0 (the sample login"));
+}
+
+/// The line that the greeting prints works as printed.
+#[test]
+fn the_printed_curl_line_works() {
+    if !has("curl") {
+        return leave_out("the printed curl line", "curl");
+    }
+    let app = TestApp::new();
+    let line = app.greeting.lines().find(|line| line.starts_with("curl ")).expect("a curl line");
+    let output = Command::new("sh").args(["-c", line]).output().expect("sh");
+    let key: String = serde_json::from_slice(&output.stdout).expect("a key");
+    let got = app.client().get(&key);
+    assert_eq!(
+        (got["Provider"].as_str(), got["AccessToken"].as_str()),
+        (Some("et"), Some("fugit"))
+    );
+    assert_eq!(got["RefreshToken"], "odit");
+}
+
+#[test]
+fn outside_development_a_password_is_generated_and_shown_once() {
+    let app = Setup::new().with("PROFILE", "production").start();
+    let line = app.greeting.lines().find(|line| line.starts_with("First user: ")).expect("a user");
+    let password = line.strip_prefix("First user: admin, password: ").expect("its password");
+    app.client().post("GetExternalTokens", &json!({})).expect(401);
+    let body = json!({ "TokenManagementInfo": carrier() }).to_string();
+    let saved = Command::new("curl")
+        .args(["-s", "-u", &format!("admin:{password}"), "-H", "Content-Type: application/json"])
+        .args(["-d", &body, &format!("{}/api/v1/Agents/User/SaveExternalTokens", app.url)])
+        .output();
+    match saved {
+        Ok(output) => assert!(output.stdout.starts_with(b"\"lk_"), "{output:?}"),
+        Err(_) => leave_out("the generated password", "curl"),
+    }
+    assert!(!app.log().contains(password));
+    let again = app.stop().start();
+    assert!(!again.greeting.contains("password"), "{}", again.greeting);
+}
+
+#[test]
+fn a_second_server_on_the_same_database_is_refused() {
+    let app = TestApp::new();
+    let key = app.client().save(&carrier());
+    let refusal = app.setup.refusal();
+    assert!(refusal.contains("another server is using the database"), "{refusal}");
+    let migrate = app.setup.clone().arguments(&["migrate"]).refusal();
+    assert!(migrate.contains("another server is using the database"), "{migrate}");
+    assert_eq!(app.client().access_token(&key).as_deref(), Some("fugit"));
+}
+
+#[test]
+fn a_port_in_use_is_named_and_nothing_is_made() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let address = taken.local_addr().expect("address").to_string();
+    let setup = Setup::new().with("SERVER__LISTEN", &address);
+    let refusal = setup.refusal();
+    assert!(refusal.contains(&format!("cannot listen on {address}")), "{refusal}");
+    assert!(!setup.data().exists());
+}
+
+/// A master key that is missing, short, wrong, weak or exposed stops the start with the file's name
+/// and what to do, and changes nothing.
+#[test]
+fn without_the_right_master_key_there_is_no_start() {
+    let app = TestApp::new();
+    let key = app.client().save(&carrier());
+    let setup = app.stop();
+    let (file, database) = (setup.key_file(), setup.data().join("latchkey.db"));
+    let (right, before) = (fs::read(&file).expect("key"), fs::read(&database).expect("database"));
+    let other: Vec<u8> = right.iter().map(|byte| byte ^ 1).collect();
+    let refused = |said: &str| {
+        let refusal = setup.refusal();
+        assert!(refusal.contains(said), "{refusal}");
+        assert!(refusal.contains(file.file_name().and_then(|f| f.to_str()).expect("name")));
+        assert_eq!(fs::read(&database).expect("database"), before, "{said}");
+    };
+
+    fs::write(&file, other).expect("write");
+    refused("is not the master key that the database is sealed under; restore the right file");
+    fs::write(&file, &right[..31]).expect("write");
+    refused("is no master key: it has 31 bytes and must have 32 random ones");
+    fs::write(&file, [right.as_slice(), b"\n"].concat()).expect("write");
+    refused("is no master key: it has 33 bytes");
+    fs::write(&file, [0; 32]).expect("write");
+    refused("is no master key");
+    fs::write(&file, b"").expect("write");
+    refused("is no master key: it has 0 bytes");
+    fs::write(&file, &right).expect("write");
+    fs::set_permissions(&file, Permissions::from_mode(0o644)).expect("chmod");
+    refused("can be read by other users; run `chmod 600`");
+    fs::remove_file(&file).expect("remove");
+    refused("is missing; restore that file from its backup");
+    assert!(!file.exists(), "no new key was made in its place");
+
+    fs::write(&file, &right).expect("write");
+    fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("chmod");
+    let app = setup.start();
+    assert_eq!(app.client().access_token(&key).as_deref(), Some("fugit"));
+}
+
+/// A first start that was cut short after it made its key is taken up; of two keys none is guessed.
+#[test]
+fn a_key_without_a_database_is_used() {
+    let setup = Setup::new();
+    let keys = setup.data().join("keys");
+    fs::create_dir_all(&keys).expect("folder");
+    let write = |name: &str| {
+        let path = keys.join(name);
+        fs::write(&path, (0..32).collect::<Vec<u8>>()).expect("write");
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("chmod");
+        path
+    };
+    let own = write("kek-0123456789abcdef.key");
+    let second = write("kek-fedcba9876543210.key");
+    let refusal = setup.refusal();
+    assert!(refusal.contains("holds more than one master key"), "{refusal}");
+    fs::remove_file(second).expect("remove");
+    let app = setup.start();
+    app.client().save(&carrier());
+    assert_eq!(app.setup.key_file(), own);
+}
+
+#[test]
+fn a_database_that_is_newer_or_older_is_refused() {
+    let app = TestApp::new();
+    let key = app.client().save(&carrier());
+    let setup = app.stop();
+    let alter = |sql: &str| {
+        let path = setup.data().join("latchkey.db");
+        let mut conn = SqliteConnection::establish(path.to_str().expect("UTF-8")).expect("open");
+        assert_eq!(sql_query(sql).execute(&mut conn).expect(sql), 1);
+    };
+    alter("INSERT INTO __diesel_schema_migrations (version) VALUES ('99990101000000')");
+    let refusal = setup.refusal();
+    assert!(refusal.contains("newer version (migration 99990101000000 is unknown"), "{refusal}");
+    let refusal = setup.clone().arguments(&["migrate"]).refusal();
+    assert!(refusal.contains("newer version"), "{refusal}");
+    alter("DELETE FROM __diesel_schema_migrations WHERE version = '99990101000000'");
+    let app = setup.clone().with("DATABASE__AUTO_MIGRATE", "false").start();
+    assert_eq!(app.client().access_token(&key).as_deref(), Some("fugit"));
+
+    let new = Setup::new().with("DATABASE__AUTO_MIGRATE", "false");
+    let refusal = new.refusal();
+    assert!(refusal.contains("run `latchkey migrate`"), "{refusal}");
+    let told = new.clone().arguments(&["migrate"]).output();
+    assert!(told.contains("ran 2026-11-23-140000_create_tables"), "{told}");
+    new.start().client().save(&carrier());
+}
+
+#[test]
+fn a_mistake_in_the_configuration_is_named() {
+    let refused = |key: &str, value: &str, said: &str| {
+        let setup = Setup::new().with(key, value);
+        let refusal = setup.refusal();
+        assert!(refusal.contains(said), "{refusal}");
+        assert!(!setup.data().exists());
+    };
+    refused("SERVER__LISTENS", "127.0.0.1:1", "unknown field `listens`");
+    refused("SERVER__LISTEN", "nowhere", "server.listen");
+    refused("LIMITS__TOKEN_BYTES", "-1", "limits.token_bytes");
+    refused("DATABASE__URL", "postgres://CANARY@localhost/x", "database.url must be `sqlite:`");
+    refused("LOG__FILTER", "=,=", "log.filter is not valid");
+    refused("PROFILE", "../x", "profile may have only letters");
+    refused("DATA_DIRECTORY", "/dev/null/x", "cannot create /dev/null/x");
+    refused("SERVER__LISTEN", "0.0.0.0:0", "set server.tls, or server.behind_proxy = true");
+    let missing = Setup::new().arguments(&["--config", "missing.toml"]).refusal();
+    assert!(missing.contains("missing.toml"), "{missing}");
+}
+
+/// The sample login, which everybody knows, is never behind an address that others can reach:
+/// neither made there nor brought there.
+#[test]
+fn the_sample_login_stays_on_the_loopback() {
+    let setup = TestApp::new().stop();
+    let exposed = |setup: Setup| {
+        setup.with("SERVER__LISTEN", "0.0.0.0:0").with("SERVER__BEHIND_PROXY", "true")
+    };
+    for setup in [exposed(Setup::new()), exposed(setup.with("PROFILE", "production"))] {
+        let refusal = setup.refusal();
+        assert!(refusal.contains("the sample login tje0 would let everybody in"), "{refusal}");
+    }
+    let app = exposed(Setup::new()).with("PROFILE", "production").start();
+    assert!(app.greeting.contains("First user: admin"));
+}
+
+/// Defaults, the profile's file, the given file and the environment, each over the one before.
+#[test]
+fn configuration_comes_in_layers_and_is_shown_without_secrets() {
+    let setup = Setup::new().with("PROFILE", "staging").with("LIMITS__BODY_BYTES", "4444");
+    fs::create_dir(setup.folder().join("config")).expect("folder");
+    fs::write(
+        setup.folder().join("config/staging.toml"),
+        "data_directory = 'two'\n[limits]\ntoken_bytes = 222\nbody_bytes = 2222\n",
+    )
+    .expect("profile");
+    fs::write(
+        setup.folder().join("given.toml"),
+        "data_directory = 'three'\n[limits]\nbody_bytes = 3333\n[database]\nurl = 'sqlite:CANARY'\n",
+    )
+    .expect("file");
+    let setup = setup.arguments(&["--config", "given.toml", "config"]);
+    let shown = setup.clone().arguments(&["show"]).output();
+    for line in [
+        "profile = \"staging\"",
+        "data_directory = \"three\"",
+        "token_bytes = 222",
+        "body_bytes = 4444",
+        "auto_migrate = true",
+        "directory = \"three/keys\"",
+        "url = \"(set)\"",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line} is not in: {shown}");
+    }
+    assert!(!shown.contains("CANARY"), "{shown}");
+    assert_eq!(setup.arguments(&["check"]).output(), "the configuration is valid\n");
+}
+
+/// With `server.tls` the server speaks HTTPS, and the printed line trusts its certificate.
+#[test]
+fn tls_is_served_from_pem_files() {
+    let setup = Setup::new()
+        .with("SERVER__TLS__CERTIFICATE", "server.crt")
+        .with("SERVER__TLS__KEY", "server.key");
+    let refusal = setup.refusal();
+    assert!(refusal.contains("cannot read server.tls: server.crt"), "{refusal}");
+
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("certificate");
+    fs::write(setup.folder().join("server.crt"), made.cert.pem()).expect("write");
+    fs::write(setup.folder().join("server.key"), "no key").expect("write");
+    let refusal = setup.refusal();
+    assert!(refusal.contains("server.key is no PEM private key"), "{refusal}");
+    fs::write(setup.folder().join("server.key"), made.signing_key.serialize_pem()).expect("write");
+
+    if !has("curl") {
+        return leave_out("TLS", "curl");
+    }
+    let app = setup.start();
+    assert!(app.url.starts_with("https://"), "{}", app.url);
+    let line = app.greeting.lines().find(|line| line.starts_with("curl ")).expect("a curl line");
+    let mut shell = Command::new("sh");
+    let output = shell.args(["-c", line]).current_dir(setup.folder()).output().expect("sh");
+    assert!(output.stdout.starts_with(b"\"lk_"), "{output:?}");
+}

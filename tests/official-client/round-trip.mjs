@@ -1,0 +1,88 @@
+// Saves and gets external tokens with SuperOffice's own client, unchanged.
+// Usage: node round-trip.mjs URL UNKNOWN_KEY, the latter well-formed but of no record.
+
+import assert from "node:assert/strict";
+import { createRequire } from "node:module";
+
+// The package's ES module build is for bundlers; Node takes its CommonJS build.
+const { WebApi } = createRequire(import.meta.url)("@superoffice/webapi");
+
+const [url, unknownKey] = process.argv.slice(2);
+assert.ok(url && unknownKey, "usage: node round-trip.mjs URL UNKNOWN_KEY");
+let checks = 0;
+
+async function check(name, run) {
+  await run();
+  checks += 1;
+  console.log(`ok ${name}`);
+}
+
+async function rejected(promise) {
+  try {
+    await promise;
+  } catch (error) {
+    return error;
+  }
+  assert.fail("the call should have failed");
+}
+
+const claims = JSON.stringify({ sub: "1", name: "Åse Ødegård" });
+const carrier = { provider: "et", accessToken: "fugit", refreshToken: "odit", claims };
+
+const api = new WebApi(`${url}/api/`);
+api.authenticateWithPassword("tje0", "Tje0");
+const agent = api.getUserAgent();
+
+await check("saves a carrier and gets it back", async () => {
+  const key = await agent.saveExternalTokensAsync(carrier);
+  assert.match(key, /^lk_[0-9A-Za-z]{60}$/);
+  const got = await agent.getExternalTokensAsync(key);
+  assert.equal(got.provider, "et");
+  assert.equal(got.accessToken, "fugit");
+  assert.equal(got.refreshToken, "odit");
+  assert.equal(got.claims, claims);
+  assert.equal(got.tableRight.mask, 15, "FULL");
+  assert.equal(got.fieldProperties.AccessToken.fieldLength, 65536);
+});
+
+await check("takes the request object as well", async () => {
+  const key = await agent.saveExternalTokensAsync({ tokenManagementInfo: carrier });
+  const got = await agent.getExternalTokensAsync({ key });
+  assert.equal(got.accessToken, "fugit");
+});
+
+await check("saves again what it got", async () => {
+  const got = await agent.getExternalTokensAsync(await agent.saveExternalTokensAsync(carrier));
+  got.accessToken = "another";
+  const again = await agent.getExternalTokensAsync(await agent.saveExternalTokensAsync(got));
+  assert.equal(again.accessToken, "another");
+  assert.equal(again.refreshToken, "odit");
+});
+
+await check("gets null for a key that retrieves nothing", async () => {
+  assert.equal(await agent.getExternalTokensAsync(unknownKey), null);
+});
+
+await check("is told that a key is mistyped", async () => {
+  const error = await rejected(agent.getExternalTokensAsync(unknownKey.slice(0, -1) + "!"));
+  assert.equal(error.response.status, 400);
+  assert.equal(error.response.data.ErrorType, "ArgumentException");
+  assert.match(error.response.data.Message, /^Key /);
+});
+
+await check("is told why a carrier is refused", async () => {
+  const error = await rejected(agent.saveExternalTokensAsync({ accessToken: "fugit" }));
+  assert.equal(error.response.status, 400);
+  assert.match(error.response.data.Message, /TokenManagementInfo\.Provider is required/);
+  assert.equal(error.response.data.ErrorMessage, error.response.data.Message);
+});
+
+await check("is refused with a wrong password", async () => {
+  const other = new WebApi(`${url}/api/`);
+  other.authenticateWithPassword("tje0", "wrong");
+  const error = await rejected(other.getUserAgent().saveExternalTokensAsync(carrier));
+  assert.equal(error.response.status, 401);
+  assert.match(error.response.headers["www-authenticate"], /^Basic realm=/);
+});
+
+console.log(`${checks} checks passed`);
