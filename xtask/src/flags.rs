@@ -1,0 +1,30 @@
+//! The command line of `cargo xtask`.
+//!
+//! Invariant: every command is listed by `cargo xtask --help`.
+
+xflags::xflags! {
+    /// Tasks of this workspace.
+    cmd xtask {
+        /// Changes the schema of a database that no server is using.
+        cmd migrate {
+            /// The database; by default the one that `cargo run -p server` makes.
+            optional --database url: String
+
+            /// Runs what is pending.
+            cmd run {}
+            /// Reverts the latest migration, and all data in what it created.
+            cmd revert {}
+            /// Reverts the latest migration and runs it again.
+            cmd redo {}
+            /// Lists every migration and whether the database has it.
+            cmd status {}
+            /// Makes the files of a new migration, for every backend.
+            cmd new {
+                /// What it does, such as `add_expiry`.
+                required name: String
+            }
+        }
+        /// Checks format, lints, layers, migrations, module docs and licences.
+        cmd tidy {}
+    }
+}

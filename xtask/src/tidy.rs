@@ -1,0 +1,200 @@
+//! `cargo xtask tidy`: the rules of this workspace that a program can check.
+//!
+//! Invariant: every rule that is broken is named with the place, and all of them in one run.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
+
+use anyhow::{Context as _, bail};
+use serde::Deserialize;
+use xshell::{Shell, cmd};
+
+use crate::migrate::BACKENDS;
+
+/// What a crate may depend on within the workspace, and what it must never see from outside.
+struct Layer {
+    name: &'static str,
+    may_use: &'static [&'static str],
+    never_sees: &'static [&'static str],
+}
+
+const LAYERS: [Layer; 7] = [
+    Layer {
+        name: "model",
+        may_use: &[],
+        never_sees: &["actix-web", "diesel", "serde", "serde_json", "tokio"],
+    },
+    Layer { name: "negotiate", may_use: &[], never_sees: &["actix-web", "diesel", "tokio"] },
+    Layer {
+        name: "auth",
+        may_use: &["model"],
+        never_sees: &["actix-web", "diesel", "serde_json", "tokio"],
+    },
+    Layer { name: "store", may_use: &["model"], never_sees: &["actix-web", "serde", "serde_json"] },
+    Layer {
+        name: "server",
+        may_use: &["auth", "model", "negotiate", "store"],
+        never_sees: &["argon2", "aws-lc-rs", "diesel"],
+    },
+    Layer { name: "tests", may_use: &["model", "server"], never_sees: &[] },
+    Layer { name: "xtask", may_use: &["store"], never_sees: &[] },
+];
+
+pub(crate) fn run(shell: &Shell) -> anyhow::Result<()> {
+    let mut broken = Vec::new();
+    let json = cmd!(shell, "cargo metadata --format-version 1 --no-deps").quiet().read()?;
+    broken.extend(layers(&serde_json::from_str(&json)?));
+    broken.extend(migrations()?);
+    broken.extend(module_docs(shell)?);
+    for (rule, command) in [
+        ("format", cmd!(shell, "cargo fmt --check")),
+        ("lints", cmd!(shell, "cargo clippy --workspace --all-targets -- -D warnings")),
+    ] {
+        if command.run().is_err() {
+            broken.push(format!("{rule}: see above"));
+        }
+    }
+    broken.extend(licences(shell));
+    if broken.is_empty() {
+        println!("tidy");
+        return Ok(());
+    }
+    for rule in &broken {
+        eprintln!("{rule}");
+    }
+    bail!("{} rules are broken", broken.len())
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+    dependencies: Vec<Dependency>,
+}
+
+#[derive(Deserialize)]
+struct Dependency {
+    name: String,
+    /// `null` for normal dependencies, `dev` or `build`.
+    kind: Option<String>,
+}
+
+/// An arrow that ARCHITECTURE.md does not draw is forbidden.
+fn layers(metadata: &Metadata) -> Vec<String> {
+    let members: BTreeSet<&str> = metadata.packages.iter().map(|p| p.name.as_str()).collect();
+    let layers: BTreeMap<&str, &Layer> = LAYERS.iter().map(|layer| (layer.name, layer)).collect();
+    let mut broken = Vec::new();
+    for package in &metadata.packages {
+        let Some(layer) = layers.get(package.name.as_str()) else {
+            broken.push(format!("layers: {} is in no layer; name it in tidy.rs", package.name));
+            continue;
+        };
+        for Dependency { name, kind } in &package.dependencies {
+            let is_test_only = kind.as_deref() == Some("dev");
+            let is_forbidden = if members.contains(name.as_str()) {
+                !layer.may_use.contains(&name.as_str())
+            } else {
+                !is_test_only && layer.never_sees.contains(&name.as_str())
+            };
+            if is_forbidden {
+                broken.push(format!("layers: {} must not depend on {name}", package.name));
+            }
+        }
+    }
+    broken
+}
+
+/// Every backend has the same migrations, each with its way up and its way down.
+fn migrations() -> anyhow::Result<Vec<String>> {
+    let mut broken = Vec::new();
+    let mut names = BTreeMap::new();
+    for backend in BACKENDS {
+        let folder = Path::new("migrations").join(backend);
+        let mut found = BTreeSet::new();
+        for entry in fs::read_dir(&folder).with_context(|| format!("{}", folder.display()))? {
+            let path = entry?.path();
+            for file in ["up.sql", "down.sql"] {
+                if !path.join(file).is_file() {
+                    broken.push(format!("migrations: {} has no {file}", path.display()));
+                }
+            }
+            found.extend(path.file_name().map(|name| name.to_string_lossy().into_owned()));
+        }
+        names.insert(backend, found);
+    }
+    let all: BTreeSet<&String> = names.values().flatten().collect();
+    for (backend, found) in &names {
+        for missing in all.iter().filter(|name| !found.contains(**name)) {
+            broken.push(format!("migrations: {backend} lacks {missing}"));
+        }
+    }
+    Ok(broken)
+}
+
+/// Every source file opens with `//!`.
+fn module_docs(shell: &Shell) -> anyhow::Result<Vec<String>> {
+    let files =
+        cmd!(shell, "git ls-files --cached --others --exclude-standard *.rs").quiet().read()?;
+    let mut broken = Vec::new();
+    for file in files.lines().filter(|file| Path::new(file).is_file()) {
+        if !fs::read_to_string(file)?.starts_with("//! ") {
+            broken.push(format!("module docs: {file} does not open with `//!`"));
+        }
+    }
+    Ok(broken)
+}
+
+/// `deny.toml`, by cargo-deny; its advisories need a database from the network and are left to it.
+fn licences(shell: &Shell) -> Option<String> {
+    if cmd!(shell, "cargo deny --version").quiet().ignore_stderr().read().is_err() {
+        let required = shell.var("LATCHKEY_TEST_REQUIRE").is_ok_and(|parts| parts == "all");
+        println!("left out: licences and bans need cargo-deny (`cargo install cargo-deny`)");
+        return required.then(|| "licences: cargo-deny is not installed".to_owned());
+    }
+    let check = cmd!(shell, "cargo deny --log-level error check bans licenses sources");
+    check.run().is_err().then(|| "licences: see above".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(metadata: &str, expected: &[&str]) {
+        let metadata = serde_json::from_str(metadata).expect("metadata");
+        assert_eq!(layers(&metadata), expected);
+    }
+
+    #[test]
+    fn an_arrow_that_is_not_drawn_is_found() {
+        check(
+            r#"{"packages": [
+                {"name": "model", "dependencies": [{"name": "thiserror", "kind": null}]},
+                {"name": "store", "dependencies": [
+                    {"name": "model", "kind": null}, {"name": "serde_json", "kind": "dev"}
+                ]}
+            ]}"#,
+            &[],
+        );
+        check(
+            r#"{"packages": [
+                {"name": "model", "dependencies": [{"name": "diesel", "kind": null}]},
+                {"name": "store", "dependencies": [{"name": "serde_json", "kind": null}]},
+                {"name": "auth", "dependencies": [{"name": "store", "kind": "dev"}]},
+                {"name": "utils", "dependencies": []}
+            ]}"#,
+            &[
+                "layers: model must not depend on diesel",
+                "layers: store must not depend on serde_json",
+                "layers: auth must not depend on store",
+                "layers: utils is in no layer; name it in tidy.rs",
+            ],
+        );
+    }
+}

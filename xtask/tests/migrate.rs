@@ -1,0 +1,37 @@
+//! `cargo xtask migrate`, as a developer calls it.
+
+use std::process::Command;
+
+/// Runs the command on a database; what it prints.
+fn migrate(database: &str, arguments: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    let output = command.args(["migrate", "--database", database]).args(arguments).output();
+    let output = output.expect("xtask runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+#[test]
+fn migrations_go_up_down_and_up_again() {
+    let folder = tempfile::tempdir().expect("folder");
+    let database = format!("sqlite:{}", folder.path().join("test.db").display());
+    let name = "2026-11-23-140000_create_tables";
+    assert_eq!(migrate(&database, &["status"]), format!("pending  {name}\n"));
+    assert_eq!(migrate(&database, &["run"]), format!("ran {name}\n"));
+    assert_eq!(migrate(&database, &["run"]), "nothing to do\n");
+    assert_eq!(migrate(&database, &["status"]), format!("applied  {name}\n"));
+    assert_eq!(migrate(&database, &["redo"]), format!("reverted {name}\nran {name}\n"));
+    assert_eq!(migrate(&database, &["revert"]), format!("reverted {name}\n"));
+    assert_eq!(migrate(&database, &["revert"]), "nothing to do\n");
+    assert_eq!(migrate(&database, &["status"]), format!("pending  {name}\n"));
+}
+
+#[test]
+fn a_database_of_another_kind_is_refused() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    let output = command.args(["migrate", "--database", "mysql://localhost/x"]).output();
+    let output = output.expect("xtask runs");
+    assert!(!output.status.success());
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("database.url must be `sqlite:`"), "{told}");
+}
