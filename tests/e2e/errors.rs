@@ -94,6 +94,19 @@ fn no_error_repeats_what_was_sent() {
     }
 }
 
+/// CONTRACT 35: a body that does not arrive is not waited for.
+#[test]
+fn a_slow_body_times_out() {
+    let app = Setup::new().with("LIMITS__BODY_SECONDS", "1").start();
+    let host = app.authority();
+    let answer = app.raw(&format!(
+        "POST {SAVE} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Basic dGplMDpUamUw\r\n\
+         Content-Type: application/json\r\nContent-Length: 100\r\nConnection: close\r\n\r\n{{"
+    ));
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains("The body did not arrive within 1 seconds."), "{answer}");
+}
+
 /// CONTRACT 35, 36: a method of the client's own making is refused and not logged.
 #[test]
 fn an_unknown_method_is_not_allowed() {

@@ -69,6 +69,7 @@ pub(crate) struct Keys {
 pub(crate) struct Limits {
     pub(crate) token_bytes: usize,
     pub(crate) body_bytes: usize,
+    pub(crate) body_seconds: u64,
 }
 
 /// The log.

@@ -31,7 +31,7 @@ impl FromRequest for Call {
                 request.app_data::<web::Data<App>>().expect("the app is set up with its state");
             let payload = payload.await.expect("taking the payload does not fail");
             let principal = caller::authenticate(app, request.headers()).await?;
-            let body = body::read(request.headers(), payload, app.limits.body_bytes).await?;
+            let body = body::read(request.headers(), payload, app.limits).await?;
             Ok(Self { principal, body })
         })
     }

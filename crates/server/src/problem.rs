@@ -80,6 +80,12 @@ impl Problem {
         }
     }
 
+    /// 408 for a body that does not arrive.
+    pub(crate) fn too_slow(seconds: u64) -> Self {
+        let cause = format_args!("the body did not arrive within {seconds} seconds");
+        Self::new(StatusCode::REQUEST_TIMEOUT, "SoLimitException", cause)
+    }
+
     /// 413 for a body over the limit.
     pub(crate) fn too_large(limit: usize) -> Self {
         let cause = format_args!("the body is longer than {limit} bytes");

@@ -1,6 +1,8 @@
 //! The body of a request.
 //!
-//! Invariant: no more than the limit is ever held in memory.
+//! Invariant: a body is neither held past its size limit nor waited for past its time limit.
+
+use std::time::Duration;
 
 use actix_web::{
     http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap},
@@ -8,16 +10,17 @@ use actix_web::{
 };
 use negotiate::{MediaType, body::Body};
 
-use crate::problem::Problem;
+use crate::{config::Limits, problem::Problem};
 
 /// Reads a body as its headers say.
 ///
 /// # Errors
-/// 413 over `limit` bytes, 415 for a type or coding that is not read here, 400 for what is malformed.
+/// 408 and 413 over a limit, 415 for a type or coding that is not read here, 400 for what is
+/// malformed.
 pub(crate) async fn read(
     headers: &HeaderMap,
     payload: Payload,
-    limit: usize,
+    limits: Limits,
 ) -> Result<Body, Problem> {
     let is_plain = |coding: &[u8]| coding.eq_ignore_ascii_case(b"identity");
     if headers.get_all(CONTENT_ENCODING).any(|coding| !is_plain(coding.as_bytes())) {
@@ -27,10 +30,11 @@ pub(crate) async fn read(
     match MediaType::of_body(content_type)? {
         MediaType::ApplicationJson | MediaType::TextJson => {}
     }
-    let bytes = payload
-        .to_bytes_limited(limit)
+    let time_limit = Duration::from_secs(limits.body_seconds);
+    let bytes = tokio::time::timeout(time_limit, payload.to_bytes_limited(limits.body_bytes))
         .await
-        .map_err(|_over| Problem::too_large(limit))?
+        .map_err(|_elapsed| Problem::too_slow(limits.body_seconds))?
+        .map_err(|_over| Problem::too_large(limits.body_bytes))?
         .map_err(|_broken| Problem::invalid("the body broke off"))?;
     Ok(Body::from_json(&bytes)?)
 }

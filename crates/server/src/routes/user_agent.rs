@@ -109,3 +109,35 @@ impl<'a> Carrier<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::Login;
+    use serde_json::json;
+
+    /// CONTRACT 5, 6: another caller who holds the key is told that it may only read, and why.
+    #[test]
+    fn who_is_not_the_owner_is_told_so() {
+        let saved = SavedTokens {
+            owner: Login::parse("tje0").expect("login"),
+            carrier: TokenManagementInfo {
+                provider: Provider::parse("et").expect("provider"),
+                access_token: Some("fugit".into()),
+                refresh_token: None,
+                claims: None,
+            },
+        };
+        let answer = serde_json::to_value(Carrier::new(&saved, Access::ReadOnly, 10));
+        let answer = answer.expect("JSON");
+        let reason = "You are not the owner of these tokens.";
+        assert_eq!(answer["AccessToken"], "fugit");
+        assert_eq!(answer["TableRight"], json!({"Mask": "Select", "Reason": reason}));
+        let property = json!({
+            "FieldRight": {"Mask": "Read, UIHintReadOnly", "Reason": reason},
+            "FieldType": "System.String",
+            "FieldLength": 10
+        });
+        assert_eq!(answer["FieldProperties"]["AccessToken"], property);
+    }
+}
