@@ -150,3 +150,15 @@ fn logs_are_json_outside_development() {
     assert_eq!(answered[0]["span"]["request.id"], answer.header("X-Request-Id"));
     assert_eq!(answered[0]["span"]["http.route"], "/healthz");
 }
+
+/// CONTRACT 36: not even the most talkative log, of every library, holds a secret; `TestApp` looks.
+#[test]
+fn the_most_detailed_log_holds_no_secret() {
+    let app = Setup::new().with("LOG__FILTER", "trace").start();
+    let carrier = json!({"Provider": "et", "AccessToken": "CANARY", "RefreshToken": "CANARY"});
+    let key = app.client().save(&carrier);
+    assert_eq!(app.client().access_token(&key).as_deref(), Some("CANARY"));
+    app.client().post_text("SaveExternalTokens", r#"{"CANARY":"#).expect(400);
+    app.client().with_authorization(Some("Basic CANARY")).post("GetExternalTokens", &carrier);
+    assert!(app.log().contains("TRACE"), "the filter is in force");
+}

@@ -208,6 +208,7 @@ impl From<StoreError> for Problem {
                 error!(error = chain(&error), "the database is unavailable");
                 Self::unavailable("the database is unavailable and nothing was saved; try again")
             }
+            StoreError::Closed => Self::unavailable("the server is stopping and has saved nothing"),
             StoreError::Conflict(_)
             | StoreError::Damaged(_)
             | StoreError::Sentinel

@@ -4,19 +4,21 @@
 //! a row that the database refuses never fails its neighbours.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread::{self, JoinHandle},
 };
 
 use tokio::sync::oneshot;
-use tracing::{error, warn};
+use tracing::warn;
 
 use crate::{
     Database, StoreError,
     conn::{self, Conn},
+    error::Panicked,
     external_tokens::{self, TokenRow},
 };
 
@@ -78,9 +80,9 @@ impl Writer {
         let (answer, answered) = oneshot::channel();
         self.queue.try_send(job(answer)).map_err(|error| match error {
             TrySendError::Full(_) => StoreError::Overloaded,
-            TrySendError::Disconnected(_) => StoreError::Unavailable("the writer stopped".into()),
+            TrySendError::Disconnected(_) => StoreError::Closed,
         })?;
-        answered.await.unwrap_or_else(|error| Err(StoreError::Unavailable(error.into())))
+        answered.await.unwrap_or(Err(StoreError::Closed))
     }
 }
 
@@ -136,9 +138,8 @@ impl Thread {
                 }
             }
             Err(StoreError::Unavailable(cause)) => {
-                let cause = cause.to_string();
                 for (_row, answer) in saves {
-                    let _ = answer.send(Err(StoreError::Unavailable(cause.clone().into())));
+                    let _ = answer.send(Err(StoreError::Unavailable(Arc::clone(&cause))));
                 }
             }
             Err(error) => {
@@ -150,8 +151,9 @@ impl Thread {
         }
     }
 
-    /// One transaction. After a failure of the database itself the connection is opened anew, for
-    /// what state a half-done commit or rollback leaves behind is not to be guessed.
+    /// One transaction. Unless it was committed or a row was refused, the connection is opened anew,
+    /// for what state a half-done commit or rollback leaves behind is not to be guessed. A panic fails
+    /// this transaction and no other.
     fn write<T>(
         &mut self,
         work: impl FnOnce(&mut Conn) -> Result<T, StoreError>,
@@ -159,13 +161,13 @@ impl Thread {
         let mut conn = match self.conn.take() {
             Some(conn) => conn,
             None => {
-                self.database.connect().map_err(|error| StoreError::Unavailable(error.into()))?
+                self.database.connect().map_err(|error| StoreError::Unavailable(Arc::new(error)))?
             }
         };
-        let outcome = conn::write(&mut conn, work);
-        match &outcome {
-            Err(StoreError::Unavailable(cause)) => error!(%cause, "a write failed"),
-            _ => self.conn = Some(conn),
+        let outcome = catch_unwind(AssertUnwindSafe(|| conn::write(&mut conn, work)))
+            .unwrap_or_else(|_panic| Err(StoreError::Query(Arc::new(Panicked))));
+        if matches!(outcome, Ok(_) | Err(StoreError::Conflict(_))) {
+            self.conn = Some(conn);
         }
         outcome
     }
@@ -174,10 +176,11 @@ impl Thread {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ids::Ids, keyring::Keyring, migrate};
+    use crate::{ids::Ids, keyring::Keyring, lock, migrate};
     use diesel::connection::SimpleConnection as _;
     use model::{Login, Principal, Provider, RetrievalKey, TenantId, TokenManagementInfo};
-    use std::{sync::Arc, time::Duration};
+    use std::sync::mpsc;
+    use tokio::task::JoinHandle;
 
     /// A writer on a database of its own, and what is needed to make rows and read them.
     struct Bench {
@@ -190,11 +193,18 @@ mod tests {
 
     impl Bench {
         fn new() -> Self {
+            Self::with("")
+        }
+
+        /// With some SQL run on the writer's own connection.
+        fn with(sql: &str) -> Self {
             let folder = tempfile::tempdir().expect("folder");
             let database = Database::Sqlite(folder.path().join("test.db"));
+            let (database, _lock) = lock::take(&database).expect("lock");
             let mut conn = database.connect().expect("connect");
             migrate::run(&mut conn).expect("migrate");
-            let keyring = Keyring::open(&folder.path().join("keys"), &mut conn).expect("keyring");
+            let keyring = Keyring::begin(&folder.path().join("keys"), &mut conn).expect("keyring");
+            conn.batch_execute(sql).expect(sql);
             let writer = Arc::new(Writer::start(database.clone(), conn));
             Self { writer, database, keyring, ids: Ids::default(), _folder: folder }
         }
@@ -221,6 +231,35 @@ mod tests {
                 .expect("read")
                 .is_some()
         }
+
+        /// Holds the writer up, so that what is queued meanwhile becomes one batch; returns once it
+        /// is held up.
+        async fn hold(&self) -> Held {
+            let (release, released) = mpsc::channel::<()>();
+            let (started, has_started) = oneshot::channel();
+            let writer = Arc::clone(&self.writer);
+            let busy = tokio::spawn(async move {
+                let work = move |_conn: &mut Conn| {
+                    let _ = started.send(());
+                    released.recv().map_err(|error| StoreError::Query(Arc::new(error)))
+                };
+                writer.run(work).await
+            });
+            has_started.await.expect("the writer runs it");
+            Held { release, busy }
+        }
+    }
+
+    struct Held {
+        release: mpsc::Sender<()>,
+        busy: JoinHandle<Result<(), StoreError>>,
+    }
+
+    impl Held {
+        async fn release(self) {
+            self.release.send(()).expect("the writer waits");
+            self.busy.await.expect("task").expect("run");
+        }
     }
 
     fn principal() -> Principal {
@@ -234,21 +273,14 @@ mod tests {
         let (taken, row) = bench.row();
         bench.writer.save(row).await.expect("first save");
 
-        // All three are queued before the writer sees the first: `run` keeps it busy meanwhile.
-        let (gate, opened) = std::sync::mpsc::channel();
-        let busy =
-            bench.writer.run(move |_conn| opened.recv().map_err(|e| StoreError::Query(e.into())));
+        let held = bench.hold().await;
         let (before, after) = (bench.row(), bench.row());
-        let saves = async {
-            tokio::join!(
-                bench.writer.save(before.1),
-                bench.writer.save(bench.row_of(&taken)),
-                bench.writer.save(after.1),
-                async { gate.send(()).expect("the writer waits") },
-            )
-        };
-        let (busy, (first, second, third, ())) = tokio::join!(busy, saves);
-        busy.expect("run");
+        let (first, second, third, ()) = tokio::join!(
+            bench.writer.save(before.1),
+            bench.writer.save(bench.row_of(&taken)),
+            bench.writer.save(after.1),
+            held.release(),
+        );
         first.expect("a good row");
         assert!(matches!(second, Err(StoreError::Conflict(_))), "{second:?}");
         third.expect("a good row");
@@ -258,17 +290,13 @@ mod tests {
     #[tokio::test]
     async fn a_full_queue_is_told_at_once_and_closing_commits_what_is_queued() {
         let bench = Bench::new();
-        let (gate, opened) = std::sync::mpsc::channel::<()>();
-        let writer = bench.writer.clone();
-        let busy = tokio::spawn(async move {
-            writer.run(move |_conn| opened.recv().map_err(|e| StoreError::Query(e.into()))).await
-        });
+        let held = bench.hold().await;
         let mut keys = Vec::new();
         let mut saves = Vec::new();
         loop {
             let (key, row) = bench.row();
             let mut save = Box::pin({
-                let writer = bench.writer.clone();
+                let writer = Arc::clone(&bench.writer);
                 async move { writer.save(row).await }
             });
             tokio::select! {
@@ -281,35 +309,44 @@ mod tests {
             }
             keys.push(key);
             saves.push(save);
-            assert!(saves.len() <= QUEUE + BATCH, "the queue has no end");
         }
-        assert!(saves.len() >= QUEUE);
+        assert_eq!(saves.len(), QUEUE);
 
-        let writer = bench.writer.clone();
+        let writer = Arc::clone(&bench.writer);
         let closing = tokio::task::spawn_blocking(move || writer.close());
-        gate.send(()).expect("the writer waits");
-        busy.await.expect("task").expect("run");
+        held.release().await;
         for save in saves {
             save.await.expect("queued before the close");
         }
         closing.await.expect("close");
         assert!(keys.iter().all(|key| bench.is_saved(key)));
         let late = bench.writer.save(bench.row().1).await;
-        assert!(matches!(late, Err(StoreError::Unavailable(_))), "{late:?}");
+        assert!(matches!(late, Err(StoreError::Closed)), "{late:?}");
+    }
+
+    /// The row goes in, the commit fails: had the answer come before the commit, it would be `Ok`.
+    #[tokio::test]
+    async fn nobody_is_told_that_a_failed_commit_saved_anything() {
+        let bench = Bench::with(
+            "PRAGMA foreign_keys = ON;
+             CREATE TABLE parents (id INTEGER PRIMARY KEY);
+             CREATE TABLE children
+                 (parent INTEGER REFERENCES parents (id) DEFERRABLE INITIALLY DEFERRED);
+             CREATE TRIGGER orphan AFTER INSERT ON external_tokens
+                 BEGIN INSERT INTO children VALUES (1); END;",
+        );
+        let (key, row) = bench.row();
+        bench.writer.save(row).await.expect_err("the commit fails");
+        assert!(!bench.is_saved(&key));
     }
 
     #[tokio::test]
-    async fn nobody_is_answered_before_the_commit() {
+    async fn a_panic_costs_one_write() {
         let bench = Bench::new();
+        let outcome = bench.writer.run(|_conn| panic!("on purpose")).await;
+        assert!(matches!(outcome, Err(StoreError::Query(_))), "{outcome:?}");
         let (key, row) = bench.row();
-        let mut save = Box::pin(bench.writer.save(row));
-        // The lock of another connection keeps the writer from beginning its transaction.
-        let mut blocker = bench.database.connect().expect("connect");
-        blocker.batch_execute("BEGIN IMMEDIATE").expect("lock");
-        let early = tokio::time::timeout(Duration::from_millis(200), &mut save).await;
-        assert!(early.is_err(), "answered while the database was locked");
-        blocker.batch_execute("ROLLBACK").expect("unlock");
-        save.await.expect("saved once the lock is gone");
+        bench.writer.save(row).await.expect("the next write");
         assert!(bench.is_saved(&key));
     }
 }

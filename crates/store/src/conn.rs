@@ -1,12 +1,11 @@
 //! Connections: which database, and how each one is set up.
 //!
 //! Invariant: every connection writes through to the disk (`synchronous = FULL`) or cannot write at
-//! all, and the database's files can be read by their owner only.
+//! all, and no connection makes a database that is not there.
 
 use std::{
-    fs::{DirBuilder, File, OpenOptions},
-    io,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    fmt::Write as _,
+    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -33,7 +32,12 @@ impl FromStr for Database {
     fn from_str(url: &str) -> Result<Self, OpenError> {
         let rest = url.strip_prefix("sqlite:").ok_or(OpenError::UnsupportedUrl)?;
         let path = rest.strip_prefix("//").unwrap_or(rest);
-        if path.is_empty() || path.starts_with(':') {
+        if path.is_empty()
+            || path.ends_with('/')
+            || path.starts_with(':')
+            || path.starts_with("file:")
+            || path.contains('?')
+        {
             return Err(OpenError::UnsupportedUrl);
         }
         Ok(Self::Sqlite(path.into()))
@@ -41,22 +45,39 @@ impl FromStr for Database {
 }
 
 impl Database {
-    /// Opens a connection that may write, creating the database if there is none.
-    pub(crate) fn connect(&self) -> Result<Conn, OpenError> {
+    /// Whether there is a database to open.
+    pub fn exists(&self) -> bool {
         let Self::Sqlite(path) = self;
-        create_private(path)?;
+        path.exists()
+    }
+
+    /// Opens a connection that may write.
+    pub(crate) fn connect(&self) -> Result<Conn, OpenError> {
         self.establish("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
     }
 
     fn establish(&self, pragmas: &str) -> Result<Conn, OpenError> {
         let Self::Sqlite(path) = self;
-        let path = path.to_str().ok_or(OpenError::UnsupportedUrl)?;
-        let mut conn =
-            SqliteConnection::establish(path).map_err(|error| OpenError::Database(error.into()))?;
+        let mut conn = SqliteConnection::establish(&existing(path))
+            .map_err(|error| OpenError::Database(error.into()))?;
         conn.batch_execute("PRAGMA busy_timeout = 5000;")?;
         conn.batch_execute(pragmas)?;
         Ok(Conn::Sqlite(conn))
     }
+}
+
+/// SQLite's URI of a file that must be there.
+fn existing(path: &Path) -> String {
+    let mut uri = "file:".to_owned();
+    for &byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => {
+                uri.push(char::from(byte));
+            }
+            _ => write!(uri, "%{byte:02X}").expect("writing to a string does not fail"),
+        }
+    }
+    uri + "?mode=rw"
 }
 
 /// A connection to any backend; queries are written against what all of them share.
@@ -78,7 +99,8 @@ pub(crate) fn write<T>(
             Ok(value)
         }
         Err(error) => {
-            <Conn as diesel::Connection>::TransactionManager::rollback_transaction(conn)?;
+            // If this fails too, the first error is the one that tells why.
+            let _ = <Conn as diesel::Connection>::TransactionManager::rollback_transaction(conn);
             Err(error)
         }
     }
@@ -99,42 +121,28 @@ pub(crate) struct Manager {
     pub(crate) database: Database,
 }
 
+/// A connection that only reads, thrown away once it failed.
+pub(crate) struct Reader {
+    pub(crate) conn: Conn,
+    pub(crate) has_failed: bool,
+}
+
 impl r2d2::ManageConnection for Manager {
-    type Connection = Conn;
+    type Connection = Reader;
     type Error = OpenError;
 
-    fn connect(&self) -> Result<Conn, OpenError> {
-        self.database.establish("PRAGMA query_only = ON;")
+    fn connect(&self) -> Result<Reader, OpenError> {
+        let conn = self.database.establish("PRAGMA query_only = ON;")?;
+        Ok(Reader { conn, has_failed: false })
     }
 
-    fn is_valid(&self, conn: &mut Conn) -> Result<(), OpenError> {
-        Ok(conn.batch_execute("SELECT 1")?)
+    fn is_valid(&self, reader: &mut Reader) -> Result<(), OpenError> {
+        Ok(reader.conn.batch_execute("SELECT 1")?)
     }
 
-    fn has_broken(&self, _conn: &mut Conn) -> bool {
-        false
+    fn has_broken(&self, reader: &mut Reader) -> bool {
+        reader.has_failed || std::thread::panicking()
     }
-}
-
-/// Opens a file for its owner alone, making it and its folder if they are not there.
-pub(crate) fn create_private(path: &Path) -> Result<File, OpenError> {
-    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        create_private_directory(parent)?;
-    }
-    let mut options = OpenOptions::new();
-    options.read(true).append(true).create(true).mode(0o600);
-    options.open(path).map_err(failed("open", path))
-}
-
-/// Makes a folder for its owner alone, and those above it, if they are not there.
-pub(crate) fn create_private_directory(path: &Path) -> Result<(), OpenError> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("create", path))
-}
-
-/// The error of a file operation.
-pub(crate) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {
-    let path = path.to_owned();
-    move |source| OpenError::File { action, path, source }
 }
 
 #[cfg(test)]
@@ -151,8 +159,28 @@ mod tests {
         ] {
             assert_eq!(url.parse::<Database>().expect(url), Database::Sqlite(path.into()));
         }
-        for url in ["", "latchkey.db", "sqlite:", "sqlite::memory:", "postgres://localhost/x"] {
+        for url in [
+            "",
+            "latchkey.db",
+            "sqlite:",
+            "sqlite:data/",
+            "sqlite::memory:",
+            "sqlite:file:x.db",
+            "sqlite:x.db?mode=memory",
+            "postgres://localhost/x",
+        ] {
             assert!(url.parse::<Database>().is_err(), "{url}");
         }
+    }
+
+    #[test]
+    fn a_path_of_any_characters_is_opened_if_it_is_there() {
+        let folder = tempfile::tempdir().expect("folder");
+        let database = Database::Sqlite(folder.path().join("a %41?#å b.db"));
+        assert!(database.connect().is_err(), "none is made");
+        let Database::Sqlite(path) = &database;
+        std::fs::write(path, b"").expect("file");
+        assert!(database.connect().is_ok());
+        assert_eq!(std::fs::read_dir(folder.path()).expect("folder").count(), 1);
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! Invariant: no message holds a value of a row, and each start refusal says what to do.
 
-use std::{error::Error, path::PathBuf};
+use std::{error::Error, path::PathBuf, sync::Arc};
 
 use model::RecordId;
 
-type Source = Box<dyn Error + Send + Sync>;
+/// What went wrong below; shared, since one failed commit fails every caller in it.
+pub(crate) type Source = Arc<dyn Error + Send + Sync>;
 
 /// A call to the store failed.
 #[derive(Debug, thiserror::Error)]
@@ -20,13 +21,16 @@ pub enum StoreError {
     /// The database cannot be read or written now; nothing was saved.
     #[error("the database is unavailable")]
     Unavailable(#[source] Source),
+    /// The store was closed; nothing was saved.
+    #[error("the store is closed")]
+    Closed,
     /// The row is there but its seal does not open: it was changed outside of this server.
     #[error("record {0} is damaged")]
     Damaged(RecordId),
     /// The master key's sentinel is gone or does not open.
     #[error("the master key's sentinel does not open")]
     Sentinel,
-    /// The database refused a query.
+    /// The database refused a query, or the query panicked.
     #[error("a query failed")]
     Query(#[source] Source),
 }
@@ -37,11 +41,19 @@ impl From<diesel::result::Error> for StoreError {
         match error {
             Diesel::DatabaseError(Kind::UniqueViolation, _) => Self::Conflict("row"),
             Diesel::DatabaseError(Kind::Unknown | Kind::ClosedConnection, _)
-            | Diesel::BrokenTransactionManager => Self::Unavailable(error.into()),
-            _ => Self::Query(error.into()),
+            | Diesel::BrokenTransactionManager
+            | Diesel::RollbackErrorOnCommit { .. }
+            | Diesel::AlreadyInTransaction
+            | Diesel::NotInTransaction => Self::Unavailable(Arc::new(error)),
+            _ => Self::Query(Arc::new(error)),
         }
     }
 }
+
+/// The source of an error that is a panic; its message went to the panic hook.
+#[derive(Debug, thiserror::Error)]
+#[error("it panicked")]
+pub(crate) struct Panicked;
 
 /// The store cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -69,8 +81,8 @@ pub enum OpenError {
         source: std::io::Error,
     },
     /// The database cannot be opened or read.
-    #[error("cannot open the database")]
-    Database(#[source] Source),
+    #[error("cannot open the database; check that it is this server's SQLite file, and whole")]
+    Database(#[source] Box<dyn Error + Send + Sync>),
     /// The schema is behind and the store was told not to migrate.
     #[error(
         "the database lacks the migration {0}; run `latchkey migrate`, or set \
@@ -84,8 +96,11 @@ pub enum OpenError {
     )]
     Newer(String),
     /// A migration failed and was rolled back.
-    #[error("a migration failed and was rolled back")]
-    Migration(#[source] Source),
+    #[error(
+        "a migration failed and was rolled back; check that the disk has room, and that nobody \
+         changed the schema by hand"
+    )]
+    Migration(#[source] Box<dyn Error + Send + Sync>),
     /// The database is sealed under a key that is not there.
     #[error(
         "the database is sealed under the master key {id}, but {} is missing; restore that file \

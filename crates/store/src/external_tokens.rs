@@ -92,20 +92,21 @@ pub(crate) fn open(
     key: &RetrievalKey,
     keyring: &Keyring,
 ) -> Result<Option<SavedTokens>, StoreError> {
-    let row: Option<TokenRow> = external_tokens::table
-        .find(key.record().as_i64())
-        .select(TokenRow::as_select())
+    let record = external_tokens::table.find(key.record().as_i64());
+    // The digest alone first: the blobs of a record are not loaded for whoever lacks its key.
+    let found: Option<(Vec<u8>, String)> = record
+        .select((external_tokens::key_digest, external_tokens::tenant))
         .first(conn)
         .optional()?;
-    let expected: &[u8] = row.as_ref().map_or(&[0; 32], |row| &row.key_digest);
-    let is_right = constant_time::verify_slices_are_equal(expected, &seal::key_digest(key)).is_ok();
-    match row {
-        Some(row) if is_right && row.tenant == tenant.as_str() => {
-            let damaged = StoreError::Damaged(key.record());
-            row.open(tenant, key, keyring).map(Some).ok_or(damaged)
-        }
-        _ => Ok(None),
+    let (expected, found_in) = found.unwrap_or_else(|| (vec![0; 32], String::new()));
+    let digest = seal::key_digest(key);
+    let is_right = constant_time::verify_slices_are_equal(&expected, &digest).is_ok();
+    if !is_right || found_in != tenant.as_str() {
+        return Ok(None);
     }
+    let row: Option<TokenRow> = record.select(TokenRow::as_select()).first(conn).optional()?;
+    let damaged = StoreError::Damaged(key.record());
+    row.map(|row| row.open(tenant, key, keyring).ok_or(damaged)).transpose()
 }
 
 impl TokenRow {

@@ -4,9 +4,9 @@
 //! where there is neither a key nor a sentinel, and is on disk before anything is sealed under it.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::Write as _,
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    fs::{self, File},
+    io::{ErrorKind, Read as _},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -16,7 +16,8 @@ use zeroize::Zeroizing;
 
 use crate::{
     OpenError, StoreError,
-    conn::{self, Conn, create_private_directory, failed},
+    conn::{self, Conn},
+    files::{self, failed},
     ids,
     schema::keks,
     seal::Kek,
@@ -32,29 +33,44 @@ pub(crate) struct Keyring {
 }
 
 impl Keyring {
-    /// Loads the keys of the database, or makes the first one for a new database.
-    pub(crate) fn open(directory: &Path, conn: &mut Conn) -> Result<Self, OpenError> {
+    /// Loads the keys of the database; `None` if nothing was ever sealed in it.
+    pub(crate) fn load(directory: &Path, conn: &mut Conn) -> Result<Option<Self>, OpenError> {
         let sentinels: Vec<(String, Vec<u8>)> = keks::table
             .select((keks::id, keks::sentinel))
             .order((keks::created.desc(), keks::id.desc()))
             .load(conn)?;
-        if sentinels.is_empty() {
-            return Ok(Self { active: first_key(directory, conn)?, others: Vec::new() });
-        }
         let mut keys = Vec::with_capacity(sentinels.len());
         for (id, sentinel) in sentinels {
             let path = path_of(directory, &id);
-            if !path.exists() {
-                return Err(OpenError::KeyMissing { id, path });
-            }
             let key = read(&path, id)?;
             if !key.opens_sentinel(&sentinel) {
                 return Err(OpenError::KeyWrong(path));
             }
             keys.push(key);
         }
-        let active = keys.remove(0);
-        Ok(Self { active, others: keys })
+        let mut keys = keys.into_iter();
+        Ok(keys.next().map(|active| Self { active, others: keys.collect() }))
+    }
+
+    /// Takes the first key of a database that has none: the only file there is, put there by an
+    /// operator or left by a start that was cut short, or else a new one.
+    pub(crate) fn begin(directory: &Path, conn: &mut Conn) -> Result<Self, OpenError> {
+        files::create_folder(directory)?;
+        let mut ids = ids_in(directory)?;
+        let active = match (ids.pop(), ids.pop()) {
+            (None, _) => generate(directory)?,
+            (Some(id), None) => read(&path_of(directory, &id), id)?,
+            (Some(_), Some(_)) => return Err(OpenError::KeyAmbiguous(directory.to_owned())),
+        };
+        let row = (
+            keks::id.eq(active.id()),
+            keks::sentinel.eq(active.sentinel()),
+            keks::created.eq(ids::now()),
+        );
+        conn::write(conn, |conn| Ok(diesel::insert_into(keks::table).values(row).execute(conn)?))
+            .map_err(|error| OpenError::Database(error.into()))?;
+        info!(kek.id = active.id(), "sealing under this master key from now on");
+        Ok(Self { active, others: Vec::new() })
     }
 
     /// The key that new records are sealed under: the youngest.
@@ -78,44 +94,33 @@ impl Keyring {
     }
 }
 
-/// The key for a database without one: the only file there is, left by a start that was cut short or
-/// put there by an operator, or else a new one.
-fn first_key(directory: &Path, conn: &mut Conn) -> Result<Kek, OpenError> {
-    create_private_directory(directory)?;
-    let mut ids = ids_in(directory)?;
-    let key = match (ids.pop(), ids.pop()) {
-        (None, _) => generate(directory)?,
-        (Some(id), None) => read(&path_of(directory, &id), id)?,
-        (Some(_), Some(_)) => return Err(OpenError::KeyAmbiguous(directory.to_owned())),
-    };
-    let row =
-        (keks::id.eq(key.id()), keks::sentinel.eq(key.sentinel()), keks::created.eq(ids::now()));
-    conn::write(conn, |conn| Ok(diesel::insert_into(keks::table).values(row).execute(conn)?))
-        .map_err(|error| OpenError::Database(error.into()))?;
-    info!(kek.id = key.id(), "sealing under this master key from now on");
-    Ok(key)
+/// Writes something that changes nothing: a master key's row, as it is.
+pub(crate) fn touch(conn: &mut Conn, id: &str) -> Result<(), StoreError> {
+    diesel::update(keks::table.find(id)).set(keks::created.eq(keks::created)).execute(conn)?;
+    Ok(())
 }
 
 fn generate(directory: &Path) -> Result<Kek, OpenError> {
     let id: String = ids::random::<8>().iter().map(|byte| format!("{byte:02x}")).collect();
     let bytes: Zeroizing<[u8; 32]> = ids::random();
-    let path = path_of(directory, &id);
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(0o600);
-    let mut file = options.open(&path).map_err(failed("create", &path))?;
-    file.write_all(bytes.as_slice())
-        .and_then(|()| file.sync_all())
-        .and_then(|()| File::open(directory)?.sync_all())
-        .map_err(failed("write", &path))?;
+    files::write_whole(&path_of(directory, &id), bytes.as_slice())?;
     Ok(Kek::new(id, &bytes))
 }
 
 fn read(path: &Path, id: String) -> Result<Kek, OpenError> {
-    let mode = fs::metadata(path).map_err(failed("read", path))?.permissions().mode();
-    if mode & 0o077 != 0 {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(OpenError::KeyMissing { id, path: path.to_owned() });
+        }
+        Err(error) => return Err(failed("read", path)(error)),
+    };
+    let mode = file.metadata().map_err(failed("read", path))?.permissions().mode();
+    if files::is_exposed(mode) {
         return Err(OpenError::KeyExposed(path.to_owned()));
     }
-    let contents = Zeroizing::new(fs::read(path).map_err(failed("read", path))?);
+    let mut contents = Zeroizing::new(Vec::new());
+    file.read_to_end(&mut contents).map_err(failed("read", path))?;
     let is_constant = contents.iter().all(|byte| Some(byte) == contents.first());
     match <&[u8; 32]>::try_from(contents.as_slice()) {
         Ok(bytes) if !is_constant => Ok(Kek::new(id, bytes)),

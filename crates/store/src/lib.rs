@@ -7,6 +7,7 @@ mod commit;
 mod conn;
 mod error;
 mod external_tokens;
+mod files;
 mod ids;
 mod keyring;
 mod lock;
@@ -15,7 +16,11 @@ mod schema;
 mod seal;
 mod users;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use diesel::r2d2::{Pool, PooledConnection};
 use model::{Login, Principal, RetrievalKey, TenantId, TokenManagementInfo, User};
@@ -36,7 +41,11 @@ pub use crate::{
 
 /// Connections that read at the same time; each read takes microseconds.
 const READERS: u32 = 4;
-/// A fresh id may be taken already by another server that saved in the same microsecond.
+/// How long a reader may take to connect.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a successful check counts, so that whoever asks often does not wear out the disk.
+const CHECK_COUNTS_FOR: Duration = Duration::from_secs(1);
+/// A fresh id may be taken already: by another server, or before the clock was set back.
 const ID_ATTEMPTS: usize = 4;
 
 /// What `Store::open` needs to know.
@@ -59,6 +68,7 @@ struct Inner {
     writer: Writer,
     keyring: Keyring,
     ids: Ids,
+    last_check: Mutex<Option<Instant>>,
     _lock: InstanceLock,
 }
 
@@ -67,10 +77,16 @@ impl Store {
     /// every master key is there and is the right one. Blocks.
     ///
     /// # Errors
-    /// Any of these stops the start with a message that says what to do, and changes nothing.
+    /// Each says what to do. A database that holds something already was not changed.
     pub fn open(options: &OpenOptions) -> Result<Self, OpenError> {
-        let lock = InstanceLock::take(&options.database)?;
-        let mut conn = options.database.connect()?;
+        let (database, lock) = lock::take(&options.database)?;
+        let mut conn = database.connect()?;
+        migrate::refuse_newer(&mut conn)?;
+        // Before the schema is touched: whoever lacks the right key may need the older version.
+        let keyring = match migrate::is_new(&mut conn)? {
+            true => None,
+            false => Keyring::load(&options.keys_directory, &mut conn)?,
+        };
         if options.auto_migrate {
             for name in migrate::run(&mut conn)? {
                 info!(migration.name = name, "migrated the database");
@@ -78,15 +94,25 @@ impl Store {
         } else {
             migrate::require_current(&mut conn)?;
         }
-        let keyring = Keyring::open(&options.keys_directory, &mut conn)?;
+        let keyring = match keyring {
+            Some(keyring) => keyring,
+            None => Keyring::begin(&options.keys_directory, &mut conn)?,
+        };
         let readers = Pool::builder()
             .max_size(READERS)
             .min_idle(Some(1))
             .test_on_check_out(false)
-            .build(Manager { database: options.database.clone() })
+            .connection_timeout(CONNECT_TIMEOUT)
+            .build(Manager { database: database.clone() })
             .map_err(|error| OpenError::Database(error.into()))?;
-        let writer = Writer::start(options.database.clone(), conn);
-        Ok(Self(Arc::new(Inner { readers, writer, keyring, ids: Ids::default(), _lock: lock })))
+        Ok(Self(Arc::new(Inner {
+            readers,
+            writer: Writer::start(database, conn),
+            keyring,
+            ids: Ids::default(),
+            last_check: Mutex::default(),
+            _lock: lock,
+        })))
     }
 
     /// Seals and saves a carrier in the name of `owner`; returns once it is on disk.
@@ -143,10 +169,19 @@ impl Store {
         self.0.writer.run(move |conn| users::insert(conn, &user)).await
     }
 
-    /// Checks that the database answers and that the master key in use still opens its sentinel.
+    /// Checks that the database can be read and written, and that the master key in use still opens
+    /// its sentinel. Looks at most once a second as long as all is well.
     pub async fn check(&self) -> Result<(), StoreError> {
+        let last_check = || self.0.last_check.lock().unwrap_or_else(PoisonError::into_inner);
+        if last_check().is_some_and(|last| last.elapsed() < CHECK_COUNTS_FOR) {
+            return Ok(());
+        }
         let store = self.clone();
-        self.read(move |conn| store.0.keyring.check(conn)).await
+        self.read(move |conn| store.0.keyring.check(conn)).await?;
+        let kek = self.0.keyring.active().id().to_owned();
+        self.0.writer.run(move |conn| keyring::touch(conn, &kek)).await?;
+        *last_check() = Some(Instant::now());
+        Ok(())
     }
 
     /// Commits what is queued, then refuses every further write. Blocks until the writer is done.
@@ -161,11 +196,13 @@ impl Store {
     {
         let pool = self.0.readers.clone();
         tokio::task::spawn_blocking(move || {
-            let mut conn: PooledConnection<Manager> =
-                pool.get().map_err(|error| StoreError::Unavailable(error.into()))?;
-            query(&mut conn)
+            let mut reader: PooledConnection<Manager> =
+                pool.get().map_err(|error| StoreError::Unavailable(Arc::new(error)))?;
+            let outcome = query(&mut reader.conn);
+            reader.has_failed = matches!(outcome, Err(StoreError::Unavailable(_)));
+            outcome
         })
         .await
-        .map_err(|error| StoreError::Unavailable(error.into()))?
+        .map_err(|panicked| StoreError::Query(Arc::new(panicked)))?
     }
 }

@@ -9,7 +9,11 @@ use diesel::{
 };
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use crate::{Database, OpenError, conn::Conn, lock::InstanceLock};
+use crate::{
+    Database, OpenError,
+    conn::Conn,
+    lock::{self, InstanceLock},
+};
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("../../migrations/sqlite");
 
@@ -34,7 +38,7 @@ impl Migrator {
     /// # Errors
     /// `InUse` while a server runs on it, `Newer` when this build is too old for it.
     pub fn open(database: &Database) -> Result<Self, OpenError> {
-        let lock = InstanceLock::take(database)?;
+        let (database, lock) = lock::take(database)?;
         let mut conn = database.connect()?;
         refuse_newer(&mut conn)?;
         Ok(Self { conn, _lock: lock })
@@ -65,7 +69,6 @@ impl Migrator {
 
 /// Runs what is pending; the names of what was run.
 pub(crate) fn run(conn: &mut Conn) -> Result<Vec<String>, OpenError> {
-    refuse_newer(conn)?;
     let pending = pending(conn)?;
     match conn {
         Conn::Sqlite(conn) => conn.run_pending_migrations(SQLITE).map(|_versions| ()),
@@ -74,13 +77,17 @@ pub(crate) fn run(conn: &mut Conn) -> Result<Vec<String>, OpenError> {
     Ok(pending)
 }
 
-/// Refuses a database that is ahead of this build or behind it.
+/// Refuses a database that is behind this build.
 pub(crate) fn require_current(conn: &mut Conn) -> Result<(), OpenError> {
-    refuse_newer(conn)?;
     match pending(conn)?.into_iter().next() {
         Some(name) => Err(OpenError::Behind(name)),
         None => Ok(()),
     }
+}
+
+/// Whether no migration was run on it yet.
+pub(crate) fn is_new(conn: &mut Conn) -> Result<bool, OpenError> {
+    Ok(applied(conn)?.is_empty())
 }
 
 fn pending(conn: &mut Conn) -> Result<Vec<String>, OpenError> {
@@ -88,7 +95,8 @@ fn pending(conn: &mut Conn) -> Result<Vec<String>, OpenError> {
     Ok(pending.map(|migration| migration.name).collect())
 }
 
-fn refuse_newer(conn: &mut Conn) -> Result<(), OpenError> {
+/// Refuses a database that holds a migration which this build does not know.
+pub(crate) fn refuse_newer(conn: &mut Conn) -> Result<(), OpenError> {
     let known = known(conn)?;
     for version in applied(conn)? {
         if !known.iter().any(|(known_version, _name)| *known_version == version) {
