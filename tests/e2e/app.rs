@@ -9,13 +9,18 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
     sync::Arc,
+    time::Duration,
 };
 
+use diesel::{Connection as _, RunQueryDsl as _, SqliteConnection, sql_query};
 use tempfile::TempDir;
 
 use crate::client::Client;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_latchkey-under-test");
+
+/// How long an answer may take before a test fails.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What no log may hold: the sample's password and tokens, and whatever tests save.
 const SECRETS: [&str; 7] = ["Tje0", "dGplMDpUamUw", "fugit", "odit", "CANARY", "lk_0", "Basic "];
@@ -38,8 +43,14 @@ impl Setup {
 
     /// Sets `LATCHKEY__{key}`.
     pub(crate) fn with(mut self, key: &str, value: &str) -> Self {
-        self.environment.retain(|(known, _)| known != &format!("LATCHKEY__{key}"));
-        self.environment.push((format!("LATCHKEY__{key}"), value.to_owned()));
+        let name = format!("LATCHKEY__{key}");
+        self.environment.retain(|(known, _)| *known != name);
+        self.variable(&name, value)
+    }
+
+    /// Sets any variable of the environment.
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -67,8 +78,14 @@ impl Setup {
         file
     }
 
+    /// A connection to the database that the server knows nothing of.
+    pub(crate) fn open_database(&self) -> SqliteConnection {
+        let path = self.data().join("latchkey.db");
+        SqliteConnection::establish(path.to_str().expect("UTF-8")).expect("the database opens")
+    }
+
     /// The command, in a clean environment.
-    fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(BINARY);
         command
             .current_dir(self.folder())
@@ -88,7 +105,8 @@ impl Setup {
         let output = self.command().output().expect("the binary runs");
         let told = String::from_utf8(output.stderr).expect("UTF-8");
         assert_eq!(output.status.code(), Some(1), "{told}");
-        assert!(!String::from_utf8_lossy(&output.stdout).contains("running on"), "it started");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "", "it started");
+        assert_no_secret(&told);
         let refusal = told.lines().find(|line| line.starts_with("latchkey: "));
         refusal.unwrap_or_else(|| panic!("no message in: {told}")).to_owned()
     }
@@ -147,6 +165,7 @@ impl TestApp {
     /// ask for `Connection: close`.
     pub(crate) fn raw(&self, request: &str) -> String {
         let mut stream = TcpStream::connect(self.authority()).expect("connect");
+        stream.set_read_timeout(Some(TIMEOUT)).expect("timeout");
         stream.write_all(request.as_bytes()).expect("send");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("receive");
@@ -169,10 +188,15 @@ impl TestApp {
         self.process.wait().expect("wait");
     }
 
-    /// SIGTERM.
-    pub(crate) fn terminate(&self) {
-        let kill = format!("kill -TERM {}", self.process.id());
+    /// Sends `TERM` or `INT`.
+    pub(crate) fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.process.id());
         assert!(Command::new("sh").args(["-c", &kill]).status().expect("sh").success());
+    }
+
+    /// Runs SQL behind the server's back; how many rows it changed.
+    pub(crate) fn sql(&self, sql: &str) -> usize {
+        sql_query(sql).execute(&mut self.setup.open_database()).expect(sql)
     }
 
     /// Waits for the end.
@@ -182,7 +206,7 @@ impl TestApp {
 
     /// Stops the server in good order; its setup, to start it again.
     pub(crate) fn stop(mut self) -> Setup {
-        self.terminate();
+        self.signal("TERM");
         assert!(self.wait().success(), "{}", self.log());
         self.setup.clone()
     }
@@ -210,15 +234,18 @@ fn files_with(folder: &Path, needle: &[u8]) -> Vec<PathBuf> {
     found
 }
 
+fn assert_no_secret(log: &str) {
+    for secret in SECRETS {
+        assert!(!log.contains(secret), "the log holds {secret}: {log}");
+    }
+}
+
 impl Drop for TestApp {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
         if !std::thread::panicking() {
-            let log = self.log();
-            for secret in SECRETS {
-                assert!(!log.contains(secret), "the log holds {secret}: {log}");
-            }
+            assert_no_secret(&self.log());
         }
     }
 }

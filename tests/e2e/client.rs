@@ -5,6 +5,8 @@
 use serde_json::{Value, json};
 use ureq::{Agent, RequestExt as _, http};
 
+use crate::app::TIMEOUT;
+
 /// Where the agent's operations are.
 const AGENT: &str = "/api/v1/Agents/User/";
 
@@ -26,7 +28,10 @@ pub(crate) struct Answer {
 
 impl Client {
     pub(crate) fn new(url: &str) -> Self {
-        let config = Agent::config_builder().http_status_as_error(false).build();
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(TIMEOUT))
+            .build();
         let authorization = Some("Basic dGplMDpUamUw".to_owned());
         Self { agent: config.into(), url: url.to_owned(), authorization }
     }

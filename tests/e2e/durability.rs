@@ -5,12 +5,14 @@ use std::{
     net::TcpStream,
     sync::atomic::{AtomicUsize, Ordering},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use diesel::connection::SimpleConnection as _;
+use rstest::rstest;
 use serde_json::json;
 
-use crate::app::TestApp;
+use crate::app::{TIMEOUT, TestApp};
 
 const CONNECTIONS: usize = 64;
 const SAVES: usize = 10_000;
@@ -31,13 +33,14 @@ fn a_restart_changes_nothing() {
 #[test]
 fn every_acknowledged_save_survives_a_kill() {
     let mut app = TestApp::new();
-    let client = app.client();
     let started = AtomicUsize::new(0);
     let acknowledged = AtomicUsize::new(0);
     let kept: Vec<(String, String)> = thread::scope(|scope| {
         let workers: Vec<_> = (0..CONNECTIONS)
             .map(|_| {
-                scope.spawn(|| {
+                let client = app.client();
+                let (started, acknowledged) = (&started, &acknowledged);
+                scope.spawn(move || {
                     let mut kept = Vec::new();
                     loop {
                         let number = started.fetch_add(1, Ordering::Relaxed);
@@ -71,29 +74,67 @@ fn every_acknowledged_save_survives_a_kill() {
     assert_eq!(lost, 0);
 }
 
-/// SIGTERM: a request under way is finished, a new connection is not taken.
+/// Another program that locks the database, looks into it and leaves does no harm: saves are refused
+/// while it holds the lock, go on when it is gone, and what was acknowledged survives a kill.
 #[test]
-fn a_shutdown_finishes_what_is_under_way_and_takes_nothing_new() {
+fn a_visitor_to_the_database_does_no_harm() {
+    let mut app = TestApp::new();
+    let save = |app: &TestApp, token: &str| app.client().try_save(token);
+    let before = save(&app, "CANARY-before").expect("saved");
+
+    let mut visitor = app.setup.open_database();
+    visitor.batch_execute("BEGIN IMMEDIATE").expect("lock");
+    let carrier = json!({"TokenManagementInfo": {"Provider": "et", "AccessToken": "CANARY"}});
+    let refused = app.client().post("SaveExternalTokens", &carrier);
+    let refused = refused.expect_error(503, "SoUnavailableException", "nothing was saved");
+    assert_eq!(refused.header("Retry-After"), "1");
+    assert!(app.log().contains("the database is unavailable"), "{}", app.log());
+    app.client().request("GET", "/readyz", &[], b"").expect(503);
+    assert_eq!(app.client().access_token(&before).as_deref(), Some("CANARY-before"), "reads go on");
+    visitor.batch_execute("ROLLBACK").expect("unlock");
+    drop(visitor);
+    app.client().request("GET", "/readyz", &[], b"").expect(200);
+
+    let meanwhile = save(&app, "CANARY-meanwhile").expect("saved");
+    let mut visitor = app.setup.open_database();
+    visitor.batch_execute("SELECT count(*) FROM external_tokens").expect("look");
+    drop(visitor);
+    let after = save(&app, "CANARY-after").expect("saved");
+    app.kill();
+    let app = app.setup.start();
+    for (key, token) in [(before, "before"), (meanwhile, "meanwhile"), (after, "after")] {
+        assert_eq!(app.client().access_token(&key), Some(format!("CANARY-{token}")));
+    }
+}
+
+/// SIGTERM and SIGINT: a request under way is finished, a new connection is not taken.
+#[rstest]
+fn a_shutdown_finishes_what_is_under_way_and_takes_nothing_new(
+    #[values("TERM", "INT")] signal: &str,
+) {
     let mut app = TestApp::new();
     let body = r#"{"TokenManagementInfo":{"Provider":"et","AccessToken":"fugit"}}"#;
     let head = format!(
         "POST /api/v1/Agents/User/SaveExternalTokens HTTP/1.1\r\nHost: {}\r\n\
          Authorization: Basic dGplMDpUamUw\r\nContent-Type: application/json\r\n\
-         Content-Length: {}\r\n\r\n",
+         Expect: 100-continue\r\nContent-Length: {}\r\n\r\n",
         app.authority(),
         body.len()
     );
-    // A first call, so that the half-sent one is surely past its login when the signal comes.
-    app.client().save(&json!({"Provider": "et", "AccessToken": "x"}));
     let mut under_way = TcpStream::connect(app.authority()).expect("connect");
+    under_way.set_read_timeout(Some(TIMEOUT)).expect("timeout");
     under_way.write_all(head.as_bytes()).expect("send the head");
-    under_way.write_all(&body.as_bytes()[..10]).expect("send half of the body");
-    thread::sleep(Duration::from_millis(200));
-    app.terminate();
+    let mut go_on = *b"HTTP/1.1 100 Continue\r\n\r\n";
+    under_way.read_exact(&mut go_on).expect("the request is taken");
+    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+
+    app.signal(signal);
+    let deadline = Instant::now() + TIMEOUT;
     while TcpStream::connect(app.authority()).is_ok() {
-        thread::sleep(Duration::from_millis(10));
+        assert!(Instant::now() < deadline, "new connections are taken");
+        thread::yield_now();
     }
-    under_way.write_all(&body.as_bytes()[10..]).expect("send the rest");
+    under_way.write_all(body.as_bytes()).expect("send the body");
     let mut answer = String::new();
     under_way.read_to_string(&mut answer).expect("receive");
     let (head, body) = answer.split_once("\r\n\r\n").expect("head and body");

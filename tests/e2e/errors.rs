@@ -9,6 +9,10 @@ use crate::{
 
 const SAVE: &str = "/api/v1/Agents/User/SaveExternalTokens";
 
+fn small_limits() -> Setup {
+    Setup::new().with("LIMITS__BODY_BYTES", "1000").with("LIMITS__TOKEN_BYTES", "100")
+}
+
 /// Asserts the shape of CONTRACT 34, and the headers of every answer.
 fn expect_shape(answer: &Answer) {
     let body = answer.json();
@@ -30,7 +34,7 @@ fn expect_shape(answer: &Answer) {
 /// CONTRACT 34, 35.
 #[test]
 fn every_error_has_the_one_shape() {
-    let app = Setup::new().with("LIMITS__BODY_BYTES", "1000").start();
+    let app = small_limits().start();
     let client = app.client();
     let json = [("Content-Type", "application/json")];
     let body = br#"{"TokenManagementInfo":{"Provider":"CANARY","AccessToken":"CANARY"}}"#;
@@ -54,19 +58,23 @@ fn every_error_has_the_one_shape() {
         expect_shape(&answer);
     }
     let answer = client.request("POST", "/healthz", &json, body).expect(405);
-    assert_eq!(answer.header("Allow"), "GET");
+    assert_eq!(answer.header("Allow"), "GET, HEAD");
 
     let answer = client.request("POST", SAVE, &json, long.as_bytes());
     expect_shape(&answer.expect_error(413, "SoLimitException", "longer than 1000 bytes"));
 
     for content_type in ["text/plain", "application/json; charset=utf-7", "CANARY", ""] {
         let answer = client.request("POST", SAVE, &[("Content-Type", content_type)], body);
-        let answer = answer.expect(415);
+        let answer = answer.expect_error(415, "NotSupportedException", "send application/json");
         assert_eq!(answer.header("Accept-Post"), "application/json, text/json");
         expect_shape(&answer);
     }
     let answer = client.request("POST", SAVE, &[], body);
     expect_shape(&answer.expect_error(415, "NotSupportedException", "no Content-Type"));
+    let answer = client.request("POST", SAVE, &[], b"");
+    expect_shape(&answer.expect_error(400, "ArgumentException", "TokenManagementInfo is required"));
+    let answer = client.request("POST", SAVE, &[json[0], json[0]], body);
+    expect_shape(&answer.expect_error(400, "ArgumentException", "more than one Content-Type"));
     let compressed = [json[0], ("Content-Encoding", "gzip")];
     let answer = client.request("POST", SAVE, &compressed, body);
     expect_shape(&answer.expect_error(415, "NotSupportedException", "without Content-Encoding"));
@@ -120,7 +128,7 @@ fn an_unknown_method_is_not_allowed() {
 /// The body is not read, let alone judged, before the caller is known.
 #[test]
 fn an_unknown_caller_learns_nothing_about_its_body() {
-    let app = Setup::new().with("LIMITS__BODY_BYTES", "10").start();
+    let app = small_limits().start();
     let client = app.client().with_authorization(None);
     for body in ["{", "", &"x".repeat(1000)] {
         client.post_text("SaveExternalTokens", body).expect(401);
@@ -135,6 +143,17 @@ fn health_needs_no_login_and_tells_little() {
     assert_eq!(alive.json(), json!({"Status": "alive"}));
     let ready = client.request("GET", "/readyz", &[], b"").expect(200);
     assert_eq!(ready.json(), json!({"Status": "ready"}));
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(client.request("HEAD", path, &[], b"").expect(200).body, "");
+    }
+}
+
+/// The log says why a request was refused, in the words of the answer.
+#[test]
+fn the_log_says_why_a_request_was_refused() {
+    let app = TestApp::new();
+    app.client().post("SaveExternalTokens", &json!({})).expect(400);
+    assert!(app.log().contains("TokenManagementInfo is required."), "{}", app.log());
 }
 
 /// Outside development each line of the log is a JSON object that names the request.
@@ -149,6 +168,7 @@ fn logs_are_json_outside_development() {
     assert_eq!(answered[0]["http.status"], 200);
     assert_eq!(answered[0]["span"]["request.id"], answer.header("X-Request-Id"));
     assert_eq!(answered[0]["span"]["http.route"], "/healthz");
+    assert_eq!(answered[0]["span"]["client.address"], "127.0.0.1");
 }
 
 /// CONTRACT 36: not even the most talkative log, of every library, holds a secret; `TestApp` looks.

@@ -84,22 +84,35 @@ fn a_full_disk_refuses_saves_and_loses_nothing() {
 }
 
 #[test]
-fn a_disk_gone_read_only_refuses_saves_until_it_can_be_written_again() {
+fn a_read_only_disk_refuses_the_start_and_nothing_is_lost() {
     let setup = Setup::new();
     let Some(disk) = SmallDisk::mount("a read-only disk", &setup.data()) else { return };
     let app = setup.start();
     let key = save(&app, "CANARY-before").expect(200).json();
     let key = key.as_str().expect("key");
 
-    // A file system with files open for writing cannot be remounted, so the start is what is refused.
     let setup = app.stop();
     disk.remount("ro");
     let refusal = setup.refusal();
     assert!(refusal.contains("latchkey.db.lock"), "{refusal}");
-    assert!(refusal.contains("check that it exists and that this user may write"), "{refusal}");
+    assert!(refusal.contains("check the path, and what this user may do there"), "{refusal}");
 
     disk.remount("rw");
     let app = setup.start();
     assert_eq!(app.client().access_token(key).as_deref(), Some("CANARY-before"));
     save(&app, "CANARY-after").expect(200);
+}
+
+#[test]
+fn a_disk_that_is_full_from_the_first_is_told_and_can_be_tried_again() {
+    let setup = Setup::new();
+    let Some(_disk) = SmallDisk::mount("a full disk at the first start", &setup.data()) else {
+        return;
+    };
+    let ballast = setup.data().join("ballast");
+    fs::write(&ballast, vec![0; 2_000_000]).expect_err("the disk is full");
+    let refusal = setup.refusal();
+    assert!(refusal.contains("latchkey.db"), "{refusal}");
+    fs::remove_file(&ballast).expect("make room");
+    save(&setup.start(), "CANARY").expect(200);
 }

@@ -1,15 +1,12 @@
 //! What a thief of the database finds, and what a forger achieves.
 
-use diesel::{Connection as _, RunQueryDsl as _, SqliteConnection, sql_query};
 use serde_json::json;
 
 use crate::app::TestApp;
 
-/// Changes the database behind the server's back.
+/// Changes one row behind the server's back.
 fn tamper(app: &TestApp, sql: &str) {
-    let path = app.setup.data().join("latchkey.db");
-    let mut conn = SqliteConnection::establish(path.to_str().expect("UTF-8")).expect("open");
-    assert_eq!(sql_query(sql).execute(&mut conn).expect(sql), 1, "{sql}");
+    assert_eq!(app.sql(sql), 1, "{sql}");
 }
 
 /// `strings` over every file of the data folder, in use and at rest, finds neither token nor key.
@@ -101,4 +98,17 @@ fn a_change_of_the_user_counts_at_once() {
     app.client().post("GetExternalTokens", &json!({})).expect(400);
     tamper(&app, "UPDATE users SET password_hash = '$argon2id$nonsense'");
     app.client().post("GetExternalTokens", &json!({})).expect(401);
+}
+
+/// CONTRACT 6: another caller of the tenant who holds the key may read, and is told so.
+#[test]
+fn who_is_not_the_owner_may_read() {
+    let app = TestApp::new();
+    let key = app.client().save(&json!({"Provider": "et", "AccessToken": "fugit"}));
+    tamper(&app, "UPDATE external_tokens SET owner = 'somebody else'");
+    let mask = |app: &TestApp| app.client().get(&key)["TableRight"]["Mask"].clone();
+    assert_eq!(mask(&app), "FULL", "an administrator");
+    tamper(&app, "UPDATE users SET is_administrator = FALSE");
+    assert_eq!(mask(&app), "Select", "another user");
+    assert_eq!(app.client().access_token(&key).as_deref(), Some("fugit"));
 }

@@ -4,10 +4,11 @@ use std::{
     fs::{self, Permissions},
     net::TcpListener,
     os::unix::fs::PermissionsExt as _,
-    process::Command,
+    process::{Command, Stdio},
 };
 
-use diesel::{Connection as _, RunQueryDsl as _, SqliteConnection, sql_query};
+use diesel::{RunQueryDsl as _, sql_query};
+use rstest::rstest;
 use serde_json::json;
 
 use crate::{
@@ -32,6 +33,7 @@ fn the_first_start_prepares_everything_for_its_owner_alone() {
     }
     assert_eq!(fs::read(app.setup.key_file()).expect("key").len(), 32);
     assert!(app.greeting.contains("User: tje0, password: Tje0 (the sample login"));
+    assert!(app.greeting.contains("Database: data/latchkey.db, master key: data/keys\n"));
 }
 
 /// The line that the greeting prints works as printed.
@@ -80,6 +82,10 @@ fn a_second_server_on_the_same_database_is_refused() {
     assert!(refusal.contains("another server is using the database"), "{refusal}");
     let migrate = app.setup.clone().arguments(&["migrate"]).refusal();
     assert!(migrate.contains("another server is using the database"), "{migrate}");
+    let link = app.setup.folder().join("link");
+    std::os::unix::fs::symlink(app.setup.data().join("latchkey.db"), link).expect("link");
+    let linked = app.setup.clone().with("DATABASE__URL", "sqlite:link").refusal();
+    assert!(linked.contains("another server is using the database"), "{linked}");
     assert_eq!(app.client().access_token(&key).as_deref(), Some("fugit"));
 }
 
@@ -89,7 +95,9 @@ fn a_port_in_use_is_named_and_nothing_is_made() {
     let address = taken.local_addr().expect("address").to_string();
     let setup = Setup::new().with("SERVER__LISTEN", &address);
     let refusal = setup.refusal();
-    assert!(refusal.contains(&format!("cannot listen on {address}")), "{refusal}");
+    let said = format!("cannot listen on server.listen = \"{address}\": Address already in use");
+    assert!(refusal.contains(&said), "{refusal}");
+    assert!(refusal.ends_with("stop what is using it, or take another port"), "{refusal}");
     assert!(!setup.data().exists());
 }
 
@@ -106,6 +114,7 @@ fn without_the_right_master_key_there_is_no_start() {
     let refused = |said: &str| {
         let refusal = setup.refusal();
         assert!(refusal.contains(said), "{refusal}");
+        assert!(refusal.contains("cannot use the database data/latchkey.db: "), "{refusal}");
         assert!(refusal.contains(file.file_name().and_then(|f| f.to_str()).expect("name")));
         assert_eq!(fs::read(&database).expect("database"), before, "{said}");
     };
@@ -161,9 +170,7 @@ fn a_database_that_is_newer_or_older_is_refused() {
     let key = app.client().save(&carrier());
     let setup = app.stop();
     let alter = |sql: &str| {
-        let path = setup.data().join("latchkey.db");
-        let mut conn = SqliteConnection::establish(path.to_str().expect("UTF-8")).expect("open");
-        assert_eq!(sql_query(sql).execute(&mut conn).expect(sql), 1);
+        assert_eq!(sql_query(sql).execute(&mut setup.open_database()).expect(sql), 1);
     };
     alter("INSERT INTO __diesel_schema_migrations (version) VALUES ('99990101000000')");
     let refusal = setup.refusal();
@@ -190,32 +197,85 @@ fn a_mistake_in_the_configuration_is_named() {
         assert!(refusal.contains(said), "{refusal}");
         assert!(!setup.data().exists());
     };
-    refused("SERVER__LISTENS", "127.0.0.1:1", "unknown field `listens`");
+    refused("SERVER__LISTENS", "127.0.0.1:1", "in the environment is not valid: unknown field");
+    refused("LIMITS__BODY_BYTES", "65536", "limits.body_bytes must be more than");
+    refused("LIMITS__BODY_SECONDS", "0", "must be at least 1");
     refused("SERVER__LISTEN", "nowhere", "server.listen");
     refused("LIMITS__TOKEN_BYTES", "-1", "limits.token_bytes");
     refused("DATABASE__URL", "postgres://CANARY@localhost/x", "database.url must be `sqlite:`");
     refused("LOG__FILTER", "=,=", "log.filter is not valid");
     refused("PROFILE", "../x", "profile may have only letters");
-    refused("DATA_DIRECTORY", "/dev/null/x", "cannot create /dev/null/x");
+    refused("DATA_DIRECTORY", "/dev/null/x", "cannot create /dev/null; check the path");
     refused("SERVER__LISTEN", "0.0.0.0:0", "set server.tls, or server.behind_proxy = true");
+    let file = Setup::new();
+    fs::write(file.folder().join("odd.toml"), "server = { port = 80 }").expect("file");
+    let unknown = file.arguments(&["--config", "odd.toml"]).refusal();
+    assert!(unknown.contains("in odd.toml is not valid: unknown field `port`"), "{unknown}");
     let missing = Setup::new().arguments(&["--config", "missing.toml"]).refusal();
     assert!(missing.contains("missing.toml"), "{missing}");
 }
 
-/// The sample login, which everybody knows, is never behind an address that others can reach:
-/// neither made there nor brought there.
+/// A setting that would be ignored for its underscore is refused.
 #[test]
-fn the_sample_login_stays_on_the_loopback() {
-    let setup = TestApp::new().stop();
-    let exposed = |setup: Setup| {
-        setup.with("SERVER__LISTEN", "0.0.0.0:0").with("SERVER__BEHIND_PROXY", "true")
-    };
-    for setup in [exposed(Setup::new()), exposed(setup.with("PROFILE", "production"))] {
+fn a_single_underscore_is_told() {
+    let setup = Setup::new().variable("LATCHKEY_SERVER_LISTEN", "127.0.0.1:1");
+    let refusal = setup.refusal();
+    assert!(refusal.contains("LATCHKEY_SERVER_LISTEN is no setting"), "{refusal}");
+}
+
+/// The sample login, which everybody knows, is never where others can reach the server: neither made
+/// there nor brought there, behind a proxy or without one.
+#[rstest]
+#[case::behind_a_proxy("127.0.0.1:0")]
+#[case::on_every_address("0.0.0.0:0")]
+fn the_sample_login_is_not_exposed(#[case] address: &str) {
+    let exposed =
+        |setup: Setup| setup.with("SERVER__LISTEN", address).with("SERVER__BEHIND_PROXY", "true");
+    let new = exposed(Setup::new());
+    let known = exposed(TestApp::new().stop().with("PROFILE", "production"));
+    for setup in [&new, &known] {
         let refusal = setup.refusal();
         assert!(refusal.contains("the sample login tje0 would let everybody in"), "{refusal}");
     }
-    let app = exposed(Setup::new()).with("PROFILE", "production").start();
+    assert!(!new.data().exists(), "nothing is made");
+    let app = new.with("PROFILE", "production").start();
     assert!(app.greeting.contains("First user: admin"));
+}
+
+#[test]
+fn a_password_that_cannot_be_shown_makes_no_user() {
+    let setup = Setup::new().with("PROFILE", "production");
+    let full = fs::File::options().write(true).open("/dev/full").expect("/dev/full");
+    let status = setup.command().stdout(full).stderr(Stdio::null()).status();
+    assert_eq!(status.expect("runs").code(), Some(1));
+    assert!(setup.start().greeting.contains("First user: admin, password: "));
+}
+
+/// A file that is no database, or another program's, is refused and left as it is.
+#[test]
+fn a_foreign_file_in_the_databases_place_is_left_alone() {
+    let setup = Setup::new();
+    fs::create_dir(setup.data()).expect("folder");
+    let database = setup.data().join("latchkey.db");
+    fs::write(&database, "no database at all, but somebody's own file").expect("file");
+    let refusal = setup.refusal();
+    assert!(refusal.contains("it is damaged, or no database of this server"), "{refusal}");
+    let left = fs::read_to_string(&database).expect("file");
+    assert_eq!(left, "no database at all, but somebody's own file");
+}
+
+/// A restored copy that others can read is taken, and others are shut out.
+#[test]
+fn a_database_that_others_can_read_is_closed_to_them() {
+    let setup = TestApp::new().stop();
+    let database = setup.data().join("latchkey.db");
+    fs::set_permissions(&database, Permissions::from_mode(0o644)).expect("chmod");
+    let app = setup.start();
+    app.client().save(&carrier());
+    for file in ["latchkey.db", "latchkey.db-wal"] {
+        let mode = fs::metadata(setup.data().join(file)).expect("file").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file}");
+    }
 }
 
 /// Defaults, the profile's file, the given file and the environment, each over the one before.
@@ -230,7 +290,7 @@ fn configuration_comes_in_layers_and_is_shown_without_secrets() {
     .expect("profile");
     fs::write(
         setup.folder().join("given.toml"),
-        "data_directory = 'three'\n[limits]\nbody_bytes = 3333\n[database]\nurl = 'sqlite:CANARY'\n",
+        "data_directory = 'three'\n[limits]\nbody_bytes = 3333\n[database]\nurl = 'postgres://u:CANARY@h/d'\n",
     )
     .expect("file");
     let setup = setup.arguments(&["--config", "given.toml", "config"]);
@@ -247,7 +307,10 @@ fn configuration_comes_in_layers_and_is_shown_without_secrets() {
         assert!(shown.lines().any(|shown| shown == line), "{line} is not in: {shown}");
     }
     assert!(!shown.contains("CANARY"), "{shown}");
-    assert_eq!(setup.arguments(&["check"]).output(), "the configuration is valid\n");
+    let check = setup.clone().arguments(&["check"]).refusal();
+    assert!(check.contains("database.url must be `sqlite:`"), "{check}");
+    let check = setup.with("DATABASE__URL", "sqlite:x.db").arguments(&["check"]).output();
+    assert!(check.starts_with("the configuration is valid; "), "{check}");
 }
 
 /// With `server.tls` the server speaks HTTPS, and the printed line trusts its certificate.
@@ -262,6 +325,8 @@ fn tls_is_served_from_pem_files() {
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("certificate");
     fs::write(setup.folder().join("server.crt"), made.cert.pem()).expect("write");
     fs::write(setup.folder().join("server.key"), "no key").expect("write");
+    let refusal = setup.clone().arguments(&["config", "check"]).refusal();
+    assert!(refusal.contains("server.key is no PEM private key"), "{refusal}");
     let refusal = setup.refusal();
     assert!(refusal.contains("server.key is no PEM private key"), "{refusal}");
     fs::write(setup.folder().join("server.key"), made.signing_key.serialize_pem()).expect("write");

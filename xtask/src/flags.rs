@@ -7,14 +7,14 @@ xflags::xflags! {
     cmd xtask {
         /// Changes the schema of a database that no server is using.
         cmd migrate {
-            /// The database; by default the one that `cargo run -p server` makes.
+            /// The database; by default, but not for revert and redo, that of `cargo run -p server`.
             optional --database url: String
 
             /// Runs what is pending.
             cmd run {}
             /// Reverts the latest migration, and all data in what it created.
             cmd revert {}
-            /// Reverts the latest migration and runs it again.
+            /// Reverts the latest migration, with all data in what it created, and runs it again.
             cmd redo {}
             /// Lists every migration and whether the database has it.
             cmd status {}

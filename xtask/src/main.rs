@@ -14,9 +14,9 @@ use flags::XtaskCmd;
 use xshell::Shell;
 
 fn main() -> anyhow::Result<()> {
+    // Paths are meant from the workspace's root, wherever the command is called.
+    std::env::set_current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))?;
     let shell = Shell::new()?;
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    shell.change_dir(root.canonicalize()?);
     match flags::Xtask::from_env_or_exit().subcommand {
         XtaskCmd::Migrate(migrate) => migrate::run(&shell, migrate),
         XtaskCmd::Tidy(_) => tidy::run(&shell),

@@ -20,8 +20,16 @@ pub(crate) fn run(shell: &Shell, flags: Migrate) -> anyhow::Result<()> {
     if let MigrateCmd::New(new) = flags.subcommand {
         return make(shell, &new.name);
     }
+    let destroys = matches!(flags.subcommand, MigrateCmd::Revert(_) | MigrateCmd::Redo(_));
+    ensure!(
+        !destroys || flags.database.is_some(),
+        "this destroys the data in what the migration created; name the database: \
+         `migrate --database {DEFAULT_DATABASE} revert`"
+    );
     let url = flags.database.as_deref().unwrap_or(DEFAULT_DATABASE);
     let database: Database = url.parse()?;
+    let may_create = matches!(flags.subcommand, MigrateCmd::Run(_));
+    ensure!(may_create || database.exists(), "there is no database at {url}; `run` makes it");
     let mut migrator = Migrator::open(&database)?;
     match flags.subcommand {
         MigrateCmd::Run(_) => report("ran", migrator.run()?),

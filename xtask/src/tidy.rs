@@ -47,7 +47,7 @@ pub(crate) fn run(shell: &Shell) -> anyhow::Result<()> {
     let mut broken = Vec::new();
     let json = cmd!(shell, "cargo metadata --format-version 1 --no-deps").quiet().read()?;
     broken.extend(layers(&serde_json::from_str(&json)?));
-    broken.extend(migrations()?);
+    broken.extend(migrations(Path::new("migrations"))?);
     broken.extend(module_docs(shell)?);
     for (rule, command) in [
         ("format", cmd!(shell, "cargo fmt --check")),
@@ -112,11 +112,11 @@ fn layers(metadata: &Metadata) -> Vec<String> {
 }
 
 /// Every backend has the same migrations, each with its way up and its way down.
-fn migrations() -> anyhow::Result<Vec<String>> {
+fn migrations(root: &Path) -> anyhow::Result<Vec<String>> {
     let mut broken = Vec::new();
     let mut names = BTreeMap::new();
     for backend in BACKENDS {
-        let folder = Path::new("migrations").join(backend);
+        let folder = root.join(backend);
         let mut found = BTreeSet::new();
         for entry in fs::read_dir(&folder).with_context(|| format!("{}", folder.display()))? {
             let path = entry?.path();
@@ -195,6 +195,29 @@ mod tests {
                 "layers: auth must not depend on store",
                 "layers: utils is in no layer; name it in tidy.rs",
             ],
+        );
+    }
+
+    #[test]
+    fn a_migration_without_its_pair_or_its_way_back_is_found() {
+        let root = tempfile::tempdir().expect("folder");
+        let make = |path: &str| {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().expect("folder")).expect("folder");
+            fs::write(path, "").expect("file");
+        };
+        for file in ["sqlite/1_a/up.sql", "sqlite/1_a/down.sql", "postgres/1_a/up.sql"] {
+            make(file);
+        }
+        make("sqlite/2_b/up.sql");
+        make("sqlite/2_b/down.sql");
+        let missing = root.path().join("postgres/1_a");
+        assert_eq!(
+            migrations(root.path()).expect("folders"),
+            [
+                format!("migrations: {} has no down.sql", missing.display()),
+                "migrations: postgres lacks 2_b".to_owned()
+            ]
         );
     }
 }

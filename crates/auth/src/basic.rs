@@ -28,7 +28,7 @@ impl BasicCredentials {
     ///
     /// # Errors
     /// `UnsupportedScheme` for another scheme, `Malformed` for what RFC 7617 does not allow,
-    /// `Refused` for a name that no user can have and for a ticket.
+    /// `Refused` for a name that no user can have, `InvalidTicket` for a ticket.
     pub fn parse(header: &[u8]) -> Result<Self, AuthError> {
         let header = str::from_utf8(header)
             .map_err(|_not_text| AuthError::Malformed("it has bytes that are no text"))?;
@@ -46,7 +46,7 @@ impl BasicCredentials {
             return Err(AuthError::Malformed("the credentials hold a control character"));
         }
         if is_ticket(text) {
-            return Err(AuthError::Refused);
+            return Err(AuthError::InvalidTicket);
         }
         let (login, password) =
             text.split_once(':').ok_or(AuthError::Malformed("the credentials have no colon"))?;
@@ -105,7 +105,7 @@ mod tests {
     /// CONTRACT 26: the first colon alone does not decide, so a ticket is not taken for user `7T`.
     #[test]
     fn a_ticket_in_place_of_a_user_name_is_not_split() {
-        assert_eq!(parse(&header("7T:YQBiAGMA:")), Err(AuthError::Refused));
+        assert_eq!(parse(&header("7T:YQBiAGMA:")), Err(AuthError::InvalidTicket));
     }
 
     #[rstest]

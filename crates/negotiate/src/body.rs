@@ -5,6 +5,8 @@
 
 mod json;
 
+use std::fmt;
+
 use serde_json::{Map, Value};
 
 /// The body is not well-formed; tells where and never quotes it.
@@ -22,17 +24,21 @@ pub struct WrongType {
     found: &'static str,
 }
 
-/// A body: the root of a tree whose names are all lower case.
-#[derive(Clone, Debug)]
+/// A body: the root of a tree whose names are all lower case. It may hold secrets, so it does not
+/// print itself.
 pub struct Body(Value);
 
 impl Body {
+    /// No properties.
+    pub fn empty() -> Self {
+        Self(Value::Object(Map::new()))
+    }
+
     /// Reads JSON: a byte order mark is tolerated, trailing data and a depth over 32 are not; of
-    /// names that differ only by case the last wins (CONTRACT 3, 9). An empty body and null are an
-    /// object without properties.
+    /// names that differ only by case the last wins (CONTRACT 3, 9). Null is as good as empty.
     pub fn from_json(bytes: &[u8]) -> Result<Self, Malformed> {
         match json::parse(bytes)? {
-            Value::Null => Ok(Self(Value::Object(Map::new()))),
+            Value::Null => Ok(Self::empty()),
             root => Ok(Self(root)),
         }
     }
@@ -46,8 +52,13 @@ impl Body {
     }
 }
 
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Body(redacted)")
+    }
+}
+
 /// Some of a body's properties, and where they are.
-#[derive(Clone, Debug)]
 pub struct Object<'a> {
     path: String,
     members: &'a Map<String, Value>,

@@ -6,8 +6,7 @@
 use std::sync::Arc;
 
 use actix_web::{
-    Handler, Resource, Responder,
-    http::Method,
+    FromRequest, Handler, Resource, Responder,
     web::{self, ServiceConfig},
 };
 use auth::VerifiedLogins;
@@ -48,23 +47,34 @@ impl App {
 pub(crate) fn configure(routes: &mut ServiceConfig) {
     let agent = |operation: &str| format!("/api/v1/Agents/User/{operation}");
     routes
-        .service(only(Method::POST, &agent("SaveExternalTokens"), user_agent::save))
-        .service(only(Method::POST, &agent("GetExternalTokens"), user_agent::get))
-        .service(only(Method::GET, "/healthz", health::alive))
-        .service(only(Method::GET, "/readyz", health::ready))
+        .service(post(&agent("SaveExternalTokens"), user_agent::save))
+        .service(post(&agent("GetExternalTokens"), user_agent::get))
+        .service(get("/healthz", health::alive))
+        .service(get("/readyz", health::ready))
         .default_service(web::to(async || Err::<String, _>(Problem::no_such_path())));
 }
 
-/// A path that serves one method.
-fn only<F, Args>(method: Method, path: &str, handler: F) -> Resource
+/// A path that serves POST.
+fn post<F, Args>(path: &str, handler: F) -> Resource
 where
-    F: Handler<Args>,
-    Args: actix_web::FromRequest + 'static,
-    F::Output: Responder + 'static,
+    F: Handler<Args, Output: Responder + 'static>,
+    Args: FromRequest + 'static,
 {
-    let allowed = method.clone();
-    web::resource(path).route(web::method(method).to(handler)).default_service(web::to(move || {
-        let problem = Problem::method_not_allowed(&allowed);
-        async { Err::<String, _>(problem) }
-    }))
+    serving(path, "POST").route(web::post().to(handler))
+}
+
+/// A path that serves GET, and HEAD with it (RFC 9110 §9.3.2).
+fn get<F, Args>(path: &str, handler: F) -> Resource
+where
+    F: Handler<Args, Output: Responder + 'static>,
+    Args: FromRequest + 'static,
+{
+    let head = web::head().to(handler.clone());
+    serving(path, "GET, HEAD").route(web::get().to(handler)).route(head)
+}
+
+/// A path that refuses every method to which no route is added.
+fn serving(path: &str, allowed: &'static str) -> Resource {
+    let refuse = move || async move { Err::<String, _>(Problem::method_not_allowed(allowed)) };
+    web::resource(path).default_service(web::to(refuse))
 }

@@ -5,13 +5,18 @@
 //! shown.
 
 use std::{
+    env,
+    ffi::OsString,
+    fmt,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, bail};
-use config::{Environment, File, FileFormat};
-use secrecy::{ExposeSecret as _, SecretString};
+use config::{
+    Config as Layers, ConfigBuilder, Environment, File, FileFormat, builder::DefaultState,
+};
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
 const DEFAULTS: &str = include_str!("../../../config/default.toml");
@@ -81,32 +86,49 @@ pub(crate) struct Log {
 
 impl Config {
     /// Reads defaults, the profile's file, `file` and the environment, each over the one before.
+    ///
+    /// # Errors
+    /// Names the file, or the environment, that is wrong, and the key.
     pub(crate) fn load(file: Option<&Path>) -> anyhow::Result<Self> {
-        let profile = Self::layers(file, None)?.get_string("profile")?;
+        refuse_single_underscores(env::vars_os().map(|(name, _)| name))?;
+        let defaults = File::from_str(DEFAULTS, FileFormat::Toml);
+        let given = file.map(|path| File::from(path).format(FileFormat::Toml));
+        let environment =
+            Environment::with_prefix("LATCHKEY").prefix_separator("__").separator("__");
+
+        let mut layers = Layers::builder().add_source(defaults.clone());
+        if let Some(file) = &given {
+            layers = layers.add_source(file.clone());
+        }
+        let layers = layers.add_source(environment.clone()).build();
+        let profile = layers.context("the configuration cannot be read")?.get_string("profile")?;
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         if profile.is_empty() || !profile.bytes().all(is_plain) {
             bail!("profile may have only letters, digits, `-` and `_`");
         }
+
         let profile_file = Path::new("config").join(format!("{profile}.toml"));
-        Self::layers(file, Some(&profile_file))?
-            .try_deserialize()
-            .context("the configuration is not valid")
+        let layers = Layers::builder().add_source(defaults);
+        let layers =
+            layers.add_source(File::from(&*profile_file).format(FileFormat::Toml).required(false));
+        let (_, mut layers) = read(layers, &profile_file.display())?;
+        if let (Some(path), Some(given)) = (file, given) {
+            (_, layers) = read(layers.add_source(given), &path.display())?;
+        }
+        let (config, _) = read(layers.add_source(environment), &"the environment")?;
+        config.check_limits()?;
+        Ok(config)
     }
 
-    fn layers(file: Option<&Path>, profile: Option<&Path>) -> anyhow::Result<config::Config> {
-        let mut layers =
-            config::Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
-        if let Some(path) = profile {
-            layers = layers.add_source(File::from(path).format(FileFormat::Toml).required(false));
+    fn check_limits(&self) -> anyhow::Result<()> {
+        let Limits { token_bytes, body_bytes, body_seconds } = self.limits;
+        if token_bytes == 0 || body_seconds == 0 {
+            bail!("limits.token_bytes and limits.body_seconds must be at least 1");
         }
-        if let Some(path) = file {
-            layers = layers.add_source(File::from(path).format(FileFormat::Toml));
+        if body_bytes <= token_bytes {
+            bail!("limits.body_bytes must be more than limits.token_bytes");
         }
-        let environment = Environment::with_prefix("LATCHKEY")
-            .prefix_separator("__")
-            .separator("__")
-            .try_parsing(true);
-        layers.add_source(environment).build().context("the configuration cannot be read")
+        Ok(())
     }
 
     /// Whether the sample login is made and logs are for people.
@@ -127,9 +149,9 @@ impl Config {
         self.keys.directory.clone().unwrap_or_else(|| self.data_directory.join("keys"))
     }
 
-    /// Whether other machines can reach the listener.
+    /// Whether other machines can reach the server: by its address, or through a proxy.
     pub(crate) fn is_exposed(&self) -> bool {
-        !self.server.listen.ip().is_loopback()
+        self.server.behind_proxy || !self.server.listen.ip().is_loopback()
     }
 
     /// Refuses to let credentials travel where others can read them.
@@ -149,12 +171,37 @@ impl Config {
     pub(crate) fn show(&self) -> anyhow::Result<String> {
         let mut shown = self.clone();
         shown.keys.directory = Some(self.keys_directory());
+        if shown.database.url.is_none() {
+            shown.database.url = Some(format!("sqlite:{}", self.database()?).into());
+        }
         Ok(toml::to_string(&shown)?)
     }
 }
 
+/// The configuration as far as these layers go; an error is that of the layer added last.
+fn read(
+    layers: ConfigBuilder<DefaultState>,
+    last: &dyn fmt::Display,
+) -> anyhow::Result<(Config, ConfigBuilder<DefaultState>)> {
+    let config = layers.build_cloned().and_then(Layers::try_deserialize);
+    Ok((config.with_context(|| format!("the configuration in {last} is not valid"))?, layers))
+}
+
+/// A setting that would be ignored for an underscore is refused; the tests' own switches are not.
+fn refuse_single_underscores(names: impl Iterator<Item = OsString>) -> anyhow::Result<()> {
+    for name in names.filter_map(|name| name.into_string().ok()) {
+        let is_setting = name.starts_with("LATCHKEY__") || name.starts_with("LATCHKEY_TEST_");
+        if name.starts_with("LATCHKEY_") && !is_setting {
+            bail!("{name} is no setting; names have two underscores, as LATCHKEY__SERVER__LISTEN");
+        }
+    }
+    Ok(())
+}
+
+/// A file's path is shown; another URL may hold a password.
 fn redact<S: Serializer>(url: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
-    match url {
+    match url.as_ref().map(ExposeSecret::expose_secret) {
+        Some(file) if file.starts_with("sqlite:") => serializer.serialize_some(file),
         Some(_) => serializer.serialize_some("(set)"),
         None => serializer.serialize_none(),
     }
@@ -169,7 +216,7 @@ mod tests {
     fn the_default_file_names_every_key() {
         let mut config = Config::load(None).expect("defaults");
         assert!(config.is_development());
-        config.database.url = Some("sqlite:x".into());
+        config.database.url = Some("postgres://user:CANARY@host/x".into());
         config.server.tls = Some(Tls { certificate: "c".into(), key: "k".into() });
         let shown = config.show().expect("shown");
         let keys = shown.lines().filter_map(|line| line.split_once(" = ").map(|(key, _)| key));
@@ -182,7 +229,7 @@ mod tests {
             let is_part_of_tls = ["certificate", "key"].contains(&key);
             assert!(is_part_of_tls || documented.contains(&key), "{key} is not in default.toml");
         }
-        assert!(!shown.contains("sqlite:x"), "{shown}");
+        assert!(!shown.contains("CANARY"), "{shown}");
     }
 
     #[test]

@@ -1,70 +1,77 @@
 //! The first user of a new database, and the rules about the sample login.
 //!
-//! Invariant: the sample login, whose password everybody knows, never lets anybody in over an
-//! address that other machines can reach.
+//! Invariant: the sample login, whose password everybody knows, never lets anybody in where other
+//! machines can reach the server.
 
-use anyhow::bail;
+use std::io::{self, Write as _};
+
+use anyhow::{Context as _, bail};
 use auth::Password;
 use model::{Login, TenantId, User};
-use store::Store;
+use store::{Database, Store};
 
 use crate::config::Config;
 
 /// The login and the password of the documented sample (CONTRACT 2).
 pub(crate) const SAMPLE: (&str, &str) = ("tje0", "Tje0");
 
-/// Who can sign in, as far as the start should tell.
-pub(crate) enum FirstUser {
-    /// The sample login works.
-    Sample,
-    /// This user was made just now; the password is not known to anybody yet.
-    Generated(Login, Password),
-    /// There were users already.
-    Existing,
+/// Refuses a new database whose first user would be the sample login where it is not allowed; to be
+/// called before anything is made.
+pub(crate) fn check(config: &Config, database: &Database) -> anyhow::Result<()> {
+    if config.is_development() && !database.exists() {
+        refuse_exposed_sample(config)
+    } else {
+        Ok(())
+    }
 }
 
-/// Makes the first user if there is none.
+/// Makes the first user if there is none, and says who it is; whether the sample login works.
 ///
 /// # Errors
-/// When the sample login would work, or works, on an exposed address; nothing is changed then.
-pub(crate) async fn ensure(store: &Store, config: &Config) -> anyhow::Result<FirstUser> {
+/// When the sample login would work, or works, where it is not allowed; nothing is changed then.
+pub(crate) async fn ensure(store: &Store, config: &Config) -> anyhow::Result<bool> {
     let tenant = TenantId::single();
     let (sample_login, sample_password) = (Login::parse(SAMPLE.0)?, Password::from(SAMPLE.1));
-    if store.has_no_users().await? {
-        let (login, password) = if config.is_development() {
+    if !store.has_no_users().await? {
+        let sample = store.user(&tenant, &sample_login).await?.filter(|user| !user.is_disabled);
+        let works =
+            sample.is_some_and(|user| auth::verify(&sample_password, Some(&user.password_hash)));
+        if works {
             refuse_exposed_sample(config)?;
-            (sample_login, sample_password)
-        } else {
-            (Login::parse("admin")?, Password::generate())
-        };
-        let user = User {
-            tenant,
-            login: login.clone(),
-            password_hash: auth::hash(&password),
-            is_administrator: true,
-            is_disabled: false,
-        };
-        store.add_user(user).await?;
-        return Ok(match config.is_development() {
-            true => FirstUser::Sample,
-            false => FirstUser::Generated(login, password),
-        });
+        }
+        return Ok(works);
     }
-    let sample = store.user(&tenant, &sample_login).await?.filter(|user| !user.is_disabled);
-    if sample.is_some_and(|user| auth::verify(&sample_password, Some(&user.password_hash))) {
+    let (login, password) = if config.is_development() {
         refuse_exposed_sample(config)?;
-        return Ok(FirstUser::Sample);
-    }
-    Ok(FirstUser::Existing)
+        (sample_login, sample_password)
+    } else {
+        let (login, password) = (Login::parse("admin")?, Password::generate());
+        // Before the user is saved: a password that nobody could read would lock everybody out.
+        let mut out = io::stdout().lock();
+        writeln!(out, "First user: {login}, password: {}", password.expose())?;
+        writeln!(out, "The password is shown only this once.")?;
+        out.flush().context("cannot show the first user's password")?;
+        (login, password)
+    };
+    let user = User {
+        tenant,
+        login,
+        password_hash: auth::hash(&password),
+        is_administrator: true,
+        is_disabled: false,
+    };
+    store.add_user(user).await?;
+    Ok(config.is_development())
 }
 
 fn refuse_exposed_sample(config: &Config) -> anyhow::Result<()> {
     if config.is_exposed() {
         bail!(
-            "server.listen = \"{}\" can be reached from other machines, where the sample login {} \
-             would let everybody in; listen on 127.0.0.1, or start with a profile other than \
-             development and a new data_directory",
+            "with server.listen = \"{}\" and server.behind_proxy = {} others can reach this server, \
+             and the sample login {} would let everybody in; listen on 127.0.0.1 without a proxy, or \
+             start with a profile other than development and a data_directory without that login",
             config.server.listen,
+            config.server.behind_proxy,
             SAMPLE.0
         );
     }

@@ -11,7 +11,7 @@ use actix_web::{
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
     http::{
-        Method, StatusCode,
+        StatusCode,
         header::{
             ALLOW, CACHE_CONTROL, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
             X_CONTENT_TYPE_OPTIONS,
@@ -67,17 +67,18 @@ impl Problem {
 
     /// 404 for a path that nothing is served on.
     pub(crate) fn no_such_path() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "SoNotFoundException", "nothing is served on this path")
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "SoNotFoundException",
+            "nothing is served on this path; the operations are below /api/v1/Agents/User/",
+        )
     }
 
-    /// 405 for a path that serves only other methods.
-    pub(crate) fn method_not_allowed(allowed: &Method) -> Self {
+    /// 405 for a path that serves only the methods `allowed`.
+    pub(crate) fn method_not_allowed(allowed: &'static str) -> Self {
         let cause = format_args!("this path serves only {allowed}");
-        let problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, "NotSupportedException", cause);
-        match HeaderValue::from_str(allowed.as_str()) {
-            Ok(value) => problem.with(ALLOW, value),
-            Err(_) => problem,
-        }
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "NotSupportedException", cause)
+            .with(ALLOW, HeaderValue::from_static(allowed))
     }
 
     /// 408 for a body that does not arrive.
@@ -130,6 +131,10 @@ impl Problem {
     }
 }
 
+/// Why a request was refused, for the log; like every problem it holds no value of the client's.
+#[derive(Clone)]
+pub(crate) struct Refusal(pub(crate) String);
+
 /// The wire's shape (CONTRACT 34).
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -154,9 +159,18 @@ pub(crate) async fn finish(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
     let response = next.call(request).await?.map_into_boxed_body();
-    let answer = response.response().error().map(|error| match error.as_error::<Problem>() {
-        Some(problem) => problem.answer(response.request()),
-        None => from_framework(error).answer(response.request()),
+    let answer = response.response().error().map(|error| {
+        let request = response.request();
+        let framework;
+        let problem = match error.as_error::<Problem>() {
+            Some(problem) => problem,
+            None => {
+                framework = from_framework(error);
+                &framework
+            }
+        };
+        request.extensions_mut().insert(Refusal(problem.message.clone()));
+        problem.answer(request)
     });
     let mut response = match answer {
         Some(answer) => ServiceResponse::new(response.into_parts().0, answer),
@@ -190,7 +204,8 @@ impl From<AuthError> for Problem {
             AuthError::Missing
             | AuthError::Malformed(_)
             | AuthError::UnsupportedScheme
-            | AuthError::Refused => {
+            | AuthError::Refused
+            | AuthError::InvalidTicket => {
                 Self::new(StatusCode::UNAUTHORIZED, "SoSessionException", error)
                     .with(WWW_AUTHENTICATE, HeaderValue::from_static(auth::CHALLENGE))
             }
@@ -219,7 +234,8 @@ impl From<StoreError> for Problem {
 
 impl From<UnsupportedMediaType> for Problem {
     fn from(error: UnsupportedMediaType) -> Self {
-        let problem = Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "NotSupportedException", error);
+        let cause = format_args!("{error}; send application/json in utf-8");
+        let problem = Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "NotSupportedException", cause);
         let types = MediaType::ALL.map(MediaType::essence).join(", ");
         match HeaderValue::from_str(&types) {
             Ok(types) => problem.with(ACCEPT_POST, types),

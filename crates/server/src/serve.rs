@@ -5,23 +5,23 @@
 
 use std::{
     fs::File,
-    io::{self, Write as _},
+    io::{self, ErrorKind, Write as _},
     net::{SocketAddr, TcpListener},
     path::Path,
 };
 
 use actix_web::{App as ActixApp, HttpServer, dev::ServerHandle, middleware::from_fn, web};
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow, bail};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
-use store::{OpenOptions, Store};
-use tokio::signal::unix::{SignalKind, signal};
-use tracing::info;
+use store::{Database, OpenOptions, Store};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{info, warn};
 use tracing_actix_web::TracingLogger;
 
 use crate::{
     app::{self, App},
     config::{Config, Tls},
-    first_user::{self, FirstUser, SAMPLE},
+    first_user::{self, SAMPLE},
     problem,
     telemetry::RequestSpan,
 };
@@ -29,22 +29,37 @@ use crate::{
 /// How long requests that are under way may take once the server was told to stop.
 const SHUTDOWN_SECONDS: u64 = 30;
 
+/// What the configuration asks for, as far as it can be told without making or opening anything.
+pub(crate) struct Checked {
+    database: Database,
+    tls: Option<rustls::ServerConfig>,
+}
+
+/// Checks the configuration.
+///
+/// # Errors
+/// What is wrong with it, and what to do.
+pub(crate) fn check(config: &Config) -> anyhow::Result<Checked> {
+    let database = config.database()?;
+    config.refuse_plain_exposure()?;
+    first_user::check(config, &database)?;
+    Ok(Checked { database, tls: config.server.tls.as_ref().map(load_tls).transpose()? })
+}
+
 /// Runs the server until it is told to stop by SIGTERM or SIGINT.
 ///
 /// # Errors
 /// Why it cannot start, and what to do.
 pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
-    config.refuse_plain_exposure()?;
-    let tls = config.server.tls.as_ref().map(load_tls).transpose()?;
-    let listener = TcpListener::bind(config.server.listen).with_context(|| {
-        let address = config.server.listen;
-        format!("cannot listen on {address}; stop what is using it, or set server.listen")
-    })?;
+    let Checked { database, tls } = check(config)?;
+    let listener = listen(config.server.listen)?;
+    let shown_path = database.to_string();
     let store = Store::open(&OpenOptions {
-        database: config.database()?,
+        database,
         keys_directory: config.keys_directory(),
         auto_migrate: config.database.auto_migrate,
-    })?;
+    })
+    .with_context(|| format!("cannot use the database {shown_path}"))?;
     let outcome = actix_web::rt::System::new().block_on(serve(config, listener, tls, &store));
     store.close();
     outcome
@@ -56,7 +71,8 @@ async fn serve(
     tls: Option<rustls::ServerConfig>,
     store: &Store,
 ) -> anyhow::Result<()> {
-    let first_user = first_user::ensure(store, config).await?;
+    let signals = Signals::listen()?;
+    let sample_works = first_user::ensure(store, config).await?;
     let address = listener.local_addr()?;
     let scheme = if tls.is_some() { "https" } else { "http" };
 
@@ -76,67 +92,90 @@ async fn serve(
     }
     .run();
 
-    greet(config, scheme, address, &first_user)?;
+    greet(config, &format!("{scheme}://{address}"), sample_works)?;
     info!(%address, profile = config.profile, "serving");
-    let stopper = actix_web::rt::spawn(stop_on_signal(server.handle())?);
+    let stopper = actix_web::rt::spawn(signals.stop(server.handle()));
     server.await?;
     stopper.abort();
     info!("stopped");
     Ok(())
 }
 
-/// Waits for SIGTERM or SIGINT in the background; listens from the moment it is called.
-fn stop_on_signal(server: ServerHandle) -> io::Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+/// SIGTERM and SIGINT, from the moment that they are listened for.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Stops the server in good order at the first signal, and at once at the second.
+    async fn stop(mut self, server: ServerHandle) {
+        self.next().await;
         info!("stopping: finishing the requests under way");
-        server.stop(true).await;
-    })
+        tokio::select! {
+            () = server.stop(true) => {}
+            () = self.next() => {
+                warn!("stopping at once");
+                server.stop(false).await;
+            }
+        }
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 /// Tells whoever started the server where it is, and how to use it.
-fn greet(
-    config: &Config,
-    scheme: &str,
-    address: SocketAddr,
-    first_user: &FirstUser,
-) -> io::Result<()> {
+fn greet(config: &Config, url: &str, sample_works: bool) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    writeln!(out, "Latchkey is running on {scheme}://{address}")?;
-    writeln!(out, "Data: {}", config.data_directory.display())?;
-    match first_user {
-        FirstUser::Existing => {}
-        FirstUser::Generated(login, password) => {
-            writeln!(out, "First user: {login}, password: {}", password.expose())?;
-            writeln!(out, "The password is shown only this once.")?;
-        }
-        FirstUser::Sample => {
-            let (login, password) = SAMPLE;
-            let trust = match &config.server.tls {
-                Some(tls) => format!("--cacert {} ", tls.certificate.display()),
-                None => String::new(),
-            };
-            writeln!(
-                out,
-                "User: {login}, password: {password} (the sample login, for development)"
-            )?;
-            writeln!(out, "Save tokens and get a key back:")?;
-            writeln!(
-                out,
-                "curl {trust}-u {login}:{password} -H 'Content-Type: application/json' \
-                 -d '{{\"TokenManagementInfo\":{{\"Provider\":\"et\",\"AccessToken\":\"fugit\",\
-                 \"RefreshToken\":\"odit\"}}}}' \
-                 {scheme}://{address}/api/v1/Agents/User/SaveExternalTokens"
-            )?;
-        }
+    writeln!(out, "Latchkey is running on {url}")?;
+    writeln!(
+        out,
+        "Database: {}, master key: {}",
+        config.database()?,
+        config.keys_directory().display()
+    )?;
+    if sample_works {
+        let (login, password) = SAMPLE;
+        let trust = match &config.server.tls {
+            Some(tls) => format!("--cacert {} ", tls.certificate.display()),
+            None => String::new(),
+        };
+        writeln!(out, "User: {login}, password: {password} (the sample login, for development)")?;
+        writeln!(out, "Save tokens and get a key back:")?;
+        writeln!(
+            out,
+            "curl {trust}-u {login}:{password} -H 'Content-Type: application/json' \
+             -d '{{\"TokenManagementInfo\":{{\"Provider\":\"et\",\"AccessToken\":\"fugit\",\
+             \"RefreshToken\":\"odit\"}}}}' \
+             {url}/api/v1/Agents/User/SaveExternalTokens"
+        )?;
     }
     writeln!(out)?;
-    out.flush()
+    Ok(out.flush()?)
+}
+
+fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).map_err(|error| {
+        let remedy = match error.kind() {
+            ErrorKind::AddrInUse => "stop what is using it, or take another port",
+            ErrorKind::PermissionDenied => "a port below 1024 needs a privilege; take a higher one",
+            ErrorKind::AddrNotAvailable => "it is no address of this machine",
+            _ => "take another address",
+        };
+        anyhow!("cannot listen on server.listen = \"{address}\": {error}; {remedy}")
+    })
 }
 
 fn load_tls(files: &Tls) -> anyhow::Result<rustls::ServerConfig> {
@@ -146,8 +185,12 @@ fn load_tls(files: &Tls) -> anyhow::Result<rustls::ServerConfig> {
     let chain = CertificateDer::pem_reader_iter(open(&files.certificate)?)
         .collect::<Result<Vec<_>, _>>()
         .with_context(|| format!("{} is no PEM certificate", files.certificate.display()))?;
-    let key = PrivateKeyDer::from_pem_reader(open(&files.key)?)
-        .with_context(|| format!("{} is no PEM private key", files.key.display()))?;
+    if chain.is_empty() {
+        bail!("{} has no PEM certificate", files.certificate.display());
+    }
+    let key = PrivateKeyDer::from_pem_reader(open(&files.key)?).with_context(|| {
+        format!("{} is no PEM private key without a passphrase", files.key.display())
+    })?;
     rustls::ServerConfig::builder()
         .with_no_client_auth()
         .with_single_cert(chain, key)

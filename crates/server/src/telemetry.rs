@@ -18,11 +18,16 @@ use tracing::{Span, info, info_span};
 use tracing_actix_web::{RequestId, RootSpanBuilder};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::Config;
+use crate::{config::Config, problem::Refusal};
+
+/// What `log.filter` lets through.
+pub(crate) fn filter(config: &Config) -> anyhow::Result<EnvFilter> {
+    EnvFilter::try_new(&config.log.filter).context("log.filter is not valid")
+}
 
 /// Starts logging to standard error: for people in development, JSON otherwise.
 pub(crate) fn init(config: &Config) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&config.log.filter).context("log.filter is not valid")?;
+    let filter = filter(config)?;
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(io::stderr().is_terminal())
@@ -52,6 +57,7 @@ impl RootSpanBuilder for RequestSpan {
             request.id = id,
             http.method = known_method(request.method().as_str()),
             http.route = route.as_deref().unwrap_or("(none)"),
+            client.address = request.peer_addr().map(|peer| peer.ip().to_string()),
         )
     }
 
@@ -59,10 +65,13 @@ impl RootSpanBuilder for RequestSpan {
         let _entered = span.enter();
         match outcome {
             Ok(response) => {
-                let start = response.request().extensions().get::<Start>().copied();
+                let extensions = response.request().extensions();
+                let start = extensions.get::<Start>().copied();
+                let refusal = extensions.get::<Refusal>().map(|Refusal(message)| message.as_str());
                 let microseconds = start.map(|Start(start)| start.elapsed().as_micros() as f64);
                 let duration_ms = microseconds.map(|microseconds| microseconds / 1000.0);
-                info!(http.status = response.status().as_u16(), duration_ms, "answered");
+                let status = response.status().as_u16();
+                info!(http.status = status, duration_ms, refusal, "answered");
             }
             Err(error) => {
                 let status = error.as_response_error().status_code().as_u16();

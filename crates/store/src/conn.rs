@@ -4,7 +4,7 @@
 //! all, and no connection makes a database that is not there.
 
 use std::{
-    fmt::Write as _,
+    fmt::{self, Write as _},
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
     str::FromStr,
@@ -31,8 +31,9 @@ impl FromStr for Database {
     /// Reads a URL such as `sqlite:data/latchkey.db` or `sqlite:///var/lib/latchkey/latchkey.db`.
     fn from_str(url: &str) -> Result<Self, OpenError> {
         let rest = url.strip_prefix("sqlite:").ok_or(OpenError::UnsupportedUrl)?;
-        let path = rest.strip_prefix("//").unwrap_or(rest);
+        let path = rest.strip_prefix("//").filter(|path| path.starts_with('/')).unwrap_or(rest);
         if path.is_empty()
+            || path.starts_with("//")
             || path.ends_with('/')
             || path.starts_with(':')
             || path.starts_with("file:")
@@ -41,6 +42,14 @@ impl FromStr for Database {
             return Err(OpenError::UnsupportedUrl);
         }
         Ok(Self::Sqlite(path.into()))
+    }
+}
+
+impl fmt::Display for Database {
+    /// Where it is, without anything secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Sqlite(path) = self;
+        path.display().fmt(f)
     }
 }
 
@@ -153,7 +162,6 @@ mod tests {
     fn the_url_names_a_file() {
         for (url, path) in [
             ("sqlite:data/latchkey.db", "data/latchkey.db"),
-            ("sqlite://data/latchkey.db", "data/latchkey.db"),
             ("sqlite:///var/lib/l.db", "/var/lib/l.db"),
             ("sqlite:/var/lib/l.db", "/var/lib/l.db"),
         ] {
@@ -164,6 +172,7 @@ mod tests {
             "latchkey.db",
             "sqlite:",
             "sqlite:data/",
+            "sqlite://data/latchkey.db",
             "sqlite::memory:",
             "sqlite:file:x.db",
             "sqlite:x.db?mode=memory",

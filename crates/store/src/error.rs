@@ -65,12 +65,12 @@ pub enum OpenError {
     UnsupportedUrl,
     /// Another process has the database.
     #[error(
-        "another server is using the database {}; stop it, or set database.url and \
-         keys.directory to another place", .0.display()
+        "another server is using the database {}; stop it, or set data_directory to \
+         another place", .0.display()
     )]
     InUse(PathBuf),
     /// A folder or file cannot be made, read or written.
-    #[error("cannot {action} {}; check that it exists and that this user may write there", path.display())]
+    #[error("cannot {action} {}; check the path, and what this user may do there", path.display())]
     File {
         /// What was tried.
         action: &'static str,
@@ -81,7 +81,10 @@ pub enum OpenError {
         source: std::io::Error,
     },
     /// The database cannot be opened or read.
-    #[error("cannot open the database; check that it is this server's SQLite file, and whole")]
+    #[error(
+        "it is damaged, or no database of this server, or cannot be written; restore it from its \
+         backup, or let this user write in its folder"
+    )]
     Database(#[source] Box<dyn Error + Send + Sync>),
     /// The schema is behind and the store was told not to migrate.
     #[error(

@@ -11,7 +11,7 @@ use std::{
 };
 
 use diesel::prelude::*;
-use tracing::info;
+use tracing::{info, warn};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -59,7 +59,14 @@ impl Keyring {
         let mut ids = ids_in(directory)?;
         let active = match (ids.pop(), ids.pop()) {
             (None, _) => generate(directory)?,
-            (Some(id), None) => read(&path_of(directory, &id), id)?,
+            (Some(id), None) => {
+                warn!(
+                    kek.id = id,
+                    "the database is new but its master key is not; if there should be records, \
+                     stop the server and restore the database"
+                );
+                read(&path_of(directory, &id), id)?
+            }
             (Some(_), Some(_)) => return Err(OpenError::KeyAmbiguous(directory.to_owned())),
         };
         let row = (

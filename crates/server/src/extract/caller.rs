@@ -11,15 +11,15 @@ use actix_web::{
 };
 use auth::{AuthError, BasicCredentials};
 use model::{Principal, User};
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::{app::App, problem::Problem};
 
 /// The caller that the headers prove.
 ///
 /// # Errors
-/// 401 with a challenge, the same for an unknown user, a wrong password and a disabled user; 400
-/// for two `Authorization` headers.
+/// 401 with a challenge, the same and after the same work for an unknown user, a wrong password and a
+/// disabled user; 400 for two `Authorization` headers.
 pub(crate) async fn authenticate(
     app: &Data<App>,
     headers: &HeaderMap,
@@ -33,9 +33,6 @@ pub(crate) async fn authenticate(
         Ok(basic) => basic_login(app, basic).await?,
         Err(error) => Err(error),
     };
-    if let Err(error) = &outcome {
-        warn!(reason = %error, "login refused");
-    }
     Ok(outcome?)
 }
 
@@ -43,11 +40,11 @@ async fn basic_login(
     app: &Data<App>,
     BasicCredentials { login, password }: BasicCredentials,
 ) -> Result<Result<Principal, AuthError>, Problem> {
-    let user = app.store.user(&app.tenant, &login).await?;
+    let user = app.store.user(&app.tenant, &login).await?.filter(|user| !user.is_disabled);
     if let Some(user) = &user
         && app.verified_logins.contains(user, &password, Instant::now())
     {
-        return Ok(admit(user));
+        return Ok(Ok(principal(user)));
     }
     let permit = Arc::clone(&app.hashing)
         .acquire_owned()
@@ -65,19 +62,16 @@ async fn basic_login(
         Some(user) if is_right => {
             app.verified_logins.remember(&user, &password, Instant::now());
             info!(user.login = user.login.as_str(), "password verified");
-            admit(&user)
+            Ok(principal(&user))
         }
         _ => Err(AuthError::Refused),
     })
 }
 
-fn admit(user: &User) -> Result<Principal, AuthError> {
-    if user.is_disabled {
-        return Err(AuthError::Refused);
-    }
-    Ok(Principal {
+fn principal(user: &User) -> Principal {
+    Principal {
         tenant: user.tenant.clone(),
         login: user.login.clone(),
         is_administrator: user.is_administrator,
-    })
+    }
 }

@@ -26,7 +26,10 @@ pub(crate) async fn save(call: Call, app: Data<App>) -> Result<HttpResponse, Pro
 /// `POST …/GetExternalTokens`: answers the carrier, or null if the key retrieves nothing.
 pub(crate) async fn get(call: Call, app: Data<App>) -> Result<HttpResponse, Problem> {
     let root = call.body.root()?;
-    let key = root.string("Key")?.ok_or_else(|| Problem::required("Key"))?;
+    let key = root
+        .string("Key")?
+        .filter(|key| !key.is_empty())
+        .ok_or_else(|| Problem::required("Key"))?;
     let key = RetrievalKey::parse(key)?;
     let saved = app.store.external_tokens(&call.principal.tenant, &key).await?;
     let answered = saved.as_ref().map(|saved| {
@@ -78,7 +81,7 @@ struct FieldProperty {
     field_right: Right,
     /// The name of the .NET type.
     field_type: &'static str,
-    /// The limit in characters.
+    /// The limit: in characters, for tokens and claims in bytes of UTF-8.
     field_length: usize,
 }
 
