@@ -14,7 +14,8 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use config::{
-    Config as Layers, ConfigBuilder, Environment, File, FileFormat, builder::DefaultState,
+    Config as Layers, ConfigBuilder, Environment, File, FileFormat, FileSourceFile,
+    builder::DefaultState,
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
@@ -91,31 +92,14 @@ impl Config {
     /// Names the file, or the environment, that is wrong, and the key.
     pub(crate) fn load(file: Option<&Path>) -> anyhow::Result<Self> {
         refuse_single_underscores(env::vars_os().map(|(name, _)| name))?;
-        let defaults = File::from_str(DEFAULTS, FileFormat::Toml);
-        let given = file.map(|path| File::from(path).format(FileFormat::Toml));
-        let environment =
-            Environment::with_prefix("LATCHKEY").prefix_separator("__").separator("__");
-
-        let mut layers = Layers::builder().add_source(defaults.clone());
-        if let Some(file) = &given {
-            layers = layers.add_source(file.clone());
+        let profile = profile_file(file)?;
+        let mut layers = defaults().add_source(toml_file(&profile).required(false));
+        read(&layers, &profile.display())?;
+        if let Some(file) = file {
+            layers = layers.add_source(toml_file(file));
+            read(&layers, &file.display())?;
         }
-        let layers = layers.add_source(environment.clone()).build();
-        let profile = layers.context("the configuration cannot be read")?.get_string("profile")?;
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        if profile.is_empty() || !profile.bytes().all(is_plain) {
-            bail!("profile may have only letters, digits, `-` and `_`");
-        }
-
-        let profile_file = Path::new("config").join(format!("{profile}.toml"));
-        let layers = Layers::builder().add_source(defaults);
-        let layers =
-            layers.add_source(File::from(&*profile_file).format(FileFormat::Toml).required(false));
-        let (_, mut layers) = read(layers, &profile_file.display())?;
-        if let (Some(path), Some(given)) = (file, given) {
-            (_, layers) = read(layers.add_source(given), &path.display())?;
-        }
-        let (config, _) = read(layers.add_source(environment), &"the environment")?;
+        let config = read(&layers.add_source(environment()), &"the environment")?;
         config.check_limits()?;
         Ok(config)
     }
@@ -178,13 +162,39 @@ impl Config {
     }
 }
 
+type Builder = ConfigBuilder<DefaultState>;
+
+fn defaults() -> Builder {
+    Layers::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml))
+}
+
+fn toml_file(path: &Path) -> File<FileSourceFile, FileFormat> {
+    File::from(path).format(FileFormat::Toml)
+}
+
+fn environment() -> Environment {
+    Environment::with_prefix("LATCHKEY").prefix_separator("__").separator("__")
+}
+
+/// The file of the profile that `file` or the environment names; it need not be there.
+fn profile_file(file: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let mut layers = defaults();
+    if let Some(file) = file {
+        layers = layers.add_source(toml_file(file));
+    }
+    let layers = layers.add_source(environment()).build();
+    let profile = layers.context("the configuration cannot be read")?.get_string("profile")?;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    if profile.is_empty() || !profile.bytes().all(is_plain) {
+        bail!("profile may have only letters, digits, `-` and `_`");
+    }
+    Ok(Path::new("config").join(format!("{profile}.toml")))
+}
+
 /// The configuration as far as these layers go; an error is that of the layer added last.
-fn read(
-    layers: ConfigBuilder<DefaultState>,
-    last: &dyn fmt::Display,
-) -> anyhow::Result<(Config, ConfigBuilder<DefaultState>)> {
+fn read(layers: &Builder, last: &dyn fmt::Display) -> anyhow::Result<Config> {
     let config = layers.build_cloned().and_then(Layers::try_deserialize);
-    Ok((config.with_context(|| format!("the configuration in {last} is not valid"))?, layers))
+    config.with_context(|| format!("the configuration in {last} is not valid"))
 }
 
 /// A setting that would be ignored for an underscore is refused; the tests' own switches are not.

@@ -112,8 +112,9 @@ impl Problem {
             .with(RETRY_AFTER, RETRY_SECONDS)
     }
 
-    /// The answer: body, and the header that belongs to the status.
+    /// The answer: body, and the header that belongs to the status. Leaves word for the log.
     fn answer(&self, request: &HttpRequest) -> HttpResponse {
+        request.extensions_mut().insert(Refusal(self.message.clone()));
         let id = request.extensions().get::<RequestId>().map(|id| format!("Request id: {id}"));
         let body = Body {
             error: true,
@@ -132,7 +133,6 @@ impl Problem {
 }
 
 /// Why a request was refused, for the log; like every problem it holds no value of the client's.
-#[derive(Clone)]
 pub(crate) struct Refusal(pub(crate) String);
 
 /// The wire's shape (CONTRACT 34).
@@ -159,18 +159,9 @@ pub(crate) async fn finish(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
     let response = next.call(request).await?.map_into_boxed_body();
-    let answer = response.response().error().map(|error| {
-        let request = response.request();
-        let framework;
-        let problem = match error.as_error::<Problem>() {
-            Some(problem) => problem,
-            None => {
-                framework = from_framework(error);
-                &framework
-            }
-        };
-        request.extensions_mut().insert(Refusal(problem.message.clone()));
-        problem.answer(request)
+    let answer = response.response().error().map(|error| match error.as_error::<Problem>() {
+        Some(problem) => problem.answer(response.request()),
+        None => from_framework(error).answer(response.request()),
     });
     let mut response = match answer {
         Some(answer) => ServiceResponse::new(response.into_parts().0, answer),
@@ -279,4 +270,25 @@ fn sentence(text: &str) -> String {
 fn chain(error: &(dyn Error + 'static)) -> String {
     let sources = std::iter::successors(Some(error), |&error| error.source());
     sources.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// CONTRACT 35: whoever meets a full queue is told to come back.
+    #[test]
+    fn an_overload_is_a_503_with_retry_after() {
+        for error in [StoreError::Overloaded, StoreError::Closed] {
+            let problem = Problem::from(error);
+            assert_eq!(problem.status, StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(problem.header, Some((RETRY_AFTER, HeaderValue::from_static("1"))));
+        }
+    }
+
+    #[test]
+    fn messages_are_sentences() {
+        assert_eq!(sentence("TokenManagementInfo is required"), "TokenManagementInfo is required.");
+        assert_eq!(sentence("the body broke off"), "The body broke off.");
+    }
 }
