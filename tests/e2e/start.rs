@@ -7,7 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use diesel::{RunQueryDsl as _, sql_query};
+use diesel::{RunQueryDsl as _, connection::SimpleConnection as _, sql_query};
 use rstest::rstest;
 use serde_json::json;
 
@@ -262,6 +262,16 @@ fn a_foreign_file_in_the_databases_place_is_left_alone() {
     assert!(refusal.contains("it is damaged, or no database of this server"), "{refusal}");
     let left = fs::read_to_string(&database).expect("file");
     assert_eq!(left, "no database at all, but somebody's own file");
+
+    fs::remove_file(&database).expect("remove");
+    setup
+        .open_database()
+        .batch_execute("CREATE TABLE theirs (id INTEGER)")
+        .expect("their database");
+    let before = fs::read(&database).expect("file");
+    let refusal = setup.refusal();
+    assert!(refusal.contains("it holds another program's tables"), "{refusal}");
+    assert_eq!(fs::read(&database).expect("file"), before);
 }
 
 /// A restored copy that others can read is taken, and others are shut out.

@@ -11,9 +11,11 @@ use std::{
 };
 
 use diesel::{
-    Connection as _, SqliteConnection,
+    Connection as _, RunQueryDsl as _, SqliteConnection,
     connection::{AnsiTransactionManager, SimpleConnection as _, TransactionManager as _},
+    dsl::sql,
     r2d2,
+    sql_types::Bool,
 };
 
 use crate::{OpenError, StoreError};
@@ -58,6 +60,17 @@ impl Database {
     pub fn exists(&self) -> bool {
         let Self::Sqlite(path) = self;
         path.exists()
+    }
+
+    /// Opens the first connection of a process, which leaves another program's database alone.
+    pub(crate) fn open(&self) -> Result<Conn, OpenError> {
+        let Conn::Sqlite(mut conn) = self.establish("")?;
+        let is_foreign: bool = diesel::select(sql::<Bool>(
+            "EXISTS (SELECT 1 FROM sqlite_master WHERE name NOT LIKE 'sqlite_%')
+             AND NOT EXISTS (SELECT 1 FROM sqlite_master WHERE name = '__diesel_schema_migrations')",
+        ))
+        .get_result(&mut conn)?;
+        if is_foreign { Err(OpenError::Foreign) } else { self.connect() }
     }
 
     /// Opens a connection that may write.

@@ -86,6 +86,9 @@ pub enum OpenError {
          backup, or let this user write in its folder"
     )]
     Database(#[source] Box<dyn Error + Send + Sync>),
+    /// The file is a database, but of another program.
+    #[error("it holds another program's tables; set database.url to another file")]
+    Foreign,
     /// The schema is behind and the store was told not to migrate.
     #[error(
         "the database lacks the migration {0}; run `latchkey migrate`, or set \

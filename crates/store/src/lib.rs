@@ -80,7 +80,7 @@ impl Store {
     /// Each says what to do. A database that holds something already was not changed.
     pub fn open(options: &OpenOptions) -> Result<Self, OpenError> {
         let (database, lock) = lock::take(&options.database)?;
-        let mut conn = database.connect()?;
+        let mut conn = database.open()?;
         migrate::refuse_newer(&mut conn)?;
         // Before the schema is touched: whoever lacks the right key may need the older version.
         let keyring = match migrate::is_new(&mut conn)? {

@@ -39,7 +39,7 @@ impl Migrator {
     /// `InUse` while a server runs on it, `Newer` when this build is too old for it.
     pub fn open(database: &Database) -> Result<Self, OpenError> {
         let (database, lock) = lock::take(database)?;
-        let mut conn = database.connect()?;
+        let mut conn = database.open()?;
         refuse_newer(&mut conn)?;
         Ok(Self { conn, _lock: lock })
     }
