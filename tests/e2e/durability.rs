@@ -14,6 +14,7 @@ use serde_json::json;
 
 use crate::{
     app::{Setup, TIMEOUT, TestApp},
+    client::Client,
     parts::{has, leave_out},
 };
 
@@ -153,19 +154,7 @@ fn a_shutdown_finishes_what_is_under_way_and_takes_nothing_new(
 ) {
     let mut app = TestApp::new();
     let body = r#"{"TokenManagementInfo":{"Provider":"et","AccessToken":"fugit"}}"#;
-    let head = format!(
-        "POST /api/v1/Agents/User/SaveExternalTokens HTTP/1.1\r\nHost: {}\r\n\
-         Authorization: Basic dGplMDpUamUw\r\nContent-Type: application/json\r\n\
-         Expect: 100-continue\r\nContent-Length: {}\r\n\r\n",
-        app.authority(),
-        body.len()
-    );
-    let mut under_way = TcpStream::connect(app.authority()).expect("connect");
-    under_way.set_read_timeout(Some(TIMEOUT)).expect("timeout");
-    under_way.write_all(head.as_bytes()).expect("send the head");
-    let mut go_on = *b"HTTP/1.1 100 Continue\r\n\r\n";
-    under_way.read_exact(&mut go_on).expect("the request is taken");
-    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+    let mut under_way = begin_a_save(&app, body);
 
     app.signal(signal);
     let deadline = Instant::now() + TIMEOUT;
@@ -183,4 +172,63 @@ fn a_shutdown_finishes_what_is_under_way_and_takes_nothing_new(
 
     let app = app.setup.start();
     assert_eq!(app.client().access_token(&key).as_deref(), Some("fugit"));
+}
+
+/// The head of a save whose body is yet to come.
+fn head_of_a_save(app: &TestApp, body: &str) -> String {
+    format!(
+        "POST /api/v1/Agents/User/SaveExternalTokens HTTP/1.1\r\nHost: {}\r\n\
+         Authorization: Basic dGplMDpUamUw\r\nContent-Type: application/json\r\n\
+         Expect: 100-continue\r\nContent-Length: {}\r\n\r\n",
+        app.authority(),
+        body.len()
+    )
+}
+
+/// Opens a connection and sends the head of a save; returns once the server has taken the request.
+fn begin_a_save(app: &TestApp, body: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(app.authority()).expect("connect");
+    stream.set_read_timeout(Some(TIMEOUT)).expect("timeout");
+    stream.write_all(head_of_a_save(app, body).as_bytes()).expect("send the head");
+    let mut go_on = *b"HTTP/1.1 100 Continue\r\n\r\n";
+    stream.read_exact(&mut go_on).expect("the request is taken");
+    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream
+}
+
+/// Whoever sends a second signal does not want to wait for the slowest client.
+#[test]
+fn a_second_signal_stops_at_once() {
+    let mut app = TestApp::new();
+    let key = app.client().save(&json!({"Provider": "et", "AccessToken": "fugit"}));
+    let _never_finished = begin_a_save(&app, "{}");
+    app.signal("TERM");
+    let deadline = Instant::now() + TIMEOUT;
+    while !app.log().contains("finishing the requests under way") {
+        assert!(Instant::now() < deadline, "the signal is not noticed");
+        thread::yield_now();
+    }
+    app.signal("TERM");
+    assert!(app.wait().success());
+    assert!(app.log().contains("stopping at once"), "{}", app.log());
+    assert_eq!(app.setup.start().client().access_token(&key).as_deref(), Some("fugit"));
+}
+
+/// A log collector that went away takes neither the requests nor the shutdown with it.
+#[test]
+fn a_log_that_cannot_be_written_stops_nothing() {
+    let setup = Setup::new();
+    let mut command = setup.command();
+    let mut process =
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+    drop(process.stderr.take());
+    let mut line = String::new();
+    let mut stdout = BufReader::new(process.stdout.take().expect("piped"));
+    stdout.read_line(&mut line).expect("the greeting");
+    let url = line.trim().strip_prefix("Latchkey is running on ").expect("the URL");
+    let key = Client::new(url).save(&json!({"Provider": "et", "AccessToken": "fugit"}));
+    let kill = format!("kill -TERM {}", process.id());
+    assert!(Command::new("sh").args(["-c", &kill]).status().expect("sh").success());
+    assert!(process.wait().expect("wait").success());
+    assert_eq!(setup.start().client().access_token(&key).as_deref(), Some("fugit"));
 }

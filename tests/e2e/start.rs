@@ -134,6 +134,8 @@ fn without_the_right_master_key_there_is_no_start() {
     refused("can be read by other users; run `chmod 600`");
     fs::remove_file(&file).expect("remove");
     refused("is missing; restore that file from its backup");
+    let migrate = setup.clone().arguments(&["migrate"]).refusal();
+    assert!(migrate.contains("is missing; restore that file"), "{migrate}");
     assert!(!file.exists(), "no new key was made in its place");
 
     fs::write(&file, &right).expect("write");
@@ -198,6 +200,7 @@ fn a_mistake_in_the_configuration_is_named() {
         assert!(!setup.data().exists());
     };
     refused("SERVER__LISTENS", "127.0.0.1:1", "in the environment is not valid: unknown field");
+    refused("DATABASE", "postgres://u:CANARY@h/d", "expected struct Database for key `database`");
     refused("LIMITS__BODY_BYTES", "65536", "limits.body_bytes must be more than");
     refused("LIMITS__BODY_SECONDS", "0", "must be at least 1");
     refused("SERVER__LISTEN", "nowhere", "server.listen");
@@ -211,6 +214,12 @@ fn a_mistake_in_the_configuration_is_named() {
     fs::write(file.folder().join("odd.toml"), "server = { port = 80 }").expect("file");
     let unknown = file.arguments(&["--config", "odd.toml"]).refusal();
     assert!(unknown.contains("in odd.toml is not valid: unknown field `port`"), "{unknown}");
+    for broken in ["database.url = 'postgres://u:CANARY@h", "database = 'postgres://u:CANARY@h'"] {
+        let file = Setup::new().arguments(&["--config", "broken.toml"]);
+        fs::write(file.folder().join("broken.toml"), broken).expect("file");
+        let refusal = file.refusal();
+        assert!(refusal.contains("line 1") || refusal.contains("`database`"), "{refusal}");
+    }
     let missing = Setup::new().arguments(&["--config", "missing.toml"]).refusal();
     assert!(missing.contains("missing.toml"), "{missing}");
 }
@@ -220,7 +229,9 @@ fn a_mistake_in_the_configuration_is_named() {
 fn a_single_underscore_is_told() {
     let setup = Setup::new().variable("LATCHKEY_SERVER_LISTEN", "127.0.0.1:1");
     let refusal = setup.refusal();
-    assert!(refusal.contains("LATCHKEY_SERVER_LISTEN is no setting"), "{refusal}");
+    assert!(refusal.contains("with two underscores, LATCHKEY__SERVER__LISTEN"), "{refusal}");
+    // Kubernetes sets such names in every container beside a service that is called `latchkey`.
+    Setup::new().variable("LATCHKEY_PORT", "tcp://10.0.0.1:80").start();
 }
 
 /// The sample login, which everybody knows, is never where others can reach the server: neither made
@@ -251,41 +262,97 @@ fn a_password_that_cannot_be_shown_makes_no_user() {
     assert!(setup.start().greeting.contains("First user: admin, password: "));
 }
 
-/// A file that is no database, or another program's, is refused and left as it is.
+/// A file that is no database, or another program's, is refused and left as it is: its bytes, who may
+/// read it, and a write-ahead log that its own program has yet to take up.
 #[test]
 fn a_foreign_file_in_the_databases_place_is_left_alone() {
     let setup = Setup::new();
     fs::create_dir(setup.data()).expect("folder");
-    let database = setup.data().join("latchkey.db");
-    fs::write(&database, "no database at all, but somebody's own file").expect("file");
-    let refusal = setup.refusal();
-    assert!(refusal.contains("it is damaged, or no database of this server"), "{refusal}");
-    let left = fs::read_to_string(&database).expect("file");
-    assert_eq!(left, "no database at all, but somebody's own file");
+    let file = |name: &str| setup.data().join(name);
+    let is_left_alone = || {
+        let state = |name: &str| {
+            let mode = fs::metadata(file(name)).ok().map(|metadata| metadata.permissions().mode());
+            (fs::read(file(name)).ok(), mode)
+        };
+        let before = (state("latchkey.db"), state("latchkey.db-wal"));
+        let refusal = setup.refusal();
+        assert!(refusal.contains("it is no database of this server"), "{refusal}");
+        assert!(before == (state("latchkey.db"), state("latchkey.db-wal")), "it was changed");
+    };
+    let open_to_all = |name: &str| {
+        fs::set_permissions(file(name), Permissions::from_mode(0o664)).expect("chmod");
+    };
 
-    fs::remove_file(&database).expect("remove");
-    setup
-        .open_database()
-        .batch_execute("CREATE TABLE theirs (id INTEGER)")
-        .expect("their database");
-    let before = fs::read(&database).expect("file");
-    let refusal = setup.refusal();
-    assert!(refusal.contains("it holds another program's tables"), "{refusal}");
-    assert_eq!(fs::read(&database).expect("file"), before);
+    fs::write(file("latchkey.db"), "no database at all, but somebody's own file").expect("file");
+    open_to_all("latchkey.db");
+    is_left_alone();
+
+    fs::remove_file(file("latchkey.db")).expect("remove");
+    let sql = "PRAGMA journal_mode = WAL; CREATE TABLE theirs (id INTEGER);";
+    let mut theirs = setup.open_database();
+    theirs.batch_execute(sql).expect("their database");
+    for name in ["latchkey.db", "latchkey.db-wal"] {
+        fs::copy(file(name), file(&format!("{name}.copy"))).expect("copy");
+    }
+    drop(theirs);
+    for name in ["latchkey.db", "latchkey.db-wal"] {
+        fs::rename(file(&format!("{name}.copy")), file(name)).expect("as after a crash");
+        open_to_all(name);
+    }
+    is_left_alone();
 }
 
-/// A restored copy that others can read is taken, and others are shut out.
+/// A second name for the file would mean a second lock and a second write-ahead log.
+#[test]
+fn a_database_with_a_hard_link_is_refused() {
+    let setup = TestApp::new().stop();
+    let link = setup.folder().join("link.db");
+    fs::hard_link(setup.data().join("latchkey.db"), &link).expect("link");
+    for setup in [setup.clone(), setup.clone().with("DATABASE__URL", "sqlite:link.db")] {
+        let refusal = setup.refusal();
+        assert!(refusal.contains("it has 2 names (hard links)"), "{refusal}");
+    }
+    fs::remove_file(link).expect("remove");
+    setup.start().client().save(&carrier());
+}
+
+/// A restored copy that others can read is taken, and others are shut out of all its files.
 #[test]
 fn a_database_that_others_can_read_is_closed_to_them() {
-    let setup = TestApp::new().stop();
-    let database = setup.data().join("latchkey.db");
-    fs::set_permissions(&database, Permissions::from_mode(0o644)).expect("chmod");
-    let app = setup.start();
-    app.client().save(&carrier());
-    for file in ["latchkey.db", "latchkey.db-wal"] {
-        let mode = fs::metadata(setup.data().join(file)).expect("file").permissions().mode();
+    let mut app = TestApp::new();
+    let key = app.client().save(&carrier());
+    app.kill();
+    let files = ["latchkey.db", "latchkey.db-wal", "latchkey.db-shm"];
+    for file in files {
+        let path = app.setup.data().join(file);
+        fs::set_permissions(path, Permissions::from_mode(0o644)).expect("chmod");
+    }
+    let app = app.setup.start();
+    assert_eq!(app.client().access_token(&key).as_deref(), Some("fugit"));
+    for file in files {
+        let mode = fs::metadata(app.setup.data().join(file)).expect("file").permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{file}");
     }
+}
+
+/// A lock is not taken for damage, which would end in a restored backup.
+#[test]
+fn a_locked_database_is_told_from_a_damaged_one() {
+    let setup = TestApp::new().stop();
+    let mut visitor = setup.open_database();
+    let lock =
+        "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; UPDATE users SET updated = updated";
+    visitor.batch_execute(lock).expect("lock");
+    let refusal = setup.refusal();
+    assert!(refusal.contains("another program has locked it: let that program end"), "{refusal}");
+    drop(visitor);
+
+    let database = setup.data().join("latchkey.db");
+    let mut bytes = fs::read(&database).expect("database");
+    bytes[100..4096].fill(0xff);
+    fs::write(&database, bytes).expect("damage");
+    let refusal = setup.refusal();
+    assert!(refusal.contains("if it is damaged, restore it from its backup"), "{refusal}");
 }
 
 /// Defaults, the profile's file, the given file and the environment, each over the one before.

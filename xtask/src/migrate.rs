@@ -30,7 +30,8 @@ pub(crate) fn run(shell: &Shell, flags: Migrate) -> anyhow::Result<()> {
     let database: Database = url.parse()?;
     let may_create = matches!(flags.subcommand, MigrateCmd::Run(_));
     ensure!(may_create || database.exists(), "there is no database at {url}; `run` makes it");
-    let mut migrator = Migrator::open(&database)?;
+    let mut migrator =
+        Migrator::open(&database).with_context(|| format!("cannot use the database {database}"))?;
     match flags.subcommand {
         MigrateCmd::Run(_) => report("ran", migrator.run()?),
         MigrateCmd::Revert(_) => report("reverted", migrator.revert()?),

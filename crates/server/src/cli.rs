@@ -9,6 +9,7 @@ use std::{
     process::ExitCode,
 };
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use store::migrate::Migrator;
 
@@ -64,8 +65,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
             serve::run(&config)
         }
         Some(Command::Migrate) => {
-            let applied = Migrator::open(&config.database()?)?.run()?;
-            for name in &applied {
+            telemetry::init(&config)?;
+            for name in migrate(&config)? {
                 writeln!(out, "ran {name}")?;
             }
             Ok(writeln!(out, "the database is up to date")?)
@@ -80,4 +81,14 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
         Some(Command::Config(ConfigCommand::Show)) => Ok(write!(out, "{}", config.show()?)?),
     }
+}
+
+fn migrate(config: &Config) -> anyhow::Result<Vec<String>> {
+    let database = config.database()?;
+    let run = || {
+        let mut migrator = Migrator::open(&database)?;
+        migrator.check_keys(&config.keys_directory())?;
+        migrator.run()
+    };
+    run().with_context(|| format!("cannot use the database {database}"))
 }

@@ -12,9 +12,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{anyhow, bail};
 use config::{
-    Config as Layers, ConfigBuilder, Environment, File, FileFormat, FileSourceFile,
+    Config as Layers, ConfigBuilder, ConfigError, Environment, File, FileFormat, FileSourceFile,
     builder::DefaultState,
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -22,6 +22,23 @@ use serde::{Deserialize, Serialize, Serializer};
 
 const DEFAULTS: &str = include_str!("../../../config/default.toml");
 const DEVELOPMENT: &str = "development";
+
+/// Every key, as TOML has it.
+const SETTINGS: [&str; 13] = [
+    "profile",
+    "data_directory",
+    "server.listen",
+    "server.behind_proxy",
+    "server.tls.certificate",
+    "server.tls.key",
+    "database.url",
+    "database.auto_migrate",
+    "keys.directory",
+    "limits.token_bytes",
+    "limits.body_bytes",
+    "limits.body_seconds",
+    "log.filter",
+];
 
 /// Everything that can be configured; `config/default.toml` says what each key does.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -183,7 +200,9 @@ fn profile_file(file: Option<&Path>) -> anyhow::Result<PathBuf> {
         layers = layers.add_source(toml_file(file));
     }
     let layers = layers.add_source(environment()).build();
-    let profile = layers.context("the configuration cannot be read")?.get_string("profile")?;
+    let profile = layers
+        .and_then(|layers| layers.get_string("profile"))
+        .map_err(|error| anyhow!("the configuration cannot be read: {}", told(&error)))?;
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     if profile.is_empty() || !profile.bytes().all(is_plain) {
         bail!("profile may have only letters, digits, `-` and `_`");
@@ -194,15 +213,39 @@ fn profile_file(file: Option<&Path>) -> anyhow::Result<PathBuf> {
 /// The configuration as far as these layers go; an error is that of the layer added last.
 fn read(layers: &Builder, last: &dyn fmt::Display) -> anyhow::Result<Config> {
     let config = layers.build_cloned().and_then(Layers::try_deserialize);
-    config.with_context(|| format!("the configuration in {last} is not valid"))
+    config.map_err(|error| anyhow!("the configuration in {last} is not valid: {}", told(&error)))
 }
 
-/// A setting that would be ignored for an underscore is refused; the tests' own switches are not.
+/// What is wrong, without the value, which may be a password, and without the line it stands in.
+fn told(error: &ConfigError) -> String {
+    match error {
+        ConfigError::At { error, key: Some(key), .. } => format!("{} for key `{key}`", told(error)),
+        ConfigError::Type { expected, key, .. } => {
+            let key = key.as_deref().unwrap_or("(unnamed)");
+            format!("wrong value, expected {expected} for key `{key}`")
+        }
+        ConfigError::Message(text) if text.starts_with("invalid type") => {
+            let expected =
+                text.rsplit_once("expected ").map_or("another", |(_, expected)| expected);
+            format!("wrong value, expected {expected}")
+        }
+        ConfigError::FileParse { cause, .. } => {
+            cause.to_string().lines().next().unwrap_or("no valid TOML").to_owned()
+        }
+        other => other.to_string(),
+    }
+}
+
+/// A setting that would be ignored, for it has one underscore where there should be two, is refused.
+/// Other names are not: a platform may set `LATCHKEY_PORT` for a service that is called so.
 fn refuse_single_underscores(names: impl Iterator<Item = OsString>) -> anyhow::Result<()> {
     for name in names.filter_map(|name| name.into_string().ok()) {
-        let is_setting = name.starts_with("LATCHKEY__") || name.starts_with("LATCHKEY_TEST_");
-        if name.starts_with("LATCHKEY_") && !is_setting {
-            bail!("{name} is no setting; names have two underscores, as LATCHKEY__SERVER__LISTEN");
+        let setting = SETTINGS.iter().find(|setting| {
+            name == format!("LATCHKEY_{}", setting.replace('.', "_").to_uppercase())
+        });
+        if let Some(setting) = setting {
+            let right = setting.replace('.', "__").to_uppercase();
+            bail!("{name} is no setting; with two underscores, LATCHKEY__{right}, it is one");
         }
     }
     Ok(())
@@ -229,17 +272,27 @@ mod tests {
         config.database.url = Some("postgres://user:CANARY@host/x".into());
         config.server.tls = Some(Tls { certificate: "c".into(), key: "k".into() });
         let shown = config.show().expect("shown");
-        let keys = shown.lines().filter_map(|line| line.split_once(" = ").map(|(key, _)| key));
-        let documented: Vec<&str> = DEFAULTS
-            .lines()
-            .flat_map(|line| line.trim_start_matches("# ").split_once(" = "))
-            .map(|(key, _)| key)
-            .collect();
-        for key in keys {
-            let is_part_of_tls = ["certificate", "key"].contains(&key);
-            assert!(is_part_of_tls || documented.contains(&key), "{key} is not in default.toml");
-        }
         assert!(!shown.contains("CANARY"), "{shown}");
+        let shown: toml::Table = toml::from_str(&shown).expect("TOML");
+        let mut settings = Vec::new();
+        flatten("", &shown, &mut settings);
+        settings.sort();
+        let mut expected = SETTINGS.to_vec();
+        expected.sort_unstable();
+        assert_eq!(settings, expected);
+        for setting in SETTINGS {
+            let (_, key) = setting.rsplit_once('.').unwrap_or(("", setting));
+            assert!(DEFAULTS.contains(&format!("{key} = ")), "{setting} is not in default.toml");
+        }
+    }
+
+    fn flatten(prefix: &str, table: &toml::Table, settings: &mut Vec<String>) {
+        for (name, value) in table {
+            match value.as_table() {
+                Some(inner) => flatten(&format!("{prefix}{name}."), inner, settings),
+                None => settings.push(format!("{prefix}{name}")),
+            }
+        }
     }
 
     #[test]

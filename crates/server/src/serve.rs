@@ -94,9 +94,11 @@ async fn serve(
 
     greet(config, &format!("{scheme}://{address}"), sample_works)?;
     info!(%address, profile = config.profile, "serving");
-    let stopper = actix_web::rt::spawn(signals.stop(server.handle()));
-    server.await?;
-    stopper.abort();
+    let handle = server.handle();
+    tokio::select! {
+        outcome = server => outcome?,
+        () = signals.stop(handle) => warn!("stopping at once"),
+    }
     info!("stopped");
     Ok(())
 }
@@ -115,17 +117,12 @@ impl Signals {
         })
     }
 
-    /// Stops the server in good order at the first signal, and at once at the second.
+    /// Stops the server in good order at the first signal, and returns at the second.
     async fn stop(mut self, server: ServerHandle) {
         self.next().await;
         info!("stopping: finishing the requests under way");
-        tokio::select! {
-            () = server.stop(true) => {}
-            () = self.next() => {
-                warn!("stopping at once");
-                server.stop(false).await;
-            }
-        }
+        actix_web::rt::spawn(server.stop(true));
+        self.next().await;
     }
 
     async fn next(&mut self) {

@@ -31,7 +31,10 @@ pub(crate) fn init(config: &Config) -> anyhow::Result<()> {
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr);
+        .with_writer(io::stderr)
+        // By default a line that cannot be written is reported on standard error, with a panic if
+        // that fails too: a log collector that went away would take every request with it.
+        .log_internal_errors(false);
     if config.is_development() {
         subscriber.init();
     } else {

@@ -15,10 +15,10 @@ use diesel::{
     connection::{AnsiTransactionManager, SimpleConnection as _, TransactionManager as _},
     dsl::sql,
     r2d2,
-    sql_types::Bool,
+    sql_types::Integer,
 };
 
-use crate::{OpenError, StoreError};
+use crate::{OpenError, StoreError, lock};
 
 /// A database, by the scheme of its URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,26 +62,24 @@ impl Database {
         path.exists()
     }
 
-    /// Opens the first connection of a process, which leaves another program's database alone.
-    pub(crate) fn open(&self) -> Result<Conn, OpenError> {
-        let Conn::Sqlite(mut conn) = self.establish("")?;
-        let is_foreign: bool = diesel::select(sql::<Bool>(
-            "EXISTS (SELECT 1 FROM sqlite_master WHERE name NOT LIKE 'sqlite_%')
-             AND NOT EXISTS (SELECT 1 FROM sqlite_master WHERE name = '__diesel_schema_migrations')",
-        ))
-        .get_result(&mut conn)?;
-        if is_foreign { Err(OpenError::Foreign) } else { self.connect() }
-    }
-
     /// Opens a connection that may write.
     pub(crate) fn connect(&self) -> Result<Conn, OpenError> {
-        self.establish("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
+        // The mark is written before the write-ahead log begins, so that it is in the file itself.
+        let Conn::Sqlite(mut conn) = self.establish("")?;
+        let mark: i32 =
+            diesel::select(sql::<Integer>("(SELECT application_id FROM pragma_application_id)"))
+                .get_result(&mut conn)?;
+        if mark != lock::APPLICATION_ID {
+            conn.batch_execute(&format!("PRAGMA application_id = {};", lock::APPLICATION_ID))?;
+        }
+        conn.batch_execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;
+        Ok(Conn::Sqlite(conn))
     }
 
     fn establish(&self, pragmas: &str) -> Result<Conn, OpenError> {
         let Self::Sqlite(path) = self;
         let mut conn = SqliteConnection::establish(&existing(path))
-            .map_err(|error| OpenError::Database(error.into()))?;
+            .map_err(|error| OpenError::database(error.into()))?;
         conn.batch_execute("PRAGMA busy_timeout = 5000;")?;
         conn.batch_execute(pragmas)?;
         Ok(Conn::Sqlite(conn))

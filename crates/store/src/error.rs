@@ -81,14 +81,20 @@ pub enum OpenError {
         source: std::io::Error,
     },
     /// The database cannot be opened or read.
-    #[error(
-        "it is damaged, or no database of this server, or cannot be written; restore it from its \
-         backup, or let this user write in its folder"
-    )]
-    Database(#[source] Box<dyn Error + Send + Sync>),
-    /// The file is a database, but of another program.
-    #[error("it holds another program's tables; set database.url to another file")]
+    #[error("cannot open it; {remedy}")]
+    Database {
+        /// What may help.
+        remedy: &'static str,
+        /// Why.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The file is not a database of this server.
+    #[error("it is no database of this server; set database.url to another file, or move it away")]
     Foreign,
+    /// The file has several names, and each would have a write-ahead log of its own.
+    #[error("it has {0} names (hard links), but may have only one; remove the others")]
+    Linked(u64),
     /// The schema is behind and the store was told not to migrate.
     #[error(
         "the database lacks the migration {0}; run `latchkey migrate`, or set \
@@ -146,8 +152,26 @@ pub enum OpenError {
     KeyAmbiguous(PathBuf),
 }
 
+impl OpenError {
+    /// SQLite's message decides what may help; diesel keeps nothing else of it.
+    pub(crate) fn database(source: Box<dyn Error + Send + Sync>) -> Self {
+        let message = source.to_string();
+        let says = |part: &str| message.contains(part);
+        let remedy = if says("locked") {
+            "another program has locked it: let that program end"
+        } else if says("full") || says("I/O") {
+            "make room on its disk, or mend it"
+        } else if says("readonly") || says("unable to open") {
+            "let this user write the file and its folder"
+        } else {
+            "if it is damaged, restore it from its backup"
+        };
+        Self::Database { remedy, source }
+    }
+}
+
 impl From<diesel::result::Error> for OpenError {
     fn from(error: diesel::result::Error) -> Self {
-        Self::Database(error.into())
+        Self::database(error.into())
     }
 }

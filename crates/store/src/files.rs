@@ -21,15 +21,22 @@ pub(crate) fn open_or_create(path: &Path) -> Result<File, OpenError> {
     options.open(path).map_err(failed("open", path))
 }
 
-/// Makes an empty file if there is none, and shuts others out of one that is there. An existing file
-/// is never opened.
-pub(crate) fn ensure_private(path: &Path) -> Result<(), OpenError> {
+/// Makes an empty file; false if there is one already, which is not opened.
+pub(crate) fn create_new(path: &Path) -> Result<bool, OpenError> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(_made) => return Ok(()),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(failed("create", path)(error)),
+        Ok(_made) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(failed("create", path)(error)),
     }
-    let mode = fs::metadata(path).map_err(failed("read", path))?.permissions().mode();
+}
+
+/// Takes from others the right to a file, if it is there; it is not opened.
+pub(crate) fn shut_out_others(path: &Path) -> Result<(), OpenError> {
+    let mode = match fs::metadata(path) {
+        Ok(metadata) => metadata.permissions().mode(),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed("read", path)(error)),
+    };
     if is_exposed(mode) {
         warn!(file = %path.display(), "other users could read this file; shutting them out");
         fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(failed("chmod", path))?;

@@ -18,7 +18,7 @@ use crate::{
     OpenError, StoreError,
     conn::{self, Conn},
     files::{self, failed},
-    ids,
+    ids, migrate,
     schema::keks,
     seal::Kek,
 };
@@ -35,6 +35,9 @@ pub(crate) struct Keyring {
 impl Keyring {
     /// Loads the keys of the database; `None` if nothing was ever sealed in it.
     pub(crate) fn load(directory: &Path, conn: &mut Conn) -> Result<Option<Self>, OpenError> {
+        if migrate::is_new(conn)? {
+            return Ok(None);
+        }
         let sentinels: Vec<(String, Vec<u8>)> = keks::table
             .select((keks::id, keks::sentinel))
             .order((keks::created.desc(), keks::id.desc()))
@@ -75,7 +78,7 @@ impl Keyring {
             keks::created.eq(ids::now()),
         );
         conn::write(conn, |conn| Ok(diesel::insert_into(keks::table).values(row).execute(conn)?))
-            .map_err(|error| OpenError::Database(error.into()))?;
+            .map_err(|error| OpenError::database(error.into()))?;
         info!(kek.id = active.id(), "sealing under this master key from now on");
         Ok(Self { active, others: Vec::new() })
     }
@@ -101,9 +104,13 @@ impl Keyring {
     }
 }
 
-/// Writes something that changes nothing: a master key's row, as it is.
+/// Writes a master key's row, and leaves it as it was. SQLite writes nothing for a row that is set to
+/// what it is, hence the two steps.
 pub(crate) fn touch(conn: &mut Conn, id: &str) -> Result<(), StoreError> {
-    diesel::update(keks::table.find(id)).set(keks::created.eq(keks::created)).execute(conn)?;
+    for step in [1, -1] {
+        let row = diesel::update(keks::table.find(id));
+        row.set(keks::created.eq(keks::created + step)).execute(conn)?;
+    }
     Ok(())
 }
 

@@ -18,12 +18,13 @@ mod users;
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use diesel::r2d2::{Pool, PooledConnection};
 use model::{Login, Principal, RetrievalKey, TenantId, TokenManagementInfo, User};
+use tokio::sync::Mutex;
 use tracing::info;
 
 use crate::{
@@ -41,9 +42,9 @@ pub use crate::{
 
 /// Connections that read at the same time; each read takes microseconds.
 const READERS: u32 = 4;
-/// How long a reader may take to connect.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a successful check counts, so that whoever asks often does not wear out the disk.
+/// How long a call waits for a reader that is free.
+const READER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a successful check counts. Anybody may ask for one, and each writes to the disk.
 const CHECK_COUNTS_FOR: Duration = Duration::from_secs(1);
 /// A fresh id may be taken already: by another server, or before the clock was set back.
 const ID_ATTEMPTS: usize = 4;
@@ -77,16 +78,13 @@ impl Store {
     /// every master key is there and is the right one. Blocks.
     ///
     /// # Errors
-    /// Each says what to do. A database that holds something already was not changed.
+    /// Each says what to do, and no row and no table was changed but by migrations that succeeded.
     pub fn open(options: &OpenOptions) -> Result<Self, OpenError> {
         let (database, lock) = lock::take(&options.database)?;
-        let mut conn = database.open()?;
+        let mut conn = database.connect()?;
         migrate::refuse_newer(&mut conn)?;
         // Before the schema is touched: whoever lacks the right key may need the older version.
-        let keyring = match migrate::is_new(&mut conn)? {
-            true => None,
-            false => Keyring::load(&options.keys_directory, &mut conn)?,
-        };
+        let keyring = Keyring::load(&options.keys_directory, &mut conn)?;
         if options.auto_migrate {
             for name in migrate::run(&mut conn)? {
                 info!(migration.name = name, "migrated the database");
@@ -102,9 +100,9 @@ impl Store {
             .max_size(READERS)
             .min_idle(Some(1))
             .test_on_check_out(false)
-            .connection_timeout(CONNECT_TIMEOUT)
+            .connection_timeout(READER_TIMEOUT)
             .build(Manager { database: database.clone() })
-            .map_err(|error| OpenError::Database(error.into()))?;
+            .map_err(|error| OpenError::database(error.into()))?;
         Ok(Self(Arc::new(Inner {
             readers,
             writer: Writer::start(database, conn),
@@ -172,15 +170,15 @@ impl Store {
     /// Checks that the database can be read and written, and that the master key in use still opens
     /// its sentinel. Looks at most once a second as long as all is well.
     pub async fn check(&self) -> Result<(), StoreError> {
-        let last_check = || self.0.last_check.lock().unwrap_or_else(PoisonError::into_inner);
-        if last_check().is_some_and(|last| last.elapsed() < CHECK_COUNTS_FOR) {
+        let mut last_check = self.0.last_check.lock().await;
+        if last_check.is_some_and(|last| last.elapsed() < CHECK_COUNTS_FOR) {
             return Ok(());
         }
         let store = self.clone();
         self.read(move |conn| store.0.keyring.check(conn)).await?;
         let kek = self.0.keyring.active().id().to_owned();
         self.0.writer.run(move |conn| keyring::touch(conn, &kek)).await?;
-        *last_check() = Some(Instant::now());
+        *last_check = Some(Instant::now());
         Ok(())
     }
 

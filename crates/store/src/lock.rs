@@ -1,25 +1,34 @@
 //! One server per SQLite database.
 //!
-//! Invariant: while an `InstanceLock` lives, no other process has one for the same database, whatever
-//! name it uses. The system releases it when the process ends, however it ends.
+//! Invariant: while an `InstanceLock` lives, no other process has one for the same database, by
+//! whatever name. The system releases it when the process ends, however it ends.
 
 use std::{
     fs::{self, File, TryLockError},
-    path::PathBuf,
+    io::Read as _,
+    ops::Range,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
 };
 
-use crate::{Database, OpenError, files};
+use crate::{
+    Database, OpenError,
+    files::{self, failed},
+};
 
 /// The exclusive use of a database.
 pub(crate) struct InstanceLock {
     _file: File,
 }
 
-/// Takes a database for this process, making its file if there is none; the same database by the one
-/// name that all links to it lead to.
+/// "Ltch", in the header of every database of this server.
+pub(crate) const APPLICATION_ID: i32 = 0x4c74_6368;
+
+/// Takes a database for this process, making its file if there is none, by the one name that all
+/// symbolic links to it lead to. A file of another program is left as it is.
 ///
-/// SQLite's own locks belong to the process and are lost when it closes any handle on the file, so the
-/// database is never opened here, but through SQLite alone.
+/// SQLite's own locks belong to the process and are lost when it closes any handle on the file, so
+/// this, before there is a connection, is the only place that looks into it without SQLite.
 pub(crate) fn take(database: &Database) -> Result<(Database, InstanceLock), OpenError> {
     let Database::Sqlite(path) = database;
     let folder = files::folder_of(path);
@@ -27,20 +36,45 @@ pub(crate) fn take(database: &Database) -> Result<(Database, InstanceLock), Open
     let name = path.file_name().ok_or(OpenError::UnsupportedUrl)?;
     let path: PathBuf = match fs::canonicalize(path) {
         Ok(real) => real,
-        Err(_not_there_yet) => {
-            fs::canonicalize(folder).map_err(files::failed("find", folder))?.join(name)
-        }
+        Err(_not_there_yet) => fs::canonicalize(folder).map_err(failed("find", folder))?.join(name),
     };
 
-    let mut lock_name = path.clone().into_os_string();
-    lock_name.push(".lock");
-    let lock = PathBuf::from(lock_name);
+    let lock = beside(&path, ".lock");
     let file = files::open_or_create(&lock)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(path)),
-        Err(TryLockError::Error(error)) => return Err(files::failed("lock", &lock)(error)),
+        Err(TryLockError::Error(error)) => return Err(failed("lock", &lock)(error)),
     }
-    files::ensure_private(&path)?;
+    if !files::create_new(&path)? {
+        refuse_foreign(&path)?;
+        for file in [path.clone(), beside(&path, "-wal"), beside(&path, "-shm")] {
+            files::shut_out_others(&file)?;
+        }
+    }
     Ok((Database::Sqlite(path), InstanceLock { _file: file }))
+}
+
+/// Refuses a file that is not an empty one or a database with this server's mark, and one with a
+/// second name.
+fn refuse_foreign(path: &Path) -> Result<(), OpenError> {
+    const MAGIC: &[u8] = b"SQLite format 3\0";
+    const MARK: Range<usize> = 68..72;
+    let file = File::open(path).map_err(failed("read", path))?;
+    let links = file.metadata().map_err(failed("read", path))?.nlink();
+    if links > 1 {
+        return Err(OpenError::Linked(links));
+    }
+    let mut header = Vec::new();
+    file.take(MARK.end as u64).read_to_end(&mut header).map_err(failed("read", path))?;
+    let is_own = header.starts_with(MAGIC)
+        && header.get(MARK) == Some(APPLICATION_ID.to_be_bytes().as_slice());
+    if is_own || header.is_empty() { Ok(()) } else { Err(OpenError::Foreign) }
+}
+
+/// A file whose name is that of the database and more.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.to_owned().into_os_string();
+    name.push(suffix);
+    name.into()
 }

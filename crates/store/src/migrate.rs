@@ -2,6 +2,8 @@
 //!
 //! Invariant: a database that holds a migration which this build does not know is never touched.
 
+use std::path::Path;
+
 use diesel::{
     backend::Backend,
     migration::{MigrationSource, MigrationVersion},
@@ -12,6 +14,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use crate::{
     Database, OpenError,
     conn::Conn,
+    keyring::Keyring,
     lock::{self, InstanceLock},
 };
 
@@ -39,9 +42,15 @@ impl Migrator {
     /// `InUse` while a server runs on it, `Newer` when this build is too old for it.
     pub fn open(database: &Database) -> Result<Self, OpenError> {
         let (database, lock) = lock::take(database)?;
-        let mut conn = database.open()?;
+        let mut conn = database.connect()?;
         refuse_newer(&mut conn)?;
         Ok(Self { conn, _lock: lock })
+    }
+
+    /// Checks that every master key of the database is there and is the right one: whoever lacks one
+    /// may need the version of the schema that is there.
+    pub fn check_keys(&mut self, directory: &Path) -> Result<(), OpenError> {
+        Keyring::load(directory, &mut self.conn).map(|_keyring| ())
     }
 
     /// Runs what is pending; the names of what was run.
@@ -117,7 +126,7 @@ fn applied(conn: &mut Conn) -> Result<Vec<MigrationVersion<'static>>, OpenError>
     match conn {
         Conn::Sqlite(conn) => conn.applied_migrations(),
     }
-    .map_err(OpenError::Database)
+    .map_err(OpenError::database)
 }
 
 /// The versions and names of this build's migrations, the oldest first.
