@@ -1,6 +1,7 @@
 //! Nothing acknowledged is ever lost: not by a restart, not by `kill -9`, not by a shutdown.
 
 use std::{
+    fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
     process::{Child, ChildStdout, Command, Stdio},
@@ -20,6 +21,18 @@ use crate::{
 
 const CONNECTIONS: usize = 64;
 const SAVES: usize = 10_000;
+
+/// After a shutdown in good order the whole database is in its one file.
+#[test]
+fn a_shutdown_settles_the_write_ahead_log() {
+    let app = TestApp::new();
+    let key = app.client().save(&json!({"Provider": "et", "AccessToken": "fugit"}));
+    let setup = app.stop();
+    let log = setup.data().join("latchkey.db-wal");
+    assert_eq!(fs::metadata(&log).map_or(0, |metadata| metadata.len()), 0);
+    let _ = fs::remove_file(log);
+    assert_eq!(setup.start().client().access_token(&key).as_deref(), Some("fugit"));
+}
 
 #[test]
 fn a_restart_changes_nothing() {

@@ -121,6 +121,11 @@ impl Thread {
                 let _ = answer.send(self.write(work));
             }
         }
+        if let Some(conn) = &mut self.conn
+            && let Err(error) = conn::settle(conn)
+        {
+            warn!(%error, "the write-ahead log is left to the next start");
+        }
     }
 
     /// Commits all rows at once; if one of them is refused, each on its own.

@@ -126,6 +126,13 @@ pub(crate) fn write<T>(
     }
 }
 
+/// Leaves a database that is whole in its one file, as far as nobody is using it.
+pub(crate) fn settle(conn: &mut Conn) -> diesel::QueryResult<()> {
+    match conn {
+        Conn::Sqlite(conn) => conn.batch_execute("PRAGMA wal_checkpoint(TRUNCATE);"),
+    }
+}
+
 /// SQLite takes its write lock up front, so that two writers queue instead of failing half-way.
 fn begin_write(conn: &mut Conn) -> diesel::QueryResult<()> {
     match conn {
