@@ -190,8 +190,7 @@ impl TestApp {
 
     /// Sends `TERM` or `INT`.
     pub(crate) fn signal(&self, name: &str) {
-        let kill = format!("kill -{name} {}", self.process.id());
-        assert!(Command::new("sh").args(["-c", &kill]).status().expect("sh").success());
+        signal(&self.process, name);
     }
 
     /// Runs SQL behind the server's back; how many rows it changed.
@@ -232,6 +231,12 @@ fn files_with(folder: &Path, needle: &[u8]) -> Vec<PathBuf> {
         }
     }
     found
+}
+
+/// Sends a process `TERM` or `INT`.
+pub(crate) fn signal(process: &Child, name: &str) {
+    let kill = format!("kill -{name} {}", process.id());
+    assert!(Command::new("sh").args(["-c", &kill]).status().expect("sh").success());
 }
 
 fn assert_no_secret(log: &str) {

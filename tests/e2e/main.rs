@@ -6,6 +6,8 @@
 mod app;
 mod basic;
 mod client;
+mod configuration;
+mod database_file;
 mod durability;
 mod errors;
 mod faulty_disk;
@@ -14,4 +16,5 @@ mod parts;
 mod postgres_migrations;
 mod save_and_get;
 mod seal;
+mod shutdown;
 mod start;

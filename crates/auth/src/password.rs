@@ -52,7 +52,7 @@ impl fmt::Debug for Password {
     }
 }
 
-/// Hashes a password with Argon2id (19 MiB, 2 passes, 1 lane) and a random salt. Takes 17 ms of a core.
+/// Hashes a password with Argon2id (19 MiB, 2 passes, 1 lane) and a random salt; slow on purpose.
 pub fn hash(password: &Password) -> PasswordHash {
     let mut salt = [0_u8; 16];
     aws_lc_rs::rand::fill(&mut salt).expect("the system's random number generator works");

@@ -1,7 +1,7 @@
 //! The things Latchkey is about: external tokens, the key that retrieves them, who may see them.
 //!
-//! Invariant: every value of these types is valid. What comes from outside is parsed here once,
-//! and nothing in this crate does I/O or knows HTTP, JSON or SQL.
+//! Invariant: a type that parses holds valid values only. Nothing in this crate does I/O or knows
+//! HTTP, JSON or SQL.
 
 mod base62;
 mod principal;

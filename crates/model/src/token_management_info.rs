@@ -1,7 +1,7 @@
 //! The carrier: a provider and the tokens it issued (CONTRACT 7).
 //!
-//! Invariant: a `TokenManagementInfo` has a valid provider, at least one token, and no field over
-//! its limit. What it holds is kept byte for byte.
+//! Invariant: a `Provider` is valid, and what a carrier holds is kept byte for byte. Which carriers
+//! may be saved depends on a limit that is configured, so `check` tells.
 
 use std::fmt;
 

@@ -5,7 +5,7 @@
 use actix_web::{HttpResponse, http::StatusCode};
 use serde::Serialize;
 
-pub(crate) const JSON: &str = "application/json; charset=utf-8";
+const JSON: &str = "application/json; charset=utf-8";
 
 /// An answer with a JSON body.
 pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> HttpResponse {

@@ -18,7 +18,10 @@ use diesel::{
     sql_types::Integer,
 };
 
-use crate::{OpenError, StoreError, lock};
+use crate::{OpenError, StoreError};
+
+/// "Ltch", in the header of every SQLite database of this server.
+pub(crate) const APPLICATION_ID: i32 = 0x4c74_6368;
 
 /// A database, by the scheme of its URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,23 +68,22 @@ impl Database {
     /// Opens a connection that may write.
     pub(crate) fn connect(&self) -> Result<Conn, OpenError> {
         // The mark is written before the write-ahead log begins, so that it is in the file itself.
-        let Conn::Sqlite(mut conn) = self.establish("")?;
+        let Conn::Sqlite(mut conn) = self.establish()?;
         let mark: i32 =
             diesel::select(sql::<Integer>("(SELECT application_id FROM pragma_application_id)"))
                 .get_result(&mut conn)?;
-        if mark != lock::APPLICATION_ID {
-            conn.batch_execute(&format!("PRAGMA application_id = {};", lock::APPLICATION_ID))?;
+        if mark != APPLICATION_ID {
+            conn.batch_execute(&format!("PRAGMA application_id = {};", APPLICATION_ID))?;
         }
         conn.batch_execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;
         Ok(Conn::Sqlite(conn))
     }
 
-    fn establish(&self, pragmas: &str) -> Result<Conn, OpenError> {
+    fn establish(&self) -> Result<Conn, OpenError> {
         let Self::Sqlite(path) = self;
         let mut conn = SqliteConnection::establish(&existing(path))
             .map_err(|error| OpenError::database(error.into()))?;
         conn.batch_execute("PRAGMA busy_timeout = 5000;")?;
-        conn.batch_execute(pragmas)?;
         Ok(Conn::Sqlite(conn))
     }
 }
@@ -159,7 +161,8 @@ impl r2d2::ManageConnection for Manager {
     type Error = OpenError;
 
     fn connect(&self) -> Result<Reader, OpenError> {
-        let conn = self.database.establish("PRAGMA query_only = ON;")?;
+        let mut conn = self.database.establish()?;
+        conn.batch_execute("PRAGMA query_only = ON;")?;
         Ok(Reader { conn, has_failed: false })
     }
 

@@ -7,7 +7,7 @@ use std::{error::Error, path::PathBuf, sync::Arc};
 use model::RecordId;
 
 /// What went wrong below; shared, since one failed commit fails every caller in it.
-pub(crate) type Source = Arc<dyn Error + Send + Sync>;
+type Source = Arc<dyn Error + Send + Sync>;
 
 /// A call to the store failed.
 #[derive(Debug, thiserror::Error)]

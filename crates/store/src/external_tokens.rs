@@ -13,7 +13,7 @@ use crate::{
     ids,
     keyring::Keyring,
     schema::external_tokens,
-    seal::{self, Contents, Dek, Place},
+    seal::{self, Dek, Place},
 };
 
 /// A record that its key opened.
@@ -55,11 +55,6 @@ pub(crate) fn seal(
         provider: &carrier.provider,
         generation: 1,
     };
-    let contents = Contents {
-        access_token: carrier.access_token.clone(),
-        refresh_token: carrier.refresh_token.clone(),
-        claims: carrier.claims.clone(),
-    };
     let dek = Dek::generate();
     let kek = keyring.active();
     let now = ids::now();
@@ -72,7 +67,7 @@ pub(crate) fn seal(
         key_digest: seal::key_digest(key).to_vec(),
         kek_id: kek.id().to_owned(),
         wrapped_dek: kek.wrap(&dek, place),
-        sealed: seal::seal(&contents, &dek, key, place),
+        sealed: seal::seal(carrier, &dek, key, place),
         created: now,
         updated: now,
     }
@@ -116,15 +111,7 @@ impl TokenRow {
         let record = RecordId::from_i64(self.id)?;
         let place = Place { tenant, record, provider: &provider, generation: self.generation };
         let dek = keyring.find(&self.kek_id)?.unwrap(&self.wrapped_dek, place).ok()?;
-        let contents = seal::open(&self.sealed, &dek, key, place).ok()?;
-        Some(SavedTokens {
-            owner: Login::parse(&self.owner).ok()?,
-            carrier: TokenManagementInfo {
-                provider,
-                access_token: contents.access_token,
-                refresh_token: contents.refresh_token,
-                claims: contents.claims,
-            },
-        })
+        let carrier = seal::open(&self.sealed, &dek, key, place).ok()?;
+        Some(SavedTokens { owner: Login::parse(&self.owner).ok()?, carrier })
     }
 }

@@ -7,7 +7,7 @@ use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
     io::{self, ErrorKind, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use tracing::warn;
@@ -46,15 +46,13 @@ pub(crate) fn shut_out_others(path: &Path) -> Result<(), OpenError> {
 
 /// Writes a new file so that it is there whole or not at all, also after a loss of power.
 pub(crate) fn write_whole(path: &Path, contents: &[u8]) -> Result<(), OpenError> {
-    let mut name = path.to_owned().into_os_string();
-    name.push(".tmp");
-    let unfinished = Path::new(&name);
+    let unfinished = beside(path, ".tmp");
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);
     options
-        .open(unfinished)
+        .open(&unfinished)
         .and_then(|mut file| file.write_all(contents).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(unfinished, path))
+        .and_then(|()| fs::rename(&unfinished, path))
         .and_then(|()| sync(folder_of(path)))
         .map_err(failed("write", path))
 }
@@ -79,6 +77,13 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     }
+}
+
+/// The file whose name is that of `path` and more.
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.to_owned().into_os_string();
+    name.push(suffix);
+    name.into()
 }
 
 /// Whether a file of this mode can be read or written by others than its owner.

@@ -40,7 +40,7 @@ pub use crate::{
     external_tokens::SavedTokens,
 };
 
-/// Connections that read at the same time; each read takes microseconds.
+/// Connections that read at the same time.
 const READERS: u32 = 4;
 /// How long a call waits for a reader that is free.
 const READER_TIMEOUT: Duration = Duration::from_secs(5);

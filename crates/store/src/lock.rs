@@ -13,16 +13,14 @@ use std::{
 
 use crate::{
     Database, OpenError,
-    files::{self, failed},
+    conn::APPLICATION_ID,
+    files::{self, beside, failed},
 };
 
 /// The exclusive use of a database.
 pub(crate) struct InstanceLock {
     _file: File,
 }
-
-/// "Ltch", in the header of every database of this server.
-pub(crate) const APPLICATION_ID: i32 = 0x4c74_6368;
 
 /// Takes a database for this process, making its file if there is none, by the one name that all
 /// symbolic links to it lead to. A file of another program is left as it is.
@@ -70,11 +68,4 @@ fn refuse_foreign(path: &Path) -> Result<(), OpenError> {
     let is_own = header.starts_with(MAGIC)
         && header.get(MARK) == Some(APPLICATION_ID.to_be_bytes().as_slice());
     if is_own || header.is_empty() { Ok(()) } else { Err(OpenError::Foreign) }
-}
-
-/// A file whose name is that of the database and more.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.to_owned().into_os_string();
-    name.push(suffix);
-    name.into()
 }

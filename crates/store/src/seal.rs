@@ -14,7 +14,7 @@ use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
     digest, hkdf,
 };
-use model::{Provider, RecordId, RetrievalKey, SecretText, TenantId};
+use model::{Provider, RecordId, RetrievalKey, SecretText, TenantId, TokenManagementInfo};
 use zeroize::Zeroizing;
 
 use crate::ids::random;
@@ -43,14 +43,6 @@ pub(crate) struct Place<'a> {
     pub(crate) record: RecordId,
     pub(crate) provider: &'a Provider,
     pub(crate) generation: i32,
-}
-
-/// What of a carrier is sealed; the provider is bound by the AAD.
-#[derive(Debug)]
-pub(crate) struct Contents {
-    pub(crate) access_token: Option<SecretText>,
-    pub(crate) refresh_token: Option<SecretText>,
-    pub(crate) claims: Option<SecretText>,
 }
 
 /// A record's own key.
@@ -117,14 +109,15 @@ impl Place<'_> {
     }
 }
 
-/// Seals contents so that DEK and retrieval key are both needed to open them.
+/// Seals a carrier's tokens and claims so that DEK and retrieval key are both needed to open them.
+/// The provider is not in the blob but bound by its AAD.
 pub(crate) fn seal(
-    contents: &Contents,
+    carrier: &TokenManagementInfo,
     dek: &Dek,
     key: &RetrievalKey,
     place: Place<'_>,
 ) -> Vec<u8> {
-    encrypt(&record_key(dek, key), &place.aad(Purpose::Carrier, b""), &contents.to_bytes())
+    encrypt(&record_key(dek, key), &place.aad(Purpose::Carrier, b""), &to_bytes(carrier))
 }
 
 /// Opens what `seal` made.
@@ -133,9 +126,9 @@ pub(crate) fn open(
     dek: &Dek,
     key: &RetrievalKey,
     place: Place<'_>,
-) -> Result<Contents, Unopenable> {
+) -> Result<TokenManagementInfo, Unopenable> {
     let plain = decrypt(&record_key(dek, key), &place.aad(Purpose::Carrier, b""), sealed)?;
-    Contents::from_bytes(&plain).ok_or(Unopenable)
+    from_bytes(&plain, place.provider).ok_or(Unopenable)
 }
 
 /// What the database keeps of a retrieval key: enough to recognise it, not to open anything.
@@ -204,41 +197,43 @@ fn decrypt(key: &LessSafeKey, aad: &[u8], blob: &[u8]) -> Result<Zeroizing<Vec<u
     Ok(buffer)
 }
 
-impl Contents {
-    /// Each field: a byte that says whether it is there, then its length (4 bytes) and its text.
-    fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
-        let fields = [&self.access_token, &self.refresh_token, &self.claims];
-        let length =
-            |field: &&Option<SecretText>| 5 + field.as_ref().map_or(0, |f| f.expose().len());
-        let mut bytes = Zeroizing::new(Vec::with_capacity(fields.iter().map(length).sum()));
-        for field in fields {
-            match field {
-                None => bytes.push(0),
-                Some(text) => {
-                    bytes.push(1);
-                    bytes.extend_from_slice(&(text.expose().len() as u32).to_be_bytes());
-                    bytes.extend_from_slice(text.expose().as_bytes());
-                }
+/// Each secret field: a byte that says whether it is there, then its length (4 bytes) and its text.
+fn to_bytes(carrier: &TokenManagementInfo) -> Zeroizing<Vec<u8>> {
+    let fields = [&carrier.access_token, &carrier.refresh_token, &carrier.claims];
+    let length = |field: &&Option<SecretText>| 5 + field.as_ref().map_or(0, |f| f.expose().len());
+    let mut bytes = Zeroizing::new(Vec::with_capacity(fields.iter().map(length).sum()));
+    for field in fields {
+        match field {
+            None => bytes.push(0),
+            Some(text) => {
+                bytes.push(1);
+                bytes.extend_from_slice(&(text.expose().len() as u32).to_be_bytes());
+                bytes.extend_from_slice(text.expose().as_bytes());
             }
         }
-        bytes
     }
+    bytes
+}
 
-    fn from_bytes(mut bytes: &[u8]) -> Option<Self> {
-        let mut field = || -> Option<Option<SecretText>> {
-            let (is_some, rest) = bytes.split_first()?;
-            bytes = rest;
-            if *is_some == 0 {
-                return Some(None);
-            }
-            let (length, rest) = bytes.split_first_chunk::<4>()?;
-            let (text, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
-            bytes = rest;
-            Some(Some(str::from_utf8(text).ok()?.into()))
-        };
-        let contents = Self { access_token: field()?, refresh_token: field()?, claims: field()? };
-        bytes.is_empty().then_some(contents)
-    }
+fn from_bytes(mut bytes: &[u8], provider: &Provider) -> Option<TokenManagementInfo> {
+    let mut field = || -> Option<Option<SecretText>> {
+        let (is_some, rest) = bytes.split_first()?;
+        bytes = rest;
+        if *is_some == 0 {
+            return Some(None);
+        }
+        let (length, rest) = bytes.split_first_chunk::<4>()?;
+        let (text, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+        bytes = rest;
+        Some(Some(str::from_utf8(text).ok()?.into()))
+    };
+    let carrier = TokenManagementInfo {
+        provider: provider.clone(),
+        access_token: field()?,
+        refresh_token: field()?,
+        claims: field()?,
+    };
+    bytes.is_empty().then_some(carrier)
 }
 
 #[cfg(test)]
@@ -264,13 +259,14 @@ mod tests {
             let place =
                 Place { tenant: &tenant, record: key.record(), provider: &provider, generation: 1 };
             let dek = Dek::generate();
-            let contents = Contents {
+            let carrier = TokenManagementInfo {
+                provider: provider.clone(),
                 access_token: Some("fugit".into()),
                 refresh_token: Some("".into()),
                 claims: None,
             };
             let wrapped = kek.wrap(&dek, place);
-            let sealed = seal(&contents, &dek, &key, place);
+            let sealed = seal(&carrier, &dek, &key, place);
             Self { kek, key, wrapped, sealed, tenant, provider }
         }
 
@@ -283,21 +279,21 @@ mod tests {
             }
         }
 
-        fn open(&self) -> Result<Contents, Unopenable> {
+        fn open(&self) -> Result<TokenManagementInfo, Unopenable> {
             self.open_in(self.place())
         }
 
-        fn open_in(&self, place: Place<'_>) -> Result<Contents, Unopenable> {
+        fn open_in(&self, place: Place<'_>) -> Result<TokenManagementInfo, Unopenable> {
             open(&self.sealed, &self.kek.unwrap(&self.wrapped, place)?, &self.key, place)
         }
     }
 
     #[test]
     fn what_was_sealed_opens_byte_for_byte() {
-        let contents = Sealed::new().open().expect("opens");
-        assert_eq!(contents.access_token.as_ref().map(SecretText::expose), Some("fugit"));
-        assert_eq!(contents.refresh_token.as_ref().map(SecretText::expose), Some(""));
-        assert!(contents.claims.is_none());
+        let carrier = Sealed::new().open().expect("opens");
+        assert_eq!(carrier.access_token.as_ref().map(SecretText::expose), Some("fugit"));
+        assert_eq!(carrier.refresh_token.as_ref().map(SecretText::expose), Some(""));
+        assert!(carrier.claims.is_none());
     }
 
     #[test]

@@ -29,22 +29,18 @@ pub(crate) async fn authenticate(
     if credentials.next().is_some() {
         return Err(Problem::invalid("there is more than one Authorization header"));
     }
-    let outcome = match BasicCredentials::parse(header.as_bytes()) {
-        Ok(basic) => basic_login(app, basic).await?,
-        Err(error) => Err(error),
-    };
-    Ok(outcome?)
+    basic_login(app, BasicCredentials::parse(header.as_bytes())?).await
 }
 
 async fn basic_login(
     app: &Data<App>,
     BasicCredentials { login, password }: BasicCredentials,
-) -> Result<Result<Principal, AuthError>, Problem> {
+) -> Result<Principal, Problem> {
     let user = app.store.user(&app.tenant, &login).await?.filter(|user| !user.is_disabled);
     if let Some(user) = &user
         && app.verified_logins.contains(user, &password, Instant::now())
     {
-        return Ok(Ok(principal(user)));
+        return Ok(principal(user));
     }
     let permit = Arc::clone(&app.hashing)
         .acquire_owned()
@@ -58,14 +54,14 @@ async fn basic_login(
     })
     .await
     .map_err(|panicked| Problem::internal(&panicked))?;
-    Ok(match user {
+    match user {
         Some(user) if is_right => {
             app.verified_logins.remember(&user, &password, Instant::now());
             info!(user.login = user.login.as_str(), "password verified");
             Ok(principal(&user))
         }
-        _ => Err(AuthError::Refused),
-    })
+        _ => Err(AuthError::Refused.into()),
+    }
 }
 
 fn principal(user: &User) -> Principal {

@@ -1,0 +1,127 @@
+//! The configuration: its layers, its mistakes, and the listener that it asks for.
+
+use std::{fs, net::TcpListener, process::Command};
+
+use crate::{
+    app::Setup,
+    parts::{has, leave_out},
+};
+
+#[test]
+fn a_port_in_use_is_named_and_nothing_is_made() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let address = taken.local_addr().expect("address").to_string();
+    let setup = Setup::new().with("SERVER__LISTEN", &address);
+    let refusal = setup.refusal();
+    let said = format!("cannot listen on server.listen = \"{address}\": Address already in use");
+    assert!(refusal.contains(&said), "{refusal}");
+    assert!(refusal.ends_with("stop what is using it, or take another port"), "{refusal}");
+    assert!(!setup.data().exists());
+}
+
+#[test]
+fn a_mistake_in_the_configuration_is_named() {
+    let refused = |key: &str, value: &str, said: &str| {
+        let setup = Setup::new().with(key, value);
+        let refusal = setup.refusal();
+        assert!(refusal.contains(said), "{refusal}");
+        assert!(!setup.data().exists());
+    };
+    refused("SERVER__LISTENS", "127.0.0.1:1", "in the environment is not valid: unknown field");
+    refused("DATABASE", "postgres://u:CANARY@h/d", "expected struct Database for key `database`");
+    refused("LIMITS__BODY_BYTES", "65536", "limits.body_bytes must be more than");
+    refused("LIMITS__BODY_SECONDS", "0", "must be at least 1");
+    refused("SERVER__LISTEN", "nowhere", "server.listen");
+    refused("LIMITS__TOKEN_BYTES", "-1", "limits.token_bytes");
+    refused("DATABASE__URL", "postgres://CANARY@localhost/x", "database.url must be `sqlite:`");
+    refused("LOG__FILTER", "=,=", "log.filter is not valid");
+    refused("PROFILE", "../x", "profile may have only letters");
+    refused("DATA_DIRECTORY", "/dev/null/x", "cannot create /dev/null; check the path");
+    refused("SERVER__LISTEN", "0.0.0.0:0", "set server.tls, or server.behind_proxy = true");
+    let file = Setup::new();
+    fs::write(file.folder().join("odd.toml"), "server = { port = 80 }").expect("file");
+    let unknown = file.arguments(&["--config", "odd.toml"]).refusal();
+    assert!(unknown.contains("in odd.toml is not valid: unknown field `port`"), "{unknown}");
+    for broken in ["database.url = 'postgres://u:CANARY@h", "database = 'postgres://u:CANARY@h'"] {
+        let file = Setup::new().arguments(&["--config", "broken.toml"]);
+        fs::write(file.folder().join("broken.toml"), broken).expect("file");
+        let refusal = file.refusal();
+        assert!(refusal.contains("line 1") || refusal.contains("`database`"), "{refusal}");
+    }
+    let missing = Setup::new().arguments(&["--config", "missing.toml"]).refusal();
+    assert!(missing.contains("missing.toml"), "{missing}");
+}
+
+/// A setting that would be ignored for its underscore is refused.
+#[test]
+fn a_single_underscore_is_told() {
+    let setup = Setup::new().variable("LATCHKEY_SERVER_LISTEN", "127.0.0.1:1");
+    let refusal = setup.refusal();
+    assert!(refusal.contains("with two underscores, LATCHKEY__SERVER__LISTEN"), "{refusal}");
+    // Kubernetes sets such names in every container beside a service that is called `latchkey`.
+    Setup::new().variable("LATCHKEY_PORT", "tcp://10.0.0.1:80").start();
+}
+
+/// Defaults, the profile's file, the given file and the environment, each over the one before.
+#[test]
+fn configuration_comes_in_layers_and_is_shown_without_secrets() {
+    let setup = Setup::new().with("PROFILE", "staging").with("LIMITS__BODY_BYTES", "4444");
+    fs::create_dir(setup.folder().join("config")).expect("folder");
+    fs::write(
+        setup.folder().join("config/staging.toml"),
+        "data_directory = 'two'\n[limits]\ntoken_bytes = 222\nbody_bytes = 2222\n",
+    )
+    .expect("profile");
+    fs::write(
+        setup.folder().join("given.toml"),
+        "data_directory = 'three'\n[limits]\nbody_bytes = 3333\n[database]\nurl = 'postgres://u:CANARY@h/d'\n",
+    )
+    .expect("file");
+    let setup = setup.arguments(&["--config", "given.toml", "config"]);
+    let shown = setup.clone().arguments(&["show"]).output();
+    for line in [
+        "profile = \"staging\"",
+        "data_directory = \"three\"",
+        "token_bytes = 222",
+        "body_bytes = 4444",
+        "auto_migrate = true",
+        "directory = \"three/keys\"",
+        "url = \"(set)\"",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line} is not in: {shown}");
+    }
+    assert!(!shown.contains("CANARY"), "{shown}");
+    let check = setup.clone().arguments(&["check"]).refusal();
+    assert!(check.contains("database.url must be `sqlite:`"), "{check}");
+    let check = setup.with("DATABASE__URL", "sqlite:x.db").arguments(&["check"]).output();
+    assert!(check.starts_with("the configuration is valid; "), "{check}");
+}
+
+/// With `server.tls` the server speaks HTTPS, and the printed line trusts its certificate.
+#[test]
+fn tls_is_served_from_pem_files() {
+    let setup = Setup::new()
+        .with("SERVER__TLS__CERTIFICATE", "server.crt")
+        .with("SERVER__TLS__KEY", "server.key");
+    let refusal = setup.refusal();
+    assert!(refusal.contains("cannot read server.tls: server.crt"), "{refusal}");
+
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("certificate");
+    fs::write(setup.folder().join("server.crt"), made.cert.pem()).expect("write");
+    fs::write(setup.folder().join("server.key"), "no key").expect("write");
+    let refusal = setup.clone().arguments(&["config", "check"]).refusal();
+    assert!(refusal.contains("server.key is no PEM private key"), "{refusal}");
+    let refusal = setup.refusal();
+    assert!(refusal.contains("server.key is no PEM private key"), "{refusal}");
+    fs::write(setup.folder().join("server.key"), made.signing_key.serialize_pem()).expect("write");
+
+    if !has("curl") {
+        return leave_out("TLS", "curl");
+    }
+    let app = setup.start();
+    assert!(app.url.starts_with("https://"), "{}", app.url);
+    let line = app.greeting.lines().find(|line| line.starts_with("curl ")).expect("a curl line");
+    let mut shell = Command::new("sh");
+    let output = shell.args(["-c", line]).current_dir(setup.folder()).output().expect("sh");
+    assert!(output.stdout.starts_with(b"\"lk_"), "{output:?}");
+}
