@@ -174,7 +174,8 @@ impl TestApp {
 
     /// Host and port, for raw sockets.
     pub(crate) fn authority(&self) -> &str {
-        self.url.split_once("://").expect("URL").1
+        let rest = self.url.split_once("://").expect("URL").1;
+        rest.split('/').next().unwrap_or(rest)
     }
 
     /// Everything that was logged.

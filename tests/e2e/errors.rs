@@ -8,6 +8,10 @@ use crate::{
 };
 
 const SAVE: &str = "/api/v1/Agents/User/SaveExternalTokens";
+/// What `Accept-Post` lists (CONTRACT 13).
+const READ: &str = "application/json, text/json, application/xml, text/xml, \
+                    application/x-www-form-urlencoded, application/json-patch+json, \
+                    application/merge-patch+json";
 
 fn small_limits() -> Setup {
     Setup::new().with("LIMITS__BODY_BYTES", "1000").with("LIMITS__TOKEN_BYTES", "100")
@@ -18,8 +22,8 @@ fn expect_shape(answer: &Answer) {
     let body = answer.json();
     let names: Vec<&str> = body.as_object().expect("object").keys().map(String::as_str).collect();
     let expected =
-        ["Error", "ErrorMessage", "ErrorSource", "ErrorType", "Message", "MessageDetail"];
-    assert_eq!(names, expected, "the parser sorts names");
+        ["Error", "ErrorType", "ErrorMessage", "ErrorSource", "Message", "MessageDetail"];
+    assert_eq!(names, expected);
     assert_eq!(body["Error"], true);
     assert_eq!(body["ErrorMessage"], body["Message"]);
     assert_eq!(body["ErrorSource"], "Latchkey");
@@ -51,22 +55,27 @@ fn every_error_has_the_one_shape() {
         expect_shape(&answer.expect_error(404, "SoNotFoundException", "Nothing is served"));
     }
 
-    for method in ["GET", "PUT", "DELETE", "PATCH"] {
+    for method in ["PUT", "DELETE", "PATCH", "TRACE"] {
         let answer = client.request(method, SAVE, &[], b"");
-        let answer = answer.expect_error(405, "NotSupportedException", "serves only POST");
-        assert_eq!(answer.header("Allow"), "POST");
+        let answer = answer.expect_error(405, "NotSupportedException", "serves only POST, GET");
+        assert_eq!(answer.header("Allow"), "POST, GET, HEAD, OPTIONS");
         expect_shape(&answer);
     }
     let answer = client.request("POST", "/healthz", &json, body).expect(405);
-    assert_eq!(answer.header("Allow"), "GET, HEAD");
+    assert_eq!(answer.header("Allow"), "GET, HEAD, OPTIONS");
 
     let answer = client.request("POST", SAVE, &json, long.as_bytes());
     expect_shape(&answer.expect_error(413, "SoLimitException", "longer than 1000 bytes"));
 
-    for content_type in ["text/plain", "application/json; charset=utf-7", "CANARY", ""] {
+    for (content_type, message) in [
+        ("text/plain", "send application/json, text/json"),
+        ("CANARY", "send application/json, text/json"),
+        ("", "send application/json, text/json"),
+        ("application/json; charset=utf-7", "send utf-8, utf-16 or iso-8859-1"),
+    ] {
         let answer = client.request("POST", SAVE, &[("Content-Type", content_type)], body);
-        let answer = answer.expect_error(415, "NotSupportedException", "send application/json");
-        assert_eq!(answer.header("Accept-Post"), "application/json, text/json");
+        let answer = answer.expect_error(415, "NotSupportedException", message);
+        assert_eq!(answer.header("Accept-Post"), READ);
         expect_shape(&answer);
     }
     let answer = client.request("POST", SAVE, &[], body);
@@ -75,9 +84,16 @@ fn every_error_has_the_one_shape() {
     expect_shape(&answer.expect_error(400, "ArgumentException", "TokenManagementInfo is required"));
     let answer = client.request("POST", SAVE, &[json[0], json[0]], body);
     expect_shape(&answer.expect_error(400, "ArgumentException", "more than one Content-Type"));
-    let compressed = [json[0], ("Content-Encoding", "gzip")];
-    let answer = client.request("POST", SAVE, &compressed, body);
-    expect_shape(&answer.expect_error(415, "NotSupportedException", "without Content-Encoding"));
+    for coding in ["compress", "gzip, br", "CANARY"] {
+        let compressed = [json[0], ("Content-Encoding", coding)];
+        let answer = client.request("POST", SAVE, &compressed, body);
+        let answer = answer.expect_error(415, "NotSupportedException", "one of gzip, deflate, br");
+        assert_eq!(answer.header("Accept-Encoding"), "gzip, deflate, br, zstd");
+        expect_shape(&answer);
+    }
+    let accept = [json[0], ("Accept", "image/png")];
+    let answer = client.request("POST", SAVE, &accept, body);
+    expect_shape(&answer.expect_error(406, "NotSupportedException", "ask for application/json"));
 }
 
 /// CONTRACT 36: the worst a client can do by mistake is to put secrets everywhere; `TestApp` looks
@@ -91,7 +107,7 @@ fn no_error_repeats_what_was_sent() {
     let paths = [format!("{SAVE}?key=CANARY&$select=CANARY"), "/CANARY/lk_CANARY".to_owned()];
     for client in [client, app.client()] {
         for path in &paths {
-            for method in ["POST", "GET", "PUT"] {
+            for method in ["POST", "PATCH", "PUT"] {
                 for body in [&br#"{"CANARY":"#[..], br#"{"TokenManagementInfo":"CANARY"}"#] {
                     let answer = client.request(method, path, &headers, body);
                     let answered = format!("{answer:?}");
@@ -112,7 +128,7 @@ fn a_slow_body_times_out() {
          Content-Type: application/json\r\nContent-Length: 100\r\nConnection: close\r\n\r\n{{"
     ));
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
-    assert!(answer.contains("The body did not arrive within 1 seconds."), "{answer}");
+    assert!(answer.contains("The body did not arrive within 1 s."), "{answer}");
 }
 
 /// CONTRACT 35, 36: a method of the client's own making is refused and not logged.

@@ -3,6 +3,7 @@
 //! Invariant: whatever a test does, no secret is in the server's log afterwards; `TestApp` looks for
 //! them when it goes.
 
+mod api_index;
 mod app;
 mod basic;
 mod client;
@@ -11,9 +12,14 @@ mod database_file;
 mod durability;
 mod errors;
 mod faulty_disk;
+mod formats;
+mod languages;
+mod negotiation;
 mod official_client;
 mod parts;
+mod paths;
 mod postgres_migrations;
+mod request_headers;
 mod save_and_get;
 mod seal;
 mod shutdown;

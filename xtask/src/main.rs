@@ -4,6 +4,7 @@
 
 #![expect(clippy::print_stdout, reason = "a command line tool answers on standard output")]
 
+mod contract;
 mod flags;
 mod migrate;
 mod tidy;

@@ -12,7 +12,7 @@ use anyhow::{Context as _, bail};
 use serde::Deserialize;
 use xshell::{Shell, cmd};
 
-use crate::migrate::BACKENDS;
+use crate::{contract, migrate::BACKENDS};
 
 /// What a crate may depend on within the workspace, and what it must never see from outside.
 struct Layer {
@@ -48,7 +48,10 @@ pub(crate) fn run(shell: &Shell) -> anyhow::Result<()> {
     let json = cmd!(shell, "cargo metadata --format-version 1 --no-deps").quiet().read()?;
     broken.extend(layers(&serde_json::from_str(&json)?));
     broken.extend(migrations(Path::new("migrations"))?);
-    broken.extend(module_docs(shell)?);
+    let sources = sources(shell)?;
+    let sources: Vec<&str> = sources.lines().filter(|file| Path::new(file).is_file()).collect();
+    broken.extend(module_docs(&sources)?);
+    broken.extend(contract::check(Path::new("CONTRACT.md"), &sources)?);
     for (rule, command) in [
         ("format", cmd!(shell, "cargo fmt --check")),
         ("lints", cmd!(shell, "cargo clippy --workspace --all-targets -- -D warnings")),
@@ -138,13 +141,17 @@ fn migrations(root: &Path) -> anyhow::Result<Vec<String>> {
     Ok(broken)
 }
 
-/// Every source file opens with `//!`.
-fn module_docs(shell: &Shell) -> anyhow::Result<Vec<String>> {
-    let files =
-        cmd!(shell, "git ls-files --cached --others --exclude-standard *.rs").quiet().read()?;
+/// The Rust files that are, or will be, under version control.
+fn sources(shell: &Shell) -> anyhow::Result<String> {
+    Ok(cmd!(shell, "git ls-files --cached --others --exclude-standard *.rs").quiet().read()?)
+}
+
+/// Every source file opens with `//!`, or with documentation that is kept elsewhere.
+fn module_docs(sources: &[&str]) -> anyhow::Result<Vec<String>> {
     let mut broken = Vec::new();
-    for file in files.lines().filter(|file| Path::new(file).is_file()) {
-        if !fs::read_to_string(file)?.starts_with("//! ") {
+    for file in sources {
+        let text = fs::read_to_string(file)?;
+        if !text.starts_with("//! ") && !text.starts_with("#![doc = include_str!(") {
             broken.push(format!("module docs: {file} does not open with `//!`"));
         }
     }

@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use model::Login;
 use zeroize::Zeroizing;
 
-use crate::{AuthError, Password};
+use crate::{AuthError, MalformedCredentials, Password};
 
 const TICKET_PREFIX: &str = "7T:";
 
@@ -31,7 +31,7 @@ impl BasicCredentials {
     /// `Refused` for a name that no user can have, `InvalidTicket` for a ticket.
     pub fn parse(header: &[u8]) -> Result<Self, AuthError> {
         let header = str::from_utf8(header)
-            .map_err(|_not_text| AuthError::Malformed("it has bytes that are no text"))?;
+            .map_err(|_not_text| AuthError::Malformed(MalformedCredentials::NotText))?;
         let (scheme, encoded) = header.trim().split_once(' ').unwrap_or((header.trim(), ""));
         if !scheme.eq_ignore_ascii_case("Basic") {
             return Err(AuthError::UnsupportedScheme);
@@ -39,17 +39,17 @@ impl BasicCredentials {
         let decoded = STANDARD
             .decode(encoded.trim_start())
             .map(Zeroizing::new)
-            .map_err(|_no_base64| AuthError::Malformed("the credentials are not base64"))?;
+            .map_err(|_no_base64| AuthError::Malformed(MalformedCredentials::NotBase64))?;
         let text = str::from_utf8(&decoded)
-            .map_err(|_not_utf8| AuthError::Malformed("the credentials are not UTF-8"))?;
+            .map_err(|_not_utf8| AuthError::Malformed(MalformedCredentials::NotUtf8))?;
         if text.contains(char::is_control) {
-            return Err(AuthError::Malformed("the credentials hold a control character"));
+            return Err(AuthError::Malformed(MalformedCredentials::ControlCharacter));
         }
         if is_ticket(text) {
             return Err(AuthError::InvalidTicket);
         }
         let (login, password) =
-            text.split_once(':').ok_or(AuthError::Malformed("the credentials have no colon"))?;
+            text.split_once(':').ok_or(AuthError::Malformed(MalformedCredentials::NoColon))?;
         let login = Login::parse(login).map_err(|_no_user| AuthError::Refused)?;
         Ok(Self { login, password: password.into() })
     }
@@ -112,15 +112,15 @@ mod tests {
     #[case("Bearer abc", AuthError::UnsupportedScheme)]
     #[case("Basically dGplMDpUamUw", AuthError::UnsupportedScheme)]
     #[case("", AuthError::UnsupportedScheme)]
-    #[case("Basic", AuthError::Malformed("the credentials have no colon"))]
-    #[case("Basic %%%", AuthError::Malformed("the credentials are not base64"))]
+    #[case("Basic", AuthError::Malformed(MalformedCredentials::NoColon))]
+    #[case("Basic %%%", AuthError::Malformed(MalformedCredentials::NotBase64))]
     #[case(
         "Basic dGplMDpUamUw dGplMDpUamUw",
-        AuthError::Malformed("the credentials are not base64")
+        AuthError::Malformed(MalformedCredentials::NotBase64)
     )]
-    #[case(&header("no colon"), AuthError::Malformed("the credentials have no colon"))]
-    #[case(&header([0xff, b':', b'x']), AuthError::Malformed("the credentials are not UTF-8"))]
-    #[case(&header("a:b\nc"), AuthError::Malformed("the credentials hold a control character"))]
+    #[case(&header("no colon"), AuthError::Malformed(MalformedCredentials::NoColon))]
+    #[case(&header([0xff, b':', b'x']), AuthError::Malformed(MalformedCredentials::NotUtf8))]
+    #[case(&header("a:b\nc"), AuthError::Malformed(MalformedCredentials::ControlCharacter))]
     #[case(&header(":password"), AuthError::Refused)]
     fn what_rfc_7617_does_not_allow_is_refused(#[case] raw: &str, #[case] error: AuthError) {
         assert_eq!(parse(raw), Err(error));

@@ -9,7 +9,7 @@ mod password;
 mod verified_logins;
 
 pub use basic::BasicCredentials;
-pub use error::AuthError;
+pub use error::{AuthError, MalformedCredentials};
 pub use password::{Password, hash, verify};
 pub use verified_logins::VerifiedLogins;
 

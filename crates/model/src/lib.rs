@@ -11,7 +11,7 @@ mod secret;
 mod token_management_info;
 mod user;
 
-pub use principal::{InvalidLogin, Login, Principal, TenantId};
+pub use principal::{InvalidLogin, InvalidTenant, Login, Principal, TenantId};
 pub use retrieval_key::{MalformedKey, RecordId, RetrievalKey};
 pub use rights::{Access, FieldMask, TableMask};
 pub use secret::SecretText;

@@ -4,7 +4,13 @@
 
 use std::fmt;
 
-/// The customer whose records are kept apart from all others', such as `Cust12345`.
+/// The text cannot name a tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a tenant has 1 to 64 letters, digits, `-` and `_`")]
+pub struct InvalidTenant;
+
+/// The customer whose records are kept apart from all others', such as `Cust12345`. Its name has no
+/// case.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TenantId(String);
 
@@ -12,6 +18,16 @@ impl TenantId {
     /// The tenant of an installation that has only one.
     pub fn single() -> Self {
         Self("default".to_owned())
+    }
+
+    /// Reads a tenant's name: 1–64 ASCII letters, digits, `-` and `_`.
+    pub fn parse(raw: &str) -> Result<Self, InvalidTenant> {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        if (1..=64).contains(&raw.len()) && raw.bytes().all(is_plain) {
+            Ok(Self(raw.to_ascii_lowercase()))
+        } else {
+            Err(InvalidTenant)
+        }
     }
 
     /// The name as the database stores it.
@@ -73,6 +89,16 @@ pub struct Principal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// CONTRACT 1: a path names a tenant in any case.
+    #[test]
+    fn a_tenants_name_has_no_case() {
+        assert_eq!(TenantId::parse("Cust12345"), TenantId::parse("CUST12345"));
+        assert_eq!(TenantId::parse("Default"), Ok(TenantId::single()));
+        for bad in ["", "a/b", "a b", "å", "..", "a%20", &"x".repeat(65)] {
+            assert_eq!(TenantId::parse(bad), Err(InvalidTenant), "{bad}");
+        }
+    }
 
     #[test]
     fn logins_that_rfc_7617_cannot_carry_are_refused() {

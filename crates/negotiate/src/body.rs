@@ -3,51 +3,174 @@
 //! Invariant: whatever a body was written in, it is read through `Object`, so that a missing, null
 //! or ill-typed property is the same error, with the same path, in every format.
 
+mod form;
 mod json;
+mod patch;
+mod xml;
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use serde_json::{Map, Value};
 
+use crate::{Charset, ContentType, MediaType, NotText};
+
+/// How deep a body may be nested (CONTRACT 9).
+const MAX_DEPTH: usize = 32;
+
 /// The body is not well-formed; tells where and never quotes it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Malformed(String);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// The bytes are not text in their charset.
+    #[error("the body is {0}")]
+    Text(#[from] NotText),
+    /// The XML declaration names an encoding that is not read here.
+    #[error("the XML declaration names an encoding that is not read here")]
+    XmlEncoding,
+    /// Not JSON; lines and columns count from 1.
+    #[error("the body is not valid JSON (line {line}, column {column})")]
+    Json {
+        /// The line.
+        line: usize,
+        /// The column, in bytes.
+        column: usize,
+    },
+    /// Not XML, or not of a kind that has an equal in JSON.
+    #[error("the body is not valid XML (byte {0})")]
+    Xml(u64),
+    /// There is a document type declaration.
+    #[error("the body has a document type declaration, which is not read here")]
+    DocumentType,
+    /// Nested too deep.
+    #[error("the body is nested more than {0} deep")]
+    TooDeep(usize),
+    /// Not a list of RFC 6902 operations; the first that is none counts from 1.
+    #[error("operation {0} of the patch is not valid")]
+    PatchOperation(usize),
+    /// An operation, counted from 1, does not apply, or its test fails.
+    #[error("operation {0} of the patch cannot be applied")]
+    PatchFailed(usize),
+    /// The patch has too many operations, or copies too much.
+    #[error("the patch has more than {0} operations, or copies too much")]
+    PatchTooLarge(usize),
+}
 
 /// A property has another type than the call needs; tells which and never quotes its value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{property} must be {expected}, not {found}")]
+#[error("{} must be {expected}, not {found}", if property.is_empty() { "the body" } else { property })]
 pub struct WrongType {
-    /// The property's path, with the names of the call's description; `the body` for the root.
+    /// The property's path, with the names of the call's description; empty for the whole body.
     pub property: String,
-    expected: &'static str,
-    found: &'static str,
+    /// What the call needs.
+    pub expected: Kind,
+    /// What the body has.
+    pub found: Kind,
+}
+
+/// What a value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Nothing.
+    Null,
+    /// True or false.
+    Boolean,
+    /// A number.
+    Number,
+    /// Text.
+    String,
+    /// A list.
+    Array,
+    /// Properties.
+    Object,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Null => "null",
+            Self::Boolean => "a boolean",
+            Self::Number => "a number",
+            Self::String => "a string",
+            Self::Array => "an array",
+            Self::Object => "an object",
+        })
+    }
+}
+
+/// What a tree was written in, as far as it is seen in the tree.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Syntax {
+    Json,
+    /// Cannot tell an empty text from an object without properties.
+    Xml,
+    /// May leave out the path to a property (CONTRACT 11).
+    Form,
 }
 
 /// A body: the root of a tree whose names are all lower case. It may hold secrets, so it does not
 /// print itself.
-pub struct Body(Value);
+pub struct Body {
+    tree: Value,
+    syntax: Syntax,
+}
 
 impl Body {
     /// No properties.
     pub fn empty() -> Self {
-        Self(Value::Object(Map::new()))
+        Self { tree: Value::Object(Map::new()), syntax: Syntax::Json }
     }
 
-    /// Reads JSON: a byte order mark is tolerated, trailing data and a depth over 32 are not; of
-    /// names that differ only by case the last wins (CONTRACT 3, 9). Null is as good as empty.
-    pub fn from_json(bytes: &[u8]) -> Result<Self, Malformed> {
-        match json::parse(bytes)? {
-            Value::Null => Ok(Self::empty()),
-            root => Ok(Self(root)),
-        }
+    /// Reads a body of any type (CONTRACT 9–13). One of white space, or null, is as good as empty.
+    ///
+    /// ```
+    /// use negotiate::{ContentType, body::Body};
+    ///
+    /// let json = ContentType::parse(Some("application/json"))?;
+    /// let xml = ContentType::parse(Some("text/xml; charset=iso-8859-1"))?;
+    /// let form = ContentType::parse(Some("application/x-www-form-urlencoded"))?;
+    /// for body in [
+    ///     Body::read(json, r#"{"carrier": {"PROVIDER": "å"}}"#.as_bytes())?,
+    ///     Body::read(xml, b"<x><Carrier><Provider>\xe5</Provider></Carrier></x>")?,
+    ///     Body::read(form, b"Carrier[provider]=%C3%A5")?,
+    /// ] {
+    ///     let carrier = body.root()?.object("Carrier")?.expect("there");
+    ///     assert_eq!(carrier.string("Provider")?, Some("å"));
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn read(content_type: ContentType, bytes: &[u8]) -> Result<Self, Malformed> {
+        let ContentType { media_type, charset } = content_type;
+        let (tree, syntax) = match media_type {
+            MediaType::ApplicationJson | MediaType::TextJson => {
+                (json::parse(&decode(charset, bytes)?)?, Syntax::Json)
+            }
+            MediaType::ApplicationXml | MediaType::TextXml => {
+                (xml::parse(&xml::decode(charset, bytes)?)?, Syntax::Xml)
+            }
+            MediaType::Form => {
+                (form::parse(charset.unwrap_or(Charset::Utf8), bytes)?, Syntax::Form)
+            }
+            MediaType::JsonPatch => {
+                (patch::json_patch(json::parse(&decode(charset, bytes)?)?)?, Syntax::Json)
+            }
+            MediaType::MergePatch => {
+                (patch::merge_patch(json::parse(&decode(charset, bytes)?)?), Syntax::Json)
+            }
+        };
+        let is_empty = match &tree {
+            Value::Null => true,
+            Value::String(text) => syntax == Syntax::Xml && is_blank(text),
+            _ => false,
+        };
+        if is_empty { Ok(Self::empty()) } else { Ok(Self { tree, syntax }) }
     }
 
     /// The root's properties.
     pub fn root(&self) -> Result<Object<'_>, WrongType> {
-        match &self.0 {
-            Value::Object(members) => Ok(Object { path: String::new(), members }),
-            other => Err(wrong_type("the body".to_owned(), "an object", other)),
+        match &self.tree {
+            Value::Object(members) => {
+                Ok(Object { path: String::new(), members, plain: None, syntax: self.syntax })
+            }
+            other => Err(wrong_type(String::new(), Kind::Object, other)),
         }
     }
 }
@@ -58,11 +181,20 @@ impl fmt::Debug for Body {
     }
 }
 
+fn decode(charset: Option<Charset>, bytes: &[u8]) -> Result<Cow<'_, str>, NotText> {
+    charset.unwrap_or(Charset::Utf8).decode(bytes)
+}
+
 /// Some of a body's properties, and where they are.
 pub struct Object<'a> {
     path: String,
     members: &'a Map<String, Value>,
+    /// Where a form has properties whose path it left out.
+    plain: Option<&'a Map<String, Value>>,
+    syntax: Syntax,
 }
+
+static NO_MEMBERS: std::sync::LazyLock<Map<String, Value>> = std::sync::LazyLock::new(Map::new);
 
 impl<'a> Object<'a> {
     /// The path of a property, as errors name it.
@@ -70,19 +202,33 @@ impl<'a> Object<'a> {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 
-    /// The property as an object; `None` if it is missing or null.
+    /// The property as an object; `None` if it is missing or null. In a form that has any fields
+    /// it is never missing, since its own properties may stand there by their plain names.
     pub fn object(&self, name: &str) -> Result<Option<Object<'a>>, WrongType> {
+        let plain = (self.syntax == Syntax::Form).then_some(self.members);
+        let object = |members| {
+            Some(Object { path: self.path_to(name), members, plain, syntax: self.syntax })
+        };
         match self.member(name) {
+            None | Some(Value::Null) if plain.is_some_and(|plain| !plain.is_empty()) => {
+                Ok(object(&*NO_MEMBERS))
+            }
             None | Some(Value::Null) => Ok(None),
-            Some(Value::Object(members)) => Ok(Some(Object { path: self.path_to(name), members })),
-            Some(other) => Err(wrong_type(self.path_to(name), "an object", other)),
+            Some(Value::Object(members)) => Ok(object(members)),
+            Some(Value::String(text)) if self.syntax == Syntax::Xml && is_blank(text) => {
+                Ok(object(&*NO_MEMBERS))
+            }
+            Some(other) => Err(wrong_type(self.path_to(name), Kind::Object, other)),
         }
     }
 
     /// The property as text; `None` if it is missing or null.
     ///
     /// ```
-    /// let body = negotiate::body::Body::from_json(br#"{"KEY": "lk_1", "other": 1}"#)?;
+    /// use negotiate::{ContentType, body::Body};
+    ///
+    /// let json = ContentType::parse(Some("application/json"))?;
+    /// let body = Body::read(json, br#"{"KEY": "lk_1", "other": 1}"#)?;
     /// assert_eq!(body.root()?.string("Key")?, Some("lk_1"));
     /// assert_eq!(body.root()?.string("Absent")?, None);
     /// let error = body.root()?.string("Other").unwrap_err();
@@ -93,23 +239,29 @@ impl<'a> Object<'a> {
         match self.member(name) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
-            Some(other) => Err(wrong_type(self.path_to(name), "a string", other)),
+            Some(other) => Err(wrong_type(self.path_to(name), Kind::String, other)),
         }
     }
 
     fn member(&self, name: &str) -> Option<&'a Value> {
-        self.members.get(&name.to_ascii_lowercase())
+        let name = name.to_ascii_lowercase();
+        self.members.get(&name).or_else(|| self.plain?.get(&name))
     }
 }
 
-fn wrong_type(property: String, expected: &'static str, found: &Value) -> WrongType {
+/// White space as XML, JSON and HTTP have it.
+fn is_blank(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))
+}
+
+fn wrong_type(property: String, expected: Kind, found: &Value) -> WrongType {
     let found = match found {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
+        Value::Null => Kind::Null,
+        Value::Bool(_) => Kind::Boolean,
+        Value::Number(_) => Kind::Number,
+        Value::String(_) => Kind::String,
+        Value::Array(_) => Kind::Array,
+        Value::Object(_) => Kind::Object,
     };
     WrongType { property, expected, found }
 }
@@ -118,14 +270,19 @@ fn wrong_type(property: String, expected: &'static str, found: &Value) -> WrongT
 mod tests {
     use super::*;
 
-    fn body(json: &str) -> Body {
-        Body::from_json(json.as_bytes()).expect(json)
+    fn body(media_type: MediaType, text: &str) -> Body {
+        let content_type = ContentType { media_type, charset: None };
+        Body::read(content_type, text.as_bytes()).expect(text)
+    }
+
+    fn json(text: &str) -> Body {
+        body(MediaType::ApplicationJson, text)
     }
 
     /// CONTRACT 3: names in any case.
     #[test]
     fn names_have_no_case() {
-        let body = body(r#"{"tokenManagementInfo":{"PROVIDER":"et","accessToken":null}}"#);
+        let body = json(r#"{"tokenManagementInfo":{"PROVIDER":"et","accessToken":null}}"#);
         let root = body.root().expect("object");
         let carrier = root.object("TokenManagementInfo").expect("object").expect("there");
         assert_eq!(carrier.string("Provider"), Ok(Some("et")));
@@ -136,13 +293,13 @@ mod tests {
     /// CONTRACT 7: a wrong type names the property.
     #[test]
     fn a_wrong_type_names_the_property() {
-        let told = |json| {
-            let body = body(json);
-            let text = body
+        let told = |text| {
+            let body = json(text);
+            let provider = body
                 .root()
                 .and_then(|root| root.object("TokenManagementInfo"))
                 .and_then(|carrier| carrier.expect("there").string("Provider").map(|_| ()));
-            text.expect_err(json).to_string()
+            provider.expect_err(text).to_string()
         };
         assert_eq!(told("[]"), "the body must be an object, not an array");
         assert_eq!(
@@ -155,10 +312,52 @@ mod tests {
         );
     }
 
+    /// CONTRACT 7: nothing has no properties, in any type.
     #[test]
     fn an_empty_body_and_null_have_no_properties() {
-        for json in ["", "null", " "] {
-            assert_eq!(body(json).root().expect(json).string("Key"), Ok(None));
+        for media_type in MediaType::READ {
+            for text in ["", " ", "\r\n"] {
+                let body = body(media_type, text);
+                assert_eq!(body.root().expect("object").string("Key"), Ok(None), "{media_type:?}");
+            }
         }
+        assert_eq!(json("null").root().expect("object").string("Key"), Ok(None));
+        for text in ["<x/>", "<x> </x>", "<x i:nil='true'/>"] {
+            let body = body(MediaType::TextXml, text);
+            assert_eq!(body.root().expect("object").string("Key"), Ok(None), "{text}");
+        }
+    }
+
+    /// CONTRACT 11: three spellings, and a mixture of them.
+    #[test]
+    fn a_form_may_leave_out_the_path() {
+        for text in [
+            "TokenManagementInfo.Provider=et&TokenManagementInfo.AccessToken=fugit",
+            "TokenManagementInfo[Provider]=et&tokenmanagementinfo[accessTOKEN]=fugit",
+            "Provider=et&AccessToken=fugit",
+            "PROVIDER=x&TokenManagementInfo.Provider=et&AccessToken=fugit",
+        ] {
+            let body = body(MediaType::Form, text);
+            let root = body.root().expect("object");
+            let carrier = root.object("TokenManagementInfo").expect("object").expect("there");
+            assert_eq!(carrier.string("Provider"), Ok(Some("et")), "{text}");
+            assert_eq!(carrier.string("AccessToken"), Ok(Some("fugit")), "{text}");
+            assert_eq!(carrier.string("RefreshToken"), Ok(None), "{text}");
+        }
+        let json = json(r#"{"Provider":"et"}"#);
+        assert!(
+            json.root().expect("object").object("TokenManagementInfo").expect("none").is_none()
+        );
+    }
+
+    /// CONTRACT 10: an element without content may be text or an object.
+    #[test]
+    fn an_empty_element_is_what_is_asked_for() {
+        let body = body(MediaType::TextXml, "<x><A/><B> </B></x>");
+        let root = body.root().expect("object");
+        assert_eq!(root.string("A"), Ok(Some("")));
+        assert_eq!(root.string("B"), Ok(Some(" ")));
+        assert!(root.object("A").expect("object").is_some());
+        assert!(root.object("B").expect("object").is_some());
     }
 }

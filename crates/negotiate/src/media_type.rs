@@ -1,67 +1,149 @@
-//! The media types of request bodies (CONTRACT 13).
+//! The media types of bodies: what a `Content-Type` names, and what may be answered (CONTRACT 13–15).
 //!
 //! Invariant: a body is read only as the type and charset that its header names; nothing is guessed.
 
 use mediatype::{MediaType as Parsed, Name, ReadParams as _};
 
-/// A media type that a request body may have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+use crate::{Accept, Charset};
+
+/// A media type that a body may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MediaType {
     /// `application/json`
     ApplicationJson,
     /// `text/json`
     TextJson,
+    /// `application/xml`
+    ApplicationXml,
+    /// `text/xml`
+    TextXml,
+    /// `application/x-www-form-urlencoded`, in requests only.
+    Form,
+    /// `application/json-patch+json`: RFC 6902 in requests, JSON in answers.
+    JsonPatch,
+    /// `application/merge-patch+json`: RFC 7396 in requests, JSON in answers.
+    MergePatch,
 }
 
-/// There is no `Content-Type`, or none that is served here.
+/// No type that may be answered is acceptable to the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("none of the types that Accept names is answered here")]
+pub struct NotAcceptable;
+
+/// There is no `Content-Type`, or none that is read here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnsupportedMediaType {
     /// The header is missing.
     #[error("the request has a body but no Content-Type")]
     Missing,
     /// The header names another type, or is none.
-    #[error("the Content-Type is not one that this call reads")]
+    #[error("the Content-Type is not one that is read here")]
     Type,
     /// The type is right, its charset is not.
-    #[error("the charset of the Content-Type is not utf-8")]
+    #[error("the charset of the Content-Type is not one that is read here")]
     Charset,
 }
 
+/// What a `Content-Type` header says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContentType {
+    /// The type and subtype.
+    pub media_type: MediaType,
+    /// The charset, if one is named.
+    pub charset: Option<Charset>,
+}
+
 impl MediaType {
-    /// All of them, in the order of preference.
-    pub const ALL: [Self; 2] = [Self::ApplicationJson, Self::TextJson];
+    /// What requests may have, in the order of preference.
+    pub const READ: [Self; 7] = [
+        Self::ApplicationJson,
+        Self::TextJson,
+        Self::ApplicationXml,
+        Self::TextXml,
+        Self::Form,
+        Self::JsonPatch,
+        Self::MergePatch,
+    ];
+
+    /// What answers may have, in the order of preference.
+    pub const WRITTEN: [Self; 6] = [
+        Self::ApplicationJson,
+        Self::TextJson,
+        Self::ApplicationXml,
+        Self::TextXml,
+        Self::JsonPatch,
+        Self::MergePatch,
+    ];
 
     /// The type and subtype, without parameters.
     pub fn essence(self) -> &'static str {
         match self {
             Self::ApplicationJson => "application/json",
             Self::TextJson => "text/json",
+            Self::ApplicationXml => "application/xml",
+            Self::TextXml => "text/xml",
+            Self::Form => "application/x-www-form-urlencoded",
+            Self::JsonPatch => "application/json-patch+json",
+            Self::MergePatch => "application/merge-patch+json",
         }
     }
 
-    /// The type of a request body, by the value of its `Content-Type`: compared in any case, other
-    /// parameters than `charset` ignored.
+    /// The `Content-Type` of an answer.
     ///
     /// ```
-    /// use negotiate::{MediaType, UnsupportedMediaType};
-    ///
-    /// let json = MediaType::of_body(Some("Application/JSON; charset=UTF-8"));
-    /// assert_eq!(json, Ok(MediaType::ApplicationJson));
-    /// assert_eq!(MediaType::of_body(Some("image/png")), Err(UnsupportedMediaType::Type));
+    /// # use negotiate::MediaType;
+    /// assert_eq!(MediaType::TextXml.content_type(), "text/xml; charset=utf-8");
     /// ```
-    pub fn of_body(content_type: Option<&str>) -> Result<Self, UnsupportedMediaType> {
-        let header = content_type.ok_or(UnsupportedMediaType::Missing)?;
+    pub fn content_type(self) -> String {
+        format!("{}; charset=utf-8", self.essence())
+    }
+
+    /// Whether its bodies are XML.
+    pub fn is_xml(self) -> bool {
+        matches!(self, Self::ApplicationXml | Self::TextXml)
+    }
+
+    /// The type of an answer (CONTRACT 14).
+    ///
+    /// ```
+    /// use negotiate::{Accept, MediaType, NotAcceptable};
+    ///
+    /// let accept = Accept::parse("text/xml;q=0.5, text/*");
+    /// assert_eq!(MediaType::of_answer(&accept), Ok(MediaType::TextJson));
+    /// assert_eq!(MediaType::of_answer(&Accept::parse("image/png")), Err(NotAcceptable));
+    /// ```
+    pub fn of_answer(accept: &Accept) -> Result<Self, NotAcceptable> {
+        accept.prefer(Self::WRITTEN, Self::essence).ok_or(NotAcceptable)
+    }
+}
+
+impl ContentType {
+    /// Reads a request's `Content-Type`: compared in any case, other parameters than `charset`
+    /// ignored.
+    ///
+    /// ```
+    /// use negotiate::{Charset, ContentType, MediaType, UnsupportedMediaType};
+    ///
+    /// let json = ContentType::parse(Some("Application/JSON; charset=UTF-8"))?;
+    /// assert_eq!(json.media_type, MediaType::ApplicationJson);
+    /// assert_eq!(json.charset, Some(Charset::Utf8));
+    /// assert_eq!(ContentType::parse(Some("image/png")), Err(UnsupportedMediaType::Type));
+    /// # Ok::<(), UnsupportedMediaType>(())
+    /// ```
+    pub fn parse(header: Option<&str>) -> Result<Self, UnsupportedMediaType> {
+        let header = header.ok_or(UnsupportedMediaType::Missing)?;
         let parsed = Parsed::parse(header).map_err(|_malformed| UnsupportedMediaType::Type)?;
-        let found = Self::ALL
+        let essence = parsed.essence().to_string();
+        let media_type = MediaType::READ
             .into_iter()
-            .find(|known| parsed.essence().to_string().eq_ignore_ascii_case(known.essence()))
+            .find(|known| essence.eq_ignore_ascii_case(known.essence()))
             .ok_or(UnsupportedMediaType::Type)?;
-        match parsed.get_param(Name::new_unchecked("charset")) {
-            Some(charset) if !charset.unquoted_str().eq_ignore_ascii_case("utf-8") => {
-                Err(UnsupportedMediaType::Charset)
-            }
-            _ => Ok(found),
-        }
+        let charset = parsed
+            .get_param(Name::new_unchecked("charset"))
+            .map(|label| Charset::parse(&label.unquoted_str()))
+            .map(|known| known.ok_or(UnsupportedMediaType::Charset))
+            .transpose()?;
+        Ok(Self { media_type, charset })
     }
 }
 
@@ -70,23 +152,35 @@ mod tests {
     use super::*;
     use rstest::rstest;
 
-    /// CONTRACT 13: charset honoured, another type or none refused.
+    /// CONTRACT 13: the seven types, their charsets; another type or none is refused.
     #[rstest]
-    #[case(Some("application/json"), Ok(MediaType::ApplicationJson))]
-    #[case(Some("application/json; charset=utf-8"), Ok(MediaType::ApplicationJson))]
-    #[case(Some("APPLICATION/JSON;CHARSET=\"UTF-8\""), Ok(MediaType::ApplicationJson))]
-    #[case(Some("application/json; odata=verbose"), Ok(MediaType::ApplicationJson))]
-    #[case(Some("text/json"), Ok(MediaType::TextJson))]
-    #[case(Some("application/json; charset=koi8-r"), Err(UnsupportedMediaType::Charset))]
-    #[case(Some("text/plain"), Err(UnsupportedMediaType::Type))]
-    #[case(Some("application/json-seq"), Err(UnsupportedMediaType::Type))]
-    #[case(Some("json"), Err(UnsupportedMediaType::Type))]
-    #[case(Some(""), Err(UnsupportedMediaType::Type))]
-    #[case(None, Err(UnsupportedMediaType::Missing))]
+    #[case("application/json", Ok((MediaType::ApplicationJson, None)))]
+    #[case("application/json; charset=utf-8", Ok((MediaType::ApplicationJson, Some(Charset::Utf8))))]
+    #[case("APPLICATION/JSON;CHARSET=\"UTF-8\"", Ok((MediaType::ApplicationJson, Some(Charset::Utf8))))]
+    #[case("application/json; odata=verbose", Ok((MediaType::ApplicationJson, None)))]
+    #[case("text/json", Ok((MediaType::TextJson, None)))]
+    #[case("Text/XML; charset=iso-8859-1", Ok((MediaType::TextXml, Some(Charset::Latin1))))]
+    #[case("application/xml;charset=utf-16", Ok((MediaType::ApplicationXml, Some(Charset::Utf16))))]
+    #[case("application/x-www-form-urlencoded", Ok((MediaType::Form, None)))]
+    #[case("application/json-patch+json", Ok((MediaType::JsonPatch, None)))]
+    #[case("application/Merge-Patch+JSON", Ok((MediaType::MergePatch, None)))]
+    #[case("application/json; charset=koi8-r", Err(UnsupportedMediaType::Charset))]
+    #[case("text/plain", Err(UnsupportedMediaType::Type))]
+    #[case("application/json-seq", Err(UnsupportedMediaType::Type))]
+    #[case("application/soap+xml", Err(UnsupportedMediaType::Type))]
+    #[case("multipart/form-data; boundary=x", Err(UnsupportedMediaType::Type))]
+    #[case("json", Err(UnsupportedMediaType::Type))]
+    #[case("", Err(UnsupportedMediaType::Type))]
     fn the_type_of_a_body(
-        #[case] header: Option<&str>,
-        #[case] expected: Result<MediaType, UnsupportedMediaType>,
+        #[case] header: &str,
+        #[case] expected: Result<(MediaType, Option<Charset>), UnsupportedMediaType>,
     ) {
-        assert_eq!(MediaType::of_body(header), expected);
+        let expected = expected.map(|(media_type, charset)| ContentType { media_type, charset });
+        assert_eq!(ContentType::parse(Some(header)), expected);
+    }
+
+    #[test]
+    fn a_body_without_a_type_is_not_guessed() {
+        assert_eq!(ContentType::parse(None), Err(UnsupportedMediaType::Missing));
     }
 }

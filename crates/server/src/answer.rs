@@ -1,13 +1,55 @@
 //! Bodies of answers.
 //!
-//! Invariant: an answer names its type and charset (CONTRACT 2, 15).
+//! Invariant: an answer names its type and charset (CONTRACT 2, 15), and is never compressed.
 
-use actix_web::{HttpResponse, http::StatusCode};
+use actix_web::{
+    HttpResponse,
+    http::{StatusCode, header::HeaderValue},
+};
+use negotiate::{MediaType, write_answer};
 use serde::Serialize;
 
-const JSON: &str = "application/json; charset=utf-8";
+use crate::{
+    extract::{Preferences, preferences::SO_TIME_ZONE},
+    problem::{ErrorBody, Problem},
+};
 
-/// An answer with a JSON body.
-pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> HttpResponse {
-    HttpResponse::build(status).content_type(JSON).json(body)
+/// Answers 200 as the request prefers, and repeats its time zone. `root` names the element of an
+/// object in XML.
+///
+/// # Errors
+/// 406 if XML was negotiated and cannot hold the answer.
+pub(crate) fn write(
+    preferences: &Preferences,
+    root: &str,
+    answer: &impl Serialize,
+) -> Result<HttpResponse, Problem> {
+    let Preferences { media_type, select, time_zone, .. } = preferences;
+    let mut response = if media_type.is_xml() || !select.is_everything() {
+        let mut tree = serde_json::to_value(answer).map_err(|error| Problem::internal(&error))?;
+        select.apply(&mut tree);
+        of_type(StatusCode::OK, *media_type, write_answer(&tree, root, *media_type)?)
+    } else {
+        let body = serde_json::to_string(answer).map_err(|error| Problem::internal(&error))?;
+        of_type(StatusCode::OK, *media_type, body)
+    };
+    if let Ok(zone) = HeaderValue::from_str(time_zone.name()) {
+        response.headers_mut().insert(SO_TIME_ZONE, zone);
+    }
+    Ok(response)
+}
+
+/// Answers an error; an empty body if that were impossible.
+pub(crate) fn error(status: StatusCode, media_type: MediaType, body: &ErrorBody) -> HttpResponse {
+    let tree = serde_json::to_value(body).unwrap_or_default();
+    of_type(status, media_type, write_answer(&tree, "Error", media_type).unwrap_or_default())
+}
+
+/// Answers 200 in JSON, whatever the request prefers: what machines read.
+pub(crate) fn json(body: &impl Serialize) -> HttpResponse {
+    HttpResponse::Ok().content_type(MediaType::ApplicationJson.content_type()).json(body)
+}
+
+fn of_type(status: StatusCode, media_type: MediaType, body: String) -> HttpResponse {
+    HttpResponse::build(status).content_type(media_type.content_type()).body(body)
 }

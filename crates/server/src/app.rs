@@ -6,61 +6,79 @@
 use std::sync::Arc;
 
 use actix_web::{
-    FromRequest, Handler, Resource, Responder,
+    FromRequest, Handler, HttpResponse, Resource, Responder,
+    http::{Method, header::ALLOW},
     web::{self, ServiceConfig},
 };
 use auth::VerifiedLogins;
-use model::TenantId;
+use negotiate::{MediaType, TimeZone};
 use store::Store;
 use tokio::sync::Semaphore;
 
 use crate::{
     config::Limits,
-    problem::Problem,
-    routes::{health, user_agent},
+    paths,
+    problem::{ACCEPT_POST, Problem},
+    routes::{api_index, api_viewer, health, user_agent},
 };
 
 /// The state that all workers share.
 pub(crate) struct App {
     pub(crate) store: Store,
-    pub(crate) tenant: TenantId,
     pub(crate) limits: Limits,
+    /// The zone of dates, unless a request names another.
+    pub(crate) base_time_zone: TimeZone,
+    /// `http` or `https`, as clients see it.
+    pub(crate) scheme: &'static str,
     pub(crate) verified_logins: VerifiedLogins,
     /// How many passwords may be hashed at a time: each takes a core and 19 MiB.
     pub(crate) hashing: Arc<Semaphore>,
 }
 
 impl App {
-    pub(crate) fn new(store: Store, limits: Limits) -> Self {
+    pub(crate) fn new(
+        store: Store,
+        limits: Limits,
+        base_time_zone: TimeZone,
+        scheme: &'static str,
+    ) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             store,
-            tenant: TenantId::single(),
             limits,
+            base_time_zone,
+            scheme,
             verified_logins: VerifiedLogins::new(),
             hashing: Arc::new(Semaphore::new(cores)),
         }
     }
 }
 
-/// The routes.
+/// The routes; their paths are those of `paths`, which alone get here.
 pub(crate) fn configure(routes: &mut ServiceConfig) {
-    let agent = |operation: &str| format!("/api/v1/Agents/User/{operation}");
     routes
-        .service(post(&agent("SaveExternalTokens"), user_agent::save))
-        .service(post(&agent("GetExternalTokens"), user_agent::get))
-        .service(get("/healthz", health::alive))
-        .service(get("/readyz", health::ready))
+        .service(operation(paths::SAVE_EXTERNAL_TOKENS, user_agent::save))
+        .service(operation(paths::GET_EXTERNAL_TOKENS, user_agent::get))
+        .service(get(paths::API, api_index::versions))
+        .service(get(paths::API_V1, api_index::routes))
+        .service(get(paths::OPENAPI, api_viewer::document))
+        .service(get(paths::DOCS, api_viewer::to_viewer))
+        .service(get(&format!("{}/{{file:.*}}", paths::DOCS), api_viewer::viewer))
+        .service(get(paths::HEALTH, health::alive))
+        .service(get(paths::READINESS, health::ready))
         .default_service(web::to(async || Err::<String, _>(Problem::no_such_path())));
 }
 
-/// A path that serves POST.
-fn post<F, Args>(path: &str, handler: F) -> Resource
+/// An operation of an agent: POST runs it, GET describes it (CONTRACT O5).
+fn operation<F, Args>(path: &str, handler: F) -> Resource
 where
     F: Handler<Args, Output: Responder + 'static>,
     Args: FromRequest + 'static,
 {
-    serving(path, "POST").route(web::post().to(handler))
+    serving(path, "POST, GET, HEAD, OPTIONS")
+        .route(web::post().to(handler))
+        .route(web::get().to(api_index::describe))
+        .route(web::head().to(api_index::describe))
 }
 
 /// A path that serves GET, and HEAD with it (RFC 9110 §9.3.2).
@@ -70,11 +88,24 @@ where
     Args: FromRequest + 'static,
 {
     let head = web::head().to(handler.clone());
-    serving(path, "GET, HEAD").route(web::get().to(handler)).route(head)
+    serving(path, "GET, HEAD, OPTIONS").route(web::get().to(handler)).route(head)
 }
 
-/// A path that refuses every method to which no route is added.
+/// A path that answers OPTIONS, and refuses every method to which no route is added.
 fn serving(path: &str, allowed: &'static str) -> Resource {
+    let tell = move || async move { options(allowed) };
     let refuse = move || async move { Err::<String, _>(Problem::method_not_allowed(allowed)) };
-    web::resource(path).default_service(web::to(refuse))
+    web::resource(path)
+        .route(web::method(Method::OPTIONS).to(tell))
+        .default_service(web::to(refuse))
+}
+
+/// What a path serves, and what it reads (RFC 9110 §9.3.7).
+fn options(allowed: &'static str) -> HttpResponse {
+    let mut answer = HttpResponse::NoContent();
+    answer.insert_header((ALLOW, allowed));
+    if allowed.contains("POST") {
+        answer.insert_header((ACCEPT_POST, MediaType::READ.map(MediaType::essence).join(", ")));
+    }
+    answer.finish()
 }

@@ -17,17 +17,23 @@ use config::{
     Config as Layers, ConfigBuilder, ConfigError, Environment, File, FileFormat, FileSourceFile,
     builder::DefaultState,
 };
+use negotiate::TimeZone;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
+
+use crate::paths::{Paths, Tenants};
 
 const DEFAULTS: &str = include_str!("../../../config/default.toml");
 const DEVELOPMENT: &str = "development";
 
 /// Every key, as TOML has it.
-const SETTINGS: [&str; 13] = [
+const SETTINGS: [&str; 16] = [
     "profile",
     "data_directory",
+    "tenants",
+    "base_time_zone",
     "server.listen",
+    "server.path_prefix",
     "server.behind_proxy",
     "server.tls.certificate",
     "server.tls.key",
@@ -46,6 +52,8 @@ const SETTINGS: [&str; 13] = [
 pub(crate) struct Config {
     pub(crate) profile: String,
     pub(crate) data_directory: PathBuf,
+    pub(crate) tenants: Tenants,
+    base_time_zone: String,
     pub(crate) server: Server,
     pub(crate) database: Database,
     pub(crate) keys: Keys,
@@ -58,6 +66,7 @@ pub(crate) struct Config {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Server {
     pub(crate) listen: SocketAddr,
+    path_prefix: String,
     pub(crate) behind_proxy: bool,
     pub(crate) tls: Option<Tls>,
 }
@@ -130,6 +139,34 @@ impl Config {
             bail!("limits.body_bytes must be more than limits.token_bytes");
         }
         Ok(())
+    }
+
+    /// Where paths of the API begin.
+    ///
+    /// # Errors
+    /// The prefix is not one that a path can have.
+    pub(crate) fn paths(&self) -> anyhow::Result<Paths> {
+        let prefix = self.server.path_prefix.trim_end_matches('/');
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~/".contains(&byte);
+        let has_names = prefix.split('/').skip(1).all(|name| !name.trim_matches('.').is_empty());
+        let begins_right = prefix.is_empty() || prefix.starts_with('/');
+        if !begins_right || !has_names || !prefix.bytes().all(is_plain) {
+            bail!(
+                "server.path_prefix must be empty or like \"/SuperOffice\": a slash before each \
+                 name, of letters, digits, `-`, `_`, `.` and `~`"
+            );
+        }
+        Ok(Paths { prefix: prefix.to_owned(), tenants: self.tenants })
+    }
+
+    /// The zone of dates, unless a request names another.
+    ///
+    /// # Errors
+    /// There is no such zone.
+    pub(crate) fn base_time_zone(&self) -> anyhow::Result<TimeZone> {
+        TimeZone::find(&self.base_time_zone).map_err(|_unknown| {
+            anyhow!("base_time_zone must be a known time zone, such as \"UTC\" or \"Europe/Oslo\"")
+        })
     }
 
     /// Whether the sample login is made and logs are for people.

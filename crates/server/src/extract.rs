@@ -4,18 +4,25 @@
 
 mod body;
 mod caller;
+pub(crate) mod preferences;
 
-use std::pin::Pin;
+use std::{
+    future::{Ready, ready},
+    pin::Pin,
+};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
 use model::Principal;
 use negotiate::body::Body;
 
-use crate::{app::App, problem::Problem};
+use crate::{app::App, paths::Mount, problem::Problem};
+pub(crate) use preferences::Preferences;
 
-/// An authenticated call: who calls, and what with. A route without it has neither.
+/// An authenticated call: who calls, how it is to be answered, and what with. A route without it has
+/// no principal and no body.
 pub(crate) struct Call {
     pub(crate) principal: Principal,
+    pub(crate) preferences: Preferences,
     pub(crate) body: Body,
 }
 
@@ -27,12 +34,26 @@ impl FromRequest for Call {
         let request = request.clone();
         let payload = web::Payload::from_request(&request, payload);
         Box::pin(async move {
-            let app =
-                request.app_data::<web::Data<App>>().expect("the app is set up with its state");
+            let app = app(&request);
             let payload = payload.await.expect("taking the payload does not fail");
-            let principal = caller::authenticate(app, request.headers()).await?;
+            let tenant = Mount::of(&request).tenant;
+            let principal = caller::authenticate(app, &tenant, request.headers()).await?;
+            let preferences = Preferences::of(&request, &app.base_time_zone)?;
             let body = body::read(request.headers(), payload, app.limits).await?;
-            Ok(Self { principal, body })
+            Ok(Self { principal, preferences, body })
         })
     }
+}
+
+impl FromRequest for Preferences {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Self::of(request, &app(request).base_time_zone))
+    }
+}
+
+fn app(request: &HttpRequest) -> &web::Data<App> {
+    request.app_data().expect("the app is set up with its state")
 }

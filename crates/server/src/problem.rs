@@ -1,8 +1,10 @@
 //! Errors as the wire has them (CONTRACT 34–36): the only `ResponseError`.
 //!
-//! Invariant: a problem holds text of this project's own and names of properties, never a value that
-//! a client sent or the database holds. What is not the client's fault is logged here, once, and
-//! tells the client nothing but the request's id.
+//! Invariant: what is not the client's fault is logged here, once, and tells the client nothing but
+//! the request's id. An error is answered in the type and language that the request asks for, as far
+//! as they can be had.
+
+mod causes;
 
 use std::error::Error;
 
@@ -13,119 +15,135 @@ use actix_web::{
     http::{
         StatusCode,
         header::{
-            ALLOW, CACHE_CONTROL, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+            ALLOW, CACHE_CONTROL, HeaderName, HeaderValue, RETRY_AFTER, VARY,
             X_CONTENT_TYPE_OPTIONS,
         },
     },
     middleware::Next,
 };
-use auth::AuthError;
-use model::{InvalidCarrier, MalformedKey};
-use negotiate::{
-    MediaType, UnsupportedMediaType,
-    body::{Malformed, WrongType},
-};
+use negotiate::MediaType;
 use serde::Serialize;
-use store::StoreError;
 use tracing::error;
 use tracing_actix_web::RequestId;
+use utoipa::ToSchema;
 
-use crate::answer;
+use crate::{
+    answer,
+    extract::preferences,
+    paths::API,
+    texts::{Text, Wording},
+};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
+pub(crate) const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("1");
+/// The headers that choose how an answer is written (CONTRACT 15).
+const CHOSEN_BY: HeaderValue =
+    HeaderValue::from_static("Accept, Accept-Language, SO-Language, SO-Culture, SO-TimeZone");
 
 /// An error on its way to the client.
 #[derive(Debug, thiserror::Error)]
-#[error("{message}")]
+#[error("{text}")]
 pub(crate) struct Problem {
     status: StatusCode,
     error_type: &'static str,
-    message: String,
-    header: Option<(HeaderName, HeaderValue)>,
+    text: Text,
+    header: Option<Box<(HeaderName, HeaderValue)>>,
 }
 
 impl Problem {
-    fn new(status: StatusCode, error_type: &'static str, cause: impl ToString) -> Self {
-        Self { status, error_type, message: sentence(&cause.to_string()), header: None }
+    fn new(status: StatusCode, error_type: &'static str, text: Text) -> Self {
+        Self { status, error_type, text, header: None }
     }
 
     fn with(self, name: HeaderName, value: HeaderValue) -> Self {
-        Self { header: Some((name, value)), ..self }
+        Self { header: Some(Box::new((name, value))), ..self }
     }
 
-    /// 400; the cause names the property.
-    pub(crate) fn invalid(cause: impl ToString) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "ArgumentException", cause)
+    fn with_list(self, name: HeaderName, list: &str) -> Self {
+        match HeaderValue::from_str(list) {
+            Ok(value) => self.with(name, value),
+            Err(_) => self,
+        }
+    }
+
+    /// 400; the text names the property or the header.
+    pub(crate) fn invalid(text: Text) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "ArgumentException", text)
     }
 
     /// 400 for a property that is missing or null.
-    pub(crate) fn required(property: &str) -> Self {
-        Self::invalid(format_args!("{property} is required"))
+    pub(crate) fn required(property: &'static str) -> Self {
+        Self::invalid(Text::new("SR_REQUIRED").with("property", property))
+    }
+
+    /// 400 for a header that may be there only once.
+    pub(crate) fn many_headers(header: &'static str) -> Self {
+        Self::invalid(Text::new("SR_MANY_HEADERS").with("header", header))
+    }
+
+    /// 400 for a body that ends before it should.
+    pub(crate) fn body_broke_off() -> Self {
+        Self::invalid(Text::new("SR_BODY_BROKE_OFF"))
     }
 
     /// 404 for a path that nothing is served on.
     pub(crate) fn no_such_path() -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
-            "SoNotFoundException",
-            "nothing is served on this path; the operations are below /api/v1/Agents/User/",
-        )
+        let text = Text::new("SR_NO_SUCH_PATH").with("index", API);
+        Self::new(StatusCode::NOT_FOUND, "SoNotFoundException", text)
     }
 
     /// 405 for a path that serves only the methods `allowed`.
     pub(crate) fn method_not_allowed(allowed: &'static str) -> Self {
-        let cause = format_args!("this path serves only {allowed}");
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "NotSupportedException", cause)
+        let text = Text::new("SR_METHOD_NOT_ALLOWED").with("methods", allowed);
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "NotSupportedException", text)
             .with(ALLOW, HeaderValue::from_static(allowed))
     }
 
     /// 408 for a body that does not arrive.
     pub(crate) fn too_slow(seconds: u64) -> Self {
-        let cause = format_args!("the body did not arrive within {seconds} seconds");
-        Self::new(StatusCode::REQUEST_TIMEOUT, "SoLimitException", cause)
+        let text = Text::new("SR_TOO_SLOW").with("limit", seconds);
+        Self::new(StatusCode::REQUEST_TIMEOUT, "SoLimitException", text)
     }
 
     /// 413 for a body over the limit.
-    pub(crate) fn too_large(limit: usize) -> Self {
-        let cause = format_args!("the body is longer than {limit} bytes");
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "SoLimitException", cause)
-    }
-
-    /// 415 for a body that was compressed.
-    pub(crate) fn content_encoding() -> Self {
-        let cause = "a compressed body is not read here; send it without Content-Encoding";
-        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "NotSupportedException", cause)
+    pub(crate) fn too_long(limit: usize) -> Self {
+        let text = Text::new("SR_BODY_TOO_LONG").with("limit", limit);
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "SoLimitException", text)
     }
 
     /// 500; the cause goes to the log with all its sources.
     pub(crate) fn internal(cause: &(dyn Error + 'static)) -> Self {
         error!(error = chain(cause), "internal error");
-        let told =
-            "something went wrong in the server; its log has the cause under this request id";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "SoServerException", told)
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "SoServerException", Text::new("SR_INTERNAL"))
     }
 
-    fn unavailable(cause: impl ToString) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "SoUnavailableException", cause)
+    fn not_acceptable(text: Text) -> Self {
+        Self::new(StatusCode::NOT_ACCEPTABLE, "NotSupportedException", text)
+    }
+
+    fn unsupported(text: Text) -> Self {
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "NotSupportedException", text)
+    }
+
+    fn unavailable(text: &'static str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "SoUnavailableException", Text::new(text))
             .with(RETRY_AFTER, RETRY_SECONDS)
     }
 
     /// The answer: body, and the header that belongs to the status. Leaves word for the log.
     fn answer(&self, request: &HttpRequest) -> HttpResponse {
-        request.extensions_mut().insert(Refusal(self.message.clone()));
-        let id = request.extensions().get::<RequestId>().map(|id| format!("Request id: {id}"));
-        let body = Body {
-            error: true,
-            error_type: self.error_type,
-            error_message: &self.message,
-            error_source: "Latchkey",
-            message: &self.message,
-            message_detail: id.as_deref().unwrap_or_default(),
+        request.extensions_mut().insert(Refusal(self.text.to_string()));
+        let wording = preferences::wording_or_default(request.headers());
+        let accepted = preferences::media_type(request.headers());
+        // A refusal of the type itself cannot be told in that type.
+        let media_type = match self.status {
+            StatusCode::NOT_ACCEPTABLE => MediaType::ApplicationJson,
+            _ => accepted.unwrap_or(MediaType::ApplicationJson),
         };
-        let mut answer = answer::json(self.status, &body);
-        if let Some((name, value)) = &self.header {
+        let body = ErrorBody::new(self, request_id(request).as_deref(), wording.as_ref());
+        let mut answer = answer::error(self.status, media_type, &body);
+        if let Some((name, value)) = self.header.as_deref() {
             answer.headers_mut().insert(name.clone(), value.clone());
         }
         answer
@@ -135,16 +153,39 @@ impl Problem {
 /// Why a request was refused, for the log; like every problem it holds no value of the client's.
 pub(crate) struct Refusal(pub(crate) String);
 
-/// The wire's shape (CONTRACT 34).
-#[derive(Serialize)]
+/// An error: why the call was refused. `ErrorMessage` and `Message` are the same.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Error)]
 #[serde(rename_all = "PascalCase")]
-struct Body<'a> {
+pub(crate) struct ErrorBody {
+    /// Always true.
     error: bool,
+    /// A stable name of the kind of error.
+    #[schema(example = "ArgumentException")]
     error_type: &'static str,
-    error_message: &'a str,
+    /// What is wrong, in the language of the request.
+    #[schema(example = "TokenManagementInfo.Provider is required.")]
+    error_message: String,
+    #[schema(example = "Latchkey")]
     error_source: &'static str,
-    message: &'a str,
-    message_detail: &'a str,
+    message: String,
+    /// The id under which the server's log has the request.
+    message_detail: String,
+}
+
+impl ErrorBody {
+    fn new(problem: &Problem, request_id: Option<&str>, wording: Option<&Wording>) -> Self {
+        let message = problem.text.in_words(wording);
+        let detail = request_id.map(|id| Text::new("SR_REQUEST_ID").with("id", id.to_owned()));
+        Self {
+            error: true,
+            error_type: problem.error_type,
+            error_message: message.clone(),
+            error_source: "Latchkey",
+            message,
+            message_detail: detail.map(|detail| detail.in_words(wording)).unwrap_or_default(),
+        }
+    }
 }
 
 impl ResponseError for Problem {
@@ -167,103 +208,30 @@ pub(crate) async fn finish(
         Some(answer) => ServiceResponse::new(response.into_parts().0, answer),
         None => response,
     };
-    let id = response.request().extensions().get::<RequestId>().map(ToString::to_string);
+    let id = request_id(response.request());
     let headers = response.headers_mut();
     if let Some(id) = id.and_then(|id| HeaderValue::from_str(&id).ok()) {
         headers.insert(REQUEST_ID, id);
     }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(VARY, CHOSEN_BY);
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     Ok(response)
+}
+
+fn request_id(request: &HttpRequest) -> Option<String> {
+    request.extensions().get::<RequestId>().map(ToString::to_string)
 }
 
 /// An error that actix-web raised by itself, such as a body that broke off.
 fn from_framework(error: &actix_web::Error) -> Problem {
     let status = error.as_response_error().status_code();
     if status.is_client_error() {
-        let cause = status.canonical_reason().unwrap_or("bad request");
-        Problem::new(status, "ArgumentException", cause)
+        Problem::new(status, "ArgumentException", Text::new("SR_BAD_REQUEST"))
     } else {
         let cause = std::io::Error::other(error.to_string());
         Problem::internal(&cause)
     }
-}
-
-impl From<AuthError> for Problem {
-    fn from(error: AuthError) -> Self {
-        match error {
-            AuthError::Missing
-            | AuthError::Malformed(_)
-            | AuthError::UnsupportedScheme
-            | AuthError::Refused
-            | AuthError::InvalidTicket => {
-                Self::new(StatusCode::UNAUTHORIZED, "SoSessionException", error)
-                    .with(WWW_AUTHENTICATE, HeaderValue::from_static(auth::CHALLENGE))
-            }
-        }
-    }
-}
-
-impl From<StoreError> for Problem {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Overloaded => {
-                Self::unavailable("the server is overloaded and has saved nothing; try again")
-            }
-            StoreError::Unavailable(_) => {
-                error!(error = chain(&error), "the database is unavailable");
-                Self::unavailable("the database is unavailable and nothing was saved; try again")
-            }
-            StoreError::Closed => Self::unavailable("the server is stopping and has saved nothing"),
-            StoreError::Conflict(_)
-            | StoreError::Damaged(_)
-            | StoreError::Sentinel
-            | StoreError::Query(_) => Self::internal(&error),
-        }
-    }
-}
-
-impl From<UnsupportedMediaType> for Problem {
-    fn from(error: UnsupportedMediaType) -> Self {
-        let cause = format_args!("{error}; send application/json in utf-8");
-        let problem = Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "NotSupportedException", cause);
-        let types = MediaType::ALL.map(MediaType::essence).join(", ");
-        match HeaderValue::from_str(&types) {
-            Ok(types) => problem.with(ACCEPT_POST, types),
-            Err(_) => problem,
-        }
-    }
-}
-
-impl From<Malformed> for Problem {
-    fn from(error: Malformed) -> Self {
-        Self::invalid(error)
-    }
-}
-
-impl From<WrongType> for Problem {
-    fn from(error: WrongType) -> Self {
-        Self::invalid(error)
-    }
-}
-
-impl From<InvalidCarrier> for Problem {
-    fn from(error: InvalidCarrier) -> Self {
-        Self::invalid(error)
-    }
-}
-
-impl From<MalformedKey> for Problem {
-    fn from(error: MalformedKey) -> Self {
-        Self::invalid(format_args!("Key {error}"))
-    }
-}
-
-/// Error texts are lower case without a full stop; people read sentences.
-fn sentence(text: &str) -> String {
-    let mut characters = text.chars();
-    let first = characters.next().map(|first| first.to_uppercase().to_string());
-    format!("{}{}.", first.unwrap_or_default(), characters.as_str())
 }
 
 /// An error with all its sources.
@@ -275,6 +243,7 @@ fn chain(error: &(dyn Error + 'static)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use store::StoreError;
 
     /// CONTRACT 35: whoever meets a full queue is told to come back.
     #[test]
@@ -282,13 +251,8 @@ mod tests {
         for error in [StoreError::Overloaded, StoreError::Closed] {
             let problem = Problem::from(error);
             assert_eq!(problem.status, StatusCode::SERVICE_UNAVAILABLE);
-            assert_eq!(problem.header, Some((RETRY_AFTER, HeaderValue::from_static("1"))));
+            let retry = (RETRY_AFTER, HeaderValue::from_static("1"));
+            assert_eq!(problem.header.as_deref(), Some(&retry));
         }
-    }
-
-    #[test]
-    fn messages_are_sentences() {
-        assert_eq!(sentence("TokenManagementInfo is required"), "TokenManagementInfo is required.");
-        assert_eq!(sentence("the body broke off"), "The body broke off.");
     }
 }

@@ -2,5 +2,7 @@
 //!
 //! Invariant: a handler extracts, calls and converts; what is more than that lives in another crate.
 
+pub(crate) mod api_index;
+pub(crate) mod api_viewer;
 pub(crate) mod health;
 pub(crate) mod user_agent;

@@ -12,6 +12,7 @@ use std::{
 
 use actix_web::{App as ActixApp, HttpServer, dev::ServerHandle, middleware::from_fn, web};
 use anyhow::{Context as _, anyhow, bail};
+use negotiate::TimeZone;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use store::{Database, OpenOptions, Store};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -22,6 +23,7 @@ use crate::{
     app::{self, App},
     config::{Config, Tls},
     first_user::{self, SAMPLE},
+    paths::{self, Paths, SAVE_EXTERNAL_TOKENS},
     problem,
     telemetry::RequestSpan,
 };
@@ -32,7 +34,14 @@ const SHUTDOWN_SECONDS: u64 = 30;
 /// What the configuration asks for, as far as it can be told without making or opening anything.
 pub(crate) struct Checked {
     database: Database,
+    http: Http,
+}
+
+/// How requests come in, and what they mean.
+struct Http {
     tls: Option<rustls::ServerConfig>,
+    paths: Paths,
+    base_time_zone: TimeZone,
 }
 
 /// Checks the configuration.
@@ -43,7 +52,12 @@ pub(crate) fn check(config: &Config) -> anyhow::Result<Checked> {
     let database = config.database()?;
     config.refuse_plain_exposure()?;
     first_user::check(config, &database)?;
-    Ok(Checked { database, tls: config.server.tls.as_ref().map(load_tls).transpose()? })
+    let http = Http {
+        tls: config.server.tls.as_ref().map(load_tls).transpose()?,
+        paths: config.paths()?,
+        base_time_zone: config.base_time_zone()?,
+    };
+    Ok(Checked { database, http })
 }
 
 /// Runs the server until it is told to stop by SIGTERM or SIGINT.
@@ -51,7 +65,7 @@ pub(crate) fn check(config: &Config) -> anyhow::Result<Checked> {
 /// # Errors
 /// Why it cannot start, and what to do.
 pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
-    let Checked { database, tls } = check(config)?;
+    let Checked { database, http } = check(config)?;
     let listener = listen(config.server.listen)?;
     let shown_path = database.to_string();
     let store = Store::open(&OpenOptions {
@@ -60,7 +74,7 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
         auto_migrate: config.database.auto_migrate,
     })
     .with_context(|| format!("cannot use the database {shown_path}"))?;
-    let outcome = actix_web::rt::System::new().block_on(serve(config, listener, tls, &store));
+    let outcome = actix_web::rt::System::new().block_on(serve(config, listener, http, &store));
     store.close();
     outcome
 }
@@ -68,20 +82,26 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
 async fn serve(
     config: &Config,
     listener: TcpListener,
-    tls: Option<rustls::ServerConfig>,
+    http: Http,
     store: &Store,
 ) -> anyhow::Result<()> {
     let signals = Signals::listen()?;
     let sample_works = first_user::ensure(store, config).await?;
     let address = listener.local_addr()?;
+    let Http { tls, paths, base_time_zone } = http;
     let scheme = if tls.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{address}{}", paths.first_base());
 
-    let state = web::Data::new(App::new(store.clone(), config.limits));
+    let seen_scheme = if config.server.behind_proxy { "https" } else { scheme };
+    let app = App::new(store.clone(), config.limits, base_time_zone, seen_scheme);
+    let (app, paths) = (web::Data::new(app), web::Data::new(paths));
     let server = HttpServer::new(move || {
         ActixApp::new()
-            .app_data(state.clone())
+            .app_data(app.clone())
+            .app_data(paths.clone())
             .wrap(from_fn(problem::finish))
             .wrap(TracingLogger::<RequestSpan>::new())
+            .wrap(from_fn(paths::normalize))
             .configure(app::configure)
     })
     .disable_signals()
@@ -92,7 +112,7 @@ async fn serve(
     }
     .run();
 
-    greet(config, &format!("{scheme}://{address}"), sample_works)?;
+    greet(config, &url, sample_works)?;
     info!(%address, profile = config.profile, "serving");
     let handle = server.handle();
     tokio::select! {
@@ -156,7 +176,7 @@ fn greet(config: &Config, url: &str, sample_works: bool) -> anyhow::Result<()> {
             "curl {trust}-u {login}:{password} -H 'Content-Type: application/json' \
              -d '{{\"TokenManagementInfo\":{{\"Provider\":\"et\",\"AccessToken\":\"fugit\",\
              \"RefreshToken\":\"odit\"}}}}' \
-             {url}/api/v1/Agents/User/SaveExternalTokens"
+             {url}{SAVE_EXTERNAL_TOKENS}"
         )?;
     }
     writeln!(out)?;

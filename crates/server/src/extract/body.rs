@@ -1,15 +1,17 @@
 //! The body of a request.
 //!
-//! Invariant: a body is neither held past its size limit nor waited for past its time limit.
+//! Invariant: a body is neither held past its size limit, before or after it is decompressed, nor
+//! waited for past its time limit.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use actix_web::{
     http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap},
     web::Payload,
 };
-use negotiate::{MediaType, body::Body};
+use negotiate::{ContentCoding, ContentType, body::Body};
 
+use super::preferences;
 use crate::{config::Limits, problem::Problem};
 
 /// Reads a body as its headers say; one that is empty needs no type.
@@ -22,25 +24,25 @@ pub(crate) async fn read(
     payload: Payload,
     limits: Limits,
 ) -> Result<Body, Problem> {
-    let is_plain = |coding: &[u8]| coding.eq_ignore_ascii_case(b"identity");
-    if headers.get_all(CONTENT_ENCODING).any(|coding| !is_plain(coding.as_bytes())) {
-        return Err(Problem::content_encoding());
-    }
+    let coding = preferences::text(headers, &CONTENT_ENCODING).unwrap_or_default();
+    let coding = ContentCoding::parse(&coding)?;
     let mut content_types = headers.get_all(CONTENT_TYPE);
     let content_type = content_types.next().map(|value| value.to_str().unwrap_or_default());
     if content_types.next().is_some() {
-        return Err(Problem::invalid("there is more than one Content-Type header"));
+        return Err(Problem::many_headers("Content-Type"));
     }
     let time_limit = Duration::from_secs(limits.body_seconds);
-    let bytes = tokio::time::timeout(time_limit, payload.to_bytes_limited(limits.body_bytes))
+    let sent = tokio::time::timeout(time_limit, payload.to_bytes_limited(limits.body_bytes))
         .await
         .map_err(|_elapsed| Problem::too_slow(limits.body_seconds))?
-        .map_err(|_over| Problem::too_large(limits.body_bytes))?
-        .map_err(|_broken| Problem::invalid("the body broke off"))?;
+        .map_err(|_over| Problem::too_long(limits.body_bytes))?
+        .map_err(|_broken| Problem::body_broke_off())?;
+    let bytes = match coding {
+        Some(coding) if !sent.is_empty() => Cow::Owned(coding.decode(&sent, limits.body_bytes)?),
+        _ => Cow::Borrowed(&sent[..]),
+    };
     if bytes.is_empty() {
         return Ok(Body::empty());
     }
-    match MediaType::of_body(content_type)? {
-        MediaType::ApplicationJson | MediaType::TextJson => Ok(Body::from_json(&bytes)?),
-    }
+    Ok(Body::read(ContentType::parse(content_type)?, &bytes)?)
 }

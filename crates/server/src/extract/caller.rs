@@ -10,7 +10,7 @@ use actix_web::{
     web::Data,
 };
 use auth::{AuthError, BasicCredentials};
-use model::{Principal, User};
+use model::{Principal, TenantId, User};
 use tracing::info;
 
 use crate::{app::App, problem::Problem};
@@ -22,21 +22,23 @@ use crate::{app::App, problem::Problem};
 /// disabled user; 400 for two `Authorization` headers.
 pub(crate) async fn authenticate(
     app: &Data<App>,
+    tenant: &TenantId,
     headers: &HeaderMap,
 ) -> Result<Principal, Problem> {
     let mut credentials = headers.get_all(AUTHORIZATION);
     let header = credentials.next().ok_or(AuthError::Missing)?;
     if credentials.next().is_some() {
-        return Err(Problem::invalid("there is more than one Authorization header"));
+        return Err(Problem::many_headers("Authorization"));
     }
-    basic_login(app, BasicCredentials::parse(header.as_bytes())?).await
+    basic_login(app, tenant, BasicCredentials::parse(header.as_bytes())?).await
 }
 
 async fn basic_login(
     app: &Data<App>,
+    tenant: &TenantId,
     BasicCredentials { login, password }: BasicCredentials,
 ) -> Result<Principal, Problem> {
-    let user = app.store.user(&app.tenant, &login).await?.filter(|user| !user.is_disabled);
+    let user = app.store.user(tenant, &login).await?.filter(|user| !user.is_disabled);
     if let Some(user) = &user
         && app.verified_logins.contains(user, &password, Instant::now())
     {

@@ -2,24 +2,49 @@
 //!
 //! Invariant: they need no login and tell nothing but yes or no.
 
-use actix_web::{HttpResponse, http::StatusCode, web::Data};
+use actix_web::{HttpResponse, web::Data};
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use crate::{answer, app::App, problem::Problem};
+use crate::{
+    answer,
+    app::App,
+    paths::{HEALTH, READINESS},
+    problem::Problem,
+};
 
-#[derive(Serialize)]
+/// How the server is.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
-struct Health {
+pub(crate) struct Health {
+    #[schema(example = "ready")]
     status: &'static str,
 }
 
-/// `GET /healthz`: the process answers.
+#[utoipa::path(
+    get,
+    path = HEALTH,
+    operation_id = "Health",
+    summary = "SR_HEALTH",
+    tag = "Operation",
+    security(()),
+    responses((status = 200, description = "It does", body = Health))
+)]
 pub(crate) async fn alive() -> HttpResponse {
-    answer::json(StatusCode::OK, &Health { status: "alive" })
+    answer::json(&Health { status: "alive" })
 }
 
-/// `GET /readyz`: the database answers and the master key opens its sentinel; 503 or 500 if not.
+/// Writes to the database, at most once a second, and opens the master key's sentinel.
+#[utoipa::path(
+    get,
+    path = READINESS,
+    operation_id = "Readiness",
+    summary = "SR_READINESS",
+    tag = "Operation",
+    security(()),
+    responses((status = 200, description = "They can", body = Health))
+)]
 pub(crate) async fn ready(app: Data<App>) -> Result<HttpResponse, Problem> {
     app.store.check().await?;
-    Ok(answer::json(StatusCode::OK, &Health { status: "ready" }))
+    Ok(answer::json(&Health { status: "ready" }))
 }

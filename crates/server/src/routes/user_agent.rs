@@ -5,25 +5,57 @@
 
 use std::collections::BTreeMap;
 
-use actix_web::{HttpResponse, http::StatusCode, web::Data};
+use actix_web::{HttpResponse, web::Data};
+use jiff::Timestamp;
 use model::{
     Access, Field, PROVIDER_MAX_CHARS, Provider, RetrievalKey, SecretText, TokenManagementInfo,
 };
 use negotiate::body::{Body, Object, WrongType};
 use serde::Serialize;
 use store::SavedTokens;
+use utoipa::ToSchema;
 
-use crate::{answer, app::App, extract::Call, problem::Problem};
+use crate::{
+    answer,
+    app::App,
+    expiry,
+    extract::{Call, Preferences},
+    paths::{GET_EXTERNAL_TOKENS, SAVE_EXTERNAL_TOKENS},
+    problem::Problem,
+    texts::Text,
+};
 
-/// `POST …/SaveExternalTokens`: saves the carrier; answers the key that retrieves it.
+const CARRIER: &str = "TokenManagementInfo";
+
+/// Every call makes a record of its own, sealed under the key that is answered. The key is stored
+/// nowhere: keep it as you would keep the tokens. `Provider` and at least one token are required;
+/// `TableRight` and `FieldProperties` are ignored.
+#[utoipa::path(
+    post,
+    path = SAVE_EXTERNAL_TOKENS,
+    operation_id = "SaveExternalTokens",
+    summary = "SR_SAVE_EXTERNAL_TOKENS",
+    tag = "User agent",
+    request_body = SaveExternalTokens,
+    responses((status = 200, description = "The key that retrieves the tokens", body = String))
+)]
 pub(crate) async fn save(call: Call, app: Data<App>) -> Result<HttpResponse, Problem> {
     let carrier = carrier(&call.body)?;
     carrier.check(app.limits.token_bytes)?;
     let key = app.store.save_external_tokens(&call.principal, &carrier).await?;
-    Ok(answer::json(StatusCode::OK, &key.expose()))
+    answer::write(&call.preferences, "string", &key.expose())
 }
 
-/// `POST …/GetExternalTokens`: answers the carrier, or null if the key retrieves nothing.
+/// A key that retrieves nothing is answered with null.
+#[utoipa::path(
+    post,
+    path = GET_EXTERNAL_TOKENS,
+    operation_id = "GetExternalTokens",
+    summary = "SR_GET_EXTERNAL_TOKENS",
+    tag = "User agent",
+    request_body = GetExternalTokens,
+    responses((status = 200, description = "The tokens, or null", body = Option<Carrier>))
+)]
 pub(crate) async fn get(call: Call, app: Data<App>) -> Result<HttpResponse, Problem> {
     let root = call.body.root()?;
     let key = root
@@ -34,15 +66,14 @@ pub(crate) async fn get(call: Call, app: Data<App>) -> Result<HttpResponse, Prob
     let saved = app.store.external_tokens(&call.principal.tenant, &key).await?;
     let answered = saved.as_ref().map(|saved| {
         let access = Access::of(&call.principal, &saved.owner);
-        Carrier::new(saved, access, app.limits.token_bytes)
+        Carrier::new(saved, access, app.limits.token_bytes, &call.preferences)
     });
-    Ok(answer::json(StatusCode::OK, &answered))
+    answer::write(&call.preferences, CARRIER, &answered)
 }
 
 /// Reads `TokenManagementInfo`; rights and unknown properties are ignored (CONTRACT 4).
 fn carrier(body: &Body) -> Result<TokenManagementInfo, Problem> {
-    const NAME: &str = "TokenManagementInfo";
-    let carrier = body.root()?.object(NAME)?.ok_or_else(|| Problem::required(NAME))?;
+    let carrier = body.root()?.object(CARRIER)?.ok_or_else(|| Problem::required(CARRIER))?;
     Ok(TokenManagementInfo {
         provider: Provider::parse(text(&carrier, Field::Provider)?.unwrap_or_default())?,
         access_token: text(&carrier, Field::AccessToken)?.map(SecretText::from),
@@ -55,71 +86,130 @@ fn text<'a>(carrier: &Object<'a>, field: Field) -> Result<Option<&'a str>, Wrong
     carrier.string(field.name())
 }
 
-/// `TokenManagementInfo` as it is answered.
-#[derive(Serialize)]
+/// What `SaveExternalTokens` takes.
+#[derive(ToSchema)]
+#[schema(rename_all = "PascalCase")]
+#[expect(dead_code, reason = "for OpenAPI; bodies are read as trees")]
+struct SaveExternalTokens<'a> {
+    token_management_info: Carrier<'a>,
+}
+
+/// What `GetExternalTokens` takes.
+#[derive(ToSchema)]
+#[schema(rename_all = "PascalCase")]
+#[expect(dead_code, reason = "for OpenAPI; bodies are read as trees")]
+struct GetExternalTokens {
+    /// The key that `SaveExternalTokens` answered.
+    #[schema(example = "lk_08XN…")]
+    key: String,
+}
+
+/// A provider with the tokens it issued.
+#[derive(Serialize, ToSchema)]
+#[schema(as = TokenManagementInfo)]
 #[serde(rename_all = "PascalCase")]
 struct Carrier<'a> {
-    provider: &'a str,
+    /// Who issued the tokens: 1 to 255 characters. It may be a multi-language value.
+    #[schema(example = "et")]
+    provider: String,
+    /// Opens the provider's API for a while.
+    #[schema(example = "fugit")]
     access_token: Option<&'a str>,
+    /// Gets a new access token.
+    #[schema(example = "odit")]
     refresh_token: Option<&'a str>,
+    /// The claims of the id_token, a JSON dictionary in a string.
     claims: Option<&'a str>,
-    table_right: Right,
-    field_properties: BTreeMap<&'static str, FieldProperty>,
+    /// What the caller may do with the record; ignored in requests.
+    table_right: Option<Right>,
+    /// What the caller may do with each field, and its limits; ignored in requests.
+    field_properties: Option<BTreeMap<&'static str, FieldProperty>>,
 }
 
-/// `TableRight` and `FieldRight`: a mask by its name, and why it is not more.
-#[derive(Clone, Serialize)]
+/// A right, by the names of its mask, and why it is not more or will not last.
+#[derive(Clone, Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Right {
+    #[schema(example = "FULL")]
     mask: String,
-    reason: &'static str,
+    reason: String,
 }
 
-#[derive(Serialize)]
+/// A field's right, type and limit.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 struct FieldProperty {
     field_right: Right,
     /// The name of the .NET type.
+    #[schema(example = "System.String")]
     field_type: &'static str,
     /// The limit: in characters, for tokens and claims in bytes of UTF-8.
     field_length: usize,
 }
 
 impl<'a> Carrier<'a> {
-    fn new(saved: &'a SavedTokens, access: Access, token_bytes: usize) -> Self {
-        let reason = match access {
-            Access::Full => "",
-            Access::ReadOnly => "You are not the owner of these tokens.",
+    fn new(
+        saved: &'a SavedTokens,
+        access: Access,
+        token_bytes: usize,
+        preferences: &Preferences,
+    ) -> Self {
+        let TokenManagementInfo { provider, access_token, refresh_token, claims } = &saved.carrier;
+        let not_owner = match access {
+            Access::Full => None,
+            Access::ReadOnly => Some(Text::new("SR_NOT_OWNER")),
         };
-        let field_right = Right { mask: access.field_mask().to_string(), reason };
         let field_properties = Field::ALL.map(|field| {
             let field_length = match field {
                 Field::Provider => PROVIDER_MAX_CHARS,
                 Field::AccessToken | Field::RefreshToken | Field::Claims => token_bytes,
             };
-            let field_right = field_right.clone();
+            let expiry = access_token.as_ref().filter(|_| field == Field::AccessToken);
+            let expiry = expiry.and_then(|token| expiry_notice(token, preferences));
+            let reason = reason(not_owner.iter().chain(&expiry), preferences);
+            let field_right = Right { mask: access.field_mask().to_string(), reason };
             let property = FieldProperty { field_right, field_type: "System.String", field_length };
             (field.name(), property)
         });
-        let TokenManagementInfo { provider, access_token, refresh_token, claims } = &saved.carrier;
+        let mask = access.table_mask().to_string();
+        let reason = reason(not_owner.iter(), preferences);
         Self {
-            provider: provider.as_str(),
+            provider: preferences.value(provider.as_str()),
             access_token: access_token.as_ref().map(SecretText::expose),
             refresh_token: refresh_token.as_ref().map(SecretText::expose),
             claims: claims.as_ref().map(SecretText::expose),
-            table_right: Right { mask: access.table_mask().to_string(), reason },
-            field_properties: BTreeMap::from(field_properties),
+            table_right: Some(Right { mask, reason }),
+            field_properties: Some(BTreeMap::from(field_properties)),
         }
     }
+}
+
+/// When the access token expires, or did, if it tells.
+fn expiry_notice(token: &SecretText, preferences: &Preferences) -> Option<Text> {
+    let expiry = expiry::of_token(token.expose())?;
+    let name = if expiry > Timestamp::now() {
+        "SR_ACCESS_TOKEN_EXPIRES"
+    } else {
+        "SR_ACCESS_TOKEN_EXPIRED"
+    };
+    Some(Text::new(name).with("date", preferences.moment(expiry)))
+}
+
+fn reason<'a>(texts: impl Iterator<Item = &'a Text>, preferences: &Preferences) -> String {
+    texts.map(|text| preferences.text(text)).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use model::Login;
+    use negotiate::{Culture, Language, MediaType, Select, TimeZone};
     use serde_json::json;
 
-    /// CONTRACT 5, 6: another caller who holds the key is told that it may only read, and why.
+    use crate::texts::Wording;
+
+    /// CONTRACT 5, 6, 19: another caller who holds the key is told that it may only read, and why: by
+    /// reference, or in words.
     #[test]
     fn who_is_not_the_owner_is_told_so() {
         let saved = SavedTokens {
@@ -131,16 +221,28 @@ mod tests {
                 claims: None,
             },
         };
-        let answer = serde_json::to_value(Carrier::new(&saved, Access::ReadOnly, 10));
-        let answer = answer.expect("JSON");
-        let reason = "You are not the owner of these tokens.";
-        assert_eq!(answer["AccessToken"], "fugit");
-        assert_eq!(answer["TableRight"], json!({"Mask": "Select", "Reason": reason}));
-        let property = json!({
-            "FieldRight": {"Mask": "Read, UIHintReadOnly", "Reason": reason},
-            "FieldType": "System.String",
-            "FieldLength": 10
-        });
-        assert_eq!(answer["FieldProperties"]["AccessToken"], property);
+        let culture = Culture::parse("en").expect("culture");
+        let english = Wording { language: Language::English, culture };
+        for (wording, reason) in
+            [(None, "[SR_NOT_OWNER]"), (Some(english), "You are not the owner of these tokens.")]
+        {
+            let preferences = Preferences {
+                media_type: MediaType::ApplicationJson,
+                select: Select::everything(),
+                wording,
+                time_zone: TimeZone::find("UTC").expect("UTC"),
+                with_offset: false,
+            };
+            let answer = Carrier::new(&saved, Access::ReadOnly, 10, &preferences);
+            let answer = serde_json::to_value(answer).expect("JSON");
+            assert_eq!(answer["AccessToken"], "fugit");
+            assert_eq!(answer["TableRight"], json!({"Mask": "Select", "Reason": reason}));
+            let property = json!({
+                "FieldRight": {"Mask": "Read, UIHintReadOnly", "Reason": reason},
+                "FieldType": "System.String",
+                "FieldLength": 10
+            });
+            assert_eq!(answer["FieldProperties"]["AccessToken"], property);
+        }
     }
 }

@@ -1,0 +1,114 @@
+//! Forms: `Carrier.Name=…`, `Carrier[Name]=…` and `Name=…` (CONTRACT 11).
+//!
+//! Invariant: of fields with the same path the last wins, as in JSON; bytes that are not text are
+//! refused.
+
+use serde_json::{Map, Value};
+
+use super::{MAX_DEPTH, Malformed};
+use crate::{Charset, NotText, query};
+
+/// Reads a form. In UTF-16 the bytes that percent signs encode are UTF-8.
+pub(super) fn parse(charset: Charset, bytes: &[u8]) -> Result<Value, Malformed> {
+    let (text, charset) = match charset {
+        Charset::Utf8 => (None, Charset::Utf8),
+        Charset::Latin1 => (None, Charset::Latin1),
+        wide @ (Charset::Utf16 | Charset::Utf16Le | Charset::Utf16Be) => {
+            (Some(wide.decode(bytes)?), Charset::Utf8)
+        }
+    };
+    let bytes = text.as_ref().map_or(bytes, |text| text.as_bytes());
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii();
+    let mut root = Map::new();
+    for (name, value) in query::pairs(bytes) {
+        let name = charset.decode(&name)?;
+        // A mark within a value is part of it.
+        let value = match charset {
+            Charset::Utf8 => String::from_utf8(value).map_err(|_odd| NotText(Charset::Utf8))?,
+            other => other.decode(&value)?.into_owned(),
+        };
+        let path: Vec<String> = path(&name).map(str::to_ascii_lowercase).collect();
+        if path.len() >= MAX_DEPTH {
+            return Err(Malformed::TooDeep(MAX_DEPTH));
+        }
+        insert(&mut root, &path, value);
+    }
+    Ok(Value::Object(root))
+}
+
+/// The names between dots and within brackets.
+fn path(name: &str) -> impl Iterator<Item = &str> {
+    name.split(['.', '[']).map(|part| part.strip_suffix(']').unwrap_or(part).trim())
+}
+
+fn insert(object: &mut Map<String, Value>, path: &[String], value: String) {
+    let Some((name, rest)) = path.split_first() else { return };
+    if rest.is_empty() {
+        object.insert(name.clone(), Value::String(value));
+        return;
+    }
+    let child = object.entry(name.clone()).or_insert(Value::Null);
+    if !child.is_object() {
+        *child = Value::Object(Map::new());
+    }
+    if let Value::Object(child) = child {
+        insert(child, rest, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+    use serde_json::json;
+
+    /// CONTRACT 11: the spellings, case, encoding, and repetition.
+    #[rstest]
+    #[case("", json!({}))]
+    #[case("a=1", json!({"a": "1"}))]
+    #[case("A.B=1&a.c=2", json!({"a": {"b": "1", "c": "2"}}))]
+    #[case("A[B]=1&A[C][D]=2", json!({"a": {"b": "1", "c": {"d": "2"}}}))]
+    #[case("A.B[C]=1", json!({"a": {"b": {"c": "1"}}}))]
+    #[case("%41%2EB=1", json!({"a": {"b": "1"}}))]
+    #[case("a=1&A=2", json!({"a": "2"}))]
+    #[case("a=1&a.b=2", json!({"a": {"b": "2"}}))]
+    #[case("a.b=2&a=1", json!({"a": "1"}))]
+    #[case("a=x+y%20z%2B", json!({"a": "x y z+"}))]
+    #[case("a=%C3%A5%00%F0%9F%98%80", json!({"a": "å\0😀"}))]
+    #[case("a=%EF%BB%BFx", json!({"a": "\u{feff}x"}))]
+    #[case("a", json!({"a": ""}))]
+    #[case("a=1;b=2", json!({"a": "1;b=2"}))]
+    #[case("a=1\r\n", json!({"a": "1"}))]
+    #[case("[a]=1", json!({"": {"a": "1"}}))]
+    fn fields_are_a_tree(#[case] form: &str, #[case] expected: Value) {
+        assert_eq!(parse(Charset::Utf8, form.as_bytes()), Ok(expected), "{form}");
+    }
+
+    /// CONTRACT 13: percent signs encode bytes in the form's charset.
+    #[test]
+    fn charsets_are_honoured() {
+        let expected = Ok(json!({"a": "å"}));
+        assert_eq!(parse(Charset::Latin1, b"a=%E5"), expected);
+        assert_eq!(parse(Charset::Latin1, b"a=\xe5"), expected);
+        assert_eq!(parse(Charset::Utf16, b"\xff\xfea\0=\0\xe5\0"), expected);
+        assert_eq!(parse(Charset::Utf16Be, b"\0a\0=\0%\0C\x003\0%\0A\x005"), expected);
+    }
+
+    /// CONTRACT 13: what is no text is refused, not replaced: a lone surrogate, a stray byte.
+    #[test]
+    fn what_is_no_text_is_refused() {
+        for form in [&b"a=%ED%A0%80"[..], b"a=%FF", b"%FF=a", b"a=\xff"] {
+            let error = parse(Charset::Utf8, form);
+            assert_eq!(error, Err(Malformed::Text(NotText(Charset::Utf8))));
+        }
+    }
+
+    #[test]
+    fn ten_thousand_fields_are_read_and_deep_ones_refused() {
+        let many: Vec<String> = (0..10_000).map(|field| format!("f{field}=x")).collect();
+        let tree = parse(Charset::Utf8, many.join("&").as_bytes()).expect("a form");
+        assert_eq!(tree["f9999"], "x");
+        let deep = format!("a{}=x", "[a]".repeat(10_000));
+        assert_eq!(parse(Charset::Utf8, deep.as_bytes()), Err(Malformed::TooDeep(32)));
+    }
+}

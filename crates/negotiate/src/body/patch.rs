@@ -1,0 +1,224 @@
+//! Patches, applied to an empty request (CONTRACT 12): RFC 6902 and RFC 7396.
+//!
+//! Invariant: what a patch makes is at most a fixed amount larger than the patch itself.
+
+use json_patch::PatchOperation;
+use serde_json::{Map, Value};
+
+use super::{MAX_DEPTH, Malformed};
+
+/// More operations than any request has properties; each may move a whole array.
+const MAX_OPERATIONS: usize = 100;
+/// Values and bytes of text that the copies of one patch may add: each could double the tree.
+const MAX_COPIED: usize = 1 << 20;
+
+/// Applies a list of RFC 6902 operations, whose paths have no case; an object is a plain request.
+pub(super) fn json_patch(body: Value) -> Result<Value, Malformed> {
+    match body {
+        Value::Array(operations) => apply(Value::Object(Map::new()), operations),
+        plain => Ok(plain),
+    }
+}
+
+/// Applies an RFC 7396 patch: nulls take away, so they are left out.
+pub(super) fn merge_patch(body: Value) -> Value {
+    merge(Value::Object(Map::new()), &body)
+}
+
+fn merge(mut target: Value, patch: &Value) -> Value {
+    json_patch::merge(&mut target, patch);
+    target
+}
+
+fn apply(mut target: Value, operations: Vec<Value>) -> Result<Value, Malformed> {
+    if operations.len() > MAX_OPERATIONS {
+        return Err(Malformed::PatchTooLarge(MAX_OPERATIONS));
+    }
+    let mut parsed = Vec::new();
+    for (index, operation) in operations.into_iter().enumerate() {
+        parsed.push(read(operation).ok_or(Malformed::PatchOperation(index + 1))?);
+    }
+    let mut copied = 0;
+    for (index, operation) in parsed.iter().enumerate() {
+        let failed = Malformed::PatchFailed(index + 1);
+        if let PatchOperation::Copy(copy) = operation {
+            copied += copy.from.resolve(&target).map(size).map_err(|_unfit| failed)?;
+            if copied > MAX_COPIED {
+                return Err(Malformed::PatchTooLarge(MAX_OPERATIONS));
+            }
+        }
+        // The tree is thrown away if an operation fails, so nothing has to be undone.
+        let operation = std::slice::from_ref(operation);
+        json_patch::patch_unsafe(&mut target, operation).map_err(|_unfit| failed)?;
+    }
+    if depth(&target) > MAX_DEPTH { Err(Malformed::TooDeep(MAX_DEPTH)) } else { Ok(target) }
+}
+
+/// An operation, its paths in the lower case of the tree's names.
+fn read(mut operation: Value) -> Option<PatchOperation> {
+    for name in ["op", "path", "from"] {
+        if let Some(Value::String(text)) = operation.get_mut(name) {
+            text.make_ascii_lowercase();
+        }
+    }
+    serde_json::from_value(operation).ok()
+}
+
+/// Values and bytes of text.
+fn size(value: &Value) -> usize {
+    match value {
+        Value::String(text) => 1 + text.len(),
+        Value::Array(items) => 1 + items.iter().map(size).sum::<usize>(),
+        Value::Object(members) => {
+            1 + members.iter().map(|(name, value)| name.len() + size(value)).sum::<usize>()
+        }
+        _ => 1,
+    }
+}
+
+/// How many arrays and objects are within each other at most.
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(members) => 1 + members.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::body::json;
+    use rstest::rstest;
+    use serde_json::json;
+
+    fn patched(text: &str) -> Result<Value, Malformed> {
+        json_patch(json::parse(text).expect(text))
+    }
+
+    /// CONTRACT 12: an array is a patch, an object a request; paths and operations in any case.
+    #[test]
+    fn a_request_is_patched_from_nothing() {
+        let expected = json!({"carrier": {"provider": "et"}});
+        for text in [
+            r#"{"Carrier":{"Provider":"et"}}"#,
+            r#"[{"op":"add","path":"/Carrier","value":{"Provider":"et"}}]"#,
+            r#"[{"OP":"ADD","Path":"/CARRIER","Value":{}},
+                {"op":"add","path":"/carrier/PROVIDER","value":"x"},
+                {"op":"test","path":"/Carrier/Provider","value":"x"},
+                {"op":"replace","path":"/Carrier/Provider","value":"et"}]"#,
+            r#"[{"op":"add","path":"/x","value":"et"},{"op":"add","path":"/Carrier","value":{}},
+                {"op":"move","from":"/X","path":"/Carrier/Provider"}]"#,
+        ] {
+            assert_eq!(patched(text), Ok(expected.clone()), "{text}");
+        }
+        assert_eq!(patched("[]"), Ok(json!({})));
+    }
+
+    /// CONTRACT 12: all or nothing, `test` honoured; what is wrong is told by its place.
+    #[rstest]
+    #[case(r#"[{"op":"add","path":"/a/b","value":1}]"#, Malformed::PatchFailed(1))]
+    #[case(
+        r#"[{"op":"add","path":"/a","value":1},{"op":"test","path":"/a","value":2}]"#,
+        Malformed::PatchFailed(2)
+    )]
+    #[case(
+        r#"[{"op":"add","path":"/a","value":1},{"op":"remove","path":"/b"}]"#,
+        Malformed::PatchFailed(2)
+    )]
+    #[case(r#"[{"op":"copy","from":"/a","path":"/b"}]"#, Malformed::PatchFailed(1))]
+    #[case(r#"[{"op":"add","path":"../a","value":1}]"#, Malformed::PatchOperation(1))]
+    #[case(r#"[{"op":"add","path":"/~2","value":1}]"#, Malformed::PatchOperation(1))]
+    #[case(r#"[{"op":"add","path":"/a"}]"#, Malformed::PatchOperation(1))]
+    #[case(r#"[{"op":"spam","path":"/a","value":1}]"#, Malformed::PatchOperation(1))]
+    #[case(r#"[{"op":"move","path":"/a"}]"#, Malformed::PatchOperation(1))]
+    #[case(r#"[{"path":"/a","value":1}]"#, Malformed::PatchOperation(1))]
+    #[case(r#"[{"op":"add","path":1,"value":1}]"#, Malformed::PatchOperation(1))]
+    #[case(r#"[1]"#, Malformed::PatchOperation(1))]
+    fn a_bad_patch_is_refused(#[case] text: &str, #[case] expected: Malformed) {
+        assert_eq!(patched(text), Err(expected), "{text}");
+    }
+
+    /// CONTRACT 12: `../` is a name like any other where a pointer may have it.
+    #[test]
+    fn a_path_does_not_climb() {
+        let text =
+            r#"[{"op":"add","path":"/..","value":{}},{"op":"add","path":"/../a","value":1}]"#;
+        assert_eq!(patched(text), Ok(json!({"..": {"a": 1}})));
+    }
+
+    /// Thirty copies that each double the tree would make a billion values.
+    #[test]
+    fn copies_cannot_grow_without_end() {
+        let mut operations = vec![json!({"op": "add", "path": "/a", "value": {"x": "x"}})];
+        for copy in 0..90 {
+            operations.push(json!({"op": "copy", "from": "", "path": format!("/{copy}")}));
+        }
+        let body = json::parse(&Value::from(operations).to_string()).expect("JSON");
+        assert_eq!(json_patch(body), Err(Malformed::PatchTooLarge(100)));
+        let many = vec![json!({"op": "test", "path": "", "value": {}}); 101];
+        assert_eq!(json_patch(many.into()), Err(Malformed::PatchTooLarge(100)));
+    }
+
+    #[test]
+    fn moves_cannot_nest_without_end() {
+        let mut operations = vec![json!({"op": "add", "path": "/a", "value": {}})];
+        for _ in 0..40 {
+            operations.push(json!({"op": "add", "path": "/b", "value": {}}));
+            operations.push(json!({"op": "move", "from": "/a", "path": "/b/c"}));
+            operations.push(json!({"op": "move", "from": "/b", "path": "/a"}));
+        }
+        operations.truncate(100);
+        assert_eq!(json_patch(operations.into()), Err(Malformed::TooDeep(32)));
+    }
+
+    /// One vector of the public suite at github.com/json-patch/json-patch-tests (Apache-2.0).
+    #[derive(serde::Deserialize)]
+    struct Vector {
+        doc: Value,
+        patch: Vec<Value>,
+        /// Missing if the patch must fail.
+        expected: Option<Value>,
+    }
+
+    /// CONTRACT 12: RFC 6902, by the public test suite. Left out are the vectors that the suite has
+    /// disabled.
+    #[test]
+    fn the_public_json_patch_suite_passes() {
+        let vectors: Vec<Vector> =
+            serde_json::from_str(include_str!("../../tests/rfc6902.json")).expect("vectors");
+        assert!(vectors.len() > 80, "{}", vectors.len());
+        for Vector { doc, patch, expected } in vectors {
+            let shown = format!("{doc} {patch:?}");
+            assert_eq!(apply(doc, patch).ok(), expected, "{shown}");
+        }
+    }
+
+    /// CONTRACT 12: RFC 7396, appendix A.
+    #[rstest]
+    #[case(json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"}))]
+    #[case(json!({"a": "b"}), json!({"b": "c"}), json!({"a": "b", "b": "c"}))]
+    #[case(json!({"a": "b"}), json!({"a": null}), json!({}))]
+    #[case(json!({"a": "b", "b": "c"}), json!({"a": null}), json!({"b": "c"}))]
+    #[case(json!({"a": ["b"]}), json!({"a": "c"}), json!({"a": "c"}))]
+    #[case(json!({"a": "c"}), json!({"a": ["b"]}), json!({"a": ["b"]}))]
+    #[case(json!({"a": {"b": "c"}}), json!({"a": {"b": "d", "c": null}}), json!({"a": {"b": "d"}}))]
+    #[case(json!({"a": [{"b": "c"}]}), json!({"a": [1]}), json!({"a": [1]}))]
+    #[case(json!(["a", "b"]), json!(["c", "d"]), json!(["c", "d"]))]
+    #[case(json!({"a": "b"}), json!(["c"]), json!(["c"]))]
+    #[case(json!({"a": "foo"}), json!(null), json!(null))]
+    #[case(json!({"a": "foo"}), json!("bar"), json!("bar"))]
+    #[case(json!({"e": null}), json!({"a": 1}), json!({"e": null, "a": 1}))]
+    #[case(json!([1, 2]), json!({"a": "b", "c": null}), json!({"a": "b"}))]
+    #[case(json!({}), json!({"a": {"bb": {"ccc": null}}}), json!({"a": {"bb": {}}}))]
+    fn rfc_7396_appendix_a(#[case] original: Value, #[case] patch: Value, #[case] result: Value) {
+        assert_eq!(merge(original, &patch), result);
+    }
+
+    /// CONTRACT 12: onto an empty request, nulls leave nothing.
+    #[test]
+    fn a_merge_patch_starts_from_nothing() {
+        let body = json!({"carrier": {"provider": "et", "claims": null}, "x": null});
+        assert_eq!(merge_patch(body), json!({"carrier": {"provider": "et"}}));
+    }
+}

@@ -1,0 +1,195 @@
+//! Compressed request bodies (CONTRACT 13, RFC 9110 §8.4).
+//!
+//! Invariant: no more than the limit is ever held of what comes out, however little went in.
+
+use std::io::{self, Read};
+
+use flate2::bufread::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+
+/// The largest window that a zstd frame may ask for (8 MiB, as RFC 8878 §3.1.1.1.2 recommends).
+const ZSTD_WINDOW_LOG: u32 = 23;
+const BROTLI_BUFFER: usize = 4096;
+
+/// A content coding that is read here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContentCoding {
+    /// `gzip`, also as `x-gzip`.
+    Gzip,
+    /// `deflate`: the zlib format, or without its frame as some clients send it.
+    Deflate,
+    /// `br`
+    Brotli,
+    /// `zstd`
+    Zstd,
+}
+
+/// A `Content-Encoding` other than one of those that are read here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the Content-Encoding is not one that is read here")]
+pub struct UnsupportedCoding;
+
+/// A body that cannot be decompressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// It is not what its coding says, or breaks off.
+    #[error("the body is not valid {}", .0.name())]
+    Malformed(ContentCoding),
+    /// More comes out than the limit.
+    #[error("the body is longer than {0} bytes")]
+    TooLong(usize),
+}
+
+impl ContentCoding {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Gzip, Self::Deflate, Self::Brotli, Self::Zstd];
+
+    /// The name in `Content-Encoding`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Deflate => "deflate",
+            Self::Brotli => "br",
+            Self::Zstd => "zstd",
+        }
+    }
+
+    /// Reads a `Content-Encoding`, in any case. `identity`, and nothing, are no coding; more than
+    /// one is not read here.
+    ///
+    /// ```
+    /// use negotiate::{ContentCoding, UnsupportedCoding};
+    ///
+    /// assert_eq!(ContentCoding::parse("X-GZIP"), Ok(Some(ContentCoding::Gzip)));
+    /// assert_eq!(ContentCoding::parse("identity"), Ok(None));
+    /// assert_eq!(ContentCoding::parse("gzip, br"), Err(UnsupportedCoding));
+    /// ```
+    pub fn parse(header: &str) -> Result<Option<Self>, UnsupportedCoding> {
+        let name = header.trim();
+        let is = |known: &str| name.eq_ignore_ascii_case(known);
+        if name.is_empty() || is("identity") {
+            return Ok(None);
+        }
+        if is("x-gzip") {
+            return Ok(Some(Self::Gzip));
+        }
+        let found = Self::ALL.into_iter().find(|coding| is(coding.name()));
+        found.map(Some).ok_or(UnsupportedCoding)
+    }
+
+    /// What `bytes` decompress to, up to `limit` bytes.
+    ///
+    /// # Errors
+    /// It is malformed, or longer than the limit.
+    pub fn decode(self, bytes: &[u8], limit: usize) -> Result<Vec<u8>, DecodeError> {
+        let decoded = match self {
+            Self::Gzip => read(MultiGzDecoder::new(bytes), limit),
+            Self::Deflate if has_zlib_header(bytes) => read(ZlibDecoder::new(bytes), limit),
+            Self::Deflate => read(DeflateDecoder::new(bytes), limit),
+            Self::Brotli => {
+                read(brotli_decompressor::Decompressor::new(bytes, BROTLI_BUFFER), limit)
+            }
+            Self::Zstd => zstd(bytes).and_then(|decoder| read(decoder, limit)),
+        };
+        let decoded = decoded.map_err(|_malformed| DecodeError::Malformed(self))?;
+        if decoded.len() > limit { Err(DecodeError::TooLong(limit)) } else { Ok(decoded) }
+    }
+}
+
+fn zstd(bytes: &[u8]) -> io::Result<impl Read> {
+    let mut decoder = zstd::Decoder::with_buffer(bytes)?;
+    decoder.window_log_max(ZSTD_WINDOW_LOG)?;
+    Ok(decoder)
+}
+
+/// Reads one byte past the limit at most.
+fn read(decoder: impl Read, limit: usize) -> io::Result<Vec<u8>> {
+    let mut decoded = Vec::new();
+    decoder.take(limit as u64 + 1).read_to_end(&mut decoded)?;
+    Ok(decoded)
+}
+
+/// RFC 1950 §2.2: the method is 8, and the first two bytes are a multiple of 31.
+fn has_zlib_header(bytes: &[u8]) -> bool {
+    match bytes {
+        [method, flags, ..] => {
+            method & 0x0f == 8 && u16::from_be_bytes([*method, *flags]).is_multiple_of(31)
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::{
+        Compression,
+        write::{DeflateEncoder, GzEncoder, ZlibEncoder},
+    };
+    use std::io::Write as _;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("gzip")
+    }
+
+    fn zlib(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("zlib")
+    }
+
+    fn raw_deflate(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("deflate")
+    }
+
+    /// `{"Key":1}` as the `brotli` command writes it.
+    const BROTLI: &[u8] = b"\x0b\x04\x80{\"Key\":1}\x03";
+
+    /// CONTRACT 13: the four codings.
+    #[test]
+    fn each_coding_is_read() {
+        let body = br#"{"Key":1}"#;
+        let zstd = zstd::encode_all(&body[..], 3).expect("zstd");
+        let twice = [gzip(br#"{"Key""#), gzip(b":1}")].concat();
+        for (coding, bytes) in [
+            (ContentCoding::Gzip, &gzip(body)),
+            (ContentCoding::Gzip, &twice),
+            (ContentCoding::Deflate, &zlib(body)),
+            (ContentCoding::Deflate, &raw_deflate(body)),
+            (ContentCoding::Brotli, &BROTLI.to_vec()),
+            (ContentCoding::Zstd, &zstd),
+        ] {
+            assert_eq!(coding.decode(bytes, 9).as_deref(), Ok(&body[..]), "{coding:?}");
+            assert_eq!(coding.decode(bytes, 8), Err(DecodeError::TooLong(8)), "{coding:?}");
+            let half = &bytes[..bytes.len() / 2];
+            let malformed = Err(DecodeError::Malformed(coding));
+            assert_eq!(coding.decode(half, 9), malformed, "{coding:?}");
+            assert_eq!(coding.decode(b"not compressed", 100), malformed, "{coding:?}");
+        }
+    }
+
+    /// CONTRACT 13: the limit counts what comes out; a bomb is not unpacked to find out.
+    #[test]
+    fn a_bomb_stops_at_the_limit() {
+        let zeros = vec![0; 100_000_000];
+        for (coding, bomb) in [
+            (ContentCoding::Gzip, gzip(&zeros)),
+            (ContentCoding::Deflate, zlib(&zeros)),
+            (ContentCoding::Zstd, zstd::encode_all(&zeros[..], 1).expect("zstd")),
+        ] {
+            assert!(bomb.len() < 100_000, "{coding:?}");
+            assert_eq!(coding.decode(&bomb, 1000), Err(DecodeError::TooLong(1000)), "{coding:?}");
+        }
+    }
+
+    /// A frame of a few bytes must not make the server take memory for its window.
+    #[test]
+    fn a_large_zstd_window_is_refused() {
+        let mut encoder = zstd::Encoder::new(Vec::new(), 1).expect("zstd");
+        encoder.window_log(27).expect("window");
+        encoder.write_all(b"{}").expect("write");
+        let frame = encoder.finish().expect("zstd");
+        let malformed = Err(DecodeError::Malformed(ContentCoding::Zstd));
+        assert_eq!(ContentCoding::Zstd.decode(&frame, 100), malformed);
+    }
+}

@@ -1,0 +1,141 @@
+//! Numbers and dates as people of a culture write them (CONTRACT 22), by the data of Unicode CLDR.
+//!
+//! Invariant: a culture that can be made is one that CLDR knows, so that formatting does not fail.
+
+use icu_calendar::Iso;
+use icu_datetime::{
+    DateTimeFormatter,
+    fieldsets::YMDT,
+    input::{Date, DateTime, Time},
+    options::TimePrecision,
+};
+use icu_decimal::{DecimalFormatter, input::Decimal};
+use icu_locale_core::Locale;
+use jiff::{Timestamp, ZonedDateTime, tz::TimeZone};
+
+/// A culture, such as `nb-NO`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Culture(Locale);
+
+/// The text is no BCP 47 tag, or one that CLDR does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("SO-Culture is not a known culture, such as nb-NO")]
+pub struct UnknownCulture;
+
+impl Culture {
+    /// Reads a culture's BCP 47 tag, such as `nb-NO` or `en`, in any case.
+    ///
+    /// ```
+    /// use negotiate::{Culture, UnknownCulture};
+    ///
+    /// assert_eq!(Culture::parse("de-DE")?.number(65536), "65.536");
+    /// assert_eq!(Culture::parse("en-US")?.number(65536), "65,536");
+    /// assert_eq!(Culture::parse("xx-YY"), Err(UnknownCulture));
+    /// # Ok::<(), UnknownCulture>(())
+    /// ```
+    pub fn parse(tag: &str) -> Result<Self, UnknownCulture> {
+        let locale = Locale::try_from_str(tag).map_err(|_malformed| UnknownCulture)?;
+        let known = Self(locale);
+        // CLDR has no list to ask. What it does not know it formats as its root does.
+        let sample = Timestamp::UNIX_EPOCH.to_zoned_datetime(TimeZone::UTC);
+        if known.date(&sample) == Self(Locale::UNKNOWN).date(&sample) {
+            return Err(UnknownCulture);
+        }
+        Ok(known)
+    }
+
+    /// A whole number, with the culture's digits and grouping.
+    pub fn number(&self, number: u64) -> String {
+        let formatter = DecimalFormatter::try_new((&self.0).into(), Default::default());
+        match formatter {
+            Ok(formatter) => formatter.format(&Decimal::from(number)).to_string(),
+            Err(_) => number.to_string(),
+        }
+    }
+
+    /// A date and time to the minute, in its own zone, such as `3. november 2026 kl. 14:05`; with
+    /// the offset from UTC behind it if asked for.
+    pub fn date_time(&self, time: &ZonedDateTime, with_offset: bool) -> String {
+        match self.date(time) {
+            Some(text) if with_offset => format!("{text} (UTC{})", time.strftime("%:z")),
+            Some(text) => text,
+            None => time.to_string(),
+        }
+    }
+
+    fn date(&self, time: &ZonedDateTime) -> Option<String> {
+        let fields = YMDT::long().with_time_precision(TimePrecision::Minute);
+        let formatter = DateTimeFormatter::try_new((&self.0).into(), fields).ok()?;
+        Some(formatter.format(&input(time)?).to_string())
+    }
+}
+
+/// The moment as the formatter takes it.
+fn input(time: &ZonedDateTime) -> Option<DateTime<Iso>> {
+    let unsigned = |part: i8| u8::try_from(part).ok();
+    let date =
+        Date::try_new_iso(time.year().into(), unsigned(time.month())?, unsigned(time.day())?)
+            .ok()?;
+    let time = Time::try_new(unsigned(time.hour())?, unsigned(time.minute())?, 0, 0).ok()?;
+    Some(DateTime { date, time })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    /// CONTRACT 22: numbers and dates by culture.
+    #[rstest]
+    #[case("en-US", "65,536", "November 3, 2026 at 2:05\u{202f}PM")]
+    #[case("en-GB", "65,536", "3 November 2026 at 14:05")]
+    #[case("nb-NO", "65\u{a0}536", "3. november 2026 kl. 14:05")]
+    #[case("nn", "65\u{a0}536", "3. november 2026 kl. 14:05")]
+    #[case("no", "65\u{a0}536", "3. november 2026 kl. 14:05")]
+    #[case("sv", "65\u{a0}536", "3 november 2026 kl. 14:05")]
+    #[case("da-DK", "65.536", "3. november 2026 kl. 14.05")]
+    #[case("DE-de", "65.536", "3. November 2026 um 14:05")]
+    #[case("nl", "65.536", "3 november 2026 om 14:05")]
+    #[case("fr", "65\u{202f}536", "3 novembre 2026 à 14:05")]
+    #[case("fi", "65\u{a0}536", "3. marraskuuta 2026 klo 14.05")]
+    fn each_culture_has_its_way(#[case] tag: &str, #[case] number: &str, #[case] date: &str) {
+        let culture = Culture::parse(tag).expect(tag);
+        assert_eq!(culture.number(65536), number);
+        let time: Timestamp = "2026-11-03T14:05:59Z".parse().expect("time");
+        let time = time.to_zoned_datetime(TimeZone::UTC);
+        assert_eq!(culture.date_time(&time, false), date);
+        assert_eq!(culture.date_time(&time, true), format!("{date} (UTC+00:00)"));
+    }
+
+    /// CONTRACT 22: what is no culture, or none that is known.
+    #[rstest]
+    #[case("")]
+    #[case("xx-YY")]
+    #[case("und")]
+    #[case("norwegian bokmål")]
+    #[case("nb_NO")]
+    #[case("*")]
+    #[case("-")]
+    #[case("1")]
+    fn an_unknown_culture_is_refused(#[case] tag: &str) {
+        assert_eq!(Culture::parse(tag), Err(UnknownCulture), "{tag}");
+    }
+
+    #[test]
+    fn the_first_and_the_last_moment_are_written() {
+        let culture = Culture::parse("en").expect("en");
+        for time in [Timestamp::MIN, Timestamp::MAX] {
+            assert!(!culture.date_time(&time.to_zoned_datetime(TimeZone::UTC), true).is_empty());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_tag_panics(tag in "[a-zA-Z0-9-]{0,30}|(?s).{0,10}") {
+            if let Ok(culture) = Culture::parse(&tag) {
+                let _ = culture.number(u64::MAX);
+            }
+        }
+    }
+}

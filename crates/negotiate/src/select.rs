@@ -1,0 +1,179 @@
+//! `$select`: which properties of an answer are wanted (CONTRACT 17).
+//!
+//! Invariant: a property that is not selected is null, never missing; what is selected is untouched.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::query;
+
+/// Deeper paths than any answer has select nothing.
+const MAX_DEPTH: usize = 32;
+const ALL: &str = "*";
+
+/// A selection of properties, by paths of names that have no case.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Select {
+    /// The selected children; `None` if all of them are.
+    children: Option<BTreeMap<String, Select>>,
+}
+
+impl Select {
+    /// Everything.
+    pub fn everything() -> Self {
+        Self::default()
+    }
+
+    /// Reads the `$select` of a query string: percent-encoded or not, its name in any case. If there
+    /// are several they add up.
+    ///
+    /// ```
+    /// use negotiate::Select;
+    ///
+    /// let select = Select::of_query("x=1&%24select=Provider");
+    /// assert_eq!(select, Select::parse("provider"));
+    /// assert_eq!(Select::of_query(""), Select::everything());
+    /// ```
+    pub fn of_query(query: &str) -> Self {
+        let pairs = query::pairs(query.as_bytes());
+        let paths: Vec<String> = pairs
+            .filter(|(name, _)| name.eq_ignore_ascii_case(b"$select"))
+            .map(|(_, value)| String::from_utf8_lossy(&value).into_owned())
+            .collect();
+        Self::parse(&paths.join(","))
+    }
+
+    /// Reads paths: commas between them, slashes within. Nothing, and `*`, select everything.
+    pub fn parse(paths: &str) -> Self {
+        if paths.split(',').all(|path| path.trim().is_empty()) {
+            return Self::everything();
+        }
+        let mut root = Self::nothing();
+        for path in paths.split(',').map(str::trim).filter(|path| !path.is_empty()) {
+            let names: Vec<&str> = path.split('/').map(str::trim).collect();
+            if names.len() <= MAX_DEPTH {
+                root.add(&names);
+            }
+        }
+        root
+    }
+
+    fn nothing() -> Self {
+        Self { children: Some(BTreeMap::new()) }
+    }
+
+    fn add(&mut self, path: &[&str]) {
+        match path {
+            [] | [ALL] => self.children = None,
+            [name, rest @ ..] => {
+                if let Some(children) = &mut self.children {
+                    let child = children.entry(name.to_ascii_lowercase());
+                    child.or_insert_with(Self::nothing).add(rest);
+                }
+            }
+        }
+    }
+
+    /// Whether nothing is left out.
+    pub fn is_everything(&self) -> bool {
+        self.children.is_none()
+    }
+
+    /// Makes null what is not selected; a root that is no object stays as it is.
+    ///
+    /// ```
+    /// use negotiate::Select;
+    /// use serde_json::json;
+    ///
+    /// let mut answer = json!({"Provider": "et", "TableRight": {"Mask": "FULL", "Reason": ""}});
+    /// Select::parse("provider, tableRight/mask").apply(&mut answer);
+    /// let selected = json!({"Provider": "et", "TableRight": {"Mask": "FULL", "Reason": null}});
+    /// assert_eq!(answer, selected);
+    /// ```
+    pub fn apply(&self, answer: &mut Value) {
+        let Some(children) = &self.children else { return };
+        match answer {
+            Value::Object(members) => {
+                for (name, value) in members {
+                    match children.get(&name.to_ascii_lowercase()) {
+                        Some(child) => child.apply_within(value),
+                        None => *value = Value::Null,
+                    }
+                }
+            }
+            Value::Array(items) => items.iter_mut().for_each(|item| self.apply(item)),
+            _ => {}
+        }
+    }
+
+    /// As `apply`, for a property: one without properties of its own is null if only such are named.
+    fn apply_within(&self, value: &mut Value) {
+        match value {
+            Value::Object(_) | Value::Array(_) => self.apply(value),
+            _ if self.is_everything() => {}
+            _ => *value = Value::Null,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+    use serde_json::json;
+
+    /// CONTRACT 17: paths, spaces, case, unknown names; a named parent keeps all its children.
+    #[rstest]
+    #[case("", json!({"A": 1, "B": {"C": 2, "D": {"E": 3}}, "F": [{"C": 4, "G": 5}]}))]
+    #[case("*", json!({"A": 1, "B": {"C": 2, "D": {"E": 3}}, "F": [{"C": 4, "G": 5}]}))]
+    #[case(" , ", json!({"A": 1, "B": {"C": 2, "D": {"E": 3}}, "F": [{"C": 4, "G": 5}]}))]
+    #[case("a", json!({"A": 1, "B": null, "F": null}))]
+    #[case(" A , unknown ", json!({"A": 1, "B": null, "F": null}))]
+    #[case("name,department,category/id", json!({"A": null, "B": null, "F": null}))]
+    #[case("b", json!({"A": null, "B": {"C": 2, "D": {"E": 3}}, "F": null}))]
+    #[case("b/*", json!({"A": null, "B": {"C": 2, "D": {"E": 3}}, "F": null}))]
+    #[case("b/c", json!({"A": null, "B": {"C": 2, "D": null}, "F": null}))]
+    #[case("B / D / e", json!({"A": null, "B": {"C": null, "D": {"E": 3}}, "F": null}))]
+    #[case("b/c,b", json!({"A": null, "B": {"C": 2, "D": {"E": 3}}, "F": null}))]
+    #[case("b,b/c", json!({"A": null, "B": {"C": 2, "D": {"E": 3}}, "F": null}))]
+    #[case("f/g", json!({"A": null, "B": null, "F": [{"C": null, "G": 5}]}))]
+    #[case("a/x", json!({"A": null, "B": null, "F": null}))]
+    #[case("/a", json!({"A": null, "B": null, "F": null}))]
+    fn what_is_not_named_is_null(#[case] paths: &str, #[case] expected: Value) {
+        let mut answer = json!({"A": 1, "B": {"C": 2, "D": {"E": 3}}, "F": [{"C": 4, "G": 5}]});
+        Select::parse(paths).apply(&mut answer);
+        assert_eq!(answer, expected, "{paths}");
+    }
+
+    /// CONTRACT 17: no effect on an answer that is a string, or null.
+    #[test]
+    fn an_answer_without_properties_is_untouched() {
+        for answer in [json!("lk_1"), json!(null)] {
+            let mut selected = answer.clone();
+            Select::parse("a").apply(&mut selected);
+            assert_eq!(selected, answer);
+        }
+    }
+
+    #[test]
+    fn it_is_found_in_a_query() {
+        for query in
+            ["$select=a,b/c", "x=1&$Select=a&$select=b/c", "%24select=a%2Cb%2Fc", "$select=a,+b/c"]
+        {
+            assert_eq!(Select::of_query(query), Select::parse("a,b/c"), "{query}");
+        }
+        for query in ["", "x=1", "$select", "$select=", "select=a"] {
+            assert!(Select::of_query(query).is_everything(), "{query}");
+        }
+    }
+
+    #[test]
+    fn very_many_and_very_deep_names_are_read_and_dropped() {
+        let many: Vec<String> = (0..10_000).map(|name| format!("n{name}")).collect();
+        let mut answer = json!({"N7": 1, "X": 2});
+        Select::parse(&many.join(",")).apply(&mut answer);
+        assert_eq!(answer, json!({"N7": 1, "X": null}));
+        drop(Select::parse(&"a/".repeat(50_000)));
+    }
+}

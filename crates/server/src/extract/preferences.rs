@@ -1,0 +1,110 @@
+//! How an answer is to be written: type, properties, language, culture and time zone (CONTRACT 14–24).
+//!
+//! Invariant: what an answer is written in is settled before the call does anything.
+
+use actix_web::{
+    HttpRequest,
+    http::header::{ACCEPT, ACCEPT_LANGUAGE, HeaderMap, HeaderName},
+};
+use jiff::Timestamp;
+use negotiate::{
+    Accept, Culture, MediaType, NotAcceptable, Select, TimeZone, UnknownCulture, WantedTimeZone,
+    wanted_language,
+};
+
+use crate::{
+    problem::Problem,
+    texts::{Argument, Text, Wording},
+};
+
+const SO_LANGUAGE: HeaderName = HeaderName::from_static("so-language");
+const SO_CULTURE: HeaderName = HeaderName::from_static("so-culture");
+pub(crate) const SO_TIME_ZONE: HeaderName = HeaderName::from_static("so-timezone");
+
+/// What a request asks of its answer.
+#[derive(Debug)]
+pub(crate) struct Preferences {
+    pub(crate) media_type: MediaType,
+    pub(crate) select: Select,
+    /// `None` if nothing is to be translated.
+    pub(crate) wording: Option<Wording>,
+    pub(crate) time_zone: TimeZone,
+    /// Whether dates are to have their offset from UTC.
+    pub(crate) with_offset: bool,
+}
+
+impl Preferences {
+    /// Reads a request's headers and query.
+    ///
+    /// # Errors
+    /// 406 if no type is acceptable, 400 for an unknown culture or time zone.
+    pub(crate) fn of(request: &HttpRequest, base_zone: &TimeZone) -> Result<Self, Problem> {
+        let headers = request.headers();
+        let media_type = media_type(headers)?;
+        let wording = wording(headers)?;
+        let zone = WantedTimeZone::parse(&text(headers, &SO_TIME_ZONE).unwrap_or_default())?;
+        Ok(Self {
+            media_type,
+            select: Select::of_query(request.query_string()),
+            wording,
+            time_zone: zone.zone.unwrap_or_else(|| base_zone.clone()),
+            with_offset: zone.with_offset,
+        })
+    }
+
+    /// A text of this server's own: in words, or as a reference.
+    pub(crate) fn text(&self, text: &Text) -> String {
+        match &self.wording {
+            Some(wording) => text.in_words(Some(wording)),
+            None => text.reference(),
+        }
+    }
+
+    /// A value for people that is stored.
+    pub(crate) fn value(&self, value: &str) -> String {
+        self.wording.as_ref().map_or_else(|| value.to_owned(), |wording| wording.of_value(value))
+    }
+
+    /// A moment, in the time zone of the answer.
+    pub(crate) fn moment(&self, moment: Timestamp) -> Argument {
+        Argument::Time(self.time_zone.at(moment), self.with_offset)
+    }
+}
+
+/// The type of the answer.
+pub(crate) fn media_type(headers: &HeaderMap) -> Result<MediaType, NotAcceptable> {
+    MediaType::of_answer(&accept(headers))
+}
+
+/// What types are accepted.
+pub(crate) fn accept(headers: &HeaderMap) -> Accept {
+    text(headers, &ACCEPT).map_or_else(Accept::anything, |header| Accept::parse(&header))
+}
+
+/// The language and the culture; without a language the culture does not matter (CONTRACT 22).
+fn wording(headers: &HeaderMap) -> Result<Option<Wording>, UnknownCulture> {
+    let asked = text(headers, &SO_CULTURE).filter(|culture| !culture.is_empty());
+    match (wording_or_default(headers), asked) {
+        (Some(wording), Some(culture)) => {
+            Ok(Some(Wording { culture: Culture::parse(&culture)?, ..wording }))
+        }
+        (wording, _) => Ok(wording),
+    }
+}
+
+/// The language that the headers ask for, in its own culture; for errors too, which must be told
+/// even if the culture is what is wrong.
+pub(crate) fn wording_or_default(headers: &HeaderMap) -> Option<Wording> {
+    let accept_language = text(headers, &ACCEPT_LANGUAGE);
+    let wanted =
+        wanted_language(text(headers, &SO_LANGUAGE).as_deref(), accept_language.as_deref())?;
+    let language = wanted.language;
+    let culture = Culture::parse(&wanted.tag).or_else(|_unknown| Culture::parse(language.iso()));
+    culture.ok().map(|culture| Wording { language, culture })
+}
+
+/// A header's values, joined as RFC 9110 §5.3 allows. What is no text in them reads as U+FFFD.
+pub(crate) fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let values = headers.get_all(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    values.map(|value| value.trim().to_owned()).reduce(|all, value| format!("{all}, {value}"))
+}

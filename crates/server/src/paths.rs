@@ -1,0 +1,219 @@
+//! The paths of the API, and what may stand before and around them (CONTRACT 1): any case, a trailing
+//! slash, a prefix, a tenant.
+//!
+//! Invariant: routing sees only the paths that are named here, as they are written here; every other
+//! path is one that nothing is served on.
+
+use actix_web::{
+    HttpMessage as _, HttpRequest,
+    body::MessageBody,
+    dev::{ServiceRequest, ServiceResponse},
+    http::uri::{PathAndQuery, Uri},
+    middleware::Next,
+    web::Data,
+};
+use model::TenantId;
+use serde::{Deserialize, Serialize};
+
+pub(crate) const API: &str = "/api";
+pub(crate) const API_V1: &str = "/api/v1";
+pub(crate) const OPENAPI: &str = "/api/openapi.json";
+pub(crate) const DOCS: &str = "/api/docs";
+pub(crate) const SAVE_EXTERNAL_TOKENS: &str = "/api/v1/Agents/User/SaveExternalTokens";
+pub(crate) const GET_EXTERNAL_TOKENS: &str = "/api/v1/Agents/User/GetExternalTokens";
+pub(crate) const HEALTH: &str = "/healthz";
+pub(crate) const READINESS: &str = "/readyz";
+
+/// What is served on behalf of nobody, so neither prefix nor tenant is needed.
+const PROBES: [&str; 2] = [HEALTH, READINESS];
+const OF_THE_API: [&str; 6] =
+    [API, API_V1, OPENAPI, DOCS, SAVE_EXTERNAL_TOKENS, GET_EXTERNAL_TOKENS];
+/// A path that nothing is served on.
+const NOWHERE: &str = "/";
+
+/// Whether the path names a tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Tenants {
+    /// There is one tenant, and no path names it.
+    Single,
+    /// The first segment, behind the prefix, is the tenant.
+    Path,
+}
+
+/// Where the API is, for a request: below which path, and of which tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mount {
+    /// Prefix and tenant as the request has them, such as `/SuperOffice/Cust12345`; may be empty.
+    pub(crate) base: String,
+    pub(crate) tenant: TenantId,
+}
+
+impl Mount {
+    /// That of a request which was routed.
+    pub(crate) fn of(request: &HttpRequest) -> Self {
+        let found = request.extensions().get::<Self>().cloned();
+        found.unwrap_or_else(|| Self { base: String::new(), tenant: TenantId::single() })
+    }
+}
+
+/// How paths are read.
+#[derive(Clone, Debug)]
+pub(crate) struct Paths {
+    /// Empty, or a slash and one name or more.
+    pub(crate) prefix: String,
+    pub(crate) tenants: Tenants,
+}
+
+impl Paths {
+    /// Where the first user finds the API.
+    pub(crate) fn first_base(&self) -> String {
+        match self.tenants {
+            Tenants::Single => self.prefix.clone(),
+            Tenants::Path => format!("{}/{}", self.prefix, TenantId::single()),
+        }
+    }
+
+    /// The path by which a request is routed, and what stood before it.
+    fn route(&self, path: &str) -> Option<(String, Mount)> {
+        let single = |base: &str| Mount { base: base.to_owned(), tenant: TenantId::single() };
+        if let Some(probe) = known(&PROBES, path) {
+            return Some((probe.to_owned(), single("")));
+        }
+        let (prefix, rest) = path.split_at_checked(self.prefix.len())?;
+        if !prefix.eq_ignore_ascii_case(&self.prefix) || !rest.starts_with('/') {
+            return None;
+        }
+        if let Some(probe) = known(&PROBES, rest) {
+            return Some((probe.to_owned(), single(prefix)));
+        }
+        let (mount, rest) = match self.tenants {
+            Tenants::Single => (single(prefix), rest),
+            Tenants::Path => {
+                let segment = rest[1..].split('/').next().unwrap_or_default();
+                let tenant = TenantId::parse(segment).ok()?;
+                let (base, rest) = path.split_at(prefix.len() + 1 + segment.len());
+                (Mount { base: base.to_owned(), tenant }, rest)
+            }
+        };
+        let viewer = rest.split_at_checked(DOCS.len());
+        let route = match viewer.filter(|(docs, _)| docs.eq_ignore_ascii_case(DOCS)) {
+            // Names of files have a case, and the slash before them tells a folder.
+            Some((_, file)) if file.starts_with('/') => format!("{DOCS}{file}"),
+            _ => known(&OF_THE_API, rest)?.to_owned(),
+        };
+        Some((route, mount))
+    }
+}
+
+/// The path among `paths` that is meant.
+fn known(paths: &[&'static str], path: &str) -> Option<&'static str> {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    paths.iter().find(|known| known.eq_ignore_ascii_case(path)).copied()
+}
+
+/// Middleware, outermost: lets routing, and whatever comes after it, see the path as it is named
+/// here.
+pub(crate) async fn normalize(
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    let paths = request.app_data::<Data<Paths>>().expect("the app is set up with its paths");
+    // Percent-encoded letters were decoded already.
+    let found = paths.route(request.match_info().as_str());
+    let route = found.map_or_else(
+        || NOWHERE.to_owned(),
+        |(route, mount)| {
+            request.extensions_mut().insert(mount);
+            route
+        },
+    );
+    let uri = with_path(request.uri(), &route).unwrap_or_else(|| Uri::from_static(NOWHERE));
+    request.match_info_mut().get_mut().update(&uri);
+    request.head_mut().uri = uri;
+    next.call(request).await
+}
+
+fn with_path(uri: &Uri, path: &str) -> Option<Uri> {
+    let path_and_query = match uri.query() {
+        Some(query) => PathAndQuery::try_from(format!("{path}?{query}")),
+        None => PathAndQuery::try_from(path),
+    };
+    Some(Uri::from(path_and_query.ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(prefix: &str, tenants: Tenants, path: &str, expected: Option<(&str, &str, &str)>) {
+        let paths = Paths { prefix: prefix.to_owned(), tenants };
+        let found = paths.route(path);
+        let found = found
+            .as_ref()
+            .map(|(route, mount)| (route.as_str(), mount.base.as_str(), mount.tenant.as_str()));
+        assert_eq!(found, expected, "{prefix} {tenants:?} {path}");
+    }
+
+    /// CONTRACT 1: any case, one trailing slash.
+    #[test]
+    fn a_path_has_no_case() {
+        for (path, expected) in [
+            ("/api/v1/Agents/User/SaveExternalTokens", Some(SAVE_EXTERNAL_TOKENS)),
+            ("/API/V1/agents/USER/getexternaltokens/", Some(GET_EXTERNAL_TOKENS)),
+            ("/Api", Some(API)),
+            ("/api/", Some(API)),
+            ("/api/v1/", Some(API_V1)),
+            ("/HealthZ", Some(HEALTH)),
+            ("/api/docs", Some(DOCS)),
+            ("/API/Docs/", Some("/api/docs/")),
+            ("/API/Docs/Index.CSS", Some("/api/docs/Index.CSS")),
+            ("/api//", None),
+            ("//api", None),
+            ("/", None),
+            ("", None),
+            ("/api/v2", None),
+            ("/api/docsx", None),
+            ("/api/v1/Agents/User/SaveExternalTokensX", None),
+            ("/SuperOffice/api", None),
+            ("/å", None),
+        ] {
+            let expected = expected.map(|route| (route, "", "default"));
+            check("", Tenants::Single, path, expected);
+        }
+    }
+
+    /// CONTRACT 1: a prefix, a tenant, both; without them nothing but the probes is found.
+    #[test]
+    fn what_stands_before_the_api_is_taken_off() {
+        let prefix = "/SuperOffice";
+        for (path, expected) in [
+            ("/SuperOffice/api", Some((API, "/SuperOffice", "default"))),
+            ("/superoffice/API/", Some((API, "/superoffice", "default"))),
+            ("/SuperOffice/healthz", Some((HEALTH, "/SuperOffice", "default"))),
+            ("/healthz", Some((HEALTH, "", "default"))),
+            ("/api", None),
+            ("/SuperOfficeapi", None),
+            ("/SuperOffice", None),
+            ("/SuperOffice/Cust1/api", None),
+            ("/SuperOfficå/api", None),
+        ] {
+            check(prefix, Tenants::Single, path, expected);
+        }
+        for (path, expected) in [
+            ("/SuperOffice/Cust1/api", Some((API, "/SuperOffice/Cust1", "cust1"))),
+            ("/SuperOffice/CUST1/api/docs/x", Some(("/api/docs/x", "/SuperOffice/CUST1", "cust1"))),
+            ("/SuperOffice/readyz/", Some((READINESS, "/SuperOffice", "default"))),
+            ("/SuperOffice/api", None),
+            ("/SuperOffice//api", None),
+            ("/SuperOffice/Cust 1/api", None),
+            ("/SuperOffice/Cust1", None),
+            ("/Cust1/api", None),
+        ] {
+            check(prefix, Tenants::Path, path, expected);
+        }
+        check("", Tenants::Path, "/Cust12345/api/v1", Some((API_V1, "/Cust12345", "cust12345")));
+        check("", Tenants::Path, "/api/v1", None);
+        check("", Tenants::Path, "/api/api/v1", Some((API_V1, "/api", "api")));
+    }
+}

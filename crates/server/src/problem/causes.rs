@@ -1,0 +1,184 @@
+//! What each crate's errors are on the wire: status, type, message.
+//!
+//! Invariant: every variant is named, so that a new one stops the build.
+
+use actix_web::http::{
+    StatusCode,
+    header::{ACCEPT_ENCODING, HeaderValue, WWW_AUTHENTICATE},
+};
+use auth::{AuthError, MalformedCredentials};
+use model::{Field, InvalidCarrier, MalformedKey, Violation};
+use negotiate::{
+    ContentCoding, DecodeError, MediaType, NotAcceptable, NotText, NotXml, UnknownCulture,
+    UnknownTimeZone, UnsupportedCoding, UnsupportedMediaType,
+    body::{Kind, Malformed, WrongType},
+};
+use store::StoreError;
+use tracing::error;
+
+use super::{ACCEPT_POST, Problem, chain};
+use crate::texts::Text;
+
+impl From<AuthError> for Problem {
+    fn from(error: AuthError) -> Self {
+        let text = match error {
+            AuthError::Missing => "SR_LOGIN_REQUIRED",
+            AuthError::UnsupportedScheme => "SR_LOGIN_SCHEME",
+            AuthError::Refused => "SR_LOGIN_REFUSED",
+            AuthError::InvalidTicket => "SR_TICKET_INVALID",
+            AuthError::Malformed(malformed) => match malformed {
+                MalformedCredentials::NotText => "SR_LOGIN_NOT_TEXT",
+                MalformedCredentials::NotBase64 => "SR_LOGIN_NOT_BASE64",
+                MalformedCredentials::NotUtf8 => "SR_LOGIN_NOT_UTF8",
+                MalformedCredentials::ControlCharacter => "SR_LOGIN_CONTROL",
+                MalformedCredentials::NoColon => "SR_LOGIN_NO_COLON",
+            },
+        };
+        Self::new(StatusCode::UNAUTHORIZED, "SoSessionException", Text::new(text))
+            .with(WWW_AUTHENTICATE, HeaderValue::from_static(auth::CHALLENGE))
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Overloaded => Self::unavailable("SR_OVERLOADED"),
+            StoreError::Unavailable(_) => {
+                error!(error = chain(&error), "the database is unavailable");
+                Self::unavailable("SR_UNAVAILABLE")
+            }
+            StoreError::Closed => Self::unavailable("SR_STOPPING"),
+            StoreError::Conflict(_)
+            | StoreError::Damaged(_)
+            | StoreError::Sentinel
+            | StoreError::Query(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<NotAcceptable> for Problem {
+    fn from(_: NotAcceptable) -> Self {
+        let types = MediaType::WRITTEN.map(MediaType::essence).join(", ");
+        Self::not_acceptable(Text::new("SR_NOT_ACCEPTABLE").with("types", types))
+    }
+}
+
+impl From<NotXml> for Problem {
+    fn from(_: NotXml) -> Self {
+        Self::not_acceptable(Text::new("SR_ANSWER_NOT_XML"))
+    }
+}
+
+impl From<UnsupportedMediaType> for Problem {
+    fn from(error: UnsupportedMediaType) -> Self {
+        let types = MediaType::READ.map(MediaType::essence).join(", ");
+        let text = match error {
+            UnsupportedMediaType::Missing => {
+                Text::new("SR_CONTENT_TYPE_MISSING").with("types", types.clone())
+            }
+            UnsupportedMediaType::Type => Text::new("SR_CONTENT_TYPE").with("types", types.clone()),
+            UnsupportedMediaType::Charset => Text::new("SR_CHARSET"),
+        };
+        Self::unsupported(text).with_list(ACCEPT_POST, &types)
+    }
+}
+
+impl From<UnsupportedCoding> for Problem {
+    fn from(_: UnsupportedCoding) -> Self {
+        let codings = ContentCoding::ALL.map(ContentCoding::name).join(", ");
+        let text = Text::new("SR_CONTENT_ENCODING").with("codings", codings.clone());
+        Self::unsupported(text).with_list(ACCEPT_ENCODING, &codings)
+    }
+}
+
+impl From<DecodeError> for Problem {
+    fn from(error: DecodeError) -> Self {
+        match error {
+            DecodeError::Malformed(coding) => {
+                Self::invalid(Text::new("SR_NOT_COMPRESSED").with("coding", coding.name()))
+            }
+            DecodeError::TooLong(limit) => Self::too_long(limit),
+        }
+    }
+}
+
+impl From<Malformed> for Problem {
+    fn from(error: Malformed) -> Self {
+        Self::invalid(match error {
+            Malformed::Text(NotText(charset)) => {
+                Text::new("SR_NOT_TEXT").with("charset", charset.name())
+            }
+            Malformed::XmlEncoding => Text::new("SR_XML_ENCODING"),
+            Malformed::Json { line, column } => {
+                Text::new("SR_NOT_JSON").with("line", line).with("column", column)
+            }
+            Malformed::Xml(position) => Text::new("SR_NOT_XML").with("position", position),
+            Malformed::DocumentType => Text::new("SR_DOCUMENT_TYPE"),
+            Malformed::TooDeep(limit) => Text::new("SR_TOO_DEEP").with("limit", limit),
+            Malformed::PatchOperation(number) => {
+                Text::new("SR_PATCH_OPERATION").with("number", number)
+            }
+            Malformed::PatchFailed(number) => Text::new("SR_PATCH_FAILED").with("number", number),
+            Malformed::PatchTooLarge(limit) => Text::new("SR_PATCH_TOO_LARGE").with("limit", limit),
+        })
+    }
+}
+
+impl From<WrongType> for Problem {
+    fn from(WrongType { property, expected, found }: WrongType) -> Self {
+        let text = if property.is_empty() {
+            Text::new("SR_BODY_WRONG_TYPE")
+        } else {
+            Text::new("SR_WRONG_TYPE").with("property", property)
+        };
+        Self::invalid(text.with("expected", kind(expected)).with("found", kind(found)))
+    }
+}
+
+fn kind(kind: Kind) -> crate::texts::Argument {
+    crate::texts::Argument::Text(match kind {
+        Kind::Null => "SR_KIND_NULL",
+        Kind::Boolean => "SR_KIND_BOOLEAN",
+        Kind::Number => "SR_KIND_NUMBER",
+        Kind::String => "SR_KIND_STRING",
+        Kind::Array => "SR_KIND_ARRAY",
+        Kind::Object => "SR_KIND_OBJECT",
+    })
+}
+
+impl From<InvalidCarrier> for Problem {
+    fn from(InvalidCarrier { field, violation }: InvalidCarrier) -> Self {
+        let named = |text| Text::new(text).with("property", field.to_string());
+        Self::invalid(match violation {
+            Violation::Required => named("SR_REQUIRED"),
+            Violation::NoToken => {
+                named("SR_TOKEN_REQUIRED").with("other", Field::RefreshToken.to_string())
+            }
+            Violation::TooManyCharacters(limit) => {
+                named("SR_TOO_MANY_CHARACTERS").with("limit", limit)
+            }
+            Violation::TooManyBytes(limit) => named("SR_TOO_MANY_BYTES").with("limit", limit),
+        })
+    }
+}
+
+impl From<MalformedKey> for Problem {
+    fn from(error: MalformedKey) -> Self {
+        Self::invalid(Text::new(match error {
+            MalformedKey::Shape => "SR_KEY_SHAPE",
+            MalformedKey::Checksum => "SR_KEY_CHECKSUM",
+        }))
+    }
+}
+
+impl From<UnknownCulture> for Problem {
+    fn from(_: UnknownCulture) -> Self {
+        Self::invalid(Text::new("SR_CULTURE"))
+    }
+}
+
+impl From<UnknownTimeZone> for Problem {
+    fn from(_: UnknownTimeZone) -> Self {
+        Self::invalid(Text::new("SR_TIME_ZONE"))
+    }
+}

@@ -1,0 +1,190 @@
+//! What the API is, for people and programs: `GET /api`, `GET /api/v1`, and `GET` on an operation
+//! (CONTRACT O5–O7).
+//!
+//! Invariant: no login is needed and nothing is run. Every path and method comes from the OpenAPI
+//! document, so what is not in it is not listed.
+
+use std::collections::BTreeMap;
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{CONTENT_SECURITY_POLICY, HOST},
+    web::Data,
+};
+use askama::Template;
+use negotiate::MediaType;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::{
+    answer,
+    app::App,
+    extract::{
+        Preferences,
+        preferences::{accept, text},
+    },
+    openapi::{self, Call},
+    paths::{API, API_V1, DOCS, Mount, OPENAPI},
+    problem::Problem,
+    texts::Text,
+};
+
+const HTML: &str = "text/html";
+/// Nothing is loaded and nothing is run; the style stands in the page.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
+                      form-action 'none'; frame-ancestors 'none'";
+
+/// The versions of the API and of the server.
+#[derive(Serialize, ToSchema, Template)]
+#[template(path = "versions.html")]
+pub(crate) struct Versions {
+    /// Where version 1 is.
+    v1: String,
+    /// The version of this server.
+    #[serde(rename = "Version")]
+    version: &'static str,
+    /// What this server is.
+    #[serde(rename = "NetServerVersion")]
+    build: Build,
+    #[serde(skip)]
+    viewer: String,
+}
+
+/// Facts about this build of the server.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+struct Build {
+    #[schema(example = "Latchkey")]
+    product_name: &'static str,
+    product_version: &'static str,
+    file_version: &'static str,
+}
+
+#[utoipa::path(
+    get,
+    path = API,
+    operation_id = "Versions",
+    summary = "SR_API_VERSIONS",
+    tag = "API",
+    security(()),
+    responses((status = 200, description = "The versions", body = Versions))
+)]
+pub(crate) async fn versions(
+    request: HttpRequest,
+    app: Data<App>,
+) -> Result<HttpResponse, Problem> {
+    let version = env!("CARGO_PKG_VERSION");
+    let build = Build { product_name: "Latchkey", product_version: version, file_version: version };
+    let (v1, viewer) = (url(&request, &app, API_V1), url(&request, &app, DOCS));
+    let versions = Versions { v1, version, build, viewer };
+    respond(&request, &app, "Api", &versions)
+}
+
+/// Each method of a path, and what it does.
+type Methods = BTreeMap<&'static str, String>;
+
+#[derive(Template)]
+#[template(path = "routes.html")]
+struct Routes(BTreeMap<String, Methods>);
+
+impl Serialize for Routes {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+#[utoipa::path(
+    get,
+    path = API_V1,
+    operation_id = "Routes",
+    summary = "SR_API_ROUTES",
+    tag = "API",
+    security(()),
+    responses((
+        status = 200,
+        description = "URLs, each with its methods and what they do",
+        body = BTreeMap<String, BTreeMap<String, String>>
+    ))
+)]
+pub(crate) async fn routes(request: HttpRequest, app: Data<App>) -> Result<HttpResponse, Problem> {
+    let wording = Preferences::of(&request, &app.base_time_zone)?.wording;
+    let mut routes: BTreeMap<String, Methods> = BTreeMap::new();
+    for Call { method, path, summary } in openapi::calls() {
+        let methods = routes.entry(url(&request, &app, path)).or_default();
+        methods.insert(method, Text::new(summary).in_words(wording.as_ref()));
+    }
+    respond(&request, &app, "Routes", &Routes(routes))
+}
+
+/// What a call does, takes and answers, as OpenAPI describes it.
+#[derive(Serialize, Template)]
+#[template(path = "operation.html")]
+#[serde(rename_all = "PascalCase")]
+struct Operation {
+    method: &'static str,
+    url: String,
+    summary: String,
+    description: &'static str,
+    /// The JSON schema of the request.
+    request: Value,
+    /// The JSON schema of the answer.
+    answer: Value,
+    open_api: String,
+}
+
+impl Operation {
+    fn request_schema(&self) -> String {
+        format!("{:#}", self.request)
+    }
+
+    fn answer_schema(&self) -> String {
+        format!("{:#}", self.answer)
+    }
+}
+
+/// `GET` on an operation: describes it (CONTRACT O5).
+pub(crate) async fn describe(
+    request: HttpRequest,
+    app: Data<App>,
+) -> Result<HttpResponse, Problem> {
+    let wording = Preferences::of(&request, &app.base_time_zone)?.wording;
+    let described = openapi::describe(request.path()).ok_or_else(Problem::no_such_path)?;
+    let operation = Operation {
+        method: "POST",
+        url: url(&request, &app, described.call.path),
+        summary: Text::new(described.call.summary).in_words(wording.as_ref()),
+        description: described.description,
+        request: described.request,
+        answer: described.answer,
+        open_api: url(&request, &app, OPENAPI),
+    };
+    respond(&request, &app, "Operation", &operation)
+}
+
+/// Answers HTML to who prefers it, and otherwise as any other call.
+fn respond<T: Serialize + Template>(
+    request: &HttpRequest,
+    app: &App,
+    root: &str,
+    page: &T,
+) -> Result<HttpResponse, Problem> {
+    let offered = MediaType::WRITTEN.map(MediaType::essence).into_iter().chain([HTML]);
+    if accept(request.headers()).prefer(offered, |essence| essence) != Some(HTML) {
+        return answer::write(&Preferences::of(request, &app.base_time_zone)?, root, page);
+    }
+    let html = page.render().map_err(|error| Problem::internal(&error))?;
+    Ok(HttpResponse::Ok()
+        .content_type("text/html; charset=utf-8")
+        .insert_header((CONTENT_SECURITY_POLICY, POLICY))
+        .body(html))
+}
+
+/// The URL of a path, as the client of this request would write it.
+fn url(request: &HttpRequest, app: &App, path: &str) -> String {
+    let base = Mount::of(request).base;
+    match text(request.headers(), &HOST) {
+        Some(host) => format!("{}://{host}{base}{path}", app.scheme),
+        None => format!("{base}{path}"),
+    }
+}

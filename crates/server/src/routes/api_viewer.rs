@@ -1,0 +1,64 @@
+//! The OpenAPI document, and Swagger UI to read and try it (CONTRACT O7).
+//!
+//! Invariant: every file of the viewer comes from this process; its policy lets a browser load from
+//! nowhere else.
+
+use std::sync::{Arc, LazyLock};
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{CONTENT_SECURITY_POLICY, LOCATION},
+    web::Path,
+};
+use utoipa_swagger_ui::Config;
+
+use crate::{
+    answer, openapi,
+    paths::{DOCS, Mount, OPENAPI},
+    problem::Problem,
+};
+
+const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+                      object-src 'none'; base-uri 'none'; frame-ancestors 'none'";
+
+/// The document, as it is beside the viewer; no check of it by another host.
+static CONFIG: LazyLock<Arc<Config<'static>>> =
+    LazyLock::new(|| Arc::new(Config::from("../openapi.json").validator_url("none")));
+
+#[utoipa::path(
+    get,
+    path = OPENAPI,
+    operation_id = "OpenApi",
+    summary = "SR_OPENAPI",
+    tag = "API",
+    security(()),
+    responses((status = 200, description = "The document", body = serde_json::Value))
+)]
+pub(crate) async fn document(request: HttpRequest) -> HttpResponse {
+    answer::json(&openapi::document_below(&Mount::of(&request).base))
+}
+
+#[utoipa::path(
+    get,
+    path = DOCS,
+    operation_id = "Viewer",
+    summary = "SR_API_VIEWER",
+    tag = "API",
+    security(()),
+    responses((status = 307, description = "To the viewer, in the folder of the same name"))
+)]
+pub(crate) async fn to_viewer(request: HttpRequest) -> HttpResponse {
+    let folder = format!("{}{DOCS}/", Mount::of(&request).base);
+    HttpResponse::TemporaryRedirect().insert_header((LOCATION, folder)).finish()
+}
+
+/// A file of the viewer.
+pub(crate) async fn viewer(file: Path<String>) -> Result<HttpResponse, Problem> {
+    let found = utoipa_swagger_ui::serve(&file, Arc::clone(&CONFIG));
+    let found = found.map_err(|error| Problem::internal(&std::io::Error::other(error.to_string())));
+    let file = found?.ok_or_else(Problem::no_such_path)?;
+    Ok(HttpResponse::Ok()
+        .content_type(file.content_type)
+        .insert_header((CONTENT_SECURITY_POLICY, POLICY))
+        .body(file.bytes.into_owned()))
+}

@@ -1,0 +1,93 @@
+# What Latchkey says to people, in Danish. See en.ftl.
+
+## Requests that cannot be served. Whole sentences.
+
+SR_REQUIRED = { $property } skal angives.
+SR_TOKEN_REQUIRED = { $property } eller { $other } skal angives.
+SR_TOO_MANY_CHARACTERS = { $property } er længere end { $limit } tegn.
+SR_TOO_MANY_BYTES = { $property } er længere end { $limit } bytes.
+# $expected and $found are SR_KIND_… below.
+SR_WRONG_TYPE = { $property } skal være { $expected }, ikke { $found }.
+SR_BODY_WRONG_TYPE = Indholdet af anmodningen skal være { $expected }, ikke { $found }.
+SR_KEY_SHAPE = Key er ikke en nøgle fra denne server: en nøgle består af `lk_` og 60 bogstaver og cifre.
+SR_KEY_CHECKSUM = Key er skrevet forkert: kontrolsummen passer ikke.
+SR_MANY_HEADERS = Headeren { $header } forekommer mere end én gang.
+SR_BODY_BROKE_OFF = Overførslen af anmodningens indhold blev afbrudt.
+SR_BAD_REQUEST = Anmodningen kan ikke læses.
+
+# $charset is a charset's name, such as utf-8.
+SR_NOT_TEXT = Indholdet af anmodningen er ikke gyldig { $charset }.
+# $coding is a compression's name, such as gzip.
+SR_NOT_COMPRESSED = Indholdet af anmodningen er ikke korrekt komprimeret med { $coding }.
+SR_NOT_JSON = Indholdet af anmodningen er ikke gyldig JSON (linje { $line }, kolonne { $column }).
+SR_NOT_XML = Indholdet af anmodningen er ikke gyldig XML (byte { $position }).
+SR_XML_ENCODING = XML-erklæringen angiver en tegnkodning, der ikke understøttes her.
+SR_DOCUMENT_TYPE = Indholdet af anmodningen har en dokumenttypeerklæring, hvilket ikke understøttes her.
+SR_TOO_DEEP = Indholdet af anmodningen er indlejret i mere end { $limit } niveauer.
+# $number counts the operations of a JSON Patch from 1.
+SR_PATCH_OPERATION = Operation { $number } i patchen er ikke gyldig.
+SR_PATCH_FAILED = Operation { $number } i patchen kan ikke udføres.
+SR_PATCH_TOO_LARGE = Patchen har mere end { $limit } operationer eller kopierer for meget.
+
+SR_TIME_ZONE = SO-TimeZone skal være en kendt tidszone, f.eks. NO, US-NY eller Europe/Oslo.
+SR_CULTURE = SO-Culture skal være en kendt kulturkode, f.eks. nb-NO.
+
+SR_LOGIN_REQUIRED = Dette kald kræver login. Send brugernavn og adgangskode med Basic-autentificering.
+SR_LOGIN_REFUSED = Brugernavnet eller adgangskoden er forkert.
+SR_LOGIN_SCHEME = Autentificeringsmetoden i Authorization accepteres ikke her. Send brugernavn og adgangskode med Basic-autentificering.
+SR_LOGIN_NOT_TEXT = Headeren Authorization har forkert format: den indeholder bytes, der ikke er tekst.
+SR_LOGIN_NOT_BASE64 = Headeren Authorization har forkert format: loginoplysningerne er ikke base64.
+SR_LOGIN_NOT_UTF8 = Headeren Authorization har forkert format: loginoplysningerne er ikke UTF-8.
+SR_LOGIN_CONTROL = Headeren Authorization har forkert format: loginoplysningerne indeholder et kontroltegn.
+SR_LOGIN_NO_COLON = Headeren Authorization har forkert format: loginoplysningerne mangler et kolon.
+SR_TICKET_INVALID = Loginbilletten er ikke gyldig.
+
+# $index is a path, such as /api/v1.
+SR_NO_SUCH_PATH = Der findes ikke noget på denne sti. Se { $index } for de stier, der findes.
+# $methods is a list of HTTP methods, such as GET, HEAD.
+SR_METHOD_NOT_ALLOWED = Denne sti understøtter kun { $methods }.
+# $types is a list of media types, such as application/json, text/xml.
+SR_NOT_ACCEPTABLE = Ingen af typerne i Accept er tilgængelige her. Bed om { $types }.
+SR_ANSWER_NOT_XML = Svaret indeholder et tegn, der ikke kan gengives i XML. Bed om application/json.
+# A time limit; s is the unit symbol of seconds.
+SR_TOO_SLOW = Indholdet af anmodningen nåede ikke frem inden for { $limit } s.
+SR_BODY_TOO_LONG = Indholdet af anmodningen er længere end { $limit } bytes.
+SR_CONTENT_TYPE_MISSING = Anmodningen har indhold, men mangler Content-Type. Send { $types }.
+SR_CONTENT_TYPE = Dette kald understøtter ikke typen i Content-Type. Send { $types }.
+SR_CHARSET = Tegnsættet i Content-Type understøttes ikke her. Send utf-8, utf-16 eller iso-8859-1.
+# $codings is a list of compressions, such as gzip, br.
+SR_CONTENT_ENCODING = Komprimeringen i Content-Encoding understøttes ikke her. Brug { $codings } eller ingen komprimering.
+
+SR_INTERNAL = Noget gik galt på serveren. Årsagen står i serverens log under dette anmodnings-id.
+SR_OVERLOADED = Serveren er overbelastet og har ikke gemt noget. Prøv igen.
+SR_UNAVAILABLE = Databasen er ikke tilgængelig, og intet blev gemt. Prøv igen.
+SR_STOPPING = Serveren er ved at lukke ned og har ikke gemt noget.
+SR_REQUEST_ID = Anmodnings-id: { $id }
+
+## What a value is, in SR_WRONG_TYPE and SR_BODY_WRONG_TYPE
+
+SR_KIND_NULL = null
+SR_KIND_BOOLEAN = en boolesk værdi
+SR_KIND_NUMBER = et tal
+SR_KIND_STRING = en streng
+SR_KIND_ARRAY = et array
+SR_KIND_OBJECT = et objekt
+
+## Why a right is not more, or what its holder should know. Whole sentences.
+
+SR_NOT_OWNER = Du ejer ikke disse tokens.
+# $date is a date and time in the reader's culture.
+SR_ACCESS_TOKEN_EXPIRES = Adgangstokenet udløber den { $date }.
+SR_ACCESS_TOKEN_EXPIRED = Adgangstokenet udløb den { $date }.
+
+## What each call does, in the index of the API. No full stop.
+
+SR_SAVE_EXTERNAL_TOKENS = Gem en udbyders tokens, og få den nøgle, der henter dem igen
+SR_GET_EXTERNAL_TOKENS = Hent de tokens, der hører til en nøgle
+SR_DESCRIBE = Beskriv dette kald uden at udføre det
+SR_API_VERSIONS = Versionerne af API’et og af denne server
+SR_API_ROUTES = Alle stier, der findes, og hvad hver metode gør
+SR_OPENAPI = OpenAPI-dokumentet
+SR_API_VIEWER = OpenAPI-dokumentet til at læse og prøve af
+SR_HEALTH = Om processen svarer
+SR_READINESS = Om databasen og nøglerne kan bruges

@@ -1,0 +1,93 @@
+# What Latchkey says to people, in German. See en.ftl.
+
+## Requests that cannot be served. Whole sentences.
+
+SR_REQUIRED = { $property } ist erforderlich.
+SR_TOKEN_REQUIRED = { $property } oder { $other } ist erforderlich.
+SR_TOO_MANY_CHARACTERS = { $property } ist länger als { $limit } Zeichen.
+SR_TOO_MANY_BYTES = { $property } ist länger als { $limit } Byte.
+# $expected and $found are SR_KIND_… below.
+SR_WRONG_TYPE = { $property } muss { $expected } sein, ist aber { $found }.
+SR_BODY_WRONG_TYPE = Der Anfragekörper muss { $expected } sein, ist aber { $found }.
+SR_KEY_SHAPE = Key ist kein Schlüssel dieses Servers: Ein Schlüssel besteht aus `lk_` und 60 Buchstaben und Ziffern.
+SR_KEY_CHECKSUM = Key enthält einen Tippfehler: Die Prüfsumme stimmt nicht.
+SR_MANY_HEADERS = Der Header { $header } ist mehr als einmal vorhanden.
+SR_BODY_BROKE_OFF = Die Übertragung des Anfragekörpers ist abgebrochen.
+SR_BAD_REQUEST = Die Anfrage kann nicht gelesen werden.
+
+# $charset is a charset's name, such as utf-8.
+SR_NOT_TEXT = Der Anfragekörper ist kein gültiges { $charset }.
+# $coding is a compression's name, such as gzip.
+SR_NOT_COMPRESSED = Der Anfragekörper ist nicht korrekt mit { $coding } komprimiert.
+SR_NOT_JSON = Der Anfragekörper ist kein gültiges JSON (Zeile { $line }, Spalte { $column }).
+SR_NOT_XML = Der Anfragekörper ist kein gültiges XML (Byte { $position }).
+SR_XML_ENCODING = Die XML-Deklaration nennt eine Zeichenkodierung, die hier nicht unterstützt wird.
+SR_DOCUMENT_TYPE = Der Anfragekörper enthält eine Dokumenttypdeklaration; das wird hier nicht unterstützt.
+SR_TOO_DEEP = Der Anfragekörper ist mehr als { $limit } Ebenen tief verschachtelt.
+# $number counts the operations of a JSON Patch from 1.
+SR_PATCH_OPERATION = Operation { $number } des Patches ist ungültig.
+SR_PATCH_FAILED = Operation { $number } des Patches kann nicht ausgeführt werden.
+SR_PATCH_TOO_LARGE = Der Patch hat mehr als { $limit } Operationen oder kopiert zu viel.
+
+SR_TIME_ZONE = SO-TimeZone muss eine bekannte Zeitzone sein, zum Beispiel NO, US-NY oder Europe/Oslo.
+SR_CULTURE = SO-Culture muss ein bekannter Kulturcode sein, zum Beispiel nb-NO.
+
+SR_LOGIN_REQUIRED = Dieser Aufruf erfordert eine Anmeldung. Senden Sie Benutzername und Passwort per Basic-Authentifizierung.
+SR_LOGIN_REFUSED = Der Benutzername oder das Passwort ist falsch.
+SR_LOGIN_SCHEME = Das Authentifizierungsschema in Authorization wird hier nicht akzeptiert. Senden Sie Benutzername und Passwort per Basic-Authentifizierung.
+SR_LOGIN_NOT_TEXT = Der Header Authorization ist fehlerhaft: Er enthält Bytes, die kein Text sind.
+SR_LOGIN_NOT_BASE64 = Der Header Authorization ist fehlerhaft: Die Anmeldedaten sind nicht base64-kodiert.
+SR_LOGIN_NOT_UTF8 = Der Header Authorization ist fehlerhaft: Die Anmeldedaten sind nicht UTF-8-kodiert.
+SR_LOGIN_CONTROL = Der Header Authorization ist fehlerhaft: Die Anmeldedaten enthalten ein Steuerzeichen.
+SR_LOGIN_NO_COLON = Der Header Authorization ist fehlerhaft: Die Anmeldedaten enthalten keinen Doppelpunkt.
+SR_TICKET_INVALID = Das Ticket ist ungültig.
+
+# $index is a path, such as /api/v1.
+SR_NO_SUCH_PATH = Unter diesem Pfad gibt es nichts; die vorhandenen Pfade stehen unter { $index }.
+# $methods is a list of HTTP methods, such as GET, HEAD.
+SR_METHOD_NOT_ALLOWED = Dieser Pfad unterstützt nur { $methods }.
+# $types is a list of media types, such as application/json, text/xml.
+SR_NOT_ACCEPTABLE = Keiner der in Accept genannten Typen ist hier verfügbar. Fordern Sie { $types } an.
+SR_ANSWER_NOT_XML = Die Antwort enthält ein Zeichen, das sich in XML nicht darstellen lässt. Fordern Sie application/json an.
+# A time limit; s is the unit symbol of seconds.
+SR_TOO_SLOW = Der Anfragekörper ist nicht innerhalb von { $limit } s eingetroffen.
+SR_BODY_TOO_LONG = Der Anfragekörper ist länger als { $limit } Byte.
+SR_CONTENT_TYPE_MISSING = Die Anfrage enthält Daten, aber keinen Content-Type. Senden Sie { $types }.
+SR_CONTENT_TYPE = Dieser Aufruf unterstützt den angegebenen Content-Type nicht. Senden Sie { $types }.
+SR_CHARSET = Der Zeichensatz im Content-Type wird hier nicht unterstützt. Senden Sie utf-8, utf-16 oder iso-8859-1.
+# $codings is a list of compressions, such as gzip, br.
+SR_CONTENT_ENCODING = Die Komprimierung in Content-Encoding wird hier nicht unterstützt. Verwenden Sie { $codings } oder keine Komprimierung.
+
+SR_INTERNAL = Auf dem Server ist ein Fehler aufgetreten. Die Ursache steht im Serverprotokoll unter dieser Anfrage-ID.
+SR_OVERLOADED = Der Server ist überlastet und hat nichts gespeichert. Versuchen Sie es erneut.
+SR_UNAVAILABLE = Die Datenbank ist nicht verfügbar, und es wurde nichts gespeichert. Versuchen Sie es erneut.
+SR_STOPPING = Der Server wird gerade beendet und hat nichts gespeichert.
+SR_REQUEST_ID = Anfrage-ID: { $id }
+
+## What a value is, in SR_WRONG_TYPE and SR_BODY_WRONG_TYPE
+
+SR_KIND_NULL = null
+SR_KIND_BOOLEAN = ein boolescher Wert
+SR_KIND_NUMBER = eine Zahl
+SR_KIND_STRING = eine Zeichenkette
+SR_KIND_ARRAY = ein Array
+SR_KIND_OBJECT = ein Objekt
+
+## Why a right is not more, or what its holder should know. Whole sentences.
+
+SR_NOT_OWNER = Sie sind nicht Eigentümer dieser Token.
+# $date is a date and time in the reader's culture.
+SR_ACCESS_TOKEN_EXPIRES = Das Zugriffstoken läuft am { $date } ab.
+SR_ACCESS_TOKEN_EXPIRED = Das Zugriffstoken ist am { $date } abgelaufen.
+
+## What each call does, in the index of the API. No full stop.
+
+SR_SAVE_EXTERNAL_TOKENS = Die Token eines Anbieters speichern und den Schlüssel erhalten, mit dem sie abrufbar sind
+SR_GET_EXTERNAL_TOKENS = Die Token zu einem Schlüssel abrufen
+SR_DESCRIBE = Diesen Aufruf beschreiben, ohne ihn auszuführen
+SR_API_VERSIONS = Die Versionen der API und dieses Servers
+SR_API_ROUTES = Alle vorhandenen Pfade und was jede Methode bewirkt
+SR_OPENAPI = Das OpenAPI-Dokument
+SR_API_VIEWER = Das OpenAPI-Dokument zum Lesen und Ausprobieren
+SR_HEALTH = Ob der Prozess antwortet
+SR_READINESS = Ob die Datenbank und die Schlüssel verwendbar sind

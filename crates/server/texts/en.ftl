@@ -1,0 +1,96 @@
+# What Latchkey says to people, in Project Fluent's format (https://projectfluent.org).
+#
+# One file a language, with the same messages and the same { $arguments } in each; a test compares
+# them. Names of properties, headers and types come in as arguments and are not translated.
+
+## Requests that cannot be served. Whole sentences.
+
+SR_REQUIRED = { $property } is required.
+SR_TOKEN_REQUIRED = { $property } or { $other } is required.
+SR_TOO_MANY_CHARACTERS = { $property } is longer than { $limit } characters.
+SR_TOO_MANY_BYTES = { $property } is longer than { $limit } bytes.
+# $expected and $found are SR_KIND_… below.
+SR_WRONG_TYPE = { $property } must be { $expected }, not { $found }.
+SR_BODY_WRONG_TYPE = The body must be { $expected }, not { $found }.
+SR_KEY_SHAPE = Key is not a key of this server: a key is `lk_` and 60 letters and digits.
+SR_KEY_CHECKSUM = Key is mistyped: its checksum is wrong.
+SR_MANY_HEADERS = There is more than one { $header } header.
+SR_BODY_BROKE_OFF = The body broke off.
+SR_BAD_REQUEST = The request cannot be read.
+
+# $charset is a charset's name, such as utf-8.
+SR_NOT_TEXT = The body is not valid { $charset }.
+# $coding is a compression's name, such as gzip.
+SR_NOT_COMPRESSED = The body is not valid { $coding }.
+SR_NOT_JSON = The body is not valid JSON (line { $line }, column { $column }).
+SR_NOT_XML = The body is not valid XML (byte { $position }).
+SR_XML_ENCODING = The XML declaration names an encoding that is not read here.
+SR_DOCUMENT_TYPE = The body has a document type declaration, which is not read here.
+SR_TOO_DEEP = The body is nested more than { $limit } deep.
+# $number counts the operations of a JSON Patch from 1.
+SR_PATCH_OPERATION = Operation { $number } of the patch is not valid.
+SR_PATCH_FAILED = Operation { $number } of the patch cannot be applied.
+SR_PATCH_TOO_LARGE = The patch has more than { $limit } operations, or copies too much.
+
+SR_TIME_ZONE = SO-TimeZone is not a known time zone, such as NO, US-NY or Europe/Oslo.
+SR_CULTURE = SO-Culture is not a known culture, such as nb-NO.
+
+SR_LOGIN_REQUIRED = This call needs a login: send user name and password by Basic.
+SR_LOGIN_REFUSED = The user name or the password is wrong.
+SR_LOGIN_SCHEME = The Authorization scheme is not accepted here: send user name and password by Basic.
+SR_LOGIN_NOT_TEXT = The Authorization header is malformed: it has bytes that are no text.
+SR_LOGIN_NOT_BASE64 = The Authorization header is malformed: the credentials are not base64.
+SR_LOGIN_NOT_UTF8 = The Authorization header is malformed: the credentials are not UTF-8.
+SR_LOGIN_CONTROL = The Authorization header is malformed: the credentials hold a control character.
+SR_LOGIN_NO_COLON = The Authorization header is malformed: the credentials have no colon.
+SR_TICKET_INVALID = The ticket is not valid.
+
+# $index is a path, such as /api/v1.
+SR_NO_SUCH_PATH = Nothing is served on this path; { $index } lists what is.
+# $methods is a list of HTTP methods, such as GET, HEAD.
+SR_METHOD_NOT_ALLOWED = This path serves only { $methods }.
+# $types is a list of media types, such as application/json, text/xml.
+SR_NOT_ACCEPTABLE = None of the types that Accept names is answered here; ask for { $types }.
+SR_ANSWER_NOT_XML = The answer has a character that XML cannot hold; ask for application/json.
+# A time limit; s is the unit symbol of seconds.
+SR_TOO_SLOW = The body did not arrive within { $limit } s.
+SR_BODY_TOO_LONG = The body is longer than { $limit } bytes.
+SR_CONTENT_TYPE_MISSING = The request has a body but no Content-Type; send { $types }.
+SR_CONTENT_TYPE = The Content-Type is not one that this call reads; send { $types }.
+SR_CHARSET = The charset of the Content-Type is not read here; send utf-8, utf-16 or iso-8859-1.
+# $codings is a list of compressions, such as gzip, br.
+SR_CONTENT_ENCODING = The Content-Encoding is not read here; send one of { $codings }, or none.
+
+SR_INTERNAL = Something went wrong in the server; its log has the cause under this request id.
+SR_OVERLOADED = The server is overloaded and has saved nothing; try again.
+SR_UNAVAILABLE = The database is unavailable and nothing was saved; try again.
+SR_STOPPING = The server is stopping and has saved nothing.
+SR_REQUEST_ID = Request id: { $id }
+
+## What a value is, in SR_WRONG_TYPE and SR_BODY_WRONG_TYPE
+
+SR_KIND_NULL = null
+SR_KIND_BOOLEAN = a boolean
+SR_KIND_NUMBER = a number
+SR_KIND_STRING = a string
+SR_KIND_ARRAY = an array
+SR_KIND_OBJECT = an object
+
+## Why a right is not more, or what its holder should know. Whole sentences.
+
+SR_NOT_OWNER = You are not the owner of these tokens.
+# $date is a date and time in the reader's culture.
+SR_ACCESS_TOKEN_EXPIRES = The access token expires on { $date }.
+SR_ACCESS_TOKEN_EXPIRED = The access token expired on { $date }.
+
+## What each call does, in the index of the API. No full stop.
+
+SR_SAVE_EXTERNAL_TOKENS = Save a provider's tokens and get the key that retrieves them
+SR_GET_EXTERNAL_TOKENS = Get the tokens that a key retrieves
+SR_DESCRIBE = Describe this call, without running it
+SR_API_VERSIONS = The versions of the API, and of this server
+SR_API_ROUTES = Every path that is served, with what each method does
+SR_OPENAPI = The OpenAPI document
+SR_API_VIEWER = The OpenAPI document, to read and try
+SR_HEALTH = Whether the process answers
+SR_READINESS = Whether the database and the keys can be used

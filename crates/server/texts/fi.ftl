@@ -1,0 +1,93 @@
+# What Latchkey says to people, in Finnish. See en.ftl.
+
+## Requests that cannot be served. Whole sentences.
+
+SR_REQUIRED = Kenttä { $property } on pakollinen.
+SR_TOKEN_REQUIRED = Kenttä { $property } tai { $other } on pakollinen.
+SR_TOO_MANY_CHARACTERS = Kentän { $property } arvo on pidempi kuin { $limit } merkkiä.
+SR_TOO_MANY_BYTES = Kentän { $property } arvo on pidempi kuin { $limit } tavua.
+# $expected and $found are SR_KIND_… below.
+SR_WRONG_TYPE = Kentän { $property } arvon on oltava { $expected }, ei { $found }.
+SR_BODY_WRONG_TYPE = Pyynnön rungon on oltava { $expected }, ei { $found }.
+SR_KEY_SHAPE = Kentän Key arvo ei ole tämän palvelimen avain: avaimessa on `lk_` ja 60 kirjainta ja numeroa.
+SR_KEY_CHECKSUM = Kentän Key arvossa on kirjoitusvirhe: tarkistussumma ei täsmää.
+SR_MANY_HEADERS = Otsake { $header } esiintyy useammin kuin kerran.
+SR_BODY_BROKE_OFF = Pyynnön rungon siirto keskeytyi.
+SR_BAD_REQUEST = Pyyntöä ei voi lukea.
+
+# $charset is a charset's name, such as utf-8.
+SR_NOT_TEXT = Pyynnön runko ei ole kelvollista { $charset }-tekstiä.
+# $coding is a compression's name, such as gzip.
+SR_NOT_COMPRESSED = Pyynnön runko ei ole kelvollista { $coding }-dataa.
+SR_NOT_JSON = Pyynnön runko ei ole kelvollista JSON-dataa (rivi { $line }, sarake { $column }).
+SR_NOT_XML = Pyynnön runko ei ole kelvollista XML-dataa (tavu { $position }).
+SR_XML_ENCODING = XML-määrittelyssä on merkistökoodaus, jota ei tueta.
+SR_DOCUMENT_TYPE = Pyynnön rungossa on dokumenttityypin määrittely, jota ei tueta.
+SR_TOO_DEEP = Pyynnön rungossa on yli { $limit } sisäkkäistä tasoa.
+# $number counts the operations of a JSON Patch from 1.
+SR_PATCH_OPERATION = Patchin operaatio { $number } ei ole kelvollinen.
+SR_PATCH_FAILED = Patchin operaatiota { $number } ei voi suorittaa.
+SR_PATCH_TOO_LARGE = Patchissa on yli { $limit } operaatiota, tai se kopioi liikaa.
+
+SR_TIME_ZONE = Otsakkeen SO-TimeZone arvon on oltava tunnettu aikavyöhyke, esimerkiksi NO, US-NY tai Europe/Oslo.
+SR_CULTURE = Otsakkeen SO-Culture arvon on oltava tunnettu kulttuurikoodi, esimerkiksi nb-NO.
+
+SR_LOGIN_REQUIRED = Tämä kutsu vaatii kirjautumisen. Lähetä käyttäjänimi ja salasana Basic-todennuksella.
+SR_LOGIN_REFUSED = Käyttäjänimi tai salasana on väärä.
+SR_LOGIN_SCHEME = Authorization-otsakkeen todennustapaa ei hyväksytä. Lähetä käyttäjänimi ja salasana Basic-todennuksella.
+SR_LOGIN_NOT_TEXT = Authorization-otsake on virheellinen: siinä on tavuja, jotka eivät ole tekstiä.
+SR_LOGIN_NOT_BASE64 = Authorization-otsake on virheellinen: kirjautumistiedot eivät ole base64-muodossa.
+SR_LOGIN_NOT_UTF8 = Authorization-otsake on virheellinen: kirjautumistiedot eivät ole UTF-8-muodossa.
+SR_LOGIN_CONTROL = Authorization-otsake on virheellinen: kirjautumistiedoissa on ohjausmerkki.
+SR_LOGIN_NO_COLON = Authorization-otsake on virheellinen: kirjautumistiedoista puuttuu kaksoispiste.
+SR_TICKET_INVALID = Kirjautumistiketti ei kelpaa.
+
+# $index is a path, such as /api/v1.
+SR_NO_SUCH_PATH = Tästä polusta ei löydy mitään. Käytettävissä olevat polut ovat luettelossa { $index }.
+# $methods is a list of HTTP methods, such as GET, HEAD.
+SR_METHOD_NOT_ALLOWED = Tässä polussa on sallittu vain { $methods }.
+# $types is a list of media types, such as application/json, text/xml.
+SR_NOT_ACCEPTABLE = Mikään Accept-otsakkeen tyypeistä ei ole saatavilla. Tarjolla on { $types }.
+SR_ANSWER_NOT_XML = Vastauksessa on merkki, jota ei voi esittää XML-muodossa. Pyydä tyyppiä application/json.
+# A time limit; s is the unit symbol of seconds.
+SR_TOO_SLOW = Pyynnön runko ei saapunut ajoissa: aikaraja on { $limit } s.
+SR_BODY_TOO_LONG = Pyynnön runko on pidempi kuin { $limit } tavua.
+SR_CONTENT_TYPE_MISSING = Pyynnössä on runko, mutta Content-Type puuttuu. Sallittu on { $types }.
+SR_CONTENT_TYPE = Tämä kutsu ei tue annettua Content-Type-tyyppiä. Sallittu on { $types }.
+SR_CHARSET = Content-Type-otsakkeen merkistöä ei tueta. Käytä merkistöä utf-8, utf-16 tai iso-8859-1.
+# $codings is a list of compressions, such as gzip, br.
+SR_CONTENT_ENCODING = Content-Encoding-otsakkeen pakkausta ei tueta. Käytettävissä on { $codings }, tai sisällön voi jättää pakkaamatta.
+
+SR_INTERNAL = Palvelimessa tapahtui virhe. Syy löytyy palvelimen lokista tällä pyynnön tunnisteella.
+SR_OVERLOADED = Palvelin on ylikuormittunut eikä ole tallentanut mitään. Yritä uudelleen.
+SR_UNAVAILABLE = Tietokanta ei ole käytettävissä, eikä mitään tallennettu. Yritä uudelleen.
+SR_STOPPING = Palvelin on pysähtymässä eikä ole tallentanut mitään.
+SR_REQUEST_ID = Pyynnön tunniste: { $id }
+
+## What a value is, in SR_WRONG_TYPE and SR_BODY_WRONG_TYPE
+
+SR_KIND_NULL = null
+SR_KIND_BOOLEAN = totuusarvo
+SR_KIND_NUMBER = luku
+SR_KIND_STRING = merkkijono
+SR_KIND_ARRAY = taulukko
+SR_KIND_OBJECT = objekti
+
+## Why a right is not more, or what its holder should know. Whole sentences.
+
+SR_NOT_OWNER = Et ole näiden käyttöoikeustunnusten omistaja.
+# $date is a date and time in the reader's culture.
+SR_ACCESS_TOKEN_EXPIRES = Käyttöoikeustunnus vanhenee { $date }.
+SR_ACCESS_TOKEN_EXPIRED = Käyttöoikeustunnus vanheni { $date }.
+
+## What each call does, in the index of the API. No full stop.
+
+SR_SAVE_EXTERNAL_TOKENS = Tallenna palveluntarjoajan käyttöoikeustunnukset ja saat avaimen, jolla ne haetaan
+SR_GET_EXTERNAL_TOKENS = Hae avainta vastaavat käyttöoikeustunnukset
+SR_DESCRIBE = Kuvaa tämä kutsu suorittamatta sitä
+SR_API_VERSIONS = Rajapinnan ja tämän palvelimen versiot
+SR_API_ROUTES = Kaikki käytettävissä olevat polut ja se, mitä kukin metodi tekee
+SR_OPENAPI = OpenAPI-dokumentti
+SR_API_VIEWER = OpenAPI-dokumentti luettavaksi ja kokeiltavaksi
+SR_HEALTH = Vastaako prosessi
+SR_READINESS = Ovatko tietokanta ja avaimet käytettävissä

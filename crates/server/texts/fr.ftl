@@ -1,0 +1,93 @@
+# What Latchkey says to people, in French. See en.ftl.
+
+## Requests that cannot be served. Whole sentences.
+
+SR_REQUIRED = { $property } est obligatoire.
+SR_TOKEN_REQUIRED = { $property } ou { $other } est obligatoire.
+SR_TOO_MANY_CHARACTERS = { $property } dépasse { $limit } caractères.
+SR_TOO_MANY_BYTES = { $property } dépasse { $limit } octets.
+# $expected and $found are SR_KIND_… below.
+SR_WRONG_TYPE = { $property } doit être { $expected }, et non { $found }.
+SR_BODY_WRONG_TYPE = Le corps de la requête doit être { $expected }, et non { $found }.
+SR_KEY_SHAPE = Key n’est pas une clé de ce serveur : une clé se compose de `lk_` et de 60 lettres et chiffres.
+SR_KEY_CHECKSUM = Key contient une faute de frappe : la somme de contrôle est incorrecte.
+SR_MANY_HEADERS = L’en-tête { $header } est présent plus d’une fois.
+SR_BODY_BROKE_OFF = La transmission du corps de la requête a été interrompue.
+SR_BAD_REQUEST = La requête est illisible.
+
+# $charset is a charset's name, such as utf-8.
+SR_NOT_TEXT = Le corps de la requête n’est pas un texte { $charset } valide.
+# $coding is a compression's name, such as gzip.
+SR_NOT_COMPRESSED = Le corps de la requête n’est pas correctement compressé en { $coding }.
+SR_NOT_JSON = Le corps de la requête n’est pas du JSON valide (ligne { $line }, colonne { $column }).
+SR_NOT_XML = Le corps de la requête n’est pas du XML valide (octet { $position }).
+SR_XML_ENCODING = La déclaration XML indique un encodage qui n’est pas pris en charge ici.
+SR_DOCUMENT_TYPE = Le corps de la requête contient une déclaration de type de document, ce qui n’est pas pris en charge ici.
+SR_TOO_DEEP = Le corps de la requête compte plus de { $limit } niveaux d’imbrication.
+# $number counts the operations of a JSON Patch from 1.
+SR_PATCH_OPERATION = L’opération { $number } du patch n’est pas valide.
+SR_PATCH_FAILED = L’opération { $number } du patch ne peut pas être appliquée.
+SR_PATCH_TOO_LARGE = Le patch compte plus de { $limit } opérations ou copie trop de données.
+
+SR_TIME_ZONE = SO-TimeZone doit être un fuseau horaire connu, par exemple NO, US-NY ou Europe/Oslo.
+SR_CULTURE = SO-Culture doit être un code de culture connu, par exemple nb-NO.
+
+SR_LOGIN_REQUIRED = Cet appel exige une identification : envoyez le nom d’utilisateur et le mot de passe par l’authentification Basic.
+SR_LOGIN_REFUSED = Le nom d’utilisateur ou le mot de passe est incorrect.
+SR_LOGIN_SCHEME = La méthode indiquée dans Authorization n’est pas acceptée ici : envoyez le nom d’utilisateur et le mot de passe par l’authentification Basic.
+SR_LOGIN_NOT_TEXT = L’en-tête Authorization est mal formé : il contient des octets qui ne sont pas du texte.
+SR_LOGIN_NOT_BASE64 = L’en-tête Authorization est mal formé : les identifiants ne sont pas en base64.
+SR_LOGIN_NOT_UTF8 = L’en-tête Authorization est mal formé : les identifiants ne sont pas en UTF-8.
+SR_LOGIN_CONTROL = L’en-tête Authorization est mal formé : les identifiants contiennent un caractère de contrôle.
+SR_LOGIN_NO_COLON = L’en-tête Authorization est mal formé : les identifiants ne contiennent pas de deux-points.
+SR_TICKET_INVALID = Le ticket n’est pas valide.
+
+# $index is a path, such as /api/v1.
+SR_NO_SUCH_PATH = Il n’y a rien à ce chemin ; consultez { $index } pour connaître les chemins disponibles.
+# $methods is a list of HTTP methods, such as GET, HEAD.
+SR_METHOD_NOT_ALLOWED = Ce chemin n’accepte que { $methods }.
+# $types is a list of media types, such as application/json, text/xml.
+SR_NOT_ACCEPTABLE = Aucun des types indiqués dans Accept n’est disponible ici ; demandez { $types }.
+SR_ANSWER_NOT_XML = La réponse contient un caractère que XML ne peut pas représenter ; demandez application/json.
+# A time limit; s is the unit symbol of seconds.
+SR_TOO_SLOW = Le corps de la requête n’est pas arrivé dans un délai de { $limit } s.
+SR_BODY_TOO_LONG = Le corps de la requête dépasse { $limit } octets.
+SR_CONTENT_TYPE_MISSING = La requête a un corps, mais pas de Content-Type ; envoyez { $types }.
+SR_CONTENT_TYPE = Cet appel ne prend pas en charge le Content-Type indiqué ; envoyez { $types }.
+SR_CHARSET = Le jeu de caractères du Content-Type n’est pas pris en charge ici ; envoyez utf-8, utf-16 ou iso-8859-1.
+# $codings is a list of compressions, such as gzip, br.
+SR_CONTENT_ENCODING = La compression indiquée dans Content-Encoding n’est pas prise en charge ici ; utilisez { $codings } ou ne compressez pas.
+
+SR_INTERNAL = Une erreur s’est produite sur le serveur ; la cause figure dans son journal sous cet identifiant de requête.
+SR_OVERLOADED = Le serveur est surchargé et n’a rien enregistré ; réessayez.
+SR_UNAVAILABLE = La base de données est indisponible et rien n’a été enregistré ; réessayez.
+SR_STOPPING = Le serveur est en cours d’arrêt et n’a rien enregistré.
+SR_REQUEST_ID = Identifiant de requête : { $id }
+
+## What a value is, in SR_WRONG_TYPE and SR_BODY_WRONG_TYPE
+
+SR_KIND_NULL = null
+SR_KIND_BOOLEAN = un booléen
+SR_KIND_NUMBER = un nombre
+SR_KIND_STRING = une chaîne de caractères
+SR_KIND_ARRAY = un tableau
+SR_KIND_OBJECT = un objet
+
+## Why a right is not more, or what its holder should know. Whole sentences.
+
+SR_NOT_OWNER = Vous n’êtes pas propriétaire de ces jetons.
+# $date is a date and time in the reader's culture.
+SR_ACCESS_TOKEN_EXPIRES = Le jeton d’accès expire le { $date }.
+SR_ACCESS_TOKEN_EXPIRED = Le jeton d’accès a expiré le { $date }.
+
+## What each call does, in the index of the API. No full stop.
+
+SR_SAVE_EXTERNAL_TOKENS = Enregistrer les jetons d’un fournisseur et obtenir la clé qui permet de les récupérer
+SR_GET_EXTERNAL_TOKENS = Récupérer les jetons associés à une clé
+SR_DESCRIBE = Décrire cet appel sans l’exécuter
+SR_API_VERSIONS = Les versions de l’API et de ce serveur
+SR_API_ROUTES = Tous les chemins disponibles et ce que fait chaque méthode
+SR_OPENAPI = Le document OpenAPI
+SR_API_VIEWER = Le document OpenAPI, à lire et à essayer
+SR_HEALTH = Indique si le processus répond
+SR_READINESS = Indique si la base de données et les clés sont utilisables

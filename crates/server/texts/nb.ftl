@@ -1,0 +1,93 @@
+# What Latchkey says to people, in Norwegian Bokmål. See en.ftl.
+
+## Requests that cannot be served. Whole sentences.
+
+SR_REQUIRED = { $property } må oppgis.
+SR_TOKEN_REQUIRED = { $property } eller { $other } må oppgis.
+SR_TOO_MANY_CHARACTERS = { $property } er lengre enn { $limit } tegn.
+SR_TOO_MANY_BYTES = { $property } er lengre enn { $limit } byte.
+# $expected and $found are SR_KIND_… below.
+SR_WRONG_TYPE = { $property } må være { $expected }, ikke { $found }.
+SR_BODY_WRONG_TYPE = Innholdet i forespørselen må være { $expected }, ikke { $found }.
+SR_KEY_SHAPE = Key er ikke en nøkkel fra denne serveren: En nøkkel består av `lk_` og 60 bokstaver og sifre.
+SR_KEY_CHECKSUM = Key er skrevet feil: Kontrollsummen stemmer ikke.
+SR_MANY_HEADERS = Headeren { $header } forekommer mer enn én gang.
+SR_BODY_BROKE_OFF = Overføringen av innholdet i forespørselen ble avbrutt.
+SR_BAD_REQUEST = Forespørselen kan ikke leses.
+
+# $charset is a charset's name, such as utf-8.
+SR_NOT_TEXT = Innholdet i forespørselen er ikke gyldig { $charset }.
+# $coding is a compression's name, such as gzip.
+SR_NOT_COMPRESSED = Innholdet i forespørselen er ikke riktig komprimert med { $coding }.
+SR_NOT_JSON = Innholdet i forespørselen er ikke gyldig JSON (linje { $line }, kolonne { $column }).
+SR_NOT_XML = Innholdet i forespørselen er ikke gyldig XML (byte { $position }).
+SR_XML_ENCODING = XML-deklarasjonen angir en tegnkoding som ikke støttes her.
+SR_DOCUMENT_TYPE = Innholdet i forespørselen har en dokumenttypedeklarasjon, og det støttes ikke her.
+SR_TOO_DEEP = Innholdet i forespørselen er nøstet i mer enn { $limit } nivåer.
+# $number counts the operations of a JSON Patch from 1.
+SR_PATCH_OPERATION = Operasjon { $number } i patchen er ikke gyldig.
+SR_PATCH_FAILED = Operasjon { $number } i patchen kan ikke utføres.
+SR_PATCH_TOO_LARGE = Patchen har mer enn { $limit } operasjoner eller kopierer for mye.
+
+SR_TIME_ZONE = SO-TimeZone må være en kjent tidssone, for eksempel NO, US-NY eller Europe/Oslo.
+SR_CULTURE = SO-Culture må være en kjent kulturkode, for eksempel nb-NO.
+
+SR_LOGIN_REQUIRED = Dette kallet krever innlogging. Send brukernavn og passord med Basic-autentisering.
+SR_LOGIN_REFUSED = Brukernavnet eller passordet er feil.
+SR_LOGIN_SCHEME = Autentiseringsmetoden i Authorization godtas ikke her. Send brukernavn og passord med Basic-autentisering.
+SR_LOGIN_NOT_TEXT = Headeren Authorization er feil utformet: Den inneholder byte som ikke er tekst.
+SR_LOGIN_NOT_BASE64 = Headeren Authorization er feil utformet: Innloggingsopplysningene er ikke base64.
+SR_LOGIN_NOT_UTF8 = Headeren Authorization er feil utformet: Innloggingsopplysningene er ikke UTF-8.
+SR_LOGIN_CONTROL = Headeren Authorization er feil utformet: Innloggingsopplysningene inneholder et kontrolltegn.
+SR_LOGIN_NO_COLON = Headeren Authorization er feil utformet: Innloggingsopplysningene mangler kolon.
+SR_TICKET_INVALID = Innloggingsbilletten er ikke gyldig.
+
+# $index is a path, such as /api/v1.
+SR_NO_SUCH_PATH = Det finnes ingenting på denne stien. Se { $index } for stiene som finnes.
+# $methods is a list of HTTP methods, such as GET, HEAD.
+SR_METHOD_NOT_ALLOWED = Denne stien støtter bare { $methods }.
+# $types is a list of media types, such as application/json, text/xml.
+SR_NOT_ACCEPTABLE = Ingen av typene i Accept er tilgjengelige her. Be om { $types }.
+SR_ANSWER_NOT_XML = Svaret inneholder et tegn som ikke kan gjengis i XML. Be om application/json.
+# A time limit; s is the unit symbol of seconds.
+SR_TOO_SLOW = Innholdet i forespørselen kom ikke fram i løpet av { $limit } s.
+SR_BODY_TOO_LONG = Innholdet i forespørselen er lengre enn { $limit } byte.
+SR_CONTENT_TYPE_MISSING = Forespørselen har innhold, men mangler Content-Type. Send { $types }.
+SR_CONTENT_TYPE = Dette kallet støtter ikke typen i Content-Type. Send { $types }.
+SR_CHARSET = Tegnsettet i Content-Type støttes ikke her. Send utf-8, utf-16 eller iso-8859-1.
+# $codings is a list of compressions, such as gzip, br.
+SR_CONTENT_ENCODING = Komprimeringen i Content-Encoding støttes ikke her. Bruk { $codings } eller ingen komprimering.
+
+SR_INTERNAL = Noe gikk galt på serveren. Årsaken står i serverloggen under denne forespørsels-ID-en.
+SR_OVERLOADED = Serveren er overbelastet og har ikke lagret noe. Prøv igjen.
+SR_UNAVAILABLE = Databasen er utilgjengelig, og ingenting ble lagret. Prøv igjen.
+SR_STOPPING = Serveren er i ferd med å stoppe og har ikke lagret noe.
+SR_REQUEST_ID = Forespørsels-ID: { $id }
+
+## What a value is, in SR_WRONG_TYPE and SR_BODY_WRONG_TYPE
+
+SR_KIND_NULL = null
+SR_KIND_BOOLEAN = en boolsk verdi
+SR_KIND_NUMBER = et tall
+SR_KIND_STRING = en streng
+SR_KIND_ARRAY = en liste
+SR_KIND_OBJECT = et objekt
+
+## Why a right is not more, or what its holder should know. Whole sentences.
+
+SR_NOT_OWNER = Du eier ikke disse tokenene.
+# $date is a date and time in the reader's culture.
+SR_ACCESS_TOKEN_EXPIRES = Tilgangstokenet utløper { $date }.
+SR_ACCESS_TOKEN_EXPIRED = Tilgangstokenet utløp { $date }.
+
+## What each call does, in the index of the API. No full stop.
+
+SR_SAVE_EXTERNAL_TOKENS = Lagre tokenene fra en leverandør og få nøkkelen som henter dem fram igjen
+SR_GET_EXTERNAL_TOKENS = Hent tokenene som hører til en nøkkel
+SR_DESCRIBE = Beskriv dette kallet uten å utføre det
+SR_API_VERSIONS = Versjonene av API-et og av denne serveren
+SR_API_ROUTES = Alle stier som finnes, og hva hver metode gjør
+SR_OPENAPI = OpenAPI-dokumentet
+SR_API_VIEWER = OpenAPI-dokumentet, til å lese og prøve ut
+SR_HEALTH = Om prosessen svarer
+SR_READINESS = Om databasen og nøklene kan brukes

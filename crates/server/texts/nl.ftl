@@ -1,0 +1,93 @@
+# What Latchkey says to people, in Dutch. See en.ftl.
+
+## Requests that cannot be served. Whole sentences.
+
+SR_REQUIRED = { $property } is verplicht.
+SR_TOKEN_REQUIRED = { $property } of { $other } is verplicht.
+SR_TOO_MANY_CHARACTERS = { $property } is langer dan { $limit } tekens.
+SR_TOO_MANY_BYTES = { $property } is langer dan { $limit } bytes.
+# $expected and $found are SR_KIND_… below.
+SR_WRONG_TYPE = { $property } moet { $expected } zijn, maar is { $found }.
+SR_BODY_WRONG_TYPE = De body moet { $expected } zijn, maar is { $found }.
+SR_KEY_SHAPE = Key is geen sleutel van deze server: een sleutel bestaat uit `lk_` en 60 letters en cijfers.
+SR_KEY_CHECKSUM = Key bevat een typefout: de controlesom klopt niet.
+SR_MANY_HEADERS = De header { $header } komt meer dan één keer voor.
+SR_BODY_BROKE_OFF = De overdracht van de body is afgebroken.
+SR_BAD_REQUEST = Het verzoek kan niet worden gelezen.
+
+# $charset is a charset's name, such as utf-8.
+SR_NOT_TEXT = De body is geen geldige { $charset }.
+# $coding is a compression's name, such as gzip.
+SR_NOT_COMPRESSED = De body is niet correct gecomprimeerd met { $coding }.
+SR_NOT_JSON = De body is geen geldige JSON (regel { $line }, kolom { $column }).
+SR_NOT_XML = De body is geen geldige XML (byte { $position }).
+SR_XML_ENCODING = De XML-declaratie noemt een tekencodering die hier niet wordt ondersteund.
+SR_DOCUMENT_TYPE = De body bevat een documenttypedeclaratie en die wordt hier niet ondersteund.
+SR_TOO_DEEP = De body is meer dan { $limit } niveaus diep genest.
+# $number counts the operations of a JSON Patch from 1.
+SR_PATCH_OPERATION = Bewerking { $number } van de patch is ongeldig.
+SR_PATCH_FAILED = Bewerking { $number } van de patch kan niet worden uitgevoerd.
+SR_PATCH_TOO_LARGE = De patch heeft meer dan { $limit } bewerkingen of kopieert te veel.
+
+SR_TIME_ZONE = SO-TimeZone moet een bekende tijdzone zijn, zoals NO, US-NY of Europe/Oslo.
+SR_CULTURE = SO-Culture moet een bekende cultuurcode zijn, zoals nb-NO.
+
+SR_LOGIN_REQUIRED = Voor deze aanroep is aanmelding nodig. Stuur gebruikersnaam en wachtwoord mee via Basic-authenticatie.
+SR_LOGIN_REFUSED = De gebruikersnaam of het wachtwoord is onjuist.
+SR_LOGIN_SCHEME = Het schema in Authorization wordt hier niet geaccepteerd. Stuur gebruikersnaam en wachtwoord mee via Basic-authenticatie.
+SR_LOGIN_NOT_TEXT = De header Authorization heeft een ongeldige indeling: hij bevat bytes die geen tekst zijn.
+SR_LOGIN_NOT_BASE64 = De header Authorization heeft een ongeldige indeling: de aanmeldgegevens zijn geen base64.
+SR_LOGIN_NOT_UTF8 = De header Authorization heeft een ongeldige indeling: de aanmeldgegevens zijn geen UTF-8.
+SR_LOGIN_CONTROL = De header Authorization heeft een ongeldige indeling: de aanmeldgegevens bevatten een besturingsteken.
+SR_LOGIN_NO_COLON = De header Authorization heeft een ongeldige indeling: de aanmeldgegevens bevatten geen dubbele punt.
+SR_TICKET_INVALID = Het ticket is ongeldig.
+
+# $index is a path, such as /api/v1.
+SR_NO_SUCH_PATH = Op dit pad is niets te vinden. Zie { $index } voor de paden die er wel zijn.
+# $methods is a list of HTTP methods, such as GET, HEAD.
+SR_METHOD_NOT_ALLOWED = Dit pad ondersteunt alleen { $methods }.
+# $types is a list of media types, such as application/json, text/xml.
+SR_NOT_ACCEPTABLE = Geen van de typen in Accept is hier beschikbaar. Vraag om { $types }.
+SR_ANSWER_NOT_XML = Het antwoord bevat een teken dat niet in XML kan worden weergegeven. Vraag om application/json.
+# A time limit; s is the unit symbol of seconds.
+SR_TOO_SLOW = De body is niet binnen { $limit } s aangekomen.
+SR_BODY_TOO_LONG = De body is langer dan { $limit } bytes.
+SR_CONTENT_TYPE_MISSING = Het verzoek heeft een body, maar geen Content-Type. Stuur { $types }.
+SR_CONTENT_TYPE = Deze aanroep ondersteunt het opgegeven Content-Type niet. Stuur { $types }.
+SR_CHARSET = De tekenset in Content-Type wordt hier niet ondersteund. Stuur utf-8, utf-16 of iso-8859-1.
+# $codings is a list of compressions, such as gzip, br.
+SR_CONTENT_ENCODING = De compressie in Content-Encoding wordt hier niet ondersteund. Gebruik { $codings } of geen compressie.
+
+SR_INTERNAL = Er is iets misgegaan op de server. De oorzaak staat in het serverlogboek onder deze verzoek-ID.
+SR_OVERLOADED = De server is overbelast en heeft niets opgeslagen. Probeer het opnieuw.
+SR_UNAVAILABLE = De database is niet beschikbaar en er is niets opgeslagen. Probeer het opnieuw.
+SR_STOPPING = De server wordt gestopt en heeft niets opgeslagen.
+SR_REQUEST_ID = Verzoek-ID: { $id }
+
+## What a value is, in SR_WRONG_TYPE and SR_BODY_WRONG_TYPE
+
+SR_KIND_NULL = null
+SR_KIND_BOOLEAN = een booleaanse waarde
+SR_KIND_NUMBER = een getal
+SR_KIND_STRING = een string
+SR_KIND_ARRAY = een array
+SR_KIND_OBJECT = een object
+
+## Why a right is not more, or what its holder should know. Whole sentences.
+
+SR_NOT_OWNER = U bent niet de eigenaar van deze tokens.
+# $date is a date and time in the reader's culture.
+SR_ACCESS_TOKEN_EXPIRES = Het toegangstoken verloopt op { $date }.
+SR_ACCESS_TOKEN_EXPIRED = Het toegangstoken is verlopen op { $date }.
+
+## What each call does, in the index of the API. No full stop.
+
+SR_SAVE_EXTERNAL_TOKENS = De tokens van een provider opslaan en de sleutel krijgen waarmee ze zijn op te halen
+SR_GET_EXTERNAL_TOKENS = De tokens ophalen die bij een sleutel horen
+SR_DESCRIBE = Deze aanroep beschrijven zonder hem uit te voeren
+SR_API_VERSIONS = De versies van de API en van deze server
+SR_API_ROUTES = Alle beschikbare paden en wat elke methode doet
+SR_OPENAPI = Het OpenAPI-document
+SR_API_VIEWER = Het OpenAPI-document, om te lezen en uit te proberen
+SR_HEALTH = Of het proces antwoordt
+SR_READINESS = Of de database en de sleutels bruikbaar zijn

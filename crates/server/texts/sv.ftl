@@ -1,0 +1,93 @@
+# What Latchkey says to people, in Swedish. See en.ftl.
+
+## Requests that cannot be served. Whole sentences.
+
+SR_REQUIRED = { $property } måste anges.
+SR_TOKEN_REQUIRED = { $property } eller { $other } måste anges.
+SR_TOO_MANY_CHARACTERS = { $property } är längre än { $limit } tecken.
+SR_TOO_MANY_BYTES = { $property } är längre än { $limit } byte.
+# $expected and $found are SR_KIND_… below.
+SR_WRONG_TYPE = { $property } måste vara { $expected }, inte { $found }.
+SR_BODY_WRONG_TYPE = Innehållet i begäran måste vara { $expected }, inte { $found }.
+SR_KEY_SHAPE = Key är inte en nyckel från den här servern: en nyckel består av `lk_` och 60 bokstäver och siffror.
+SR_KEY_CHECKSUM = Key är felskriven: kontrollsumman stämmer inte.
+SR_MANY_HEADERS = Headern { $header } förekommer mer än en gång.
+SR_BODY_BROKE_OFF = Överföringen av innehållet i begäran avbröts.
+SR_BAD_REQUEST = Begäran kan inte läsas.
+
+# $charset is a charset's name, such as utf-8.
+SR_NOT_TEXT = Innehållet i begäran är inte giltig { $charset }.
+# $coding is a compression's name, such as gzip.
+SR_NOT_COMPRESSED = Innehållet i begäran är inte korrekt komprimerat med { $coding }.
+SR_NOT_JSON = Innehållet i begäran är inte giltig JSON (rad { $line }, kolumn { $column }).
+SR_NOT_XML = Innehållet i begäran är inte giltig XML (byte { $position }).
+SR_XML_ENCODING = XML-deklarationen anger en teckenkodning som inte stöds här.
+SR_DOCUMENT_TYPE = Innehållet i begäran har en dokumenttypsdeklaration, vilket inte stöds här.
+SR_TOO_DEEP = Innehållet i begäran är nästlat i mer än { $limit } nivåer.
+# $number counts the operations of a JSON Patch from 1.
+SR_PATCH_OPERATION = Operation { $number } i patchen är inte giltig.
+SR_PATCH_FAILED = Operation { $number } i patchen kan inte utföras.
+SR_PATCH_TOO_LARGE = Patchen har mer än { $limit } operationer eller kopierar för mycket.
+
+SR_TIME_ZONE = SO-TimeZone måste vara en känd tidszon, till exempel NO, US-NY eller Europe/Oslo.
+SR_CULTURE = SO-Culture måste vara en känd kulturkod, till exempel nb-NO.
+
+SR_LOGIN_REQUIRED = Det här anropet kräver inloggning. Skicka användarnamn och lösenord med Basic-autentisering.
+SR_LOGIN_REFUSED = Användarnamnet eller lösenordet är fel.
+SR_LOGIN_SCHEME = Autentiseringsmetoden i Authorization godtas inte här. Skicka användarnamn och lösenord med Basic-autentisering.
+SR_LOGIN_NOT_TEXT = Headern Authorization är felaktigt utformad: den innehåller byte som inte är text.
+SR_LOGIN_NOT_BASE64 = Headern Authorization är felaktigt utformad: inloggningsuppgifterna är inte base64.
+SR_LOGIN_NOT_UTF8 = Headern Authorization är felaktigt utformad: inloggningsuppgifterna är inte UTF-8.
+SR_LOGIN_CONTROL = Headern Authorization är felaktigt utformad: inloggningsuppgifterna innehåller ett styrtecken.
+SR_LOGIN_NO_COLON = Headern Authorization är felaktigt utformad: inloggningsuppgifterna saknar kolon.
+SR_TICKET_INVALID = Inloggningsbiljetten är inte giltig.
+
+# $index is a path, such as /api/v1.
+SR_NO_SUCH_PATH = Det finns ingenting på den här sökvägen. Se { $index } för de sökvägar som finns.
+# $methods is a list of HTTP methods, such as GET, HEAD.
+SR_METHOD_NOT_ALLOWED = Den här sökvägen stöder bara { $methods }.
+# $types is a list of media types, such as application/json, text/xml.
+SR_NOT_ACCEPTABLE = Ingen av typerna i Accept är tillgänglig här. Begär { $types }.
+SR_ANSWER_NOT_XML = Svaret innehåller ett tecken som inte kan återges i XML. Begär application/json.
+# A time limit; s is the unit symbol of seconds.
+SR_TOO_SLOW = Innehållet i begäran kom inte fram inom { $limit } s.
+SR_BODY_TOO_LONG = Innehållet i begäran är längre än { $limit } byte.
+SR_CONTENT_TYPE_MISSING = Begäran har innehåll men saknar Content-Type. Skicka { $types }.
+SR_CONTENT_TYPE = Det här anropet stöder inte typen i Content-Type. Skicka { $types }.
+SR_CHARSET = Teckenuppsättningen i Content-Type stöds inte här. Skicka utf-8, utf-16 eller iso-8859-1.
+# $codings is a list of compressions, such as gzip, br.
+SR_CONTENT_ENCODING = Komprimeringen i Content-Encoding stöds inte här. Använd { $codings } eller ingen komprimering.
+
+SR_INTERNAL = Något gick fel på servern. Orsaken finns i serverns logg under detta begärande-id.
+SR_OVERLOADED = Servern är överbelastad och har inte sparat något. Försök igen.
+SR_UNAVAILABLE = Databasen är inte tillgänglig och inget har sparats. Försök igen.
+SR_STOPPING = Servern håller på att stängas av och har inte sparat något.
+SR_REQUEST_ID = Begärande-id: { $id }
+
+## What a value is, in SR_WRONG_TYPE and SR_BODY_WRONG_TYPE
+
+SR_KIND_NULL = null
+SR_KIND_BOOLEAN = ett booleskt värde
+SR_KIND_NUMBER = ett tal
+SR_KIND_STRING = en sträng
+SR_KIND_ARRAY = en array
+SR_KIND_OBJECT = ett objekt
+
+## Why a right is not more, or what its holder should know. Whole sentences.
+
+SR_NOT_OWNER = Du äger inte dessa token.
+# $date is a date and time in the reader's culture.
+SR_ACCESS_TOKEN_EXPIRES = Åtkomsttoken går ut den { $date }.
+SR_ACCESS_TOKEN_EXPIRED = Åtkomsttoken gick ut den { $date }.
+
+## What each call does, in the index of the API. No full stop.
+
+SR_SAVE_EXTERNAL_TOKENS = Spara token från en leverantör och få nyckeln som hämtar dem
+SR_GET_EXTERNAL_TOKENS = Hämta de token som hör till en nyckel
+SR_DESCRIBE = Beskriv det här anropet utan att utföra det
+SR_API_VERSIONS = Versionerna av API:et och av den här servern
+SR_API_ROUTES = Alla sökvägar som finns och vad varje metod gör
+SR_OPENAPI = OpenAPI-dokumentet
+SR_API_VIEWER = OpenAPI-dokumentet, att läsa och prova
+SR_HEALTH = Om processen svarar
+SR_READINESS = Om databasen och nycklarna kan användas

@@ -1,0 +1,158 @@
+//! The API's index, descriptions, OpenAPI document and viewer (CONTRACT O5–O7).
+//!
+//! Invariant: none of it needs a login, and none of it runs a call.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::{
+    app::{Setup, TestApp},
+    client::{Answer, Client},
+};
+
+const SAVE: &str = "/api/v1/Agents/User/SaveExternalTokens";
+const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+
+fn visitor(app: &TestApp) -> Client {
+    app.client().with_authorization(None)
+}
+
+fn get(app: &TestApp, path: &str, accept: &str) -> Answer {
+    visitor(app).request("GET", path, &[("Accept", accept)], b"").expect(200)
+}
+
+/// CONTRACT O6: versions, for programs and people.
+#[test]
+fn the_versions_are_told() {
+    let app = TestApp::new();
+    let versions = visitor(&app).request("GET", "/api", &[], b"").expect(200).json();
+    assert_eq!(versions["v1"], format!("{}/api/v1", app.url));
+    assert_eq!(versions["Version"], "0.0.0");
+    assert_eq!(versions["NetServerVersion"]["ProductName"], "Latchkey");
+    let page = get(&app, "/API/", BROWSER);
+    assert_eq!(page.header("Content-Type"), "text/html; charset=utf-8");
+    assert!(page.header("Content-Security-Policy").contains("default-src 'none'"));
+    assert!(page.body.contains(&format!("href=\"{}/api/v1\"", app.url)), "{}", page.body);
+    let xml = get(&app, "/api", "text/xml");
+    assert!(xml.body.contains("<Version>0.0.0</Version>"), "{}", xml.body);
+}
+
+/// CONTRACT O7: every route, with its methods and what they do, in the language of the request.
+#[test]
+fn every_route_is_listed() {
+    let app = TestApp::new();
+    let routes = get(&app, "/api/v1", "application/json").json();
+    let save = &routes[format!("{}{SAVE}", app.url)];
+    let summary = "Save a provider's tokens and get the key that retrieves them";
+    assert_eq!(save["POST"], summary);
+    assert_eq!(save["GET"], "Describe this call, without running it");
+    let served: BTreeSet<&str> =
+        routes.as_object().expect("object").keys().map(String::as_str).collect();
+    let document = get(&app, "/api/openapi.json", "*/*").json();
+    let documented: BTreeSet<String> = document["paths"]
+        .as_object()
+        .expect("paths")
+        .keys()
+        .map(|path| format!("{}{path}", app.url))
+        .collect();
+    assert_eq!(served, documented.iter().map(String::as_str).collect());
+    let norwegian = [("Accept", "application/json"), ("Accept-Language", "nb")];
+    let norwegian = visitor(&app).request("GET", "/api/v1", &norwegian, b"").json();
+    assert_ne!(norwegian[format!("{}{SAVE}", app.url)]["POST"], summary);
+    let page = get(&app, "/api/v1", BROWSER);
+    assert!(page.body.contains(summary.split('\'').next().expect("text")), "{}", page.body);
+}
+
+/// CONTRACT O5: GET on an operation describes it and never runs it, whatever comes with it.
+#[test]
+fn an_operation_describes_itself() {
+    let app = TestApp::new();
+    let json = get(&app, SAVE, "application/json").json();
+    assert_eq!(json["Method"], "POST");
+    assert_eq!(json["Url"], format!("{}{SAVE}", app.url));
+    let provider = "/Request/properties/TokenManagementInfo/properties/Provider/type";
+    assert_eq!(json.pointer(provider), Some(&Value::from("string")), "{json:#}");
+    assert_eq!(json["Answer"]["type"], "string");
+    let get_path = "/api/v1/agents/user/GETEXTERNALTOKENS/";
+    let other = get(&app, get_path, "application/json").json();
+    assert_eq!(other.pointer("/Request/properties/Key/type"), Some(&Value::from("string")));
+    let page = get(&app, SAVE, BROWSER);
+    assert_eq!(page.header("Content-Type"), "text/html; charset=utf-8");
+    assert!(page.body.contains("TokenManagementInfo"), "{}", page.body);
+    let xml = get(&app, SAVE, "application/xml");
+    assert!(xml.body.contains("<Method>POST</Method>"), "{}", xml.body);
+
+    let carrier = br#"{"TokenManagementInfo":{"Provider":"et","AccessToken":"fugit"}}"#;
+    let headers = [("Content-Type", "application/json")];
+    app.client().request("GET", SAVE, &headers, carrier).expect(200);
+    app.client().request("HEAD", SAVE, &headers, b"").expect(200);
+    assert_eq!(app.sql("UPDATE external_tokens SET id = id"), 0, "something was saved");
+    // Not served yet: exchanging a code, and tokens that are encrypted for the server.
+    for other in ["DecryptAndSaveExternalTokens", "ExchangeCodeAndSaveTokens"] {
+        let path = format!("/api/v1/Agents/User/{other}");
+        visitor(&app).request("GET", &path, &[], b"").expect(404);
+        app.client().request("POST", &path, &headers, carrier).expect(404);
+    }
+}
+
+/// CONTRACT O7: the document, whole. A change of it is a change of the API.
+#[test]
+fn the_openapi_document_is_as_it_was() {
+    let app = TestApp::new();
+    let document = get(&app, "/api/openapi.json", "application/json");
+    assert_eq!(document.header("Content-Type"), "application/json; charset=utf-8");
+    insta::assert_json_snapshot!("openapi", document.json());
+}
+
+/// CONTRACT O7: whatever the document names is served: no path is unknown, no method refused.
+#[test]
+fn what_is_documented_is_served() {
+    let app = TestApp::new();
+    let document = get(&app, "/api/openapi.json", "*/*").json();
+    let mut calls = 0;
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for method in item.as_object().expect("item").keys() {
+            let answer = visitor(&app).request(&method.to_uppercase(), path, &[], b"");
+            assert!(![404, 405].contains(&answer.status), "{method} {path}: {answer:?}");
+            calls += 1;
+        }
+    }
+    assert_eq!(calls, 10);
+}
+
+/// CONTRACT 1, O7: below a prefix and a tenant, the document and the index name them.
+#[test]
+fn urls_have_the_prefix_and_the_tenant() {
+    let app = Setup::new().with("TENANTS", "path").with("SERVER__PATH_PREFIX", "/SO").start();
+    let document = get(&app, "/api/openapi.json", "*/*").json();
+    assert_eq!(document["servers"][0]["url"], "/SO/default");
+    let routes = get(&app, "/api/v1", "*/*").json();
+    assert!(routes.get(format!("{}{SAVE}", app.url)).is_some(), "{routes:#}");
+    let viewer = visitor(&app).request("GET", "/api/docs/", &[], b"").expect(200);
+    assert!(viewer.body.contains("swagger-ui"), "{}", viewer.body);
+}
+
+/// The viewer and every file of it come from this server, and it names no other.
+#[test]
+fn the_viewer_needs_no_other_host() {
+    let app = TestApp::new();
+    let page = get(&app, "/api/docs", "text/html");
+    assert!(page.body.contains("id=\"swagger-ui\""), "the redirect leads to it");
+    assert_eq!(page.header("Content-Type"), "text/html");
+    let policy = page.header("Content-Security-Policy");
+    assert!(policy.starts_with("default-src 'self'"), "{policy}");
+    let mut files = 0;
+    let named = page.body.split('"').filter_map(|part| part.strip_prefix("./"));
+    for name in named.filter(|name| !name.ends_with(".png")) {
+        assert!(!get(&app, &format!("/api/docs/{name}"), "*/*").body.is_empty(), "{name}");
+        files += 1;
+    }
+    assert!(files >= 4, "{}", page.body);
+    assert!(!page.body.contains("//"), "{}", page.body);
+    let start = get(&app, "/api/docs/swagger-initializer.js", "*/*").body;
+    assert!(start.contains("../openapi.json") && !start.contains("http"), "{start}");
+    for missing in ["/api/docs/none.js", "/api/docs/../openapi", "/api/docs/%2e%2e/x"] {
+        visitor(&app).request("GET", missing, &[], b"").expect(404);
+    }
+}
