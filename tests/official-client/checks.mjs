@@ -1,0 +1,24 @@
+// Named checks that are counted, and calls that must fail.
+
+import assert from "node:assert/strict";
+
+let checks = 0;
+
+export async function check(name, run) {
+  await run();
+  checks += 1;
+  console.log(`ok ${name}`);
+}
+
+export async function rejected(promise) {
+  try {
+    await promise;
+  } catch (error) {
+    return error;
+  }
+  assert.fail("the call should have failed");
+}
+
+export function done() {
+  console.log(`${checks} checks passed`);
+}
