@@ -24,6 +24,7 @@ SR_NOT_XML = Indholdet af anmodningen er ikke gyldig XML (byte { $position }).
 SR_XML_ENCODING = XML-erklæringen angiver en tegnkodning, der ikke understøttes her.
 SR_DOCUMENT_TYPE = Indholdet af anmodningen har en dokumenttypeerklæring, hvilket ikke understøttes her.
 SR_TOO_DEEP = Indholdet af anmodningen er indlejret i mere end { $limit } niveauer.
+SR_TOO_MANY = Indholdet af anmodningen har mere end { $limit } objekter og arrays.
 # $number counts the operations of a JSON Patch from 1.
 SR_PATCH_OPERATION = Operation { $number } i patchen er ikke gyldig.
 SR_PATCH_FAILED = Operation { $number } i patchen kan ikke udføres.

@@ -24,6 +24,7 @@ SR_NOT_XML = Le corps de la requête n’est pas du XML valide (octet { $positio
 SR_XML_ENCODING = La déclaration XML indique un encodage qui n’est pas pris en charge ici.
 SR_DOCUMENT_TYPE = Le corps de la requête contient une déclaration de type de document, ce qui n’est pas pris en charge ici.
 SR_TOO_DEEP = Le corps de la requête compte plus de { $limit } niveaux d’imbrication.
+SR_TOO_MANY = Le corps de la requête contient plus de { $limit } objets et tableaux.
 # $number counts the operations of a JSON Patch from 1.
 SR_PATCH_OPERATION = L’opération { $number } du patch n’est pas valide.
 SR_PATCH_FAILED = L’opération { $number } du patch ne peut pas être appliquée.

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{MAX_DEPTH, Malformed};
+use super::{MAX_DEPTH, MAX_NESTED, Malformed};
 use crate::{Charset, NotText, query};
 
 /// Reads a form. In UTF-16 the bytes that percent signs encode are UTF-8.
@@ -20,6 +20,7 @@ pub(super) fn parse(charset: Charset, bytes: &[u8]) -> Result<Value, Malformed> 
     let bytes = text.as_ref().map_or(bytes, |text| text.as_bytes());
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii();
     let mut root = Map::new();
+    let mut nested = 0;
     for (name, value) in query::pairs(bytes) {
         let name = charset.decode(&name)?;
         // A mark within a value is part of it.
@@ -30,6 +31,10 @@ pub(super) fn parse(charset: Charset, bytes: &[u8]) -> Result<Value, Malformed> 
         let path: Vec<String> = path(&name).map(str::to_ascii_lowercase).collect();
         if path.len() >= MAX_DEPTH {
             return Err(Malformed::TooDeep(MAX_DEPTH));
+        }
+        nested += path.len() - 1;
+        if nested > MAX_NESTED {
+            return Err(Malformed::TooMany(MAX_NESTED));
         }
         insert(&mut root, &path, value);
     }
@@ -110,5 +115,8 @@ mod tests {
         assert_eq!(tree["f9999"], "x");
         let deep = format!("a{}=x", "[a]".repeat(10_000));
         assert_eq!(parse(Charset::Utf8, deep.as_bytes()), Err(Malformed::TooDeep(32)));
+        let nested: Vec<String> = (0..10_001).map(|field| format!("f{field}.x=x")).collect();
+        let refused = parse(Charset::Utf8, nested.join("&").as_bytes());
+        assert_eq!(refused, Err(Malformed::TooMany(10_000)));
     }
 }

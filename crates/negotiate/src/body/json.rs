@@ -7,21 +7,22 @@ use std::{cell::Cell, fmt};
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Deserializer, Map, Value};
 
-use super::{MAX_DEPTH, Malformed, is_blank};
+use super::{MAX_DEPTH, MAX_NESTED, Malformed, is_blank};
 
 /// Parses a whole body; nothing but white space is null.
 pub(super) fn parse(text: &str) -> Result<Value, Malformed> {
     if is_blank(text) {
         return Ok(Value::Null);
     }
-    let is_too_deep = Cell::new(false);
+    let nested = Cell::new(0);
+    let refused = Cell::new(None);
     let mut deserializer = Deserializer::from_str(text);
-    Tree { depth_left: MAX_DEPTH, is_too_deep: &is_too_deep }
+    Tree { depth_left: MAX_DEPTH, nested: &nested, refused: &refused }
         .deserialize(&mut deserializer)
         .and_then(|value| deserializer.end().map(|()| value))
-        .map_err(|error| match is_too_deep.get() {
-            true => Malformed::TooDeep(MAX_DEPTH),
-            false => Malformed::Json { line: error.line(), column: error.column() },
+        .map_err(|error| {
+            let malformed = Malformed::Json { line: error.line(), column: error.column() };
+            refused.get().unwrap_or(malformed)
         })
 }
 
@@ -29,15 +30,25 @@ pub(super) fn parse(text: &str) -> Result<Value, Malformed> {
 #[derive(Clone, Copy)]
 struct Tree<'a> {
     depth_left: usize,
-    is_too_deep: &'a Cell<bool>,
+    /// Arrays and objects so far.
+    nested: &'a Cell<usize>,
+    /// Why it is not built, though it may be JSON.
+    refused: &'a Cell<Option<Malformed>>,
 }
 
 impl Tree<'_> {
     fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
-        let Some(depth_left) = self.depth_left.checked_sub(1) else {
-            self.is_too_deep.set(true);
-            return Err(E::custom("nested too deep"));
+        let refuse = |why| {
+            self.refused.set(Some(why));
+            Err(E::custom("too deep, or too much"))
         };
+        let Some(depth_left) = self.depth_left.checked_sub(1) else {
+            return refuse(Malformed::TooDeep(MAX_DEPTH));
+        };
+        self.nested.set(self.nested.get() + 1);
+        if self.nested.get() > MAX_NESTED {
+            return refuse(Malformed::TooMany(MAX_NESTED));
+        }
         Ok(Self { depth_left, ..self })
     }
 }
@@ -150,6 +161,16 @@ mod tests {
             assert_eq!(parse(&deep(33)), Err(Malformed::TooDeep(32)));
             assert_eq!(parse(&deep(10_000)), Err(Malformed::TooDeep(32)));
             assert_eq!(parse(&open.repeat(100_000)), Err(Malformed::TooDeep(32)));
+        }
+    }
+
+    /// CONTRACT 9: more than 10,000 objects and arrays.
+    #[test]
+    fn many_objects_are_refused() {
+        for object in ["[]", "{\"a\":1}"] {
+            let many = |objects: usize| format!("[{}]", vec![object; objects - 1].join(","));
+            assert!(parse(&many(10_000)).is_ok());
+            assert_eq!(parse(&many(10_001)), Err(Malformed::TooMany(10_000)));
         }
     }
 

@@ -9,8 +9,10 @@ use super::{MAX_DEPTH, Malformed};
 
 /// More operations than any request has properties; each may move a whole array.
 const MAX_OPERATIONS: usize = 100;
-/// Values and bytes of text that the copies of one patch may add: each could double the tree.
+/// Bytes of memory that the copies of one patch may take: each could double the tree.
 const MAX_COPIED: usize = 1 << 20;
+/// About what a map takes, even if it has one member only.
+const NODE: usize = 640;
 
 /// Applies a list of RFC 6902 operations, whose paths have no case; an object is a plain request.
 pub(super) fn json_patch(body: Value) -> Result<Value, Malformed> {
@@ -50,8 +52,13 @@ fn apply(mut target: Value, operations: Vec<Value>) -> Result<Value, Malformed> 
         // The tree is thrown away if an operation fails, so nothing has to be undone.
         let operation = std::slice::from_ref(operation);
         json_patch::patch_unsafe(&mut target, operation).map_err(|_unfit| failed)?;
+        // Not at the end: a copy of all into its own depths doubles them, and trees are walked and
+        // dropped by recursion.
+        if depth(&target) > MAX_DEPTH {
+            return Err(Malformed::TooDeep(MAX_DEPTH));
+        }
     }
-    if depth(&target) > MAX_DEPTH { Err(Malformed::TooDeep(MAX_DEPTH)) } else { Ok(target) }
+    Ok(target)
 }
 
 /// An operation, its paths in the lower case of the tree's names.
@@ -64,16 +71,18 @@ fn read(mut operation: Value) -> Option<PatchOperation> {
     serde_json::from_value(operation).ok()
 }
 
-/// Values and bytes of text.
+/// About how many bytes of memory a copy takes.
 fn size(value: &Value) -> usize {
-    match value {
-        Value::String(text) => 1 + text.len(),
-        Value::Array(items) => 1 + items.iter().map(size).sum::<usize>(),
-        Value::Object(members) => {
-            1 + members.iter().map(|(name, value)| name.len() + size(value)).sum::<usize>()
+    size_of::<Value>()
+        + match value {
+            Value::String(text) => text.len(),
+            Value::Array(items) => items.iter().map(size).sum(),
+            Value::Object(members) if !members.is_empty() => {
+                let of_member = |(name, value): (&String, _)| NODE / 5 + name.len() + size(value);
+                NODE + members.iter().map(of_member).sum::<usize>()
+            }
+            _ => 0,
         }
-        _ => 1,
-    }
 }
 
 /// How many arrays and objects are within each other at most.
@@ -158,6 +167,17 @@ mod tests {
         assert_eq!(json_patch(body), Err(Malformed::PatchTooLarge(100)));
         let many = vec![json!({"op": "test", "path": "", "value": {}}); 101];
         assert_eq!(json_patch(many.into()), Err(Malformed::PatchTooLarge(100)));
+    }
+
+    /// A depth that doubles with every copy would overflow the stack, and end the process.
+    #[test]
+    fn copies_cannot_nest_without_end() {
+        let mut operations = vec![json!({"op": "add", "path": "", "value": {"": {}}})];
+        for doubled in 1..16 {
+            let path = "/".repeat(1 << doubled);
+            operations.push(json!({"op": "copy", "from": "", "path": path}));
+        }
+        assert_eq!(json_patch(operations.into()), Err(Malformed::TooDeep(32)));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use quick_xml::{
 };
 use serde_json::{Map, Value};
 
-use super::{MAX_DEPTH, Malformed, is_blank};
+use super::{MAX_DEPTH, MAX_NESTED, Malformed, is_blank};
 use crate::{Charset, xml_chars::is_xml_char};
 
 /// The text of a body: by the charset of its header, or else its byte order mark, or else its
@@ -30,6 +30,9 @@ pub(super) fn decode(charset: Option<Charset>, bytes: &[u8]) -> Result<Cow<'_, s
 /// The encoding that the XML declaration names, of a body that begins with ASCII.
 fn declared_encoding(bytes: &[u8]) -> Option<String> {
     let declaration = bytes.strip_prefix(b"<?")?;
+    if !matches!(declaration, [b'x', b'm', b'l', b' ' | b'\t' | b'\r' | b'\n', ..]) {
+        return None;
+    }
     let end = declaration.iter().position(|byte| *byte == b'?')?;
     let text = std::str::from_utf8(&declaration[..end]).ok()?;
     let declaration = BytesDecl::from_start(BytesStart::from_content(text, "xml".len()));
@@ -55,6 +58,7 @@ pub(super) fn parse(document: &str) -> Result<Value, Malformed> {
     let mut reader = Reader::from_str(document);
     let mut open: Vec<Open> = Vec::new();
     let mut root = None;
+    let mut elements = 0;
     loop {
         let event = reader.read_event();
         let malformed = Malformed::Xml(reader.buffer_position());
@@ -62,9 +66,16 @@ pub(super) fn parse(document: &str) -> Result<Value, Malformed> {
             Event::Start(_) | Event::Empty(_) if open.len() == MAX_DEPTH => {
                 return Err(Malformed::TooDeep(MAX_DEPTH));
             }
+            Event::Start(_) | Event::Empty(_) if elements == MAX_NESTED => {
+                return Err(Malformed::TooMany(MAX_NESTED));
+            }
             Event::Start(_) | Event::Empty(_) if root.is_some() => return Err(malformed),
-            Event::Start(start) => open.push(Open::new(&start).ok_or(malformed)?),
+            Event::Start(start) => {
+                elements += 1;
+                open.push(Open::new(&start).ok_or(malformed)?);
+            }
             Event::Empty(start) => {
+                elements += 1;
                 open.push(Open::new(&start).ok_or(malformed)?);
                 root = close(&mut open).ok_or(malformed)?;
             }
@@ -243,6 +254,9 @@ mod tests {
         assert_eq!(parse(&deep(10_000)), Err(Malformed::TooDeep(32)));
         let empty = format!("{}<b/>", "<a>".repeat(32));
         assert_eq!(parse(&empty), Err(Malformed::TooDeep(32)));
+        let many = |elements: usize| format!("<x>{}</x>", "<a/>".repeat(elements - 1));
+        assert!(parse(&many(10_000)).is_ok());
+        assert_eq!(parse(&many(10_001)), Err(Malformed::TooMany(10_000)));
     }
 
     /// CONTRACT 13: header, byte order mark, declaration, in this order.
@@ -265,6 +279,16 @@ mod tests {
         let odd = decode(None, b"<?xml version='1.0' encoding='koi8-r'?><a/>");
         assert_eq!(odd, Err(Malformed::XmlEncoding));
         assert!(decode(None, b"<a>\xe5</a>").is_err());
+    }
+
+    /// Only a declaration declares: not another instruction, nor what merely begins like one.
+    #[test]
+    fn what_is_no_declaration_declares_nothing() {
+        for document in
+            ["<?r\u{feff}=\"\"?", "<?foo encoding='koi8-r'?><a/>", "<?xmlx encoding='x'?>"]
+        {
+            assert_eq!(decode(None, document.as_bytes()).as_deref(), Ok(document));
+        }
     }
 
     proptest! {

@@ -114,6 +114,7 @@ impl From<Malformed> for Problem {
             }
             Malformed::Xml(position) => Text::new("SR_NOT_XML").with("position", position),
             Malformed::DocumentType => Text::new("SR_DOCUMENT_TYPE"),
+            Malformed::TooMany(limit) => Text::new("SR_TOO_MANY").with("limit", limit),
             Malformed::TooDeep(limit) => Text::new("SR_TOO_DEEP").with("limit", limit),
             Malformed::PatchOperation(number) => {
                 Text::new("SR_PATCH_OPERATION").with("number", number)
