@@ -5,6 +5,13 @@
 xflags::xflags! {
     /// Tasks of this workspace.
     cmd xtask {
+        /// Fuzzes the parsers of negotiate; what was tried is kept in `fuzz/corpus`.
+        cmd fuzz {
+            /// The only target to run, such as `json`.
+            optional target: String
+            /// How long each target runs; 60 by default.
+            optional --seconds number: u32
+        }
         /// Changes the schema of a database that no server is using.
         cmd migrate {
             /// The database; by default, but not for revert and redo, that of `cargo run -p server`.

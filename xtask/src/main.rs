@@ -6,6 +6,7 @@
 
 mod contract;
 mod flags;
+mod fuzz;
 mod migrate;
 mod tidy;
 
@@ -19,6 +20,7 @@ fn main() -> anyhow::Result<()> {
     std::env::set_current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))?;
     let shell = Shell::new()?;
     match flags::Xtask::from_env_or_exit().subcommand {
+        XtaskCmd::Fuzz(fuzz) => fuzz::run(&shell, fuzz),
         XtaskCmd::Migrate(migrate) => migrate::run(&shell, migrate),
         XtaskCmd::Tidy(_) => tidy::run(&shell),
     }

@@ -54,6 +54,7 @@ pub(crate) fn run(shell: &Shell) -> anyhow::Result<()> {
     broken.extend(contract::check(Path::new("CONTRACT.md"), &sources)?);
     for (rule, command) in [
         ("format", cmd!(shell, "cargo fmt --check")),
+        ("format", cmd!(shell, "cargo fmt --check --manifest-path fuzz/Cargo.toml")),
         ("lints", cmd!(shell, "cargo clippy --workspace --all-targets -- -D warnings")),
     ] {
         if command.run().is_err() {

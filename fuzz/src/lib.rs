@@ -1,0 +1,58 @@
+//! What the targets of bodies share.
+//!
+//! Invariant: two bodies that a handler could tell apart by these names are seen as different.
+
+use negotiate::{
+    Charset, ContentType, MediaType,
+    body::{Body, Malformed, Object, WrongType},
+};
+
+type Text = Result<Option<String>, WrongType>;
+
+/// What a handler sees of a body.
+#[derive(Debug, PartialEq)]
+pub enum Seen {
+    /// The root is no object.
+    NoObject(WrongType),
+    /// The texts of the root, and those of its carrier.
+    Object(Vec<Text>, Result<Option<Vec<Text>>, WrongType>),
+}
+
+/// Reads a body without a charset, and looks at it.
+pub fn read(media_type: MediaType, bytes: &[u8]) -> Result<Seen, Malformed> {
+    read_as(media_type, None, bytes)
+}
+
+/// Reads a body and looks at it as the agents of a server do.
+pub fn read_as(
+    media_type: MediaType,
+    charset: Option<Charset>,
+    bytes: &[u8],
+) -> Result<Seen, Malformed> {
+    let body = Body::read(ContentType { media_type, charset }, bytes)?;
+    Ok(match body.root() {
+        Ok(root) => {
+            let carrier = root.object("TokenManagementInfo");
+            Seen::Object(texts(&root), carrier.map(|carrier| carrier.as_ref().map(texts)))
+        }
+        Err(error) => Seen::NoObject(error),
+    })
+}
+
+impl Seen {
+    /// All texts that are there.
+    pub fn present(&self) -> impl Iterator<Item = &str> {
+        let (root, carrier) = match self {
+            Self::NoObject(_) => (&[][..], None),
+            Self::Object(root, carrier) => (&root[..], carrier.as_ref().ok()),
+        };
+        let carrier = carrier.and_then(Option::as_ref).into_iter().flatten();
+        root.iter().chain(carrier).filter_map(|text| text.as_ref().ok()?.as_deref())
+    }
+}
+
+/// Short names are there so that a fuzzer comes upon them.
+fn texts(object: &Object<'_>) -> Vec<Text> {
+    let names = ["Key", "Provider", "A", ""];
+    names.map(|name| object.string(name).map(|text| text.map(str::to_owned))).into()
+}
