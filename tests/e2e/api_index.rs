@@ -30,6 +30,8 @@ fn the_versions_are_told() {
     assert_eq!(versions["v1"], format!("{}/api/v1", app.url));
     assert_eq!(versions["Version"], "0.0.0");
     assert_eq!(versions["NetServerVersion"]["ProductName"], "Latchkey");
+    get(&app, "/api/v1", "text/html");
+    get(&app, SAVE, "text/html");
     let page = get(&app, "/API/", BROWSER);
     assert_eq!(page.header("Content-Type"), "text/html; charset=utf-8");
     assert!(page.header("Content-Security-Policy").contains("default-src 'none'"));

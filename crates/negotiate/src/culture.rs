@@ -1,6 +1,7 @@
 //! Numbers and dates as people of a culture write them (CONTRACT 22), by the data of Unicode CLDR.
 //!
-//! Invariant: a culture that can be made is one that CLDR knows, so that formatting does not fail.
+//! Invariant: a culture that can be made is one that CLDR knows, as it does the languages of this crate,
+//! so that formatting does not fail.
 
 use icu_calendar::Iso;
 use icu_datetime::{
@@ -12,6 +13,8 @@ use icu_datetime::{
 use icu_decimal::{DecimalFormatter, input::Decimal};
 use icu_locale_core::Locale;
 use jiff::{Timestamp, ZonedDateTime, tz::TimeZone};
+
+use crate::Wanted;
 
 /// A culture, such as `nb-NO`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +45,21 @@ impl Culture {
             return Err(UnknownCulture);
         }
         Ok(known)
+    }
+
+    /// The culture of the language that a client wants: as it asked for it, or the language's usual
+    /// one.
+    ///
+    /// ```
+    /// use negotiate::{Culture, wanted_language};
+    ///
+    /// let wanted = wanted_language(None, Some("da-DK")).expect("Danish");
+    /// assert_eq!(Culture::of_language(&wanted).number(65536), "65.536");
+    /// ```
+    pub fn of_language(wanted: &Wanted) -> Self {
+        let tag = Locale::try_from_str(&wanted.tag);
+        let locale = tag.or_else(|_malformed| Locale::try_from_str(wanted.language.iso()));
+        Self(locale.unwrap_or(Locale::UNKNOWN))
     }
 
     /// A whole number, with the culture's digits and grouping.

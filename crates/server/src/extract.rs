@@ -6,10 +6,7 @@ mod body;
 mod caller;
 pub(crate) mod preferences;
 
-use std::{
-    future::{Ready, ready},
-    pin::Pin,
-};
+use std::pin::Pin;
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
 use model::Principal;
@@ -34,7 +31,8 @@ impl FromRequest for Call {
         let request = request.clone();
         let payload = web::Payload::from_request(&request, payload);
         Box::pin(async move {
-            let app = app(&request);
+            let app =
+                request.app_data::<web::Data<App>>().expect("the app is set up with its state");
             let payload = payload.await.expect("taking the payload does not fail");
             let tenant = Mount::of(&request).tenant;
             let principal = caller::authenticate(app, &tenant, request.headers()).await?;
@@ -43,17 +41,4 @@ impl FromRequest for Call {
             Ok(Self { principal, preferences, body })
         })
     }
-}
-
-impl FromRequest for Preferences {
-    type Error = Problem;
-    type Future = Ready<Result<Self, Problem>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Self::of(request, &app(request).base_time_zone))
-    }
-}
-
-fn app(request: &HttpRequest) -> &web::Data<App> {
-    request.app_data().expect("the app is set up with its state")
 }

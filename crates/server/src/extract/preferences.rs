@@ -96,11 +96,9 @@ fn wording(headers: &HeaderMap) -> Result<Option<Wording>, UnknownCulture> {
 /// even if the culture is what is wrong.
 pub(crate) fn wording_or_default(headers: &HeaderMap) -> Option<Wording> {
     let accept_language = text(headers, &ACCEPT_LANGUAGE);
-    let wanted =
-        wanted_language(text(headers, &SO_LANGUAGE).as_deref(), accept_language.as_deref())?;
-    let language = wanted.language;
-    let culture = Culture::parse(&wanted.tag).or_else(|_unknown| Culture::parse(language.iso()));
-    culture.ok().map(|culture| Wording { language, culture })
+    let so_language = text(headers, &SO_LANGUAGE);
+    let wanted = wanted_language(so_language.as_deref(), accept_language.as_deref())?;
+    Some(Wording { language: wanted.language, culture: Culture::of_language(&wanted) })
 }
 
 /// A header's values, joined as RFC 9110 §5.3 allows. What is no text in them reads as U+FFFD.

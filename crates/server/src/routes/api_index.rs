@@ -22,7 +22,7 @@ use crate::{
     app::App,
     extract::{
         Preferences,
-        preferences::{accept, text},
+        preferences::{accept, text, wording_or_default},
     },
     openapi::{self, Call},
     paths::{API, API_V1, DOCS, Mount, OPENAPI},
@@ -108,7 +108,7 @@ impl Serialize for Routes {
     ))
 )]
 pub(crate) async fn routes(request: HttpRequest, app: Data<App>) -> Result<HttpResponse, Problem> {
-    let wording = Preferences::of(&request, &app.base_time_zone)?.wording;
+    let wording = wording_or_default(request.headers());
     let mut routes: BTreeMap<String, Methods> = BTreeMap::new();
     for Call { method, path, summary } in openapi::calls() {
         let methods = routes.entry(url(&request, &app, path)).or_default();
@@ -148,7 +148,7 @@ pub(crate) async fn describe(
     request: HttpRequest,
     app: Data<App>,
 ) -> Result<HttpResponse, Problem> {
-    let wording = Preferences::of(&request, &app.base_time_zone)?.wording;
+    let wording = wording_or_default(request.headers());
     let described = openapi::describe(request.path()).ok_or_else(Problem::no_such_path)?;
     let operation = Operation {
         method: "POST",
