@@ -47,7 +47,7 @@ fn the_api_is_under_its_prefix() {
     saved(&root, &format!("/superoffice{SAVE}/"));
     for path in [SAVE, "/", "/SuperOffice", "/SuperOfficeX/api", "/SuperOffice/Cust1/api"] {
         let answer = root.request("POST", path, &[JSON], BODY);
-        answer.expect_error(404, "SoNotFoundException", "Nothing is served on this path");
+        answer.expect_error(404, "SoNotFoundException", "; /SuperOffice/api/v1 lists what is.");
     }
     root.request("GET", "/healthz", &[], b"").expect(200);
     root.request("GET", "/SuperOffice/readyz", &[], b"").expect(200);
@@ -85,7 +85,8 @@ fn tenants_are_apart() {
     assert_eq!(get(&format!("/SO/Cust12345{GET}"), &key), json!(null));
     assert_eq!(get(&format!("/SO/default{GET}"), &other_key), json!(null));
     for path in [format!("/SO{SAVE}"), format!("/SO/a%20b{SAVE}"), format!("/SO/a%2Fb{SAVE}")] {
-        root.request("POST", &path, &[JSON], BODY).expect(404);
+        let answer = root.request("POST", &path, &[JSON], BODY);
+        answer.expect_error(404, "SoNotFoundException", "; /SO/{tenant}/api/v1 lists what is.");
     }
     let refusal = Setup::new().with("TENANTS", "many").refusal();
     assert!(refusal.contains("tenants"), "{refusal}");

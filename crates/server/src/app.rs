@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     config::Limits,
-    paths,
+    paths::{self, Paths},
     problem::{ACCEPT_POST, Problem},
     routes::{api_index, api_viewer, health, user_agent},
 };
@@ -66,7 +66,9 @@ pub(crate) fn configure(routes: &mut ServiceConfig) {
         .service(get(&format!("{}/{{file:.*}}", paths::DOCS), api_viewer::viewer))
         .service(get(paths::HEALTH, health::alive))
         .service(get(paths::READINESS, health::ready))
-        .default_service(web::to(async || Err::<String, _>(Problem::no_such_path())));
+        .default_service(web::to(async |paths: web::Data<Paths>| {
+            Err::<String, _>(Problem::no_such_path(paths.index()))
+        }));
 }
 
 /// An operation of an agent: POST runs it, GET describes it (CONTRACT O5).

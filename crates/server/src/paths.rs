@@ -74,6 +74,14 @@ impl Paths {
         }
     }
 
+    /// Where the index of the API is, for who does not find it.
+    pub(crate) fn index(&self) -> String {
+        match self.tenants {
+            Tenants::Single => format!("{}{API_V1}", self.prefix),
+            Tenants::Path => format!("{}/{{tenant}}{API_V1}", self.prefix),
+        }
+    }
+
     /// The path by which a request is routed, and what stood before it.
     fn route(&self, path: &str) -> Option<(String, Mount)> {
         let single = |base: &str| Mount { base: base.to_owned(), tenant: TenantId::single() };

@@ -30,7 +30,6 @@ use utoipa::ToSchema;
 use crate::{
     answer,
     extract::preferences,
-    paths::API,
     texts::{Text, Wording},
 };
 
@@ -87,9 +86,9 @@ impl Problem {
         Self::invalid(Text::new("SR_BODY_BROKE_OFF"))
     }
 
-    /// 404 for a path that nothing is served on.
-    pub(crate) fn no_such_path() -> Self {
-        let text = Text::new("SR_NO_SUCH_PATH").with("index", API);
+    /// 404 for a path that nothing is served on; what is, stands at the path `index`.
+    pub(crate) fn no_such_path(index: String) -> Self {
+        let text = Text::new("SR_NO_SUCH_PATH").with("index", index);
         Self::new(StatusCode::NOT_FOUND, "SoNotFoundException", text)
     }
 

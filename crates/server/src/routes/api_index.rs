@@ -149,7 +149,8 @@ pub(crate) async fn describe(
     app: Data<App>,
 ) -> Result<HttpResponse, Problem> {
     let wording = wording_or_default(request.headers());
-    let described = openapi::describe(request.path()).ok_or_else(Problem::no_such_path)?;
+    let described = openapi::describe(request.path());
+    let described = described.ok_or_else(|| Problem::no_such_path(API_V1.to_owned()))?;
     let operation = Operation {
         method: "POST",
         url: url(&request, &app, described.call.path),

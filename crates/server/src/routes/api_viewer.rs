@@ -8,13 +8,13 @@ use std::sync::{Arc, LazyLock};
 use actix_web::{
     HttpRequest, HttpResponse,
     http::header::{CONTENT_SECURITY_POLICY, LOCATION},
-    web::Path,
+    web::{Data, Path},
 };
 use utoipa_swagger_ui::Config;
 
 use crate::{
     answer, openapi,
-    paths::{DOCS, Mount, OPENAPI},
+    paths::{DOCS, Mount, OPENAPI, Paths},
     problem::Problem,
 };
 
@@ -53,10 +53,13 @@ pub(crate) async fn to_viewer(request: HttpRequest) -> HttpResponse {
 }
 
 /// A file of the viewer.
-pub(crate) async fn viewer(file: Path<String>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn viewer(
+    file: Path<String>,
+    paths: Data<Paths>,
+) -> Result<HttpResponse, Problem> {
     let found = utoipa_swagger_ui::serve(&file, Arc::clone(&CONFIG));
     let found = found.map_err(|error| Problem::internal(&std::io::Error::other(error.to_string())));
-    let file = found?.ok_or_else(Problem::no_such_path)?;
+    let file = found?.ok_or_else(|| Problem::no_such_path(paths.index()))?;
     Ok(HttpResponse::Ok()
         .content_type(file.content_type)
         .insert_header((CONTENT_SECURITY_POLICY, POLICY))
