@@ -14,7 +14,7 @@ use icu_decimal::{DecimalFormatter, input::Decimal};
 use icu_locale_core::Locale;
 use jiff::{Timestamp, ZonedDateTime, tz::TimeZone};
 
-use crate::Wanted;
+use crate::WantedLanguage;
 
 /// A culture, such as `nb-NO`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ impl Culture {
     /// let wanted = wanted_language(None, Some("da-DK")).expect("Danish");
     /// assert_eq!(Culture::of_language(&wanted).number(65536), "65.536");
     /// ```
-    pub fn of_language(wanted: &Wanted) -> Self {
+    pub fn of_language(wanted: &WantedLanguage) -> Self {
         let tag = Locale::try_from_str(&wanted.tag);
         let locale = tag.or_else(|_malformed| Locale::try_from_str(wanted.language.iso()));
         Self(locale.unwrap_or(Locale::UNKNOWN))

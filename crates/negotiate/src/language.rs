@@ -41,7 +41,7 @@ pub enum Language {
 
 /// A language, and the tag by which the client asked for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct WantedLanguage {
     /// What to translate into.
     pub language: Language,
     /// The BCP 47 tag, such as `nb-NO`: the culture, unless another is asked for.
@@ -139,11 +139,14 @@ impl Language {
 /// assert_eq!((wanted.language, wanted.tag.as_str()), (Language::Norwegian, "nb-NO"));
 /// assert_eq!(wanted_language(Some("*"), Some("en")), None);
 /// ```
-pub fn wanted_language(so_language: Option<&str>, accept_language: Option<&str>) -> Option<Wanted> {
+pub fn wanted_language(
+    so_language: Option<&str>,
+    accept_language: Option<&str>,
+) -> Option<WantedLanguage> {
     let header = so_language.or(accept_language)?;
     ranges(header).into_iter().find_map(|range| {
         let language = Language::of_range(range)?;
-        Some(Wanted { language, tag: range.to_owned() })
+        Some(WantedLanguage { language, tag: range.to_owned() })
     })
 }
 

@@ -24,7 +24,7 @@ pub use answer::{NotXml, write_answer};
 pub use charset::{Charset, NotText};
 pub use content_coding::{ContentCoding, DecodeError, UnsupportedCoding};
 pub use culture::{Culture, UnknownCulture};
-pub use language::{Language, Wanted, lookup, wanted_language};
+pub use language::{Language, WantedLanguage, lookup, wanted_language};
 pub use media_type::{ContentType, MediaType, NotAcceptable, UnsupportedMediaType};
 pub use multi_language::multi_language;
 pub use select::Select;

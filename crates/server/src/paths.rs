@@ -24,10 +24,10 @@ pub(crate) const GET_EXTERNAL_TOKENS: &str = "/api/v1/Agents/User/GetExternalTok
 pub(crate) const HEALTH: &str = "/healthz";
 pub(crate) const READINESS: &str = "/readyz";
 
-/// What is served on behalf of nobody, so neither prefix nor tenant is needed.
+const ALL: [&str; 8] =
+    [API, API_V1, OPENAPI, DOCS, SAVE_EXTERNAL_TOKENS, GET_EXTERNAL_TOKENS, HEALTH, READINESS];
+/// What is served on behalf of nobody, so that neither prefix nor tenant is needed.
 const PROBES: [&str; 2] = [HEALTH, READINESS];
-const OF_THE_API: [&str; 6] =
-    [API, API_V1, OPENAPI, DOCS, SAVE_EXTERNAL_TOKENS, GET_EXTERNAL_TOKENS];
 /// A path that nothing is served on.
 const NOWHERE: &str = "/";
 
@@ -108,7 +108,7 @@ impl Paths {
         let route = match viewer.filter(|(docs, _)| docs.eq_ignore_ascii_case(DOCS)) {
             // Names of files have a case, and the slash before them tells a folder.
             Some((_, file)) if file.starts_with('/') => format!("{DOCS}{file}"),
-            _ => known(&OF_THE_API, rest)?.to_owned(),
+            _ => known(&ALL, rest)?.to_owned(),
         };
         Some((route, mount))
     }
@@ -212,6 +212,7 @@ mod tests {
             ("/SuperOffice/Cust1/api", Some((API, "/SuperOffice/Cust1", "cust1"))),
             ("/SuperOffice/CUST1/api/docs/x", Some(("/api/docs/x", "/SuperOffice/CUST1", "cust1"))),
             ("/SuperOffice/readyz/", Some((READINESS, "/SuperOffice", "default"))),
+            ("/SuperOffice/Cust1/readyz", Some((READINESS, "/SuperOffice/Cust1", "cust1"))),
             ("/SuperOffice/api", None),
             ("/SuperOffice//api", None),
             ("/SuperOffice/Cust 1/api", None),
