@@ -61,6 +61,7 @@ struct Build {
     file_version: &'static str,
 }
 
+/// `GET /api` (CONTRACT O6).
 #[utoipa::path(
     get,
     path = API,
@@ -94,6 +95,7 @@ impl Serialize for Routes {
     }
 }
 
+/// `GET /api/v1` (CONTRACT O7).
 #[utoipa::path(
     get,
     path = API_V1,

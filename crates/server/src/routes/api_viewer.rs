@@ -25,6 +25,7 @@ const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-
 static CONFIG: LazyLock<Arc<Config<'static>>> =
     LazyLock::new(|| Arc::new(Config::from("../openapi.json").validator_url("none")));
 
+/// `GET /api/openapi.json`.
 #[utoipa::path(
     get,
     path = OPENAPI,
@@ -38,6 +39,7 @@ pub(crate) async fn document(request: HttpRequest) -> HttpResponse {
     answer::json(&openapi::document_below(&Mount::of(&request).base))
 }
 
+/// `GET /api/docs`: to the folder of the viewer's files.
 #[utoipa::path(
     get,
     path = DOCS,

@@ -21,6 +21,7 @@ pub(crate) struct Health {
     status: &'static str,
 }
 
+/// `GET /healthz`: the process answers.
 #[utoipa::path(
     get,
     path = HEALTH,
@@ -34,6 +35,8 @@ pub(crate) async fn alive() -> HttpResponse {
     answer::json(&Health { status: "alive" })
 }
 
+/// `GET /readyz`: 200 if the server can do its work, 503 or 500 if not.
+///
 /// Writes to the database, at most once a second, and opens the master key's sentinel.
 #[utoipa::path(
     get,

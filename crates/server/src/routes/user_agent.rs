@@ -27,6 +27,8 @@ use crate::{
 
 const CARRIER: &str = "TokenManagementInfo";
 
+/// `POST …/SaveExternalTokens`: saves the carrier; answers the key that retrieves it.
+///
 /// Every call makes a record of its own, sealed under the key that is answered. The key is stored
 /// nowhere: keep it as you would keep the tokens. `Provider` and at least one token are required;
 /// `TableRight` and `FieldProperties` are ignored.
@@ -46,7 +48,10 @@ pub(crate) async fn save(call: Call, app: Data<App>) -> Result<HttpResponse, Pro
     answer::write(&call.preferences, "string", &key.expose())
 }
 
-/// A key that retrieves nothing is answered with null.
+/// `POST …/GetExternalTokens`: answers the carrier, or null.
+///
+/// A key that retrieves nothing, for whatever reason, is answered with null; one that is mistyped is an
+/// error.
 #[utoipa::path(
     post,
     path = GET_EXTERNAL_TOKENS,
