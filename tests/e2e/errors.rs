@@ -1,5 +1,6 @@
 //! Errors: one shape, the right status and headers, and nothing leaked (CONTRACT 34–36).
 
+use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::{
@@ -116,6 +117,24 @@ fn no_error_repeats_what_was_sent() {
             }
         }
     }
+}
+
+/// CONTRACT 13, 35: what the head of a request tells is judged before its body is waited for.
+#[rstest]
+#[case("text/plain", 100, "415")]
+#[case("application/json", 99_999_999, "413")]
+fn a_body_that_will_be_refused_is_not_waited_for(
+    #[case] content_type: &str,
+    #[case] length: usize,
+    #[case] status: &str,
+) {
+    let app = TestApp::new();
+    let host = app.authority();
+    let answer = app.raw(&format!(
+        "POST {SAVE} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Basic dGplMDpUamUw\r\n\
+         Content-Type: {content_type}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+    ));
+    assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
 }
 
 /// CONTRACT 35: a body that does not arrive is not waited for.

@@ -4,7 +4,10 @@
 
 use std::{cell::Cell, io::Write as _};
 
-use flate2::{Compression, write::GzEncoder};
+use flate2::{
+    Compression,
+    write::{GzEncoder, ZlibEncoder},
+};
 use proptest::{
     prelude::*,
     test_runner::{Config, TestCaseError, TestRunner},
@@ -321,6 +324,10 @@ fn charsets_are_honoured() {
         let odd = &le(text)[1..];
         post(&client, SAVE, &content_type, READ[0], odd).expect(400);
     }
+    let odd = format!("<?xml version='1.0' encoding='koi8-r'?>{xml}");
+    let odd = post(&client, SAVE, "text/xml", READ[0], odd.as_bytes());
+    let odd = odd.expect_error(415, "NotSupportedException", "XML declaration names an encoding");
+    assert!(odd.header("Accept-Post").starts_with("application/json, "), "{odd:?}");
     let declared = latin(&format!("<?xml version='1.0' encoding='iso-8859-1'?>{xml}"));
     let answer = post(&client, SAVE, "text/xml", READ[0], &declared).expect(200);
     assert_eq!(client.get(&key_of(&answer))["Provider"], "å");
@@ -330,6 +337,15 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("gzip")
 }
+
+fn zlib(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("zlib")
+}
+
+/// A carrier with the access token `fugit`, as the `brotli` command compresses it.
+const BROTLI: &[u8] =
+    b"\x0b\x1f\x80{\"TokenManagementInfo\":{\"Provider\":\"et\",\"AccessToken\":\"fugit\"}}\x03";
 
 /// CONTRACT 13: compressed bodies, with the limit on what comes out.
 #[test]
@@ -349,10 +365,13 @@ fn compressed_bodies_are_read_up_to_the_limit() {
         ("gzip", gzip(body.as_bytes())),
         ("X-GZip", gzip(body.as_bytes())),
         ("zstd", zstd),
+        ("deflate", zlib(body.as_bytes())),
     ] {
         let key = key_of(&save(coding, &bytes).expect(200));
         assert_eq!(client.access_token(&key).as_deref(), Some(token.as_str()), "{coding}");
     }
+    let key = key_of(&save("br", BROTLI).expect(200));
+    assert_eq!(client.access_token(&key).as_deref(), Some("fugit"));
     let bomb = gzip(&vec![b' '; 100_000_000]);
     let error = save("gzip", &bomb[..1900]);
     error.expect_error(413, "SoLimitException", "longer than 2000 bytes");
@@ -363,8 +382,17 @@ fn compressed_bodies_are_read_up_to_the_limit() {
     }
 }
 
+/// Each copy puts the whole into its own depths.
+const COPIES: &str = r#"[{"op":"add","path":"/","value":{}},{"op":"copy","from":"","path":"//"},
+    {"op":"copy","from":"","path":"////"},{"op":"copy","from":"","path":"////////"},
+    {"op":"copy","from":"","path":"////////////////"},
+    {"op":"copy","from":"","path":"////////////////////////////////"}]"#;
+
 /// CONTRACT 9, 10, 12, 13, 35: bad input, each with its refusal; nothing of it is repeated.
 #[rstest]
+#[case::odd_instruction("text/xml", "<?ååå=\"CANARY\"?><a/>", "Key is required")]
+#[case::endless_copies("application/json-patch+json", COPIES, "nested more than 32 deep")]
+#[case::many_values("text/json", &format!("[{}1]", "1,".repeat(20_000)), "more than 20000 values")]
 #[case::laughs("text/xml", "<!DOCTYPE x [<!ENTITY CANARY 'x'>]><x>&CANARY;</x>", "document type")]
 #[case::external(
     "text/xml",

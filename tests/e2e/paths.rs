@@ -94,6 +94,17 @@ fn tenants_are_apart() {
     assert!(refusal.contains("base_time_zone must be a known time zone"), "{refusal}");
 }
 
+/// CONTRACT 35: so does the server as a whole.
+#[test]
+fn the_server_tells_its_methods() {
+    let app = TestApp::new();
+    let host = app.authority();
+    let answer =
+        app.raw(&format!("OPTIONS * HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"));
+    assert!(answer.starts_with("HTTP/1.1 204 "), "{answer}");
+    assert!(answer.contains("allow: GET, HEAD, POST, OPTIONS\r\n"), "{answer}");
+}
+
 /// CONTRACT 35: each path tells which methods it serves, by OPTIONS and when it refuses one.
 #[rstest]
 #[case(SAVE, "POST, GET, HEAD, OPTIONS", "application/json, text/json")]

@@ -50,10 +50,10 @@ impl Accept {
     }
 
     /// The offered type that the client likes best; of equals the first.
-    pub fn prefer<T: Copy>(
+    pub fn prefer<'a, T: Copy>(
         &self,
         offered: impl IntoIterator<Item = T>,
-        essence: impl Fn(T) -> &'static str,
+        essence: impl Fn(T) -> &'a str,
     ) -> Option<T> {
         let mut best = None;
         let mut best_quality = 0;

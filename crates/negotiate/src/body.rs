@@ -16,9 +16,9 @@ use crate::{Charset, ContentType, MediaType, NotText};
 
 /// How deep a body may be nested (CONTRACT 9).
 const MAX_DEPTH: usize = 32;
-/// How many arrays and objects a body may have (CONTRACT 9): each takes hundreds of bytes of memory for
-/// as few as two of the body.
-const MAX_NESTED: usize = 10_000;
+/// How many values a body may have (CONTRACT 9): each takes up to hundreds of bytes of memory for as few
+/// as two of the body.
+const MAX_VALUES: usize = 20_000;
 
 /// The body is not well-formed; tells where and never quotes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,8 +46,8 @@ pub enum Malformed {
     /// Nested too deep.
     #[error("the body is nested more than {0} deep")]
     TooDeep(usize),
-    /// Too many objects and arrays; in XML, elements.
-    #[error("the body has more than {0} objects and arrays")]
+    /// Too many values of any kind.
+    #[error("the body has more than {0} values")]
     TooMany(usize),
     /// Not a list of RFC 6902 operations; the first that is none counts from 1.
     #[error("operation {0} of the patch is not valid")]

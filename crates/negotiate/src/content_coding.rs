@@ -76,7 +76,8 @@ impl ContentCoding {
         found.map(Some).ok_or(UnsupportedCoding)
     }
 
-    /// What `bytes` decompress to, up to `limit` bytes.
+    /// What `bytes` decompress to, up to `limit` bytes. Beside them the decoder may take 16 MiB for its
+    /// window.
     ///
     /// # Errors
     /// It is malformed, or longer than the limit.
@@ -85,6 +86,7 @@ impl ContentCoding {
             Self::Gzip => read(MultiGzDecoder::new(bytes), limit),
             Self::Deflate if has_zlib_header(bytes) => read(ZlibDecoder::new(bytes), limit),
             Self::Deflate => read(DeflateDecoder::new(bytes), limit),
+            Self::Brotli if has_large_window(bytes) => Err(io::ErrorKind::InvalidData.into()),
             Self::Brotli => {
                 read(brotli_decompressor::Decompressor::new(bytes, BROTLI_BUFFER), limit)
             }
@@ -104,8 +106,13 @@ fn zstd(bytes: &[u8]) -> io::Result<impl Read> {
 /// Reads one byte past the limit at most.
 fn read(decoder: impl Read, limit: usize) -> io::Result<Vec<u8>> {
     let mut decoded = Vec::new();
-    decoder.take(limit as u64 + 1).read_to_end(&mut decoded)?;
+    decoder.take((limit as u64).saturating_add(1)).read_to_end(&mut decoded)?;
     Ok(decoded)
+}
+
+/// The window size that RFC 7932 §9.1 reserves, and decoders take for one of up to 1 GiB.
+fn has_large_window(bytes: &[u8]) -> bool {
+    bytes.first().is_some_and(|first| first & 0x7f == 0x11)
 }
 
 /// RFC 1950 §2.2: the method is 8, and the first two bytes are a multiple of 31.
@@ -145,6 +152,12 @@ mod tests {
     /// `{"Key":1}` as the `brotli` command writes it.
     const BROTLI: &[u8] = b"\x0b\x04\x80{\"Key\":1}\x03";
 
+    /// A hundred million spaces in brotli.
+    const BROTLI_BOMB: &[u8] = b"\xcf\xff\xff\x7f\xf8\x25\x40\xe2\xb1\x40\x20\xf7\xfe\x9f\xff\xff\
+        \xff\x04\xb0\x0c\x46\x10\x18\x0e\xef\xd3\xff\xff\xff\xfe\x19\x70\x08\x8c\x32\x20\x0d\xdf\xb7\
+        \xff\xef\xff\xfc\x32\xf0\x11\x08\x70\x50\x0b\xaf\x7f\xff\xcf\xff\xf8\x75\xf0\x22\x00\xe0\xb0\
+        \x07\x4e\xff\xf3\x1f\xbc\x1e\xbf\x04\x40\x1c\x16\x00\xe8\x62\xd7\x03";
+
     /// CONTRACT 13: the four codings.
     #[test]
     fn each_coding_is_read() {
@@ -175,6 +188,7 @@ mod tests {
         for (coding, bomb) in [
             (ContentCoding::Gzip, gzip(&zeros)),
             (ContentCoding::Deflate, zlib(&zeros)),
+            (ContentCoding::Brotli, BROTLI_BOMB.to_vec()),
             (ContentCoding::Zstd, zstd::encode_all(&zeros[..], 1).expect("zstd")),
         ] {
             assert!(bomb.len() < 100_000, "{coding:?}");
@@ -184,12 +198,21 @@ mod tests {
 
     /// A frame of a few bytes must not make the server take memory for its window.
     #[test]
-    fn a_large_zstd_window_is_refused() {
+    fn a_large_window_is_refused() {
+        let large = [b"\x11\x18", &BROTLI[1..]].concat();
+        let malformed = Err(DecodeError::Malformed(ContentCoding::Brotli));
+        assert_eq!(ContentCoding::Brotli.decode(&large, 100), malformed);
+
         let mut encoder = zstd::Encoder::new(Vec::new(), 1).expect("zstd");
         encoder.window_log(27).expect("window");
         encoder.write_all(b"{}").expect("write");
         let frame = encoder.finish().expect("zstd");
         let malformed = Err(DecodeError::Malformed(ContentCoding::Zstd));
         assert_eq!(ContentCoding::Zstd.decode(&frame, 100), malformed);
+    }
+
+    #[test]
+    fn no_limit_is_too_large() {
+        assert_eq!(ContentCoding::Brotli.decode(BROTLI, usize::MAX).map(|body| body.len()), Ok(9));
     }
 }

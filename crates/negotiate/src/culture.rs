@@ -3,6 +3,8 @@
 //! Invariant: a culture that can be made is one that CLDR knows, as it does the languages of this crate,
 //! so that formatting does not fail.
 
+use std::sync::LazyLock;
+
 use icu_calendar::Iso;
 use icu_datetime::{
     DateTimeFormatter,
@@ -11,40 +13,46 @@ use icu_datetime::{
     options::TimePrecision,
 };
 use icu_decimal::{DecimalFormatter, input::Decimal};
-use icu_locale_core::Locale;
+use icu_locale_core::{LanguageIdentifier, Locale};
 use jiff::{Timestamp, ZonedDateTime, tz::TimeZone};
 
-use crate::WantedLanguage;
+use crate::{WantedLanguage, language::MAX_TAG_BYTES};
 
 /// A culture, such as `nb-NO`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Culture(Locale);
 
-/// The text is no BCP 47 tag, or one that CLDR does not know.
+/// The text names no culture that is known here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("SO-Culture is not a known culture, such as nb-NO")]
-pub struct UnknownCulture;
+pub enum UnknownCulture {
+    /// It is no BCP 47 tag.
+    #[error("not the tag of a culture, such as nb-NO")]
+    Malformed,
+    /// CLDR has no data for it.
+    #[error("a culture without data")]
+    NoData,
+}
+
+/// What CLDR makes of a date where it knows nothing.
+static OF_ROOT: LazyLock<Option<String>> =
+    LazyLock::new(|| Culture(Locale::UNKNOWN).date(&sample()));
 
 impl Culture {
-    /// Reads a culture's BCP 47 tag, such as `nb-NO` or `en`, in any case.
+    /// Reads a culture's BCP 47 tag, such as `nb-NO` or `en`, in any case. Extensions, such as those
+    /// that name a calendar, are ignored.
     ///
     /// ```
     /// use negotiate::{Culture, UnknownCulture};
     ///
     /// assert_eq!(Culture::parse("de-DE")?.number(65536), "65.536");
     /// assert_eq!(Culture::parse("en-US")?.number(65536), "65,536");
-    /// assert_eq!(Culture::parse("xx-YY"), Err(UnknownCulture));
+    /// assert_eq!(Culture::parse("xx-YY"), Err(UnknownCulture::NoData));
     /// # Ok::<(), UnknownCulture>(())
     /// ```
     pub fn parse(tag: &str) -> Result<Self, UnknownCulture> {
-        let locale = Locale::try_from_str(tag).map_err(|_malformed| UnknownCulture)?;
-        let known = Self(locale);
+        let culture = Self::of_tag(tag).ok_or(UnknownCulture::Malformed)?;
         // CLDR has no list to ask. What it does not know it formats as its root does.
-        let sample = Timestamp::UNIX_EPOCH.to_zoned_datetime(TimeZone::UTC);
-        if known.date(&sample) == Self(Locale::UNKNOWN).date(&sample) {
-            return Err(UnknownCulture);
-        }
-        Ok(known)
+        if culture.date(&sample()) == *OF_ROOT { Err(UnknownCulture::NoData) } else { Ok(culture) }
     }
 
     /// The culture of the language that a client wants: as it asked for it, or the language's usual
@@ -57,9 +65,15 @@ impl Culture {
     /// assert_eq!(Culture::of_language(&wanted).number(65536), "65.536");
     /// ```
     pub fn of_language(wanted: &WantedLanguage) -> Self {
-        let tag = Locale::try_from_str(&wanted.tag);
-        let locale = tag.or_else(|_malformed| Locale::try_from_str(wanted.language.iso()));
-        Self(locale.unwrap_or(Locale::UNKNOWN))
+        let culture = Self::of_tag(&wanted.tag).or_else(|| Self::of_tag(wanted.language.iso()));
+        culture.unwrap_or(Self(Locale::UNKNOWN))
+    }
+
+    fn of_tag(tag: &str) -> Option<Self> {
+        if tag.len() > MAX_TAG_BYTES {
+            return None;
+        }
+        LanguageIdentifier::try_from_locale_bytes(tag.as_bytes()).ok().map(Locale::from).map(Self)
     }
 
     /// A whole number, with the culture's digits and grouping.
@@ -86,6 +100,10 @@ impl Culture {
         let formatter = DateTimeFormatter::try_new((&self.0).into(), fields).ok()?;
         Some(formatter.format(&input(time)?).to_string())
     }
+}
+
+fn sample() -> ZonedDateTime {
+    Timestamp::UNIX_EPOCH.to_zoned_datetime(TimeZone::UTC)
 }
 
 /// The moment as the formatter takes it.
@@ -128,16 +146,23 @@ mod tests {
 
     /// CONTRACT 22: what is no culture, or none that is known.
     #[rstest]
-    #[case("")]
-    #[case("xx-YY")]
-    #[case("und")]
-    #[case("norwegian bokmål")]
-    #[case("nb_NO")]
-    #[case("*")]
-    #[case("-")]
-    #[case("1")]
-    fn an_unknown_culture_is_refused(#[case] tag: &str) {
-        assert_eq!(Culture::parse(tag), Err(UnknownCulture), "{tag}");
+    #[case("", UnknownCulture::Malformed)]
+    #[case("norwegian bokmål", UnknownCulture::Malformed)]
+    #[case("nb_NO", UnknownCulture::Malformed)]
+    #[case("*", UnknownCulture::Malformed)]
+    #[case("-", UnknownCulture::Malformed)]
+    #[case("1", UnknownCulture::Malformed)]
+    #[case(&"en-99999".repeat(20), UnknownCulture::Malformed)]
+    #[case("xx-YY", UnknownCulture::NoData)]
+    #[case("xx-u-nu-thai", UnknownCulture::NoData)]
+    #[case("und", UnknownCulture::NoData)]
+    fn an_unknown_culture_is_refused(#[case] tag: &str, #[case] expected: UnknownCulture) {
+        assert_eq!(Culture::parse(tag), Err(expected), "{tag}");
+    }
+
+    #[test]
+    fn extensions_are_ignored() {
+        assert_eq!(Culture::parse("de-u-nu-thai-ca-buddhist"), Culture::parse("de"));
     }
 
     #[test]

@@ -150,12 +150,16 @@ pub fn wanted_language(
     })
 }
 
+/// Longer than any tag in use; RFC 5646 §4.4.1 asks for 35.
+pub(crate) const MAX_TAG_BYTES: usize = 64;
+
 /// The ranges of a header, the best first, without those of quality 0. SuperOffice's documentation
 /// shows lists with semicolons between, `en-us; en-gb`, so both separate.
 fn ranges(header: &str) -> Vec<&str> {
     let mut found: Vec<(&str, u16)> = Vec::new();
     for part in header.split([',', ';']).map(str::trim).filter(|part| !part.is_empty()) {
         match part.split_once('=') {
+            None if part.len() > MAX_TAG_BYTES => {}
             None => found.push((part, 1000)),
             Some((name, value)) => {
                 let quality = thousandths(value).filter(|_| name.trim().eq_ignore_ascii_case("q"));

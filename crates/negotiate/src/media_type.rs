@@ -77,25 +77,26 @@ impl MediaType {
 
     /// The type and subtype, without parameters.
     pub fn essence(self) -> &'static str {
-        match self {
-            Self::ApplicationJson => "application/json",
-            Self::TextJson => "text/json",
-            Self::ApplicationXml => "application/xml",
-            Self::TextXml => "text/xml",
-            Self::Form => "application/x-www-form-urlencoded",
-            Self::JsonPatch => "application/json-patch+json",
-            Self::MergePatch => "application/merge-patch+json",
-        }
+        let content_type = self.content_type();
+        content_type.split_once(';').map_or(content_type, |(essence, _)| essence)
     }
 
-    /// The `Content-Type` of an answer.
+    /// The `Content-Type` of a body in UTF-8.
     ///
     /// ```
     /// # use negotiate::MediaType;
     /// assert_eq!(MediaType::TextXml.content_type(), "text/xml; charset=utf-8");
     /// ```
-    pub fn content_type(self) -> String {
-        format!("{}; charset=utf-8", self.essence())
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::ApplicationJson => "application/json; charset=utf-8",
+            Self::TextJson => "text/json; charset=utf-8",
+            Self::ApplicationXml => "application/xml; charset=utf-8",
+            Self::TextXml => "text/xml; charset=utf-8",
+            Self::Form => "application/x-www-form-urlencoded; charset=utf-8",
+            Self::JsonPatch => "application/json-patch+json; charset=utf-8",
+            Self::MergePatch => "application/merge-patch+json; charset=utf-8",
+        }
     }
 
     /// Whether its bodies are XML.

@@ -11,14 +11,14 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 use auth::VerifiedLogins;
-use negotiate::{MediaType, TimeZone};
+use negotiate::TimeZone;
 use store::Store;
 use tokio::sync::Semaphore;
 
 use crate::{
     config::Limits,
     paths::{self, Paths},
-    problem::{ACCEPT_POST, Problem},
+    problem::{ACCEPT_POST, Problem, types_read},
     routes::{api_index, api_viewer, health, user_agent},
 };
 
@@ -66,6 +66,7 @@ pub(crate) fn configure(routes: &mut ServiceConfig) {
         .service(get(&format!("{}/{{file:.*}}", paths::DOCS), api_viewer::viewer))
         .service(get(paths::HEALTH, health::alive))
         .service(get(paths::READINESS, health::ready))
+        .service(serving(paths::SERVER, "GET, HEAD, POST, OPTIONS"))
         .default_service(web::to(async |paths: web::Data<Paths>| {
             Err::<String, _>(Problem::no_such_path(paths.index()))
         }));
@@ -107,7 +108,7 @@ fn options(allowed: &'static str) -> HttpResponse {
     let mut answer = HttpResponse::NoContent();
     answer.insert_header((ALLOW, allowed));
     if allowed.contains("POST") {
-        answer.insert_header((ACCEPT_POST, MediaType::READ.map(MediaType::essence).join(", ")));
+        answer.insert_header((ACCEPT_POST, types_read()));
     }
     answer.finish()
 }

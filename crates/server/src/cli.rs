@@ -62,6 +62,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match &arguments.command {
         None | Some(Command::Serve) => {
             telemetry::init(&config)?;
+            telemetry::hide_what_panics_say();
             serve::run(&config)
         }
         Some(Command::Migrate) => {

@@ -4,7 +4,7 @@
 //! errors, the description by `GET`. The rest stands beside each handler. Every path and method that
 //! is served is in it.
 
-use std::sync::LazyLock;
+use std::{borrow::Cow, sync::LazyLock};
 
 use negotiate::MediaType;
 use serde_json::{Map, Value, json};
@@ -55,6 +55,7 @@ const PARAMETERS: [(&str, &str, &str); 6] = [
         api_index::routes,
         api_viewer::document,
         api_viewer::to_viewer,
+        api_viewer::viewer,
         health::alive,
         health::ready,
     ),
@@ -106,17 +107,24 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
     document
 });
 
-/// The document for who sees the API below `base`; its summaries are in English.
-pub(crate) fn document_below(base: &str) -> Value {
+/// The document with its summaries in English.
+static IN_ENGLISH: LazyLock<Value> = LazyLock::new(|| {
     let mut document = DOCUMENT.clone();
-    if !base.is_empty() {
-        document["servers"] = json!([{ "url": base }]);
-    }
     for Call { method, path, summary } in calls() {
         let operation = &mut document["paths"][path][method.to_ascii_lowercase()];
         operation["summary"] = Text::new(summary).to_string().into();
     }
     document
+});
+
+/// The document for who sees the API below `base`.
+pub(crate) fn document_below(base: &str) -> Cow<'static, Value> {
+    if base.is_empty() {
+        return Cow::Borrowed(&IN_ENGLISH);
+    }
+    let mut document = IN_ENGLISH.clone();
+    document["servers"] = json!([{ "url": base }]);
+    Cow::Owned(document)
 }
 
 /// Every path that is served, with each of its methods.

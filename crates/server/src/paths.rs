@@ -4,6 +4,8 @@
 //! Invariant: routing sees only the paths that are named here, as they are written here; every other
 //! path is one that nothing is served on.
 
+use std::borrow::Cow;
+
 use actix_web::{
     HttpMessage as _, HttpRequest,
     body::MessageBody,
@@ -19,6 +21,7 @@ pub(crate) const API: &str = "/api";
 pub(crate) const API_V1: &str = "/api/v1";
 pub(crate) const OPENAPI: &str = "/api/openapi.json";
 pub(crate) const DOCS: &str = "/api/docs";
+pub(crate) const DOCS_FILE: &str = "/api/docs/{file}";
 pub(crate) const SAVE_EXTERNAL_TOKENS: &str = "/api/v1/Agents/User/SaveExternalTokens";
 pub(crate) const GET_EXTERNAL_TOKENS: &str = "/api/v1/Agents/User/GetExternalTokens";
 pub(crate) const HEALTH: &str = "/healthz";
@@ -28,6 +31,8 @@ const ALL: [&str; 8] =
     [API, API_V1, OPENAPI, DOCS, SAVE_EXTERNAL_TOKENS, GET_EXTERNAL_TOKENS, HEALTH, READINESS];
 /// What is served on behalf of nobody, so that neither prefix nor tenant is needed.
 const PROBES: [&str; 2] = [HEALTH, READINESS];
+/// The server as a whole, which requests name by `*` (RFC 9110 §7.1) and no other way.
+pub(crate) const SERVER: &str = "/server";
 /// A path that nothing is served on.
 const NOWHERE: &str = "/";
 
@@ -83,17 +88,18 @@ impl Paths {
     }
 
     /// The path by which a request is routed, and what stood before it.
-    fn route(&self, path: &str) -> Option<(String, Mount)> {
+    fn route(&self, path: &str) -> Option<(Cow<'static, str>, Mount)> {
         let single = |base: &str| Mount { base: base.to_owned(), tenant: TenantId::single() };
-        if let Some(probe) = known(&PROBES, path) {
-            return Some((probe.to_owned(), single("")));
+        let anywhere = if path == "*" { Some(SERVER) } else { known(&PROBES, path) };
+        if let Some(route) = anywhere {
+            return Some((route.into(), single("")));
         }
         let (prefix, rest) = path.split_at_checked(self.prefix.len())?;
         if !prefix.eq_ignore_ascii_case(&self.prefix) || !rest.starts_with('/') {
             return None;
         }
         if let Some(probe) = known(&PROBES, rest) {
-            return Some((probe.to_owned(), single(prefix)));
+            return Some((probe.into(), single(prefix)));
         }
         let (mount, rest) = match self.tenants {
             Tenants::Single => (single(prefix), rest),
@@ -107,8 +113,8 @@ impl Paths {
         let viewer = rest.split_at_checked(DOCS.len());
         let route = match viewer.filter(|(docs, _)| docs.eq_ignore_ascii_case(DOCS)) {
             // Names of files have a case, and the slash before them tells a folder.
-            Some((_, file)) if file.starts_with('/') => format!("{DOCS}{file}"),
-            _ => known(&ALL, rest)?.to_owned(),
+            Some((_, file)) if file.starts_with('/') => format!("{DOCS}{file}").into(),
+            _ => known(&ALL, rest)?.into(),
         };
         Some((route, mount))
     }
@@ -129,16 +135,15 @@ pub(crate) async fn normalize(
     let paths = request.app_data::<Data<Paths>>().expect("the app is set up with its paths");
     // Percent-encoded letters were decoded already.
     let found = paths.route(request.match_info().as_str());
-    let route = found.map_or_else(
-        || NOWHERE.to_owned(),
-        |(route, mount)| {
-            request.extensions_mut().insert(mount);
-            route
-        },
-    );
-    let uri = with_path(request.uri(), &route).unwrap_or_else(|| Uri::from_static(NOWHERE));
-    request.match_info_mut().get_mut().update(&uri);
-    request.head_mut().uri = uri;
+    let route = found.map_or(Cow::Borrowed(NOWHERE), |(route, mount)| {
+        request.extensions_mut().insert(mount);
+        route
+    });
+    if request.uri().path() != route {
+        let uri = with_path(request.uri(), &route).unwrap_or_else(|| Uri::from_static(NOWHERE));
+        request.match_info_mut().get_mut().update(&uri);
+        request.head_mut().uri = uri;
+    }
     next.call(request).await
 }
 
@@ -159,7 +164,7 @@ mod tests {
         let found = paths.route(path);
         let found = found
             .as_ref()
-            .map(|(route, mount)| (route.as_str(), mount.base.as_str(), mount.tenant.as_str()));
+            .map(|(route, mount)| (&**route, mount.base.as_str(), mount.tenant.as_str()));
         assert_eq!(found, expected, "{prefix} {tenants:?} {path}");
     }
 
@@ -176,6 +181,8 @@ mod tests {
             ("/api/docs", Some(DOCS)),
             ("/API/Docs/", Some("/api/docs/")),
             ("/API/Docs/Index.CSS", Some("/api/docs/Index.CSS")),
+            ("*", Some(SERVER)),
+            ("/server", None),
             ("/api//", None),
             ("//api", None),
             ("/", None),

@@ -233,6 +233,11 @@ fn from_framework(error: &actix_web::Error) -> Problem {
     }
 }
 
+/// What requests may have, as `Accept-Post` lists it.
+pub(crate) fn types_read() -> String {
+    MediaType::READ.map(MediaType::essence).join(", ")
+}
+
 /// An error with all its sources.
 fn chain(error: &(dyn Error + 'static)) -> String {
     let sources = std::iter::successors(Some(error), |&error| error.source());

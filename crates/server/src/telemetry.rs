@@ -14,7 +14,7 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
 };
 use anyhow::Context as _;
-use tracing::{Span, info, info_span};
+use tracing::{Span, error, info, info_span};
 use tracing_actix_web::{RequestId, RootSpanBuilder};
 use tracing_subscriber::EnvFilter;
 
@@ -41,6 +41,13 @@ pub(crate) fn init(config: &Config) -> anyhow::Result<()> {
         subscriber.json().flatten_event(true).init();
     }
     Ok(())
+}
+
+/// Tells where something panicked, and not what it said: that may quote what a client sent.
+pub(crate) fn hide_what_panics_say() {
+    std::panic::set_hook(Box::new(|panic| {
+        error!(location = panic.location().map(ToString::to_string), "panicked");
+    }));
 }
 
 /// When a request came in.

@@ -24,7 +24,7 @@ SR_NOT_XML = Indholdet af anmodningen er ikke gyldig XML (byte { $position }).
 SR_XML_ENCODING = XML-erklæringen angiver en tegnkodning, der ikke understøttes her.
 SR_DOCUMENT_TYPE = Indholdet af anmodningen har en dokumenttypeerklæring, hvilket ikke understøttes her.
 SR_TOO_DEEP = Indholdet af anmodningen er indlejret i mere end { $limit } niveauer.
-SR_TOO_MANY = Indholdet af anmodningen har mere end { $limit } objekter og arrays.
+SR_TOO_MANY = Indholdet af anmodningen har mere end { $limit } værdier.
 # $number counts the operations of a JSON Patch from 1.
 SR_PATCH_OPERATION = Operation { $number } i patchen er ikke gyldig.
 SR_PATCH_FAILED = Operation { $number } i patchen kan ikke udføres.
@@ -92,3 +92,8 @@ SR_OPENAPI = OpenAPI-dokumentet
 SR_API_VIEWER = OpenAPI-dokumentet til at læse og prøve af
 SR_HEALTH = Om processen svarer
 SR_READINESS = Om databasen og nøglerne kan bruges
+
+## Headings of the pages that describe the API
+
+SR_REQUEST = Anmodning
+SR_ANSWER = Svar

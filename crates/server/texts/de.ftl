@@ -24,7 +24,7 @@ SR_NOT_XML = Der Anfragekörper ist kein gültiges XML (Byte { $position }).
 SR_XML_ENCODING = Die XML-Deklaration nennt eine Zeichenkodierung, die hier nicht unterstützt wird.
 SR_DOCUMENT_TYPE = Der Anfragekörper enthält eine Dokumenttypdeklaration; das wird hier nicht unterstützt.
 SR_TOO_DEEP = Der Anfragekörper ist mehr als { $limit } Ebenen tief verschachtelt.
-SR_TOO_MANY = Der Anfragekörper hat mehr als { $limit } Objekte und Arrays.
+SR_TOO_MANY = Der Anfragekörper hat mehr als { $limit } Werte.
 # $number counts the operations of a JSON Patch from 1.
 SR_PATCH_OPERATION = Operation { $number } des Patches ist ungültig.
 SR_PATCH_FAILED = Operation { $number } des Patches kann nicht ausgeführt werden.
@@ -92,3 +92,8 @@ SR_OPENAPI = Das OpenAPI-Dokument
 SR_API_VIEWER = Das OpenAPI-Dokument zum Lesen und Ausprobieren
 SR_HEALTH = Ob der Prozess antwortet
 SR_READINESS = Ob die Datenbank und die Schlüssel verwendbar sind
+
+## Headings of the pages that describe the API
+
+SR_REQUEST = Anfrage
+SR_ANSWER = Antwort

@@ -27,7 +27,7 @@ SR_NOT_XML = The body is not valid XML (byte { $position }).
 SR_XML_ENCODING = The XML declaration names an encoding that is not read here.
 SR_DOCUMENT_TYPE = The body has a document type declaration, which is not read here.
 SR_TOO_DEEP = The body is nested more than { $limit } deep.
-SR_TOO_MANY = The body has more than { $limit } objects and arrays.
+SR_TOO_MANY = The body has more than { $limit } values.
 # $number counts the operations of a JSON Patch from 1.
 SR_PATCH_OPERATION = Operation { $number } of the patch is not valid.
 SR_PATCH_FAILED = Operation { $number } of the patch cannot be applied.
@@ -95,3 +95,8 @@ SR_OPENAPI = The OpenAPI document
 SR_API_VIEWER = The OpenAPI document, to read and try
 SR_HEALTH = Whether the process answers
 SR_READINESS = Whether the database and the keys can be used
+
+## Headings of the pages that describe the API
+
+SR_REQUEST = Request
+SR_ANSWER = Answer

@@ -24,7 +24,7 @@ SR_NOT_XML = Pyynnön runko ei ole kelvollista XML-dataa (tavu { $position }).
 SR_XML_ENCODING = XML-määrittelyssä on merkistökoodaus, jota ei tueta.
 SR_DOCUMENT_TYPE = Pyynnön rungossa on dokumenttityypin määrittely, jota ei tueta.
 SR_TOO_DEEP = Pyynnön rungossa on yli { $limit } sisäkkäistä tasoa.
-SR_TOO_MANY = Pyynnön rungossa on yli { $limit } objektia ja taulukkoa.
+SR_TOO_MANY = Pyynnön rungossa on yli { $limit } arvoa.
 # $number counts the operations of a JSON Patch from 1.
 SR_PATCH_OPERATION = Patchin operaatio { $number } ei ole kelvollinen.
 SR_PATCH_FAILED = Patchin operaatiota { $number } ei voi suorittaa.
@@ -92,3 +92,8 @@ SR_OPENAPI = OpenAPI-dokumentti
 SR_API_VIEWER = OpenAPI-dokumentti luettavaksi ja kokeiltavaksi
 SR_HEALTH = Vastaako prosessi
 SR_READINESS = Ovatko tietokanta ja avaimet käytettävissä
+
+## Headings of the pages that describe the API
+
+SR_REQUEST = Pyyntö
+SR_ANSWER = Vastaus

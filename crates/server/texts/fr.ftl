@@ -24,7 +24,7 @@ SR_NOT_XML = Le corps de la requête n’est pas du XML valide (octet { $positio
 SR_XML_ENCODING = La déclaration XML indique un encodage qui n’est pas pris en charge ici.
 SR_DOCUMENT_TYPE = Le corps de la requête contient une déclaration de type de document, ce qui n’est pas pris en charge ici.
 SR_TOO_DEEP = Le corps de la requête compte plus de { $limit } niveaux d’imbrication.
-SR_TOO_MANY = Le corps de la requête contient plus de { $limit } objets et tableaux.
+SR_TOO_MANY = Le corps de la requête contient plus de { $limit } valeurs.
 # $number counts the operations of a JSON Patch from 1.
 SR_PATCH_OPERATION = L’opération { $number } du patch n’est pas valide.
 SR_PATCH_FAILED = L’opération { $number } du patch ne peut pas être appliquée.
@@ -92,3 +92,8 @@ SR_OPENAPI = Le document OpenAPI
 SR_API_VIEWER = Le document OpenAPI, à lire et à essayer
 SR_HEALTH = Indique si le processus répond
 SR_READINESS = Indique si la base de données et les clés sont utilisables
+
+## Headings of the pages that describe the API
+
+SR_REQUEST = Requête
+SR_ANSWER = Réponse

@@ -24,7 +24,7 @@ SR_NOT_XML = Innholdet i forespørselen er ikke gyldig XML (byte { $position }).
 SR_XML_ENCODING = XML-deklarasjonen angir en tegnkoding som ikke støttes her.
 SR_DOCUMENT_TYPE = Innholdet i forespørselen har en dokumenttypedeklarasjon, og det støttes ikke her.
 SR_TOO_DEEP = Innholdet i forespørselen er nøstet i mer enn { $limit } nivåer.
-SR_TOO_MANY = Innholdet i forespørselen har mer enn { $limit } objekter og lister.
+SR_TOO_MANY = Innholdet i forespørselen har mer enn { $limit } verdier.
 # $number counts the operations of a JSON Patch from 1.
 SR_PATCH_OPERATION = Operasjon { $number } i patchen er ikke gyldig.
 SR_PATCH_FAILED = Operasjon { $number } i patchen kan ikke utføres.
@@ -92,3 +92,8 @@ SR_OPENAPI = OpenAPI-dokumentet
 SR_API_VIEWER = OpenAPI-dokumentet, til å lese og prøve ut
 SR_HEALTH = Om prosessen svarer
 SR_READINESS = Om databasen og nøklene kan brukes
+
+## Headings of the pages that describe the API
+
+SR_REQUEST = Forespørsel
+SR_ANSWER = Svar

@@ -24,7 +24,7 @@ SR_NOT_XML = De body is geen geldige XML (byte { $position }).
 SR_XML_ENCODING = De XML-declaratie noemt een tekencodering die hier niet wordt ondersteund.
 SR_DOCUMENT_TYPE = De body bevat een documenttypedeclaratie en die wordt hier niet ondersteund.
 SR_TOO_DEEP = De body is meer dan { $limit } niveaus diep genest.
-SR_TOO_MANY = De body heeft meer dan { $limit } objecten en arrays.
+SR_TOO_MANY = De body heeft meer dan { $limit } waarden.
 # $number counts the operations of a JSON Patch from 1.
 SR_PATCH_OPERATION = Bewerking { $number } van de patch is ongeldig.
 SR_PATCH_FAILED = Bewerking { $number } van de patch kan niet worden uitgevoerd.
@@ -92,3 +92,8 @@ SR_OPENAPI = Het OpenAPI-document
 SR_API_VIEWER = Het OpenAPI-document, om te lezen en uit te proberen
 SR_HEALTH = Of het proces antwoordt
 SR_READINESS = Of de database en de sleutels bruikbaar zijn
+
+## Headings of the pages that describe the API
+
+SR_REQUEST = Verzoek
+SR_ANSWER = Antwoord

@@ -24,7 +24,7 @@ SR_NOT_XML = Innehållet i begäran är inte giltig XML (byte { $position }).
 SR_XML_ENCODING = XML-deklarationen anger en teckenkodning som inte stöds här.
 SR_DOCUMENT_TYPE = Innehållet i begäran har en dokumenttypsdeklaration, vilket inte stöds här.
 SR_TOO_DEEP = Innehållet i begäran är nästlat i mer än { $limit } nivåer.
-SR_TOO_MANY = Innehållet i begäran har fler än { $limit } objekt och arrayer.
+SR_TOO_MANY = Innehållet i begäran har fler än { $limit } värden.
 # $number counts the operations of a JSON Patch from 1.
 SR_PATCH_OPERATION = Operation { $number } i patchen är inte giltig.
 SR_PATCH_FAILED = Operation { $number } i patchen kan inte utföras.
@@ -92,3 +92,8 @@ SR_OPENAPI = OpenAPI-dokumentet
 SR_API_VIEWER = OpenAPI-dokumentet, att läsa och prova
 SR_HEALTH = Om processen svarar
 SR_READINESS = Om databasen och nycklarna kan användas
+
+## Headings of the pages that describe the API
+
+SR_REQUEST = Begäran
+SR_ANSWER = Svar

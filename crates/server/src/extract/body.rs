@@ -1,15 +1,15 @@
 //! The body of a request.
 //!
 //! Invariant: a body is neither held past its size limit, before or after it is decompressed, nor
-//! waited for past its time limit.
+//! waited for past its time limit. What its headers tell is judged before it is waited for.
 
 use std::{borrow::Cow, time::Duration};
 
 use actix_web::{
-    http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap},
+    http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap},
     web::Payload,
 };
-use negotiate::{ContentCoding, ContentType, body::Body};
+use negotiate::{ContentCoding, ContentType, UnsupportedMediaType, body::Body};
 
 use super::preferences;
 use crate::{config::Limits, problem::Problem};
@@ -31,6 +31,11 @@ pub(crate) async fn read(
     if content_types.next().is_some() {
         return Err(Problem::many_headers("Content-Type"));
     }
+    let content_type = content_type.map(|header| ContentType::parse(Some(header))).transpose()?;
+    let announced = preferences::text(headers, &CONTENT_LENGTH).and_then(|text| text.parse().ok());
+    if announced.is_some_and(|length: usize| length > limits.body_bytes) {
+        return Err(Problem::too_long(limits.body_bytes));
+    }
     let time_limit = Duration::from_secs(limits.body_seconds);
     let sent = tokio::time::timeout(time_limit, payload.to_bytes_limited(limits.body_bytes))
         .await
@@ -44,5 +49,5 @@ pub(crate) async fn read(
     if bytes.is_empty() {
         return Ok(Body::empty());
     }
-    Ok(Body::read(ContentType::parse(content_type)?, &bytes)?)
+    Ok(Body::read(content_type.ok_or(UnsupportedMediaType::Missing)?, &bytes)?)
 }

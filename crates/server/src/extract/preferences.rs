@@ -73,7 +73,10 @@ impl Preferences {
 
 /// The type of the answer.
 pub(crate) fn media_type(headers: &HeaderMap) -> Result<MediaType, NotAcceptable> {
-    MediaType::of_answer(&accept(headers))
+    match text(headers, &ACCEPT) {
+        Some(header) => MediaType::of_answer(&Accept::parse(&header)),
+        None => Ok(MediaType::ApplicationJson),
+    }
 }
 
 /// What types are accepted.
@@ -82,19 +85,25 @@ pub(crate) fn accept(headers: &HeaderMap) -> Accept {
 }
 
 /// The language and the culture; without a language the culture does not matter (CONTRACT 22).
-fn wording(headers: &HeaderMap) -> Result<Option<Wording>, UnknownCulture> {
+///
+/// # Errors
+/// The culture is none. One that has no data here is as good as none asked for.
+fn wording(headers: &HeaderMap) -> Result<Option<Wording>, Problem> {
+    let Some(wording) = wording_of_language(headers) else { return Ok(None) };
     let asked = text(headers, &SO_CULTURE).filter(|culture| !culture.is_empty());
-    match (wording_or_default(headers), asked) {
-        (Some(wording), Some(culture)) => {
-            Ok(Some(Wording { culture: Culture::parse(&culture)?, ..wording }))
-        }
-        (wording, _) => Ok(wording),
+    match asked.map(|culture| Culture::parse(&culture)) {
+        None | Some(Err(UnknownCulture::NoData)) => Ok(Some(wording)),
+        Some(Ok(culture)) => Ok(Some(Wording { culture, ..wording })),
+        Some(Err(UnknownCulture::Malformed)) => Err(Problem::invalid(Text::new("SR_CULTURE"))),
     }
 }
 
-/// The language that the headers ask for, in its own culture; for errors too, which must be told
-/// even if the culture is what is wrong.
+/// As `wording`, for what must be told even if the culture is what is wrong.
 pub(crate) fn wording_or_default(headers: &HeaderMap) -> Option<Wording> {
+    wording(headers).unwrap_or_else(|_no_culture| wording_of_language(headers))
+}
+
+fn wording_of_language(headers: &HeaderMap) -> Option<Wording> {
     let accept_language = text(headers, &ACCEPT_LANGUAGE);
     let so_language = text(headers, &SO_LANGUAGE);
     let wanted = wanted_language(so_language.as_deref(), accept_language.as_deref())?;

@@ -9,14 +9,14 @@ use actix_web::http::{
 use auth::{AuthError, MalformedCredentials};
 use model::{Field, InvalidCarrier, MalformedKey, Violation};
 use negotiate::{
-    ContentCoding, DecodeError, MediaType, NotAcceptable, NotText, NotXml, UnknownCulture,
-    UnknownTimeZone, UnsupportedCoding, UnsupportedMediaType,
+    ContentCoding, DecodeError, MediaType, NotAcceptable, NotText, NotXml, UnknownTimeZone,
+    UnsupportedCoding, UnsupportedMediaType,
     body::{Kind, Malformed, WrongType},
 };
 use store::StoreError;
 use tracing::error;
 
-use super::{ACCEPT_POST, Problem, chain};
+use super::{ACCEPT_POST, Problem, chain, types_read};
 use crate::texts::Text;
 
 impl From<AuthError> for Problem {
@@ -71,15 +71,20 @@ impl From<NotXml> for Problem {
 
 impl From<UnsupportedMediaType> for Problem {
     fn from(error: UnsupportedMediaType) -> Self {
-        let types = MediaType::READ.map(MediaType::essence).join(", ");
-        let text = match error {
+        Self::unsupported_body(match error {
             UnsupportedMediaType::Missing => {
-                Text::new("SR_CONTENT_TYPE_MISSING").with("types", types.clone())
+                Text::new("SR_CONTENT_TYPE_MISSING").with("types", types_read())
             }
-            UnsupportedMediaType::Type => Text::new("SR_CONTENT_TYPE").with("types", types.clone()),
+            UnsupportedMediaType::Type => Text::new("SR_CONTENT_TYPE").with("types", types_read()),
             UnsupportedMediaType::Charset => Text::new("SR_CHARSET"),
-        };
-        Self::unsupported(text).with_list(ACCEPT_POST, &types)
+        })
+    }
+}
+
+impl Problem {
+    /// 415 for a type or a charset.
+    fn unsupported_body(text: Text) -> Self {
+        Self::unsupported(text).with_list(ACCEPT_POST, &types_read())
     }
 }
 
@@ -105,10 +110,10 @@ impl From<DecodeError> for Problem {
 impl From<Malformed> for Problem {
     fn from(error: Malformed) -> Self {
         Self::invalid(match error {
+            Malformed::XmlEncoding => return Self::unsupported_body(Text::new("SR_XML_ENCODING")),
             Malformed::Text(NotText(charset)) => {
                 Text::new("SR_NOT_TEXT").with("charset", charset.name())
             }
-            Malformed::XmlEncoding => Text::new("SR_XML_ENCODING"),
             Malformed::Json { line, column } => {
                 Text::new("SR_NOT_JSON").with("line", line).with("column", column)
             }
@@ -169,12 +174,6 @@ impl From<MalformedKey> for Problem {
             MalformedKey::Shape => "SR_KEY_SHAPE",
             MalformedKey::Checksum => "SR_KEY_CHECKSUM",
         }))
-    }
-}
-
-impl From<UnknownCulture> for Problem {
-    fn from(_: UnknownCulture) -> Self {
-        Self::invalid(Text::new("SR_CULTURE"))
     }
 }
 

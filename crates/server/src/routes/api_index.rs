@@ -49,6 +49,8 @@ pub(crate) struct Versions {
     build: Build,
     #[serde(skip)]
     viewer: String,
+    #[serde(skip)]
+    words: Words,
 }
 
 /// Facts about this build of the server.
@@ -78,21 +80,21 @@ pub(crate) async fn versions(
     let version = env!("CARGO_PKG_VERSION");
     let build = Build { product_name: "Latchkey", product_version: version, file_version: version };
     let (v1, viewer) = (url(&request, &app, API_V1), url(&request, &app, DOCS));
-    let versions = Versions { v1, version, build, viewer };
+    let words = Words::of(&request);
+    let versions = Versions { v1, version, build, viewer, words };
     respond(&request, &app, "Api", &versions)
 }
 
 /// Each method of a path, and what it does.
 type Methods = BTreeMap<&'static str, String>;
 
-#[derive(Template)]
+#[derive(Serialize, Template)]
 #[template(path = "routes.html")]
-struct Routes(BTreeMap<String, Methods>);
-
-impl Serialize for Routes {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
-    }
+struct Routes {
+    #[serde(flatten)]
+    routes: BTreeMap<String, Methods>,
+    #[serde(skip)]
+    words: Words,
 }
 
 /// `GET /api/v1` (CONTRACT O7).
@@ -116,7 +118,7 @@ pub(crate) async fn routes(request: HttpRequest, app: Data<App>) -> Result<HttpR
         let methods = routes.entry(url(&request, &app, path)).or_default();
         methods.insert(method, Text::new(summary).in_words(wording.as_ref()));
     }
-    respond(&request, &app, "Routes", &Routes(routes))
+    respond(&request, &app, "Routes", &Routes { routes, words: Words::of(&request) })
 }
 
 /// What a call does, takes and answers, as OpenAPI describes it.
@@ -133,6 +135,8 @@ struct Operation {
     /// The JSON schema of the answer.
     answer: Value,
     open_api: String,
+    #[serde(skip)]
+    words: Words,
 }
 
 impl Operation {
@@ -161,8 +165,35 @@ pub(crate) async fn describe(
         request: described.request,
         answer: described.answer,
         open_api: url(&request, &app, OPENAPI),
+        words: Words::of(&request),
     };
     respond(&request, &app, "Operation", &operation)
+}
+
+/// The words of the pages, in the language of the request.
+struct Words {
+    /// ISO 639-1.
+    language: &'static str,
+    routes: String,
+    viewer: String,
+    document: String,
+    request: String,
+    answer: String,
+}
+
+impl Words {
+    fn of(request: &HttpRequest) -> Self {
+        let wording = wording_or_default(request.headers());
+        let text = |name| Text::new(name).in_words(wording.as_ref());
+        Self {
+            language: wording.as_ref().map_or("en", |wording| wording.language.iso()),
+            routes: text("SR_API_ROUTES"),
+            viewer: text("SR_API_VIEWER"),
+            document: text("SR_OPENAPI"),
+            request: text("SR_REQUEST"),
+            answer: text("SR_ANSWER"),
+        }
+    }
 }
 
 /// Answers HTML to who prefers it, and otherwise as any other call.

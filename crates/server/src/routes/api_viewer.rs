@@ -3,18 +3,21 @@
 //! Invariant: every file of the viewer comes from this process; its policy lets a browser load from
 //! nowhere else.
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    borrow::Cow,
+    sync::{Arc, LazyLock},
+};
 
 use actix_web::{
     HttpRequest, HttpResponse,
     http::header::{CONTENT_SECURITY_POLICY, LOCATION},
-    web::{Data, Path},
+    web::{Bytes, Data, Path},
 };
 use utoipa_swagger_ui::Config;
 
 use crate::{
     answer, openapi,
-    paths::{DOCS, Mount, OPENAPI, Paths},
+    paths::{DOCS, DOCS_FILE, Mount, OPENAPI, Paths},
     problem::Problem,
 };
 
@@ -54,7 +57,17 @@ pub(crate) async fn to_viewer(request: HttpRequest) -> HttpResponse {
     HttpResponse::TemporaryRedirect().insert_header((LOCATION, folder)).finish()
 }
 
-/// A file of the viewer.
+/// A file of the viewer; the index if none is named.
+#[utoipa::path(
+    get,
+    path = DOCS_FILE,
+    operation_id = "ViewerFile",
+    summary = "SR_API_VIEWER",
+    tag = "API",
+    security(()),
+    params(("file" = String, Path, description = "The file's name")),
+    responses((status = 200, description = "The file"))
+)]
 pub(crate) async fn viewer(
     file: Path<String>,
     paths: Data<Paths>,
@@ -62,8 +75,13 @@ pub(crate) async fn viewer(
     let found = utoipa_swagger_ui::serve(&file, Arc::clone(&CONFIG));
     let found = found.map_err(|error| Problem::internal(&std::io::Error::other(error.to_string())));
     let file = found?.ok_or_else(|| Problem::no_such_path(paths.index()))?;
+    let charset = if file.content_type.starts_with("text/") { "; charset=utf-8" } else { "" };
+    let bytes = match file.bytes {
+        Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+        Cow::Owned(bytes) => bytes.into(),
+    };
     Ok(HttpResponse::Ok()
-        .content_type(file.content_type)
+        .content_type(format!("{}{charset}", file.content_type))
         .insert_header((CONTENT_SECURITY_POLICY, POLICY))
-        .body(file.bytes.into_owned()))
+        .body(bytes))
 }
