@@ -73,9 +73,10 @@ impl Preferences {
 
 /// The type of the answer.
 pub(crate) fn media_type(headers: &HeaderMap) -> Result<MediaType, NotAcceptable> {
-    match text(headers, &ACCEPT) {
-        Some(header) => MediaType::of_answer(&Accept::parse(&header)),
-        None => Ok(MediaType::ApplicationJson),
+    if headers.contains_key(ACCEPT) {
+        MediaType::of_answer(&accept(headers))
+    } else {
+        Ok(MediaType::ApplicationJson)
     }
 }
 

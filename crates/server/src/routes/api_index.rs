@@ -27,7 +27,7 @@ use crate::{
     openapi::{self, Call},
     paths::{API, API_V1, DOCS, Mount, OPENAPI},
     problem::Problem,
-    texts::Text,
+    texts::{Text, Wording},
 };
 
 const HTML: &str = "text/html";
@@ -80,7 +80,7 @@ pub(crate) async fn versions(
     let version = env!("CARGO_PKG_VERSION");
     let build = Build { product_name: "Latchkey", product_version: version, file_version: version };
     let (v1, viewer) = (url(&request, &app, API_V1), url(&request, &app, DOCS));
-    let words = Words::of(&request);
+    let words = Words::of(wording_or_default(request.headers()).as_ref());
     let versions = Versions { v1, version, build, viewer, words };
     respond(&request, &app, "Api", &versions)
 }
@@ -118,7 +118,7 @@ pub(crate) async fn routes(request: HttpRequest, app: Data<App>) -> Result<HttpR
         let methods = routes.entry(url(&request, &app, path)).or_default();
         methods.insert(method, Text::new(summary).in_words(wording.as_ref()));
     }
-    respond(&request, &app, "Routes", &Routes { routes, words: Words::of(&request) })
+    respond(&request, &app, "Routes", &Routes { routes, words: Words::of(wording.as_ref()) })
 }
 
 /// What a call does, takes and answers, as OpenAPI describes it.
@@ -165,12 +165,12 @@ pub(crate) async fn describe(
         request: described.request,
         answer: described.answer,
         open_api: url(&request, &app, OPENAPI),
-        words: Words::of(&request),
+        words: Words::of(wording.as_ref()),
     };
     respond(&request, &app, "Operation", &operation)
 }
 
-/// The words of the pages, in the language of the request.
+/// The words of the pages.
 struct Words {
     /// ISO 639-1.
     language: &'static str,
@@ -182,11 +182,10 @@ struct Words {
 }
 
 impl Words {
-    fn of(request: &HttpRequest) -> Self {
-        let wording = wording_or_default(request.headers());
-        let text = |name| Text::new(name).in_words(wording.as_ref());
+    fn of(wording: Option<&Wording>) -> Self {
+        let text = |name| Text::new(name).in_words(wording);
         Self {
-            language: wording.as_ref().map_or("en", |wording| wording.language.iso()),
+            language: wording.map_or("en", |wording| wording.language.iso()),
             routes: text("SR_API_ROUTES"),
             viewer: text("SR_API_VIEWER"),
             document: text("SR_OPENAPI"),
