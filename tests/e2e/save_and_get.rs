@@ -246,6 +246,14 @@ fn a_mistyped_key_is_refused() {
     get(json!({"Key": 1})).expect_error(400, "ArgumentException", "Key must be a string");
 }
 
+/// CONTRACT 8: white space around a key, as pretty-printed XML and pasted lines have it, is not the key's.
+#[test]
+fn a_key_may_have_white_space_around_it() {
+    let app = TestApp::new();
+    let key = app.client().save(&json!({"Provider": "et", "AccessToken": "fugit"}));
+    assert_eq!(app.client().access_token(&format!("\n  {key} \r\n")).as_deref(), Some("fugit"));
+}
+
 /// Every save makes a record of its own, and none touches another.
 #[test]
 fn equal_carriers_get_different_keys() {

@@ -1,6 +1,6 @@
 //! Answers in the negotiated type (CONTRACT 10, 15, 16).
 //!
-//! Invariant: every type carries the same values, or the answer is not written.
+//! Invariant: every type carries the same texts under the same names, or the answer is not written.
 
 use std::fmt::Write as _;
 
@@ -19,10 +19,11 @@ const ITEM: &str = "Item";
 #[error("the answer has a character that XML cannot hold; JSON can")]
 pub struct NotXml;
 
-/// Writes an answer. `root` names the element of an object or null in XML; a string is `string`.
+/// Writes an answer, in XML if that is the type and otherwise in JSON. `root` names the element of an object or null in XML; a string is `string`.
 ///
 /// In XML there is no namespace, members that are null are left out, and a null answer is a nil
-/// element. A name that XML cannot have is encoded as .NET does, `_x002F_` for a slash.
+/// element. The elements of an array are `Item`. A name that XML cannot have is encoded as .NET does,
+/// `_x002F_` for a slash.
 ///
 /// # Errors
 /// XML was negotiated, and a value has a character that XML cannot have.

@@ -37,9 +37,15 @@ pub enum Malformed {
         /// The column, in bytes.
         column: usize,
     },
-    /// Not XML, or not of a kind that has an equal in JSON.
+    /// Not XML; up to which byte it was read.
     #[error("the body is not valid XML (byte {0})")]
     Xml(u64),
+    /// XML that has no equal in JSON: text beside elements, or content in a nil element.
+    #[error("the XML has text beside elements, or content in a nil element (byte {0})")]
+    XmlMixed(u64),
+    /// A reference to an entity that is not one of XML's own five.
+    #[error("the XML has an entity that is not one of XML's own five (byte {0})")]
+    XmlEntity(u64),
     /// There is a document type declaration.
     #[error("the body has a document type declaration, which is not read here")]
     DocumentType,

@@ -19,6 +19,9 @@ mod string_reference;
 mod time_zone;
 mod xml_chars;
 
+pub use jiff;
+pub use serde_json;
+
 pub use accept::Accept;
 pub use answer::{NotXml, write_answer};
 pub use charset::{Charset, NotText};

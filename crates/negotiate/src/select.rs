@@ -36,7 +36,7 @@ impl Select {
     /// assert_eq!(Select::of_query(""), Select::everything());
     /// ```
     pub fn of_query(query: &str) -> Self {
-        let pairs = query::pairs(query.as_bytes());
+        let pairs = query::pairs(query.strip_prefix('?').unwrap_or(query).as_bytes());
         let paths: Vec<String> = pairs
             .filter(|(name, _)| name.eq_ignore_ascii_case(b"$select"))
             .map(|(_, value)| String::from_utf8_lossy(&value).into_owned())
@@ -158,9 +158,13 @@ mod tests {
 
     #[test]
     fn it_is_found_in_a_query() {
-        for query in
-            ["$select=a,b/c", "x=1&$Select=a&$select=b/c", "%24select=a%2Cb%2Fc", "$select=a,+b/c"]
-        {
+        for query in [
+            "$select=a,b/c",
+            "?$select=a,b/c",
+            "x=1&$Select=a&$select=b/c",
+            "%24select=a%2Cb%2Fc",
+            "$select=a,+b/c",
+        ] {
             assert_eq!(Select::of_query(query), Select::parse("a,b/c"), "{query}");
         }
         for query in ["", "x=1", "$select", "$select=", "select=a"] {

@@ -59,6 +59,7 @@ pub(crate) fn configure(routes: &mut ServiceConfig) {
     routes
         .service(operation(paths::SAVE_EXTERNAL_TOKENS, user_agent::save))
         .service(operation(paths::GET_EXTERNAL_TOKENS, user_agent::get))
+        .service(get(paths::HOME, api_index::to_index))
         .service(get(paths::API, api_index::versions))
         .service(get(paths::API_V1, api_index::routes))
         .service(get(paths::OPENAPI, api_viewer::document))

@@ -46,11 +46,12 @@ const PARAMETERS: [(&str, &str, &str); 6] = [
         title = "Latchkey",
         description = "Keeps the OAuth tokens that an application holds for its users at other \
                        providers, behind the calls of the SuperOffice WebAPI.",
-        license(name = "Apache-2.0 OR MIT", identifier = "Apache-2.0 OR MIT"),
+        license(name = "Apache-2.0 OR MIT"),
     ),
     paths(
         user_agent::save,
         user_agent::get,
+        api_index::to_index,
         api_index::versions,
         api_index::routes,
         api_viewer::document,
@@ -101,6 +102,9 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
             item["get"] = description_of(&item["post"]);
         }
         for operation in members(item) {
+            if let Some(Value::String(description)) = operation.get_mut("description") {
+                *description = description.replace('\n', " ");
+            }
             operation["responses"]["default"] = json!({"$ref": "#/components/responses/Error"});
         }
     }
@@ -173,6 +177,9 @@ fn complete(post: &mut Value) {
             *content = of_types(types, &of_one_type);
         }
     }
+    // TokenManagementInfo[Provider]=…, where the default would be JSON within the form.
+    post["requestBody"]["content"][MediaType::Form.essence()]["encoding"] =
+        json!({"TokenManagementInfo": {"style": "deepObject", "explode": true}});
     post["responses"]["200"]["headers"] = json!({
         "SO-TimeZone": {
             "description": "The time zone of the answer's dates", "schema": {"type": "string"}

@@ -17,6 +17,8 @@ use actix_web::{
 use model::TenantId;
 use serde::{Deserialize, Serialize};
 
+/// Where the server says it is.
+pub(crate) const HOME: &str = "/";
 pub(crate) const API: &str = "/api";
 pub(crate) const API_V1: &str = "/api/v1";
 pub(crate) const OPENAPI: &str = "/api/openapi.json";
@@ -34,16 +36,28 @@ const PROBES: [&str; 2] = [HEALTH, READINESS];
 /// The server as a whole, which requests name by `*` (RFC 9110 §7.1) and no other way.
 pub(crate) const SERVER: &str = "/server";
 /// A path that nothing is served on.
-const NOWHERE: &str = "/";
+const NOWHERE: &str = "/nowhere";
 
 /// Whether the path names a tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase", try_from = "String")]
 pub(crate) enum Tenants {
     /// There is one tenant, and no path names it.
     Single,
     /// The first segment, behind the prefix, is the tenant.
     Path,
+}
+
+impl TryFrom<String> for Tenants {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        match name.as_str() {
+            "single" => Ok(Self::Single),
+            "path" => Ok(Self::Path),
+            _ => Err("expected `single` or `path`"),
+        }
+    }
 }
 
 /// Where the API is, for a request: below which path, and of which tenant.
@@ -95,7 +109,8 @@ impl Paths {
             return Some((route.into(), single("")));
         }
         let (prefix, rest) = path.split_at_checked(self.prefix.len())?;
-        if !prefix.eq_ignore_ascii_case(&self.prefix) || !rest.starts_with('/') {
+        let is_below = rest.is_empty() || rest.starts_with('/');
+        if !prefix.eq_ignore_ascii_case(&self.prefix) || !is_below {
             return None;
         }
         if let Some(probe) = known(&PROBES, rest) {
@@ -104,7 +119,7 @@ impl Paths {
         let (mount, rest) = match self.tenants {
             Tenants::Single => (single(prefix), rest),
             Tenants::Path => {
-                let segment = rest[1..].split('/').next().unwrap_or_default();
+                let segment = rest.strip_prefix('/')?.split('/').next().unwrap_or_default();
                 let tenant = TenantId::parse(segment).ok()?;
                 let (base, rest) = path.split_at(prefix.len() + 1 + segment.len());
                 (Mount { base: base.to_owned(), tenant }, rest)
@@ -114,6 +129,7 @@ impl Paths {
         let route = match viewer.filter(|(docs, _)| docs.eq_ignore_ascii_case(DOCS)) {
             // Names of files have a case, and the slash before them tells a folder.
             Some((_, file)) if file.starts_with('/') => format!("{DOCS}{file}").into(),
+            _ if matches!(rest, "" | "/") => HOME.into(),
             _ => known(&ALL, rest)?.into(),
         };
         Some((route, mount))
@@ -185,8 +201,10 @@ mod tests {
             ("/server", None),
             ("/api//", None),
             ("//api", None),
-            ("/", None),
-            ("", None),
+            ("/", Some(HOME)),
+            ("", Some(HOME)),
+            ("//", None),
+            ("/nowhere", None),
             ("/api/v2", None),
             ("/api/docsx", None),
             ("/api/v1/Agents/User/SaveExternalTokensX", None),
@@ -209,7 +227,9 @@ mod tests {
             ("/healthz", Some((HEALTH, "", "default"))),
             ("/api", None),
             ("/SuperOfficeapi", None),
-            ("/SuperOffice", None),
+            ("/SuperOffice", Some((HOME, "/SuperOffice", "default"))),
+            ("/SuperOffice/", Some((HOME, "/SuperOffice", "default"))),
+            ("/", None),
             ("/SuperOffice/Cust1/api", None),
             ("/SuperOfficå/api", None),
         ] {
@@ -220,10 +240,13 @@ mod tests {
             ("/SuperOffice/CUST1/api/docs/x", Some(("/api/docs/x", "/SuperOffice/CUST1", "cust1"))),
             ("/SuperOffice/readyz/", Some((READINESS, "/SuperOffice", "default"))),
             ("/SuperOffice/Cust1/readyz", Some((READINESS, "/SuperOffice/Cust1", "cust1"))),
-            ("/SuperOffice/api", None),
+            ("/SuperOffice/api", Some((HOME, "/SuperOffice/api", "api"))),
+            ("/SuperOffice/api/v1", None),
             ("/SuperOffice//api", None),
             ("/SuperOffice/Cust 1/api", None),
-            ("/SuperOffice/Cust1", None),
+            ("/SuperOffice/Cust1", Some((HOME, "/SuperOffice/Cust1", "cust1"))),
+            ("/SuperOffice", None),
+            ("/SuperOffice/", None),
             ("/Cust1/api", None),
         ] {
             check(prefix, Tenants::Path, path, expected);

@@ -21,13 +21,15 @@ SR_NOT_TEXT = Indholdet af anmodningen er ikke gyldig { $charset }.
 SR_NOT_COMPRESSED = Indholdet af anmodningen er ikke korrekt komprimeret med { $coding }.
 SR_NOT_JSON = Indholdet af anmodningen er ikke gyldig JSON (linje { $line }, kolonne { $column }).
 SR_NOT_XML = Indholdet af anmodningen er ikke gyldig XML (byte { $position }).
+SR_XML_MIXED = XML-indholdet har tekst ved siden af elementer, eller indhold i et nil-element (byte { $position }).
+SR_XML_ENTITY = XML-indholdet har en entitet, som ikke er en af XML's egne fem (byte { $position }).
 SR_XML_ENCODING = XML-erklæringen angiver en tegnkodning, der ikke understøttes her.
 SR_DOCUMENT_TYPE = Indholdet af anmodningen har en dokumenttypeerklæring, hvilket ikke understøttes her.
 SR_TOO_DEEP = Indholdet af anmodningen er indlejret i mere end { $limit } niveauer.
 SR_TOO_MANY = Indholdet af anmodningen har mere end { $limit } værdier.
 # $number counts the operations of a JSON Patch from 1.
 SR_PATCH_OPERATION = Operation { $number } i patchen er ikke gyldig.
-SR_PATCH_FAILED = Operation { $number } i patchen kan ikke udføres.
+SR_PATCH_FAILED = Operation { $number } i patchen kan ikke udføres på det, som de foregående har lavet af en tom anmodning: En test mislykkes, eller et overordnet element eller en værdi mangler.
 SR_PATCH_TOO_LARGE = Patchen har mere end { $limit } operationer eller kopierer for meget.
 
 SR_TIME_ZONE = SO-TimeZone skal være en kendt tidszone, f.eks. NO, US-NY eller Europe/Oslo.

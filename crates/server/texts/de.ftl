@@ -21,13 +21,15 @@ SR_NOT_TEXT = Der Anfragekörper ist kein gültiges { $charset }.
 SR_NOT_COMPRESSED = Der Anfragekörper ist nicht korrekt mit { $coding } komprimiert.
 SR_NOT_JSON = Der Anfragekörper ist kein gültiges JSON (Zeile { $line }, Spalte { $column }).
 SR_NOT_XML = Der Anfragekörper ist kein gültiges XML (Byte { $position }).
+SR_XML_MIXED = Das XML hat Text neben Elementen oder Inhalt in einem nil-Element (Byte { $position }).
+SR_XML_ENTITY = Das XML hat eine Entität, die keine der fünf von XML selbst ist (Byte { $position }).
 SR_XML_ENCODING = Die XML-Deklaration nennt eine Zeichenkodierung, die hier nicht unterstützt wird.
 SR_DOCUMENT_TYPE = Der Anfragekörper enthält eine Dokumenttypdeklaration; das wird hier nicht unterstützt.
 SR_TOO_DEEP = Der Anfragekörper ist mehr als { $limit } Ebenen tief verschachtelt.
 SR_TOO_MANY = Der Anfragekörper hat mehr als { $limit } Werte.
 # $number counts the operations of a JSON Patch from 1.
 SR_PATCH_OPERATION = Operation { $number } des Patches ist ungültig.
-SR_PATCH_FAILED = Operation { $number } des Patches kann nicht ausgeführt werden.
+SR_PATCH_FAILED = Operation { $number } des Patches kann nicht auf das angewendet werden, was die vorherigen aus einer leeren Anfrage gemacht haben: Ein Test schlägt fehl, oder ein übergeordnetes Element oder ein Wert fehlt.
 SR_PATCH_TOO_LARGE = Der Patch hat mehr als { $limit } Operationen oder kopiert zu viel.
 
 SR_TIME_ZONE = SO-TimeZone muss eine bekannte Zeitzone sein, zum Beispiel NO, US-NY oder Europe/Oslo.

@@ -24,13 +24,15 @@ SR_NOT_TEXT = The body is not valid { $charset }.
 SR_NOT_COMPRESSED = The body is not valid { $coding }.
 SR_NOT_JSON = The body is not valid JSON (line { $line }, column { $column }).
 SR_NOT_XML = The body is not valid XML (byte { $position }).
+SR_XML_MIXED = The XML has text beside elements, or content in a nil element (byte { $position }).
+SR_XML_ENTITY = The XML has an entity that is not one of XML's own five (byte { $position }).
 SR_XML_ENCODING = The XML declaration names an encoding that is not read here.
 SR_DOCUMENT_TYPE = The body has a document type declaration, which is not read here.
 SR_TOO_DEEP = The body is nested more than { $limit } deep.
 SR_TOO_MANY = The body has more than { $limit } values.
 # $number counts the operations of a JSON Patch from 1.
 SR_PATCH_OPERATION = Operation { $number } of the patch is not valid.
-SR_PATCH_FAILED = Operation { $number } of the patch cannot be applied.
+SR_PATCH_FAILED = Operation { $number } of the patch cannot be applied to what the ones before it made of an empty request: a test fails, or a parent or a value is missing.
 SR_PATCH_TOO_LARGE = The patch has more than { $limit } operations, or copies too much.
 
 SR_TIME_ZONE = SO-TimeZone is not a known time zone, such as NO, US-NY or Europe/Oslo.

@@ -21,13 +21,15 @@ SR_NOT_TEXT = Pyynnön runko ei ole kelvollista { $charset }-tekstiä.
 SR_NOT_COMPRESSED = Pyynnön runko ei ole kelvollista { $coding }-dataa.
 SR_NOT_JSON = Pyynnön runko ei ole kelvollista JSON-dataa (rivi { $line }, sarake { $column }).
 SR_NOT_XML = Pyynnön runko ei ole kelvollista XML-dataa (tavu { $position }).
+SR_XML_MIXED = XML:ssä on tekstiä elementtien vieressä tai sisältöä nil-elementissä (tavu { $position }).
+SR_XML_ENTITY = XML:ssä on entiteetti, joka ei ole yksi XML:n omista viidestä (tavu { $position }).
 SR_XML_ENCODING = XML-määrittelyssä on merkistökoodaus, jota ei tueta.
 SR_DOCUMENT_TYPE = Pyynnön rungossa on dokumenttityypin määrittely, jota ei tueta.
 SR_TOO_DEEP = Pyynnön rungossa on yli { $limit } sisäkkäistä tasoa.
 SR_TOO_MANY = Pyynnön rungossa on yli { $limit } arvoa.
 # $number counts the operations of a JSON Patch from 1.
 SR_PATCH_OPERATION = Patchin operaatio { $number } ei ole kelvollinen.
-SR_PATCH_FAILED = Patchin operaatiota { $number } ei voi suorittaa.
+SR_PATCH_FAILED = Patchin operaatiota { $number } ei voi soveltaa siihen, mitä edelliset tekivät tyhjästä pyynnöstä: testi epäonnistuu, tai ylempi elementti tai arvo puuttuu.
 SR_PATCH_TOO_LARGE = Patchissa on yli { $limit } operaatiota, tai se kopioi liikaa.
 
 SR_TIME_ZONE = Otsakkeen SO-TimeZone arvon on oltava tunnettu aikavyöhyke, esimerkiksi NO, US-NY tai Europe/Oslo.

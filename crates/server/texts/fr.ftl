@@ -21,13 +21,15 @@ SR_NOT_TEXT = Le corps de la requête n’est pas un texte { $charset } valide.
 SR_NOT_COMPRESSED = Le corps de la requête n’est pas correctement compressé en { $coding }.
 SR_NOT_JSON = Le corps de la requête n’est pas du JSON valide (ligne { $line }, colonne { $column }).
 SR_NOT_XML = Le corps de la requête n’est pas du XML valide (octet { $position }).
+SR_XML_MIXED = Le XML contient du texte à côté d’éléments, ou du contenu dans un élément nil (octet { $position }).
+SR_XML_ENTITY = Le XML contient une entité qui n’est pas l’une des cinq de XML (octet { $position }).
 SR_XML_ENCODING = La déclaration XML indique un encodage qui n’est pas pris en charge ici.
 SR_DOCUMENT_TYPE = Le corps de la requête contient une déclaration de type de document, ce qui n’est pas pris en charge ici.
 SR_TOO_DEEP = Le corps de la requête compte plus de { $limit } niveaux d’imbrication.
 SR_TOO_MANY = Le corps de la requête contient plus de { $limit } valeurs.
 # $number counts the operations of a JSON Patch from 1.
 SR_PATCH_OPERATION = L’opération { $number } du patch n’est pas valide.
-SR_PATCH_FAILED = L’opération { $number } du patch ne peut pas être appliquée.
+SR_PATCH_FAILED = L’opération { $number } du patch ne peut pas être appliquée à ce que les précédentes ont fait d’une requête vide : un test échoue, ou un parent ou une valeur manque.
 SR_PATCH_TOO_LARGE = Le patch compte plus de { $limit } opérations ou copie trop de données.
 
 SR_TIME_ZONE = SO-TimeZone doit être un fuseau horaire connu, par exemple NO, US-NY ou Europe/Oslo.

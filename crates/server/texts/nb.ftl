@@ -21,13 +21,15 @@ SR_NOT_TEXT = Innholdet i forespørselen er ikke gyldig { $charset }.
 SR_NOT_COMPRESSED = Innholdet i forespørselen er ikke riktig komprimert med { $coding }.
 SR_NOT_JSON = Innholdet i forespørselen er ikke gyldig JSON (linje { $line }, kolonne { $column }).
 SR_NOT_XML = Innholdet i forespørselen er ikke gyldig XML (byte { $position }).
+SR_XML_MIXED = XML-en har tekst ved siden av elementer, eller innhold i et nil-element (byte { $position }).
+SR_XML_ENTITY = XML-en har en entitet som ikke er en av XMLs egne fem (byte { $position }).
 SR_XML_ENCODING = XML-deklarasjonen angir en tegnkoding som ikke støttes her.
 SR_DOCUMENT_TYPE = Innholdet i forespørselen har en dokumenttypedeklarasjon, og det støttes ikke her.
 SR_TOO_DEEP = Innholdet i forespørselen er nøstet i mer enn { $limit } nivåer.
 SR_TOO_MANY = Innholdet i forespørselen har mer enn { $limit } verdier.
 # $number counts the operations of a JSON Patch from 1.
 SR_PATCH_OPERATION = Operasjon { $number } i patchen er ikke gyldig.
-SR_PATCH_FAILED = Operasjon { $number } i patchen kan ikke utføres.
+SR_PATCH_FAILED = Operasjon { $number } i patchen kan ikke utføres på det de foregående har laget av en tom forespørsel: En test feiler, eller et overordnet element eller en verdi mangler.
 SR_PATCH_TOO_LARGE = Patchen har mer enn { $limit } operasjoner eller kopierer for mye.
 
 SR_TIME_ZONE = SO-TimeZone må være en kjent tidssone, for eksempel NO, US-NY eller Europe/Oslo.

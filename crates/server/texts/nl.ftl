@@ -21,13 +21,15 @@ SR_NOT_TEXT = De body is geen geldige { $charset }.
 SR_NOT_COMPRESSED = De body is niet correct gecomprimeerd met { $coding }.
 SR_NOT_JSON = De body is geen geldige JSON (regel { $line }, kolom { $column }).
 SR_NOT_XML = De body is geen geldige XML (byte { $position }).
+SR_XML_MIXED = De XML heeft tekst naast elementen, of inhoud in een nil-element (byte { $position }).
+SR_XML_ENTITY = De XML heeft een entiteit die niet een van de vijf van XML zelf is (byte { $position }).
 SR_XML_ENCODING = De XML-declaratie noemt een tekencodering die hier niet wordt ondersteund.
 SR_DOCUMENT_TYPE = De body bevat een documenttypedeclaratie en die wordt hier niet ondersteund.
 SR_TOO_DEEP = De body is meer dan { $limit } niveaus diep genest.
 SR_TOO_MANY = De body heeft meer dan { $limit } waarden.
 # $number counts the operations of a JSON Patch from 1.
 SR_PATCH_OPERATION = Bewerking { $number } van de patch is ongeldig.
-SR_PATCH_FAILED = Bewerking { $number } van de patch kan niet worden uitgevoerd.
+SR_PATCH_FAILED = Bewerking { $number } van de patch kan niet worden toegepast op wat de vorige van een leeg verzoek hebben gemaakt: een test mislukt, of een bovenliggend element of een waarde ontbreekt.
 SR_PATCH_TOO_LARGE = De patch heeft meer dan { $limit } bewerkingen of kopieert te veel.
 
 SR_TIME_ZONE = SO-TimeZone moet een bekende tijdzone zijn, zoals NO, US-NY of Europe/Oslo.

@@ -21,13 +21,15 @@ SR_NOT_TEXT = Innehållet i begäran är inte giltig { $charset }.
 SR_NOT_COMPRESSED = Innehållet i begäran är inte korrekt komprimerat med { $coding }.
 SR_NOT_JSON = Innehållet i begäran är inte giltig JSON (rad { $line }, kolumn { $column }).
 SR_NOT_XML = Innehållet i begäran är inte giltig XML (byte { $position }).
+SR_XML_MIXED = XML-innehållet har text bredvid element, eller innehåll i ett nil-element (byte { $position }).
+SR_XML_ENTITY = XML-innehållet har en entitet som inte är en av XML:s egna fem (byte { $position }).
 SR_XML_ENCODING = XML-deklarationen anger en teckenkodning som inte stöds här.
 SR_DOCUMENT_TYPE = Innehållet i begäran har en dokumenttypsdeklaration, vilket inte stöds här.
 SR_TOO_DEEP = Innehållet i begäran är nästlat i mer än { $limit } nivåer.
 SR_TOO_MANY = Innehållet i begäran har fler än { $limit } värden.
 # $number counts the operations of a JSON Patch from 1.
 SR_PATCH_OPERATION = Operation { $number } i patchen är inte giltig.
-SR_PATCH_FAILED = Operation { $number } i patchen kan inte utföras.
+SR_PATCH_FAILED = Operation { $number } i patchen kan inte utföras på det som de föregående har gjort av en tom begäran: Ett test misslyckas, eller ett överordnat element eller ett värde saknas.
 SR_PATCH_TOO_LARGE = Patchen har mer än { $limit } operationer eller kopierar för mycket.
 
 SR_TIME_ZONE = SO-TimeZone måste vara en känd tidszon, till exempel NO, US-NY eller Europe/Oslo.

@@ -118,6 +118,8 @@ impl From<Malformed> for Problem {
                 Text::new("SR_NOT_JSON").with("line", line).with("column", column)
             }
             Malformed::Xml(position) => Text::new("SR_NOT_XML").with("position", position),
+            Malformed::XmlMixed(position) => Text::new("SR_XML_MIXED").with("position", position),
+            Malformed::XmlEntity(position) => Text::new("SR_XML_ENTITY").with("position", position),
             Malformed::DocumentType => Text::new("SR_DOCUMENT_TYPE"),
             Malformed::TooMany(limit) => Text::new("SR_TOO_MANY").with("limit", limit),
             Malformed::TooDeep(limit) => Text::new("SR_TOO_DEEP").with("limit", limit),

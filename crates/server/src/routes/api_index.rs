@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::header::{CONTENT_SECURITY_POLICY, HOST},
+    http::header::{CONTENT_SECURITY_POLICY, HOST, LOCATION},
     web::Data,
 };
 use askama::Template;
@@ -25,7 +25,7 @@ use crate::{
         preferences::{accept, text, wording_or_default},
     },
     openapi::{self, Call},
-    paths::{API, API_V1, DOCS, Mount, OPENAPI},
+    paths::{API, API_V1, DOCS, HOME, Mount, OPENAPI},
     problem::Problem,
     texts::{Text, Wording},
 };
@@ -61,6 +61,21 @@ struct Build {
     product_name: &'static str,
     product_version: &'static str,
     file_version: &'static str,
+}
+
+/// `GET` where the server says it is: to the index.
+#[utoipa::path(
+    get,
+    path = HOME,
+    operation_id = "Home",
+    summary = "SR_API_VERSIONS",
+    tag = "API",
+    security(()),
+    responses((status = 307, description = "To the versions"))
+)]
+pub(crate) async fn to_index(request: HttpRequest) -> HttpResponse {
+    let index = format!("{}{API}", Mount::of(&request).base);
+    HttpResponse::TemporaryRedirect().insert_header((LOCATION, index)).finish()
 }
 
 /// `GET /api` (CONTRACT O6).

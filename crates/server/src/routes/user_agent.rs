@@ -65,6 +65,7 @@ pub(crate) async fn get(call: Call, app: Data<App>) -> Result<HttpResponse, Prob
     let root = call.body.root()?;
     let key = root
         .string("Key")?
+        .map(str::trim)
         .filter(|key| !key.is_empty())
         .ok_or_else(|| Problem::required("Key"))?;
     let key = RetrievalKey::parse(key)?;
@@ -105,7 +106,6 @@ struct SaveExternalTokens<'a> {
 #[expect(dead_code, reason = "for OpenAPI; bodies are read as trees")]
 struct GetExternalTokens {
     /// The key that `SaveExternalTokens` answered.
-    #[schema(example = "lk_08XN…")]
     key: String,
 }
 
@@ -115,7 +115,7 @@ struct GetExternalTokens {
 #[serde(rename_all = "PascalCase")]
 struct Carrier<'a> {
     /// Who issued the tokens: 1 to 255 characters. It may be a multi-language value.
-    #[schema(example = "et")]
+    #[schema(example = "et", nullable)]
     provider: String,
     /// Opens the provider's API for a while.
     #[schema(example = "fugit")]
@@ -135,8 +135,9 @@ struct Carrier<'a> {
 #[derive(Clone, Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Right {
-    #[schema(example = "FULL")]
+    #[schema(example = "FULL", nullable)]
     mask: String,
+    #[schema(nullable)]
     reason: String,
 }
 
@@ -144,11 +145,13 @@ struct Right {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 struct FieldProperty {
+    #[schema(nullable)]
     field_right: Right,
     /// The name of the .NET type.
-    #[schema(example = "System.String")]
+    #[schema(example = "System.String", nullable)]
     field_type: &'static str,
     /// The limit: in characters, for tokens and claims in bytes of UTF-8.
+    #[schema(nullable)]
     field_length: usize,
 }
 
