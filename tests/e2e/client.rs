@@ -91,7 +91,7 @@ impl Client {
     /// Saves a carrier; the key.
     pub(crate) fn save(&self, carrier: &Value) -> String {
         let answer = self.post("SaveExternalTokens", &json!({ "TokenManagementInfo": carrier }));
-        answer.expect(200).json().as_str().expect("a string").to_owned()
+        answer.expect(200).key()
     }
 
     /// Saves a carrier with this access token; the key, unless the server went away or refused.
@@ -101,7 +101,7 @@ impl Client {
         let path = format!("{AGENT}SaveExternalTokens");
         let headers = [("Content-Type", "application/json")];
         let answer = self.try_request("POST", &path, &headers, body.as_bytes()).ok()?;
-        (answer.status == 200).then(|| answer.json().as_str().expect("a string").to_owned())
+        (answer.status == 200).then(|| answer.key())
     }
 
     /// What a key retrieves.
@@ -125,6 +125,11 @@ impl Answer {
     /// The body as JSON.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The body as a key.
+    pub(crate) fn key(&self) -> String {
+        self.json().as_str().expect("a key").to_owned()
     }
 
     /// A header's value; empty if there is none.

@@ -10,6 +10,7 @@ mod client;
 mod configuration;
 mod database_file;
 mod durability;
+mod encodings;
 mod errors;
 mod faulty_disk;
 mod formats;

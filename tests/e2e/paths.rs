@@ -20,8 +20,7 @@ fn client(app: &TestApp) -> Client {
 }
 
 fn saved(client: &Client, path: &str) -> String {
-    let answer = client.request("POST", path, &[JSON], BODY).expect(200);
-    answer.json().as_str().expect("a key").to_owned()
+    client.request("POST", path, &[JSON], BODY).expect(200).key()
 }
 
 /// CONTRACT 1: any case, with or without a trailing slash, percent-encoded or not.

@@ -1,8 +1,9 @@
-#![doc = include_str!("../README.md")]
+//! Content negotiation: header text and bytes in, decisions and trees out.
 //!
 //! Invariant: this crate knows no web framework and none of the product's other crates, and no input
 //! makes it panic, hang, or take more memory than a small multiple of its own size and the limit that
 //! was given.
+#![doc = include_str!("../README.md")]
 
 mod accept;
 mod answer;
