@@ -23,7 +23,8 @@ const BINARY: &str = env!("CARGO_BIN_EXE_latchkey-under-test");
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What no log may hold: the sample's password and tokens, and whatever tests save.
-const SECRETS: [&str; 7] = ["Tje0", "dGplMDpUamUw", "fugit", "odit", "CANARY", "lk_0", "Basic "];
+const SECRETS: [&str; 10] =
+    ["Tje0", "dGplMDpUamUw", "fugit", "odit", "CANARY", "lk_0", "Basic ", "7T:", "8A:", "eyJ"];
 
 /// How to start a server.
 #[derive(Clone)]
@@ -111,6 +112,18 @@ impl Setup {
         refusal.unwrap_or_else(|| panic!("no message in: {told}")).to_owned()
     }
 
+    /// Runs a command with this on its standard input; what it prints, or what it says on failure.
+    pub(crate) fn run(&self, arguments: &[&str], input: &str) -> Result<String, String> {
+        let mut command = self.clone().arguments(arguments).command();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = command.spawn().expect("the binary runs");
+        // It may end without reading.
+        let _ = process.stdin.take().expect("piped").write_all(input.as_bytes());
+        let output = process.wait_with_output().expect("the binary runs");
+        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+        if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+    }
+
     /// Runs a command to its end; what it prints.
     pub(crate) fn output(&self) -> String {
         let output = self.command().output().expect("the binary runs");
@@ -176,6 +189,22 @@ impl TestApp {
     pub(crate) fn authority(&self) -> &str {
         let rest = self.url.split_once("://").expect("URL").1;
         rest.split('/').next().unwrap_or(rest)
+    }
+
+    /// Runs a command of administration beside the server; what it prints, without the last newline.
+    pub(crate) fn admin(&self, arguments: &[&str]) -> String {
+        let told = self.setup.run(arguments, "CANARY-password\n");
+        told.unwrap_or_else(|error| panic!("{arguments:?}: {error}")).trim_end().to_owned()
+    }
+
+    /// Adds a user, whose password is `CANARY-password`.
+    pub(crate) fn add_user(&self, login: &str) {
+        self.admin(&["user", "add", login, "--password-stdin"]);
+    }
+
+    /// A new ticket of a user.
+    pub(crate) fn ticket(&self, login: &str) -> String {
+        self.admin(&["ticket", "issue", login])
     }
 
     /// Everything that was logged.

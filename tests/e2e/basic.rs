@@ -8,17 +8,20 @@ use crate::app::TestApp;
 /// CONTRACT 26, 35: 401 with a challenge that has realm and charset, whatever is wrong; the header is
 /// not repeated in the answer.
 #[rstest]
-#[case::missing(None, "This call needs a login: send user name and password by Basic")]
+#[case::missing(None, "This call needs a login; WWW-Authenticate lists")]
 #[case::wrong_password(Some("Basic dGplMDp0amUw"), "The user name or the password is wrong")]
 #[case::empty_password(Some("Basic dGplMDo="), "The user name or the password is wrong")]
 #[case::unknown_user(Some("Basic bm9ib2R5OlRqZTA="), "The user name or the password is wrong")]
-#[case::ticket_as_user(Some("Basic N1Q6WVFCaUFHTUE6"), "The ticket is not valid")]
+#[case::ticket_as_user(
+    Some("Basic N1Q6WVFCaUFHTUE6"),
+    "The ticket is malformed, expired or revoked"
+)]
 #[case::login_in_other_case(Some("Basic VEpFMDpUamUw"), "The user name or the password is wrong")]
 #[case::no_base64(Some("Basic CANARY%"), "the credentials are not base64")]
 #[case::no_colon(Some("Basic dGplMA=="), "the credentials have no colon")]
 #[case::not_utf8(Some("Basic /zph"), "the credentials are not UTF-8")]
 #[case::control_character(Some("Basic dGplMDpUCmUw"), "hold a control character")]
-#[case::other_scheme(Some("Bearer CANARY"), "The Authorization scheme is not accepted here")]
+#[case::other_scheme(Some("Bearer CANARY"), "This Authorization scheme is not accepted here")]
 fn whoever_is_not_known_is_challenged(#[case] authorization: Option<&str>, #[case] message: &str) {
     let app = TestApp::new();
     let client = app.client().with_authorization(authorization);

@@ -2,6 +2,7 @@
 //!
 //! Invariant: an answer is looked at as it is; no status is an error by itself.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use ureq::{Agent, RequestExt as _, http};
 
@@ -18,6 +19,32 @@ pub(crate) struct Client {
     authorization: Option<String>,
 }
 
+/// A browser's session.
+#[derive(Clone, Debug)]
+pub(crate) struct Session {
+    /// The value of a `Cookie` header.
+    pub(crate) cookie: String,
+    /// The value of `X-XSRF-TOKEN`.
+    pub(crate) xsrf_token: String,
+}
+
+impl Session {
+    /// From the cookies that an answer sets.
+    pub(crate) fn of(answer: &Answer) -> Self {
+        let cookies = answer.headers.get_all("Set-Cookie").iter();
+        let pairs = cookies.map(|cookie| cookie.to_str().expect("text").split(';').next());
+        let pairs: Vec<&str> = pairs.flatten().collect();
+        let value = |name: &str| pairs.iter().find_map(|pair| pair.strip_prefix(name));
+        let xsrf_token = value("XSRF-TOKEN=").expect("a value for scripts").to_owned();
+        Self { cookie: pairs.join("; "), xsrf_token }
+    }
+
+    /// The headers that a script of the page sends.
+    pub(crate) fn headers(&self) -> [(&str, &str); 2] {
+        [("Cookie", &self.cookie), ("X-XSRF-TOKEN", &self.xsrf_token)]
+    }
+}
+
 /// An answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -30,6 +57,7 @@ impl Client {
     pub(crate) fn new(url: &str) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
+            .max_redirects(0)
             .timeout_global(Some(TIMEOUT))
             .build();
         let authorization = Some("Basic dGplMDpUamUw".to_owned());
@@ -39,6 +67,25 @@ impl Client {
     /// The same client with another `Authorization`, or none.
     pub(crate) fn with_authorization(&self, authorization: Option<&str>) -> Self {
         Self { authorization: authorization.map(str::to_owned), ..self.clone() }
+    }
+
+    /// With HTTP Basic.
+    pub(crate) fn with_password(&self, login: &str, password: &str) -> Self {
+        let encoded = STANDARD.encode(format!("{login}:{password}"));
+        self.with_authorization(Some(&format!("Basic {encoded}")))
+    }
+
+    /// Asks who is calling.
+    pub(crate) fn who(&self, headers: &[(&str, &str)]) -> Answer {
+        self.request("GET", "/api/v1/User/currentPrincipal", headers, b"")
+    }
+
+    /// Signs in by the page's form; the cookies and the value of `X-XSRF-TOKEN`.
+    pub(crate) fn sign_in(&self, login: &str, password: &str) -> Session {
+        let form = format!("login={login}&password={password}");
+        let form_type = [("Content-Type", "application/x-www-form-urlencoded")];
+        let visitor = self.with_authorization(None);
+        Session::of(&visitor.request("POST", "/sign-in", &form_type, form.as_bytes()).expect(303))
     }
 
     /// Any request; `Authorization` is added.
@@ -130,6 +177,12 @@ impl Answer {
     /// The body as a key.
     pub(crate) fn key(&self) -> String {
         self.json().as_str().expect("a key").to_owned()
+    }
+
+    /// The challenges' schemes, in their order.
+    pub(crate) fn challenges(&self) -> Vec<&str> {
+        let challenges = self.headers.get_all("WWW-Authenticate").iter();
+        challenges.filter_map(|value| value.to_str().ok()?.split(' ').next()).collect()
     }
 
     /// A header's value; empty if there is none.

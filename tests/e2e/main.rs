@@ -3,8 +3,10 @@
 //! Invariant: whatever a test does, no secret is in the server's log afterwards; `TestApp` looks for
 //! them when it goes.
 
+mod administration;
 mod api_index;
 mod app;
+mod applications;
 mod basic;
 mod client;
 mod configuration;
@@ -14,14 +16,20 @@ mod encodings;
 mod errors;
 mod faulty_disk;
 mod formats;
+mod issuer;
 mod languages;
+mod matrix;
 mod negotiation;
 mod official_client;
 mod parts;
 mod paths;
 mod postgres_migrations;
+mod principal;
 mod request_headers;
 mod save_and_get;
 mod seal;
+mod sessions;
 mod shutdown;
+mod so_ticket;
 mod start;
+mod throttling;

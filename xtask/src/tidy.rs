@@ -28,11 +28,7 @@ const LAYERS: [Layer; 7] = [
         never_sees: &["actix-web", "diesel", "serde", "serde_json", "tokio"],
     },
     Layer { name: "negotiate", may_use: &[], never_sees: &["actix-web", "diesel", "tokio"] },
-    Layer {
-        name: "auth",
-        may_use: &["model"],
-        never_sees: &["actix-web", "diesel", "serde_json", "tokio"],
-    },
+    Layer { name: "auth", may_use: &["model"], never_sees: &["actix-web", "diesel", "tokio"] },
     Layer { name: "store", may_use: &["model"], never_sees: &["actix-web", "serde", "serde_json"] },
     Layer {
         name: "server",

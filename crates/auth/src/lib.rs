@@ -3,15 +3,24 @@
 //! Invariant: nothing here does I/O or reads a clock. The server fetches the row, passes it in with
 //! the time, and never grants anything that this crate refused.
 
+mod app_token;
+mod authorization;
 mod basic;
+mod bearer;
 mod error;
+mod issued;
+mod jwks;
 mod password;
+mod policy;
 mod verified_logins;
 
+pub use app_token::ApplicationToken;
+pub use authorization::Authorization;
 pub use basic::BasicCredentials;
+pub use bearer::{Claims, JwtError, JwtVerifier};
 pub use error::{AuthError, MalformedCredentials};
-pub use password::{Password, hash, verify};
+pub use issued::{Lifetime, Presented};
+pub use jwks::{InvalidKeySet, KeySet};
+pub use password::{Password, WeakPassword, hash, is_outdated, verify};
+pub use policy::{Installation, Policy, Scheme, Switches};
 pub use verified_logins::VerifiedLogins;
-
-/// The value of `WWW-Authenticate`: the schemes that are on, with realm and charset (RFC 7617 §2.1).
-pub const CHALLENGE: &str = r#"Basic realm="Latchkey", charset="UTF-8""#;

@@ -40,6 +40,26 @@ impl Password {
     }
 }
 
+/// The password may not be chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a password has 8 to 1024 characters, none of them a control character")]
+pub struct WeakPassword;
+
+impl Password {
+    /// A password that somebody chose: 8 to 1024 characters that RFC 7617 can carry.
+    ///
+    /// # Errors
+    /// It is shorter, longer, or has a control character.
+    pub fn choose(text: &str) -> Result<Self, WeakPassword> {
+        let is_long_enough = (8..=1024).contains(&text.chars().count());
+        if is_long_enough && !text.contains(char::is_control) {
+            Ok(text.into())
+        } else {
+            Err(WeakPassword)
+        }
+    }
+}
+
 impl From<&str> for Password {
     fn from(text: &str) -> Self {
         Self(text.into())
@@ -72,6 +92,13 @@ pub fn verify(password: &Password, hash: Option<&PasswordHash>) -> bool {
     matches && hash.is_some()
 }
 
+/// Whether the hash was made with other parameters than those of today.
+pub fn is_outdated(hash: &PasswordHash) -> bool {
+    let of_today = phc::PasswordHash::new(DECOY).map(|decoy| (decoy.algorithm, decoy.params));
+    let of_hash = phc::PasswordHash::new(hash.expose()).map(|hash| (hash.algorithm, hash.params));
+    of_hash.ok() != of_today.ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,6 +124,28 @@ mod tests {
         assert_eq!(decoy.hash.map(|h| h.len()), real.hash.map(|h| h.len()));
         assert_eq!(decoy.salt.map(|s| s.len() > 8), Some(true));
         assert!(!verify(&"x".into(), None));
+    }
+
+    #[test]
+    fn a_hash_of_other_parameters_is_outdated() {
+        assert!(!is_outdated(&hash(&"Tje0".into())));
+        for other in [
+            "$argon2id$v=19$m=4096,t=2,p=1$c29tZXNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+            "$argon2i$v=19$m=19456,t=2,p=1$c29tZXNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        ] {
+            assert!(is_outdated(&PasswordHash::from_phc(other.to_owned())), "{other}");
+        }
+    }
+
+    /// ASVS 6.2.1: at least 8 characters.
+    #[test]
+    fn a_weak_password_cannot_be_chosen() {
+        for good in ["12345678", "blåbær£ø", "a:b c:d e", &"x".repeat(1024)] {
+            assert!(Password::choose(good).is_ok(), "{good}");
+        }
+        for bad in ["", "1234567", "1234567\n8", &"x".repeat(1025)] {
+            assert!(matches!(Password::choose(bad), Err(WeakPassword)), "{bad}");
+        }
     }
 
     #[test]

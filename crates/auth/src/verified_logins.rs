@@ -1,7 +1,8 @@
 //! Remembers which passwords were verified lately, because Argon2id is slow on purpose.
 //!
 //! Invariant: no password is kept, only a MAC over it, under a key that lives as long as the process.
-//! The MAC covers the stored hash too, so a changed password is forgotten at once.
+//! The MAC covers the stored hash and the version of the user too, so a changed user is forgotten at
+//! once.
 
 use std::{
     collections::HashMap,
@@ -61,6 +62,7 @@ impl VerifiedLogins {
         for part in [
             user.tenant.as_str(),
             user.login.as_str(),
+            &user.version.to_string(),
             user.password_hash.expose(),
             password.expose(),
         ] {
@@ -91,6 +93,7 @@ mod tests {
             password_hash: PasswordHash::from_phc(hash.to_owned()),
             is_administrator: false,
             is_disabled: false,
+            version: 1,
         }
     }
 
@@ -103,6 +106,8 @@ mod tests {
         assert!(logins.contains(&user("h"), &"Tje0".into(), now));
         assert!(!logins.contains(&user("h"), &"other".into(), now));
         assert!(!logins.contains(&user("new hash"), &"Tje0".into(), now), "password changed");
+        let changed = User { version: 2, ..user("h") };
+        assert!(!logins.contains(&changed, &"Tje0".into(), now), "user changed");
         assert!(!logins.contains(&user("h"), &"Tje0".into(), now + REMEMBERED_FOR));
     }
 

@@ -3,7 +3,9 @@
 //! Invariant: a type that parses holds valid values only. Nothing in this crate does I/O or knows
 //! HTTP, JSON or SQL.
 
+mod application;
 mod base62;
+mod credential;
 mod principal;
 mod retrieval_key;
 mod rights;
@@ -11,9 +13,13 @@ mod secret;
 mod token_management_info;
 mod user;
 
+pub use application::{Application, ApplicationName, InvalidApplicationName};
+pub use credential::{
+    CredentialId, CredentialKind, InvalidCredentialId, IssuedCredential, SecretDigest,
+};
 pub use principal::{InvalidLogin, InvalidTenant, Login, Principal, TenantId};
 pub use retrieval_key::{MalformedKey, RecordId, RetrievalKey};
-pub use rights::{Access, FieldMask, TableMask};
+pub use rights::{Access, FieldMask, Retrieval, TableMask};
 pub use secret::SecretText;
 pub use token_management_info::{
     Field, InvalidCarrier, PROVIDER_MAX_CHARS, Provider, TokenManagementInfo, Violation,

@@ -13,12 +13,36 @@ pub enum Access {
     Full,
     /// Another caller of the tenant: may read.
     ReadOnly,
+    /// Another caller, where only owners retrieve: nothing.
+    Denied,
+}
+
+/// Who may retrieve tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retrieval {
+    /// Whoever of the tenant holds the key.
+    ByKey,
+    /// The owner, and administrators; they need the key as well.
+    ByOwner,
 }
 
 impl Access {
     /// What `caller` may do with a record of `owner` (CONTRACT 6).
-    pub fn of(caller: &Principal, owner: &Login) -> Self {
-        if caller.is_administrator || caller.login == *owner { Self::Full } else { Self::ReadOnly }
+    pub fn of(caller: &Principal, owner: &Login, retrieval: Retrieval) -> Self {
+        let is_own = caller.is_administrator || caller.login == *owner;
+        match retrieval {
+            _ if is_own => Self::Full,
+            Retrieval::ByKey => Self::ReadOnly,
+            Retrieval::ByOwner => Self::Denied,
+        }
+    }
+
+    /// Whether the caller may see what the record holds.
+    pub fn may_read(self) -> bool {
+        match self {
+            Self::Full | Self::ReadOnly => true,
+            Self::Denied => false,
+        }
     }
 
     /// The right to the whole record.
@@ -26,6 +50,7 @@ impl Access {
         match self {
             Self::Full => TableMask::Full,
             Self::ReadOnly => TableMask::Select,
+            Self::Denied => TableMask::None,
         }
     }
 
@@ -34,6 +59,7 @@ impl Access {
         match self {
             Self::Full => FieldMask::Update,
             Self::ReadOnly => FieldMask::ReadOnly,
+            Self::Denied => FieldMask::None,
         }
     }
 }
@@ -45,6 +71,8 @@ pub enum TableMask {
     Full,
     /// Only reading.
     Select,
+    /// Nothing.
+    None,
 }
 
 impl fmt::Display for TableMask {
@@ -52,6 +80,7 @@ impl fmt::Display for TableMask {
         f.write_str(match self {
             Self::Full => "FULL",
             Self::Select => "Select",
+            Self::None => "None",
         })
     }
 }
@@ -63,6 +92,8 @@ pub enum FieldMask {
     Update,
     /// Reading, with the hint to show the field read-only.
     ReadOnly,
+    /// Nothing.
+    None,
 }
 
 impl fmt::Display for FieldMask {
@@ -70,6 +101,7 @@ impl fmt::Display for FieldMask {
         f.write_str(match self {
             Self::Update => "Update",
             Self::ReadOnly => "Read, UIHintReadOnly",
+            Self::None => "None",
         })
     }
 }
@@ -79,21 +111,25 @@ mod tests {
     use super::*;
     use crate::TenantId;
 
-    /// CONTRACT 6: owner or administrator `FULL`, another caller `Select`.
+    /// CONTRACT 6: owner or administrator `FULL`; another caller `Select`, or nothing.
     #[test]
-    fn owner_and_administrator_have_full_access_others_read() {
+    fn owner_and_administrator_have_full_access_others_read_or_not() {
         let caller = |login, is_administrator| Principal {
             tenant: TenantId::single(),
             login: Login::parse(login).expect("login"),
             is_administrator,
         };
         let owner = Login::parse("tje0").expect("login");
-        for (caller, masks) in [
-            (caller("tje0", false), ("FULL", "Update")),
-            (caller("admin", true), ("FULL", "Update")),
-            (caller("other", false), ("Select", "Read, UIHintReadOnly")),
+        for (caller, retrieval, masks) in [
+            (caller("tje0", false), Retrieval::ByKey, ("FULL", "Update")),
+            (caller("admin", true), Retrieval::ByKey, ("FULL", "Update")),
+            (caller("other", false), Retrieval::ByKey, ("Select", "Read, UIHintReadOnly")),
+            (caller("tje0", false), Retrieval::ByOwner, ("FULL", "Update")),
+            (caller("admin", true), Retrieval::ByOwner, ("FULL", "Update")),
+            (caller("other", false), Retrieval::ByOwner, ("None", "None")),
         ] {
-            let access = Access::of(&caller, &owner);
+            let access = Access::of(&caller, &owner, retrieval);
+            assert_eq!(access.may_read(), masks.0 != "None");
             let told = (access.table_mask().to_string(), access.field_mask().to_string());
             assert_eq!((told.0.as_str(), told.1.as_str()), masks, "{caller:?}");
         }

@@ -3,23 +3,28 @@
 //! Invariant: a route that is not in `configure` does not exist; every other path and method is
 //! answered as CONTRACT 34 says.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use actix_web::{
-    FromRequest, Handler, HttpResponse, Resource, Responder,
+    FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder,
     http::{Method, header::ALLOW},
     web::{self, ServiceConfig},
 };
-use auth::VerifiedLogins;
+use auth::{Lifetime, Policy};
+use model::{CredentialKind, Retrieval};
 use negotiate::TimeZone;
 use store::Store;
-use tokio::sync::Semaphore;
 
 use crate::{
-    config::Limits,
+    bearer::Bearer,
+    clients::Clients,
+    config::{Limits, access::Opening},
+    extract::Caller,
+    logins::Logins,
     paths::{self, Paths},
     problem::{ACCEPT_POST, Problem, types_read},
-    routes::{api_index, api_viewer, health, user_agent},
+    renewals::Renewals,
+    routes::{account, api_index, api_viewer, health, principal, user_agent},
 };
 
 /// The state that all workers share.
@@ -30,26 +35,58 @@ pub(crate) struct App {
     pub(crate) base_time_zone: TimeZone,
     /// `http` or `https`, as clients see it.
     pub(crate) scheme: &'static str,
-    pub(crate) verified_logins: VerifiedLogins,
-    /// How many passwords may be hashed at a time: each takes a core and 19 MiB.
-    pub(crate) hashing: Arc<Semaphore>,
+    pub(crate) clients: Clients,
+    /// The schemes that are on.
+    pub(crate) policy: Policy,
+    /// Whether paths name tenants.
+    pub(crate) has_tenants: bool,
+    pub(crate) retrieval: Retrieval,
+    pub(crate) session_lifetime: Lifetime,
+    /// For whom the User agent is open, in an Online installation.
+    pub(crate) openings: Vec<Opening>,
+    pub(crate) logins: Logins,
+    pub(crate) renewals: Renewals,
+    /// The issuer whose JWTs are accepted, if there is one.
+    pub(crate) bearer: Option<Arc<Bearer>>,
 }
 
 impl App {
-    pub(crate) fn new(
-        store: Store,
-        limits: Limits,
-        base_time_zone: TimeZone,
-        scheme: &'static str,
-    ) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self {
-            store,
-            limits,
-            base_time_zone,
-            scheme,
-            verified_logins: VerifiedLogins::new(),
-            hashing: Arc::new(Semaphore::new(cores)),
+    /// The name of the session's cookie; under TLS one that browsers keep to this host alone.
+    pub(crate) fn session_cookie(&self) -> &'static str {
+        if self.is_secure() { "__Host-latchkey-session" } else { "latchkey-session" }
+    }
+
+    /// Whether clients see TLS.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.scheme == "https"
+    }
+
+    /// Where a request comes from, as far as it is known.
+    pub(crate) fn client_address(&self, request: &HttpRequest) -> Option<IpAddr> {
+        let peer = request.peer_addr().map(|peer| peer.ip());
+        self.clients.address(peer, request.headers())
+    }
+
+    /// How long credentials of a kind live.
+    pub(crate) fn lifetime(&self, kind: CredentialKind) -> Lifetime {
+        match kind {
+            CredentialKind::Ticket => Lifetime::TICKET,
+            CredentialKind::AccessToken => Lifetime::ACCESS_TOKEN,
+            CredentialKind::Session => self.session_lifetime,
+        }
+    }
+
+    /// Online the User agent is closed unless it was opened (CONTRACT 31).
+    ///
+    /// # Errors
+    /// 403 where it is closed.
+    pub(crate) fn admit_to_user_agent(&self, caller: &Caller) -> Result<(), Problem> {
+        let application = caller.application.as_ref().map(|application| &application.name);
+        let is_open = |opening: &Opening| opening.admits(&caller.principal.tenant, application);
+        if !self.policy.is_online() || self.openings.iter().any(is_open) {
+            Ok(())
+        } else {
+            Err(Problem::agent_is_closed())
         }
     }
 }
@@ -59,6 +96,18 @@ pub(crate) fn configure(routes: &mut ServiceConfig) {
     routes
         .service(operation(paths::SAVE_EXTERNAL_TOKENS, user_agent::save))
         .service(operation(paths::GET_EXTERNAL_TOKENS, user_agent::get))
+        .service(get(paths::CURRENT_PRINCIPAL, principal::current_principal))
+        .service(get(paths::CURRENT_TOKEN, principal::current_token))
+        .service(
+            serving(paths::SIGN_IN, "GET, HEAD, POST, OPTIONS")
+                .route(web::get().to(account::sign_in_page))
+                .route(web::head().to(account::sign_in_page))
+                .route(web::post().to(account::sign_in)),
+        )
+        .service(form(paths::SIGN_OUT, account::sign_out))
+        .service(get(paths::ACCOUNT, account::page))
+        .service(form(paths::ACCOUNT_TICKETS, account::issue_ticket))
+        .service(form(paths::ACCOUNT_TICKETS_REVOKE, account::revoke_ticket))
         .service(get(paths::HOME, api_index::to_index))
         .service(get(paths::API, api_index::versions))
         .service(get(paths::API_V1, api_index::routes))
@@ -83,6 +132,15 @@ where
         .route(web::post().to(handler))
         .route(web::get().to(api_index::describe))
         .route(web::head().to(api_index::describe))
+}
+
+/// A path to which a form of a page is sent.
+fn form<F, Args>(path: &str, handler: F) -> Resource
+where
+    F: Handler<Args, Output: Responder + 'static>,
+    Args: FromRequest + 'static,
+{
+    serving(path, "POST, OPTIONS").route(web::post().to(handler))
 }
 
 /// A path that serves GET, and HEAD with it (RFC 9110 §9.3.2).

@@ -3,6 +3,11 @@
 //! Invariant: a command that fails says why and what to do on standard error, in one message, and
 //! exits with 1; one that was mistyped exits with 2.
 
+mod administration;
+mod app;
+mod ticket;
+mod user;
+
 use std::{
     io::{self, Write as _},
     path::PathBuf,
@@ -13,6 +18,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use store::migrate::Migrator;
 
+use self::{administration::Output, app::AppCommand, ticket::TicketCommand, user::UserCommand};
 use crate::{config::Config, serve, telemetry};
 
 /// Keeps external OAuth tokens, sealed, behind SuperOffice's User agent.
@@ -32,6 +38,27 @@ enum Command {
     Serve,
     /// Bring the database's schema up to date
     Migrate,
+    /// Say who may sign in
+    User {
+        #[command(flatten)]
+        output: Output,
+        #[command(subcommand)]
+        command: UserCommand,
+    },
+    /// Issue and revoke tickets
+    Ticket {
+        #[command(flatten)]
+        output: Output,
+        #[command(subcommand)]
+        command: TicketCommand,
+    },
+    /// Register partner applications
+    App {
+        #[command(flatten)]
+        output: Output,
+        #[command(subcommand)]
+        command: AppCommand,
+    },
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -72,6 +99,9 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
             }
             Ok(writeln!(out, "the database is up to date")?)
         }
+        Some(Command::User { output, command }) => user::run(&config, *output, command),
+        Some(Command::Ticket { output, command }) => ticket::run(&config, *output, command),
+        Some(Command::App { output, command }) => app::run(&config, *output, command),
         Some(Command::Config(ConfigCommand::Check)) => {
             telemetry::filter(&config)?;
             serve::check(&config)?;

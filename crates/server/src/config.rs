@@ -4,6 +4,8 @@
 //! is no default elsewhere; an unknown key is an error; a URL, which may hold a password, is not
 //! shown.
 
+pub(crate) mod access;
+
 use std::{
     env,
     ffi::OsString,
@@ -13,6 +15,7 @@ use std::{
 };
 
 use anyhow::{anyhow, bail};
+use auth::{Installation, Policy};
 use config::{
     Config as Layers, ConfigBuilder, ConfigError, Environment, File, FileFormat, FileSourceFile,
     builder::DefaultState,
@@ -20,26 +23,47 @@ use config::{
 use negotiate::TimeZone;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
+use store::{OpenError, OpenOptions};
 
-use crate::paths::{Paths, Tenants};
+use self::access::{Auth, List, Online};
+use crate::{
+    clients::Clients,
+    paths::{Paths, Tenants},
+};
 
 const DEFAULTS: &str = include_str!("../../../config/default.toml");
 const DEVELOPMENT: &str = "development";
 
 /// Every key, as TOML has it.
-const SETTINGS: [&str; 16] = [
+const SETTINGS: [&str; 32] = [
     "profile",
     "data_directory",
+    "installation",
     "tenants",
     "base_time_zone",
     "server.listen",
     "server.path_prefix",
     "server.behind_proxy",
+    "server.trusted_proxies",
+    "server.cors_origins",
     "server.tls.certificate",
     "server.tls.key",
     "database.url",
     "database.auto_migrate",
     "keys.directory",
+    "auth.retrieval",
+    "auth.schemes.basic",
+    "auth.schemes.so_ticket",
+    "auth.schemes.bearer",
+    "auth.schemes.session",
+    "auth.bearer.jwks",
+    "auth.bearer.issuer",
+    "auth.bearer.audience",
+    "auth.session.idle_minutes",
+    "auth.session.lifetime_minutes",
+    "auth.throttle.per_user",
+    "auth.throttle.per_address",
+    "online.user_agent",
     "limits.token_bytes",
     "limits.body_bytes",
     "limits.body_seconds",
@@ -52,11 +76,18 @@ const SETTINGS: [&str; 16] = [
 pub(crate) struct Config {
     pub(crate) profile: String,
     pub(crate) data_directory: PathBuf,
+    #[serde(
+        deserialize_with = "access::read_installation",
+        serialize_with = "access::show_installation"
+    )]
+    pub(crate) installation: Installation,
     pub(crate) tenants: Tenants,
     base_time_zone: String,
     pub(crate) server: Server,
     pub(crate) database: Database,
     pub(crate) keys: Keys,
+    pub(crate) auth: Auth,
+    pub(crate) online: Online,
     pub(crate) limits: Limits,
     pub(crate) log: Log,
 }
@@ -68,6 +99,8 @@ pub(crate) struct Server {
     pub(crate) listen: SocketAddr,
     path_prefix: String,
     pub(crate) behind_proxy: bool,
+    trusted_proxies: List,
+    cors_origins: List,
     pub(crate) tls: Option<Tls>,
 }
 
@@ -159,6 +192,35 @@ impl Config {
         Ok(Paths { prefix: prefix.to_owned(), tenants: self.tenants })
     }
 
+    /// The schemes that are on.
+    pub(crate) fn policy(&self) -> Policy {
+        Policy::new(self.installation, self.auth.switches())
+    }
+
+    /// How the address of a client is known.
+    ///
+    /// # Errors
+    /// An item of `server.trusted_proxies` is no address.
+    pub(crate) fn clients(&self) -> anyhow::Result<Clients> {
+        let trusted = access::networks(&self.server.trusted_proxies, "server.trusted_proxies")?;
+        Ok(Clients { trusted, behind_proxy: self.server.behind_proxy })
+    }
+
+    /// The origins whose scripts may call.
+    ///
+    /// # Errors
+    /// An item is not like `https://app.example.com`.
+    pub(crate) fn cors_origins(&self) -> anyhow::Result<&[String]> {
+        let origins = self.server.cors_origins.items();
+        if origins.iter().all(|origin| is_origin(origin)) {
+            return Ok(origins);
+        }
+        bail!(
+            "server.cors_origins must have origins like \"https://app.example.com\": scheme and \
+             host, and a port that is not the scheme's own, in lower case, without a path"
+        )
+    }
+
     /// The zone of dates, unless a request names another.
     ///
     /// # Errors
@@ -175,11 +237,23 @@ impl Config {
     }
 
     /// Where the rows are.
-    pub(crate) fn database(&self) -> Result<store::Database, store::OpenError> {
+    pub(crate) fn database(&self) -> Result<store::Database, OpenError> {
         match &self.database.url {
             Some(url) => url.expose_secret().parse(),
             None => Ok(store::Database::Sqlite(self.data_directory.join("latchkey.db"))),
         }
+    }
+
+    /// How the store is opened.
+    ///
+    /// # Errors
+    /// The database's URL is not one that can be opened.
+    pub(crate) fn open_options(&self) -> Result<OpenOptions, OpenError> {
+        Ok(OpenOptions {
+            database: self.database()?,
+            keys_directory: self.keys_directory(),
+            auto_migrate: self.database.auto_migrate,
+        })
     }
 
     /// Where the master keys are.
@@ -214,6 +288,15 @@ impl Config {
         }
         Ok(toml::to_string(&shown)?)
     }
+}
+
+/// Whether the text is how a browser names an origin (RFC 6454 §6.1).
+fn is_origin(text: &str) -> bool {
+    let authority = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    authority.is_some_and(|authority| {
+        let is_plain = |byte: u8| !byte.is_ascii_uppercase() && !b"/*@?# ".contains(&byte);
+        !authority.is_empty() && authority.is_ascii() && authority.bytes().all(is_plain)
+    })
 }
 
 type Builder = ConfigBuilder<DefaultState>;
@@ -308,6 +391,16 @@ mod tests {
         assert!(config.is_development());
         config.database.url = Some("postgres://user:CANARY@host/x".into());
         config.server.tls = Some(Tls { certificate: "c".into(), key: "k".into() });
+        let schemes = &mut config.auth.schemes;
+        for scheme in
+            [&mut schemes.basic, &mut schemes.so_ticket, &mut schemes.bearer, &mut schemes.session]
+        {
+            *scheme = Some(true);
+        }
+        let bearer = &mut config.auth.bearer;
+        for setting in [&mut bearer.jwks, &mut bearer.issuer, &mut bearer.audience] {
+            *setting = Some("x".to_owned());
+        }
         let shown = config.show().expect("shown");
         assert!(!shown.contains("CANARY"), "{shown}");
         let shown: toml::Table = toml::from_str(&shown).expect("TOML");

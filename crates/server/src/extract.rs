@@ -1,6 +1,6 @@
 //! A request's parts, as types.
 //!
-//! Invariant: the body is not looked at before the caller is known.
+//! Invariant: nothing of a request but its head is looked at before the caller is known.
 
 mod body;
 mod caller;
@@ -9,36 +9,63 @@ pub(crate) mod preferences;
 use std::pin::Pin;
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
-use model::Principal;
 use negotiate::body::Body;
 
-use crate::{app::App, paths::Mount, problem::Problem};
+use crate::{app::App, problem::Problem};
+pub(crate) use body::read as read_body;
+pub(crate) use caller::{Caller, by_credential, issue, session};
 pub(crate) use preferences::Preferences;
 
-/// An authenticated call: who calls, how it is to be answered, and what with. A route without it has
-/// no principal and no body.
+type Extracted<T> = Pin<Box<dyn Future<Output = Result<T, Problem>>>>;
+
+/// An authenticated question: who asks, and how it is to be answered. A route without it or `Call` has
+/// no principal.
+pub(crate) struct Question {
+    pub(crate) caller: Caller,
+    pub(crate) preferences: Preferences,
+}
+
+impl FromRequest for Question {
+    type Error = Problem;
+    type Future = Extracted<Self>;
+
+    fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let app = app(&request);
+            let caller = Caller::of(&app, &request).await?;
+            let preferences = Preferences::of(&request, &app.base_time_zone)?;
+            Ok(Self { caller, preferences })
+        })
+    }
+}
+
+/// An authenticated call of an operation of the User agent, and what it is called with.
 pub(crate) struct Call {
-    pub(crate) principal: Principal,
+    pub(crate) caller: Caller,
     pub(crate) preferences: Preferences,
     pub(crate) body: Body,
 }
 
 impl FromRequest for Call {
     type Error = Problem;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+    type Future = Extracted<Self>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let request = request.clone();
         let payload = web::Payload::from_request(&request, payload);
         Box::pin(async move {
-            let app =
-                request.app_data::<web::Data<App>>().expect("the app is set up with its state");
+            let app = app(&request);
             let payload = payload.await.expect("taking the payload does not fail");
-            let tenant = Mount::of(&request).tenant;
-            let principal = caller::authenticate(app, &tenant, request.headers()).await?;
+            let caller = Caller::of(&app, &request).await?;
+            app.admit_to_user_agent(&caller)?;
             let preferences = Preferences::of(&request, &app.base_time_zone)?;
-            let body = body::read(request.headers(), payload, app.limits).await?;
-            Ok(Self { principal, preferences, body })
+            let body = read_body(request.headers(), payload, app.limits).await?;
+            Ok(Self { caller, preferences, body })
         })
     }
+}
+
+fn app(request: &HttpRequest) -> web::Data<App> {
+    request.app_data::<web::Data<App>>().expect("the app is set up with its state").clone()
 }

@@ -59,6 +59,7 @@ pub(crate) async fn ensure(store: &Store, config: &Config) -> anyhow::Result<boo
         password_hash: auth::hash(&password),
         is_administrator: true,
         is_disabled: false,
+        version: 1,
     };
     store.add_user(user).await?;
     Ok(config.is_development())

@@ -4,14 +4,18 @@
 
 mod answer;
 mod app;
+mod bearer;
 pub mod cli;
+mod clients;
 mod config;
 mod expiry;
 mod extract;
 mod first_user;
+mod logins;
 mod openapi;
 mod paths;
 mod problem;
+mod renewals;
 mod routes;
 mod serve;
 mod telemetry;

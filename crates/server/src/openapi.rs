@@ -12,12 +12,12 @@ use utoipa::OpenApi;
 
 use crate::{
     problem::ErrorBody,
-    routes::{api_index, api_viewer, health, user_agent},
+    routes::{account, api_index, api_viewer, health, principal, user_agent},
     texts::Text,
 };
 
 /// What chooses how a call is answered: place, name, effect.
-const PARAMETERS: [(&str, &str, &str); 6] = [
+const PARAMETERS: [(&str, &str, &str); 7] = [
     (
         "query",
         "$select",
@@ -38,7 +38,17 @@ const PARAMETERS: [(&str, &str, &str); 6] = [
         "The time zone of dates: a code (NO, US-NY), an id (261) or an IANA name; with \
          `, includeTZOffset` behind it dates have their offset from UTC.",
     ),
+    (
+        "header",
+        "SO-AppToken",
+        "The partner application that is calling; needed with a ticket in an online installation.",
+    ),
 ];
+
+/// The tag of the agent's operations, which have bodies of every type.
+const AGENT: &str = "User agent";
+/// The tag of the calls about the caller.
+const USER: &str = "User";
 
 #[derive(OpenApi)]
 #[openapi(
@@ -51,6 +61,14 @@ const PARAMETERS: [(&str, &str, &str); 6] = [
     paths(
         user_agent::save,
         user_agent::get,
+        principal::current_principal,
+        principal::current_token,
+        account::sign_in_page,
+        account::sign_in,
+        account::sign_out,
+        account::page,
+        account::issue_ticket,
+        account::revoke_ticket,
         api_index::to_index,
         api_index::versions,
         api_index::routes,
@@ -61,7 +79,7 @@ const PARAMETERS: [(&str, &str, &str); 6] = [
         health::ready,
     ),
     components(schemas(ErrorBody)),
-    security(("Basic" = [])),
+    security(("Basic" = []), ("SoTicket" = []), ("Bearer" = []), ("Session" = [], "XSRF" = [])),
 )]
 struct Api;
 
@@ -87,8 +105,16 @@ pub(crate) struct Described {
 /// The document; its summaries are names of texts, as the handlers have them.
 static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
     let mut document = serde_json::to_value(Api::openapi()).unwrap_or_default();
-    document["components"]["securitySchemes"] =
-        json!({"Basic": {"type": "http", "scheme": "basic"}});
+    document["components"]["securitySchemes"] = json!({
+        "Basic": {"type": "http", "scheme": "basic"},
+        "SoTicket": {"type": "http", "scheme": "SoTicket"},
+        "Bearer": {"type": "http", "scheme": "bearer"},
+        "Session": {
+            "type": "apiKey", "in": "cookie", "name": "latchkey-session",
+            "description": "Under TLS its name begins with __Host-."
+        },
+        "XSRF": {"type": "apiKey", "in": "header", "name": "X-XSRF-TOKEN"}
+    });
     let error = json!({"schema": {"$ref": "#/components/schemas/Error"}});
     document["components"]["responses"] = json!({
         "Error": {
@@ -97,11 +123,15 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
         }
     });
     for item in members(&mut document["paths"]) {
-        if let Some(post) = item.get_mut("post") {
-            complete(post);
+        if let Some(post) = item.get_mut("post").filter(|post| post["tags"][0] == AGENT) {
+            reads_every_type(post);
             item["get"] = description_of(&item["post"]);
         }
         for operation in members(item) {
+            let is_call = operation["tags"][0] == AGENT || operation["tags"][0] == USER;
+            if is_call && operation["security"].is_null() {
+                answers_as_asked(operation);
+            }
             if let Some(Value::String(description)) = operation.get_mut("description") {
                 *description = description.replace('\n', " ");
             }
@@ -160,31 +190,34 @@ fn members(value: &mut Value) -> impl Iterator<Item = &mut Value> {
     value.as_object_mut().into_iter().flat_map(|members| members.values_mut())
 }
 
-/// Adds to a POST the types of bodies, and what chooses how the answer is written (CONTRACT 13–24).
-fn complete(post: &mut Value) {
+/// Adds to a POST the types of its body (CONTRACT 13).
+fn reads_every_type(post: &mut Value) {
+    each_type(&mut post["requestBody"]["content"], &MediaType::READ);
+    // TokenManagementInfo[Provider]=…, where the default would be JSON within the form.
+    post["requestBody"]["content"][MediaType::Form.essence()]["encoding"] =
+        json!({"TokenManagementInfo": {"style": "deepObject", "explode": true}});
+}
+
+/// Adds to a call what chooses how its answer is written, and the types of that (CONTRACT 14–24).
+fn answers_as_asked(call: &mut Value) {
     let parameter = |(place, name, description): &(&str, &str, &str)| {
         json!({
             "in": place, "name": name, "description": description, "schema": {"type": "string"}
         })
     };
-    post["parameters"] = PARAMETERS.iter().map(parameter).collect();
-    for (body, types) in [
-        ("/requestBody/content", &MediaType::READ[..]),
-        ("/responses/200/content", &MediaType::WRITTEN[..]),
-    ] {
-        if let Some(content) = post.pointer_mut(body) {
-            let of_one_type = members(content).next().cloned().unwrap_or_default();
-            *content = of_types(types, &of_one_type);
-        }
-    }
-    // TokenManagementInfo[Provider]=…, where the default would be JSON within the form.
-    post["requestBody"]["content"][MediaType::Form.essence()]["encoding"] =
-        json!({"TokenManagementInfo": {"style": "deepObject", "explode": true}});
-    post["responses"]["200"]["headers"] = json!({
+    call["parameters"] = PARAMETERS.iter().map(parameter).collect();
+    each_type(&mut call["responses"]["200"]["content"], &MediaType::WRITTEN);
+    call["responses"]["200"]["headers"] = json!({
         "SO-TimeZone": {
             "description": "The time zone of the answer's dates", "schema": {"type": "string"}
         }
     });
+}
+
+/// Gives every type the content that is there for one.
+fn each_type(content: &mut Value, types: &[MediaType]) {
+    let of_one_type = members(content).next().cloned().unwrap_or_default();
+    *content = of_types(types, &of_one_type);
 }
 
 fn of_types(types: &[MediaType], content: &Value) -> Value {

@@ -26,11 +26,33 @@ pub(crate) const DOCS: &str = "/api/docs";
 pub(crate) const DOCS_FILE: &str = "/api/docs/{file}";
 pub(crate) const SAVE_EXTERNAL_TOKENS: &str = "/api/v1/Agents/User/SaveExternalTokens";
 pub(crate) const GET_EXTERNAL_TOKENS: &str = "/api/v1/Agents/User/GetExternalTokens";
+pub(crate) const CURRENT_PRINCIPAL: &str = "/api/v1/User/currentPrincipal";
+pub(crate) const CURRENT_TOKEN: &str = "/api/v1/User/currentToken";
+pub(crate) const SIGN_IN: &str = "/sign-in";
+pub(crate) const SIGN_OUT: &str = "/sign-out";
+pub(crate) const ACCOUNT: &str = "/account";
+pub(crate) const ACCOUNT_TICKETS: &str = "/account/tickets";
+pub(crate) const ACCOUNT_TICKETS_REVOKE: &str = "/account/tickets/revoke";
 pub(crate) const HEALTH: &str = "/healthz";
 pub(crate) const READINESS: &str = "/readyz";
 
-const ALL: [&str; 8] =
-    [API, API_V1, OPENAPI, DOCS, SAVE_EXTERNAL_TOKENS, GET_EXTERNAL_TOKENS, HEALTH, READINESS];
+const ALL: [&str; 15] = [
+    API,
+    API_V1,
+    OPENAPI,
+    DOCS,
+    SAVE_EXTERNAL_TOKENS,
+    GET_EXTERNAL_TOKENS,
+    CURRENT_PRINCIPAL,
+    CURRENT_TOKEN,
+    SIGN_IN,
+    SIGN_OUT,
+    ACCOUNT,
+    ACCOUNT_TICKETS,
+    ACCOUNT_TICKETS_REVOKE,
+    HEALTH,
+    READINESS,
+];
 /// What is served on behalf of nobody, so that neither prefix nor tenant is needed.
 const PROBES: [&str; 2] = [HEALTH, READINESS];
 /// The server as a whole, which requests name by `*` (RFC 9110 §7.1) and no other way.

@@ -15,11 +15,12 @@ use actix_web::{
     http::{
         StatusCode,
         header::{
-            ALLOW, CACHE_CONTROL, HeaderName, HeaderValue, RETRY_AFTER, VARY,
+            ALLOW, CACHE_CONTROL, HeaderName, HeaderValue, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
             X_CONTENT_TYPE_OPTIONS,
         },
     },
     middleware::Next,
+    web::Data,
 };
 use negotiate::MediaType;
 use serde::Serialize;
@@ -29,11 +30,12 @@ use utoipa::ToSchema;
 
 use crate::{
     answer,
+    app::App,
     extract::preferences,
     texts::{Text, Wording},
 };
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(crate) const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("1");
 /// The headers that choose how an answer is written (CONTRACT 15).
@@ -48,11 +50,13 @@ pub(crate) struct Problem {
     error_type: &'static str,
     text: Text,
     header: Option<Box<(HeaderName, HeaderValue)>>,
+    /// Whether it is a bearer token that lets nobody in, which its challenge is to say.
+    refuses_bearer: bool,
 }
 
 impl Problem {
     fn new(status: StatusCode, error_type: &'static str, text: Text) -> Self {
-        Self { status, error_type, text, header: None }
+        Self { status, error_type, text, header: None, refuses_bearer: false }
     }
 
     fn with(self, name: HeaderName, value: HeaderValue) -> Self {
@@ -105,10 +109,47 @@ impl Problem {
         Self::new(StatusCode::REQUEST_TIMEOUT, "SoLimitException", text)
     }
 
+    /// 403 for a caller that is known but may not do this.
+    fn forbidden(text: Text) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "SoSentryException", text)
+    }
+
+    /// 403 for a User agent that is closed (CONTRACT 31).
+    pub(crate) fn agent_is_closed() -> Self {
+        Self::forbidden(Text::new("SR_AGENT_CLOSED"))
+    }
+
+    /// 403 for a token that nobody would accept.
+    pub(crate) fn bearer_is_off() -> Self {
+        Self::forbidden(Text::new("SR_BEARER_OFF"))
+    }
+
+    /// 403 for a caller that another issuer vouches for, and that is no user here.
+    pub(crate) fn no_user() -> Self {
+        Self::forbidden(Text::new("SR_NO_USER"))
+    }
+
+    /// 403 for a form that another site sent.
+    pub(crate) fn other_site() -> Self {
+        Self::forbidden(Text::new("SR_OTHER_SITE"))
+    }
+
     /// 413 for a body over the limit.
     pub(crate) fn too_long(limit: usize) -> Self {
         let text = Text::new("SR_BODY_TOO_LONG").with("limit", limit);
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "SoLimitException", text)
+    }
+
+    /// 429 after too many tries to sign in.
+    pub(crate) fn throttled(seconds: u64) -> Self {
+        let text = Text::new("SR_THROTTLED").with("limit", seconds);
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "SoLimitException", text)
+            .with(RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
+    /// 503 if the keys of the issuer of bearer tokens cannot be had.
+    pub(crate) fn keys_unavailable() -> Self {
+        Self::unavailable("SR_KEYS_UNAVAILABLE")
     }
 
     /// 500; the cause goes to the log with all its sources.
@@ -130,9 +171,24 @@ impl Problem {
             .with(RETRY_AFTER, RETRY_SECONDS)
     }
 
+    /// What is wrong, in the words of the reader.
+    pub(crate) fn in_words(&self, wording: Option<&Wording>) -> String {
+        self.text.in_words(wording)
+    }
+
+    /// The header that belongs to the status, if there is one.
+    pub(crate) fn header(&self) -> Option<&(HeaderName, HeaderValue)> {
+        self.header.as_deref()
+    }
+
+    /// Leaves word for the log.
+    pub(crate) fn leave_word(&self, request: &HttpRequest) {
+        request.extensions_mut().insert(Refusal(self.text.to_string()));
+    }
+
     /// The answer: body, and the header that belongs to the status. Leaves word for the log.
     fn answer(&self, request: &HttpRequest) -> HttpResponse {
-        request.extensions_mut().insert(Refusal(self.text.to_string()));
+        self.leave_word(request);
         let wording = preferences::wording_or_default(request.headers());
         let accepted = preferences::media_type(request.headers());
         // A refusal of the type itself cannot be told in that type.
@@ -144,6 +200,14 @@ impl Problem {
         let mut answer = answer::error(self.status, media_type, &body);
         if let Some((name, value)) = self.header.as_deref() {
             answer.headers_mut().insert(name.clone(), value.clone());
+        }
+        if self.status == StatusCode::UNAUTHORIZED
+            && let Some(app) = request.app_data::<Data<App>>()
+        {
+            for challenge in app.policy.challenges(self.refuses_bearer) {
+                let challenge = HeaderValue::from_static(challenge);
+                answer.headers_mut().append(WWW_AUTHENTICATE, challenge);
+            }
         }
         answer
     }

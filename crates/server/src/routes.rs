@@ -2,7 +2,9 @@
 //!
 //! Invariant: a handler extracts, calls and converts; what is more than that lives in another crate.
 
+pub(crate) mod account;
 pub(crate) mod api_index;
 pub(crate) mod api_viewer;
 pub(crate) mod health;
+pub(crate) mod principal;
 pub(crate) mod user_agent;

@@ -8,23 +8,37 @@ use std::{
     io::{self, ErrorKind, Write as _},
     net::{SocketAddr, TcpListener},
     path::Path,
+    sync::Arc,
 };
 
-use actix_web::{App as ActixApp, HttpServer, dev::ServerHandle, middleware::from_fn, web};
+use actix_cors::Cors;
+use actix_web::{
+    App as ActixApp, HttpServer,
+    dev::ServerHandle,
+    http::header::{RETRY_AFTER, WWW_AUTHENTICATE},
+    middleware::{Condition, from_fn},
+    web,
+};
 use anyhow::{Context as _, anyhow, bail};
+use auth::Lifetime;
 use negotiate::TimeZone;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
-use store::{Database, OpenOptions, Store};
+use store::Store;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 use tracing_actix_web::TracingLogger;
 
 use crate::{
     app::{self, App},
-    config::{Config, Tls},
+    bearer::Bearer,
+    clients::Clients,
+    config::{Config, Tls, access::Opening},
+    extract::preferences::SO_TIME_ZONE,
     first_user::{self, SAMPLE},
-    paths::{self, Paths, SAVE_EXTERNAL_TOKENS},
-    problem,
+    logins::Logins,
+    paths::{self, Paths, SAVE_EXTERNAL_TOKENS, Tenants},
+    problem::{self, REQUEST_ID},
+    renewals::Renewals,
     telemetry::RequestSpan,
 };
 
@@ -33,8 +47,16 @@ const SHUTDOWN_SECONDS: u64 = 30;
 
 /// What the configuration asks for, as far as it can be told without making or opening anything.
 pub(crate) struct Checked {
-    database: Database,
     http: Http,
+    callers: Callers,
+}
+
+/// Who may call.
+struct Callers {
+    clients: Clients,
+    bearer: Option<Arc<Bearer>>,
+    session_lifetime: Lifetime,
+    openings: Vec<Opening>,
 }
 
 /// How requests come in, and what they mean.
@@ -42,6 +64,7 @@ struct Http {
     tls: Option<rustls::ServerConfig>,
     paths: Paths,
     base_time_zone: TimeZone,
+    cors_origins: Vec<String>,
 }
 
 /// Checks the configuration.
@@ -56,8 +79,15 @@ pub(crate) fn check(config: &Config) -> anyhow::Result<Checked> {
         tls: config.server.tls.as_ref().map(load_tls).transpose()?,
         paths: config.paths()?,
         base_time_zone: config.base_time_zone()?,
+        cors_origins: config.cors_origins()?.to_vec(),
     };
-    Ok(Checked { database, http })
+    let callers = Callers {
+        clients: config.clients()?,
+        bearer: Bearer::new(&config.auth.bearer)?.map(Arc::new),
+        session_lifetime: config.auth.session_lifetime()?,
+        openings: config.online.openings()?,
+    };
+    Ok(Checked { http, callers })
 }
 
 /// Runs the server until it is told to stop by SIGTERM or SIGINT.
@@ -65,16 +95,13 @@ pub(crate) fn check(config: &Config) -> anyhow::Result<Checked> {
 /// # Errors
 /// Why it cannot start, and what to do.
 pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
-    let Checked { database, http } = check(config)?;
+    let Checked { http, callers } = check(config)?;
     let listener = listen(config.server.listen)?;
-    let shown_path = database.to_string();
-    let store = Store::open(&OpenOptions {
-        database,
-        keys_directory: config.keys_directory(),
-        auto_migrate: config.database.auto_migrate,
-    })
-    .with_context(|| format!("cannot use the database {shown_path}"))?;
-    let outcome = actix_web::rt::System::new().block_on(serve(config, listener, http, &store));
+    let options = config.open_options()?;
+    let store = Store::open(&options)
+        .with_context(|| format!("cannot use the database {}", options.database))?;
+    let outcome =
+        actix_web::rt::System::new().block_on(serve(config, listener, http, callers, &store));
     store.close();
     outcome
 }
@@ -83,23 +110,43 @@ async fn serve(
     config: &Config,
     listener: TcpListener,
     http: Http,
+    callers: Callers,
     store: &Store,
 ) -> anyhow::Result<()> {
     let signals = Signals::listen()?;
     let sample_works = first_user::ensure(store, config).await?;
     let address = listener.local_addr()?;
-    let Http { tls, paths, base_time_zone } = http;
+    let Http { tls, paths, base_time_zone, cors_origins } = http;
     let scheme = if tls.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://{address}{}", paths.first_base());
 
     let seen_scheme = if config.server.behind_proxy { "https" } else { scheme };
-    let app = App::new(store.clone(), config.limits, base_time_zone, seen_scheme);
+    let Callers { clients, bearer, session_lifetime, openings } = callers;
+    if let Some(bearer) = &bearer {
+        bearer.fetch_soon();
+    }
+    let app = App {
+        store: store.clone(),
+        limits: config.limits,
+        base_time_zone,
+        scheme: seen_scheme,
+        clients,
+        policy: config.policy(),
+        has_tenants: paths.tenants == Tenants::Path,
+        retrieval: config.auth.retrieval,
+        session_lifetime,
+        openings,
+        logins: Logins::new(config.auth.throttle),
+        renewals: Renewals::default(),
+        bearer,
+    };
     let (app, paths) = (web::Data::new(app), web::Data::new(paths));
     let server = HttpServer::new(move || {
         ActixApp::new()
             .app_data(app.clone())
             .app_data(paths.clone())
             .wrap(from_fn(problem::finish))
+            .wrap(Condition::new(!cors_origins.is_empty(), cors(&cors_origins)))
             .wrap(TracingLogger::<RequestSpan>::new())
             .wrap(from_fn(paths::normalize))
             .configure(app::configure)
@@ -121,6 +168,17 @@ async fn serve(
     }
     info!("stopped");
     Ok(())
+}
+
+/// Lets scripts of these origins call (CONTRACT 32). What they send is what the API reads; cookies are
+/// not for them.
+fn cors(origins: &[String]) -> Cors {
+    let cors = Cors::default()
+        .allowed_methods(["GET", "HEAD", "POST"])
+        .allow_any_header()
+        .expose_headers([REQUEST_ID, RETRY_AFTER, SO_TIME_ZONE, WWW_AUTHENTICATE])
+        .max_age(600);
+    origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin))
 }
 
 /// SIGTERM and SIGINT, from the moment that they are listened for.

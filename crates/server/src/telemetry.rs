@@ -5,6 +5,7 @@
 
 use std::{
     io::{self, IsTerminal as _},
+    net::IpAddr,
     time::Instant,
 };
 
@@ -12,13 +13,14 @@ use actix_web::{
     Error, HttpMessage as _,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
+    web::Data,
 };
 use anyhow::Context as _;
-use tracing::{Span, error, info, info_span};
+use tracing::{Span, error, field::Empty, info, info_span};
 use tracing_actix_web::{RequestId, RootSpanBuilder};
 use tracing_subscriber::EnvFilter;
 
-use crate::{config::Config, problem::Refusal};
+use crate::{app::App, config::Config, problem::Refusal};
 
 /// What `log.filter` lets through.
 pub(crate) fn filter(config: &Config) -> anyhow::Result<EnvFilter> {
@@ -67,7 +69,10 @@ impl RootSpanBuilder for RequestSpan {
             request.id = id,
             http.method = known_method(request.method().as_str()),
             http.route = route.as_deref().unwrap_or("(none)"),
-            client.address = request.peer_addr().map(|peer| peer.ip().to_string()),
+            client.address = client_address(request).map(|address| address.to_string()),
+            tenant.id = Empty,
+            user.login = Empty,
+            auth.scheme = Empty,
         )
     }
 
@@ -89,6 +94,13 @@ impl RootSpanBuilder for RequestSpan {
             }
         }
     }
+}
+
+/// That of the client, or of the proxy if no more is known.
+fn client_address(request: &ServiceRequest) -> Option<IpAddr> {
+    let app = request.app_data::<Data<App>>();
+    let client = app.and_then(|app| app.client_address(request.request()));
+    client.or_else(|| request.peer_addr().map(|peer| peer.ip()))
 }
 
 /// A method is text of the client's choice; only the known ones are logged.

@@ -35,15 +35,29 @@ SR_PATCH_TOO_LARGE = Patchen har mere end { $limit } operationer eller kopierer 
 SR_TIME_ZONE = SO-TimeZone skal være en kendt tidszone, f.eks. NO, US-NY eller Europe/Oslo.
 SR_CULTURE = SO-Culture skal være en kendt kulturkode, f.eks. nb-NO.
 
-SR_LOGIN_REQUIRED = Dette kald kræver login. Send brugernavn og adgangskode med Basic-autentificering.
+SR_LOGIN_REQUIRED = Dette kald kræver login. WWW-Authenticate viser, hvilke autentificeringsmetoder der accepteres.
 SR_LOGIN_REFUSED = Brugernavnet eller adgangskoden er forkert.
-SR_LOGIN_SCHEME = Autentificeringsmetoden i Authorization accepteres ikke her. Send brugernavn og adgangskode med Basic-autentificering.
+SR_LOGIN_SCHEME = Autentificeringsmetoden i Authorization accepteres ikke her. WWW-Authenticate viser, hvilke der accepteres.
 SR_LOGIN_NOT_TEXT = Headeren Authorization har forkert format: den indeholder bytes, der ikke er tekst.
 SR_LOGIN_NOT_BASE64 = Headeren Authorization har forkert format: loginoplysningerne er ikke base64.
 SR_LOGIN_NOT_UTF8 = Headeren Authorization har forkert format: loginoplysningerne er ikke UTF-8.
 SR_LOGIN_CONTROL = Headeren Authorization har forkert format: loginoplysningerne indeholder et kontroltegn.
 SR_LOGIN_NO_COLON = Headeren Authorization har forkert format: loginoplysningerne mangler et kolon.
-SR_TICKET_INVALID = Loginbilletten er ikke gyldig.
+SR_TICKET_INVALID = Loginbilletten har forkert format, er udløbet eller er tilbagekaldt.
+SR_TOKEN_INVALID = Bearer-tokenet har forkert format, er udløbet eller er ikke beregnet til denne server.
+SR_SESSION_OVER = Sessionen er afsluttet. Log ind igen.
+SR_XSRF = X-XSRF-TOKEN mangler eller hører ikke til sessionen.
+SR_APPLICATION_REQUIRED = SO-AppToken skal angives sammen med en loginbillet.
+SR_APPLICATION_UNKNOWN = SO-AppToken hører ikke til en registreret og aktiveret applikation.
+SR_APPLICATION_TENANT = Applikationen er ikke tilladt for denne lejer.
+SR_OTHER_TENANT = Loginoplysningerne hører til en anden lejer end den i stien.
+SR_AGENT_CLOSED = User agent er lukket for denne lejer og applikation. Den åbnes med online.user_agent i serverens konfiguration.
+SR_BEARER_OFF = Bearer-tokens accepteres ikke her. De slås til med auth.schemes.bearer i serverens konfiguration.
+SR_NO_USER = Den, der kalder, er ikke bruger på denne server.
+SR_OTHER_SITE = Formularen blev sendt fra et andet websted.
+# A time limit; s is the unit symbol of seconds.
+SR_THROTTLED = Der er prøvet for mange adgangskoder. Prøv igen om { $limit } s.
+SR_KEYS_UNAVAILABLE = Nøglerne fra tokenets udsteder kan ikke læses lige nu. Prøv igen.
 
 # $index is a path, such as /api/v1.
 SR_NO_SUCH_PATH = Der findes ikke noget på denne sti. Se { $index } for de stier, der findes.
@@ -79,6 +93,7 @@ SR_KIND_OBJECT = et objekt
 ## Why a right is not more, or what its holder should know. Whole sentences.
 
 SR_NOT_OWNER = Du ejer ikke disse tokens.
+SR_ONLY_OWNER = Kun ejeren af disse tokens må se dem.
 # $date is a date and time in the reader's culture.
 SR_ACCESS_TOKEN_EXPIRES = Adgangstokenet udløber den { $date }.
 SR_ACCESS_TOKEN_EXPIRED = Adgangstokenet udløb den { $date }.
@@ -87,6 +102,14 @@ SR_ACCESS_TOKEN_EXPIRED = Adgangstokenet udløb den { $date }.
 
 SR_SAVE_EXTERNAL_TOKENS = Gem en udbyders tokens, og få den nøgle, der henter dem igen
 SR_GET_EXTERNAL_TOKENS = Hent de tokens, der hører til en nøgle
+SR_CURRENT_PRINCIPAL = Hvem der kalder
+SR_CURRENT_TOKEN = Et adgangstoken til autentificering med Bearer
+SR_SIGN_IN_PAGE = Loginformularen
+SR_SIGN_IN = Log ind
+SR_SIGN_OUT = Log ud
+SR_ACCOUNT_PAGE = Hvem der er logget ind, og loginbilletterne
+SR_NEW_TICKET = Ny loginbillet
+SR_REVOKE_TICKET = Tilbagekald loginbilletten
 SR_DESCRIBE = Beskriv dette kald uden at udføre det
 SR_API_VERSIONS = Versionerne af API’et og af denne server
 SR_API_ROUTES = Alle stier, der findes, og hvad hver metode gør
@@ -99,3 +122,14 @@ SR_READINESS = Om databasen og nøglerne kan bruges
 
 SR_REQUEST = Anmodning
 SR_ANSWER = Svar
+
+## The pages to sign in and of the account. Labels.
+
+SR_LOGIN_NAME = Brugernavn
+SR_PASSWORD = Adgangskode
+SR_TENANT = Lejer
+SR_TICKETS = Loginbilletter
+SR_TICKET_SHOWN_ONCE = Dette er loginbilletten. Den vises kun nu.
+SR_ID = Id
+SR_CREATED = Oprettet
+SR_EXPIRES = Udløber

@@ -35,15 +35,29 @@ SR_PATCH_TOO_LARGE = Der Patch hat mehr als { $limit } Operationen oder kopiert 
 SR_TIME_ZONE = SO-TimeZone muss eine bekannte Zeitzone sein, zum Beispiel NO, US-NY oder Europe/Oslo.
 SR_CULTURE = SO-Culture muss ein bekannter Kulturcode sein, zum Beispiel nb-NO.
 
-SR_LOGIN_REQUIRED = Dieser Aufruf erfordert eine Anmeldung. Senden Sie Benutzername und Passwort per Basic-Authentifizierung.
+SR_LOGIN_REQUIRED = Dieser Aufruf erfordert eine Anmeldung. WWW-Authenticate nennt die akzeptierten Authentifizierungsschemas.
 SR_LOGIN_REFUSED = Der Benutzername oder das Passwort ist falsch.
-SR_LOGIN_SCHEME = Das Authentifizierungsschema in Authorization wird hier nicht akzeptiert. Senden Sie Benutzername und Passwort per Basic-Authentifizierung.
+SR_LOGIN_SCHEME = Das Authentifizierungsschema in Authorization wird hier nicht akzeptiert. WWW-Authenticate nennt die akzeptierten.
 SR_LOGIN_NOT_TEXT = Der Header Authorization ist fehlerhaft: Er enthält Bytes, die kein Text sind.
 SR_LOGIN_NOT_BASE64 = Der Header Authorization ist fehlerhaft: Die Anmeldedaten sind nicht base64-kodiert.
 SR_LOGIN_NOT_UTF8 = Der Header Authorization ist fehlerhaft: Die Anmeldedaten sind nicht UTF-8-kodiert.
 SR_LOGIN_CONTROL = Der Header Authorization ist fehlerhaft: Die Anmeldedaten enthalten ein Steuerzeichen.
 SR_LOGIN_NO_COLON = Der Header Authorization ist fehlerhaft: Die Anmeldedaten enthalten keinen Doppelpunkt.
-SR_TICKET_INVALID = Das Ticket ist ungültig.
+SR_TICKET_INVALID = Das Ticket ist fehlerhaft, abgelaufen oder widerrufen.
+SR_TOKEN_INVALID = Das Bearer-Token ist fehlerhaft, abgelaufen oder nicht für diesen Server bestimmt.
+SR_SESSION_OVER = Die Sitzung ist beendet. Melden Sie sich erneut an.
+SR_XSRF = X-XSRF-TOKEN fehlt oder gehört nicht zur Sitzung.
+SR_APPLICATION_REQUIRED = SO-AppToken ist zusammen mit einem Ticket erforderlich.
+SR_APPLICATION_UNKNOWN = SO-AppToken gehört nicht zu einer registrierten und aktivierten Anwendung.
+SR_APPLICATION_TENANT = Die Anwendung ist für diesen Mandanten nicht zugelassen.
+SR_OTHER_TENANT = Die Anmeldedaten gehören zu einem anderen Mandanten als dem im Pfad.
+SR_AGENT_CLOSED = Der User agent ist für diesen Mandanten und diese Anwendung gesperrt. Er wird mit online.user_agent in der Serverkonfiguration freigegeben.
+SR_BEARER_OFF = Bearer-Token werden hier nicht akzeptiert. Sie werden mit auth.schemes.bearer in der Serverkonfiguration eingeschaltet.
+SR_NO_USER = Der Aufrufer ist kein Benutzer dieses Servers.
+SR_OTHER_SITE = Das Formular wurde von einer anderen Website gesendet.
+# A time limit; s is the unit symbol of seconds.
+SR_THROTTLED = Es wurden zu viele Passwörter versucht. Versuchen Sie es in { $limit } s erneut.
+SR_KEYS_UNAVAILABLE = Die Schlüssel des Token-Ausstellers können derzeit nicht gelesen werden. Versuchen Sie es erneut.
 
 # $index is a path, such as /api/v1.
 SR_NO_SUCH_PATH = Unter diesem Pfad gibt es nichts; die vorhandenen Pfade stehen unter { $index }.
@@ -79,6 +93,7 @@ SR_KIND_OBJECT = ein Objekt
 ## Why a right is not more, or what its holder should know. Whole sentences.
 
 SR_NOT_OWNER = Sie sind nicht Eigentümer dieser Token.
+SR_ONLY_OWNER = Nur der Eigentümer dieser Token darf sie sehen.
 # $date is a date and time in the reader's culture.
 SR_ACCESS_TOKEN_EXPIRES = Das Zugriffstoken läuft am { $date } ab.
 SR_ACCESS_TOKEN_EXPIRED = Das Zugriffstoken ist am { $date } abgelaufen.
@@ -87,6 +102,14 @@ SR_ACCESS_TOKEN_EXPIRED = Das Zugriffstoken ist am { $date } abgelaufen.
 
 SR_SAVE_EXTERNAL_TOKENS = Die Token eines Anbieters speichern und den Schlüssel erhalten, mit dem sie abrufbar sind
 SR_GET_EXTERNAL_TOKENS = Die Token zu einem Schlüssel abrufen
+SR_CURRENT_PRINCIPAL = Wer den Aufruf ausführt
+SR_CURRENT_TOKEN = Ein Zugriffstoken für das Schema Bearer
+SR_SIGN_IN_PAGE = Das Anmeldeformular
+SR_SIGN_IN = Anmelden
+SR_SIGN_OUT = Abmelden
+SR_ACCOUNT_PAGE = Wer angemeldet ist, und die Tickets
+SR_NEW_TICKET = Neues Ticket
+SR_REVOKE_TICKET = Das Ticket widerrufen
 SR_DESCRIBE = Diesen Aufruf beschreiben, ohne ihn auszuführen
 SR_API_VERSIONS = Die Versionen der API und dieses Servers
 SR_API_ROUTES = Alle vorhandenen Pfade und was jede Methode bewirkt
@@ -99,3 +122,14 @@ SR_READINESS = Ob die Datenbank und die Schlüssel verwendbar sind
 
 SR_REQUEST = Anfrage
 SR_ANSWER = Antwort
+
+## The pages to sign in and of the account. Labels.
+
+SR_LOGIN_NAME = Benutzername
+SR_PASSWORD = Passwort
+SR_TENANT = Mandant
+SR_TICKETS = Tickets
+SR_TICKET_SHOWN_ONCE = Dies ist das Ticket. Es wird nur jetzt angezeigt.
+SR_ID = ID
+SR_CREATED = Erstellt
+SR_EXPIRES = Läuft ab

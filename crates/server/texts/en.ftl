@@ -38,15 +38,29 @@ SR_PATCH_TOO_LARGE = The patch has more than { $limit } operations, or copies to
 SR_TIME_ZONE = SO-TimeZone is not a known time zone, such as NO, US-NY or Europe/Oslo.
 SR_CULTURE = SO-Culture is not a known culture, such as nb-NO.
 
-SR_LOGIN_REQUIRED = This call needs a login: send user name and password by Basic.
+SR_LOGIN_REQUIRED = This call needs a login; WWW-Authenticate lists the schemes that are accepted.
 SR_LOGIN_REFUSED = The user name or the password is wrong.
-SR_LOGIN_SCHEME = The Authorization scheme is not accepted here: send user name and password by Basic.
+SR_LOGIN_SCHEME = This Authorization scheme is not accepted here; WWW-Authenticate lists those that are.
 SR_LOGIN_NOT_TEXT = The Authorization header is malformed: it has bytes that are no text.
 SR_LOGIN_NOT_BASE64 = The Authorization header is malformed: the credentials are not base64.
 SR_LOGIN_NOT_UTF8 = The Authorization header is malformed: the credentials are not UTF-8.
 SR_LOGIN_CONTROL = The Authorization header is malformed: the credentials hold a control character.
 SR_LOGIN_NO_COLON = The Authorization header is malformed: the credentials have no colon.
-SR_TICKET_INVALID = The ticket is not valid.
+SR_TICKET_INVALID = The ticket is malformed, expired or revoked.
+SR_TOKEN_INVALID = The bearer token is malformed, expired or not meant for this server.
+SR_SESSION_OVER = The session is over; sign in again.
+SR_XSRF = X-XSRF-TOKEN is missing, or is not that of the session.
+SR_APPLICATION_REQUIRED = SO-AppToken is required with a ticket.
+SR_APPLICATION_UNKNOWN = SO-AppToken is not the token of a registered, enabled application.
+SR_APPLICATION_TENANT = The application is not allowed for this tenant.
+SR_OTHER_TENANT = The credential belongs to another tenant than the path.
+SR_AGENT_CLOSED = The User agent is closed for this tenant and application; online.user_agent in the server's configuration opens it.
+SR_BEARER_OFF = Bearer tokens are not accepted here; auth.schemes.bearer in the server's configuration switches them on.
+SR_NO_USER = The caller is not a user of this server.
+SR_OTHER_SITE = The form was sent from another site.
+# A time limit; s is the unit symbol of seconds.
+SR_THROTTLED = Too many passwords were tried; try again in { $limit } s.
+SR_KEYS_UNAVAILABLE = The keys of the token's issuer cannot be read now; try again.
 
 # $index is a path, such as /api/v1.
 SR_NO_SUCH_PATH = Nothing is served on this path; { $index } lists what is.
@@ -82,6 +96,7 @@ SR_KIND_OBJECT = an object
 ## Why a right is not more, or what its holder should know. Whole sentences.
 
 SR_NOT_OWNER = You are not the owner of these tokens.
+SR_ONLY_OWNER = Only the owner of these tokens may see them.
 # $date is a date and time in the reader's culture.
 SR_ACCESS_TOKEN_EXPIRES = The access token expires on { $date }.
 SR_ACCESS_TOKEN_EXPIRED = The access token expired on { $date }.
@@ -90,6 +105,14 @@ SR_ACCESS_TOKEN_EXPIRED = The access token expired on { $date }.
 
 SR_SAVE_EXTERNAL_TOKENS = Save a provider's tokens and get the key that retrieves them
 SR_GET_EXTERNAL_TOKENS = Get the tokens that a key retrieves
+SR_CURRENT_PRINCIPAL = Who is calling
+SR_CURRENT_TOKEN = An access token for the Bearer scheme
+SR_SIGN_IN_PAGE = The form to sign in
+SR_SIGN_IN = Sign in
+SR_SIGN_OUT = Sign out
+SR_ACCOUNT_PAGE = Who is signed in, and the tickets
+SR_NEW_TICKET = New ticket
+SR_REVOKE_TICKET = Revoke the ticket
 SR_DESCRIBE = Describe this call, without running it
 SR_API_VERSIONS = The versions of the API, and of this server
 SR_API_ROUTES = Every path that is served, with what each method does
@@ -102,3 +125,14 @@ SR_READINESS = Whether the database and the keys can be used
 
 SR_REQUEST = Request
 SR_ANSWER = Answer
+
+## The pages to sign in and of the account. Labels.
+
+SR_LOGIN_NAME = User name
+SR_PASSWORD = Password
+SR_TENANT = Tenant
+SR_TICKETS = Tickets
+SR_TICKET_SHOWN_ONCE = This is the ticket. It is shown only now.
+SR_ID = Id
+SR_CREATED = Created
+SR_EXPIRES = Expires

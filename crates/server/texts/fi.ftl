@@ -35,15 +35,29 @@ SR_PATCH_TOO_LARGE = Patchissa on yli { $limit } operaatiota, tai se kopioi liik
 SR_TIME_ZONE = Otsakkeen SO-TimeZone arvon on oltava tunnettu aikavyöhyke, esimerkiksi NO, US-NY tai Europe/Oslo.
 SR_CULTURE = Otsakkeen SO-Culture arvon on oltava tunnettu kulttuurikoodi, esimerkiksi nb-NO.
 
-SR_LOGIN_REQUIRED = Tämä kutsu vaatii kirjautumisen. Lähetä käyttäjänimi ja salasana Basic-todennuksella.
+SR_LOGIN_REQUIRED = Tämä kutsu vaatii kirjautumisen. Hyväksytyt todennustavat ovat WWW-Authenticate-otsakkeessa.
 SR_LOGIN_REFUSED = Käyttäjänimi tai salasana on väärä.
-SR_LOGIN_SCHEME = Authorization-otsakkeen todennustapaa ei hyväksytä. Lähetä käyttäjänimi ja salasana Basic-todennuksella.
+SR_LOGIN_SCHEME = Authorization-otsakkeen todennustapaa ei hyväksytä. Hyväksytyt todennustavat ovat WWW-Authenticate-otsakkeessa.
 SR_LOGIN_NOT_TEXT = Authorization-otsake on virheellinen: siinä on tavuja, jotka eivät ole tekstiä.
 SR_LOGIN_NOT_BASE64 = Authorization-otsake on virheellinen: kirjautumistiedot eivät ole base64-muodossa.
 SR_LOGIN_NOT_UTF8 = Authorization-otsake on virheellinen: kirjautumistiedot eivät ole UTF-8-muodossa.
 SR_LOGIN_CONTROL = Authorization-otsake on virheellinen: kirjautumistiedoissa on ohjausmerkki.
 SR_LOGIN_NO_COLON = Authorization-otsake on virheellinen: kirjautumistiedoista puuttuu kaksoispiste.
-SR_TICKET_INVALID = Kirjautumistiketti ei kelpaa.
+SR_TICKET_INVALID = Kirjautumistiketti on virheellinen, vanhentunut tai mitätöity.
+SR_TOKEN_INVALID = Bearer-tunnus on virheellinen, vanhentunut tai tarkoitettu muulle palvelimelle.
+SR_SESSION_OVER = Istunto on päättynyt. Kirjaudu uudelleen.
+SR_XSRF = Otsake X-XSRF-TOKEN puuttuu tai ei kuulu istuntoon.
+SR_APPLICATION_REQUIRED = Otsake SO-AppToken on pakollinen kirjautumistiketin kanssa.
+SR_APPLICATION_UNKNOWN = Otsakkeen SO-AppToken arvo ei ole rekisteröidyn ja käytössä olevan sovelluksen tunnus.
+SR_APPLICATION_TENANT = Sovellusta ei ole sallittu tälle vuokraajalle.
+SR_OTHER_TENANT = Kirjautumistiedot kuuluvat toiselle vuokraajalle kuin polku.
+SR_AGENT_CLOSED = User agent on suljettu tältä vuokraajalta ja sovellukselta. Sen voi avata palvelimen asetuksella online.user_agent.
+SR_BEARER_OFF = Bearer-tunnuksia ei hyväksytä. Ne voi ottaa käyttöön palvelimen asetuksella auth.schemes.bearer.
+SR_NO_USER = Kutsuja ei ole tämän palvelimen käyttäjä.
+SR_OTHER_SITE = Lomake lähetettiin toiselta sivustolta.
+# A time limit; s is the unit symbol of seconds.
+SR_THROTTLED = Liian monta salasanaa on kokeiltu. Yritä uudelleen, kun on kulunut { $limit } s.
+SR_KEYS_UNAVAILABLE = Tunnuksen myöntäjän avaimia ei voi juuri nyt lukea. Yritä uudelleen.
 
 # $index is a path, such as /api/v1.
 SR_NO_SUCH_PATH = Tästä polusta ei löydy mitään. Käytettävissä olevat polut ovat luettelossa { $index }.
@@ -79,6 +93,7 @@ SR_KIND_OBJECT = objekti
 ## Why a right is not more, or what its holder should know. Whole sentences.
 
 SR_NOT_OWNER = Et ole näiden käyttöoikeustunnusten omistaja.
+SR_ONLY_OWNER = Vain näiden käyttöoikeustunnusten omistaja saa nähdä ne.
 # $date is a date and time in the reader's culture.
 SR_ACCESS_TOKEN_EXPIRES = Käyttöoikeustunnus vanhenee { $date }.
 SR_ACCESS_TOKEN_EXPIRED = Käyttöoikeustunnus vanheni { $date }.
@@ -87,6 +102,14 @@ SR_ACCESS_TOKEN_EXPIRED = Käyttöoikeustunnus vanheni { $date }.
 
 SR_SAVE_EXTERNAL_TOKENS = Tallenna palveluntarjoajan käyttöoikeustunnukset ja saat avaimen, jolla ne haetaan
 SR_GET_EXTERNAL_TOKENS = Hae avainta vastaavat käyttöoikeustunnukset
+SR_CURRENT_PRINCIPAL = Kuka kutsuu
+SR_CURRENT_TOKEN = Käyttöoikeustunnus Bearer-todennusta varten
+SR_SIGN_IN_PAGE = Kirjautumislomake
+SR_SIGN_IN = Kirjaudu sisään
+SR_SIGN_OUT = Kirjaudu ulos
+SR_ACCOUNT_PAGE = Kuka on kirjautunut, ja kirjautumistiketit
+SR_NEW_TICKET = Uusi kirjautumistiketti
+SR_REVOKE_TICKET = Mitätöi kirjautumistiketti
 SR_DESCRIBE = Kuvaa tämä kutsu suorittamatta sitä
 SR_API_VERSIONS = Rajapinnan ja tämän palvelimen versiot
 SR_API_ROUTES = Kaikki käytettävissä olevat polut ja se, mitä kukin metodi tekee
@@ -99,3 +122,14 @@ SR_READINESS = Ovatko tietokanta ja avaimet käytettävissä
 
 SR_REQUEST = Pyyntö
 SR_ANSWER = Vastaus
+
+## The pages to sign in and of the account. Labels.
+
+SR_LOGIN_NAME = Käyttäjänimi
+SR_PASSWORD = Salasana
+SR_TENANT = Vuokraaja
+SR_TICKETS = Kirjautumistiketit
+SR_TICKET_SHOWN_ONCE = Tämä on kirjautumistiketti. Se näytetään vain nyt.
+SR_ID = Tunniste
+SR_CREATED = Luotu
+SR_EXPIRES = Vanhenee

@@ -35,15 +35,29 @@ SR_PATCH_TOO_LARGE = Le patch compte plus de { $limit } opérations ou copie tro
 SR_TIME_ZONE = SO-TimeZone doit être un fuseau horaire connu, par exemple NO, US-NY ou Europe/Oslo.
 SR_CULTURE = SO-Culture doit être un code de culture connu, par exemple nb-NO.
 
-SR_LOGIN_REQUIRED = Cet appel exige une identification : envoyez le nom d’utilisateur et le mot de passe par l’authentification Basic.
+SR_LOGIN_REQUIRED = Cet appel exige une identification ; WWW-Authenticate indique les méthodes acceptées.
 SR_LOGIN_REFUSED = Le nom d’utilisateur ou le mot de passe est incorrect.
-SR_LOGIN_SCHEME = La méthode indiquée dans Authorization n’est pas acceptée ici : envoyez le nom d’utilisateur et le mot de passe par l’authentification Basic.
+SR_LOGIN_SCHEME = La méthode indiquée dans Authorization n’est pas acceptée ici ; WWW-Authenticate indique celles qui le sont.
 SR_LOGIN_NOT_TEXT = L’en-tête Authorization est mal formé : il contient des octets qui ne sont pas du texte.
 SR_LOGIN_NOT_BASE64 = L’en-tête Authorization est mal formé : les identifiants ne sont pas en base64.
 SR_LOGIN_NOT_UTF8 = L’en-tête Authorization est mal formé : les identifiants ne sont pas en UTF-8.
 SR_LOGIN_CONTROL = L’en-tête Authorization est mal formé : les identifiants contiennent un caractère de contrôle.
 SR_LOGIN_NO_COLON = L’en-tête Authorization est mal formé : les identifiants ne contiennent pas de deux-points.
-SR_TICKET_INVALID = Le ticket n’est pas valide.
+SR_TICKET_INVALID = Le ticket est mal formé, expiré ou révoqué.
+SR_TOKEN_INVALID = Le jeton Bearer est mal formé, expiré ou n’est pas destiné à ce serveur.
+SR_SESSION_OVER = La session est terminée ; reconnectez-vous.
+SR_XSRF = X-XSRF-TOKEN est absent ou ne correspond pas à la session.
+SR_APPLICATION_REQUIRED = SO-AppToken est obligatoire avec un ticket.
+SR_APPLICATION_UNKNOWN = SO-AppToken n’est pas le jeton d’une application enregistrée et activée.
+SR_APPLICATION_TENANT = L’application n’est pas autorisée pour ce locataire.
+SR_OTHER_TENANT = Les identifiants appartiennent à un autre locataire que celui du chemin.
+SR_AGENT_CLOSED = Le User agent est fermé pour ce locataire et cette application ; online.user_agent, dans la configuration du serveur, permet de l’ouvrir.
+SR_BEARER_OFF = Les jetons Bearer ne sont pas acceptés ici ; auth.schemes.bearer, dans la configuration du serveur, permet de les activer.
+SR_NO_USER = L’appelant n’est pas un utilisateur de ce serveur.
+SR_OTHER_SITE = Le formulaire a été envoyé depuis un autre site.
+# A time limit; s is the unit symbol of seconds.
+SR_THROTTLED = Trop de mots de passe ont été essayés ; réessayez dans { $limit } s.
+SR_KEYS_UNAVAILABLE = Les clés de l’émetteur du jeton sont illisibles pour le moment ; réessayez.
 
 # $index is a path, such as /api/v1.
 SR_NO_SUCH_PATH = Il n’y a rien à ce chemin ; consultez { $index } pour connaître les chemins disponibles.
@@ -79,6 +93,7 @@ SR_KIND_OBJECT = un objet
 ## Why a right is not more, or what its holder should know. Whole sentences.
 
 SR_NOT_OWNER = Vous n’êtes pas propriétaire de ces jetons.
+SR_ONLY_OWNER = Seul le propriétaire de ces jetons peut les voir.
 # $date is a date and time in the reader's culture.
 SR_ACCESS_TOKEN_EXPIRES = Le jeton d’accès expire le { $date }.
 SR_ACCESS_TOKEN_EXPIRED = Le jeton d’accès a expiré le { $date }.
@@ -87,6 +102,14 @@ SR_ACCESS_TOKEN_EXPIRED = Le jeton d’accès a expiré le { $date }.
 
 SR_SAVE_EXTERNAL_TOKENS = Enregistrer les jetons d’un fournisseur et obtenir la clé qui permet de les récupérer
 SR_GET_EXTERNAL_TOKENS = Récupérer les jetons associés à une clé
+SR_CURRENT_PRINCIPAL = Indique qui effectue l’appel
+SR_CURRENT_TOKEN = Un jeton d’accès pour la méthode Bearer
+SR_SIGN_IN_PAGE = Le formulaire de connexion
+SR_SIGN_IN = Se connecter
+SR_SIGN_OUT = Se déconnecter
+SR_ACCOUNT_PAGE = Indique qui est connecté, avec les tickets
+SR_NEW_TICKET = Nouveau ticket
+SR_REVOKE_TICKET = Révoquer le ticket
 SR_DESCRIBE = Décrire cet appel sans l’exécuter
 SR_API_VERSIONS = Les versions de l’API et de ce serveur
 SR_API_ROUTES = Tous les chemins disponibles et ce que fait chaque méthode
@@ -99,3 +122,14 @@ SR_READINESS = Indique si la base de données et les clés sont utilisables
 
 SR_REQUEST = Requête
 SR_ANSWER = Réponse
+
+## The pages to sign in and of the account. Labels.
+
+SR_LOGIN_NAME = Nom d’utilisateur
+SR_PASSWORD = Mot de passe
+SR_TENANT = Locataire
+SR_TICKETS = Tickets
+SR_TICKET_SHOWN_ONCE = Voici le ticket. Il n’est affiché que maintenant.
+SR_ID = Identifiant
+SR_CREATED = Créé le
+SR_EXPIRES = Expire le

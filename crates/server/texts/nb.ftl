@@ -35,15 +35,29 @@ SR_PATCH_TOO_LARGE = Patchen har mer enn { $limit } operasjoner eller kopierer f
 SR_TIME_ZONE = SO-TimeZone må være en kjent tidssone, for eksempel NO, US-NY eller Europe/Oslo.
 SR_CULTURE = SO-Culture må være en kjent kulturkode, for eksempel nb-NO.
 
-SR_LOGIN_REQUIRED = Dette kallet krever innlogging. Send brukernavn og passord med Basic-autentisering.
+SR_LOGIN_REQUIRED = Dette kallet krever innlogging. WWW-Authenticate viser hvilke autentiseringsmetoder som godtas.
 SR_LOGIN_REFUSED = Brukernavnet eller passordet er feil.
-SR_LOGIN_SCHEME = Autentiseringsmetoden i Authorization godtas ikke her. Send brukernavn og passord med Basic-autentisering.
+SR_LOGIN_SCHEME = Autentiseringsmetoden i Authorization godtas ikke her. WWW-Authenticate viser hvilke som godtas.
 SR_LOGIN_NOT_TEXT = Headeren Authorization er feil utformet: Den inneholder byte som ikke er tekst.
 SR_LOGIN_NOT_BASE64 = Headeren Authorization er feil utformet: Innloggingsopplysningene er ikke base64.
 SR_LOGIN_NOT_UTF8 = Headeren Authorization er feil utformet: Innloggingsopplysningene er ikke UTF-8.
 SR_LOGIN_CONTROL = Headeren Authorization er feil utformet: Innloggingsopplysningene inneholder et kontrolltegn.
 SR_LOGIN_NO_COLON = Headeren Authorization er feil utformet: Innloggingsopplysningene mangler kolon.
-SR_TICKET_INVALID = Innloggingsbilletten er ikke gyldig.
+SR_TICKET_INVALID = Innloggingsbilletten er feil utformet, utløpt eller tilbakekalt.
+SR_TOKEN_INVALID = Bearer-tokenet er feil utformet, utløpt eller ikke beregnet på denne serveren.
+SR_SESSION_OVER = Økten er avsluttet. Logg inn på nytt.
+SR_XSRF = X-XSRF-TOKEN mangler eller tilhører ikke økten.
+SR_APPLICATION_REQUIRED = SO-AppToken må oppgis sammen med en innloggingsbillett.
+SR_APPLICATION_UNKNOWN = SO-AppToken tilhører ikke en registrert og aktivert applikasjon.
+SR_APPLICATION_TENANT = Applikasjonen er ikke tillatt for denne leietakeren.
+SR_OTHER_TENANT = Innloggingsopplysningene tilhører en annen leietaker enn den i stien.
+SR_AGENT_CLOSED = User agent er stengt for denne leietakeren og applikasjonen. Den åpnes med online.user_agent i serverens konfigurasjon.
+SR_BEARER_OFF = Bearer-tokener godtas ikke her. De slås på med auth.schemes.bearer i serverens konfigurasjon.
+SR_NO_USER = Den som kaller, er ikke bruker på denne serveren.
+SR_OTHER_SITE = Skjemaet ble sendt fra et annet nettsted.
+# A time limit; s is the unit symbol of seconds.
+SR_THROTTLED = For mange passord er prøvd. Prøv igjen om { $limit } s.
+SR_KEYS_UNAVAILABLE = Nøklene til tokenets utsteder kan ikke leses nå. Prøv igjen.
 
 # $index is a path, such as /api/v1.
 SR_NO_SUCH_PATH = Det finnes ingenting på denne stien. Se { $index } for stiene som finnes.
@@ -79,6 +93,7 @@ SR_KIND_OBJECT = et objekt
 ## Why a right is not more, or what its holder should know. Whole sentences.
 
 SR_NOT_OWNER = Du eier ikke disse tokenene.
+SR_ONLY_OWNER = Bare eieren av disse tokenene kan se dem.
 # $date is a date and time in the reader's culture.
 SR_ACCESS_TOKEN_EXPIRES = Tilgangstokenet utløper { $date }.
 SR_ACCESS_TOKEN_EXPIRED = Tilgangstokenet utløp { $date }.
@@ -87,6 +102,14 @@ SR_ACCESS_TOKEN_EXPIRED = Tilgangstokenet utløp { $date }.
 
 SR_SAVE_EXTERNAL_TOKENS = Lagre tokenene fra en leverandør og få nøkkelen som henter dem fram igjen
 SR_GET_EXTERNAL_TOKENS = Hent tokenene som hører til en nøkkel
+SR_CURRENT_PRINCIPAL = Hvem som kaller
+SR_CURRENT_TOKEN = Et tilgangstoken for autentisering med Bearer
+SR_SIGN_IN_PAGE = Innloggingsskjemaet
+SR_SIGN_IN = Logg inn
+SR_SIGN_OUT = Logg ut
+SR_ACCOUNT_PAGE = Hvem som er logget inn, og innloggingsbillettene
+SR_NEW_TICKET = Ny innloggingsbillett
+SR_REVOKE_TICKET = Tilbakekall innloggingsbilletten
 SR_DESCRIBE = Beskriv dette kallet uten å utføre det
 SR_API_VERSIONS = Versjonene av API-et og av denne serveren
 SR_API_ROUTES = Alle stier som finnes, og hva hver metode gjør
@@ -99,3 +122,14 @@ SR_READINESS = Om databasen og nøklene kan brukes
 
 SR_REQUEST = Forespørsel
 SR_ANSWER = Svar
+
+## The pages to sign in and of the account. Labels.
+
+SR_LOGIN_NAME = Brukernavn
+SR_PASSWORD = Passord
+SR_TENANT = Leietaker
+SR_TICKETS = Innloggingsbilletter
+SR_TICKET_SHOWN_ONCE = Dette er innloggingsbilletten. Den vises bare nå.
+SR_ID = ID
+SR_CREATED = Opprettet
+SR_EXPIRES = Utløper

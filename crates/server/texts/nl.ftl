@@ -35,15 +35,29 @@ SR_PATCH_TOO_LARGE = De patch heeft meer dan { $limit } bewerkingen of kopieert 
 SR_TIME_ZONE = SO-TimeZone moet een bekende tijdzone zijn, zoals NO, US-NY of Europe/Oslo.
 SR_CULTURE = SO-Culture moet een bekende cultuurcode zijn, zoals nb-NO.
 
-SR_LOGIN_REQUIRED = Voor deze aanroep is aanmelding nodig. Stuur gebruikersnaam en wachtwoord mee via Basic-authenticatie.
+SR_LOGIN_REQUIRED = Voor deze aanroep is aanmelding nodig. WWW-Authenticate noemt de schema’s die worden geaccepteerd.
 SR_LOGIN_REFUSED = De gebruikersnaam of het wachtwoord is onjuist.
-SR_LOGIN_SCHEME = Het schema in Authorization wordt hier niet geaccepteerd. Stuur gebruikersnaam en wachtwoord mee via Basic-authenticatie.
+SR_LOGIN_SCHEME = Het schema in Authorization wordt hier niet geaccepteerd. WWW-Authenticate noemt de schema’s die wel worden geaccepteerd.
 SR_LOGIN_NOT_TEXT = De header Authorization heeft een ongeldige indeling: hij bevat bytes die geen tekst zijn.
 SR_LOGIN_NOT_BASE64 = De header Authorization heeft een ongeldige indeling: de aanmeldgegevens zijn geen base64.
 SR_LOGIN_NOT_UTF8 = De header Authorization heeft een ongeldige indeling: de aanmeldgegevens zijn geen UTF-8.
 SR_LOGIN_CONTROL = De header Authorization heeft een ongeldige indeling: de aanmeldgegevens bevatten een besturingsteken.
 SR_LOGIN_NO_COLON = De header Authorization heeft een ongeldige indeling: de aanmeldgegevens bevatten geen dubbele punt.
-SR_TICKET_INVALID = Het ticket is ongeldig.
+SR_TICKET_INVALID = Het ticket heeft een ongeldige indeling, is verlopen of is ingetrokken.
+SR_TOKEN_INVALID = Het bearer-token heeft een ongeldige indeling, is verlopen of is niet voor deze server bedoeld.
+SR_SESSION_OVER = De sessie is afgelopen. Meld u opnieuw aan.
+SR_XSRF = X-XSRF-TOKEN ontbreekt of hoort niet bij de sessie.
+SR_APPLICATION_REQUIRED = SO-AppToken is verplicht bij een ticket.
+SR_APPLICATION_UNKNOWN = SO-AppToken hoort niet bij een geregistreerde en ingeschakelde toepassing.
+SR_APPLICATION_TENANT = De toepassing is niet toegestaan voor deze tenant.
+SR_OTHER_TENANT = De aanmeldgegevens horen bij een andere tenant dan die in het pad.
+SR_AGENT_CLOSED = De User agent is gesloten voor deze tenant en toepassing. U opent hem met online.user_agent in de serverconfiguratie.
+SR_BEARER_OFF = Bearer-tokens worden hier niet geaccepteerd. U schakelt ze in met auth.schemes.bearer in de serverconfiguratie.
+SR_NO_USER = De aanroeper is geen gebruiker van deze server.
+SR_OTHER_SITE = Het formulier is vanaf een andere site verzonden.
+# A time limit; s is the unit symbol of seconds.
+SR_THROTTLED = Er zijn te veel wachtwoorden geprobeerd. Probeer het over { $limit } s opnieuw.
+SR_KEYS_UNAVAILABLE = De sleutels van de uitgever van het token kunnen nu niet worden gelezen. Probeer het opnieuw.
 
 # $index is a path, such as /api/v1.
 SR_NO_SUCH_PATH = Op dit pad is niets te vinden. Zie { $index } voor de paden die er wel zijn.
@@ -79,6 +93,7 @@ SR_KIND_OBJECT = een object
 ## Why a right is not more, or what its holder should know. Whole sentences.
 
 SR_NOT_OWNER = U bent niet de eigenaar van deze tokens.
+SR_ONLY_OWNER = Alleen de eigenaar van deze tokens mag ze zien.
 # $date is a date and time in the reader's culture.
 SR_ACCESS_TOKEN_EXPIRES = Het toegangstoken verloopt op { $date }.
 SR_ACCESS_TOKEN_EXPIRED = Het toegangstoken is verlopen op { $date }.
@@ -87,6 +102,14 @@ SR_ACCESS_TOKEN_EXPIRED = Het toegangstoken is verlopen op { $date }.
 
 SR_SAVE_EXTERNAL_TOKENS = De tokens van een provider opslaan en de sleutel krijgen waarmee ze zijn op te halen
 SR_GET_EXTERNAL_TOKENS = De tokens ophalen die bij een sleutel horen
+SR_CURRENT_PRINCIPAL = Wie de aanroep doet
+SR_CURRENT_TOKEN = Een toegangstoken voor het schema Bearer
+SR_SIGN_IN_PAGE = Het aanmeldformulier
+SR_SIGN_IN = Aanmelden
+SR_SIGN_OUT = Afmelden
+SR_ACCOUNT_PAGE = Wie is aangemeld, en de tickets
+SR_NEW_TICKET = Nieuw ticket
+SR_REVOKE_TICKET = Het ticket intrekken
 SR_DESCRIBE = Deze aanroep beschrijven zonder hem uit te voeren
 SR_API_VERSIONS = De versies van de API en van deze server
 SR_API_ROUTES = Alle beschikbare paden en wat elke methode doet
@@ -99,3 +122,14 @@ SR_READINESS = Of de database en de sleutels bruikbaar zijn
 
 SR_REQUEST = Verzoek
 SR_ANSWER = Antwoord
+
+## The pages to sign in and of the account. Labels.
+
+SR_LOGIN_NAME = Gebruikersnaam
+SR_PASSWORD = Wachtwoord
+SR_TENANT = Tenant
+SR_TICKETS = Tickets
+SR_TICKET_SHOWN_ONCE = Dit is het ticket. Het wordt alleen nu getoond.
+SR_ID = ID
+SR_CREATED = Gemaakt
+SR_EXPIRES = Verloopt

@@ -35,15 +35,29 @@ SR_PATCH_TOO_LARGE = Patchen har mer än { $limit } operationer eller kopierar f
 SR_TIME_ZONE = SO-TimeZone måste vara en känd tidszon, till exempel NO, US-NY eller Europe/Oslo.
 SR_CULTURE = SO-Culture måste vara en känd kulturkod, till exempel nb-NO.
 
-SR_LOGIN_REQUIRED = Det här anropet kräver inloggning. Skicka användarnamn och lösenord med Basic-autentisering.
+SR_LOGIN_REQUIRED = Det här anropet kräver inloggning. WWW-Authenticate visar vilka autentiseringsmetoder som godtas.
 SR_LOGIN_REFUSED = Användarnamnet eller lösenordet är fel.
-SR_LOGIN_SCHEME = Autentiseringsmetoden i Authorization godtas inte här. Skicka användarnamn och lösenord med Basic-autentisering.
+SR_LOGIN_SCHEME = Autentiseringsmetoden i Authorization godtas inte här. WWW-Authenticate visar vilka som godtas.
 SR_LOGIN_NOT_TEXT = Headern Authorization är felaktigt utformad: den innehåller byte som inte är text.
 SR_LOGIN_NOT_BASE64 = Headern Authorization är felaktigt utformad: inloggningsuppgifterna är inte base64.
 SR_LOGIN_NOT_UTF8 = Headern Authorization är felaktigt utformad: inloggningsuppgifterna är inte UTF-8.
 SR_LOGIN_CONTROL = Headern Authorization är felaktigt utformad: inloggningsuppgifterna innehåller ett styrtecken.
 SR_LOGIN_NO_COLON = Headern Authorization är felaktigt utformad: inloggningsuppgifterna saknar kolon.
-SR_TICKET_INVALID = Inloggningsbiljetten är inte giltig.
+SR_TICKET_INVALID = Inloggningsbiljetten är felaktigt utformad, har gått ut eller har återkallats.
+SR_TOKEN_INVALID = Bearer-token är felaktigt utformad, har gått ut eller är inte avsedd för den här servern.
+SR_SESSION_OVER = Sessionen är avslutad. Logga in igen.
+SR_XSRF = X-XSRF-TOKEN saknas eller hör inte till sessionen.
+SR_APPLICATION_REQUIRED = SO-AppToken måste anges tillsammans med en inloggningsbiljett.
+SR_APPLICATION_UNKNOWN = SO-AppToken hör inte till en registrerad och aktiverad applikation.
+SR_APPLICATION_TENANT = Applikationen är inte tillåten för den här klientorganisationen.
+SR_OTHER_TENANT = Inloggningsuppgifterna hör till en annan klientorganisation än den i sökvägen.
+SR_AGENT_CLOSED = User agent är stängd för den här klientorganisationen och applikationen. Den öppnas med online.user_agent i serverns konfiguration.
+SR_BEARER_OFF = Bearer-token godtas inte här. De aktiveras med auth.schemes.bearer i serverns konfiguration.
+SR_NO_USER = Den som anropar är inte användare på den här servern.
+SR_OTHER_SITE = Formuläret skickades från en annan webbplats.
+# A time limit; s is the unit symbol of seconds.
+SR_THROTTLED = För många lösenord har prövats. Försök igen om { $limit } s.
+SR_KEYS_UNAVAILABLE = Nycklarna från utfärdaren av denna token kan inte läsas just nu. Försök igen.
 
 # $index is a path, such as /api/v1.
 SR_NO_SUCH_PATH = Det finns ingenting på den här sökvägen. Se { $index } för de sökvägar som finns.
@@ -79,6 +93,7 @@ SR_KIND_OBJECT = ett objekt
 ## Why a right is not more, or what its holder should know. Whole sentences.
 
 SR_NOT_OWNER = Du äger inte dessa token.
+SR_ONLY_OWNER = Bara ägaren till dessa token får se dem.
 # $date is a date and time in the reader's culture.
 SR_ACCESS_TOKEN_EXPIRES = Åtkomsttoken går ut den { $date }.
 SR_ACCESS_TOKEN_EXPIRED = Åtkomsttoken gick ut den { $date }.
@@ -87,6 +102,14 @@ SR_ACCESS_TOKEN_EXPIRED = Åtkomsttoken gick ut den { $date }.
 
 SR_SAVE_EXTERNAL_TOKENS = Spara token från en leverantör och få nyckeln som hämtar dem
 SR_GET_EXTERNAL_TOKENS = Hämta de token som hör till en nyckel
+SR_CURRENT_PRINCIPAL = Vem som anropar
+SR_CURRENT_TOKEN = En åtkomsttoken för autentisering med Bearer
+SR_SIGN_IN_PAGE = Inloggningsformuläret
+SR_SIGN_IN = Logga in
+SR_SIGN_OUT = Logga ut
+SR_ACCOUNT_PAGE = Vem som är inloggad, och inloggningsbiljetterna
+SR_NEW_TICKET = Ny inloggningsbiljett
+SR_REVOKE_TICKET = Återkalla inloggningsbiljetten
 SR_DESCRIBE = Beskriv det här anropet utan att utföra det
 SR_API_VERSIONS = Versionerna av API:et och av den här servern
 SR_API_ROUTES = Alla sökvägar som finns och vad varje metod gör
@@ -99,3 +122,14 @@ SR_READINESS = Om databasen och nycklarna kan användas
 
 SR_REQUEST = Begäran
 SR_ANSWER = Svar
+
+## The pages to sign in and of the account. Labels.
+
+SR_LOGIN_NAME = Användarnamn
+SR_PASSWORD = Lösenord
+SR_TENANT = Klientorganisation
+SR_TICKETS = Inloggningsbiljetter
+SR_TICKET_SHOWN_ONCE = Det här är inloggningsbiljetten. Den visas bara nu.
+SR_ID = Id
+SR_CREATED = Skapad
+SR_EXPIRES = Går ut

@@ -171,7 +171,7 @@ impl Thread {
         };
         let outcome = catch_unwind(AssertUnwindSafe(|| conn::write(&mut conn, work)))
             .unwrap_or_else(|_panic| Err(StoreError::Query(Arc::new(Panicked))));
-        if matches!(outcome, Ok(_) | Err(StoreError::Conflict(_))) {
+        if matches!(outcome, Ok(_) | Err(StoreError::Conflict(_) | StoreError::NotFound(_))) {
             self.conn = Some(conn);
         }
         outcome

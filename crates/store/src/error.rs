@@ -15,6 +15,9 @@ pub enum StoreError {
     /// Such a row exists.
     #[error("this {0} already exists")]
     Conflict(&'static str),
+    /// There is no such row to change.
+    #[error("there is no such {0}")]
+    NotFound(&'static str),
     /// The writer's queue is full; nothing was saved. Trying again soon helps.
     #[error("too many writes are waiting")]
     Overloaded,
@@ -144,6 +147,10 @@ pub enum OpenError {
     /// Others than the owner may read the key.
     #[error("{} can be read by other users; run `chmod 600` on it", .0.display())]
     KeyExposed(PathBuf),
+    /// A server runs on it, of another version.
+    #[error("a server is running on the database {}, and its schema is not of this version; use the \
+             `latchkey` of the version that is running", .0.display())]
+    OtherVersion(PathBuf),
     /// A new database, and more than one key to choose from.
     #[error(
         "the database has no records yet but {} holds more than one master key; move away all but \

@@ -3,8 +3,10 @@
 //! Invariant: no token, claim or retrieval key reaches the database in the clear, and a save is
 //! answered only after its transaction was committed.
 
+mod applications;
 mod commit;
 mod conn;
+mod credentials;
 mod error;
 mod external_tokens;
 mod files;
@@ -23,7 +25,10 @@ use std::{
 };
 
 use diesel::r2d2::{Pool, PooledConnection};
-use model::{Login, Principal, RetrievalKey, TenantId, TokenManagementInfo, User};
+use model::{
+    Application, ApplicationName, CredentialId, CredentialKind, IssuedCredential, Login,
+    PasswordHash, Principal, RetrievalKey, SecretDigest, TenantId, TokenManagementInfo, User,
+};
 use tokio::sync::Mutex;
 use tracing::info;
 
@@ -36,6 +41,7 @@ use crate::{
 };
 pub use crate::{
     conn::Database,
+    credentials::FoundCredential,
     error::{OpenError, StoreError},
     external_tokens::SavedTokens,
 };
@@ -70,7 +76,8 @@ struct Inner {
     keyring: Keyring,
     ids: Ids,
     last_check: Mutex<Option<Instant>>,
-    _lock: InstanceLock,
+    /// `None` beside a running server, which has it.
+    _lock: Option<InstanceLock>,
 }
 
 impl Store {
@@ -81,6 +88,34 @@ impl Store {
     /// Each says what to do, and no row and no table was changed but by migrations that succeeded.
     pub fn open(options: &OpenOptions) -> Result<Self, OpenError> {
         let (database, lock) = lock::take(&options.database)?;
+        Self::prepare(options, database, Some(lock))
+    }
+
+    /// As `open`, also while a server is running on the database; then nothing is migrated. For
+    /// commands that change a few rows, which SQLite lets several processes do. Blocks.
+    ///
+    /// # Errors
+    /// As `open`, and `OtherVersion` if the server that is running has another schema.
+    pub fn open_beside(options: &OpenOptions) -> Result<Self, OpenError> {
+        match Self::open(options) {
+            Err(OpenError::InUse(path)) => {
+                let running = OpenOptions { auto_migrate: false, ..options.clone() };
+                Self::prepare(&running, Database::Sqlite(path.clone()), None).map_err(|error| {
+                    match error {
+                        OpenError::Behind(_) | OpenError::Newer(_) => OpenError::OtherVersion(path),
+                        other => other,
+                    }
+                })
+            }
+            opened => opened,
+        }
+    }
+
+    fn prepare(
+        options: &OpenOptions,
+        database: Database,
+        lock: Option<InstanceLock>,
+    ) -> Result<Self, OpenError> {
         let mut conn = database.connect()?;
         migrate::refuse_newer(&mut conn)?;
         // Before the schema is touched: whoever lacks the right key may need the older version.
@@ -167,6 +202,127 @@ impl Store {
         self.0.writer.run(move |conn| users::insert(conn, &user)).await
     }
 
+    /// The users of a tenant, or of all.
+    pub async fn users(&self, tenant: Option<TenantId>) -> Result<Vec<User>, StoreError> {
+        self.read(move |conn| users::list(conn, tenant.as_ref())).await
+    }
+
+    /// Gives a user another password, and with it a new version.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such user.
+    pub async fn set_password(
+        &self,
+        tenant: TenantId,
+        login: Login,
+        hash: PasswordHash,
+    ) -> Result<(), StoreError> {
+        let change = move |conn: &mut Conn| users::set_password(conn, &tenant, &login, &hash);
+        self.0.writer.run(change).await
+    }
+
+    /// Shuts a user out, or lets it in again; either makes a new version of it.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such user.
+    pub async fn set_user_disabled(
+        &self,
+        tenant: TenantId,
+        login: Login,
+        is_disabled: bool,
+    ) -> Result<(), StoreError> {
+        let change = move |conn: &mut Conn| users::set_disabled(conn, &tenant, &login, is_disabled);
+        self.0.writer.run(change).await
+    }
+
+    /// Stores the password of `user` hashed anew, unless the user was changed meanwhile.
+    pub async fn rehash(&self, user: User, hash: PasswordHash) -> Result<(), StoreError> {
+        self.0.writer.run(move |conn| users::rehash(conn, &user, &hash)).await
+    }
+
+    /// Adds a credential that was issued.
+    pub async fn add_credential(&self, credential: IssuedCredential) -> Result<(), StoreError> {
+        self.0.writer.run(move |conn| credentials::insert(conn, &credential)).await
+    }
+
+    /// The credential of this id, living or not, with its user.
+    pub async fn credential(
+        &self,
+        id: &CredentialId,
+    ) -> Result<Option<FoundCredential>, StoreError> {
+        let id = id.clone();
+        self.read(move |conn| credentials::find(conn, &id)).await
+    }
+
+    /// Lets a living credential live until `expires`, in microseconds since 1970 UTC.
+    pub async fn renew_credential(&self, id: CredentialId, expires: i64) -> Result<(), StoreError> {
+        self.0.writer.run(move |conn| credentials::renew(conn, &id, expires)).await
+    }
+
+    /// The living credentials of a kind: of a user, of a tenant, or of all.
+    pub async fn credentials(
+        &self,
+        kind: CredentialKind,
+        tenant: Option<TenantId>,
+        login: Option<Login>,
+    ) -> Result<Vec<IssuedCredential>, StoreError> {
+        self.read(move |conn| credentials::list(conn, kind, tenant.as_ref(), login.as_ref())).await
+    }
+
+    /// Ends a credential: that of `owner`, or anybody's.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none, or it is somebody else's.
+    pub async fn revoke_credential(
+        &self,
+        id: CredentialId,
+        owner: Option<(TenantId, Login)>,
+    ) -> Result<(), StoreError> {
+        let revoke = move |conn: &mut Conn| {
+            let owner = owner.as_ref().map(|(tenant, login)| (tenant, login));
+            credentials::revoke(conn, &id, owner)
+        };
+        self.0.writer.run(revoke).await
+    }
+
+    /// Registers an application.
+    ///
+    /// # Errors
+    /// `Conflict` when there is one of that name.
+    pub async fn add_application(
+        &self,
+        application: Application,
+        token: SecretDigest,
+    ) -> Result<(), StoreError> {
+        self.0.writer.run(move |conn| applications::insert(conn, &application, &token)).await
+    }
+
+    /// The application with this token, disabled or not.
+    pub async fn application(
+        &self,
+        token: SecretDigest,
+    ) -> Result<Option<Application>, StoreError> {
+        self.read(move |conn| applications::find(conn, &token)).await
+    }
+
+    /// Every application.
+    pub async fn applications(&self) -> Result<Vec<Application>, StoreError> {
+        self.read(applications::list).await
+    }
+
+    /// Shuts an application out, or lets it in again.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none of that name.
+    pub async fn set_application_disabled(
+        &self,
+        name: ApplicationName,
+        is_disabled: bool,
+    ) -> Result<(), StoreError> {
+        let change = move |conn: &mut Conn| applications::set_disabled(conn, &name, is_disabled);
+        self.0.writer.run(change).await
+    }
+
     /// Checks that the database can be read and written, and that the master key in use still opens
     /// its sentinel. Looks at most once a second as long as all is well.
     pub async fn check(&self) -> Result<(), StoreError> {
@@ -192,15 +348,25 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&mut Conn) -> Result<T, StoreError> + Send + 'static,
     {
+        // A read takes microseconds, less than the way to another thread and back.
+        if let Some(reader) = self.0.readers.try_get() {
+            return run(reader, query);
+        }
         let pool = self.0.readers.clone();
         tokio::task::spawn_blocking(move || {
-            let mut reader: PooledConnection<Manager> =
-                pool.get().map_err(|error| StoreError::Unavailable(Arc::new(error)))?;
-            let outcome = query(&mut reader.conn);
-            reader.has_failed = matches!(outcome, Err(StoreError::Unavailable(_)));
-            outcome
+            let reader = pool.get().map_err(|error| StoreError::Unavailable(Arc::new(error)))?;
+            run(reader, query)
         })
         .await
         .map_err(|panicked| StoreError::Query(Arc::new(panicked)))?
     }
+}
+
+fn run<T>(
+    mut reader: PooledConnection<Manager>,
+    query: impl FnOnce(&mut Conn) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let outcome = query(&mut reader.conn);
+    reader.has_failed = matches!(outcome, Err(StoreError::Unavailable(_)));
+    outcome
 }

@@ -11,8 +11,35 @@ diesel::table! {
         is_disabled -> Bool,
         created -> BigInt,
         updated -> BigInt,
+        version -> BigInt,
     }
 }
+
+diesel::table! {
+    credentials (id) {
+        id -> Text,
+        kind -> Text,
+        digest -> Binary,
+        tenant -> Text,
+        login -> Text,
+        user_version -> BigInt,
+        created -> BigInt,
+        expires -> BigInt,
+    }
+}
+
+diesel::table! {
+    applications (name) {
+        name -> Text,
+        token_digest -> Binary,
+        tenants -> Text,
+        is_disabled -> Bool,
+        created -> BigInt,
+        updated -> BigInt,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(credentials, users);
 
 diesel::table! {
     keks (id) {

@@ -1,11 +1,38 @@
 //! The users table.
 //!
-//! Invariant: every query names the tenant.
+//! Invariant: every query but the count and the list of all names the tenant, and every change but
+//! that of the way a password is hashed makes a new version of the user.
 
 use diesel::prelude::*;
 use model::{Login, PasswordHash, TenantId, User};
 
 use crate::{StoreError, conn::Conn, ids, schema::users};
+
+/// A user's columns but for the times.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = users)]
+pub(crate) struct UserRow {
+    tenant: String,
+    login: String,
+    password_hash: String,
+    is_administrator: bool,
+    is_disabled: bool,
+    version: i64,
+}
+
+impl UserRow {
+    /// `None` for a row that this server did not write.
+    pub(crate) fn into_user(self) -> Option<User> {
+        Some(User {
+            tenant: TenantId::parse(&self.tenant).ok()?,
+            login: Login::parse(&self.login).ok()?,
+            password_hash: PasswordHash::from_phc(self.password_hash),
+            is_administrator: self.is_administrator,
+            is_disabled: self.is_disabled,
+            version: self.version,
+        })
+    }
+}
 
 /// The user with this login, disabled or not.
 pub(crate) fn find(
@@ -13,18 +40,12 @@ pub(crate) fn find(
     tenant: &TenantId,
     login: &Login,
 ) -> Result<Option<User>, StoreError> {
-    let row: Option<(String, bool, bool)> = users::table
+    let row = users::table
         .find((tenant.as_str(), login.as_str()))
-        .select((users::password_hash, users::is_administrator, users::is_disabled))
+        .select(UserRow::as_select())
         .first(conn)
         .optional()?;
-    Ok(row.map(|(password_hash, is_administrator, is_disabled)| User {
-        tenant: tenant.clone(),
-        login: login.clone(),
-        password_hash: PasswordHash::from_phc(password_hash),
-        is_administrator,
-        is_disabled,
-    }))
+    Ok(row.and_then(UserRow::into_user))
 }
 
 /// How many users all tenants have.
@@ -32,7 +53,18 @@ pub(crate) fn count(conn: &mut Conn) -> Result<i64, StoreError> {
     Ok(users::table.count().get_result(conn)?)
 }
 
-/// Adds a user; `Conflict` if the tenant has one of that login.
+/// The users of a tenant, or of all, by tenant and login.
+pub(crate) fn list(conn: &mut Conn, tenant: Option<&TenantId>) -> Result<Vec<User>, StoreError> {
+    let mut query =
+        users::table.select(UserRow::as_select()).order((users::tenant, users::login)).into_boxed();
+    if let Some(tenant) = tenant {
+        query = query.filter(users::tenant.eq(tenant.as_str()));
+    }
+    let rows: Vec<UserRow> = query.load(conn)?;
+    Ok(rows.into_iter().filter_map(UserRow::into_user).collect())
+}
+
+/// Adds a user, whose version is the first; `Conflict` if the tenant has one of that login.
 pub(crate) fn insert(conn: &mut Conn, user: &User) -> Result<(), StoreError> {
     let now = ids::now();
     let inserted = diesel::insert_into(users::table)
@@ -44,10 +76,58 @@ pub(crate) fn insert(conn: &mut Conn, user: &User) -> Result<(), StoreError> {
             users::is_disabled.eq(user.is_disabled),
             users::created.eq(now),
             users::updated.eq(now),
+            users::version.eq(user.version),
         ))
         .execute(conn);
     match inserted.map_err(StoreError::from) {
         Err(StoreError::Conflict(_)) => Err(StoreError::Conflict("user")),
         other => other.map(|_rows| ()),
     }
+}
+
+/// Gives a user another password; `NotFound` if there is no such user.
+pub(crate) fn set_password(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    login: &Login,
+    hash: &PasswordHash,
+) -> Result<(), StoreError> {
+    let changed = diesel::update(users::table.find((tenant.as_str(), login.as_str())))
+        .set((
+            users::password_hash.eq(hash.expose()),
+            users::version.eq(users::version + 1),
+            users::updated.eq(ids::now()),
+        ))
+        .execute(conn)?;
+    found(changed)
+}
+
+/// Shuts a user out, or lets it in again; `NotFound` if there is no such user.
+pub(crate) fn set_disabled(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    login: &Login,
+    is_disabled: bool,
+) -> Result<(), StoreError> {
+    let changed = diesel::update(users::table.find((tenant.as_str(), login.as_str())))
+        .set((
+            users::is_disabled.eq(is_disabled),
+            users::version.eq(users::version + 1),
+            users::updated.eq(ids::now()),
+        ))
+        .execute(conn)?;
+    found(changed)
+}
+
+/// Stores the same password hashed anew, unless the user was changed meanwhile.
+pub(crate) fn rehash(conn: &mut Conn, user: &User, hash: &PasswordHash) -> Result<(), StoreError> {
+    diesel::update(users::table.find((user.tenant.as_str(), user.login.as_str())))
+        .filter(users::version.eq(user.version))
+        .set(users::password_hash.eq(hash.expose()))
+        .execute(conn)?;
+    Ok(())
+}
+
+fn found(changed: usize) -> Result<(), StoreError> {
+    if changed == 0 { Err(StoreError::NotFound("user")) } else { Ok(()) }
 }

@@ -2,10 +2,7 @@
 //!
 //! Invariant: every variant is named, so that a new one stops the build.
 
-use actix_web::http::{
-    StatusCode,
-    header::{ACCEPT_ENCODING, HeaderValue, WWW_AUTHENTICATE},
-};
+use actix_web::http::{StatusCode, header::ACCEPT_ENCODING};
 use auth::{AuthError, MalformedCredentials};
 use model::{Field, InvalidCarrier, MalformedKey, Violation};
 use negotiate::{
@@ -22,10 +19,20 @@ use crate::texts::Text;
 impl From<AuthError> for Problem {
     fn from(error: AuthError) -> Self {
         let text = match error {
+            AuthError::TwoCredentials => return Self::many_headers("Authorization"),
+            AuthError::OtherTenant => return Self::forbidden(Text::new("SR_OTHER_TENANT")),
+            AuthError::ApplicationNotAllowed => {
+                return Self::forbidden(Text::new("SR_APPLICATION_TENANT"));
+            }
             AuthError::Missing => "SR_LOGIN_REQUIRED",
             AuthError::UnsupportedScheme => "SR_LOGIN_SCHEME",
             AuthError::Refused => "SR_LOGIN_REFUSED",
             AuthError::InvalidTicket => "SR_TICKET_INVALID",
+            AuthError::InvalidToken => "SR_TOKEN_INVALID",
+            AuthError::InvalidSession => "SR_SESSION_OVER",
+            AuthError::Xsrf => "SR_XSRF",
+            AuthError::ApplicationRequired => "SR_APPLICATION_REQUIRED",
+            AuthError::InvalidApplication => "SR_APPLICATION_UNKNOWN",
             AuthError::Malformed(malformed) => match malformed {
                 MalformedCredentials::NotText => "SR_LOGIN_NOT_TEXT",
                 MalformedCredentials::NotBase64 => "SR_LOGIN_NOT_BASE64",
@@ -34,8 +41,9 @@ impl From<AuthError> for Problem {
                 MalformedCredentials::NoColon => "SR_LOGIN_NO_COLON",
             },
         };
-        Self::new(StatusCode::UNAUTHORIZED, "SoSessionException", Text::new(text))
-            .with(WWW_AUTHENTICATE, HeaderValue::from_static(auth::CHALLENGE))
+        let refuses_bearer = error == AuthError::InvalidToken;
+        let problem = Self::new(StatusCode::UNAUTHORIZED, "SoSessionException", Text::new(text));
+        Self { refuses_bearer, ..problem }
     }
 }
 
@@ -49,6 +57,7 @@ impl From<StoreError> for Problem {
             }
             StoreError::Closed => Self::unavailable("SR_STOPPING"),
             StoreError::Conflict(_)
+            | StoreError::NotFound(_)
             | StoreError::Damaged(_)
             | StoreError::Sentinel
             | StoreError::Query(_) => Self::internal(&error),

@@ -44,7 +44,7 @@ const CARRIER: &str = "TokenManagementInfo";
 pub(crate) async fn save(call: Call, app: Data<App>) -> Result<HttpResponse, Problem> {
     let carrier = carrier(&call.body)?;
     carrier.check(app.limits.token_bytes)?;
-    let key = app.store.save_external_tokens(&call.principal, &carrier).await?;
+    let key = app.store.save_external_tokens(&call.caller.principal, &carrier).await?;
     answer::write(&call.preferences, "string", &key.expose())
 }
 
@@ -69,9 +69,10 @@ pub(crate) async fn get(call: Call, app: Data<App>) -> Result<HttpResponse, Prob
         .filter(|key| !key.is_empty())
         .ok_or_else(|| Problem::required("Key"))?;
     let key = RetrievalKey::parse(key)?;
-    let saved = app.store.external_tokens(&call.principal.tenant, &key).await?;
+    let principal = &call.caller.principal;
+    let saved = app.store.external_tokens(&principal.tenant, &key).await?;
     let answered = saved.as_ref().map(|saved| {
-        let access = Access::of(&call.principal, &saved.owner);
+        let access = Access::of(principal, &saved.owner, app.retrieval);
         Carrier::new(saved, access, app.limits.token_bytes, &call.preferences)
     });
     answer::write(&call.preferences, CARRIER, &answered)
@@ -115,8 +116,8 @@ struct GetExternalTokens {
 #[serde(rename_all = "PascalCase")]
 struct Carrier<'a> {
     /// Who issued the tokens: 1 to 255 characters. It may be a multi-language value.
-    #[schema(example = "et", nullable)]
-    provider: String,
+    #[schema(example = "et")]
+    provider: Option<String>,
     /// Opens the provider's API for a while.
     #[schema(example = "fugit")]
     access_token: Option<&'a str>,
@@ -166,6 +167,10 @@ impl<'a> Carrier<'a> {
         let not_owner = match access {
             Access::Full => None,
             Access::ReadOnly => Some(Text::new("SR_NOT_OWNER")),
+            Access::Denied => Some(Text::new("SR_ONLY_OWNER")),
+        };
+        let shown = |secret: &'a Option<SecretText>| {
+            secret.as_ref().filter(|_| access.may_read()).map(SecretText::expose)
         };
         let field_properties = Field::ALL.map(|field| {
             let field_length = match field {
@@ -173,6 +178,7 @@ impl<'a> Carrier<'a> {
                 Field::AccessToken | Field::RefreshToken | Field::Claims => token_bytes,
             };
             let expiry = access_token.as_ref().filter(|_| field == Field::AccessToken);
+            let expiry = expiry.filter(|_| access.may_read());
             let expiry = expiry.and_then(|token| expiry_notice(token, preferences));
             let reason = reason(not_owner.iter().chain(&expiry), preferences);
             let field_right = Right { mask: access.field_mask().to_string(), reason };
@@ -182,10 +188,10 @@ impl<'a> Carrier<'a> {
         let mask = access.table_mask().to_string();
         let reason = reason(not_owner.iter(), preferences);
         Self {
-            provider: preferences.value(provider.as_str()),
-            access_token: access_token.as_ref().map(SecretText::expose),
-            refresh_token: refresh_token.as_ref().map(SecretText::expose),
-            claims: claims.as_ref().map(SecretText::expose),
+            provider: access.may_read().then(|| preferences.value(provider.as_str())),
+            access_token: shown(access_token),
+            refresh_token: shown(refresh_token),
+            claims: shown(claims),
             table_right: Some(Right { mask, reason }),
             field_properties: Some(BTreeMap::from(field_properties)),
         }

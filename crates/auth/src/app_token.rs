@@ -1,0 +1,64 @@
+//! `SO-AppToken`: the secret by which a partner application names itself (CONTRACT 30).
+//!
+//! Invariant: a token has 128 random bits, and only its digest leaves this type for the database.
+
+use aws_lc_rs::digest;
+use model::{SecretDigest, SecretText};
+
+use crate::{AuthError, issued};
+
+/// An application's token: 32 hexadecimal digits.
+#[derive(Clone, Debug)]
+pub struct ApplicationToken(SecretText);
+
+impl ApplicationToken {
+    /// A new one.
+    pub fn generate() -> Self {
+        let mut random = [0_u8; 16];
+        aws_lc_rs::rand::fill(&mut random).expect("the system's random number generator works");
+        Self(issued::hexadecimal(&random).into())
+    }
+
+    /// Reads the value of the header.
+    ///
+    /// # Errors
+    /// `InvalidApplication` for what cannot be one.
+    pub fn parse(raw: &[u8]) -> Result<Self, AuthError> {
+        let text = str::from_utf8(raw).map_err(|_no_text| AuthError::InvalidApplication)?.trim();
+        if text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            Ok(Self(text.to_ascii_lowercase().into()))
+        } else {
+            Err(AuthError::InvalidApplication)
+        }
+    }
+
+    /// What the application is found by.
+    pub fn digest(&self) -> SecretDigest {
+        let text = format!("latchkey application 1 {}", self.0.expose());
+        SecretDigest::new(digest::digest(&digest::SHA256, text.as_bytes()).as_ref().to_vec())
+    }
+
+    /// The text, to be shown once.
+    pub fn expose(&self) -> &str {
+        self.0.expose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// CONTRACT 30.
+    #[test]
+    fn a_token_is_32_hexadecimal_digits() {
+        let token = ApplicationToken::generate();
+        let upper = ApplicationToken::parse(token.expose().to_ascii_uppercase().as_bytes());
+        assert_eq!(upper.expect("token").digest().as_bytes(), token.digest().as_bytes());
+        let other = ApplicationToken::generate();
+        assert_ne!(other.digest().as_bytes(), token.digest().as_bytes());
+        for bad in ["", "x", &token.expose()[1..], &"g".repeat(32), "å"] {
+            let refused = ApplicationToken::parse(bad.as_bytes());
+            assert!(matches!(refused, Err(AuthError::InvalidApplication)), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Bearer tokens that are JSON Web Tokens (RFC 7519), judged as RFC 8725 advises.
+//!
+//! Invariant: no claim is read before the signature holds, under a key of the issuer and an algorithm
+//! that this key allows; nothing that the token says about keys is followed.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use jiff::Timestamp;
+use jsonwebtoken::{Algorithm, crypto};
+use model::SecretText;
+use serde_json::{Map, Value};
+
+use crate::jwks::{KeySet, VerificationKey};
+
+const MAX_TOKEN_BYTES: usize = 16 * 1024;
+
+/// How far the issuer's clock may be off.
+const LEEWAY_SECONDS: f64 = 60.0;
+
+/// How many keys a token without `kid` may cost.
+const MAX_TRIED_KEYS: usize = 8;
+
+/// What a signature may be made with. Symmetric algorithms and `none` are not here, so a token that
+/// names one is refused before any key is looked at.
+const ALGORITHMS: [Algorithm; 7] = [
+    Algorithm::RS256,
+    Algorithm::RS384,
+    Algorithm::RS512,
+    Algorithm::PS256,
+    Algorithm::ES256,
+    Algorithm::ES384,
+    Algorithm::EdDSA,
+];
+
+/// What the claims of SuperOffice's own begin with.
+const CLAIM_PREFIX: &str = "http://schemes.superoffice.net/identity/";
+
+/// Judges tokens of one issuer that are meant for one audience.
+#[derive(Debug, Clone)]
+pub struct JwtVerifier {
+    issuer: String,
+    audience: String,
+}
+
+/// What a token that was verified says of its bearer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claims {
+    /// `sub`: who the bearer is to the issuer; never empty.
+    pub subject: String,
+    /// `ctx`: the tenant that the token is for.
+    pub tenant: Option<String>,
+    /// `associateid`: the user's number.
+    pub associate_id: Option<i64>,
+    /// `is_administrator`: true only if the token says so.
+    pub is_administrator: bool,
+    /// `upn`: the user's principal name.
+    pub upn: Option<String>,
+    /// `email`: the user's address.
+    pub email: Option<String>,
+}
+
+/// Why a token is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum JwtError {
+    /// No key of the set is the one that the token names; or it names none, and none verifies it. A set
+    /// that is fetched anew may have it.
+    #[error("the token is signed with a key that is not known")]
+    UnknownKey,
+    /// It is not three parts of unpadded base64url with JSON objects in them (RFC 7515 §7.1).
+    #[error("the token is not a JSON Web Token")]
+    Malformed,
+    /// The algorithm is not accepted, or not for this key (RFC 8725 §3.1).
+    #[error("the token's algorithm is not accepted")]
+    Algorithm,
+    /// The signature does not fit the token and the key.
+    #[error("the token's signature does not hold")]
+    Signature,
+    /// `exp` has passed (RFC 7519 §4.1.4).
+    #[error("the token has expired")]
+    Expired,
+    /// `nbf` is still to come (RFC 7519 §4.1.5).
+    #[error("the token is not valid yet")]
+    NotYetValid,
+    /// `iss` is missing or another (RFC 7519 §4.1.1).
+    #[error("the token is of another issuer")]
+    Issuer,
+    /// `aud` is missing or does not name this server (RFC 7519 §4.1.3).
+    #[error("the token is for another audience")]
+    Audience,
+    /// A claim is missing or has the wrong type.
+    #[error("the token lacks a claim, or has one that cannot be read")]
+    Claims,
+    /// `typ` says that it is something else (RFC 8725 §3.11).
+    #[error("the token is of another type")]
+    Type,
+    /// It has `crit`, and no extension is understood here (RFC 7515 §4.1.11).
+    #[error("the token needs an extension that is not understood")]
+    Critical,
+    /// It is longer than 16 KiB.
+    #[error("the token is too long")]
+    TooLong,
+}
+
+impl JwtVerifier {
+    /// Expects exactly this `iss`, and this text in `aud`. Neither should be empty.
+    pub fn new(issuer: String, audience: String) -> Self {
+        Self { issuer, audience }
+    }
+
+    /// Verifies a token at the time `now`: form, key, signature, then claims.
+    ///
+    /// The key is picked by `kid`, or else every key of the algorithm is tried, eight at most. `exp`
+    /// and `nbf` may be off by 60 seconds.
+    ///
+    /// # Errors
+    /// The first rule that the token breaks, in the order in which the rules are applied.
+    pub fn verify(
+        &self,
+        token: &SecretText,
+        keys: &KeySet,
+        now: Timestamp,
+    ) -> Result<Claims, JwtError> {
+        let token = token.expose();
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(JwtError::TooLong);
+        }
+        let (message, signature) = token.rsplit_once('.').ok_or(JwtError::Malformed)?;
+        let (header, payload) = message.split_once('.').ok_or(JwtError::Malformed)?;
+        // A fourth part is a dot in the payload, which is no base64.
+        let (header, payload) = (object(&decode(header)?)?, decode(payload)?);
+        decode(signature)?;
+
+        let algorithm = accepted_algorithm(&header)?;
+        let holds = |key: &&VerificationKey| {
+            let verdict = crypto::verify(signature, message.as_bytes(), &key.key, algorithm);
+            matches!(verdict, Ok(true))
+        };
+        if !candidates(&header, algorithm, keys)?.iter().any(holds) {
+            let is_named = header.contains_key("kid");
+            return Err(if is_named { JwtError::Signature } else { JwtError::UnknownKey });
+        }
+        self.judge(&object(&payload)?, now)
+    }
+
+    /// Judges the claims of a token whose signature holds.
+    fn judge(&self, payload: &Map<String, Value>, now: Timestamp) -> Result<Claims, JwtError> {
+        if payload.get("iss").and_then(Value::as_str) != Some(&self.issuer) {
+            return Err(JwtError::Issuer);
+        }
+        let is_for_us = match payload.get("aud") {
+            Some(Value::Array(many)) => many.iter().any(|one| one == self.audience.as_str()),
+            Some(one) => one == self.audience.as_str(),
+            None => false,
+        };
+        if !is_for_us {
+            return Err(JwtError::Audience);
+        }
+        let now = now.as_duration().as_secs_f64();
+        if now >= seconds(payload.get("exp").ok_or(JwtError::Claims)?)? + LEEWAY_SECONDS {
+            return Err(JwtError::Expired);
+        }
+        if let Some(not_before) = payload.get("nbf")
+            && now + LEEWAY_SECONDS < seconds(not_before)?
+        {
+            return Err(JwtError::NotYetValid);
+        }
+        Claims::read(payload)
+    }
+}
+
+impl Claims {
+    /// Reads the claims that this server uses. Who the bearer is and the tenant must be readable; a
+    /// claim beyond these that is not counts as absent.
+    fn read(payload: &Map<String, Value>) -> Result<Self, JwtError> {
+        let own = |name: &str| payload.get(&format!("{CLAIM_PREFIX}{name}"));
+        let text = |name: &str| own(name).and_then(Value::as_str).map(str::to_owned);
+        let subject = payload.get("sub").and_then(Value::as_str).unwrap_or_default();
+        if subject.is_empty() {
+            return Err(JwtError::Claims);
+        }
+        let tenant = text("ctx");
+        // A tenant that cannot be read must not become no tenant.
+        if tenant.is_none() && own("ctx").is_some() {
+            return Err(JwtError::Claims);
+        }
+        let associate_id = own("associateid").and_then(|id| match id {
+            Value::String(decimal) => decimal.parse().ok(),
+            other => other.as_i64(),
+        });
+        let is_administrator = own("is_administrator")
+            .is_some_and(|value| *value == true || *value == "true" || *value == "True");
+        Ok(Self {
+            subject: subject.to_owned(),
+            tenant,
+            associate_id,
+            is_administrator,
+            upn: text("upn"),
+            email: text("email"),
+        })
+    }
+}
+
+/// Judges the header but for its key; returns the algorithm that it names.
+fn accepted_algorithm(header: &Map<String, Value>) -> Result<Algorithm, JwtError> {
+    if header.contains_key("crit") {
+        return Err(JwtError::Critical);
+    }
+    if let Some(kind) = header.get("typ") {
+        let kind = kind.as_str().ok_or(JwtError::Type)?.to_ascii_lowercase();
+        // RFC 7515 §4.1.9: "application/" may be left out.
+        if !matches!(kind.strip_prefix("application/").unwrap_or(&kind), "jwt" | "at+jwt") {
+            return Err(JwtError::Type);
+        }
+    }
+    let name = header.get("alg").and_then(Value::as_str).ok_or(JwtError::Malformed)?;
+    name.parse().ok().filter(|algorithm| ALGORITHMS.contains(algorithm)).ok_or(JwtError::Algorithm)
+}
+
+/// The keys that the signature may be of, at least one.
+fn candidates<'a>(
+    header: &Map<String, Value>,
+    algorithm: Algorithm,
+    keys: &'a KeySet,
+) -> Result<Vec<&'a VerificationKey>, JwtError> {
+    let kid = match header.get("kid") {
+        None => None,
+        Some(kid) => Some(kid.as_str().ok_or(JwtError::Malformed)?),
+    };
+    let is_named = |key: &&VerificationKey| kid.is_none_or(|kid| key.kid.as_deref() == Some(kid));
+    let mut named: Vec<_> = keys.keys().iter().filter(is_named).collect();
+    let is_known = kid.is_some() && !named.is_empty();
+    named.retain(|key| key.algorithms.contains(&algorithm));
+    named.truncate(MAX_TRIED_KEYS);
+    match (named.is_empty(), is_known) {
+        (false, _) => Ok(named),
+        (true, true) => Err(JwtError::Algorithm),
+        (true, false) => Err(JwtError::UnknownKey),
+    }
+}
+
+/// A time in seconds since 1970, perhaps with a fraction (RFC 7519 §2, NumericDate).
+fn seconds(claim: &Value) -> Result<f64, JwtError> {
+    let latest = Timestamp::MAX.as_duration().as_secs_f64();
+    claim.as_f64().filter(|time| (0.0..=latest).contains(time)).ok_or(JwtError::Claims)
+}
+
+fn decode(part: &str) -> Result<Vec<u8>, JwtError> {
+    URL_SAFE_NO_PAD.decode(part).map_err(|_no_base64| JwtError::Malformed)
+}
+
+fn object(json: &[u8]) -> Result<Map<String, Value>, JwtError> {
+    serde_json::from_slice(json).map_err(|_no_object| JwtError::Malformed)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,173 @@
+//! Which schemes an installation accepts (CONTRACT 25).
+//!
+//! Invariant: a scheme that the policy does not name as on lets nobody in.
+
+/// What kind of installation the server is; it decides what is on if nothing else is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Installation {
+    /// In the house of one customer.
+    Onsite,
+    /// For many customers, in the open.
+    Online,
+}
+
+/// A way to prove who calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// User name and password (RFC 7617).
+    Basic,
+    /// A ticket of this server.
+    SoTicket,
+    /// A JWT of a trusted issuer or an access token of this server (RFC 6750).
+    Bearer,
+    /// A browser's session cookie with the value of `X-XSRF-TOKEN`.
+    Session,
+}
+
+impl Scheme {
+    /// Every scheme, in the order in which they are offered.
+    pub const ALL: [Self; 4] = [Self::Basic, Self::SoTicket, Self::Bearer, Self::Session];
+
+    /// The name in `Authorization` and in challenges.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Basic => "Basic",
+            Self::SoTicket => "SoTicket",
+            Self::Bearer => "Bearer",
+            Self::Session => "Session",
+        }
+    }
+
+    /// The scheme of that name, in any case. A session has no `Authorization`.
+    pub(crate) fn of_header(name: &str) -> Option<Self> {
+        let named = |scheme: &Self| scheme.name().eq_ignore_ascii_case(name);
+        Self::ALL.into_iter().filter(|scheme| *scheme != Self::Session).find(named)
+    }
+}
+
+/// What is switched on or off whatever the installation is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Switches {
+    /// Basic.
+    pub basic: Option<bool>,
+    /// SoTicket.
+    pub so_ticket: Option<bool>,
+    /// Bearer.
+    pub bearer: Option<bool>,
+    /// Session.
+    pub session: Option<bool>,
+}
+
+/// The schemes that are on.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    installation: Installation,
+    switches: Switches,
+}
+
+impl Policy {
+    /// The installation's own schemes, and what is switched.
+    pub fn new(installation: Installation, switches: Switches) -> Self {
+        Self { installation, switches }
+    }
+
+    /// Whether a scheme is accepted.
+    pub fn is_on(&self, scheme: Scheme) -> bool {
+        let online = self.installation == Installation::Online;
+        match scheme {
+            Scheme::Basic => self.switches.basic.unwrap_or(!online),
+            Scheme::SoTicket => self.switches.so_ticket.unwrap_or(true),
+            Scheme::Bearer => self.switches.bearer.unwrap_or(online),
+            Scheme::Session => self.switches.session.unwrap_or(true),
+        }
+    }
+
+    /// The schemes that are on, in the order in which they are offered.
+    pub fn schemes(&self) -> impl Iterator<Item = Scheme> {
+        Scheme::ALL.into_iter().filter(|scheme| self.is_on(*scheme))
+    }
+
+    /// Whether a caller of this scheme must say which application it is (CONTRACT 30).
+    pub fn needs_application(&self, scheme: Scheme) -> bool {
+        self.is_online() && scheme == Scheme::SoTicket
+    }
+
+    /// Whether the installation is for many customers.
+    pub fn is_online(&self) -> bool {
+        self.installation == Installation::Online
+    }
+
+    /// What `WWW-Authenticate` says, one challenge each (RFC 9110 §11.6.1, RFC 7617 §2.1). If a bearer
+    /// token was refused, its challenge says so (RFC 6750 §3.1).
+    pub fn challenges(&self, bearer_was_refused: bool) -> impl Iterator<Item = &'static str> {
+        self.schemes().map(move |scheme| match scheme {
+            Scheme::Basic => r#"Basic realm="Latchkey", charset="UTF-8""#,
+            Scheme::SoTicket => r#"SoTicket realm="Latchkey""#,
+            Scheme::Bearer if bearer_was_refused => {
+                r#"Bearer realm="Latchkey", error="invalid_token""#
+            }
+            Scheme::Bearer => r#"Bearer realm="Latchkey""#,
+            Scheme::Session => r#"Session realm="Latchkey""#,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    /// CONTRACT 25: the table of the installation types.
+    #[rstest]
+    #[case(Installation::Onsite, &["Basic", "SoTicket", "Session"])]
+    #[case(Installation::Online, &["SoTicket", "Bearer", "Session"])]
+    fn the_installation_decides_what_is_on(
+        #[case] installation: Installation,
+        #[case] expected: &[&str],
+    ) {
+        let policy = Policy::new(installation, Switches::default());
+        let on: Vec<&str> = policy.schemes().map(Scheme::name).collect();
+        assert_eq!(on, expected);
+    }
+
+    /// CONTRACT 25: each scheme can be switched, and the challenges follow.
+    #[test]
+    fn each_scheme_has_a_switch() {
+        for (installation, is_on) in [
+            (Installation::Onsite, true),
+            (Installation::Online, true),
+            (Installation::Onsite, false),
+        ] {
+            for scheme in Scheme::ALL {
+                let mut switches = Switches::default();
+                let switch = match scheme {
+                    Scheme::Basic => &mut switches.basic,
+                    Scheme::SoTicket => &mut switches.so_ticket,
+                    Scheme::Bearer => &mut switches.bearer,
+                    Scheme::Session => &mut switches.session,
+                };
+                *switch = Some(is_on);
+                let policy = Policy::new(installation, switches);
+                assert_eq!(policy.is_on(scheme), is_on, "{scheme:?}");
+                let is_offered = policy
+                    .challenges(false)
+                    .any(|challenge| challenge.starts_with(&format!("{} realm=", scheme.name())));
+                assert_eq!(is_offered, is_on, "{scheme:?}");
+            }
+        }
+    }
+
+    /// CONTRACT 25, 30.
+    #[test]
+    fn only_online_and_only_a_ticket_needs_an_application() {
+        for installation in [Installation::Onsite, Installation::Online] {
+            let policy = Policy::new(installation, Switches::default());
+            for scheme in Scheme::ALL {
+                let expected = installation == Installation::Online && scheme == Scheme::SoTicket;
+                assert_eq!(policy.needs_application(scheme), expected, "{scheme:?}");
+            }
+        }
+        assert_eq!(Scheme::of_header("SOTICKET"), Some(Scheme::SoTicket));
+        assert_eq!(Scheme::of_header("session"), None);
+    }
+}

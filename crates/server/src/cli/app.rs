@@ -1,0 +1,105 @@
+//! `latchkey app`: the partner applications (CONTRACT 30).
+//!
+//! Invariant: an application's token is shown once, when it is registered.
+
+use auth::ApplicationToken;
+use clap::Subcommand;
+use model::{Application, ApplicationName, TenantId};
+use serde::Serialize;
+
+use super::administration::{self as admin, Output, told};
+use crate::config::Config;
+
+#[derive(Subcommand)]
+pub(crate) enum AppCommand {
+    /// Register an application, and print its token
+    Add {
+        name: String,
+        /// A tenant that it is allowed for; may be given several times. All, if there is none
+        #[arg(long)]
+        tenant: Vec<String>,
+    },
+    /// List the applications
+    List,
+    /// Shut an application out
+    Disable { name: String },
+    /// Let an application in again
+    Enable { name: String },
+}
+
+#[derive(Serialize)]
+struct Row {
+    name: String,
+    /// `null` stands for all.
+    tenants: Option<Vec<String>>,
+    disabled: bool,
+}
+
+#[derive(Serialize)]
+struct Registered<'a> {
+    token: &'a str,
+    #[serde(flatten)]
+    row: Row,
+}
+
+impl Row {
+    fn of(application: &Application) -> Self {
+        let names = |tenants: &Vec<TenantId>| tenants.iter().map(TenantId::to_string).collect();
+        Self {
+            name: application.name.to_string(),
+            tenants: application.tenants.as_ref().map(names),
+            disabled: application.is_disabled,
+        }
+    }
+
+    fn cells(&self) -> Vec<String> {
+        let tenants = self.tenants.as_ref().map_or("(all)".to_owned(), |names| names.join(", "));
+        let state = if self.disabled { "disabled" } else { "enabled" };
+        vec![self.name.clone(), tenants, state.to_owned()]
+    }
+}
+
+pub(crate) fn run(config: &Config, output: Output, command: &AppCommand) -> anyhow::Result<()> {
+    match command {
+        AppCommand::Add { name, tenant } => {
+            let tenants = tenant.iter().map(|name| admin::tenant(name, config));
+            let tenants = tenants.collect::<Result<Vec<_>, _>>()?;
+            let application = Application {
+                name: ApplicationName::parse(name)?,
+                tenants: (!tenants.is_empty()).then_some(tenants),
+                is_disabled: false,
+            };
+            let token = ApplicationToken::generate();
+            let object = Registered { token: token.expose(), row: Row::of(&application) };
+            admin::with_store(config, async |store| {
+                let added = store.add_application(application, token.digest()).await;
+                added.map_err(|error| told(error, name))
+            })?;
+            output.made(token.expose(), &object)
+        }
+        AppCommand::List => {
+            let applications =
+                admin::with_store(config, async |store| Ok(store.applications().await?))?;
+            let rows: Vec<Row> = applications.iter().map(Row::of).collect();
+            output.rows(&["NAME", "TENANTS", "STATE"], &rows, Row::cells)
+        }
+        AppCommand::Disable { name } => set_disabled(config, output, name, true),
+        AppCommand::Enable { name } => set_disabled(config, output, name, false),
+    }
+}
+
+fn set_disabled(
+    config: &Config,
+    output: Output,
+    name: &str,
+    is_disabled: bool,
+) -> anyhow::Result<()> {
+    let parsed = ApplicationName::parse(name)?;
+    admin::with_store(config, async |store| {
+        let changed = store.set_application_disabled(parsed, is_disabled).await;
+        changed.map_err(|error| told(error, name))
+    })?;
+    let done = if is_disabled { "disabled" } else { "enabled" };
+    let object = serde_json::json!({ "name": name, "disabled": is_disabled });
+    output.made(&format!("{done} {name}"), &object)
+}

@@ -1,0 +1,106 @@
+//! `latchkey ticket`: tickets for users (CONTRACT 27).
+//!
+//! Invariant: a ticket is shown once, when it is issued; the database cannot show it again.
+
+use anyhow::Context as _;
+use auth::{Lifetime, Presented};
+use clap::Subcommand;
+use jiff::Timestamp;
+use model::{CredentialId, CredentialKind, IssuedCredential};
+use serde::Serialize;
+
+use super::administration::{self as admin, Output, TenantArgument, moment, told};
+use crate::{config::Config, paths::Tenants};
+
+#[derive(Subcommand)]
+pub(crate) enum TicketCommand {
+    /// Issue a ticket for a user, and print it
+    Issue {
+        login: String,
+        #[command(flatten)]
+        tenant: TenantArgument,
+    },
+    /// List the tickets that are valid, without what makes them work
+    List {
+        /// Only those of one tenant
+        #[arg(long)]
+        tenant: Option<String>,
+        /// Only those of one user
+        #[arg(long)]
+        login: Option<String>,
+    },
+    /// Revoke a ticket by its id
+    Revoke { id: String },
+}
+
+#[derive(Serialize)]
+struct Row {
+    id: String,
+    tenant: String,
+    login: String,
+    created: String,
+    expires: String,
+}
+
+#[derive(Serialize)]
+struct Issued<'a> {
+    ticket: &'a str,
+    #[serde(flatten)]
+    row: Row,
+}
+
+impl Row {
+    fn of(ticket: &IssuedCredential) -> Self {
+        Self {
+            id: ticket.id.to_string(),
+            tenant: ticket.tenant.to_string(),
+            login: ticket.login.to_string(),
+            created: moment(ticket.created),
+            expires: moment(ticket.expires),
+        }
+    }
+
+    fn cells(&self) -> Vec<String> {
+        [&self.id, &self.tenant, &self.login, &self.created, &self.expires]
+            .map(String::clone)
+            .to_vec()
+    }
+}
+
+pub(crate) fn run(config: &Config, output: Output, command: &TicketCommand) -> anyhow::Result<()> {
+    match command {
+        TicketCommand::Issue { login, tenant } => {
+            let (name, tenant, login) = (login, tenant.read(config)?, admin::login(login)?);
+            let named = (config.tenants == Tenants::Path).then(|| tenant.clone());
+            let ticket = Presented::generate(CredentialKind::Ticket, named);
+            let issued = admin::with_store(config, async |store| {
+                let user = store.user(&tenant, &login).await?.filter(|user| !user.is_disabled);
+                let user = user.with_context(|| format!("there is no enabled user {name}"))?;
+                let now = Timestamp::now().as_microsecond();
+                let issued = ticket.issue(&user, Lifetime::TICKET, now);
+                store.add_credential(issued.clone()).await?;
+                Ok(issued)
+            })?;
+            let text = ticket.text();
+            let object = Issued { ticket: text.expose(), row: Row::of(&issued) };
+            output.made(text.expose(), &object)
+        }
+        TicketCommand::List { tenant, login } => {
+            let tenant = tenant.as_deref().map(|name| admin::tenant(name, config)).transpose()?;
+            let login = login.as_deref().map(admin::login).transpose()?;
+            let tickets = admin::with_store(config, async |store| {
+                Ok(store.credentials(CredentialKind::Ticket, tenant, login).await?)
+            })?;
+            let rows: Vec<Row> = tickets.iter().map(Row::of).collect();
+            output.rows(&["ID", "TENANT", "LOGIN", "CREATED", "EXPIRES"], &rows, Row::cells)
+        }
+        TicketCommand::Revoke { id: text } => {
+            let id = CredentialId::parse(text).context("`ticket list` shows the ids")?;
+            admin::with_store(config, async |store| {
+                let revoked = store.revoke_credential(id, None).await;
+                revoked.map_err(|error| told(error, text))
+            })?;
+            output.made(&format!("revoked {text}"), &serde_json::json!({ "id": text }))
+        }
+    }
+}

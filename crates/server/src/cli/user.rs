@@ -1,0 +1,198 @@
+//! `latchkey user`: who may sign in.
+//!
+//! Invariant: a password is never an argument, which others on the machine could read; it comes from a
+//! prompt, a file or standard input.
+
+use std::{
+    fs,
+    io::{self, BufRead as _, IsTerminal as _, Write as _},
+    path::PathBuf,
+};
+
+use anyhow::{Context as _, bail};
+use auth::Password;
+use clap::{Args, Subcommand};
+use model::{TenantId, User};
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use super::administration::{self as admin, Output, TenantArgument, told};
+use crate::config::Config;
+
+#[derive(Subcommand)]
+pub(crate) enum UserCommand {
+    /// Add a user
+    Add {
+        login: String,
+        #[command(flatten)]
+        tenant: TenantArgument,
+        /// Give it every right within the tenant
+        #[arg(long)]
+        administrator: bool,
+        #[command(flatten)]
+        password: PasswordSource,
+    },
+    /// List the users
+    List {
+        /// Only those of one tenant
+        #[arg(long)]
+        tenant: Option<String>,
+    },
+    /// Change a user's password; its tickets, sessions and tokens end
+    Password {
+        login: String,
+        #[command(flatten)]
+        tenant: TenantArgument,
+        #[command(flatten)]
+        password: PasswordSource,
+    },
+    /// Shut a user out; its tickets, sessions and tokens end
+    Disable {
+        login: String,
+        #[command(flatten)]
+        tenant: TenantArgument,
+    },
+    /// Let a user in again
+    Enable {
+        login: String,
+        #[command(flatten)]
+        tenant: TenantArgument,
+    },
+}
+
+/// Where a password comes from; a prompt unless another is named.
+#[derive(Args)]
+#[group(multiple = false)]
+pub(crate) struct PasswordSource {
+    /// Read it from the first line of a file
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// Read it from the first line of standard input
+    #[arg(long)]
+    password_stdin: bool,
+}
+
+#[derive(Serialize)]
+struct Row {
+    tenant: String,
+    login: String,
+    administrator: bool,
+    disabled: bool,
+}
+
+impl Row {
+    fn of(user: &User) -> Self {
+        Self {
+            tenant: user.tenant.to_string(),
+            login: user.login.to_string(),
+            administrator: user.is_administrator,
+            disabled: user.is_disabled,
+        }
+    }
+
+    fn cells(&self) -> Vec<String> {
+        let role = if self.administrator { "administrator" } else { "user" };
+        let state = if self.disabled { "disabled" } else { "enabled" };
+        vec![self.tenant.clone(), self.login.clone(), role.to_owned(), state.to_owned()]
+    }
+}
+
+pub(crate) fn run(config: &Config, output: Output, command: &UserCommand) -> anyhow::Result<()> {
+    match command {
+        UserCommand::Add { login, tenant, administrator, password } => {
+            let (name, tenant, login) = (login, tenant.read(config)?, admin::login(login)?);
+            let password_hash = auth::hash(&password.read()?);
+            let user = User {
+                tenant,
+                login,
+                password_hash,
+                is_administrator: *administrator,
+                is_disabled: false,
+                version: 1,
+            };
+            let row = Row::of(&user);
+            admin::on_any_database(config, async |store| {
+                store.add_user(user).await.map_err(|error| told(error, name))
+            })?;
+            output.made(&format!("added {name}"), &row)
+        }
+        UserCommand::List { tenant } => {
+            let tenant = tenant.as_deref().map(|name| admin::tenant(name, config)).transpose()?;
+            let users = admin::with_store(config, async |store| Ok(store.users(tenant).await?))?;
+            let rows: Vec<Row> = users.iter().map(Row::of).collect();
+            output.rows(&["TENANT", "LOGIN", "ROLE", "STATE"], &rows, Row::cells)
+        }
+        UserCommand::Password { login, tenant, password } => {
+            let (name, tenant, login) = (login, tenant.read(config)?, admin::login(login)?);
+            let changed = admin::with_store(config, async |store| {
+                let found = store.user(&tenant, &login).await?;
+                let user = found.with_context(|| format!("there is no user {name}"))?;
+                let hash = auth::hash(&password.read()?);
+                let changed = store.set_password(tenant, login, hash).await;
+                changed.map(|()| user).map_err(|error| told(error, name))
+            })?;
+            output.made(&format!("changed the password of {name}"), &Row::of(&changed))
+        }
+        UserCommand::Disable { login, tenant } => {
+            set_disabled(config, output, login, tenant.read(config)?, true)
+        }
+        UserCommand::Enable { login, tenant } => {
+            set_disabled(config, output, login, tenant.read(config)?, false)
+        }
+    }
+}
+
+fn set_disabled(
+    config: &Config,
+    output: Output,
+    name: &str,
+    tenant: TenantId,
+    is_disabled: bool,
+) -> anyhow::Result<()> {
+    let login = admin::login(name)?;
+    let user = admin::with_store(config, async |store| {
+        let changed = store.set_user_disabled(tenant.clone(), login.clone(), is_disabled).await;
+        changed.map_err(|error| told(error, name))?;
+        store.user(&tenant, &login).await?.with_context(|| format!("there is no user {name}"))
+    })?;
+    let done = if is_disabled { "disabled" } else { "enabled" };
+    output.made(&format!("{done} {name}"), &Row::of(&user))
+}
+
+impl PasswordSource {
+    /// The password, which must be one that may be chosen.
+    fn read(&self) -> anyhow::Result<Password> {
+        let text = match &self.password_file {
+            Some(file) => {
+                let read = fs::read_to_string(file).map(Zeroizing::new);
+                let text = read.with_context(|| format!("cannot read {}", file.display()))?;
+                Zeroizing::new(text.lines().next().unwrap_or_default().to_owned())
+            }
+            None if self.password_stdin => {
+                let mut line = Zeroizing::new(String::new());
+                io::stdin().lock().read_line(&mut line).context("cannot read standard input")?;
+                Zeroizing::new(line.trim_end_matches(['\r', '\n']).to_owned())
+            }
+            None => prompt()?,
+        };
+        Ok(Password::choose(&text)?)
+    }
+}
+
+/// Asks for a password twice, without showing it.
+fn prompt() -> anyhow::Result<Zeroizing<String>> {
+    if !io::stdin().is_terminal() {
+        bail!("there is nobody to ask for a password; use --password-file or --password-stdin");
+    }
+    let mut terminal = io::stderr();
+    let mut ask = |what: &str| {
+        write!(terminal, "{what}: ")?;
+        terminal.flush()?;
+        rpassword::read_password().map(Zeroizing::new)
+    };
+    let first = ask("Password")?;
+    if *ask("The same again")? != *first {
+        bail!("they are not the same; nothing was changed");
+    }
+    Ok(first)
+}

@@ -1,0 +1,481 @@
+//! The pages of people: signing in and out, and tickets of one's own (CONTRACT 27, 29).
+//!
+//! Invariant: the pages need no scripts, and their policy lets none run. A form is read only from this
+//! site, and, once somebody is signed in, only with the value that belongs to the session. Signing in
+//! always makes a new session.
+
+use actix_web::{
+    HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError as _,
+    cookie::{Cookie, SameSite},
+    http::{
+        StatusCode, Uri,
+        header::{
+            CONTENT_SECURITY_POLICY, HOST, HeaderName, LOCATION, ORIGIN, REFERRER_POLICY,
+            WWW_AUTHENTICATE,
+        },
+    },
+    web::{Data, Payload},
+};
+use askama::Template;
+use auth::{AuthError, BasicCredentials, Presented, Scheme};
+use jiff::Timestamp;
+use model::{CredentialId, CredentialKind, IssuedCredential, Login, Principal, SecretText};
+use negotiate::{body::Body, neutral_date_time};
+use utoipa::ToSchema;
+
+use crate::{
+    app::App,
+    extract::{self, Caller, preferences::wording_or_default},
+    paths::{ACCOUNT, ACCOUNT_TICKETS, ACCOUNT_TICKETS_REVOKE, Mount, Paths, SIGN_IN, SIGN_OUT},
+    problem::Problem,
+    texts::{Text, Wording},
+};
+
+/// Nothing is loaded and nothing is run; the style stands in the page. Forms go to this site alone.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
+                      form-action 'self'; frame-ancestors 'none'";
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// Read by scripts, which send its value as `X-XSRF-TOKEN`.
+const XSRF_COOKIE: &str = "XSRF-TOKEN";
+/// The field of a form that has the same value.
+const XSRF_FIELD: &str = "XSRF_TOKEN";
+
+#[derive(Template)]
+#[template(path = "sign_in.html")]
+struct SignInPage {
+    base: String,
+    refusal: Option<String>,
+    words: Words,
+}
+
+#[derive(Template)]
+#[template(path = "account.html")]
+struct AccountPage {
+    base: String,
+    login: Login,
+    tenant: String,
+    xsrf_token: String,
+    /// One that was just issued.
+    ticket: Option<SecretText>,
+    tickets: Vec<Ticket>,
+    words: Words,
+}
+
+/// A ticket, without what makes it work.
+struct Ticket {
+    id: CredentialId,
+    created: String,
+    expires: String,
+}
+
+/// What a person signs in with.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "for OpenAPI; bodies are read as trees")]
+pub(crate) struct SignIn {
+    login: String,
+    #[schema(format = Password)]
+    password: String,
+}
+
+/// What a form of the account's page sends.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "for OpenAPI; bodies are read as trees")]
+pub(crate) struct Form {
+    /// The value that belongs to the session.
+    #[schema(rename = "XSRF_TOKEN")]
+    xsrf_token: String,
+    /// The id of the ticket to revoke.
+    id: Option<String>,
+}
+
+/// `GET /sign-in`: the form.
+#[utoipa::path(
+    get,
+    path = SIGN_IN,
+    operation_id = "SignInPage",
+    summary = "SR_SIGN_IN_PAGE",
+    tag = "Pages",
+    security(()),
+    responses((status = 200, description = "The form", content_type = "text/html", body = String))
+)]
+pub(crate) async fn sign_in_page(
+    request: HttpRequest,
+    app: Data<App>,
+    paths: Data<Paths>,
+) -> Result<HttpResponse, Problem> {
+    refuse_without_sessions(&app, &paths)?;
+    form(&request, None)
+}
+
+/// `POST /sign-in`: begins a session.
+#[utoipa::path(
+    post,
+    path = SIGN_IN,
+    operation_id = "SignIn",
+    summary = "SR_SIGN_IN",
+    tag = "Pages",
+    security(()),
+    request_body(content = SignIn, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 303, description = "To the account, with the session's cookies"),
+        (status = 401, description = "The form again, with the reason", content_type = "text/html", body = String)
+    )
+)]
+pub(crate) async fn sign_in(
+    request: HttpRequest,
+    payload: Payload,
+    app: Data<App>,
+    paths: Data<Paths>,
+) -> Result<HttpResponse, Problem> {
+    refuse_without_sessions(&app, &paths)?;
+    refuse_other_sites(&request)?;
+    let body = extract::read_body(request.headers(), payload, app.limits).await?;
+    match begin_session(&app, &request, &body).await {
+        Ok(session) => {
+            if let Some(Ok(former)) = extract::session(&app, &request) {
+                end_session(&app, former).await?;
+            }
+            let mut answer = to(&request, ACCOUNT);
+            set_cookies(&app, &mut answer, &session);
+            Ok(answer.finish())
+        }
+        Err(problem) if problem.status_code().is_client_error() => form(&request, Some(&problem)),
+        Err(problem) => Err(problem),
+    }
+}
+
+/// `POST /sign-out`: ends the session.
+#[utoipa::path(
+    post,
+    path = SIGN_OUT,
+    operation_id = "SignOut",
+    summary = "SR_SIGN_OUT",
+    tag = "Pages",
+    security(()),
+    request_body(content = Form, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 303, description = "To the form to sign in; the session is over"))
+)]
+pub(crate) async fn sign_out(
+    request: HttpRequest,
+    payload: Payload,
+    app: Data<App>,
+) -> Result<HttpResponse, Problem> {
+    match SignedIn::by_form(&app, &request, payload).await? {
+        Err(answer) => Ok(answer),
+        Ok((signed_in, _body)) => {
+            end_session(&app, signed_in.session).await?;
+            let mut answer = to(&request, SIGN_IN);
+            for name in [app.session_cookie(), XSRF_COOKIE] {
+                let mut cookie = cookie(&app, name, String::new());
+                cookie.make_removal();
+                answer.cookie(cookie);
+            }
+            Ok(answer.finish())
+        }
+    }
+}
+
+/// `GET /account`: who is signed in, and the tickets.
+#[utoipa::path(
+    get,
+    path = ACCOUNT,
+    operation_id = "Account",
+    summary = "SR_ACCOUNT_PAGE",
+    tag = "Pages",
+    security(()),
+    responses(
+        (status = 200, description = "The page", content_type = "text/html", body = String),
+        (status = 303, description = "To the form to sign in")
+    )
+)]
+pub(crate) async fn page(request: HttpRequest, app: Data<App>) -> Result<HttpResponse, Problem> {
+    match SignedIn::of(&app, &request).await? {
+        Some(signed_in) => signed_in.page(&app, &request, None).await,
+        None => Ok(to(&request, SIGN_IN).finish()),
+    }
+}
+
+/// `POST /account/tickets`: issues a ticket, which the page that answers shows once.
+#[utoipa::path(
+    post,
+    path = ACCOUNT_TICKETS,
+    operation_id = "IssueTicket",
+    summary = "SR_NEW_TICKET",
+    tag = "Pages",
+    security(()),
+    request_body(content = Form, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 200, description = "The page", content_type = "text/html", body = String))
+)]
+pub(crate) async fn issue_ticket(
+    request: HttpRequest,
+    payload: Payload,
+    app: Data<App>,
+) -> Result<HttpResponse, Problem> {
+    match SignedIn::by_form(&app, &request, payload).await? {
+        Err(answer) => Ok(answer),
+        Ok((signed_in, _body)) => {
+            let ticket = extract::issue(&app, &signed_in.principal, CredentialKind::Ticket).await?;
+            signed_in.page(&app, &request, Some(ticket.text())).await
+        }
+    }
+}
+
+/// `POST /account/tickets/revoke`: ends a ticket of one's own.
+#[utoipa::path(
+    post,
+    path = ACCOUNT_TICKETS_REVOKE,
+    operation_id = "RevokeTicket",
+    summary = "SR_REVOKE_TICKET",
+    tag = "Pages",
+    security(()),
+    request_body(content = Form, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 303, description = "To the account"))
+)]
+pub(crate) async fn revoke_ticket(
+    request: HttpRequest,
+    payload: Payload,
+    app: Data<App>,
+) -> Result<HttpResponse, Problem> {
+    match SignedIn::by_form(&app, &request, payload).await? {
+        Err(answer) => Ok(answer),
+        Ok((SignedIn { principal, .. }, body)) => {
+            let id = body.root()?.string("id")?.and_then(|id| CredentialId::parse(id).ok());
+            let id = id.ok_or_else(|| Problem::required("id"))?;
+            let owner = Some((principal.tenant, principal.login));
+            revoke(&app, id, owner).await?;
+            Ok(to(&request, ACCOUNT).finish())
+        }
+    }
+}
+
+/// Somebody whose browser has a session that lives.
+struct SignedIn {
+    session: Presented,
+    principal: Principal,
+}
+
+impl SignedIn {
+    /// Who is signed in; nobody if the session is over, or of another tenant.
+    async fn of(app: &App, request: &HttpRequest) -> Result<Option<Self>, Problem> {
+        let Some(Ok(session)) = extract::session(app, request) else { return Ok(None) };
+        match extract::by_credential(app, &session, Scheme::Session).await {
+            Ok(Caller { principal, .. }) => {
+                let is_here = principal.tenant == Mount::of(request).tenant;
+                Ok(is_here.then_some(Self { session, principal }))
+            }
+            Err(problem) if problem.status_code() == StatusCode::UNAUTHORIZED => Ok(None),
+            Err(problem) => Err(problem),
+        }
+    }
+
+    /// Who sent a form, and the form; the answer to it if nobody is signed in, or it does not belong to
+    /// the session.
+    async fn by_form(
+        app: &App,
+        request: &HttpRequest,
+        payload: Payload,
+    ) -> Result<Result<(Self, Body), HttpResponse>, Problem> {
+        refuse_other_sites(request)?;
+        let Some(signed_in) = Self::of(app, request).await? else {
+            return Ok(Err(to(request, SIGN_IN).finish()));
+        };
+        let body = extract::read_body(request.headers(), payload, app.limits).await?;
+        let value = body.root()?.string(XSRF_FIELD)?.map(str::as_bytes);
+        match signed_in.session.check_xsrf(value) {
+            Ok(()) => Ok(Ok((signed_in, body))),
+            Err(error) => Ok(Err(form(request, Some(&error.into()))?)),
+        }
+    }
+
+    async fn page(
+        &self,
+        app: &App,
+        request: &HttpRequest,
+        ticket: Option<SecretText>,
+    ) -> Result<HttpResponse, Problem> {
+        let Principal { tenant, login, .. } = &self.principal;
+        let (of_tenant, of_login) = (Some(tenant.clone()), Some(login.clone()));
+        let tickets = app.store.credentials(CredentialKind::Ticket, of_tenant, of_login).await?;
+        let wording = wording_or_default(request.headers());
+        let page = AccountPage {
+            base: Mount::of(request).base,
+            login: login.clone(),
+            tenant: tenant.to_string(),
+            xsrf_token: self.session.xsrf_token().expose().to_owned(),
+            ticket,
+            tickets: tickets.iter().map(|ticket| Ticket::of(ticket, app, &wording)).collect(),
+            words: Words::of(wording.as_ref()),
+        };
+        let mut answer = HttpResponse::Ok();
+        set_cookies(app, &mut answer, &self.session);
+        html(answer, &page)
+    }
+}
+
+impl Ticket {
+    fn of(ticket: &IssuedCredential, app: &App, wording: &Option<Wording>) -> Self {
+        let shown = |microseconds| {
+            let moment = Timestamp::from_microsecond(microseconds).unwrap_or_default();
+            let time = app.base_time_zone.at(moment);
+            match wording {
+                Some(wording) => wording.culture.date_time(&time, true),
+                None => neutral_date_time(&time, true),
+            }
+        };
+        Self {
+            id: ticket.id.clone(),
+            created: shown(ticket.created),
+            expires: shown(ticket.expires),
+        }
+    }
+}
+
+async fn begin_session(
+    app: &App,
+    request: &HttpRequest,
+    body: &Body,
+) -> Result<Presented, Problem> {
+    let root = body.root()?;
+    let field = |name| root.string(name)?.ok_or_else(|| Problem::required(name));
+    let (login, password) = (field("login")?, field("password")?);
+    let login = Login::parse(login).map_err(|_no_user| AuthError::Refused)?;
+    let credentials = BasicCredentials { login, password: password.into() };
+    let (tenant, address) = (Mount::of(request).tenant, app.client_address(request));
+    let user = app.logins.verify(&app.store, &tenant, credentials, address).await?;
+    let session = Presented::generate(CredentialKind::Session, None);
+    let now = Timestamp::now().as_microsecond();
+    app.store.add_credential(session.issue(&user, app.session_lifetime, now)).await?;
+    Ok(session)
+}
+
+/// Ends a session, which may be over already. Whoever has the id without the secret ends nothing.
+async fn end_session(app: &App, session: Presented) -> Result<(), Problem> {
+    match extract::by_credential(app, &session, Scheme::Session).await {
+        Ok(_caller) => revoke(app, session.id().clone(), None).await,
+        Err(problem) if problem.status_code() == StatusCode::UNAUTHORIZED => Ok(()),
+        Err(problem) => Err(problem),
+    }
+}
+
+/// Ends a credential; that it is over already is no error.
+async fn revoke(
+    app: &App,
+    id: CredentialId,
+    owner: Option<(model::TenantId, Login)>,
+) -> Result<(), Problem> {
+    match app.store.revoke_credential(id, owner).await {
+        Err(store::StoreError::NotFound(_)) => Ok(()),
+        outcome => Ok(outcome?),
+    }
+}
+
+/// Where sessions are off there are no pages.
+fn refuse_without_sessions(app: &App, paths: &Paths) -> Result<(), Problem> {
+    if app.policy.is_on(Scheme::Session) {
+        Ok(())
+    } else {
+        Err(Problem::no_such_path(paths.index()))
+    }
+}
+
+/// Refuses a form that a browser says comes from another site; so nobody is signed in or out by one.
+fn refuse_other_sites(request: &HttpRequest) -> Result<(), Problem> {
+    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let is_own = match (header(SEC_FETCH_SITE), header(ORIGIN)) {
+        (Some(site), _) => matches!(site, "same-origin" | "none"),
+        (None, Some(origin)) => {
+            let origin: Option<Uri> = origin.parse().ok();
+            let authority = origin.as_ref().and_then(Uri::authority);
+            authority.is_some_and(|authority| header(HOST) == Some(authority.as_str()))
+        }
+        (None, None) => true,
+    };
+    if is_own { Ok(()) } else { Err(Problem::other_site()) }
+}
+
+/// The form to sign in, and why it is shown again.
+fn form(request: &HttpRequest, problem: Option<&Problem>) -> Result<HttpResponse, Problem> {
+    let wording = wording_or_default(request.headers());
+    let page = SignInPage {
+        base: Mount::of(request).base,
+        refusal: problem.map(|problem| problem.in_words(wording.as_ref())),
+        words: Words::of(wording.as_ref()),
+    };
+    let Some(problem) = problem else { return html(HttpResponse::Ok(), &page) };
+    problem.leave_word(request);
+    let mut answer = HttpResponse::build(problem.status_code());
+    if problem.status_code() == StatusCode::UNAUTHORIZED {
+        // Of Basic a browser would make a dialog of its own.
+        answer.insert_header((WWW_AUTHENTICATE, r#"Session realm="Latchkey""#));
+    }
+    if let Some((name, value)) = problem.header() {
+        answer.insert_header((name.clone(), value.clone()));
+    }
+    html(answer, &page)
+}
+
+fn html(mut answer: HttpResponseBuilder, page: &impl Template) -> Result<HttpResponse, Problem> {
+    let html = page.render().map_err(|error| Problem::internal(&error))?;
+    Ok(answer
+        .content_type("text/html; charset=utf-8")
+        .insert_header((CONTENT_SECURITY_POLICY, POLICY))
+        .insert_header((REFERRER_POLICY, "same-origin"))
+        .body(html))
+}
+
+/// To another page, by GET.
+fn to(request: &HttpRequest, path: &str) -> HttpResponseBuilder {
+    let mut answer = HttpResponse::SeeOther();
+    answer.insert_header((LOCATION, format!("{}{path}", Mount::of(request).base)));
+    answer
+}
+
+fn set_cookies(app: &App, answer: &mut HttpResponseBuilder, session: &Presented) {
+    let mut of_session = cookie(app, app.session_cookie(), session.text().expose().to_owned());
+    of_session.set_http_only(true);
+    answer.cookie(of_session);
+    answer.cookie(cookie(app, XSRF_COOKIE, session.xsrf_token().expose().to_owned()));
+}
+
+fn cookie(app: &App, name: &'static str, value: String) -> Cookie<'static> {
+    Cookie::build(name, value).path("/").same_site(SameSite::Lax).secure(app.is_secure()).finish()
+}
+
+/// The words of the pages.
+struct Words {
+    /// ISO 639-1.
+    language: &'static str,
+    sign_in: String,
+    sign_out: String,
+    login: String,
+    password: String,
+    tenant: String,
+    tickets: String,
+    new_ticket: String,
+    revoke: String,
+    shown_once: String,
+    id: String,
+    created: String,
+    expires: String,
+}
+
+impl Words {
+    fn of(wording: Option<&Wording>) -> Self {
+        let text = |name| Text::new(name).in_words(wording);
+        Self {
+            language: wording.map_or("en", |wording| wording.language.iso()),
+            sign_in: text("SR_SIGN_IN"),
+            sign_out: text("SR_SIGN_OUT"),
+            login: text("SR_LOGIN_NAME"),
+            password: text("SR_PASSWORD"),
+            tenant: text("SR_TENANT"),
+            tickets: text("SR_TICKETS"),
+            new_ticket: text("SR_NEW_TICKET"),
+            revoke: text("SR_REVOKE_TICKET"),
+            shown_once: text("SR_TICKET_SHOWN_ONCE"),
+            id: text("SR_ID"),
+            created: text("SR_CREATED"),
+            expires: text("SR_EXPIRES"),
+        }
+    }
+}

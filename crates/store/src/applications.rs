@@ -1,0 +1,95 @@
+//! The applications table.
+//!
+//! Invariant: an application is found by the digest of its token alone, which nobody can guess.
+
+use diesel::prelude::*;
+use model::{Application, ApplicationName, SecretDigest, TenantId};
+
+use crate::{StoreError, conn::Conn, ids, schema::applications};
+
+/// Stands for every tenant.
+const ALL_TENANTS: &str = "*";
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = applications)]
+struct ApplicationRow {
+    name: String,
+    tenants: String,
+    is_disabled: bool,
+}
+
+impl ApplicationRow {
+    /// `None` for a row that this server did not write.
+    fn into_application(self) -> Option<Application> {
+        let tenants = match self.tenants.as_str() {
+            ALL_TENANTS => None,
+            names => {
+                let tenants = names.split(',').map(TenantId::parse);
+                Some(tenants.collect::<Result<_, _>>().ok()?)
+            }
+        };
+        let name = ApplicationName::parse(&self.name).ok()?;
+        Some(Application { name, tenants, is_disabled: self.is_disabled })
+    }
+}
+
+/// Adds an application; `Conflict` if there is one of that name.
+pub(crate) fn insert(
+    conn: &mut Conn,
+    application: &Application,
+    token: &SecretDigest,
+) -> Result<(), StoreError> {
+    let now = ids::now();
+    let tenants = match &application.tenants {
+        None => ALL_TENANTS.to_owned(),
+        Some(tenants) => tenants.iter().map(TenantId::as_str).collect::<Vec<_>>().join(","),
+    };
+    let inserted = diesel::insert_into(applications::table)
+        .values((
+            applications::name.eq(application.name.as_str()),
+            applications::token_digest.eq(token.as_bytes()),
+            applications::tenants.eq(tenants),
+            applications::is_disabled.eq(application.is_disabled),
+            applications::created.eq(now),
+            applications::updated.eq(now),
+        ))
+        .execute(conn);
+    match inserted.map_err(StoreError::from) {
+        Err(StoreError::Conflict(_)) => Err(StoreError::Conflict("application")),
+        other => other.map(|_rows| ()),
+    }
+}
+
+/// The application with this token, disabled or not.
+pub(crate) fn find(
+    conn: &mut Conn,
+    token: &SecretDigest,
+) -> Result<Option<Application>, StoreError> {
+    let row = applications::table
+        .filter(applications::token_digest.eq(token.as_bytes()))
+        .select(ApplicationRow::as_select())
+        .first(conn)
+        .optional()?;
+    Ok(row.and_then(ApplicationRow::into_application))
+}
+
+/// Every application, by name.
+pub(crate) fn list(conn: &mut Conn) -> Result<Vec<Application>, StoreError> {
+    let rows: Vec<ApplicationRow> = applications::table
+        .select(ApplicationRow::as_select())
+        .order(applications::name)
+        .load(conn)?;
+    Ok(rows.into_iter().filter_map(ApplicationRow::into_application).collect())
+}
+
+/// Shuts an application out, or lets it in again; `NotFound` if there is none of that name.
+pub(crate) fn set_disabled(
+    conn: &mut Conn,
+    name: &ApplicationName,
+    is_disabled: bool,
+) -> Result<(), StoreError> {
+    let changed = diesel::update(applications::table.find(name.as_str()))
+        .set((applications::is_disabled.eq(is_disabled), applications::updated.eq(ids::now())))
+        .execute(conn)?;
+    if changed == 0 { Err(StoreError::NotFound("application")) } else { Ok(()) }
+}

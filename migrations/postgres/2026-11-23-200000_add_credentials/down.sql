@@ -1,0 +1,3 @@
+DROP TABLE applications;
+DROP TABLE credentials;
+ALTER TABLE users DROP COLUMN version;
