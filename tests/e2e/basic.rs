@@ -35,6 +35,20 @@ fn whoever_is_not_known_is_challenged(#[case] authorization: Option<&str>, #[cas
     }
 }
 
+/// CONTRACT 25: a script in a browser is told, and its browser does not ask by itself.
+#[test]
+fn a_script_is_not_offered_basic() {
+    let visitor = TestApp::new();
+    let client = visitor.client().with_authorization(None);
+    for (mode, offered) in [
+        ("cors", &["SoTicket", "Session"][..]),
+        ("same-origin", &["SoTicket", "Session"]),
+        ("navigate", &["Basic", "SoTicket", "Session"]),
+    ] {
+        assert_eq!(client.who(&[("Sec-Fetch-Mode", mode)]).expect(401).challenges(), offered);
+    }
+}
+
 /// CONTRACT 26: the scheme's name has no case.
 #[test]
 fn the_scheme_is_read_in_any_case() {

@@ -8,6 +8,7 @@ mod api_index;
 mod app;
 mod applications;
 mod basic;
+mod bearer;
 mod client;
 mod configuration;
 mod database_file;

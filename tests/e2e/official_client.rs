@@ -1,11 +1,16 @@
 //! SuperOffice's own TypeScript client, unchanged, against the running server.
 
-use std::{path::Path, process::Command, sync::OnceLock};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
 
 use model::{RecordId, RetrievalKey};
 
 use crate::{
-    app::TestApp,
+    app::{Setup, TestApp},
     parts::{has, leave_out},
 };
 
@@ -24,32 +29,82 @@ fn the_official_client_asks_for_languages_and_time_zones() {
     run("preferences.mjs", &[]);
 }
 
+/// CONTRACT 26, 27: `authenticateWithTicket`, and a ticket as a user name.
+#[test]
+fn the_official_client_comes_with_a_ticket() {
+    let Some(folder) = client() else { return };
+    let app = TestApp::new();
+    pass(&folder, &["schemes.mjs", &app.url, &app.ticket("tje0"), "--onsite"]);
+}
+
+/// CONTRACT 27, 28, 30: `authenticateWithTicket`, `authenticateWithToken`, `applicationToken`, against
+/// an Online installation.
+#[test]
+fn the_official_client_is_a_partner_application() {
+    let Some(folder) = client() else { return };
+    let setup = Setup::new().with("INSTALLATION", "online");
+    let app = setup.with("ONLINE__USER_AGENT", "default/partner").start();
+    let application = app.admin(&["app", "add", "partner"]);
+    let ticket = app.ticket("tje0");
+    let by_ticket = app.client().with_authorization(Some(&format!("SoTicket {ticket}")));
+    let headers = [("SO-AppToken", application.as_str())];
+    let token = by_ticket.request("GET", "/api/v1/User/currentToken", &headers, b"").key();
+    pass(&folder, &["schemes.mjs", &app.url, &ticket, &token, &application]);
+}
+
+/// CONTRACT 29: in a real browser, on the server's own pages, by the session's cookie and the value for
+/// scripts alone.
+#[test]
+fn the_official_client_has_a_session_in_a_browser() {
+    let Some(folder) = client() else { return };
+    let Some(chromium) = ["chromium", "chromium-browser"].into_iter().find(|name| has(name)) else {
+        return leave_out("the browser", "Chromium (Debian's package `chromium`)");
+    };
+    let path = Command::new("sh").args(["-c", &format!("command -v {chromium}")]).output();
+    let path = String::from_utf8(path.expect("sh").stdout).expect("UTF-8");
+    let app = TestApp::new();
+    pass(&folder, &["browser.mjs", &app.url, "tje0", "Tje0", path.trim()]);
+}
+
 /// Runs one of the client's scripts against a new server.
 fn run(script: &str, arguments: &[&str]) {
-    if !has("node") || !has("npm") {
-        return leave_out("the official client", "Node and npm");
+    if let Some(folder) = client() {
+        let app = TestApp::new();
+        pass(&folder, &[&[script, &app.url], arguments].concat());
     }
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("official-client");
-    if !install(&folder) {
-        return leave_out("the official client", "`npm ci` in tests/official-client, which failed");
-    }
-    let app = TestApp::new();
-    let output = Command::new("node")
-        .args([script, &app.url])
-        .args(arguments)
-        .current_dir(&folder)
-        .output()
-        .expect("node");
+}
+
+/// Runs a script, whose checks must pass.
+pub(crate) fn pass(folder: &Path, arguments: &[&str]) {
+    let output = Command::new("node").args(arguments).current_dir(folder).output().expect("node");
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
     assert!(told.contains("checks passed"), "{told}");
 }
 
-/// Installs the client, once, however many tests need it.
+/// The folder of the scripts and what they need; `None`, said aloud, where it cannot be had.
+pub(crate) fn client() -> Option<PathBuf> {
+    if !has("node") || !has("npm") {
+        leave_out("the official client", "Node and npm");
+        return None;
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("official-client");
+    if !install(&folder) {
+        leave_out("the official client", "`npm ci` in tests/official-client, which failed");
+        return None;
+    }
+    Some(folder)
+}
+
+/// Installs what the scripts need, once, however many tests need it.
 fn install(folder: &Path) -> bool {
     static INSTALLED: OnceLock<bool> = OnceLock::new();
     *INSTALLED.get_or_init(|| {
-        folder.join("node_modules").exists() || {
+        // npm writes this file when it is done; a lock file that is newer asks for other packages.
+        let installed = fs::metadata(folder.join("node_modules/.package-lock.json"));
+        let wanted = fs::metadata(folder.join("package-lock.json"));
+        let time = |found: io::Result<fs::Metadata>| found.and_then(|file| file.modified()).ok();
+        time(installed) >= time(wanted) || {
             let install = Command::new("npm").arg("ci").current_dir(folder).output().expect("npm");
             install.status.success()
         }

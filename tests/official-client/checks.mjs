@@ -4,6 +4,11 @@ import assert from "node:assert/strict";
 
 let checks = 0;
 
+setTimeout(() => {
+  console.error("no end after two minutes");
+  process.exit(1);
+}, 120_000).unref();
+
 export async function check(name, run) {
   await run();
   checks += 1;

@@ -99,8 +99,11 @@ impl Policy {
 
     /// What `WWW-Authenticate` says, one challenge each (RFC 9110 §11.6.1, RFC 7617 §2.1). If a bearer
     /// token was refused, its challenge says so (RFC 6750 §3.1).
-    pub fn challenges(&self, bearer_was_refused: bool) -> impl Iterator<Item = &'static str> {
-        self.schemes().map(move |scheme| match scheme {
+    pub fn challenges(
+        &self,
+        bearer_was_refused: bool,
+    ) -> impl Iterator<Item = (Scheme, &'static str)> {
+        let challenge = move |scheme| match scheme {
             Scheme::Basic => r#"Basic realm="Latchkey", charset="UTF-8""#,
             Scheme::SoTicket => r#"SoTicket realm="Latchkey""#,
             Scheme::Bearer if bearer_was_refused => {
@@ -108,7 +111,8 @@ impl Policy {
             }
             Scheme::Bearer => r#"Bearer realm="Latchkey""#,
             Scheme::Session => r#"Session realm="Latchkey""#,
-        })
+        };
+        self.schemes().map(move |scheme| (scheme, challenge(scheme)))
     }
 }
 
@@ -149,9 +153,10 @@ mod tests {
                 *switch = Some(is_on);
                 let policy = Policy::new(installation, switches);
                 assert_eq!(policy.is_on(scheme), is_on, "{scheme:?}");
-                let is_offered = policy
-                    .challenges(false)
-                    .any(|challenge| challenge.starts_with(&format!("{} realm=", scheme.name())));
+                let begins = format!("{} realm=", scheme.name());
+                let is_offered = policy.challenges(false).any(|(offered, challenge)| {
+                    offered == scheme && challenge.starts_with(&begins)
+                });
                 assert_eq!(is_offered, is_on, "{scheme:?}");
             }
         }

@@ -22,6 +22,7 @@ use actix_web::{
     middleware::Next,
     web::Data,
 };
+use auth::Scheme;
 use negotiate::MediaType;
 use serde::Serialize;
 use tracing::error;
@@ -35,6 +36,8 @@ use crate::{
     texts::{Text, Wording},
 };
 
+/// Sent by browsers (W3C Fetch Metadata).
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(crate) const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("1");
@@ -204,13 +207,23 @@ impl Problem {
         if self.status == StatusCode::UNAUTHORIZED
             && let Some(app) = request.app_data::<Data<App>>()
         {
-            for challenge in app.policy.challenges(self.refuses_bearer) {
+            let challenges = app.policy.challenges(self.refuses_bearer);
+            for (_, challenge) in challenges.filter(|(scheme, _)| is_offered(*scheme, app, request))
+            {
                 let challenge = HeaderValue::from_static(challenge);
                 answer.headers_mut().append(WWW_AUTHENTICATE, challenge);
             }
         }
         answer
     }
+}
+
+/// Basic is not offered to a script in a browser, which would ask for a password in a dialog of its own
+/// instead of telling the script (CONTRACT 25); unless scripts have no other way in.
+fn is_offered(scheme: Scheme, app: &App, request: &HttpRequest) -> bool {
+    let mode = request.headers().get(SEC_FETCH_MODE);
+    let is_script = mode.is_some_and(|mode| mode != "navigate");
+    scheme != Scheme::Basic || !is_script || !app.policy.is_on(Scheme::Session)
 }
 
 /// Why a request was refused, for the log; like every problem it holds no value of the client's.
