@@ -1,6 +1,10 @@
 //! The commands that say who may call, beside a running server and without one.
 
-use std::fs;
+use std::{
+    fs,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
 
 use serde_json::{Value, json};
 
@@ -162,6 +166,47 @@ fn who_retrieves_tokens_is_configured() {
     }
     let refusal = Setup::new().with("AUTH__RETRIEVAL", "anybody").refusal();
     assert!(refusal.contains("expected `key` or `owner`"), "{refusal}");
+}
+
+/// The server's writer and a command take turns, however busy the server is.
+#[test]
+fn commands_work_under_load() {
+    let app = TestApp::new();
+    let is_over = AtomicBool::new(false);
+    let saves = thread::scope(|scope| {
+        let savers: Vec<_> = (0..8)
+            .map(|_| {
+                let (client, is_over) = (app.client(), &is_over);
+                scope.spawn(move || {
+                    let saves = std::iter::from_fn(|| {
+                        let carrier = json!({"Provider": "et", "AccessToken": "fugit"});
+                        (!is_over.load(Ordering::Relaxed)).then(|| client.save(&carrier))
+                    });
+                    saves.count()
+                })
+            })
+            .collect();
+        for number in 0..10 {
+            app.add_user(&format!("user{number}"));
+            app.ticket(&format!("user{number}"));
+        }
+        is_over.store(true, Ordering::Relaxed);
+        savers.into_iter().map(|saver| saver.join().expect("saves")).sum::<usize>()
+    });
+    assert!(saves > 100, "{saves} saves meanwhile");
+    assert_eq!(app.admin(&["ticket", "list"]).lines().count(), 11, "a head and ten tickets");
+}
+
+/// A database that a server of another version is using is left alone, and so is one of a newer one.
+#[test]
+fn a_database_of_another_version_is_left_alone() {
+    let app = TestApp::new();
+    app.sql("INSERT INTO __diesel_schema_migrations (version) VALUES ('29990101000000')");
+    let refusal = app.setup.run(&["user", "list"], "").expect_err("refused");
+    assert!(refusal.contains("use the `latchkey` of the version that is running"), "{refusal}");
+    let setup = app.stop();
+    let refusal = setup.run(&["user", "list"], "").expect_err("refused");
+    assert!(refusal.contains("migrated by a newer version"), "{refusal}");
 }
 
 /// CONTRACT 36: the log says who called, and by which scheme.

@@ -75,6 +75,7 @@ mod tests {
     use super::*;
     use crate::{Installation, Switches};
     use base64::{Engine as _, engine::general_purpose::STANDARD};
+    use proptest::prelude::*;
     use rstest::rstest;
 
     fn all_on() -> Policy {
@@ -101,6 +102,25 @@ mod tests {
         assert_eq!(parse("bearer a.b.c"), Ok(Scheme::Bearer));
         let token = format!("8A:default.{}", "0".repeat(64));
         assert_eq!(parse(&format!("Bearer {token}")), Ok(Scheme::Bearer));
+    }
+
+    proptest! {
+        /// Whatever comes, it is read or refused.
+        #[test]
+        fn no_header_is_too_odd(
+            scheme in "Basic|SoTicket|Bearer|[ -~]{0,8}",
+            prefix in "7T:|8A:|8A:default\\.|",
+            rest in prop::collection::vec(any::<u8>(), 0..200),
+            is_encoded: bool,
+        ) {
+            let header = if is_encoded {
+                format!("{scheme} {prefix}{}", STANDARD.encode(&rest)).into_bytes()
+            } else {
+                [scheme.as_bytes(), b" ", prefix.as_bytes(), &rest].concat()
+            };
+            let _ = Authorization::parse(&header, &all_on());
+            let _ = Presented::parse_session(&String::from_utf8_lossy(&rest));
+        }
     }
 
     /// CONTRACT 25: what is off, unknown, or more than one.

@@ -20,7 +20,7 @@ use actix_web::{
     web,
 };
 use anyhow::{Context as _, anyhow, bail};
-use auth::Lifetime;
+use auth::{Lifetime, Scheme};
 use negotiate::TimeZone;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use store::Store;
@@ -36,7 +36,7 @@ use crate::{
     extract::preferences::SO_TIME_ZONE,
     first_user::{self, SAMPLE},
     logins::Logins,
-    paths::{self, Paths, SAVE_EXTERNAL_TOKENS, Tenants},
+    paths::{self, Paths, SAVE_EXTERNAL_TOKENS, SIGN_IN, Tenants},
     problem::{self, REQUEST_ID},
     renewals::Renewals,
     telemetry::RequestSpan,
@@ -236,6 +236,9 @@ fn greet(config: &Config, url: &str, sample_works: bool) -> anyhow::Result<()> {
              \"RefreshToken\":\"odit\"}}}}' \
              {url}{SAVE_EXTERNAL_TOKENS}"
         )?;
+    }
+    if config.policy().is_on(Scheme::Session) {
+        writeln!(out, "People sign in at {url}{SIGN_IN}")?;
     }
     writeln!(out)?;
     Ok(out.flush()?)

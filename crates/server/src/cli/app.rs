@@ -14,6 +14,7 @@ use crate::config::Config;
 pub(crate) enum AppCommand {
     /// Register an application, and print its token
     Add {
+        /// 1 to 64 letters, digits, `-`, `_` and `.`
         name: String,
         /// A tenant that it is allowed for; may be given several times. All, if there is none
         #[arg(long)]
@@ -22,9 +23,15 @@ pub(crate) enum AppCommand {
     /// List the applications
     List,
     /// Shut an application out
-    Disable { name: String },
+    Disable {
+        /// As `app list` shows it
+        name: String,
+    },
     /// Let an application in again
-    Enable { name: String },
+    Enable {
+        /// As `app list` shows it
+        name: String,
+    },
 }
 
 #[derive(Serialize)]

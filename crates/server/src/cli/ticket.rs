@@ -16,6 +16,7 @@ use crate::{config::Config, paths::Tenants};
 pub(crate) enum TicketCommand {
     /// Issue a ticket for a user, and print it
     Issue {
+        /// The user, who need not be signed in
         login: String,
         #[command(flatten)]
         tenant: TenantArgument,
@@ -30,7 +31,10 @@ pub(crate) enum TicketCommand {
         login: Option<String>,
     },
     /// Revoke a ticket by its id
-    Revoke { id: String },
+    Revoke {
+        /// As `ticket list` shows it
+        id: String,
+    },
 }
 
 #[derive(Serialize)]

@@ -23,6 +23,7 @@ use crate::config::Config;
 pub(crate) enum UserCommand {
     /// Add a user
     Add {
+        /// The name to sign in with
         login: String,
         #[command(flatten)]
         tenant: TenantArgument,
@@ -40,6 +41,7 @@ pub(crate) enum UserCommand {
     },
     /// Change a user's password; its tickets, sessions and tokens end
     Password {
+        /// The name to sign in with
         login: String,
         #[command(flatten)]
         tenant: TenantArgument,
@@ -48,12 +50,14 @@ pub(crate) enum UserCommand {
     },
     /// Shut a user out; its tickets, sessions and tokens end
     Disable {
+        /// The name to sign in with
         login: String,
         #[command(flatten)]
         tenant: TenantArgument,
     },
     /// Let a user in again
     Enable {
+        /// The name to sign in with
         login: String,
         #[command(flatten)]
         tenant: TenantArgument,
