@@ -5,6 +5,19 @@
 xflags::xflags! {
     /// Tasks of this workspace.
     cmd xtask {
+        /// Measures what BENCHMARKS.md says; needs wrk.
+        cmd bench {
+            /// Calls a second by each scheme of authentication.
+            cmd schemes {
+                /// How long each is loaded in each round; 5 by default.
+                optional --seconds number: u32
+            }
+            /// Whether an unknown user is told by the time that it takes.
+            cmd logins {
+                /// How many sign-ins are timed; 10,000 by default.
+                optional --samples number: usize
+            }
+        }
         /// Fuzzes the parsers of negotiate; what was tried is kept in `fuzz/corpus`.
         cmd fuzz {
             /// The only target to run, such as `json`.

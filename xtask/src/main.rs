@@ -4,6 +4,7 @@
 
 #![expect(clippy::print_stdout, reason = "a command line tool answers on standard output")]
 
+mod bench;
 mod contract;
 mod flags;
 mod fuzz;
@@ -20,6 +21,7 @@ fn main() -> anyhow::Result<()> {
     std::env::set_current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))?;
     let shell = Shell::new()?;
     match flags::Xtask::from_env_or_exit().subcommand {
+        XtaskCmd::Bench(bench) => bench::run(&shell, bench),
         XtaskCmd::Fuzz(fuzz) => fuzz::run(&shell, fuzz),
         XtaskCmd::Migrate(migrate) => migrate::run(&shell, migrate),
         XtaskCmd::Tidy(_) => tidy::run(&shell),
