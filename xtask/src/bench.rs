@@ -8,7 +8,7 @@ use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
     time::Instant,
 };
 
@@ -118,6 +118,8 @@ struct Server {
     binary: PathBuf,
     folder: tempfile::TempDir,
     address: String,
+    /// Held, for a server that cannot finish its greeting ends.
+    _greeting: BufReader<ChildStdout>,
 }
 
 impl Server {
@@ -138,7 +140,7 @@ impl Server {
         let mut line = String::new();
         greeting.read_line(&mut line)?;
         let address = line.trim().rsplit("//").next().context("its address")?.to_owned();
-        Ok(Self { process, binary, folder, address })
+        Ok(Self { process, binary, folder, address, _greeting: greeting })
     }
 
     /// A name and the value of `Authorization` for each scheme; first that of the yardstick.
