@@ -6,6 +6,7 @@ use std::{
     thread,
 };
 
+use diesel::RunQueryDsl as _;
 use serde_json::{Value, json};
 
 use crate::app::{Setup, TestApp};
@@ -85,17 +86,17 @@ fn mistakes_are_told() {
     let tenant = ["user", "add", "ann", "--tenant", "x", "--password-stdin"];
     refused(&tenant, "CANARY-password\n", "unless tenants = \"path\" is set");
     let taken = ["user", "add", "tje0", "--password-stdin"];
-    refused(&taken, "CANARY-password\n", "there is a user tje0 already");
+    refused(&taken, "CANARY-password\n", "user tje0 is there already");
     refused(&["user", "disable", "nobody"], "", "there is no user nobody");
     let nobody = ["user", "password", "nobody", "--password-stdin"];
     refused(&nobody, "CANARY-password\n", "there is no user nobody");
     refused(&["ticket", "issue", "nobody"], "", "there is no enabled user nobody");
     refused(&["ticket", "revoke", "x"], "", "`ticket list` shows the ids");
-    refused(&["ticket", "revoke", &"0".repeat(32)], "", "there is no credential");
+    refused(&["ticket", "revoke", &"0".repeat(32)], "", "there is no ticket");
     refused(&["app", "add", "a b"], "", "an application's name has 1 to 64");
     refused(&["app", "disable", "none"], "", "there is no application none");
     app.admin(&["app", "add", "sync"]);
-    refused(&["app", "add", "SYNC"], "", "there is a application SYNC already");
+    refused(&["app", "add", "SYNC"], "", "application SYNC is there already");
     assert_eq!(app.admin(&["user", "list"]).lines().count(), 2, "a head and tje0");
     // A password as an argument is no option.
     let told = app.setup.run(&["user", "add", "ann", "--password", "CANARY"], "");
@@ -207,6 +208,18 @@ fn a_database_of_another_version_is_left_alone() {
     let setup = app.stop();
     let refusal = setup.run(&["user", "list"], "").expect_err("refused");
     assert!(refusal.contains("migrated by a newer version"), "{refusal}");
+}
+
+/// A command never migrates: whoever ran it may need the older version of the server.
+#[test]
+fn a_database_that_is_behind_is_left_as_it_is() {
+    let setup = TestApp::new().stop();
+    let reverted = "DELETE FROM __diesel_schema_migrations WHERE version = (SELECT max(version) FROM \
+                    __diesel_schema_migrations)";
+    let mut database = setup.open_database();
+    diesel::sql_query(reverted).execute(&mut database).expect("SQL");
+    let refusal = setup.run(&["user", "list"], "").expect_err("refused");
+    assert!(refusal.contains("the database lacks the migration"), "{refusal}");
 }
 
 /// CONTRACT 36: the log says who called, and by which scheme.

@@ -185,6 +185,14 @@ impl TestApp {
         answer
     }
 
+    /// How much memory the server has.
+    pub(crate) fn resident_megabytes(&self) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()));
+        let status = status.expect("Linux tells it");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
+        line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") / 1024
+    }
+
     /// Host and port, for raw sockets.
     pub(crate) fn authority(&self) -> &str {
         let rest = self.url.split_once("://").expect("URL").1;

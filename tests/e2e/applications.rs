@@ -61,6 +61,16 @@ fn an_application_is_known_by_its_token() {
     client.who(&headers).expect_error(401, "SoSessionException", "registered, enabled application");
     app.admin(&["app", "enable", "CRM-SYNC"]);
     client.who(&headers).expect(200);
+
+    // An access token is bound to the application that asked for it.
+    let bearer = client.request("GET", "/api/v1/User/currentToken", &headers, b"").key();
+    let bearer = app.client().with_authorization(Some(&format!("Bearer {bearer}")));
+    assert_eq!(bearer.who(&[]).expect(200).json()["Application"], "crm-sync");
+    let other = app.admin(&["app", "add", "other"]);
+    bearer.who(&[("SO-AppToken", &other)]).expect(401);
+    app.admin(&["app", "disable", "crm-sync"]);
+    bearer.who(&[]).expect_error(401, "SoSessionException", "registered, enabled application");
+    app.admin(&["app", "enable", "crm-sync"]);
     assert!(app.files_with(token).is_empty(), "the token is in the database");
 }
 
@@ -71,6 +81,17 @@ fn a_mistake_in_what_is_opened_stops_the_start() {
     assert!(refusal.contains("online.user_agent must have items like"), "{refusal}");
     let refusal = Setup::new().with("INSTALLATION", "cloud").refusal();
     assert!(refusal.contains("expected `onsite` or `online`"), "{refusal}");
+}
+
+/// CONTRACT 25: an installation that nobody could call does not start.
+#[test]
+fn some_scheme_must_be_on() {
+    let schemes = ["BASIC", "SO_TICKET", "BEARER", "SESSION"];
+    let off = schemes.iter().fold(Setup::new(), |setup, scheme| {
+        setup.with(&format!("AUTH__SCHEMES__{scheme}"), "false")
+    });
+    let refusal = off.refusal();
+    assert!(refusal.contains("auth.schemes switches every scheme off"), "{refusal}");
 }
 
 /// CONTRACT 32: by default no other site's script gets an answer to read.
@@ -125,11 +146,25 @@ fn listed_origins_are_let_in() {
             assert!(exposed.contains("x-request-id"), "{exposed}");
             let refused = visitor.who(&[("Origin", origin)]).expect(401);
             assert_eq!(refused.header("Access-Control-Allow-Origin"), origin, "errors too");
-            let vary = call.header("Vary");
-            assert!(vary.contains("Origin") && vary.contains("SO-Language"), "{vary}");
+            for answer in [&call, &refused] {
+                let vary = format!("{:?}", answer.headers.get_all("Vary"));
+                assert!(vary.contains("Origin") && vary.contains("SO-Language"), "{vary}");
+            }
+        } else {
+            // Of a preflight, too, an error has the one shape.
+            let told = answer.expect_error(400, "ArgumentException", "");
+            assert!(!told.header("X-Request-Id").is_empty());
         }
     }
-    for wrong in ["https://app.example.com/", "*", "app.example.com"] {
+    for wrong in [
+        "https://app.example.com/",
+        "https://app.example.com:443",
+        "https://App.example.com",
+        "https://ex%zz",
+        "ftp://app.example.com",
+        "*",
+        "app.example.com",
+    ] {
         let refusal = Setup::new().with("SERVER__CORS_ORIGINS", wrong).refusal();
         assert!(refusal.contains("server.cors_origins must have origins"), "{refusal}");
     }

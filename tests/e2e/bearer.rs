@@ -150,7 +150,6 @@ fn unknown_keys_are_fetched_but_not_often() {
 #[case::slow(Behaviour::Silence)]
 #[case::enormous(Behaviour::Enormous)]
 #[case::nonsense(Behaviour::Keys("<html>".to_owned()))]
-#[case::no_keys(Behaviour::Keys(r#"{"keys":[]}"#.to_owned()))]
 fn an_issuer_in_trouble_does_no_harm(#[case] trouble: Behaviour) {
     let (known, unknown) = (Issuer::new("1"), Issuer::new("2"));
     let server = KeyServer::start(keys(&[&known]));
@@ -165,6 +164,33 @@ fn an_issuer_in_trouble_does_no_harm(#[case] trouble: Behaviour) {
     server.behave(keys(&[&known, &unknown]));
     call(&app, &unknown).expect(200);
     assert!(app.log().contains("cannot read the issuer's keys"), "{}", app.log());
+}
+
+/// CONTRACT 28, 35: of many who wait for one fetch, all are told the same when it fails.
+#[test]
+fn a_failure_is_shared() {
+    let (known, unknown) = (Issuer::new("1"), Issuer::new("2"));
+    let server = KeyServer::start(keys(&[&known]));
+    let app = server.trusted();
+    call(&app, &known).expect(200);
+    server.behave(Behaviour::Status(503));
+    thread::scope(|scope| {
+        for _ in 0..10 {
+            scope.spawn(|| call(&app, &unknown).expect(503));
+        }
+    });
+}
+
+/// CONTRACT 28: an issuer that withdraws its keys is heard.
+#[test]
+fn withdrawn_keys_are_not_accepted() {
+    let (known, unknown) = (Issuer::new("1"), Issuer::new("2"));
+    let server = KeyServer::start(keys(&[&known]));
+    let app = server.trusted();
+    call(&app, &known).expect(200);
+    server.behave(keys(&[]));
+    call(&app, &unknown).expect(401);
+    call(&app, &known).expect(401);
 }
 
 /// CONTRACT 28: nobody listens; the server starts all the same, and the other schemes work.

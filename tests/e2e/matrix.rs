@@ -96,7 +96,7 @@ const MATRIX: &str = "
 
     two passwords                           twice    twice
     password and ticket                     twice    twice
-    password and ticket in one header       twice    login
+    password and ticket in one header       twice    twice
     ticket and access token in one header   twice    twice
     another scheme                          login    login
     no scheme                               login    login

@@ -62,6 +62,37 @@ fn a_token_is_good_for_bearer() {
     assert!(app.files_with(&token[12..]).is_empty(), "the token is in the database");
 }
 
+/// CONTRACT O8, 28: a token ends with the ticket or the session that it was made from; a HEAD makes none.
+#[test]
+fn a_token_ends_with_what_it_was_made_from() {
+    let app = with_bearer();
+    let visitor = app.client().with_authorization(None);
+    let session = visitor.sign_in("tje0", "Tje0");
+    let by_session = visitor.request("GET", CURRENT_TOKEN, &session.headers(), b"").key();
+    let ticket = app.ticket("tje0");
+    let by_ticket = app.client().with_authorization(Some(&format!("SoTicket {ticket}")));
+    let by_ticket = by_ticket.request("GET", CURRENT_TOKEN, &[], b"").key();
+    let by_password = app.client().request("GET", CURRENT_TOKEN, &[], b"").key();
+    app.client().request("HEAD", CURRENT_TOKEN, &[], b"").expect(200);
+    let tokens = "UPDATE credentials SET kind = kind WHERE kind = 'access_token'";
+    assert_eq!(app.sql(tokens), 3);
+
+    let status = |token: &str| {
+        app.client().with_authorization(Some(&format!("Bearer {token}"))).who(&[]).status
+    };
+    let form = [
+        ("Cookie", session.cookie.as_str()),
+        ("Content-Type", "application/x-www-form-urlencoded"),
+    ];
+    let fields = format!("XSRF_TOKEN={}", session.xsrf_token);
+    visitor.request("POST", "/sign-out", &form, fields.as_bytes()).expect(303);
+    assert_eq!([&by_session, &by_ticket, &by_password].map(|token| status(token)), [401, 200, 200]);
+    let listed = app.admin(&["ticket", "list", "--output", "json"]);
+    let listed: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
+    app.admin(&["ticket", "revoke", listed[0]["id"].as_str().expect("an id")]);
+    assert_eq!([&by_session, &by_ticket, &by_password].map(|token| status(token)), [401, 401, 200]);
+}
+
 /// CONTRACT O8, 25: no token is made that nobody would accept.
 #[test]
 fn where_bearer_is_off_there_is_no_token() {

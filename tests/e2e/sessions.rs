@@ -172,6 +172,69 @@ fn tickets_of_ones_own_are_issued_and_revoked() {
     send(&app, "/account/tickets/revoke", &session, "id=CANARY").expect(400);
 }
 
+/// CONTRACT 29: the value is needed whatever the method; and for every form of the account, from this
+/// site alone.
+#[test]
+fn every_method_and_every_form_is_guarded() {
+    let app = TestApp::new();
+    let session = app.client().sign_in("tje0", "Tje0");
+    let cookie = [("Cookie", session.cookie.as_str())];
+    for method in ["GET", "HEAD"] {
+        for path in ["/api/v1/User/currentPrincipal", "/api/v1/User/currentToken"] {
+            visitor(&app).request(method, path, &cookie, b"").expect(401);
+        }
+    }
+    let form = format!("XSRF_TOKEN={}&id={}", session.xsrf_token, "0".repeat(32));
+    for path in ["/account/tickets", "/account/tickets/revoke", "/sign-out"] {
+        let headers = [cookie[0], FORM, ("Sec-Fetch-Site", "cross-site")];
+        let answer = visitor(&app).request("POST", path, &headers, form.as_bytes());
+        answer.expect_error(403, "SoSentryException", "sent from another site");
+        let headers = [cookie[0], FORM];
+        visitor(&app).request("POST", path, &headers, b"XSRF_TOKEN=eHg").expect(401);
+    }
+    visitor(&app).who(&session.headers()).expect(200);
+    let long = format!("login=tje0&password={}", "x".repeat(20_000));
+    visitor(&app).request("POST", "/sign-in", &[FORM], long.as_bytes()).expect(413);
+}
+
+/// CONTRACT 29: other cookies, odd ones and old ones of the same name, do not hide the session.
+#[test]
+fn other_cookies_do_not_matter() {
+    let app = TestApp::new();
+    let session = app.client().sign_in("tje0", "Tje0");
+    let host = app.authority();
+    for others in ["a=1; b", "odd=\u{e5}\u{ff}", "latchkey-session=old", "latchkey-session; =;"] {
+        let answer = app.raw(&format!(
+            "GET /api/v1/User/currentPrincipal HTTP/1.1\r\nHost: {host}\r\nCookie: {others}; {}\r\n\
+             X-XSRF-TOKEN: {}\r\nConnection: close\r\n\r\n",
+            session.cookie, session.xsrf_token
+        ));
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{others}: {answer}");
+    }
+}
+
+/// CONTRACT 1, 29: a session is of one tenant, on the pages as well.
+#[test]
+fn a_session_is_of_one_tenant() {
+    let app = Setup::new().with("TENANTS", "path").start();
+    app.admin(&["user", "add", "ann", "--tenant", "Cust1", "--password-stdin"]);
+    let root = app.url.strip_suffix("/default").expect("the tenant");
+    let of = |tenant: &str| Client::new(&format!("{root}/{tenant}")).with_authorization(None);
+    let session = of("CUST1").sign_in("ann", "CANARY-password");
+    let cookie = [("Cookie", session.cookie.as_str())];
+    of("Cust1").who(&session.headers()).expect(200);
+    of("Cust1").request("GET", "/account", &cookie, b"").expect(200);
+    for other in ["default", "Cust2"] {
+        of(other).who(&session.headers()).expect_error(403, "SoSentryException", "another tenant");
+        let page = of(other).request("GET", "/account", &cookie, b"").expect(303);
+        assert_eq!(page.header("Location"), format!("/{other}/sign-in"));
+        let form = format!("XSRF_TOKEN={}", session.xsrf_token);
+        let headers = [cookie[0], FORM];
+        of(other).request("POST", "/account/tickets", &headers, form.as_bytes()).expect(303);
+    }
+    assert_eq!(app.sql("UPDATE credentials SET kind = kind WHERE kind = 'ticket'"), 0);
+}
+
 /// CONTRACT 29: idle and absolute lifetimes; a session is renewed in use, but not past its end.
 #[test]
 fn a_session_ends_in_the_end() {
@@ -213,7 +276,9 @@ fn a_session_ends_in_the_end() {
 fn where_sessions_are_off_nobody_signs_in() {
     let session = TestApp::new().client().sign_in("tje0", "Tje0");
     let app = Setup::new().with("AUTH__SCHEMES__SESSION", "false").start();
-    visitor(&app).request("GET", "/sign-in", &[], b"").expect(404);
+    for path in ["/sign-in", "/account"] {
+        visitor(&app).request("GET", path, &[], b"").expect(404);
+    }
     visitor(&app).request("POST", "/sign-in", &[FORM], b"login=tje0&password=Tje0").expect(404);
     let answer = visitor(&app).who(&session.headers());
     answer.expect_error(401, "SoSessionException", "This call needs a login");

@@ -29,28 +29,83 @@ fn too_many_passwords_of_a_user_are_refused() {
     }
 }
 
-/// CONTRACT 33: a storm on one user locks out neither another one at the same address, nor who is
-/// known already.
+/// CONTRACT 33: a storm on one user from one address locks out neither another user there, nor that user
+/// elsewhere, nor who comes with a ticket or a session. At that address the right password is refused like
+/// any other, though it was verified lately: or it could be guessed.
 #[test]
 fn a_storm_on_one_user_locks_out_nobody_else() {
-    let app = TestApp::new();
+    let app = Setup::new().with("SERVER__TRUSTED_PROXIES", "127.0.0.1").start();
     app.add_user("ann");
-    let ticket = format!("SoTicket {}", app.ticket("ann"));
-    let session = app.client().sign_in("ann", "CANARY-password");
-    app.client().who(&[]).expect(200);
-    for login in ["tje0", "ann"] {
-        let wrong = app.client().with_password(login, "wrong");
-        for _ in 0..200 {
-            wrong.who(&[]);
-        }
-        wrong.who(&[]).expect(429);
+    let (here, elsewhere) =
+        ([("X-Forwarded-For", "192.0.2.1")], [("X-Forwarded-For", "198.51.100.1")]);
+    let ticket = format!("SoTicket {}", app.ticket("tje0"));
+    let session = app.client().sign_in("tje0", "Tje0");
+    for address in [&here, &elsewhere] {
+        app.client().who(address).expect(200);
     }
-    app.client().who(&[]).expect(200);
-    app.client().with_authorization(Some(&ticket)).who(&[]).expect(200);
-    app.client().with_authorization(None).who(&session.headers()).expect(200);
-    app.client().with_password("ann", "CANARY-password").who(&[]).expect(200);
-    app.add_user("new");
-    app.client().with_password("new", "CANARY-password").who(&[]).expect(200);
+    let wrong = app.client().with_password("tje0", "wrong");
+    let refused = (0..200).filter(|_| wrong.who(&here).status == 429).count();
+    assert!(refused >= 185, "{refused}");
+    app.client().who(&here).expect(429);
+    app.client().who(&elsewhere).expect(200);
+    app.client().with_authorization(Some(&ticket)).who(&here).expect(200);
+    let visitor = app.client().with_authorization(None);
+    visitor.who(&[session.headers().to_vec(), here.to_vec()].concat()).expect(200);
+    app.client().with_password("ann", "CANARY-password").who(&here).expect(200);
+    app.client().with_password("ann", "CANARY-password").who(&elsewhere).expect(200);
+}
+
+/// CONTRACT 33: nor can many addresses together guess; then only who was verified lately at an address
+/// goes on there.
+#[test]
+fn a_storm_from_everywhere_is_throttled() {
+    let setup = Setup::new().with("SERVER__TRUSTED_PROXIES", "127.0.0.1");
+    let app = setup.with("AUTH__THROTTLE__PER_USER", "2").start();
+    let known = [("X-Forwarded-For", "192.0.2.1")];
+    app.client().who(&known).expect(200);
+    let wrong = app.client().with_password("tje0", "wrong");
+    let tried = (0..40).map(|number| {
+        wrong.who(&[("X-Forwarded-For", format!("198.51.100.{number}").as_str())]).status
+    });
+    let verified = tried.filter(|status| *status == 401).count();
+    assert_eq!(verified, 20, "ten times as many as from one address");
+    app.client().who(&[("X-Forwarded-For", "203.0.113.1")]).expect(429);
+    app.client().who(&known).expect(200);
+}
+
+/// CONTRACT 33: the right password uses nothing up.
+#[test]
+fn only_failures_count() {
+    let app = Setup::new().with("AUTH__THROTTLE__PER_ADDRESS", "3").start();
+    for number in 0..8 {
+        app.add_user(&format!("user{number}"));
+    }
+    for number in 0..8 {
+        let user = app.client().with_password(&format!("user{number}"), "CANARY-password");
+        user.who(&[]).expect(200);
+    }
+}
+
+/// CONTRACT 33: hashing many passwords at once takes the memory of as many as there are cores.
+#[test]
+fn a_flood_of_passwords_is_bounded() {
+    let setup = Setup::new().with("AUTH__THROTTLE__PER_USER", "10000");
+    let app = setup.with("AUTH__THROTTLE__PER_ADDRESS", "10000").start();
+    std::thread::scope(|scope| {
+        for number in 0..16 {
+            let client = app.client();
+            scope.spawn(move || {
+                for round in 0..8 {
+                    let login = format!("nobody{number}.{round}");
+                    client.with_password(&login, "wrong").who(&[]).expect(401);
+                }
+            });
+        }
+    });
+    let cores = std::thread::available_parallelism().expect("cores").get();
+    let limit = 64 + 40 * cores;
+    let used = app.resident_megabytes();
+    assert!(used < limit, "{used} MB after 128 passwords, on {cores} cores");
 }
 
 /// CONTRACT 33: one address cannot try many users; the page to sign in counts as well.

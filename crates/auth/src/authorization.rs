@@ -32,12 +32,13 @@ impl Authorization {
             .trim();
         let (scheme, credentials) = header.split_once(' ').unwrap_or((header, ""));
         let credentials = credentials.trim_start();
-        let scheme = Scheme::of_header(scheme)
-            .filter(|scheme| policy.is_on(*scheme))
-            .ok_or(AuthError::UnsupportedScheme)?;
-        // No credential of any scheme has a comma; headers that were joined by a proxy do.
+        let scheme = Scheme::of_header(scheme).ok_or(AuthError::UnsupportedScheme)?;
+        // No credential of these schemes has a comma; headers that were joined by a proxy do.
         if credentials.contains(',') {
             return Err(AuthError::TwoCredentials);
+        }
+        if !policy.is_on(scheme) {
+            return Err(AuthError::UnsupportedScheme);
         }
         match scheme {
             Scheme::Basic => match basic::parse(credentials)? {

@@ -186,19 +186,21 @@ impl Presented {
             user_version: user.version,
             created: now,
             expires: lifetime.expiry(now, now),
+            parent: None,
+            application: None,
         }
     }
 
-    /// Checks that it is what was issued to this user, that it lives, and that the user has not changed
-    /// since. The same work is done if nothing was found.
+    /// What was found by the id, if it is what was issued to this user, lives, and the user has not
+    /// changed since. The same work is done if nothing was found.
     ///
     /// # Errors
     /// `InvalidTicket`, `InvalidSession` or `InvalidToken`, whatever the reason.
-    pub fn check(
+    pub fn check<'a>(
         &self,
-        found: Option<(&IssuedCredential, &User)>,
+        found: Option<(&'a IssuedCredential, &'a User)>,
         now: i64,
-    ) -> Result<(), AuthError> {
+    ) -> Result<(&'a IssuedCredential, &'a User), AuthError> {
         let nothing = SecretDigest::new(vec![0; 32]);
         let expected = found.map_or(&nothing, |(issued, _)| &issued.digest);
         let digest = self.digest();
@@ -210,7 +212,7 @@ impl Presented {
                 && !user.is_disabled
                 && user.version == issued.user_version
         });
-        if is_right && lives { Ok(()) } else { Err(self.refusal()) }
+        found.filter(|_| is_right && lives).ok_or_else(|| self.refusal())
     }
 
     fn refusal(&self) -> AuthError {
@@ -351,7 +353,7 @@ mod tests {
         let (presented, user) = (Presented::generate(kind, None), user());
         let issued = presented.issue(&user, Lifetime::Fixed(HOUR), NOON);
         let check = |issued: &IssuedCredential, user: &User, now| {
-            presented.check(Some((issued, user)), now)
+            presented.check(Some((issued, user)), now).map(|_found| ())
         };
         assert_eq!(check(&issued, &user, NOON), Ok(()));
         assert_eq!(check(&issued, &user, NOON + HOUR - 1), Ok(()));
@@ -365,8 +367,8 @@ mod tests {
             assert_eq!(check(&other, &user, NOON), Err(refusal), "another kind");
         }
         let guess = Presented { secret: "1".into(), ..presented.clone() };
-        assert_eq!(guess.check(Some((&issued, &user)), NOON), Err(refusal), "wrong secret");
-        assert_eq!(presented.check(None, NOON), Err(refusal), "unknown");
+        assert_eq!(guess.check(Some((&issued, &user)), NOON).err(), Some(refusal), "wrong secret");
+        assert_eq!(presented.check(None, NOON).err(), Some(refusal), "unknown");
         let forged = IssuedCredential { digest: SecretDigest::new(Vec::new()), ..issued };
         assert_eq!(check(&forged, &user, NOON), Err(refusal), "no digest");
     }

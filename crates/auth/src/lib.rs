@@ -21,6 +21,6 @@ pub use bearer::{Claims, JwtError, JwtVerifier};
 pub use error::{AuthError, MalformedCredentials};
 pub use issued::{Lifetime, Presented};
 pub use jwks::{InvalidKeySet, KeySet};
-pub use password::{Password, WeakPassword, hash, is_outdated, verify};
+pub use password::{HashMemory, Password, WeakPassword, hash, is_outdated, verify};
 pub use policy::{Installation, Policy, Scheme, Switches};
 pub use verified_logins::VerifiedLogins;

@@ -6,6 +6,7 @@
 
 use std::{
     collections::HashMap,
+    net::IpAddr,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -37,16 +38,29 @@ impl VerifiedLogins {
         Self { key, expiries: Mutex::default() }
     }
 
-    /// Whether this password was verified for this very state of the user less than five minutes ago.
-    pub fn contains(&self, user: &User, password: &Password, now: Instant) -> bool {
-        let mac = self.mac(user, password);
+    /// Whether this password was verified for this very state of the user, coming from this network, less
+    /// than five minutes ago. For no user the same work is done.
+    pub fn contains(
+        &self,
+        user: Option<&User>,
+        password: &Password,
+        network: Option<IpAddr>,
+        now: Instant,
+    ) -> bool {
+        let mac = self.mac(user, password, network);
         let expiries = self.expiries.lock().unwrap_or_else(PoisonError::into_inner);
         expiries.get(&mac).is_some_and(|expiry| now < *expiry)
     }
 
     /// Remembers that this password was verified just now.
-    pub fn remember(&self, user: &User, password: &Password, now: Instant) {
-        let mac = self.mac(user, password);
+    pub fn remember(
+        &self,
+        user: &User,
+        password: &Password,
+        network: Option<IpAddr>,
+        now: Instant,
+    ) {
+        let mac = self.mac(Some(user), password, network);
         let mut expiries = self.expiries.lock().unwrap_or_else(PoisonError::into_inner);
         if expiries.len() >= CAPACITY {
             expiries.retain(|_, expiry| now < *expiry);
@@ -57,13 +71,16 @@ impl VerifiedLogins {
         expiries.insert(mac, now + REMEMBERED_FOR);
     }
 
-    fn mac(&self, user: &User, password: &Password) -> Mac {
+    fn mac(&self, user: Option<&User>, password: &Password, network: Option<IpAddr>) -> Mac {
+        let version = user.map_or(0, |user| user.version).to_string();
+        let network = network.map(|network| network.to_string()).unwrap_or_default();
         let mut context = hmac::Context::with_key(&self.key);
         for part in [
-            user.tenant.as_str(),
-            user.login.as_str(),
-            &user.version.to_string(),
-            user.password_hash.expose(),
+            user.map_or("", |user| user.tenant.as_str()),
+            user.map_or("", |user| user.login.as_str()),
+            user.map_or("", |user| user.password_hash.expose()),
+            &version,
+            &network,
             password.expose(),
         ] {
             context.update(&(part.len() as u64).to_be_bytes());
@@ -84,6 +101,8 @@ impl Default for VerifiedLogins {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::Ipv4Addr;
+
     use model::{Login, PasswordHash, TenantId};
 
     fn user(hash: &str) -> User {
@@ -97,18 +116,27 @@ mod tests {
         }
     }
 
+    const HERE: Option<IpAddr> = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
+
     #[test]
     fn only_the_same_password_of_the_same_user_is_remembered_and_only_for_minutes() {
         let logins = VerifiedLogins::new();
         let now = Instant::now();
-        assert!(!logins.contains(&user("h"), &"Tje0".into(), now));
-        logins.remember(&user("h"), &"Tje0".into(), now);
-        assert!(logins.contains(&user("h"), &"Tje0".into(), now));
-        assert!(!logins.contains(&user("h"), &"other".into(), now));
-        assert!(!logins.contains(&user("new hash"), &"Tje0".into(), now), "password changed");
+        let contains = |user: &User, password: &str, network, now| {
+            logins.contains(Some(user), &password.into(), network, now)
+        };
+        assert!(!contains(&user("h"), "Tje0", HERE, now));
+        logins.remember(&user("h"), &"Tje0".into(), HERE, now);
+        assert!(contains(&user("h"), "Tje0", HERE, now));
+        assert!(!contains(&user("h"), "other", HERE, now));
+        assert!(!contains(&user("new hash"), "Tje0", HERE, now), "password changed");
         let changed = User { version: 2, ..user("h") };
-        assert!(!logins.contains(&changed, &"Tje0".into(), now), "user changed");
-        assert!(!logins.contains(&user("h"), &"Tje0".into(), now + REMEMBERED_FOR));
+        assert!(!contains(&changed, "Tje0", HERE, now), "user changed");
+        let elsewhere = Some(IpAddr::V4(Ipv4Addr::BROADCAST));
+        assert!(!contains(&user("h"), "Tje0", elsewhere, now), "from another network");
+        assert!(!contains(&user("h"), "Tje0", None, now));
+        assert!(!contains(&user("h"), "Tje0", HERE, now + REMEMBERED_FOR));
+        assert!(!logins.contains(None, &"Tje0".into(), HERE, now));
     }
 
     #[test]
@@ -116,9 +144,10 @@ mod tests {
         let logins = VerifiedLogins::new();
         let now = Instant::now();
         for number in 0..=CAPACITY {
-            logins.remember(&user("h"), &number.to_string().as_str().into(), now);
+            logins.remember(&user("h"), &number.to_string().as_str().into(), HERE, now);
         }
         assert!(logins.expiries.lock().expect("lock").len() <= CAPACITY);
-        assert!(logins.contains(&user("h"), &CAPACITY.to_string().as_str().into(), now));
+        let last = CAPACITY.to_string();
+        assert!(logins.contains(Some(&user("h")), &last.as_str().into(), HERE, now));
     }
 }

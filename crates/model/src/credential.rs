@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::{Login, TenantId};
+use crate::{ApplicationName, Login, TenantId};
 
 /// What a credential is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +112,10 @@ pub struct IssuedCredential {
     pub created: i64,
     /// From when on it is worth nothing.
     pub expires: i64,
+    /// The credential that it was made from; revoking that one revokes it.
+    pub parent: Option<CredentialId>,
+    /// The application that it was made for; it is good for that one alone.
+    pub application: Option<ApplicationName>,
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ pub struct User {
     pub is_administrator: bool,
     /// Whether the user is shut out for now.
     pub is_disabled: bool,
-    /// Grows with every change of password, role or access: what was granted for an earlier version
+    /// Grows with every change of password or access: what was granted for an earlier version
     /// is worth nothing. A password that is only hashed anew is no change.
     pub version: i64,
 }

@@ -31,8 +31,11 @@ const TIME_LIMIT: Duration = Duration::from_secs(5);
 const SIZE_LIMIT: u64 = 256 * 1024;
 /// How often it is fetched at most, however many tokens name a key that is not known.
 const FETCHED_AT_MOST_EVERY: Duration = Duration::from_secs(1);
-/// After how long it is fetched again, so that a key that was withdrawn is not accepted for ever.
+/// After how long it is fetched again, beside the calls, so that a key that was withdrawn is not
+/// accepted for ever.
 const FRESH_FOR: Duration = Duration::from_secs(300);
+/// After how long without a call the next one waits for that.
+const STALE_AFTER: Duration = Duration::from_secs(3600);
 /// How many calls may wait for a key that is not known.
 const WAITING: usize = 256;
 
@@ -49,8 +52,9 @@ pub(crate) struct Bearer {
     source: Source,
     agent: Agent,
     keys: RwLock<Arc<KeySet>>,
-    /// When the last fetch began, by whoever holds it; `None` before the first.
-    fetched: Mutex<Option<Instant>>,
+    /// When the last fetch began, and whether it brought keys; `None` before the first. Held by who is
+    /// fetching.
+    fetched: Mutex<Option<(Instant, bool)>>,
     /// When the keys are to be fetched again.
     stale_at: std::sync::Mutex<Instant>,
     waiting: Semaphore,
@@ -109,8 +113,12 @@ impl Bearer {
         if matches!(outcome, Err(JwtError::UnknownKey)) {
             self.fetch_after(arrival).await?;
             outcome = self.check(token);
-        } else if self.is_stale(arrival) {
-            self.fetch_soon();
+        } else if let Some(late) = self.is_due(arrival) {
+            if late > STALE_AFTER && self.fetch_after(arrival).await.is_ok() {
+                outcome = self.check(token);
+            } else {
+                self.fetch_soon();
+            }
         }
         outcome.map_err(|error| {
             info!(%error, "a JWT was refused");
@@ -123,14 +131,12 @@ impl Bearer {
         self.verifier.verify(token, &keys, Timestamp::now())
     }
 
-    /// Whether it is time to fetch the keys again; true once for each time.
-    fn is_stale(&self, now: Instant) -> bool {
+    /// How long it has been time to fetch the keys again, if it is; told once for each time.
+    fn is_due(&self, now: Instant) -> Option<Duration> {
         let mut stale_at = self.stale_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_stale = now >= *stale_at;
-        if is_stale {
-            *stale_at = now + FRESH_FOR;
-        }
-        is_stale
+        let late = now.checked_duration_since(*stale_at)?;
+        *stale_at = now + FRESH_FOR;
+        Some(late)
     }
 
     /// Fetches the keys without being waited for; a failure is logged.
@@ -141,26 +147,28 @@ impl Bearer {
         });
     }
 
-    /// Returns once a fetch that began after `arrival` is over; many callers share one.
+    /// Returns once a fetch that began after `arrival` brought keys; many callers share one, and its
+    /// failure.
     async fn fetch_after(&self, arrival: Instant) -> Result<(), Problem> {
         let _waiting = self.waiting.try_acquire().map_err(|_full| Problem::keys_unavailable())?;
         let mut fetched = self.fetched.lock().await;
-        if let Some(last) = *fetched {
+        if let Some((last, has_succeeded)) = *fetched {
             if last > arrival {
-                return Ok(());
+                return if has_succeeded { Ok(()) } else { Err(Problem::keys_unavailable()) };
             }
             tokio::time::sleep_until((last + FETCHED_AT_MOST_EVERY).into()).await;
         }
-        *fetched = Some(Instant::now());
+        *fetched = Some((Instant::now(), false));
         let (source, agent) = (self.source.clone(), self.agent.clone());
         let read = tokio::task::spawn_blocking(move || match &source {
-            Source::File(path) => read_file(path).and_then(|json| parse(&json)),
-            Source::Url(url) => get(&agent, url).and_then(|json| parse(&json)),
+            Source::File(path) => read_file(path).and_then(|json| current(&json)),
+            Source::Url(url) => get(&agent, url).and_then(|json| current(&json)),
         });
         let read = read.await.map_err(|panicked| Problem::internal(&panicked))?;
         *self.stale_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + FRESH_FOR;
         match read {
             Ok(keys) => {
+                *fetched = fetched.map(|(began, _)| (began, true));
                 info!("read the keys of the issuer of bearer tokens");
                 *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
                 Ok(())
@@ -224,6 +232,14 @@ fn read_file(path: &PathBuf) -> anyhow::Result<Vec<u8>> {
         return Err(io::Error::other(format!("it is larger than {SIZE_LIMIT} bytes")).into());
     }
     Ok(fs::read(path)?)
+}
+
+/// The keys of an issuer that is known; it may have withdrawn them all.
+fn current(json: &[u8]) -> anyhow::Result<KeySet> {
+    match KeySet::parse(json) {
+        Err(InvalidKeySet::NoKeys) => Ok(KeySet::default()),
+        parsed => Ok(parsed?),
+    }
 }
 
 fn parse(json: &[u8]) -> anyhow::Result<KeySet> {

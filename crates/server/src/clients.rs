@@ -2,7 +2,7 @@
 //!
 //! Invariant: `X-Forwarded-For` is believed only as far as trusted proxies wrote it.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use actix_web::http::header::{HeaderMap, HeaderName};
 use ipnet::IpNet;
@@ -25,20 +25,13 @@ impl Clients {
         if self.trusted.is_empty() {
             return (!self.behind_proxy).then_some(peer);
         }
-        let written: Vec<String> = headers
-            .get_all(FORWARDED_FOR)
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .map(|address| address.trim().to_owned())
-            .collect();
+        let values: Vec<&str> =
+            headers.get_all(FORWARDED_FOR).filter_map(|value| value.to_str().ok()).collect();
         let mut address = peer;
-        for before in written.iter().rev() {
-            if !self.trusts(address) {
-                break;
-            }
-            match before.parse::<IpAddr>() {
-                Ok(before) => address = before.to_canonical(),
-                Err(_no_address) => break,
+        for before in values.iter().rev().flat_map(|value| value.rsplit(',')) {
+            match written(before.trim()).filter(|_| self.trusts(address)) {
+                Some(before) => address = before.to_canonical(),
+                None => break,
             }
         }
         Some(address)
@@ -47,6 +40,12 @@ impl Clients {
     fn trusts(&self, address: IpAddr) -> bool {
         self.trusted.iter().any(|network| network.contains(&address))
     }
+}
+
+/// An address as proxies write it: alone, in brackets, or with a port.
+fn written(address: &str) -> Option<IpAddr> {
+    let alone = address.trim_matches(['[', ']']).parse();
+    alone.ok().or_else(|| address.parse().ok().map(|with_port: SocketAddr| with_port.ip()))
 }
 
 /// The network that one client has: an IPv4 address, or a /64 of IPv6.
@@ -77,6 +76,9 @@ mod tests {
     #[case::chain("10.0.0.0/8", true, "10.0.0.1", Some("192.0.2.1,10.0.0.2"), Some("192.0.2.1"))]
     #[case::all_trusted("10.0.0.0/8", true, "10.0.0.1", Some("10.0.0.3"), Some("10.0.0.3"))]
     #[case::nonsense("10.0.0.0/8", true, "10.0.0.1", Some("x"), Some("10.0.0.1"))]
+    #[case::port("10.0.0.0/8", true, "10.0.0.1", Some("192.0.2.1:4711"), Some("192.0.2.1"))]
+    #[case::brackets("10.0.0.0/8", true, "10.0.0.1", Some("[2001:db8::1]"), Some("2001:db8::1"))]
+    #[case::both("10.0.0.0/8", true, "10.0.0.1", Some("[2001:db8::1]:443"), Some("2001:db8::1"))]
     #[case::other_peer("10.0.0.0/8", true, "192.0.2.9", Some("192.0.2.1"), Some("192.0.2.9"))]
     fn a_clients_address_is_what_trusted_proxies_say(
         #[case] trusted: &str,

@@ -14,6 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use actix_web::http::Uri;
 use anyhow::{anyhow, bail};
 use auth::{Installation, Policy};
 use config::{
@@ -292,11 +293,16 @@ impl Config {
 
 /// Whether the text is how a browser names an origin (RFC 6454 §6.1).
 fn is_origin(text: &str) -> bool {
-    let authority = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    authority.is_some_and(|authority| {
-        let is_plain = |byte: u8| !byte.is_ascii_uppercase() && !b"/*@?# ".contains(&byte);
-        !authority.is_empty() && authority.is_ascii() && authority.bytes().all(is_plain)
-    })
+    let Ok(uri) = text.parse::<Uri>() else { return false };
+    let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+        return false;
+    };
+    let is_default_port =
+        matches!((scheme, authority.port_u16()), ("http", Some(80)) | ("https", Some(443)));
+    matches!(scheme, "http" | "https")
+        && !is_default_port
+        && !authority.as_str().contains(['@', '*', '%'])
+        && text == format!("{scheme}://{authority}").to_lowercase()
 }
 
 type Builder = ConfigBuilder<DefaultState>;

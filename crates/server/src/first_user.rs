@@ -6,7 +6,7 @@
 use std::io::{self, Write as _};
 
 use anyhow::{Context as _, bail};
-use auth::Password;
+use auth::{HashMemory, Password};
 use model::{Login, TenantId, User};
 use store::{Database, Store};
 
@@ -34,8 +34,9 @@ pub(crate) async fn ensure(store: &Store, config: &Config) -> anyhow::Result<boo
     let (sample_login, sample_password) = (Login::parse(SAMPLE.0)?, Password::from(SAMPLE.1));
     if !store.has_no_users().await? {
         let sample = store.user(&tenant, &sample_login).await?.filter(|user| !user.is_disabled);
-        let works =
-            sample.is_some_and(|user| auth::verify(&sample_password, Some(&user.password_hash)));
+        let works = sample.is_some_and(|user| {
+            auth::verify(&sample_password, Some(&user.password_hash), &mut HashMemory::default())
+        });
         if works {
             refuse_exposed_sample(config)?;
         }

@@ -20,3 +20,4 @@ mod routes;
 mod serve;
 mod telemetry;
 mod texts;
+mod throttle;

@@ -1,50 +1,57 @@
 //! Signing in with a password: throttled, bounded, remembered (CONTRACT 26, 33).
 //!
 //! Invariant: an unknown user, a disabled one and a wrong password are answered alike, after the same
-//! work. A password that must be hashed counts against its user and its address, whoever the user is.
+//! work.
 
-use std::{hash::Hash, net::IpAddr, num::NonZeroU32, sync::Arc, time::Instant};
-
-use auth::{AuthError, BasicCredentials, VerifiedLogins};
-use governor::{
-    Quota, RateLimiter,
-    clock::{Clock as _, MonotonicClock},
-    middleware::NoOpMiddleware,
-    state::keyed::HashMapStateStore,
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
-use model::{Login, TenantId, User};
+
+use auth::{AuthError, BasicCredentials, HashMemory, Password, VerifiedLogins};
+use model::{PasswordHash, TenantId, User};
 use store::{Store, StoreError};
 use tokio::sync::Semaphore;
-use tracing::{info, warn};
+use tracing::{Span, info, warn};
 
-use crate::{clients, config::access::Throttle, problem::Problem};
+use crate::{
+    clients,
+    config::access,
+    problem::Problem,
+    throttle::{Throttle, Try},
+};
 
-/// How many passwords may wait to be hashed, for each that is: past that callers are told to come back.
+/// How many passwords may wait to be hashed, for each core: past that callers are told to come back.
 const WAITING: usize = 64;
-/// Past this many keys those that are not throttled any more are forgotten.
-const REMEMBERED_KEYS: usize = 10_000;
-
-type Limiter<K> = RateLimiter<K, HashMapStateStore<K>, MonotonicClock, NoOpMiddleware<Instant>>;
 
 /// What is known of the passwords that were tried lately.
 pub(crate) struct Logins {
-    verified: VerifiedLogins,
+    known: Arc<Known>,
     /// How many passwords may be hashed at a time: each takes a core and 19 MiB.
     hashing: Arc<Semaphore>,
     waiting: Semaphore,
-    by_user: Limiter<(TenantId, Login)>,
-    by_address: Limiter<IpAddr>,
+}
+
+struct Known {
+    verified: VerifiedLogins,
+    throttle: Throttle,
+    /// As many as were in use at a time.
+    memory: Mutex<Vec<HashMemory>>,
 }
 
 impl Logins {
-    pub(crate) fn new(throttle: Throttle) -> Self {
+    pub(crate) fn new(limits: access::Throttle) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self {
+        let known = Known {
             verified: VerifiedLogins::new(),
+            throttle: Throttle::new(limits),
+            memory: Mutex::default(),
+        };
+        Self {
+            known: Arc::new(known),
             hashing: Arc::new(Semaphore::new(cores)),
             waiting: Semaphore::new(cores * WAITING),
-            by_user: limiter(throttle.per_user),
-            by_address: limiter(throttle.per_address),
         }
     }
 
@@ -60,71 +67,74 @@ impl Logins {
         address: Option<IpAddr>,
     ) -> Result<User, Problem> {
         let BasicCredentials { login, password } = credentials;
-        let user = store.user(tenant, &login).await?.filter(|user| !user.is_disabled);
-        let is_known = || {
-            let remembered = |user: &&User| self.verified.contains(user, &password, Instant::now());
-            user.as_ref().filter(remembered).cloned()
-        };
-        if let Some(user) = is_known() {
-            return Ok(user);
+        let network = address.map(clients::network);
+        let tried = Try { tenant: tenant.clone(), login, network };
+        self.known.throttle.check_user_and_network(&tried)?;
+        let user = store.user(tenant, &tried.login).await?;
+        if let Some(user) = &user {
+            // Nobody else's name: what is no user may be a password in the wrong field.
+            Span::current()
+                .record("tenant.id", user.tenant.as_str())
+                .record("user.login", user.login.as_str());
+        }
+        let user = user.filter(|user| !user.is_disabled);
+        let is_remembered =
+            || self.known.verified.contains(user.as_ref(), &password, network, Instant::now());
+        if let (true, Some(user)) = (is_remembered(), &user) {
+            return Ok(user.clone());
         }
         let _waiting = self.waiting.try_acquire().map_err(|_full| StoreError::Overloaded)?;
         let permit = Arc::clone(&self.hashing)
             .acquire_owned()
             .await
             .map_err(|closed| Problem::internal(&closed))?;
-        // Of many calls that begin at once, the first pays for all.
-        if let Some(user) = is_known() {
-            return Ok(user);
+        // Of many calls that begin at once with the right password, the first pays for all.
+        if let (true, Some(user)) = (is_remembered(), &user) {
+            return Ok(user.clone());
         }
-        self.throttle(tenant, &login, address)?;
-        let hash = user.as_ref().map(|user| user.password_hash.clone());
-        let tried = password.clone();
-        let (is_right, renewed) = tokio::task::spawn_blocking(move || {
+        self.known.throttle.check_all(&tried)?;
+        let known = Arc::clone(&self.known);
+        let verified = tokio::task::spawn_blocking(move || {
+            // Held until the outcome is known to whoever waits, also if this caller goes away.
             let _permit = permit;
-            let is_right = auth::verify(&tried, hash.as_ref());
-            let is_outdated = is_right && hash.as_ref().is_some_and(auth::is_outdated);
-            (is_right, is_outdated.then(|| auth::hash(&tried)))
+            known.verify(user, &password, &tried)
         })
         .await
         .map_err(|panicked| Problem::internal(&panicked))?;
-        let Some(mut user) = user.filter(|_| is_right) else {
-            return Err(AuthError::Refused.into());
-        };
-        if let Some(hash) = renewed {
-            match store.rehash(user.clone(), hash.clone()).await {
-                Ok(()) => user.password_hash = hash,
-                Err(error) => warn!(%error, "a password could not be hashed anew"),
-            }
+        let (user, renewed) = verified.ok_or(AuthError::Refused)?;
+        if let Some(hash) = renewed
+            && let Err(error) = store.rehash(user.clone(), hash).await
+        {
+            warn!(%error, "a password could not be hashed anew");
         }
-        self.verified.remember(&user, &password, Instant::now());
         info!(tenant.id = %user.tenant, user.login = user.login.as_str(), "password verified");
         Ok(user)
     }
+}
 
-    /// Counts a try. The user comes first: who tries many passwords of one user does not use up what
-    /// others at the same address have.
-    fn throttle(
+impl Known {
+    /// The user if the password is right, with the password hashed anew if its hash is outdated; or one
+    /// failure more. Slow on purpose.
+    fn verify(
         &self,
-        tenant: &TenantId,
-        login: &Login,
-        address: Option<IpAddr>,
-    ) -> Result<(), Problem> {
-        check(&self.by_user, &(tenant.clone(), login.clone()))?;
-        address.map_or(Ok(()), |address| check(&self.by_address, &clients::network(address)))
+        user: Option<User>,
+        password: &Password,
+        tried: &Try,
+    ) -> Option<(User, Option<PasswordHash>)> {
+        let mut memory = self.memory().pop().unwrap_or_default();
+        let hash = user.as_ref().map(|user| &user.password_hash);
+        let is_right = auth::verify(password, hash, &mut memory);
+        self.memory().push(memory);
+        let Some(user) = user.filter(|_| is_right) else {
+            self.throttle.failed(tried);
+            return None;
+        };
+        self.verified.remember(&user, password, tried.network, Instant::now());
+        let renewed = auth::is_outdated(&user.password_hash).then(|| auth::hash(password));
+        Some((user, renewed))
     }
-}
 
-fn limiter<K: Hash + Eq + Clone>(per_minute: NonZeroU32) -> Limiter<K> {
-    RateLimiter::new(Quota::per_minute(per_minute), HashMapStateStore::default(), MonotonicClock)
-}
-
-fn check<K: Hash + Eq + Clone>(limiter: &Limiter<K>, key: &K) -> Result<(), Problem> {
-    if limiter.len() > REMEMBERED_KEYS {
-        limiter.retain_recent();
+    fn memory(&self) -> MutexGuard<'_, Vec<HashMemory>> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    limiter.check_key(key).map_err(|until| {
-        let wait = until.wait_time_from(MonotonicClock.now());
-        Problem::throttled(wait.as_secs() + 1)
-    })
 }

@@ -281,7 +281,18 @@ pub(crate) async fn finish(
         None => from_framework(error).answer(response.request()),
     });
     let mut response = match answer {
-        Some(answer) => ServiceResponse::new(response.into_parts().0, answer),
+        Some(mut answer) => {
+            let (request, replaced) = response.into_parts();
+            // What the answer to another site's script must have (CONTRACT 32).
+            let of_cors = replaced
+                .headers()
+                .iter()
+                .filter(|(name, _)| **name == VARY || name.as_str().starts_with("access-control-"));
+            for (name, value) in of_cors {
+                answer.headers_mut().append(name.clone(), value.clone());
+            }
+            ServiceResponse::new(request, answer)
+        }
         None => response,
     };
     let id = request_id(response.request());
@@ -290,7 +301,7 @@ pub(crate) async fn finish(
         headers.insert(REQUEST_ID, id);
     }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(VARY, CHOSEN_BY);
+    headers.append(VARY, CHOSEN_BY);
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     Ok(response)
 }

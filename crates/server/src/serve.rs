@@ -74,6 +74,9 @@ struct Http {
 pub(crate) fn check(config: &Config) -> anyhow::Result<Checked> {
     let database = config.database()?;
     config.refuse_plain_exposure()?;
+    if config.policy().schemes().next().is_none() {
+        bail!("auth.schemes switches every scheme off, so that nobody could call; switch one on");
+    }
     first_user::check(config, &database)?;
     let http = Http {
         tls: config.server.tls.as_ref().map(load_tls).transpose()?,
@@ -122,6 +125,11 @@ async fn serve(
 
     let seen_scheme = if config.server.behind_proxy { "https" } else { scheme };
     let Callers { clients, bearer, session_lifetime, openings } = callers;
+    if clients.behind_proxy && clients.trusted.is_empty() {
+        warn!(
+            "server.trusted_proxies is empty: sign-ins are not throttled by the clients' addresses"
+        );
+    }
     if let Some(bearer) = &bearer {
         bearer.fetch_soon();
     }
@@ -145,8 +153,8 @@ async fn serve(
         ActixApp::new()
             .app_data(app.clone())
             .app_data(paths.clone())
-            .wrap(from_fn(problem::finish))
             .wrap(Condition::new(!cors_origins.is_empty(), cors(&cors_origins)))
+            .wrap(from_fn(problem::finish))
             .wrap(TracingLogger::<RequestSpan>::new())
             .wrap(from_fn(paths::normalize))
             .configure(app::configure)

@@ -1,6 +1,6 @@
 //! The applications table.
 //!
-//! Invariant: an application is found by the digest of its token alone, which nobody can guess.
+//! Invariant: who calls is found by the digest of a token alone, which nobody can guess.
 
 use diesel::prelude::*;
 use model::{Application, ApplicationName, SecretDigest, TenantId};
@@ -67,6 +67,19 @@ pub(crate) fn find(
 ) -> Result<Option<Application>, StoreError> {
     let row = applications::table
         .filter(applications::token_digest.eq(token.as_bytes()))
+        .select(ApplicationRow::as_select())
+        .first(conn)
+        .optional()?;
+    Ok(row.and_then(ApplicationRow::into_application))
+}
+
+/// The application of this name, disabled or not.
+pub(crate) fn find_named(
+    conn: &mut Conn,
+    name: &ApplicationName,
+) -> Result<Option<Application>, StoreError> {
+    let row = applications::table
+        .find(name.as_str())
         .select(ApplicationRow::as_select())
         .first(conn)
         .optional()?;

@@ -4,7 +4,10 @@
 //! whenever one is added.
 
 use diesel::prelude::*;
-use model::{CredentialId, CredentialKind, IssuedCredential, Login, SecretDigest, TenantId, User};
+use model::{
+    ApplicationName, CredentialId, CredentialKind, IssuedCredential, Login, SecretDigest, TenantId,
+    User,
+};
 
 use crate::{
     StoreError,
@@ -34,6 +37,8 @@ struct CredentialRow {
     user_version: i64,
     created: i64,
     expires: i64,
+    parent: Option<String>,
+    application: Option<String>,
 }
 
 impl CredentialRow {
@@ -48,6 +53,12 @@ impl CredentialRow {
             user_version: self.user_version,
             created: self.created,
             expires: self.expires,
+            parent: self.parent.map(|id| CredentialId::parse(&id)).transpose().ok()?,
+            application: self
+                .application
+                .map(|name| ApplicationName::parse(&name))
+                .transpose()
+                .ok()?,
         })
     }
 }
@@ -64,6 +75,8 @@ pub(crate) fn insert(conn: &mut Conn, credential: &IssuedCredential) -> Result<(
         user_version: credential.user_version,
         created: credential.created,
         expires: credential.expires,
+        parent: credential.parent.as_ref().map(|id| id.as_str().to_owned()),
+        application: credential.application.as_ref().map(|name| name.as_str().to_owned()),
     };
     diesel::insert_into(credentials::table).values(row).execute(conn)?;
     Ok(())
@@ -97,12 +110,13 @@ pub(crate) fn renew(conn: &mut Conn, id: &CredentialId, expires: i64) -> Result<
     Ok(())
 }
 
-/// What of a kind lives, of a user, of a tenant or of all; the newest first.
+/// What of a kind lives, of a user, of a tenant or of all; the newest first, `limit` at most.
 pub(crate) fn list(
     conn: &mut Conn,
     kind: CredentialKind,
     tenant: Option<&TenantId>,
     login: Option<&Login>,
+    limit: i64,
 ) -> Result<Vec<IssuedCredential>, StoreError> {
     let user_of_credential =
         users::tenant.eq(credentials::tenant).and(users::login.eq(credentials::login));
@@ -113,6 +127,7 @@ pub(crate) fn list(
         .filter(credentials::user_version.eq(users::version))
         .select(CredentialRow::as_select())
         .order(credentials::created.desc())
+        .limit(limit)
         .into_boxed();
     if let Some(tenant) = tenant {
         query = query.filter(credentials::tenant.eq(tenant.as_str()));
@@ -124,20 +139,166 @@ pub(crate) fn list(
     Ok(rows.into_iter().filter_map(CredentialRow::into_credential).collect())
 }
 
-/// Ends a credential of a tenant's user, or of any; `NotFound` if there is none.
+/// Ends a credential of a kind, of a tenant's user or of any, and what was made from it; `NotFound` if
+/// there is none.
 pub(crate) fn revoke(
     conn: &mut Conn,
+    kind: CredentialKind,
     id: &CredentialId,
     owner: Option<(&TenantId, &Login)>,
 ) -> Result<(), StoreError> {
-    let mut query = diesel::delete(credentials::table.find(id.as_str())).into_boxed();
+    let of_kind = credentials::table.find(id.as_str()).filter(credentials::kind.eq(kind.name()));
+    let mut query = diesel::delete(of_kind).into_boxed();
     if let Some((tenant, login)) = owner {
         query = query
             .filter(credentials::tenant.eq(tenant.as_str()))
             .filter(credentials::login.eq(login.as_str()));
     }
-    match query.execute(conn)? {
-        0 => Err(StoreError::NotFound("credential")),
-        _ => Ok(()),
+    if query.execute(conn)? == 0 {
+        return Err(StoreError::NotFound(kind.name()));
+    }
+    let children = credentials::table.filter(credentials::parent.eq(id.as_str()));
+    diesel::delete(children).execute(conn)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Database, lock, migrate, users};
+    use model::PasswordHash;
+
+    const HOUR: i64 = 3_600_000_000;
+
+    fn user(login: &str) -> User {
+        User {
+            tenant: TenantId::single(),
+            login: Login::parse(login).expect("login"),
+            password_hash: PasswordHash::from_phc("h".to_owned()),
+            is_administrator: false,
+            is_disabled: false,
+            version: 1,
+        }
+    }
+
+    fn ticket(number: u8, expires: i64) -> IssuedCredential {
+        let User { tenant, login, version, .. } = user("ann");
+        IssuedCredential {
+            kind: CredentialKind::Ticket,
+            id: CredentialId::parse(&format!("{number:032x}")).expect("id"),
+            digest: SecretDigest::new(vec![number; 32]),
+            tenant,
+            login,
+            user_version: version,
+            created: 1,
+            expires,
+            parent: None,
+            application: None,
+        }
+    }
+
+    /// A database with the users `ann` and `bob`.
+    fn database() -> (Conn, tempfile::TempDir) {
+        let folder = tempfile::tempdir().expect("folder");
+        let database = Database::Sqlite(folder.path().join("test.db"));
+        let (database, _lock) = lock::take(&database).expect("lock");
+        let mut conn = database.connect().expect("connect");
+        migrate::run(&mut conn).expect("migrate");
+        for login in ["ann", "bob"] {
+            users::insert(&mut conn, &user(login)).expect("user");
+        }
+        (conn, folder)
+    }
+
+    fn expiry(conn: &mut Conn, ticket: &IssuedCredential) -> Option<i64> {
+        find(conn, &ticket.id).expect("read").map(|found| found.credential.expires)
+    }
+
+    /// CONTRACT 27: an expired ticket never comes back, and none is cut short.
+    #[test]
+    fn only_what_lives_is_renewed_and_only_to_live_longer() {
+        let (mut conn, _folder) = database();
+        let now = ids::now();
+        let (dead, living) = (ticket(1, now - 1), ticket(2, now + HOUR));
+        insert(&mut conn, &living).expect("insert");
+        insert(&mut conn, &dead).expect("insert");
+        for ticket in [&dead, &living] {
+            renew(&mut conn, &ticket.id, now + 2 * HOUR).expect("renew");
+        }
+        assert_eq!(expiry(&mut conn, &dead), Some(now - 1));
+        assert_eq!(expiry(&mut conn, &living), Some(now + 2 * HOUR));
+        renew(&mut conn, &living.id, now + HOUR).expect("renew");
+        assert_eq!(expiry(&mut conn, &living), Some(now + 2 * HOUR));
+
+        insert(&mut conn, &ticket(3, now + HOUR)).expect("insert");
+        assert_eq!(expiry(&mut conn, &dead), None, "what expired is removed");
+    }
+
+    /// CONTRACT 27: only one's own, only of the kind, and with it what was made from it.
+    #[test]
+    fn a_credential_is_revoked_with_its_children() {
+        let (mut conn, _folder) = database();
+        let (parent, other) = (ticket(1, i64::MAX), ticket(2, i64::MAX));
+        let child = IssuedCredential {
+            kind: CredentialKind::AccessToken,
+            parent: Some(parent.id.clone()),
+            ..ticket(3, i64::MAX)
+        };
+        for credential in [&parent, &other, &child] {
+            insert(&mut conn, credential).expect("insert");
+        }
+        let (tenant, bob, ann) = (TenantId::single(), user("bob").login, user("ann").login);
+        let elsewhere = TenantId::parse("cust1").expect("tenant");
+        for (kind, owner) in [
+            (CredentialKind::Ticket, Some((&tenant, &bob))),
+            (CredentialKind::Ticket, Some((&elsewhere, &ann))),
+            (CredentialKind::Session, None),
+        ] {
+            let refused = revoke(&mut conn, kind, &parent.id, owner);
+            assert!(matches!(refused, Err(StoreError::NotFound(_))), "{kind:?} {owner:?}");
+        }
+        revoke(&mut conn, CredentialKind::Ticket, &parent.id, Some((&tenant, &ann))).expect("own");
+        assert!(expiry(&mut conn, &parent).is_none() && expiry(&mut conn, &child).is_none());
+        assert!(expiry(&mut conn, &other).is_some());
+    }
+
+    /// CONTRACT 27: what is listed is what works, the newest first.
+    #[test]
+    fn only_what_works_is_listed() {
+        let (mut conn, _folder) = database();
+        let newer = IssuedCredential { created: 2, ..ticket(2, i64::MAX) };
+        let former = IssuedCredential { user_version: 0, ..ticket(3, i64::MAX) };
+        for credential in [&ticket(1, i64::MAX), &newer, &former, &ticket(4, 1)] {
+            insert(&mut conn, credential).expect("insert");
+        }
+        let mut list = |login: &str, limit| {
+            let login = user(login).login;
+            let found = list(&mut conn, CredentialKind::Ticket, None, Some(&login), limit);
+            let created = found.expect("list").into_iter().map(|credential| credential.created);
+            created.collect::<Vec<_>>()
+        };
+        assert_eq!(list("ann", 10), [2, 1]);
+        assert_eq!(list("ann", 1), [2]);
+        assert_eq!(list("bob", 10), [0; 0]);
+    }
+
+    /// CONTRACT 26: a password that was changed meanwhile is not undone by hashing the former one anew.
+    #[test]
+    fn a_changed_password_is_not_hashed_back() {
+        let (mut conn, _folder) = database();
+        let before = user("ann");
+        let new = PasswordHash::from_phc("new".to_owned());
+        users::set_password(&mut conn, &before.tenant, &before.login, &new).expect("changed");
+        let old = PasswordHash::from_phc("old, anew".to_owned());
+        users::rehash(&mut conn, &before, &old).expect("rehash");
+        let found = users::find(&mut conn, &before.tenant, &before.login).expect("read");
+        let found = found.expect("ann");
+        assert_eq!((found.password_hash.expose(), found.version), ("new", 2));
+        users::rehash(&mut conn, &found, &old).expect("rehash");
+        let found = users::find(&mut conn, &before.tenant, &before.login).expect("read");
+        assert_eq!(
+            found.map(|user| user.password_hash.expose().to_owned()).as_deref(),
+            Some("old, anew")
+        );
     }
 }

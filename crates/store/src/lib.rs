@@ -259,28 +259,31 @@ impl Store {
         self.0.writer.run(move |conn| credentials::renew(conn, &id, expires)).await
     }
 
-    /// The living credentials of a kind: of a user, of a tenant, or of all.
+    /// The living credentials of a kind, the newest first: of a user, of a tenant, or of all.
     pub async fn credentials(
         &self,
         kind: CredentialKind,
         tenant: Option<TenantId>,
         login: Option<Login>,
+        limit: i64,
     ) -> Result<Vec<IssuedCredential>, StoreError> {
-        self.read(move |conn| credentials::list(conn, kind, tenant.as_ref(), login.as_ref())).await
+        self.read(move |conn| credentials::list(conn, kind, tenant.as_ref(), login.as_ref(), limit))
+            .await
     }
 
-    /// Ends a credential: that of `owner`, or anybody's.
+    /// Ends a credential and what was made from it: that of `owner`, or anybody's.
     ///
     /// # Errors
-    /// `NotFound` when there is none, or it is somebody else's.
+    /// `NotFound` when there is none of that kind, or it is somebody else's.
     pub async fn revoke_credential(
         &self,
+        kind: CredentialKind,
         id: CredentialId,
         owner: Option<(TenantId, Login)>,
     ) -> Result<(), StoreError> {
         let revoke = move |conn: &mut Conn| {
             let owner = owner.as_ref().map(|(tenant, login)| (tenant, login));
-            credentials::revoke(conn, &id, owner)
+            credentials::revoke(conn, kind, &id, owner)
         };
         self.0.writer.run(revoke).await
     }
@@ -303,6 +306,14 @@ impl Store {
         token: SecretDigest,
     ) -> Result<Option<Application>, StoreError> {
         self.read(move |conn| applications::find(conn, &token)).await
+    }
+
+    /// The application of this name, disabled or not.
+    pub async fn application_named(
+        &self,
+        name: ApplicationName,
+    ) -> Result<Option<Application>, StoreError> {
+        self.read(move |conn| applications::find_named(conn, &name)).await
     }
 
     /// Every application.

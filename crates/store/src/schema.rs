@@ -25,6 +25,8 @@ diesel::table! {
         user_version -> BigInt,
         created -> BigInt,
         expires -> BigInt,
+        parent -> Nullable<Text>,
+        application -> Nullable<Text>,
     }
 }
 

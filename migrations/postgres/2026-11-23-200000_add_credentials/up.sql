@@ -1,8 +1,9 @@
--- Grows with every change of password, role or access.
+-- Grows with every change of password or access.
 ALTER TABLE users ADD COLUMN version BIGINT NOT NULL DEFAULT 1;
 
 -- Tickets, sessions and access tokens. The secret that completes one is never here: `digest` is a
--- SHA-256 over it.
+-- SHA-256 over it. `parent` is the credential that an access token was made from, and `application` the one
+-- that asked for it.
 CREATE TABLE credentials (
     id TEXT NOT NULL PRIMARY KEY,
     kind TEXT NOT NULL,
@@ -11,8 +12,11 @@ CREATE TABLE credentials (
     login TEXT NOT NULL,
     user_version BIGINT NOT NULL,
     created BIGINT NOT NULL,
-    expires BIGINT NOT NULL
+    expires BIGINT NOT NULL,
+    parent TEXT,
+    application TEXT
 );
+CREATE INDEX credentials_by_parent ON credentials (parent);
 CREATE INDEX credentials_by_user ON credentials (tenant, login);
 CREATE INDEX credentials_by_expiry ON credentials (expires);
 

@@ -1,6 +1,7 @@
 //! What the commands of administration have in common: the store, the tenant, the output.
 //!
-//! Invariant: a command works beside a running server, and no database is made by one that only looks.
+//! Invariant: a command works beside a running server. A database that is there is never migrated, and
+//! none is made by a command that only looks.
 
 use std::io::{self, Write as _};
 
@@ -9,7 +10,7 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use model::{Login, TenantId};
 use serde::Serialize;
-use store::{Store, StoreError};
+use store::{OpenOptions, Store, StoreError};
 
 use crate::{config::Config, paths::Tenants};
 
@@ -105,15 +106,16 @@ pub(crate) fn with_store<T>(
     if !database.exists() {
         bail!("there is no database at {database}; start the server, or run `latchkey migrate`");
     }
-    on_any_database(config, command)
+    on_database(config, command)
 }
 
 /// As `with_store`, and makes the database if there is none.
-pub(crate) fn on_any_database<T>(
+pub(crate) fn on_database<T>(
     config: &Config,
     command: impl AsyncFnOnce(&Store) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let options = config.open_options()?;
+    let options = OpenOptions { auto_migrate: !options.database.exists(), ..options };
     let store = Store::open_beside(&options)
         .with_context(|| format!("cannot use the database {}", options.database))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -126,7 +128,7 @@ pub(crate) fn on_any_database<T>(
 pub(crate) fn told(error: StoreError, name: &str) -> anyhow::Error {
     match error {
         StoreError::NotFound(kind) => anyhow::anyhow!("there is no {kind} {name}"),
-        StoreError::Conflict(kind) => anyhow::anyhow!("there is a {kind} {name} already"),
+        StoreError::Conflict(kind) => anyhow::anyhow!("{kind} {name} is there already"),
         other => other.into(),
     }
 }

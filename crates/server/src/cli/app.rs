@@ -101,12 +101,12 @@ fn set_disabled(
     name: &str,
     is_disabled: bool,
 ) -> anyhow::Result<()> {
-    let parsed = ApplicationName::parse(name)?;
+    let name = ApplicationName::parse(name)?;
     admin::with_store(config, async |store| {
-        let changed = store.set_application_disabled(parsed, is_disabled).await;
-        changed.map_err(|error| told(error, name))
+        let changed = store.set_application_disabled(name.clone(), is_disabled).await;
+        changed.map_err(|error| told(error, name.as_str()))
     })?;
     let done = if is_disabled { "disabled" } else { "enabled" };
-    let object = serde_json::json!({ "name": name, "disabled": is_disabled });
+    let object = serde_json::json!({ "name": name.as_str(), "disabled": is_disabled });
     output.made(&format!("{done} {name}"), &object)
 }

@@ -93,7 +93,7 @@ pub(crate) fn run(config: &Config, output: Output, command: &TicketCommand) -> a
             let tenant = tenant.as_deref().map(|name| admin::tenant(name, config)).transpose()?;
             let login = login.as_deref().map(admin::login).transpose()?;
             let tickets = admin::with_store(config, async |store| {
-                Ok(store.credentials(CredentialKind::Ticket, tenant, login).await?)
+                Ok(store.credentials(CredentialKind::Ticket, tenant, login, i64::MAX).await?)
             })?;
             let rows: Vec<Row> = tickets.iter().map(Row::of).collect();
             output.rows(&["ID", "TENANT", "LOGIN", "CREATED", "EXPIRES"], &rows, Row::cells)
@@ -101,7 +101,7 @@ pub(crate) fn run(config: &Config, output: Output, command: &TicketCommand) -> a
         TicketCommand::Revoke { id: text } => {
             let id = CredentialId::parse(text).context("`ticket list` shows the ids")?;
             admin::with_store(config, async |store| {
-                let revoked = store.revoke_credential(id, None).await;
+                let revoked = store.revoke_credential(CredentialKind::Ticket, id, None).await;
                 revoked.map_err(|error| told(error, text))
             })?;
             output.made(&format!("revoked {text}"), &serde_json::json!({ "id": text }))

@@ -115,7 +115,7 @@ pub(crate) fn run(config: &Config, output: Output, command: &UserCommand) -> any
                 version: 1,
             };
             let row = Row::of(&user);
-            admin::on_any_database(config, async |store| {
+            admin::on_database(config, async |store| {
                 store.add_user(user).await.map_err(|error| told(error, name))
             })?;
             output.made(&format!("added {name}"), &row)
@@ -128,14 +128,15 @@ pub(crate) fn run(config: &Config, output: Output, command: &UserCommand) -> any
         }
         UserCommand::Password { login, tenant, password } => {
             let (name, tenant, login) = (login, tenant.read(config)?, admin::login(login)?);
-            let changed = admin::with_store(config, async |store| {
+            // First: whoever is asked may take a while, and nobody should wait for the database.
+            let hash = auth::hash(&password.read()?);
+            let user = admin::with_store(config, async |store| {
+                let changed = store.set_password(tenant.clone(), login.clone(), hash).await;
+                changed.map_err(|error| told(error, name))?;
                 let found = store.user(&tenant, &login).await?;
-                let user = found.with_context(|| format!("there is no user {name}"))?;
-                let hash = auth::hash(&password.read()?);
-                let changed = store.set_password(tenant, login, hash).await;
-                changed.map(|()| user).map_err(|error| told(error, name))
+                found.with_context(|| format!("there is no user {name}"))
             })?;
-            output.made(&format!("changed the password of {name}"), &Row::of(&changed))
+            output.made(&format!("changed the password of {name}"), &Row::of(&user))
         }
         UserCommand::Disable { login, tenant } => {
             set_disabled(config, output, login, tenant.read(config)?, true)

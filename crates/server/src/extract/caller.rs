@@ -5,12 +5,14 @@
 
 use actix_web::{
     HttpRequest,
-    http::header::{AUTHORIZATION, HeaderName},
+    http::header::{AUTHORIZATION, COOKIE, HeaderName},
     web::Data,
 };
 use auth::{ApplicationToken, AuthError, Authorization, Claims, Presented, Scheme};
 use jiff::Timestamp;
-use model::{Application, CredentialKind, Login, Principal, SecretText, TenantId, User};
+use model::{
+    Application, CredentialKind, IssuedCredential, Login, Principal, SecretText, TenantId, User,
+};
 use tracing::{Span, info, warn};
 
 use crate::{app::App, paths::Mount, problem::Problem};
@@ -26,6 +28,8 @@ pub(crate) struct Caller {
     pub(crate) application: Option<Application>,
     /// What the token says of the person, if it is a JWT.
     pub(crate) claims: Option<Claims>,
+    /// What the caller came with, if this server issued it.
+    pub(crate) credential: Option<IssuedCredential>,
 }
 
 impl Caller {
@@ -53,23 +57,37 @@ impl Caller {
                 by_credential(app, &session, Scheme::Session).await?
             }
         };
-        let Principal { tenant: found, login, .. } = &caller.principal;
-        let span = Span::current();
-        span.record("tenant.id", found.as_str());
-        span.record("user.login", login.as_str());
-        span.record("auth.scheme", caller.scheme.name());
-        if *found != tenant {
+        if caller.principal.tenant != tenant {
             return Err(AuthError::OtherTenant.into());
         }
-        caller.application = application(app, request, caller.scheme, &tenant).await?;
+        caller.application = application(app, request, &caller).await?;
         Ok(caller)
+    }
+
+    /// Says in the log who is calling.
+    fn told(self) -> Self {
+        let span = Span::current();
+        span.record("tenant.id", self.principal.tenant.as_str());
+        span.record("user.login", self.principal.login.as_str());
+        span.record("auth.scheme", self.scheme.name());
+        self
     }
 }
 
-/// The session that a browser has a cookie of; `None` without one, or where sessions are off.
+/// The session that a browser has a cookie of; `None` without one, or where sessions are off. Of several
+/// cookies of the name the first that can be one counts.
 pub(crate) fn session(app: &App, request: &HttpRequest) -> Option<Result<Presented, AuthError>> {
-    let cookie = request.cookie(app.session_cookie()).filter(|_| app.policy.is_on(Scheme::Session));
-    cookie.map(|cookie| Presented::parse_session(cookie.value()))
+    if !app.policy.is_on(Scheme::Session) {
+        return None;
+    }
+    // Each cookie by itself: one that cannot be read must not hide the others.
+    let lines = request.headers().get_all(COOKIE).map(|line| line.as_bytes());
+    let pairs = lines.flat_map(|line| line.split(|byte| *byte == b';'));
+    let values = pairs.filter_map(|pair| {
+        let pair = str::from_utf8(pair.trim_ascii()).ok()?;
+        pair.strip_prefix(app.session_cookie())?.strip_prefix('=')
+    });
+    values.map(Presented::parse_session).reduce(|first, next| first.or(next))
 }
 
 async fn by_authorization(
@@ -83,7 +101,7 @@ async fn by_authorization(
         Authorization::Password(credentials) => {
             let address = app.client_address(request);
             let user = app.logins.verify(&app.store, tenant, credentials, address).await?;
-            Ok(of_user(&user, scheme))
+            Ok(of_user(&user, scheme, None))
         }
         Authorization::Issued(presented) => by_credential(app, &presented, scheme).await,
         Authorization::Jwt(token) => by_jwt(app, tenant, &token).await,
@@ -98,20 +116,18 @@ pub(crate) async fn by_credential(
 ) -> Result<Caller, Problem> {
     let now = Timestamp::now().as_microsecond();
     let found = app.store.credential(presented.id()).await?;
-    let issued = found.as_ref().map(|found| (&found.credential, &found.user));
-    presented.check(issued, now)?;
-    let Some(found) = found else { return Err(AuthError::Refused.into()) };
-    let names_another = presented.tenant().is_some_and(|named| *named != found.user.tenant);
-    if names_another {
+    let found = found.as_ref().map(|found| (&found.credential, &found.user));
+    let (credential, user) = presented.check(found, now)?;
+    if presented.tenant().is_some_and(|named| *named != user.tenant) {
         return Err(AuthError::OtherTenant.into());
     }
-    if let Some(expires) = app.lifetime(presented.kind()).renewal(&found.credential, now)
+    if let Some(expires) = app.lifetime(presented.kind()).renewal(credential, now)
         && let Some(_renewing) = app.renewals.begin(presented.id())
         && let Err(error) = app.store.renew_credential(presented.id().clone(), expires).await
     {
         warn!(%error, "a credential in use could not be renewed");
     }
-    Ok(of_user(&found.user, scheme))
+    Ok(of_user(user, scheme, Some(credential)))
 }
 
 /// The caller that a JWT stands for: its `sub` is the login. Where a path names the tenant, the token
@@ -134,57 +150,73 @@ async fn by_jwt(app: &App, tenant: &TenantId, token: &SecretText) -> Result<Call
         return Err(AuthError::InvalidToken.into());
     }
     let principal = Principal { tenant: named, login, is_administrator: claims.is_administrator };
-    Ok(Caller { principal, scheme: Scheme::Bearer, application: None, claims: Some(claims) })
+    let (scheme, claims) = (Scheme::Bearer, Some(claims));
+    Ok(Caller { principal, scheme, application: None, claims, credential: None }.told())
 }
 
-fn of_user(user: &User, scheme: Scheme) -> Caller {
+fn of_user(user: &User, scheme: Scheme, credential: Option<&IssuedCredential>) -> Caller {
     let principal = Principal {
         tenant: user.tenant.clone(),
         login: user.login.clone(),
         is_administrator: user.is_administrator,
     };
-    Caller { principal, scheme, application: None, claims: None }
+    let credential = credential.cloned();
+    Caller { principal, scheme, application: None, claims: None, credential }.told()
 }
 
-/// The application that `SO-AppToken` names. Onsite the header does not count.
+/// The application that `SO-AppToken` names, or that an access token was made for. Onsite neither counts.
 async fn application(
     app: &App,
     request: &HttpRequest,
-    scheme: Scheme,
-    tenant: &TenantId,
+    caller: &Caller,
 ) -> Result<Option<Application>, Problem> {
     if !app.policy.is_online() {
         return Ok(None);
     }
-    let Some(header) = request.headers().get(SO_APP_TOKEN) else {
-        let is_needed = app.policy.needs_application(scheme);
-        return if is_needed { Err(AuthError::ApplicationRequired.into()) } else { Ok(None) };
+    let made_for = caller.credential.as_ref().and_then(|made| made.application.clone());
+    let application = match (request.headers().get(SO_APP_TOKEN), &made_for) {
+        (Some(header), _) => {
+            let token = ApplicationToken::parse(header.as_bytes())?;
+            app.store.application(token.digest()).await?
+        }
+        (None, Some(name)) => app.store.application_named(name.clone()).await?,
+        (None, None) if app.policy.needs_application(caller.scheme) => {
+            return Err(AuthError::ApplicationRequired.into());
+        }
+        (None, None) => return Ok(None),
     };
-    let token = ApplicationToken::parse(header.as_bytes())?;
-    let application = app.store.application(token.digest()).await?;
     let application = application
         .filter(|application| !application.is_disabled)
+        .filter(|application| made_for.is_none_or(|name| name == application.name))
         .ok_or(AuthError::InvalidApplication)?;
-    if !application.is_allowed_for(tenant) {
+    if !application.is_allowed_for(&caller.principal.tenant) {
         return Err(AuthError::ApplicationNotAllowed.into());
     }
     Ok(Some(application))
 }
 
-/// A credential of the caller's own, for its user as it is now.
+/// A ticket or an access token for a caller, for its user as it is now. An access token is bound to the
+/// application that asked for it, and to what the caller came with.
 ///
 /// # Errors
 /// 403 for a caller that is no user of this server.
 pub(crate) async fn issue(
     app: &App,
-    principal: &Principal,
+    caller: &Caller,
     kind: CredentialKind,
 ) -> Result<Presented, Problem> {
+    let principal = &caller.principal;
     let user = app.store.user(&principal.tenant, &principal.login).await?;
     let user = user.filter(|user| !user.is_disabled).ok_or_else(Problem::no_user)?;
-    let names_tenant = app.has_tenants || kind == CredentialKind::AccessToken;
+    let is_token = kind == CredentialKind::AccessToken;
+    let names_tenant = app.has_tenants || is_token;
     let presented = Presented::generate(kind, names_tenant.then(|| principal.tenant.clone()));
     let now = Timestamp::now().as_microsecond();
-    app.store.add_credential(presented.issue(&user, app.lifetime(kind), now)).await?;
+    let mut issued = presented.issue(&user, app.lifetime(kind), now);
+    if is_token {
+        issued.parent = caller.credential.as_ref().map(|parent| parent.id.clone());
+        issued.application = caller.application.as_ref().map(|app| app.name.clone());
+    }
+    app.store.add_credential(issued).await?;
     Ok(presented)
 }

@@ -19,12 +19,16 @@ use actix_web::{
 use askama::Template;
 use auth::{AuthError, BasicCredentials, Presented, Scheme};
 use jiff::Timestamp;
-use model::{CredentialId, CredentialKind, IssuedCredential, Login, Principal, SecretText};
+use model::{
+    CredentialId, CredentialKind, IssuedCredential, Login, Principal, SecretText, TenantId,
+};
 use negotiate::{body::Body, neutral_date_time};
+use store::StoreError;
 use utoipa::ToSchema;
 
 use crate::{
     app::App,
+    config::Limits,
     extract::{self, Caller, preferences::wording_or_default},
     paths::{ACCOUNT, ACCOUNT_TICKETS, ACCOUNT_TICKETS_REVOKE, Mount, Paths, SIGN_IN, SIGN_OUT},
     problem::Problem,
@@ -34,6 +38,10 @@ use crate::{
 /// Nothing is loaded and nothing is run; the style stands in the page. Forms go to this site alone.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
                       form-action 'self'; frame-ancestors 'none'";
+/// The most bytes that a form may have.
+const FORM_BYTES: usize = 16 * 1024;
+/// The most tickets that the page lists, the newest first.
+const SHOWN_TICKETS: i64 = 100;
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Read by scripts, which send its value as `X-XSRF-TOKEN`.
 const XSRF_COOKIE: &str = "XSRF-TOKEN";
@@ -101,9 +109,8 @@ pub(crate) struct Form {
 pub(crate) async fn sign_in_page(
     request: HttpRequest,
     app: Data<App>,
-    paths: Data<Paths>,
 ) -> Result<HttpResponse, Problem> {
-    refuse_without_sessions(&app, &paths)?;
+    refuse_without_sessions(&app, &request)?;
     form(&request, None)
 }
 
@@ -125,11 +132,10 @@ pub(crate) async fn sign_in(
     request: HttpRequest,
     payload: Payload,
     app: Data<App>,
-    paths: Data<Paths>,
 ) -> Result<HttpResponse, Problem> {
-    refuse_without_sessions(&app, &paths)?;
+    refuse_without_sessions(&app, &request)?;
     refuse_other_sites(&request)?;
-    let body = extract::read_body(request.headers(), payload, app.limits).await?;
+    let body = read_form(&app, &request, payload).await?;
     match begin_session(&app, &request, &body).await {
         Ok(session) => {
             if let Some(Ok(former)) = extract::session(&app, &request) {
@@ -214,7 +220,7 @@ pub(crate) async fn issue_ticket(
     match SignedIn::by_form(&app, &request, payload).await? {
         Err(answer) => Ok(answer),
         Ok((signed_in, _body)) => {
-            let ticket = extract::issue(&app, &signed_in.principal, CredentialKind::Ticket).await?;
+            let ticket = extract::issue(&app, &signed_in.caller, CredentialKind::Ticket).await?;
             signed_in.page(&app, &request, Some(ticket.text())).await
         }
     }
@@ -238,11 +244,11 @@ pub(crate) async fn revoke_ticket(
 ) -> Result<HttpResponse, Problem> {
     match SignedIn::by_form(&app, &request, payload).await? {
         Err(answer) => Ok(answer),
-        Ok((SignedIn { principal, .. }, body)) => {
+        Ok((SignedIn { caller, .. }, body)) => {
             let id = body.root()?.string("id")?.and_then(|id| CredentialId::parse(id).ok());
             let id = id.ok_or_else(|| Problem::required("id"))?;
-            let owner = Some((principal.tenant, principal.login));
-            revoke(&app, id, owner).await?;
+            let owner = Some((caller.principal.tenant, caller.principal.login));
+            revoke(&app, CredentialKind::Ticket, id, owner).await?;
             Ok(to(&request, ACCOUNT).finish())
         }
     }
@@ -251,17 +257,18 @@ pub(crate) async fn revoke_ticket(
 /// Somebody whose browser has a session that lives.
 struct SignedIn {
     session: Presented,
-    principal: Principal,
+    caller: Caller,
 }
 
 impl SignedIn {
     /// Who is signed in; nobody if the session is over, or of another tenant.
     async fn of(app: &App, request: &HttpRequest) -> Result<Option<Self>, Problem> {
+        refuse_without_sessions(app, request)?;
         let Some(Ok(session)) = extract::session(app, request) else { return Ok(None) };
         match extract::by_credential(app, &session, Scheme::Session).await {
-            Ok(Caller { principal, .. }) => {
-                let is_here = principal.tenant == Mount::of(request).tenant;
-                Ok(is_here.then_some(Self { session, principal }))
+            Ok(caller) => {
+                let is_here = caller.principal.tenant == Mount::of(request).tenant;
+                Ok(is_here.then_some(Self { session, caller }))
             }
             Err(problem) if problem.status_code() == StatusCode::UNAUTHORIZED => Ok(None),
             Err(problem) => Err(problem),
@@ -279,7 +286,7 @@ impl SignedIn {
         let Some(signed_in) = Self::of(app, request).await? else {
             return Ok(Err(to(request, SIGN_IN).finish()));
         };
-        let body = extract::read_body(request.headers(), payload, app.limits).await?;
+        let body = read_form(app, request, payload).await?;
         let value = body.root()?.string(XSRF_FIELD)?.map(str::as_bytes);
         match signed_in.session.check_xsrf(value) {
             Ok(()) => Ok(Ok((signed_in, body))),
@@ -293,9 +300,10 @@ impl SignedIn {
         request: &HttpRequest,
         ticket: Option<SecretText>,
     ) -> Result<HttpResponse, Problem> {
-        let Principal { tenant, login, .. } = &self.principal;
+        let Principal { tenant, login, .. } = &self.caller.principal;
         let (of_tenant, of_login) = (Some(tenant.clone()), Some(login.clone()));
-        let tickets = app.store.credentials(CredentialKind::Ticket, of_tenant, of_login).await?;
+        let kind = CredentialKind::Ticket;
+        let tickets = app.store.credentials(kind, of_tenant, of_login, SHOWN_TICKETS).await?;
         let wording = wording_or_default(request.headers());
         let page = AccountPage {
             base: Mount::of(request).base,
@@ -351,7 +359,7 @@ async fn begin_session(
 /// Ends a session, which may be over already. Whoever has the id without the secret ends nothing.
 async fn end_session(app: &App, session: Presented) -> Result<(), Problem> {
     match extract::by_credential(app, &session, Scheme::Session).await {
-        Ok(_caller) => revoke(app, session.id().clone(), None).await,
+        Ok(_caller) => revoke(app, CredentialKind::Session, session.id().clone(), None).await,
         Err(problem) if problem.status_code() == StatusCode::UNAUTHORIZED => Ok(()),
         Err(problem) => Err(problem),
     }
@@ -360,22 +368,29 @@ async fn end_session(app: &App, session: Presented) -> Result<(), Problem> {
 /// Ends a credential; that it is over already is no error.
 async fn revoke(
     app: &App,
+    kind: CredentialKind,
     id: CredentialId,
-    owner: Option<(model::TenantId, Login)>,
+    owner: Option<(TenantId, Login)>,
 ) -> Result<(), Problem> {
-    match app.store.revoke_credential(id, owner).await {
-        Err(store::StoreError::NotFound(_)) => Ok(()),
+    match app.store.revoke_credential(kind, id, owner).await {
+        Err(StoreError::NotFound(_)) => Ok(()),
         outcome => Ok(outcome?),
     }
 }
 
 /// Where sessions are off there are no pages.
-fn refuse_without_sessions(app: &App, paths: &Paths) -> Result<(), Problem> {
+fn refuse_without_sessions(app: &App, request: &HttpRequest) -> Result<(), Problem> {
     if app.policy.is_on(Scheme::Session) {
-        Ok(())
-    } else {
-        Err(Problem::no_such_path(paths.index()))
+        return Ok(());
     }
+    let paths = request.app_data::<Data<Paths>>();
+    Err(Problem::no_such_path(paths.map(|paths| paths.index()).unwrap_or_default()))
+}
+
+/// The body of a form, which is short.
+async fn read_form(app: &App, request: &HttpRequest, payload: Payload) -> Result<Body, Problem> {
+    let limits = Limits { body_bytes: FORM_BYTES.min(app.limits.body_bytes), ..app.limits };
+    extract::read_body(request.headers(), payload, limits).await
 }
 
 /// Refuses a form that a browser says comes from another site; so nobody is signed in or out by one.
