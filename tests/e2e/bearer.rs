@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// What a key server does with a request.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 enum Behaviour {
     /// Answers with these keys.
     Keys(String),
@@ -31,6 +31,7 @@ enum Behaviour {
     /// Answers with a redirect to itself.
     Redirect,
     /// Takes the request and does not answer.
+    #[default]
     Silence,
     /// Answers with more than anybody would have.
     Enormous,
@@ -203,12 +204,6 @@ fn the_server_starts_without_its_issuer() {
     let app = nobody.trusted();
     call(&app, &Issuer::new("1")).expect(503);
     app.client().who(&[]).expect(200);
-}
-
-impl Default for Behaviour {
-    fn default() -> Self {
-        Self::Silence
-    }
 }
 
 /// CONTRACT 28: a file of keys is read again when a key is not known.

@@ -4,40 +4,33 @@
 //! site, and, once somebody is signed in, only with the value that belongs to the session. Signing in
 //! always makes a new session.
 
+mod page;
+
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError as _,
     cookie::{Cookie, SameSite},
     http::{
         StatusCode, Uri,
-        header::{
-            CONTENT_SECURITY_POLICY, HOST, HeaderName, LOCATION, ORIGIN, REFERRER_POLICY,
-            WWW_AUTHENTICATE,
-        },
+        header::{HOST, HeaderName, LOCATION, ORIGIN, WWW_AUTHENTICATE},
     },
     web::{Data, Payload},
 };
-use askama::Template;
 use auth::{AuthError, BasicCredentials, Presented, Scheme};
 use jiff::Timestamp;
-use model::{
-    CredentialId, CredentialKind, IssuedCredential, Login, Principal, SecretText, TenantId,
-};
-use negotiate::{body::Body, neutral_date_time};
+use model::{CredentialId, CredentialKind, Login, Principal, SecretText, TenantId};
+use negotiate::body::Body;
 use store::StoreError;
 use utoipa::ToSchema;
 
+use self::page::{AccountPage, SignInPage, Ticket, Words, html};
 use crate::{
     app::App,
     config::Limits,
     extract::{self, Caller, preferences::wording_or_default},
     paths::{ACCOUNT, ACCOUNT_TICKETS, ACCOUNT_TICKETS_REVOKE, Mount, Paths, SIGN_IN, SIGN_OUT},
     problem::Problem,
-    texts::{Text, Wording},
 };
 
-/// Nothing is loaded and nothing is run; the style stands in the page. Forms go to this site alone.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
-                      form-action 'self'; frame-ancestors 'none'";
 /// The most bytes that a form may have.
 const FORM_BYTES: usize = 16 * 1024;
 /// The most tickets that the page lists, the newest first.
@@ -47,34 +40,6 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const XSRF_COOKIE: &str = "XSRF-TOKEN";
 /// The field of a form that has the same value.
 const XSRF_FIELD: &str = "XSRF_TOKEN";
-
-#[derive(Template)]
-#[template(path = "sign_in.html")]
-struct SignInPage {
-    base: String,
-    refusal: Option<String>,
-    words: Words,
-}
-
-#[derive(Template)]
-#[template(path = "account.html")]
-struct AccountPage {
-    base: String,
-    login: Login,
-    tenant: String,
-    xsrf_token: String,
-    /// One that was just issued.
-    ticket: Option<SecretText>,
-    tickets: Vec<Ticket>,
-    words: Words,
-}
-
-/// A ticket, without what makes it work.
-struct Ticket {
-    id: CredentialId,
-    created: String,
-    expires: String,
-}
 
 /// What a person signs in with.
 #[derive(ToSchema)]
@@ -111,7 +76,7 @@ pub(crate) async fn sign_in_page(
     app: Data<App>,
 ) -> Result<HttpResponse, Problem> {
     refuse_without_sessions(&app, &request)?;
-    form(&request, None)
+    sign_in_form(&request, None)
 }
 
 /// `POST /sign-in`: begins a session.
@@ -145,7 +110,9 @@ pub(crate) async fn sign_in(
             set_cookies(&app, &mut answer, &session);
             Ok(answer.finish())
         }
-        Err(problem) if problem.status_code().is_client_error() => form(&request, Some(&problem)),
+        Err(problem) if problem.status_code().is_client_error() => {
+            sign_in_form(&request, Some(&problem))
+        }
         Err(problem) => Err(problem),
     }
 }
@@ -166,19 +133,17 @@ pub(crate) async fn sign_out(
     payload: Payload,
     app: Data<App>,
 ) -> Result<HttpResponse, Problem> {
-    match SignedIn::by_form(&app, &request, payload).await? {
-        Err(answer) => Ok(answer),
-        Ok((signed_in, _body)) => {
-            end_session(&app, signed_in.session).await?;
-            let mut answer = to(&request, SIGN_IN);
-            for name in [app.session_cookie(), XSRF_COOKIE] {
-                let mut cookie = cookie(&app, name, String::new());
-                cookie.make_removal();
-                answer.cookie(cookie);
-            }
-            Ok(answer.finish())
+    on_form(&app, &request, payload, async |signed_in, _form| {
+        end_session(&app, signed_in.session).await?;
+        let mut answer = to(&request, SIGN_IN);
+        for name in [app.session_cookie(), XSRF_COOKIE] {
+            let mut cookie = cookie(&app, name, String::new());
+            cookie.make_removal();
+            answer.cookie(cookie);
         }
-    }
+        Ok(answer.finish())
+    })
+    .await
 }
 
 /// `GET /account`: who is signed in, and the tickets.
@@ -217,13 +182,11 @@ pub(crate) async fn issue_ticket(
     payload: Payload,
     app: Data<App>,
 ) -> Result<HttpResponse, Problem> {
-    match SignedIn::by_form(&app, &request, payload).await? {
-        Err(answer) => Ok(answer),
-        Ok((signed_in, _body)) => {
-            let ticket = extract::issue(&app, &signed_in.caller, CredentialKind::Ticket).await?;
-            signed_in.page(&app, &request, Some(ticket.text())).await
-        }
-    }
+    on_form(&app, &request, payload, async |signed_in, _form| {
+        let ticket = extract::issue(&app, &signed_in.caller, CredentialKind::Ticket).await?;
+        signed_in.page(&app, &request, Some(ticket.text())).await
+    })
+    .await
 }
 
 /// `POST /account/tickets/revoke`: ends a ticket of one's own.
@@ -242,16 +205,14 @@ pub(crate) async fn revoke_ticket(
     payload: Payload,
     app: Data<App>,
 ) -> Result<HttpResponse, Problem> {
-    match SignedIn::by_form(&app, &request, payload).await? {
-        Err(answer) => Ok(answer),
-        Ok((SignedIn { caller, .. }, body)) => {
-            let id = body.root()?.string("id")?.and_then(|id| CredentialId::parse(id).ok());
-            let id = id.ok_or_else(|| Problem::required("id"))?;
-            let owner = Some((caller.principal.tenant, caller.principal.login));
-            revoke(&app, CredentialKind::Ticket, id, owner).await?;
-            Ok(to(&request, ACCOUNT).finish())
-        }
-    }
+    on_form(&app, &request, payload, async |signed_in, form| {
+        let id = form.root()?.string("id")?.and_then(|id| CredentialId::parse(id).ok());
+        let id = id.ok_or_else(|| Problem::required("id"))?;
+        let Principal { tenant, login, .. } = signed_in.caller.principal;
+        revoke(&app, CredentialKind::Ticket, id, Some((tenant, login))).await?;
+        Ok(to(&request, ACCOUNT).finish())
+    })
+    .await
 }
 
 /// Somebody whose browser has a session that lives.
@@ -275,25 +236,6 @@ impl SignedIn {
         }
     }
 
-    /// Who sent a form, and the form; the answer to it if nobody is signed in, or it does not belong to
-    /// the session.
-    async fn by_form(
-        app: &App,
-        request: &HttpRequest,
-        payload: Payload,
-    ) -> Result<Result<(Self, Body), HttpResponse>, Problem> {
-        refuse_other_sites(request)?;
-        let Some(signed_in) = Self::of(app, request).await? else {
-            return Ok(Err(to(request, SIGN_IN).finish()));
-        };
-        let body = read_form(app, request, payload).await?;
-        let value = body.root()?.string(XSRF_FIELD)?.map(str::as_bytes);
-        match signed_in.session.check_xsrf(value) {
-            Ok(()) => Ok(Ok((signed_in, body))),
-            Err(error) => Ok(Err(form(request, Some(&error.into()))?)),
-        }
-    }
-
     async fn page(
         &self,
         app: &App,
@@ -309,7 +251,7 @@ impl SignedIn {
             base: Mount::of(request).base,
             login: login.clone(),
             tenant: tenant.to_string(),
-            xsrf_token: self.session.xsrf_token().expose().to_owned(),
+            xsrf_token: self.session.xsrf_token(),
             ticket,
             tickets: tickets.iter().map(|ticket| Ticket::of(ticket, app, &wording)).collect(),
             words: Words::of(wording.as_ref()),
@@ -320,21 +262,23 @@ impl SignedIn {
     }
 }
 
-impl Ticket {
-    fn of(ticket: &IssuedCredential, app: &App, wording: &Option<Wording>) -> Self {
-        let shown = |microseconds| {
-            let moment = Timestamp::from_microsecond(microseconds).unwrap_or_default();
-            let time = app.base_time_zone.at(moment);
-            match wording {
-                Some(wording) => wording.culture.date_time(&time, true),
-                None => neutral_date_time(&time, true),
-            }
-        };
-        Self {
-            id: ticket.id.clone(),
-            created: shown(ticket.created),
-            expires: shown(ticket.expires),
-        }
+/// Does what a form asks for, if it is of somebody who is signed in, and belongs to the session; leads to
+/// the form to sign in if not.
+async fn on_form(
+    app: &App,
+    request: &HttpRequest,
+    payload: Payload,
+    act: impl AsyncFnOnce(SignedIn, Body) -> Result<HttpResponse, Problem>,
+) -> Result<HttpResponse, Problem> {
+    refuse_other_sites(request)?;
+    let Some(signed_in) = SignedIn::of(app, request).await? else {
+        return Ok(to(request, SIGN_IN).finish());
+    };
+    let form = read_form(app, request, payload).await?;
+    let value = form.root()?.string(XSRF_FIELD)?.map(str::as_bytes);
+    match signed_in.session.check_xsrf(value) {
+        Ok(()) => act(signed_in, form).await,
+        Err(error) => sign_in_form(request, Some(&error.into())),
     }
 }
 
@@ -409,7 +353,7 @@ fn refuse_other_sites(request: &HttpRequest) -> Result<(), Problem> {
 }
 
 /// The form to sign in, and why it is shown again.
-fn form(request: &HttpRequest, problem: Option<&Problem>) -> Result<HttpResponse, Problem> {
+fn sign_in_form(request: &HttpRequest, problem: Option<&Problem>) -> Result<HttpResponse, Problem> {
     let wording = wording_or_default(request.headers());
     let page = SignInPage {
         base: Mount::of(request).base,
@@ -429,15 +373,6 @@ fn form(request: &HttpRequest, problem: Option<&Problem>) -> Result<HttpResponse
     html(answer, &page)
 }
 
-fn html(mut answer: HttpResponseBuilder, page: &impl Template) -> Result<HttpResponse, Problem> {
-    let html = page.render().map_err(|error| Problem::internal(&error))?;
-    Ok(answer
-        .content_type("text/html; charset=utf-8")
-        .insert_header((CONTENT_SECURITY_POLICY, POLICY))
-        .insert_header((REFERRER_POLICY, "same-origin"))
-        .body(html))
-}
-
 /// To another page, by GET.
 fn to(request: &HttpRequest, path: &str) -> HttpResponseBuilder {
     let mut answer = HttpResponse::SeeOther();
@@ -454,43 +389,4 @@ fn set_cookies(app: &App, answer: &mut HttpResponseBuilder, session: &Presented)
 
 fn cookie(app: &App, name: &'static str, value: String) -> Cookie<'static> {
     Cookie::build(name, value).path("/").same_site(SameSite::Lax).secure(app.is_secure()).finish()
-}
-
-/// The words of the pages.
-struct Words {
-    /// ISO 639-1.
-    language: &'static str,
-    sign_in: String,
-    sign_out: String,
-    login: String,
-    password: String,
-    tenant: String,
-    tickets: String,
-    new_ticket: String,
-    revoke: String,
-    shown_once: String,
-    id: String,
-    created: String,
-    expires: String,
-}
-
-impl Words {
-    fn of(wording: Option<&Wording>) -> Self {
-        let text = |name| Text::new(name).in_words(wording);
-        Self {
-            language: wording.map_or("en", |wording| wording.language.iso()),
-            sign_in: text("SR_SIGN_IN"),
-            sign_out: text("SR_SIGN_OUT"),
-            login: text("SR_LOGIN_NAME"),
-            password: text("SR_PASSWORD"),
-            tenant: text("SR_TENANT"),
-            tickets: text("SR_TICKETS"),
-            new_ticket: text("SR_NEW_TICKET"),
-            revoke: text("SR_REVOKE_TICKET"),
-            shown_once: text("SR_TICKET_SHOWN_ONCE"),
-            id: text("SR_ID"),
-            created: text("SR_CREATED"),
-            expires: text("SR_EXPIRES"),
-        }
-    }
 }
