@@ -15,14 +15,19 @@ fn migrate(database: &str, arguments: &[&str]) -> String {
 fn migrations_go_up_down_and_up_again() {
     let folder = tempfile::tempdir().expect("folder");
     let database = format!("sqlite:{}", folder.path().join("test.db").display());
-    let name = "2026-11-23-140000_create_tables";
-    assert_eq!(migrate(&database, &["run"]), format!("ran {name}\n"));
+    let [first, last] = ["2026-11-23-140000_create_tables", "2026-11-23-200000_add_credentials"];
+    assert_eq!(migrate(&database, &["run"]), format!("ran {first}\nran {last}\n"));
     assert_eq!(migrate(&database, &["run"]), "nothing to do\n");
-    assert_eq!(migrate(&database, &["status"]), format!("applied  {name}\n"));
-    assert_eq!(migrate(&database, &["redo"]), format!("reverted {name}\nran {name}\n"));
-    assert_eq!(migrate(&database, &["revert"]), format!("reverted {name}\n"));
+    let applied = format!("applied  {first}\napplied  {last}\n");
+    assert_eq!(migrate(&database, &["status"]), applied);
+    assert_eq!(migrate(&database, &["redo"]), format!("reverted {last}\nran {last}\n"));
+    assert_eq!(migrate(&database, &["status"]), applied);
+    for name in [last, first] {
+        assert_eq!(migrate(&database, &["revert"]), format!("reverted {name}\n"));
+    }
     assert_eq!(migrate(&database, &["revert"]), "nothing to do\n");
-    assert_eq!(migrate(&database, &["status"]), format!("pending  {name}\n"));
+    let pending = format!("pending  {first}\npending  {last}\n");
+    assert_eq!(migrate(&database, &["status"]), pending);
 }
 
 #[test]
