@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use diesel::RunQueryDsl as _;
+use diesel::{RunQueryDsl as _, connection::SimpleConnection as _};
 use serde_json::{Value, json};
 
 use crate::app::{Setup, TestApp};
@@ -210,16 +210,22 @@ fn a_database_of_another_version_is_left_alone() {
     assert!(refusal.contains("migrated by a newer version"), "{refusal}");
 }
 
-/// A command never migrates: whoever ran it may need the older version of the server.
+/// A command never migrates: whoever ran it may need the older version of the server. The server does,
+/// and its users are still there.
 #[test]
-fn a_database_that_is_behind_is_left_as_it_is() {
+fn a_database_that_is_behind_is_left_to_the_server() {
     let setup = TestApp::new().stop();
-    let reverted = "DELETE FROM __diesel_schema_migrations WHERE version = (SELECT max(version) FROM \
-                    __diesel_schema_migrations)";
     let mut database = setup.open_database();
-    diesel::sql_query(reverted).execute(&mut database).expect("SQL");
+    let down = include_str!("../../migrations/sqlite/2026-11-23-200000_add_credentials/down.sql");
+    database.batch_execute(down).expect("down");
+    let forget = "DELETE FROM __diesel_schema_migrations WHERE version = '20261123200000'";
+    assert_eq!(diesel::sql_query(forget).execute(&mut database).expect("SQL"), 1);
+    drop(database);
     let refusal = setup.run(&["user", "list"], "").expect_err("refused");
     assert!(refusal.contains("the database lacks the migration"), "{refusal}");
+    let app = setup.start();
+    app.client().who(&[]).expect(200);
+    assert_eq!(app.admin(&["user", "list"]).lines().count(), 2, "a head and tje0");
 }
 
 /// CONTRACT 36: the log says who called, and by which scheme.
