@@ -68,7 +68,8 @@ fn a_storm_from_everywhere_is_throttled() {
         wrong.who(&[("X-Forwarded-For", format!("198.51.100.{number}").as_str())]).status
     });
     let verified = tried.filter(|status| *status == 401).count();
-    assert_eq!(verified, 20, "ten times as many as from one address");
+    // Ten times as many as from one address; one more for each three seconds that it takes.
+    assert!((20..=24).contains(&verified), "{verified}");
     app.client().who(&[("X-Forwarded-For", "203.0.113.1")]).expect(429);
     app.client().who(&known).expect(200);
 }
