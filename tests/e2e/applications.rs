@@ -74,6 +74,16 @@ fn an_application_is_known_by_its_token() {
     assert!(app.files_with(token).is_empty(), "the token is in the database");
 }
 
+/// What the greeting prints works: online that is no Basic.
+#[test]
+fn online_the_greeting_says_what_is_closed() {
+    let closed = Setup::new().with("INSTALLATION", "online").start();
+    assert!(!closed.greeting.contains("curl"), "{}", closed.greeting);
+    assert!(closed.greeting.contains("online.user_agent opens it"), "{}", closed.greeting);
+    assert!(!online("*").greeting.contains("online.user_agent"));
+    assert!(TestApp::new().greeting.contains("People sign in at http://127.0.0.1:"));
+}
+
 /// CONTRACT 31: what opens the agent is checked at the start.
 #[test]
 fn a_mistake_in_what_is_opened_stops_the_start() {

@@ -229,13 +229,17 @@ fn greet(config: &Config, url: &str, sample_works: bool) -> anyhow::Result<()> {
         config.database()?,
         config.keys_directory().display()
     )?;
+    let policy = config.policy();
     if sample_works {
+        let (login, password) = SAMPLE;
+        writeln!(out, "User: {login}, password: {password} (the sample login, for development)")?;
+    }
+    if sample_works && policy.is_on(Scheme::Basic) && !policy.is_online() {
         let (login, password) = SAMPLE;
         let trust = match &config.server.tls {
             Some(tls) => format!("--cacert {} ", tls.certificate.display()),
             None => String::new(),
         };
-        writeln!(out, "User: {login}, password: {password} (the sample login, for development)")?;
         writeln!(out, "Save tokens and get a key back:")?;
         writeln!(
             out,
@@ -245,7 +249,10 @@ fn greet(config: &Config, url: &str, sample_works: bool) -> anyhow::Result<()> {
              {url}{SAVE_EXTERNAL_TOKENS}"
         )?;
     }
-    if config.policy().is_on(Scheme::Session) {
+    if policy.is_online() && config.online.openings()?.is_empty() {
+        writeln!(out, "The User agent is closed; online.user_agent opens it")?;
+    }
+    if policy.is_on(Scheme::Session) {
         writeln!(out, "People sign in at {url}{SIGN_IN}")?;
     }
     writeln!(out)?;
