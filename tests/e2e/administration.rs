@@ -85,11 +85,13 @@ fn mistakes_are_told() {
     refused(&["user", "add", "a:b", "--password-stdin"], "CANARY-password\n", "is no login");
     let tenant = ["user", "add", "ann", "--tenant", "x", "--password-stdin"];
     refused(&tenant, "CANARY-password\n", "unless tenants = \"path\" is set");
+    let reserved = ["user", "add", "ann", "--tenant", "API", "--password-stdin"];
+    refused(&reserved, "CANARY-password\n", "it is a path of the server");
     let taken = ["user", "add", "tje0", "--password-stdin"];
-    refused(&taken, "CANARY-password\n", "user tje0 is there already");
-    refused(&["user", "disable", "nobody"], "", "there is no user nobody");
+    refused(&taken, "CANARY-password\n", "user tje0 of tenant default is there already");
+    refused(&["user", "disable", "nobody"], "", "there is no user nobody of tenant default");
     let nobody = ["user", "password", "nobody", "--password-stdin"];
-    refused(&nobody, "CANARY-password\n", "there is no user nobody");
+    refused(&nobody, "CANARY-password\n", "there is no user nobody of tenant default");
     refused(&["ticket", "issue", "nobody"], "", "there is no enabled user nobody");
     refused(&["ticket", "revoke", "x"], "", "`ticket list` shows the ids");
     refused(&["ticket", "revoke", &"0".repeat(32)], "", "there is no ticket");
@@ -112,7 +114,7 @@ fn users_can_be_made_before_the_first_start() {
     assert!(!setup.data().exists(), "looking made something");
     fs::write(setup.folder().join("password"), "CANARY-password\r\nmore").expect("file");
     let add = ["user", "add", "ann", "--administrator", "--password-file", "password"];
-    assert_eq!(setup.run(&add, "").expect("added"), "added ann\n");
+    assert_eq!(setup.run(&add, "").expect("added"), "added ann of tenant default\n");
     let app = setup.with("PROFILE", "production").start();
     assert!(!app.greeting.contains("First user"), "{}", app.greeting);
     app.client().with_password("ann", "CANARY-password").who(&[]).expect(200);

@@ -17,6 +17,7 @@ fn online(user_agent: &str) -> TestApp {
 #[case("*", [400, 400, 400])]
 #[case("default/sync", [400, 403, 403])]
 #[case("*/sync, others", [400, 403, 403])]
+#[case(r#"["*/sync", "others"]"#, [400, 403, 403])]
 #[case("default", [400, 400, 400])]
 #[case("others/*", [403, 403, 403])]
 fn online_the_agent_is_closed_until_it_is_opened(

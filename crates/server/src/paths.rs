@@ -60,6 +60,15 @@ pub(crate) const SERVER: &str = "/server";
 /// A path that nothing is served on.
 const NOWHERE: &str = "/nowhere";
 
+/// What no tenant is called: whoever forgot the tenant of a path is told so.
+const RESERVED: [&str; 6] = ["account", "api", "healthz", "readyz", "sign-in", "sign-out"];
+
+/// A tenant by its name; `None` for what none can be called.
+pub(crate) fn tenant(name: &str) -> Option<TenantId> {
+    let tenant = TenantId::parse(name).ok()?;
+    (!RESERVED.contains(&tenant.as_str())).then_some(tenant)
+}
+
 /// Whether the path names a tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase", try_from = "String")]
@@ -142,7 +151,7 @@ impl Paths {
             Tenants::Single => (single(prefix), rest),
             Tenants::Path => {
                 let segment = rest.strip_prefix('/')?.split('/').next().unwrap_or_default();
-                let tenant = TenantId::parse(segment).ok()?;
+                let tenant = tenant(segment)?;
                 let (base, rest) = path.split_at(prefix.len() + 1 + segment.len());
                 (Mount { base: base.to_owned(), tenant }, rest)
             }
@@ -262,7 +271,8 @@ mod tests {
             ("/SuperOffice/CUST1/api/docs/x", Some(("/api/docs/x", "/SuperOffice/CUST1", "cust1"))),
             ("/SuperOffice/readyz/", Some((READINESS, "/SuperOffice", "default"))),
             ("/SuperOffice/Cust1/readyz", Some((READINESS, "/SuperOffice/Cust1", "cust1"))),
-            ("/SuperOffice/api", Some((HOME, "/SuperOffice/api", "api"))),
+            ("/SuperOffice/api", None),
+            ("/SuperOffice/Sign-In", None),
             ("/SuperOffice/api/v1", None),
             ("/SuperOffice//api", None),
             ("/SuperOffice/Cust 1/api", None),
@@ -275,6 +285,6 @@ mod tests {
         }
         check("", Tenants::Path, "/Cust12345/api/v1", Some((API_V1, "/Cust12345", "cust12345")));
         check("", Tenants::Path, "/api/v1", None);
-        check("", Tenants::Path, "/api/api/v1", Some((API_V1, "/api", "api")));
+        check("", Tenants::Path, "/api/api/v1", None);
     }
 }

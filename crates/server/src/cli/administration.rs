@@ -12,7 +12,10 @@ use model::{Login, TenantId};
 use serde::Serialize;
 use store::{OpenOptions, Store, StoreError};
 
-use crate::{config::Config, paths::Tenants};
+use crate::{
+    config::Config,
+    paths::{self, Tenants},
+};
 
 /// How a command answers.
 #[derive(Args, Clone, Copy)]
@@ -83,7 +86,9 @@ impl TenantArgument {
 /// # Errors
 /// It cannot be one, or there is only one.
 pub(crate) fn tenant(name: &str, config: &Config) -> anyhow::Result<TenantId> {
-    let tenant = TenantId::parse(name).with_context(|| format!("`{name}` is no tenant"))?;
+    let tenant = paths::tenant(name).with_context(|| {
+        format!("`{name}` cannot be a tenant: it is a path of the server, or has odd characters")
+    })?;
     if config.tenants == Tenants::Single && tenant != TenantId::single() {
         bail!("there is only one tenant, {}, unless tenants = \"path\" is set", TenantId::single());
     }

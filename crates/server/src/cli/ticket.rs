@@ -79,7 +79,9 @@ pub(crate) fn run(config: &Config, output: Output, command: &TicketCommand) -> a
             let ticket = Presented::generate(CredentialKind::Ticket, named);
             let issued = admin::with_store(config, async |store| {
                 let user = store.user(&tenant, &login).await?.filter(|user| !user.is_disabled);
-                let user = user.with_context(|| format!("there is no enabled user {name}"))?;
+                let user = user.with_context(|| {
+                    format!("there is no enabled user {name} of tenant {tenant}")
+                })?;
                 let now = Timestamp::now().as_microsecond();
                 let issued = ticket.issue(&user, Lifetime::TICKET, now);
                 store.add_credential(issued.clone()).await?;

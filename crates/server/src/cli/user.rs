@@ -115,10 +115,11 @@ pub(crate) fn run(config: &Config, output: Output, command: &UserCommand) -> any
                 version: 1,
             };
             let row = Row::of(&user);
+            let shown = format!("{name} of tenant {}", row.tenant);
             admin::on_database(config, async |store| {
-                store.add_user(user).await.map_err(|error| told(error, name))
+                store.add_user(user).await.map_err(|error| told(error, &shown))
             })?;
-            output.made(&format!("added {name}"), &row)
+            output.made(&format!("added {shown}"), &row)
         }
         UserCommand::List { tenant } => {
             let tenant = tenant.as_deref().map(|name| admin::tenant(name, config)).transpose()?;
@@ -132,7 +133,7 @@ pub(crate) fn run(config: &Config, output: Output, command: &UserCommand) -> any
             let hash = auth::hash(&password.read()?);
             let user = admin::with_store(config, async |store| {
                 let changed = store.set_password(tenant.clone(), login.clone(), hash).await;
-                changed.map_err(|error| told(error, name))?;
+                changed.map_err(|error| told(error, &format!("{name} of tenant {tenant}")))?;
                 let found = store.user(&tenant, &login).await?;
                 found.with_context(|| format!("there is no user {name}"))
             })?;
@@ -157,7 +158,7 @@ fn set_disabled(
     let login = admin::login(name)?;
     let user = admin::with_store(config, async |store| {
         let changed = store.set_user_disabled(tenant.clone(), login.clone(), is_disabled).await;
-        changed.map_err(|error| told(error, name))?;
+        changed.map_err(|error| told(error, &format!("{name} of tenant {tenant}")))?;
         store.user(&tenant, &login).await?.with_context(|| format!("there is no user {name}"))
     })?;
     let done = if is_disabled { "disabled" } else { "enabled" };

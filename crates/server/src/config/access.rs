@@ -66,7 +66,9 @@ pub(crate) struct Online {
     pub(crate) user_agent: List,
 }
 
-/// An array, or a text with commas between: a variable of the environment has no arrays.
+const EXPECTED: &str = "expected an array of texts, or texts with commas between";
+
+/// An array, or a text with commas between or like an array: a variable of the environment has no arrays.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(transparent)]
 pub(crate) struct List(Vec<String>);
@@ -81,11 +83,15 @@ impl<'de> Deserialize<'de> for List {
         }
         match Written::deserialize(deserializer) {
             Ok(Written::Array(items)) => Ok(Self(items)),
+            Ok(Written::Text(text)) if text.starts_with('[') => {
+                let items = serde_json::from_str(&text);
+                items.map(Self).map_err(|_no_array| D::Error::custom(EXPECTED))
+            }
             Ok(Written::Text(text)) => {
                 let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
                 Ok(Self(items.map(str::to_owned).collect()))
             }
-            Err(_neither) => Err(D::Error::custom("expected an array of texts")),
+            Err(_neither) => Err(D::Error::custom(EXPECTED)),
         }
     }
 }
