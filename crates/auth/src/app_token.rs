@@ -5,7 +5,10 @@
 use aws_lc_rs::digest;
 use model::{SecretDigest, SecretText};
 
-use crate::{AuthError, issued};
+use crate::{
+    AuthError,
+    random::{hexadecimal, random},
+};
 
 /// An application's token: 32 hexadecimal digits.
 #[derive(Clone, Debug)]
@@ -14,9 +17,7 @@ pub struct ApplicationToken(SecretText);
 impl ApplicationToken {
     /// A new one.
     pub fn generate() -> Self {
-        let mut random = [0_u8; 16];
-        aws_lc_rs::rand::fill(&mut random).expect("the system's random number generator works");
-        Self(issued::hexadecimal(&random).into())
+        Self(hexadecimal(&*random::<16>()).into())
     }
 
     /// Reads the value of the header.

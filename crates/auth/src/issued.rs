@@ -2,7 +2,7 @@
 //! (CONTRACT 27–29).
 //!
 //! Invariant: the secret has at least 128 random bits and reaches the database only as a digest, so
-//! that no database yields a working credential. Times are microseconds since 1970-01-01 UTC.
+//! that no database yields a working credential.
 
 use aws_lc_rs::{constant_time, digest, hmac};
 use base64::{
@@ -13,53 +13,13 @@ use model::{
 };
 use zeroize::Zeroizing;
 
-use crate::AuthError;
+use crate::{
+    AuthError, Lifetime,
+    random::{hexadecimal, random},
+};
 
 const TICKET_PREFIX: &str = "7T:";
 const ACCESS_TOKEN_PREFIX: &str = "8A:";
-const SECOND: i64 = 1_000_000;
-const HOUR: i64 = 3600 * SECOND;
-/// How often a credential in use is renewed in the database. It lives that much longer than it says,
-/// so that each use is good for the whole time.
-const RENEWED_EVERY: i64 = 60 * SECOND;
-
-/// How long a credential lives.
-#[derive(Clone, Copy, Debug)]
-pub enum Lifetime {
-    /// From when it was issued.
-    Fixed(i64),
-    /// From its last use, but not longer than `at_most` in all.
-    Sliding {
-        /// How long it may go unused.
-        idle: i64,
-        /// How long it may live, if there is an end.
-        at_most: Option<i64>,
-    },
-}
-
-impl Lifetime {
-    /// That of tickets: 6 hours from the last use (CONTRACT 27).
-    pub const TICKET: Self = Self::Sliding { idle: 6 * HOUR, at_most: None };
-    /// That of access tokens: 1 hour (CONTRACT 28).
-    pub const ACCESS_TOKEN: Self = Self::Fixed(HOUR);
-
-    fn expiry(self, created: i64, now: i64) -> i64 {
-        match self {
-            Self::Fixed(time) => created + time,
-            Self::Sliding { idle, at_most } => {
-                let idle_expiry = now + idle + RENEWED_EVERY;
-                at_most.map_or(idle_expiry, |time| idle_expiry.min(created + time))
-            }
-        }
-    }
-
-    /// The expiry that a credential in use is to get, if it is time to write one.
-    pub fn renewal(self, credential: &IssuedCredential, now: i64) -> Option<i64> {
-        let Self::Sliding { idle, .. } = self else { return None };
-        let expiry = self.expiry(credential.created, now);
-        (credential.expires < now + idle && expiry > credential.expires).then_some(expiry)
-    }
-}
 
 /// A credential as its bearer presents it.
 #[derive(Clone, Debug)]
@@ -73,10 +33,11 @@ pub struct Presented {
 impl Presented {
     /// A new one; `tenant` is named in it.
     pub fn generate(kind: CredentialKind, tenant: Option<TenantId>) -> Self {
-        let id = CredentialId::parse(&hexadecimal(&*random())).expect("16 bytes are 32 digits");
+        let id =
+            CredentialId::parse(&hexadecimal(&*random::<16>())).expect("16 bytes are 32 digits");
         let secret = match kind {
             CredentialKind::Ticket => u128::from_be_bytes(*random()).to_string(),
-            CredentialKind::Session | CredentialKind::AccessToken => hexadecimal(&*random()),
+            CredentialKind::Session | CredentialKind::AccessToken => hexadecimal(&*random::<16>()),
         };
         Self { kind, id, secret: secret.into(), tenant }
     }
@@ -259,28 +220,14 @@ impl Presented {
     }
 }
 
-fn random() -> Zeroizing<[u8; 16]> {
-    let mut bytes = Zeroizing::new([0; 16]);
-    aws_lc_rs::rand::fill(bytes.as_mut_slice())
-        .expect("the system's random number generator works");
-    bytes
-}
-
-pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a string does not fail");
-        text
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use model::{Login, PasswordHash};
     use rstest::rstest;
 
-    const NOON: i64 = 1_800_000_000 * SECOND;
+    const HOUR: i64 = 3_600_000_000;
+    const NOON: i64 = 1_800_000_000_000_000;
 
     fn user() -> User {
         User {
@@ -371,42 +318,6 @@ mod tests {
         assert_eq!(presented.check(None, NOON).err(), Some(refusal), "unknown");
         let forged = IssuedCredential { digest: SecretDigest::new(Vec::new()), ..issued };
         assert_eq!(check(&forged, &user, NOON), Err(refusal), "no digest");
-    }
-
-    /// CONTRACT 27: each use is good for six hours, though at most one a minute is written.
-    #[test]
-    fn a_ticket_in_use_never_lapses() {
-        let (presented, user) = (Presented::generate(CredentialKind::Ticket, None), user());
-        let mut issued = presented.issue(&user, Lifetime::TICKET, NOON);
-        let mut writes = 0;
-        for second in 0..=3600 {
-            let now = NOON + second * SECOND;
-            if let Some(expires) = Lifetime::TICKET.renewal(&issued, now) {
-                issued.expires = expires;
-                writes += 1;
-            }
-            assert!(issued.expires >= now + 6 * HOUR, "second {second}");
-            assert!(issued.expires <= now + 6 * HOUR + RENEWED_EVERY, "second {second}");
-        }
-        assert!((55..=60).contains(&writes), "{writes} writes an hour");
-    }
-
-    /// CONTRACT 28, 29: a session ends in the end, and an access token after an hour.
-    #[test]
-    fn a_session_in_use_ends_at_its_limit() {
-        let lifetime = Lifetime::Sliding { idle: HOUR, at_most: Some(3 * HOUR) };
-        let mut issued =
-            Presented::generate(CredentialKind::Session, None).issue(&user(), lifetime, NOON);
-        for minute in 0..400 {
-            let now = NOON + minute * 60 * SECOND;
-            if now < issued.expires
-                && let Some(expires) = lifetime.renewal(&issued, now)
-            {
-                issued.expires = expires;
-            }
-        }
-        assert_eq!(issued.expires, NOON + 3 * HOUR);
-        assert_eq!(Lifetime::ACCESS_TOKEN.renewal(&issued, NOON + HOUR), None);
     }
 
     /// CONTRACT 28.

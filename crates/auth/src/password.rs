@@ -12,6 +12,8 @@ use argon2::{
 use aws_lc_rs::constant_time;
 use model::{PasswordHash, SecretText};
 
+use crate::random::random;
+
 /// Made with the current parameters from a password that nobody has; what an unknown user's password
 /// is verified against, so that it costs as much as a known one's.
 const DECOY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bGF0Y2hrZXktZGVjb3k$\
@@ -28,10 +30,10 @@ impl Password {
     pub fn generate() -> Self {
         // Without the characters that are mistaken for one another; 32 of them, so no modulo bias.
         const ALPHABET: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyz023456789";
-        let mut random = [0_u8; GENERATED_CHARS];
-        aws_lc_rs::rand::fill(&mut random).expect("the system's random number generator works");
-        let text: String =
-            random.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).collect();
+        let text: String = random::<GENERATED_CHARS>()
+            .iter()
+            .map(|byte| char::from(ALPHABET[usize::from(byte % 32)]))
+            .collect();
         Self(text.into())
     }
 
@@ -75,10 +77,9 @@ impl fmt::Debug for Password {
 
 /// Hashes a password with Argon2id (19 MiB, 2 passes, 1 lane) and a random salt; slow on purpose.
 pub fn hash(password: &Password) -> PasswordHash {
-    let mut salt = [0_u8; 16];
-    aws_lc_rs::rand::fill(&mut salt).expect("the system's random number generator works");
+    let salt = random::<16>();
     let hash: phc::PasswordHash = Argon2::default()
-        .hash_password_with_salt(password.expose().as_bytes(), &salt)
+        .hash_password_with_salt(password.expose().as_bytes(), salt.as_slice())
         .expect("the default parameters are valid");
     PasswordHash::from_phc(hash.to_string())
 }

@@ -14,7 +14,7 @@ use std::{
 use aws_lc_rs::hmac;
 use model::User;
 
-use crate::Password;
+use crate::{Password, random::random};
 
 /// How long a verified login is remembered.
 const REMEMBERED_FOR: Duration = Duration::from_secs(300);
@@ -32,9 +32,7 @@ pub struct VerifiedLogins {
 impl VerifiedLogins {
     /// An empty memory with a random key.
     pub fn new() -> Self {
-        let mut secret = [0_u8; 32];
-        aws_lc_rs::rand::fill(&mut secret).expect("the system's random number generator works");
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &secret);
+        let key = hmac::Key::new(hmac::HMAC_SHA256, random::<32>().as_slice());
         Self { key, expiries: Mutex::default() }
     }
 

@@ -63,6 +63,12 @@ impl CredentialRow {
     }
 }
 
+/// What ties a credential to its user.
+#[diesel::dsl::auto_type]
+fn is_of_user() -> _ {
+    users::tenant.eq(credentials::tenant).and(users::login.eq(credentials::login))
+}
+
 /// Adds a credential, and removes those that expired.
 pub(crate) fn insert(conn: &mut Conn, credential: &IssuedCredential) -> Result<(), StoreError> {
     diesel::delete(credentials::table.filter(credentials::expires.le(ids::now()))).execute(conn)?;
@@ -87,10 +93,8 @@ pub(crate) fn find(
     conn: &mut Conn,
     id: &CredentialId,
 ) -> Result<Option<FoundCredential>, StoreError> {
-    let user_of_credential =
-        users::tenant.eq(credentials::tenant).and(users::login.eq(credentials::login));
     let row: Option<(CredentialRow, UserRow)> = credentials::table
-        .inner_join(users::table.on(user_of_credential))
+        .inner_join(users::table.on(is_of_user()))
         .filter(credentials::id.eq(id.as_str()))
         .select((CredentialRow::as_select(), UserRow::as_select()))
         .first(conn)
@@ -118,10 +122,8 @@ pub(crate) fn list(
     login: Option<&Login>,
     limit: i64,
 ) -> Result<Vec<IssuedCredential>, StoreError> {
-    let user_of_credential =
-        users::tenant.eq(credentials::tenant).and(users::login.eq(credentials::login));
     let mut query = credentials::table
-        .inner_join(users::table.on(user_of_credential))
+        .inner_join(users::table.on(is_of_user()))
         .filter(credentials::kind.eq(kind.name()))
         .filter(credentials::expires.gt(ids::now()))
         .filter(credentials::user_version.eq(users::version))
