@@ -33,7 +33,7 @@ fn a_mistake_in_the_configuration_is_named() {
     refused("LIMITS__BODY_SECONDS", "0", "must be at least 1");
     refused("SERVER__LISTEN", "nowhere", "server.listen");
     refused("LIMITS__TOKEN_BYTES", "-1", "limits.token_bytes");
-    refused("DATABASE__URL", "postgres://CANARY@localhost/x", "database.url must be `sqlite:`");
+    refused("DATABASE__URL", "mysql://CANARY@localhost/x", "database.url must be `sqlite:`");
     refused("LOG__FILTER", "=,=", "log.filter is not valid");
     refused("PROFILE", "../x", "profile may have only letters");
     refused("DATA_DIRECTORY", "/dev/null/x", "cannot create /dev/null; check the path");
@@ -86,13 +86,14 @@ fn configuration_comes_in_layers_and_is_shown_without_secrets() {
         "body_bytes = 4444",
         "auto_migrate = true",
         "directory = \"three/keys\"",
-        "url = \"(set)\"",
+        "url = \"postgres://h:5432/d\"",
     ] {
         assert!(shown.lines().any(|shown| shown == line), "{line} is not in: {shown}");
     }
     assert!(!shown.contains("CANARY"), "{shown}");
-    let check = setup.clone().arguments(&["check"]).refusal();
-    assert!(check.contains("database.url must be `sqlite:`"), "{check}");
+    let wrong = setup.clone().with("DATABASE__URL", "postgres://u:CANARY@h/d?sslmode=x");
+    let check = wrong.arguments(&["check"]).refusal();
+    assert!(check.contains("database.url is no URL of a PostgreSQL database"), "{check}");
     let check = setup.with("DATABASE__URL", "sqlite:x.db").arguments(&["check"]).output();
     assert!(check.starts_with("the configuration is valid; "), "{check}");
 }

@@ -377,12 +377,15 @@ fn refuse_single_underscores(names: impl Iterator<Item = OsString>) -> anyhow::R
     Ok(())
 }
 
-/// A file's path is shown; another URL may hold a password.
+/// A file's path is shown, and where a server is; what else is in its URL may be a password.
 fn redact<S: Serializer>(url: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
-    match url.as_ref().map(ExposeSecret::expose_secret) {
-        Some(file) if file.starts_with("sqlite:") => serializer.serialize_some(file),
-        Some(_) => serializer.serialize_some("(set)"),
-        None => serializer.serialize_none(),
+    let Some(url) = url.as_ref().map(ExposeSecret::expose_secret) else {
+        return serializer.serialize_none();
+    };
+    match url.parse::<store::Database>() {
+        Ok(store::Database::Sqlite(_)) => serializer.serialize_some(url),
+        Ok(server @ store::Database::Postgres(_)) => serializer.serialize_some(&server.to_string()),
+        Err(_) => serializer.serialize_some("(set)"),
     }
 }
 

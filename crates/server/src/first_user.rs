@@ -8,7 +8,7 @@ use std::io::{self, Write as _};
 use anyhow::{Context as _, bail};
 use auth::{HashMemory, Password};
 use model::{Login, TenantId, User};
-use store::{Database, Store};
+use store::{Database, Store, StoreError};
 
 use crate::config::Config;
 
@@ -62,7 +62,13 @@ pub(crate) async fn ensure(store: &Store, config: &Config) -> anyhow::Result<boo
         is_disabled: false,
         version: 1,
     };
-    store.add_user(user).await?;
+    match store.add_user(user).await {
+        Err(StoreError::Conflict(_)) if !config.is_development() => {
+            writeln!(io::stdout(), "Another server was faster: the password that it shows holds.")?;
+        }
+        Err(StoreError::Conflict(_)) => {}
+        added => added?,
+    }
     Ok(config.is_development())
 }
 

@@ -3,35 +3,38 @@
 //! Invariant: a caller is answered only after the transaction that holds its row was committed, and
 //! a row that the database refuses never fails its neighbours.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc, Mutex, PoisonError,
-        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
-    },
-    thread::{self, JoinHandle},
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
 };
+use std::thread::{self, JoinHandle};
 
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tracing::warn;
 
 use crate::{
-    Database, StoreError,
+    StoreError,
+    checkpoint::Log,
     conn::{self, Conn},
-    error::Panicked,
     external_tokens::{self, TokenRow},
+    link::Link,
 };
 
 /// Writes that may wait; past that callers are told to come back.
 const QUEUE: usize = 1024;
-/// Rows in one transaction.
+/// Bytes of rows that may wait.
+const QUEUE_BYTES: usize = 32 << 20;
+/// Writes in one transaction.
 const BATCH: usize = 256;
 
-type Answer = oneshot::Sender<Result<(), StoreError>>;
-type Work = Box<dyn FnOnce(&mut Conn) -> Result<(), StoreError> + Send>;
+type Outcome = Result<(), StoreError>;
+type Answer = oneshot::Sender<Outcome>;
+/// Changes rows, or says that there is nothing to change and changes nothing. May be called again, after
+/// what it did was rolled back.
+type Work = Box<dyn Fn(&mut Conn) -> Outcome + Send>;
 
 enum Job {
-    Save(Box<TokenRow>, Answer),
+    Save(Box<TokenRow>, Answer, OwnedSemaphorePermit),
     Run(Work, Answer),
     Close,
 }
@@ -39,30 +42,35 @@ enum Job {
 /// The handle to the writer's thread.
 pub(crate) struct Writer {
     queue: SyncSender<Job>,
+    room: Arc<Semaphore>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Writer {
     /// Starts the thread, which owns the only connection that writes.
-    pub(crate) fn start(database: Database, conn: Conn) -> Self {
+    pub(crate) fn start(link: Link, log: Option<Log>) -> Self {
         let (queue, jobs) = sync_channel(QUEUE);
         let thread = thread::Builder::new()
             .name("latchkey-writer".to_owned())
-            .spawn(move || Thread { database, conn: Some(conn), jobs }.run())
+            .spawn(move || Thread { link, log, jobs }.run())
             .expect("the system can start a thread");
-        Self { queue, thread: Mutex::new(Some(thread)) }
+        let room = Arc::new(Semaphore::new(QUEUE_BYTES));
+        Self { queue, room, thread: Mutex::new(Some(thread)) }
     }
 
     /// Commits a row, together with what else is waiting.
-    pub(crate) async fn save(&self, row: TokenRow) -> Result<(), StoreError> {
-        self.submit(|answer| Job::Save(Box::new(row), answer)).await
+    pub(crate) async fn save(&self, row: TokenRow) -> Outcome {
+        let size = row.size().min(QUEUE_BYTES) as u32;
+        let room = Arc::clone(&self.room).try_acquire_many_owned(size);
+        let room = room.map_err(|_full| StoreError::Overloaded)?;
+        self.submit(|answer| Job::Save(Box::new(row), answer, room)).await
     }
 
-    /// Runs some other small write in a transaction of its own.
+    /// Commits some other small write, together with what else is waiting.
     pub(crate) async fn run(
         &self,
-        work: impl FnOnce(&mut Conn) -> Result<(), StoreError> + Send + 'static,
-    ) -> Result<(), StoreError> {
+        work: impl Fn(&mut Conn) -> Outcome + Send + 'static,
+    ) -> Outcome {
         self.submit(|answer| Job::Run(Box::new(work), answer)).await
     }
 
@@ -76,7 +84,7 @@ impl Writer {
         }
     }
 
-    async fn submit(&self, job: impl FnOnce(Answer) -> Job) -> Result<(), StoreError> {
+    async fn submit(&self, job: impl FnOnce(Answer) -> Job) -> Outcome {
         let (answer, answered) = oneshot::channel();
         self.queue.try_send(job(answer)).map_err(|error| match error {
             TrySendError::Full(_) => StoreError::Overloaded,
@@ -93,99 +101,129 @@ impl Drop for Writer {
 }
 
 struct Thread {
-    database: Database,
-    /// `None` after a failure, until the next write opens it anew.
-    conn: Option<Conn>,
+    link: Link,
+    /// The write-ahead log, where there is one.
+    log: Option<Log>,
     jobs: Receiver<Job>,
+}
+
+/// What is committed together.
+#[derive(Default)]
+struct Batch {
+    rows: Vec<TokenRow>,
+    rows_answers: Vec<Answer>,
+    works: Vec<(Work, Answer)>,
+    /// Given back once the rows are written.
+    room: Vec<OwnedSemaphorePermit>,
+}
+
+impl Batch {
+    fn len(&self) -> usize {
+        self.rows.len() + self.works.len()
+    }
 }
 
 impl Thread {
     fn run(mut self) {
         let mut is_open = true;
         while is_open && let Ok(first) = self.jobs.recv() {
-            let mut saves = Vec::new();
-            let mut others = Vec::new();
+            let mut batch = Batch::default();
             let mut next = Some(first);
             while let Some(job) = next {
                 match job {
-                    Job::Save(row, answer) => saves.push((*row, answer)),
-                    Job::Run(work, answer) => others.push((work, answer)),
+                    Job::Save(row, answer, room) => {
+                        batch.rows.push(*row);
+                        batch.rows_answers.push(answer);
+                        batch.room.push(room);
+                    }
+                    Job::Run(work, answer) => batch.works.push((work, answer)),
                     Job::Close => is_open = false,
                 }
-                let has_room = saves.len() < BATCH;
-                next = if has_room { self.jobs.try_recv().ok() } else { None };
+                next = if batch.len() < BATCH { self.jobs.try_recv().ok() } else { None };
             }
-            self.commit(saves);
-            for (work, answer) in others {
-                // Whoever went away has no use for the answer.
-                let _ = answer.send(self.write(work));
+            self.commit(batch);
+            if let Some(log) = &mut self.log {
+                log.tend(&mut self.link);
             }
         }
-        if let Some(conn) = &mut self.conn
-            && let Err(error) = conn::settle(conn)
-        {
-            warn!(%error, "the write-ahead log is left to the next start");
+        if let Some(log) = self.log {
+            log.settle(&mut self.link);
         }
     }
 
-    /// Commits all rows at once; if one of them is refused, each on its own.
-    fn commit(&mut self, saves: Vec<(TokenRow, Answer)>) {
-        if saves.is_empty() {
-            return;
-        }
-        let together = self.write(|conn| {
-            saves.iter().try_for_each(|(row, _answer)| external_tokens::insert(conn, row))
-        });
-        match together {
-            Ok(()) => {
-                for (_row, answer) in saves {
-                    let _ = answer.send(Ok(()));
-                }
-            }
-            Err(StoreError::Unavailable(cause)) => {
-                for (_row, answer) in saves {
-                    let _ = answer.send(Err(StoreError::Unavailable(Arc::clone(&cause))));
+    /// Commits everything at once; if something of it is refused, each on its own.
+    fn commit(&mut self, batch: Batch) {
+        let Batch { rows, rows_answers, works, room: _room } = batch;
+        // Whoever went away has no use for its answer.
+        match self.write(&rows, works.iter().map(|(work, _answer)| work)) {
+            Ok(outcomes) => {
+                rows_answers.into_iter().for_each(|answer| drop(answer.send(Ok(()))));
+                for ((_work, answer), outcome) in works.into_iter().zip(outcomes) {
+                    let _ = answer.send(outcome);
                 }
             }
             Err(error) => {
-                warn!(%error, rows = saves.len(), "a row was refused; committing one by one");
-                for (row, answer) in saves {
-                    let _ = answer.send(self.write(|conn| external_tokens::insert(conn, &row)));
+                let is_alone = rows.len() + works.len() == 1;
+                if !is_alone && !matches!(error, StoreError::Unavailable(_)) {
+                    warn!(%error, "a write was refused; committing one by one");
+                    return self.commit_each(rows, rows_answers, works);
+                }
+                let answers = works.into_iter().map(|(_work, answer)| answer);
+                for answer in rows_answers.into_iter().chain(answers) {
+                    let _ = answer.send(Err(error.clone()));
                 }
             }
         }
     }
 
-    /// One transaction. Unless it was committed or a row was refused, the connection is opened anew,
-    /// for what state a half-done commit or rollback leaves behind is not to be guessed. A panic fails
-    /// this transaction and no other.
-    fn write<T>(
+    fn commit_each(
         &mut self,
-        work: impl FnOnce(&mut Conn) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        let mut conn = match self.conn.take() {
-            Some(conn) => conn,
-            None => {
-                self.database.connect().map_err(|error| StoreError::Unavailable(Arc::new(error)))?
-            }
-        };
-        let outcome = catch_unwind(AssertUnwindSafe(|| conn::write(&mut conn, work)))
-            .unwrap_or_else(|_panic| Err(StoreError::Query(Arc::new(Panicked))));
-        if matches!(outcome, Ok(_) | Err(StoreError::Conflict(_) | StoreError::NotFound(_))) {
-            self.conn = Some(conn);
+        rows: Vec<TokenRow>,
+        rows_answers: Vec<Answer>,
+        works: Vec<(Work, Answer)>,
+    ) {
+        for (row, answer) in rows.iter().zip(rows_answers) {
+            let _ = answer.send(self.write(std::slice::from_ref(row), []).map(|_none| ()));
         }
-        outcome
+        for (work, answer) in works {
+            let outcome = self.write(&[], [&work]);
+            let _ = answer.send(outcome.and_then(|outcomes| outcomes.into_iter().collect()));
+        }
+    }
+
+    /// One transaction, of rows and other works; what became of each work.
+    fn write<'a>(
+        &mut self,
+        rows: &[TokenRow],
+        works: impl IntoIterator<Item = &'a Work>,
+    ) -> Result<Vec<Outcome>, StoreError> {
+        let works: Vec<&Work> = works.into_iter().collect();
+        self.link.run(|conn| match conn {
+            // A statement is a transaction, and takes one way to the server and back.
+            Conn::Postgres(_) if works.is_empty() => {
+                external_tokens::insert_all(conn, rows).map(|()| Vec::new())
+            }
+            _ => conn::write(conn, |conn| {
+                external_tokens::insert_all(conn, rows)?;
+                let outcomes = works.iter().map(|work| match work(conn) {
+                    // It changed nothing, and nobody else's write is undone for it.
+                    Err(error @ StoreError::NotFound(_)) => Ok(Err(error)),
+                    outcome => outcome.map(Ok),
+                });
+                outcomes.collect()
+            }),
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ids::Ids, keyring::Keyring, lock, migrate};
+    use crate::{Database, ids::Ids, keyring::Keyring, lock, migrate};
     use diesel::connection::SimpleConnection as _;
     use model::{Login, Principal, Provider, RetrievalKey, TenantId, TokenManagementInfo};
     use std::sync::mpsc;
-    use tokio::task::JoinHandle;
+    use tokio::{sync::mpsc::unbounded_channel, task::JoinHandle};
 
     /// A writer on a database of its own, and what is needed to make rows and read them.
     struct Bench {
@@ -206,11 +244,12 @@ mod tests {
             let folder = tempfile::tempdir().expect("folder");
             let database = Database::Sqlite(folder.path().join("test.db"));
             let (database, _lock) = lock::take(&database).expect("lock");
-            let mut conn = database.connect().expect("connect");
+            let mut conn = Conn::writing(&database).expect("connect");
             migrate::run(&mut conn).expect("migrate");
             let keyring = Keyring::begin(&folder.path().join("keys"), &mut conn).expect("keyring");
             conn.batch_execute(sql).expect(sql);
-            let writer = Arc::new(Writer::start(database.clone(), conn));
+            let link = Link::writing(database.clone(), conn);
+            let writer = Arc::new(Writer::start(link, Log::of(&database)));
             Self { writer, database, keyring, ids: Ids::default(), _folder: folder }
         }
 
@@ -231,17 +270,15 @@ mod tests {
         }
 
         fn is_saved(&self, key: &RetrievalKey) -> bool {
-            let mut conn = self.database.connect().expect("connect");
-            external_tokens::open(&mut conn, &principal().tenant, key, &self.keyring)
-                .expect("read")
-                .is_some()
+            let mut conn = Conn::writing(&self.database).expect("connect");
+            external_tokens::row(&mut conn, key.record()).expect("read").is_some()
         }
 
         /// Holds the writer up, so that what is queued meanwhile becomes one batch; returns once it
         /// is held up.
         async fn hold(&self) -> Held {
             let (release, released) = mpsc::channel::<()>();
-            let (started, has_started) = oneshot::channel();
+            let (started, mut has_started) = unbounded_channel();
             let writer = Arc::clone(&self.writer);
             let busy = tokio::spawn(async move {
                 let work = move |_conn: &mut Conn| {
@@ -250,7 +287,7 @@ mod tests {
                 };
                 writer.run(work).await
             });
-            has_started.await.expect("the writer runs it");
+            has_started.recv().await.expect("the writer runs it");
             Held { release, busy }
         }
     }

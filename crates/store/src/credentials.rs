@@ -3,6 +3,8 @@
 //! Invariant: a credential that expired or was revoked never comes back. Expired rows are removed
 //! whenever one is added.
 
+use std::collections::HashMap;
+
 use diesel::prelude::*;
 use model::{
     ApplicationName, CredentialId, CredentialKind, IssuedCredential, Login, SecretDigest, TenantId,
@@ -11,7 +13,7 @@ use model::{
 
 use crate::{
     StoreError,
-    conn::Conn,
+    conn::{Conn, on_backend},
     ids,
     schema::{credentials, users},
     users::UserRow,
@@ -63,6 +65,12 @@ impl CredentialRow {
     }
 }
 
+impl FoundCredential {
+    fn of_rows((credential, user): (CredentialRow, UserRow)) -> Option<Self> {
+        Some(Self { credential: credential.into_credential()?, user: user.into_user()? })
+    }
+}
+
 /// What ties a credential to its user.
 #[diesel::dsl::auto_type]
 fn is_of_user() -> _ {
@@ -93,15 +101,30 @@ pub(crate) fn find(
     conn: &mut Conn,
     id: &CredentialId,
 ) -> Result<Option<FoundCredential>, StoreError> {
-    let row: Option<(CredentialRow, UserRow)> = credentials::table
+    let found = credentials::table
         .inner_join(users::table.on(is_of_user()))
-        .filter(credentials::id.eq(id.as_str()))
+        .filter(credentials::id.eq(id.as_str()));
+    let row: Option<(CredentialRow, UserRow)> = on_backend!(conn, |conn| found
         .select((CredentialRow::as_select(), UserRow::as_select()))
-        .first(conn)
-        .optional()?;
-    Ok(row.and_then(|(credential, user)| {
-        Some(FoundCredential { credential: credential.into_credential()?, user: user.into_user()? })
-    }))
+        .first(conn))
+    .optional()?;
+    Ok(row.and_then(FoundCredential::of_rows))
+}
+
+/// As `find`, for many at once.
+pub(crate) fn find_all(
+    conn: &mut Conn,
+    ids: &[CredentialId],
+) -> Result<HashMap<CredentialId, FoundCredential>, StoreError> {
+    let ids: Vec<&str> = ids.iter().map(CredentialId::as_str).collect();
+    let found = credentials::table
+        .inner_join(users::table.on(is_of_user()))
+        .filter(credentials::id.eq_any(ids));
+    let rows: Vec<(CredentialRow, UserRow)> = on_backend!(conn, |conn| found
+        .select((CredentialRow::as_select(), UserRow::as_select()))
+        .load(conn))?;
+    let found = rows.into_iter().filter_map(FoundCredential::of_rows);
+    Ok(found.map(|found| (found.credential.id.clone(), found)).collect())
 }
 
 /// Lets a credential live until `expires`, if it still lives and would not live longer anyway.
@@ -204,7 +227,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let database = Database::Sqlite(folder.path().join("test.db"));
         let (database, _lock) = lock::take(&database).expect("lock");
-        let mut conn = database.connect().expect("connect");
+        let mut conn = Conn::writing(&database).expect("connect");
         migrate::run(&mut conn).expect("migrate");
         for login in ["ann", "bob"] {
             users::insert(&mut conn, &user(login)).expect("user");

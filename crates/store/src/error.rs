@@ -10,7 +10,7 @@ use model::RecordId;
 type Source = Arc<dyn Error + Send + Sync>;
 
 /// A call to the store failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// Such a row exists.
     #[error("this {0} already exists")]
@@ -43,7 +43,15 @@ impl From<diesel::result::Error> for StoreError {
         use diesel::result::{DatabaseErrorKind as Kind, Error as Diesel};
         match error {
             Diesel::DatabaseError(Kind::UniqueViolation, _) => Self::Conflict("row"),
-            Diesel::DatabaseError(Kind::Unknown | Kind::ClosedConnection, _)
+            // Another server was faster; whoever tries again finds what it wrote.
+            Diesel::DatabaseError(Kind::SerializationFailure, _) => Self::Overloaded,
+            Diesel::DatabaseError(
+                Kind::Unknown
+                | Kind::ClosedConnection
+                | Kind::UnableToSendCommand
+                | Kind::ReadOnlyTransaction,
+                _,
+            )
             | Diesel::BrokenTransactionManager
             | Diesel::RollbackErrorOnCommit { .. }
             | Diesel::AlreadyInTransaction
@@ -63,9 +71,22 @@ pub(crate) struct Panicked;
 pub enum OpenError {
     /// `database.url` is of no kind that this build can open.
     #[error(
-        "database.url must be `sqlite:` and the path of a file, such as `sqlite:data/latchkey.db`"
+        "database.url must be `sqlite:` and the path of a file, such as `sqlite:data/latchkey.db`, or \
+         like `postgres://user:password@host:5432/database`"
     )]
     UnsupportedUrl,
+    /// A PostgreSQL URL with something in it that is not understood.
+    #[error("database.url is no URL of a PostgreSQL database as PostgreSQL's documentation has it")]
+    PostgresUrl(#[source] Box<dyn Error + Send + Sync>),
+    /// A PostgreSQL URL that asks for TLS, which this build does not have.
+    #[error(
+        "database.url asks for TLS, which this build does not have; build it with the feature \
+         `postgres-tls`, or add `sslmode=disable` where the network is trusted"
+    )]
+    NoTls,
+    /// The server of the database cannot be reached, or does not let this user in.
+    #[error("the database server cannot be used; see that it runs, and that database.url is right")]
+    Server(#[source] diesel::ConnectionError),
     /// Another process has the database.
     #[error(
         "another server is using the database {}; stop it, or set data_directory to \
@@ -174,6 +195,12 @@ impl OpenError {
             "if it is damaged, restore it from its backup"
         };
         Self::Database { remedy, source }
+    }
+}
+
+impl From<diesel::ConnectionError> for OpenError {
+    fn from(error: diesel::ConnectionError) -> Self {
+        Self::database(error.into())
     }
 }
 

@@ -3,13 +3,20 @@
 //! Invariant: only this file turns a carrier into a row and back, and it never does so without the
 //! retrieval key.
 
+use std::collections::HashMap;
+
 use aws_lc_rs::constant_time;
-use diesel::prelude::*;
+use diesel::{
+    pg::Pg,
+    prelude::*,
+    query_builder::{AstPass, QueryFragment, QueryId},
+    sql_types::{Array, BigInt, Binary, Integer, Text},
+};
 use model::{Login, Principal, Provider, RecordId, RetrievalKey, TenantId, TokenManagementInfo};
 
 use crate::{
     StoreError,
-    conn::Conn,
+    conn::{Conn, on_backend},
     ids,
     keyring::Keyring,
     schema::external_tokens,
@@ -26,7 +33,7 @@ pub struct SavedTokens {
 }
 
 /// A row; the plain columns are for listing and policy, the sealed ones hold the secrets.
-#[derive(Insertable, Queryable, Selectable)]
+#[derive(Clone, Insertable, Queryable, Selectable)]
 #[diesel(table_name = external_tokens)]
 pub(crate) struct TokenRow {
     id: i64,
@@ -73,40 +80,175 @@ pub(crate) fn seal(
     }
 }
 
-/// Adds a row; `Conflict` if the id is taken.
-pub(crate) fn insert(conn: &mut Conn, row: &TokenRow) -> Result<(), StoreError> {
-    diesel::insert_into(external_tokens::table).values(row).execute(conn)?;
+impl TokenRow {
+    /// About how many bytes it takes.
+    pub(crate) fn size(&self) -> usize {
+        size_of::<Self>() + self.provider.len() + self.sealed.len()
+    }
+}
+
+/// Adds rows, all or none; `Conflict` if an id is taken.
+pub(crate) fn insert_all(conn: &mut Conn, rows: &[TokenRow]) -> Result<(), StoreError> {
+    match conn {
+        // A statement is prepared once, and nothing is sent anywhere.
+        Conn::Sqlite(conn) => {
+            for row in rows {
+                diesel::insert_into(external_tokens::table).values(row).execute(conn)?;
+            }
+        }
+        Conn::Postgres(session) => {
+            session.execute_returning_count(&InsertAll::of(rows))?;
+        }
+    }
     Ok(())
 }
 
-/// What `key` opens in this tenant. An unknown id, a wrong secret and another tenant's record are
-/// told apart neither by the answer nor by the work done (CONTRACT 8).
-pub(crate) fn open(
-    conn: &mut Conn,
-    tenant: &TenantId,
-    key: &RetrievalKey,
-    keyring: &Keyring,
-) -> Result<Option<SavedTokens>, StoreError> {
-    let record = external_tokens::table.find(key.record().as_i64());
-    // The digest alone first: the blobs of a record are not loaded for whoever lacks its key.
-    let found: Option<(Vec<u8>, String)> = record
-        .select((external_tokens::key_digest, external_tokens::tenant))
-        .first(conn)
-        .optional()?;
-    let (expected, found_in) = found.unwrap_or_else(|| (vec![0; 32], String::new()));
-    let digest = seal::key_digest(key);
-    let is_right = constant_time::verify_slices_are_equal(&expected, &digest).is_ok();
-    if !is_right || found_in != tenant.as_str() {
-        return Ok(None);
+/// The columns of many rows: one statement for any number of them, so that it is prepared once.
+struct InsertAll<'a> {
+    ids: Vec<i64>,
+    tenants: Vec<&'a str>,
+    owners: Vec<&'a str>,
+    providers: Vec<&'a str>,
+    generations: Vec<i32>,
+    key_digests: Vec<&'a [u8]>,
+    kek_ids: Vec<&'a str>,
+    wrapped_deks: Vec<&'a [u8]>,
+    sealed: Vec<&'a [u8]>,
+    created: Vec<i64>,
+    updated: Vec<i64>,
+}
+
+impl<'a> InsertAll<'a> {
+    fn of(rows: &'a [TokenRow]) -> Self {
+        Self {
+            ids: rows.iter().map(|row| row.id).collect(),
+            tenants: rows.iter().map(|row| row.tenant.as_str()).collect(),
+            owners: rows.iter().map(|row| row.owner.as_str()).collect(),
+            providers: rows.iter().map(|row| row.provider.as_str()).collect(),
+            generations: rows.iter().map(|row| row.generation).collect(),
+            key_digests: rows.iter().map(|row| row.key_digest.as_slice()).collect(),
+            kek_ids: rows.iter().map(|row| row.kek_id.as_str()).collect(),
+            wrapped_deks: rows.iter().map(|row| row.wrapped_dek.as_slice()).collect(),
+            sealed: rows.iter().map(|row| row.sealed.as_slice()).collect(),
+            created: rows.iter().map(|row| row.created).collect(),
+            updated: rows.iter().map(|row| row.updated).collect(),
+        }
     }
-    let row: Option<TokenRow> = record.select(TokenRow::as_select()).first(conn).optional()?;
-    let damaged = StoreError::Damaged(key.record());
-    row.map(|row| row.open(tenant, key, keyring).ok_or(damaged)).transpose()
+}
+
+impl QueryId for InsertAll<'_> {
+    type QueryId = InsertAll<'static>;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl QueryFragment<Pg> for InsertAll<'_> {
+    fn walk_ast<'b>(&'b self, mut sql: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        sql.push_sql(
+            "INSERT INTO external_tokens (id, tenant, owner, provider, generation, key_digest, \
+             kek_id, wrapped_dek, sealed, created, updated) SELECT * FROM unnest(",
+        );
+        sql.push_bind_param::<Array<BigInt>, _>(&self.ids)?;
+        for texts in [&self.tenants, &self.owners, &self.providers] {
+            sql.push_sql(", ");
+            sql.push_bind_param::<Array<Text>, _>(texts)?;
+        }
+        sql.push_sql(", ");
+        sql.push_bind_param::<Array<Integer>, _>(&self.generations)?;
+        sql.push_sql(", ");
+        sql.push_bind_param::<Array<Binary>, _>(&self.key_digests)?;
+        sql.push_sql(", ");
+        sql.push_bind_param::<Array<Text>, _>(&self.kek_ids)?;
+        for blobs in [&self.wrapped_deks, &self.sealed] {
+            sql.push_sql(", ");
+            sql.push_bind_param::<Array<Binary>, _>(blobs)?;
+        }
+        for times in [&self.created, &self.updated] {
+            sql.push_sql(", ");
+            sql.push_bind_param::<Array<BigInt>, _>(times)?;
+        }
+        sql.push_sql(")");
+        Ok(())
+    }
+}
+
+/// What keeps others from a record.
+#[derive(Clone, Queryable, Selectable)]
+#[diesel(table_name = external_tokens)]
+pub(crate) struct Guard {
+    key_digest: Vec<u8>,
+    tenant: String,
+}
+
+/// The guard of a record, if there is one. The blobs of a record are not loaded for whoever lacks its
+/// key.
+pub(crate) fn guard(conn: &mut Conn, record: RecordId) -> Result<Option<Guard>, StoreError> {
+    let found = external_tokens::table.find(record.as_i64());
+    Ok(on_backend!(conn, |conn| found.select(Guard::as_select()).first(conn)).optional()?)
+}
+
+/// As `guard`, for many at once.
+pub(crate) fn guards(
+    conn: &mut Conn,
+    records: &[RecordId],
+) -> Result<HashMap<RecordId, Guard>, StoreError> {
+    let found = external_tokens::table.filter(external_tokens::id.eq_any(numbers(records)));
+    let rows: Vec<(i64, Guard)> = on_backend!(conn, |conn| found
+        .select((external_tokens::id, Guard::as_select()))
+        .load(conn))?;
+    Ok(rows.into_iter().filter_map(|(id, guard)| Some((RecordId::from_i64(id)?, guard))).collect())
+}
+
+/// Whether `key` is that of the record of this guard, in this tenant. An unknown id, a wrong secret and
+/// another tenant's record are told apart neither by the answer nor by the work done (CONTRACT 8).
+pub(crate) fn admits(guard: Option<Guard>, tenant: &TenantId, key: &RetrievalKey) -> bool {
+    let Guard { key_digest, tenant: found_in } =
+        guard.unwrap_or_else(|| Guard { key_digest: vec![0; 32], tenant: String::new() });
+    let digest = seal::key_digest(key);
+    let is_right = constant_time::verify_slices_are_equal(&key_digest, &digest).is_ok();
+    is_right && found_in == tenant.as_str()
+}
+
+/// A record's row, if there is one.
+pub(crate) fn row(conn: &mut Conn, record: RecordId) -> Result<Option<TokenRow>, StoreError> {
+    let found = external_tokens::table.find(record.as_i64());
+    Ok(on_backend!(conn, |conn| found.select(TokenRow::as_select()).first(conn)).optional()?)
+}
+
+/// As `row`, for many at once.
+pub(crate) fn rows(
+    conn: &mut Conn,
+    records: &[RecordId],
+) -> Result<HashMap<RecordId, TokenRow>, StoreError> {
+    let found = external_tokens::table.filter(external_tokens::id.eq_any(numbers(records)));
+    let rows: Vec<TokenRow> =
+        on_backend!(conn, |conn| found.select(TokenRow::as_select()).load(conn))?;
+    Ok(rows.into_iter().filter_map(|row| Some((RecordId::from_i64(row.id)?, row))).collect())
+}
+
+fn numbers(records: &[RecordId]) -> Vec<i64> {
+    records.iter().map(|record| record.as_i64()).collect()
 }
 
 impl TokenRow {
-    /// `None` if anything about the row is not as it was sealed.
-    fn open(self, tenant: &TenantId, key: &RetrievalKey, keyring: &Keyring) -> Option<SavedTokens> {
+    /// What was sealed in the row of this key, in this tenant.
+    ///
+    /// # Errors
+    /// `Damaged` if anything about the row is not as it was sealed.
+    pub(crate) fn open(
+        self,
+        tenant: &TenantId,
+        key: &RetrievalKey,
+        keyring: &Keyring,
+    ) -> Result<SavedTokens, StoreError> {
+        self.try_open(tenant, key, keyring).ok_or(StoreError::Damaged(key.record()))
+    }
+
+    fn try_open(
+        self,
+        tenant: &TenantId,
+        key: &RetrievalKey,
+        keyring: &Keyring,
+    ) -> Option<SavedTokens> {
         let provider = Provider::parse(&self.provider).ok()?;
         let record = RecordId::from_i64(self.id)?;
         let place = Place { tenant, record, provider: &provider, generation: self.generation };

@@ -56,31 +56,39 @@ impl Keyring {
     }
 
     /// Takes the first key of a database that has none: the only file there is, put there by an
-    /// operator or left by a start that was cut short, or else a new one.
+    /// operator or left by a start that was cut short, or else a new one. If another server was faster,
+    /// its key is the database's.
     pub(crate) fn begin(directory: &Path, conn: &mut Conn) -> Result<Self, OpenError> {
         files::create_folder(directory)?;
         let mut ids = ids_in(directory)?;
-        let active = match (ids.pop(), ids.pop()) {
-            (None, _) => generate(directory)?,
+        let (active, is_made) = match (ids.pop(), ids.pop()) {
+            (None, _) => (generate(directory)?, true),
             (Some(id), None) => {
                 warn!(
                     kek.id = id,
                     "the database is new but its master key is not; if there should be records, \
                      stop the server and restore the database"
                 );
-                read(&path_of(directory, &id), id)?
+                (read(&path_of(directory, &id), id)?, false)
             }
             (Some(_), Some(_)) => return Err(OpenError::KeyAmbiguous(directory.to_owned())),
         };
-        let row = (
-            keks::id.eq(active.id()),
-            keks::sentinel.eq(active.sentinel()),
-            keks::created.eq(ids::now()),
-        );
-        conn::write(conn, |conn| Ok(diesel::insert_into(keks::table).values(row).execute(conn)?))
-            .map_err(|error| OpenError::database(error.into()))?;
-        info!(kek.id = active.id(), "sealing under this master key from now on");
-        Ok(Self { active, others: Vec::new() })
+        match conn::write_serially(conn, |conn| insert_first(conn, &active)) {
+            Ok(()) => {
+                info!(kek.id = active.id(), "sealing under this master key from now on");
+                Ok(Self { active, others: Vec::new() })
+            }
+            Err(StoreError::Conflict(_) | StoreError::Overloaded) => {
+                if is_made {
+                    let path = path_of(directory, active.id());
+                    fs::remove_file(&path).map_err(failed("remove", &path))?;
+                }
+                info!("another server made the master key of this database");
+                Self::load(directory, conn)?
+                    .ok_or_else(|| OpenError::database(StoreError::Sentinel.into()))
+            }
+            Err(error) => Err(OpenError::database(error.into())),
+        }
     }
 
     /// The key that new records are sealed under: the youngest.
@@ -102,6 +110,17 @@ impl Keyring {
             _ => Err(StoreError::Sentinel),
         }
     }
+}
+
+/// Adds the sentinel of the first key; `Conflict` if it is not the first.
+fn insert_first(conn: &mut Conn, key: &Kek) -> Result<(), StoreError> {
+    if keks::table.count().get_result::<i64>(conn)? > 0 {
+        return Err(StoreError::Conflict("master key"));
+    }
+    let row =
+        (keks::id.eq(key.id()), keks::sentinel.eq(key.sentinel()), keks::created.eq(ids::now()));
+    diesel::insert_into(keks::table).values(row).execute(conn)?;
+    Ok(())
 }
 
 /// Writes a master key's row, and leaves it as it was. SQLite writes nothing for a row that is set to

@@ -4,16 +4,24 @@
 //! answered only after its transaction was committed.
 
 mod applications;
+mod checkpoint;
 mod commit;
 mod conn;
 mod credentials;
+mod database;
 mod error;
 mod external_tokens;
 mod files;
 mod ids;
 mod keyring;
+mod link;
 mod lock;
+mod lookups;
 pub mod migrate;
+mod postgres;
+mod postgres_tls;
+mod postgres_url;
+mod readers;
 mod schema;
 mod seal;
 mod users;
@@ -24,7 +32,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use diesel::r2d2::{Pool, PooledConnection};
 use model::{
     Application, ApplicationName, CredentialId, CredentialKind, IssuedCredential, Login,
     PasswordHash, Principal, RetrievalKey, SecretDigest, TenantId, TokenManagementInfo, User,
@@ -33,23 +40,16 @@ use tokio::sync::Mutex;
 use tracing::info;
 
 use crate::{
-    commit::Writer,
-    conn::{Conn, Manager},
-    ids::Ids,
-    keyring::Keyring,
-    lock::InstanceLock,
+    checkpoint::Log, commit::Writer, conn::Conn, ids::Ids, keyring::Keyring, link::Link,
+    lock::InstanceLock, readers::Readers,
 };
 pub use crate::{
-    conn::Database,
     credentials::FoundCredential,
+    database::Database,
     error::{OpenError, StoreError},
     external_tokens::SavedTokens,
 };
 
-/// Connections that read at the same time.
-const READERS: u32 = 4;
-/// How long a call waits for a reader that is free.
-const READER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a successful check counts. Anybody may ask for one, and each writes to the disk.
 const CHECK_COUNTS_FOR: Duration = Duration::from_secs(1);
 /// A fresh id may be taken already: by another server, or before the clock was set back.
@@ -71,12 +71,12 @@ pub struct OpenOptions {
 pub struct Store(Arc<Inner>);
 
 struct Inner {
-    readers: Pool<Manager>,
+    readers: Readers,
     writer: Writer,
     keyring: Keyring,
     ids: Ids,
     last_check: Mutex<Option<Instant>>,
-    /// `None` beside a running server, which has it.
+    /// `None` beside a running server, which has it, and on a server's database.
     _lock: Option<InstanceLock>,
 }
 
@@ -88,7 +88,7 @@ impl Store {
     /// Each says what to do, and no row and no table was changed but by migrations that succeeded.
     pub fn open(options: &OpenOptions) -> Result<Self, OpenError> {
         let (database, lock) = lock::take(&options.database)?;
-        Self::prepare(options, database, Some(lock))
+        Self::prepare(options, database, lock)
     }
 
     /// As `open`, also while a server is running on the database; then nothing is migrated. For
@@ -116,7 +116,7 @@ impl Store {
         database: Database,
         lock: Option<InstanceLock>,
     ) -> Result<Self, OpenError> {
-        let mut conn = database.connect()?;
+        let mut conn = Conn::writing(&database)?;
         migrate::refuse_newer(&mut conn)?;
         // Before the schema is touched: whoever lacks the right key may need the older version.
         let keyring = Keyring::load(&options.keys_directory, &mut conn)?;
@@ -131,16 +131,9 @@ impl Store {
             Some(keyring) => keyring,
             None => Keyring::begin(&options.keys_directory, &mut conn)?,
         };
-        let readers = Pool::builder()
-            .max_size(READERS)
-            .min_idle(Some(1))
-            .test_on_check_out(false)
-            .connection_timeout(READER_TIMEOUT)
-            .build(Manager { database: database.clone() })
-            .map_err(|error| OpenError::database(error.into()))?;
         Ok(Self(Arc::new(Inner {
-            readers,
-            writer: Writer::start(database, conn),
+            readers: Readers::new(&database),
+            writer: Writer::start(Link::writing(database.clone(), conn), Log::of(&database)),
             keyring,
             ids: Ids::default(),
             last_check: Mutex::default(),
@@ -179,19 +172,23 @@ impl Store {
         tenant: &TenantId,
         key: &RetrievalKey,
     ) -> Result<Option<SavedTokens>, StoreError> {
-        let (store, tenant, key) = (self.clone(), tenant.clone(), key.clone());
-        self.read(move |conn| external_tokens::open(conn, &tenant, &key, &store.0.keyring)).await
+        let Inner { readers, keyring, .. } = &*self.0;
+        let guard = readers.guard(key.record()).await?;
+        if !external_tokens::admits(guard, tenant, key) {
+            return Ok(None);
+        }
+        let row = readers.row(key.record()).await?;
+        row.map(|row| row.open(tenant, key, keyring)).transpose()
     }
 
     /// The user with this login, disabled or not.
     pub async fn user(&self, tenant: &TenantId, login: &Login) -> Result<Option<User>, StoreError> {
-        let (tenant, login) = (tenant.clone(), login.clone());
-        self.read(move |conn| users::find(conn, &tenant, &login)).await
+        self.0.readers.user(tenant, login).await
     }
 
     /// Whether nobody can sign in yet.
     pub async fn has_no_users(&self) -> Result<bool, StoreError> {
-        self.read(|conn| users::count(conn).map(|count| count == 0)).await
+        self.0.readers.run(|conn| users::count(conn).map(|count| count == 0)).await
     }
 
     /// Adds a user.
@@ -204,7 +201,7 @@ impl Store {
 
     /// The users of a tenant, or of all.
     pub async fn users(&self, tenant: Option<TenantId>) -> Result<Vec<User>, StoreError> {
-        self.read(move |conn| users::list(conn, tenant.as_ref())).await
+        self.0.readers.run(move |conn| users::list(conn, tenant.as_ref())).await
     }
 
     /// Gives a user another password, and with it a new version.
@@ -250,8 +247,7 @@ impl Store {
         &self,
         id: &CredentialId,
     ) -> Result<Option<FoundCredential>, StoreError> {
-        let id = id.clone();
-        self.read(move |conn| credentials::find(conn, &id)).await
+        self.0.readers.credential(id).await
     }
 
     /// Lets a living credential live until `expires`, in microseconds since 1970 UTC.
@@ -267,7 +263,9 @@ impl Store {
         login: Option<Login>,
         limit: i64,
     ) -> Result<Vec<IssuedCredential>, StoreError> {
-        self.read(move |conn| credentials::list(conn, kind, tenant.as_ref(), login.as_ref(), limit))
+        self.0
+            .readers
+            .run(move |conn| credentials::list(conn, kind, tenant.as_ref(), login.as_ref(), limit))
             .await
     }
 
@@ -305,7 +303,7 @@ impl Store {
         &self,
         token: SecretDigest,
     ) -> Result<Option<Application>, StoreError> {
-        self.read(move |conn| applications::find(conn, &token)).await
+        self.0.readers.run(move |conn| applications::find(conn, &token)).await
     }
 
     /// The application of this name, disabled or not.
@@ -313,12 +311,12 @@ impl Store {
         &self,
         name: ApplicationName,
     ) -> Result<Option<Application>, StoreError> {
-        self.read(move |conn| applications::find_named(conn, &name)).await
+        self.0.readers.run(move |conn| applications::find_named(conn, &name)).await
     }
 
     /// Every application.
     pub async fn applications(&self) -> Result<Vec<Application>, StoreError> {
-        self.read(applications::list).await
+        self.0.readers.run(applications::list).await
     }
 
     /// Shuts an application out, or lets it in again.
@@ -342,7 +340,7 @@ impl Store {
             return Ok(());
         }
         let store = self.clone();
-        self.read(move |conn| store.0.keyring.check(conn)).await?;
+        self.0.readers.run(move |conn| store.0.keyring.check(conn)).await?;
         let kek = self.0.keyring.active().id().to_owned();
         self.0.writer.run(move |conn| keyring::touch(conn, &kek)).await?;
         *last_check = Some(Instant::now());
@@ -353,31 +351,4 @@ impl Store {
     pub fn close(&self) {
         self.0.writer.close();
     }
-
-    async fn read<T, F>(&self, query: F) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: FnOnce(&mut Conn) -> Result<T, StoreError> + Send + 'static,
-    {
-        // A read takes microseconds, less than the way to another thread and back.
-        if let Some(reader) = self.0.readers.try_get() {
-            return run(reader, query);
-        }
-        let pool = self.0.readers.clone();
-        tokio::task::spawn_blocking(move || {
-            let reader = pool.get().map_err(|error| StoreError::Unavailable(Arc::new(error)))?;
-            run(reader, query)
-        })
-        .await
-        .map_err(|panicked| StoreError::Query(Arc::new(panicked)))?
-    }
-}
-
-fn run<T>(
-    mut reader: PooledConnection<Manager>,
-    query: impl FnOnce(&mut Conn) -> Result<T, StoreError>,
-) -> Result<T, StoreError> {
-    let outcome = query(&mut reader.conn);
-    reader.has_failed = matches!(outcome, Err(StoreError::Unavailable(_)));
-    outcome
 }

@@ -27,8 +27,13 @@ pub(crate) struct InstanceLock {
 ///
 /// SQLite's own locks belong to the process and are lost when it closes any handle on the file, so
 /// this, before there is a connection, is the only place that looks into it without SQLite.
-pub(crate) fn take(database: &Database) -> Result<(Database, InstanceLock), OpenError> {
-    let Database::Sqlite(path) = database;
+///
+/// A server's database is anybody's whom the server lets in, and has no lock.
+pub(crate) fn take(database: &Database) -> Result<(Database, Option<InstanceLock>), OpenError> {
+    let path = match database {
+        Database::Sqlite(path) => path,
+        Database::Postgres(_) => return Ok((database.clone(), None)),
+    };
     let folder = files::folder_of(path);
     files::create_folder(folder)?;
     let name = path.file_name().ok_or(OpenError::UnsupportedUrl)?;
@@ -50,7 +55,7 @@ pub(crate) fn take(database: &Database) -> Result<(Database, InstanceLock), Open
             files::shut_out_others(&file)?;
         }
     }
-    Ok((Database::Sqlite(path), InstanceLock { _file: file }))
+    Ok((Database::Sqlite(path), Some(InstanceLock { _file: file })))
 }
 
 /// Refuses a file that is not an empty one or a database with this server's mark, and one with a

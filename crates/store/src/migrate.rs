@@ -2,14 +2,16 @@
 //!
 //! Invariant: a database that holds a migration which this build does not know is never touched.
 
-use std::path::Path;
+use std::{path::Path, thread, time::Duration};
 
 use diesel::{
     backend::Backend,
     migration::{MigrationSource, MigrationVersion},
+    pg::Pg,
     sqlite::Sqlite,
 };
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use tracing::info;
 
 use crate::{
     Database, OpenError,
@@ -19,6 +21,11 @@ use crate::{
 };
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("../../migrations/sqlite");
+const POSTGRES: EmbeddedMigrations = embed_migrations!("../../migrations/postgres");
+
+/// How often migrations are tried on a server, and the pause between.
+const ATTEMPTS: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// A migration's name and whether the database has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +39,7 @@ pub struct Status {
 /// Changes the schema of a database that no server is using.
 pub struct Migrator {
     conn: Conn,
-    _lock: InstanceLock,
+    _lock: Option<InstanceLock>,
 }
 
 impl Migrator {
@@ -42,7 +49,7 @@ impl Migrator {
     /// `InUse` while a server runs on it, `Newer` when this build is too old for it.
     pub fn open(database: &Database) -> Result<Self, OpenError> {
         let (database, lock) = lock::take(database)?;
-        let mut conn = database.connect()?;
+        let mut conn = Conn::writing(&database)?;
         refuse_newer(&mut conn)?;
         Ok(Self { conn, _lock: lock })
     }
@@ -65,6 +72,7 @@ impl Migrator {
         };
         match &mut self.conn {
             Conn::Sqlite(conn) => conn.revert_last_migration(SQLITE).map(|_version| ()),
+            Conn::Postgres(conn) => conn.revert_last_migration(POSTGRES).map(|_version| ()),
         }
         .map_err(OpenError::Migration)?;
         Ok(Some(last.name))
@@ -76,14 +84,28 @@ impl Migrator {
     }
 }
 
-/// Runs what is pending; the names of what was run.
+/// Runs what is pending; the names of what was run. Of several servers that begin to do so at once one
+/// succeeds, and the others find nothing left to do.
 pub(crate) fn run(conn: &mut Conn) -> Result<Vec<String>, OpenError> {
-    let pending = pending(conn)?;
-    match conn {
-        Conn::Sqlite(conn) => conn.run_pending_migrations(SQLITE).map(|_versions| ()),
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let outcome = pending(conn).and_then(|pending| {
+            match conn {
+                Conn::Sqlite(conn) => conn.run_pending_migrations(SQLITE).map(|_versions| ()),
+                Conn::Postgres(conn) => conn.run_pending_migrations(POSTGRES).map(|_versions| ()),
+            }
+            .map_err(OpenError::Migration)?;
+            Ok(pending)
+        });
+        match (&outcome, &conn) {
+            (Err(error), Conn::Postgres(_)) if attempts < ATTEMPTS => {
+                info!(%error, "trying the migrations again, in case another server is running them");
+                thread::sleep(PAUSE);
+            }
+            _ => return outcome,
+        }
     }
-    .map_err(OpenError::Migration)?;
-    Ok(pending)
 }
 
 /// Refuses a database that is behind this build.
@@ -125,6 +147,7 @@ fn status(conn: &mut Conn) -> Result<Vec<Status>, OpenError> {
 fn applied(conn: &mut Conn) -> Result<Vec<MigrationVersion<'static>>, OpenError> {
     match conn {
         Conn::Sqlite(conn) => conn.applied_migrations(),
+        Conn::Postgres(conn) => conn.applied_migrations(),
     }
     .map_err(OpenError::database)
 }
@@ -133,6 +156,7 @@ fn applied(conn: &mut Conn) -> Result<Vec<MigrationVersion<'static>>, OpenError>
 fn known(conn: &Conn) -> Result<Vec<(MigrationVersion<'static>, String)>, OpenError> {
     let mut known = match conn {
         Conn::Sqlite(_) => names::<Sqlite>(SQLITE),
+        Conn::Postgres(_) => names::<Pg>(POSTGRES),
     }
     .map_err(OpenError::Migration)?;
     known.sort();

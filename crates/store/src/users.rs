@@ -3,10 +3,17 @@
 //! Invariant: every query but the count and the list of all names the tenant, and every change but
 //! that of the way a password is hashed makes a new version of the user.
 
+use std::collections::HashMap;
+
 use diesel::prelude::*;
 use model::{Login, PasswordHash, TenantId, User};
 
-use crate::{StoreError, conn::Conn, ids, schema::users};
+use crate::{
+    StoreError,
+    conn::{Conn, on_backend},
+    ids,
+    schema::users,
+};
 
 /// A user's columns but for the times.
 #[derive(Queryable, Selectable)]
@@ -40,12 +47,30 @@ pub(crate) fn find(
     tenant: &TenantId,
     login: &Login,
 ) -> Result<Option<User>, StoreError> {
-    let row = users::table
-        .find((tenant.as_str(), login.as_str()))
-        .select(UserRow::as_select())
-        .first(conn)
-        .optional()?;
+    let found = users::table.find((tenant.as_str(), login.as_str()));
+    let row: Option<UserRow> =
+        on_backend!(conn, |conn| found.select(UserRow::as_select()).first(conn)).optional()?;
     Ok(row.and_then(UserRow::into_user))
+}
+
+/// As `find`, for many at once.
+pub(crate) fn find_all(
+    conn: &mut Conn,
+    keys: &[(TenantId, Login)],
+) -> Result<HashMap<(TenantId, Login), User>, StoreError> {
+    let mut tenants: Vec<&str> = keys.iter().map(|(tenant, _)| tenant.as_str()).collect();
+    let mut logins: Vec<&str> = keys.iter().map(|(_, login)| login.as_str()).collect();
+    for names in [&mut tenants, &mut logins] {
+        names.sort_unstable();
+        names.dedup();
+    }
+    // With several tenants these are more than were asked for, which does no harm.
+    let found =
+        users::table.filter(users::tenant.eq_any(tenants)).filter(users::login.eq_any(logins));
+    let rows: Vec<UserRow> =
+        on_backend!(conn, |conn| found.select(UserRow::as_select()).load(conn))?;
+    let found = rows.into_iter().filter_map(UserRow::into_user);
+    Ok(found.map(|user| ((user.tenant.clone(), user.login.clone()), user)).collect())
 }
 
 /// How many users all tenants have.

@@ -1,0 +1,146 @@
+//! The write-ahead log of an SQLite file, and how it is kept short while saves go on.
+//!
+//! Invariant: a thread of its own copies the log into the file. The writer does so itself, and nobody is
+//! answered meanwhile, only when little is left to copy, after which the log begins anew, or when the log
+//! is at its bound.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError, TryLockError,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use diesel::{
+    QueryableByName, RunQueryDsl as _, SqliteConnection, connection::SimpleConnection as _,
+    sql_query, sql_types::Integer,
+};
+use tracing::warn;
+
+use crate::{Database, StoreError, conn::Conn, link::Link};
+
+/// A page and its header, in bytes.
+const FRAME: i32 = 4096 + 24;
+/// So much is left before the thread copies it.
+const STEP: i32 = (4 << 20) / FRAME;
+/// From here on the log is begun anew as soon as so little is left to copy.
+const LONG: i32 = (16 << 20) / FRAME;
+const LITTLE: i32 = (2 << 20) / FRAME;
+/// Here the writer waits until all of it is copied.
+const BOUND: i32 = (64 << 20) / FRAME;
+/// Commits from one look at the log to the next.
+const COMMITS: u32 = 8;
+/// How long the writer waits for readers that need the log.
+const READERS_WAIT: Duration = Duration::from_millis(20);
+/// When it tries again after some reader, which must be another program, needed the log for longer.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The log, in the writer's hands.
+pub(crate) struct Log {
+    wake: SyncSender<()>,
+    /// Held while the thread copies.
+    copying: Arc<Mutex<()>>,
+    thread: JoinHandle<()>,
+    commits: u32,
+    pause_until: Option<Instant>,
+}
+
+/// What `PRAGMA wal_checkpoint` tells: frames in the log, and how many of them were copied.
+#[derive(QueryableByName)]
+struct Frames {
+    #[diesel(sql_type = Integer)]
+    busy: i32,
+    #[diesel(sql_type = Integer)]
+    log: i32,
+    #[diesel(sql_type = Integer)]
+    checkpointed: i32,
+}
+
+impl Log {
+    /// Starts the thread that copies; `None` for a database that looks after its log itself.
+    pub(crate) fn of(database: &Database) -> Option<Self> {
+        let Database::Sqlite(_) = database else { return None };
+        let (wake, woken) = sync_channel(1);
+        let copying = Arc::new(Mutex::new(()));
+        let (held, link) = (Arc::clone(&copying), Link::copying(database.clone()));
+        let thread = thread::Builder::new()
+            .name("latchkey-log".to_owned())
+            .spawn(move || copy(link, &woken, &held))
+            .expect("the system can start a thread");
+        Some(Self { wake, copying, thread, commits: 0, pause_until: None })
+    }
+
+    /// Looks after the log; to be called by the writer after each commit.
+    pub(crate) fn tend(&mut self, link: &mut Link) {
+        self.commits += 1;
+        if self.commits < COMMITS {
+            return;
+        }
+        self.commits = 0;
+        // What is wrong with the file, the next write tells.
+        let Some(Conn::Sqlite(conn)) = link.conn() else { return };
+        let Ok(Frames { log, checkpointed, .. }) = checkpoint(conn, "NOOP") else { return };
+        let left = log - checkpointed;
+        let is_long = log >= LONG && left <= LITTLE;
+        if (is_long || log >= BOUND) && !self.is_pausing() {
+            let _nobody_copies = match self.copying.try_lock() {
+                Ok(guard) => guard,
+                Err(TryLockError::WouldBlock) if log < BOUND => return,
+                Err(_) => self.copying.lock().unwrap_or_else(PoisonError::into_inner),
+            };
+            if !restart(conn) {
+                self.pause_until = Some(Instant::now() + PAUSE);
+                warn!("another program keeps the write-ahead log from being shortened");
+            }
+        } else if left >= STEP {
+            // Full means that it was woken already.
+            let _ = self.wake.try_send(());
+        }
+    }
+
+    fn is_pausing(&self) -> bool {
+        self.pause_until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Leaves a database that is whole in its one file, as far as nobody is using it.
+    pub(crate) fn settle(self, link: &mut Link) {
+        drop(self.wake);
+        // A panic of the thread was told by the panic hook.
+        let _ = self.thread.join();
+        let Some(Conn::Sqlite(conn)) = link.conn() else { return };
+        if let Err(error) = checkpoint(conn, "TRUNCATE") {
+            warn!(%error, "the write-ahead log is left to the next start");
+        }
+    }
+}
+
+/// Copies whenever it is woken, until nobody is left to wake it.
+fn copy(mut link: Link, woken: &Receiver<()>, copying: &Mutex<()>) {
+    while woken.recv().is_ok() {
+        let _held = copying.lock().unwrap_or_else(PoisonError::into_inner);
+        let copied = link.run(|conn| match conn {
+            Conn::Sqlite(conn) => Ok(checkpoint(conn, "PASSIVE")?),
+            Conn::Postgres(_) => Err(StoreError::Closed),
+        });
+        if let Err(error) = copied {
+            warn!(%error, "the write-ahead log cannot be copied");
+        }
+    }
+}
+
+/// Copies what is left, so that the next commit begins the log anew; whether it will.
+fn restart(conn: &mut SqliteConnection) -> bool {
+    let wait = |time: Duration| format!("PRAGMA busy_timeout = {};", time.as_millis());
+    let restarted = conn
+        .batch_execute(&wait(READERS_WAIT))
+        .and_then(|()| checkpoint(conn, "RESTART"))
+        .is_ok_and(|frames| frames.busy == 0);
+    let put_back = conn.batch_execute(&wait(super::conn::BUSY_TIMEOUT));
+    restarted && put_back.is_ok()
+}
+
+fn checkpoint(conn: &mut SqliteConnection, mode: &str) -> diesel::QueryResult<Frames> {
+    sql_query(format!("PRAGMA wal_checkpoint({mode})")).get_result(conn)
+}

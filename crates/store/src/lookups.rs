@@ -1,0 +1,189 @@
+//! Looking up on a server: what many callers want at the same time is asked for in one statement.
+//!
+//! Invariant: nobody waits for others to gather. A connection that is free takes what is there, and
+//! while it is busy the next question grows.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    hash::Hash,
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    thread::{self, JoinHandle},
+};
+
+use model::{CredentialId, Login, RecordId, TenantId, User};
+use tokio::sync::oneshot;
+
+use crate::{
+    Database, FoundCredential, StoreError,
+    conn::Conn,
+    credentials,
+    external_tokens::{self, Guard, TokenRow},
+    link::Link,
+    users,
+};
+
+/// Connections, and threads that ask on them.
+const CONNECTIONS: usize = 4;
+/// Reads that may wait; past that callers are told to come back.
+const QUEUE: usize = 4096;
+/// Reads that are taken at once.
+const BATCH: usize = 128;
+
+/// One that waits for what its key finds.
+pub(crate) type Wanted<K, V> = (K, oneshot::Sender<Result<Option<V>, StoreError>>);
+
+/// A read.
+pub(crate) enum Lookup {
+    User(Wanted<(TenantId, Login), User>),
+    Credential(Wanted<CredentialId, FoundCredential>),
+    Guard(Wanted<RecordId, Guard>),
+    Row(Wanted<RecordId, TokenRow>),
+    Other(Box<dyn FnOnce(&mut Link) + Send>),
+}
+
+/// The threads that ask.
+pub(crate) struct Lookups {
+    queue: Arc<Queue>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Lookups {
+    /// Starts the threads; they connect when there is something to ask.
+    pub(crate) fn start(database: &Database) -> Self {
+        let queue = Arc::new(Queue::default());
+        let threads = (0..CONNECTIONS).map(|_| {
+            let (queue, mut link) = (Arc::clone(&queue), Link::reading(database.clone()));
+            let work = move || {
+                while let Some(lookups) = queue.take() {
+                    answer(&mut link, lookups);
+                }
+            };
+            let thread = thread::Builder::new().name("latchkey-reader".to_owned());
+            thread.spawn(work).expect("the system can start a thread")
+        });
+        let threads = threads.collect();
+        Self { queue, threads }
+    }
+
+    /// What a key finds.
+    ///
+    /// # Errors
+    /// `Overloaded` when too many reads are waiting, `Unavailable` when the server cannot be asked.
+    pub(crate) async fn find<K, V>(
+        &self,
+        key: K,
+        lookup: fn(Wanted<K, V>) -> Lookup,
+    ) -> Result<Option<V>, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        self.queue.add(lookup((key, answer)))?;
+        answered.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Any other read.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&mut Conn) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let work = move |link: &mut Link| {
+            // Whoever went away has no use for the answer.
+            let _ = answer.send(link.run(query));
+        };
+        self.queue.add(Lookup::Other(Box::new(work)))?;
+        answered.await.unwrap_or(Err(StoreError::Closed))
+    }
+}
+
+impl Drop for Lookups {
+    fn drop(&mut self) {
+        self.queue.close();
+        for thread in self.threads.drain(..) {
+            // An error means that it is gone already.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What waits to be asked.
+#[derive(Default)]
+struct Queue {
+    waiting: Mutex<Waiting>,
+    grew: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    lookups: VecDeque<Lookup>,
+    is_closed: bool,
+}
+
+impl Queue {
+    fn add(&self, lookup: Lookup) -> Result<(), StoreError> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.lookups.len() >= QUEUE {
+            return Err(StoreError::Overloaded);
+        }
+        waiting.lookups.push_back(lookup);
+        drop(waiting);
+        self.grew.notify_one();
+        Ok(())
+    }
+
+    /// Waits until there is something; `None` once it is closed.
+    fn take(&self) -> Option<Vec<Lookup>> {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self
+            .grew
+            .wait_while(waiting, |waiting| waiting.lookups.is_empty() && !waiting.is_closed)
+            .unwrap_or_else(PoisonError::into_inner);
+        if waiting.is_closed {
+            return None;
+        }
+        let count = waiting.lookups.len().min(BATCH);
+        Some(waiting.lookups.drain(..count).collect())
+    }
+
+    fn close(&self) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).is_closed = true;
+        self.grew.notify_all();
+    }
+}
+
+/// Answers a batch with one statement for each kind of it.
+fn answer(link: &mut Link, lookups: Vec<Lookup>) {
+    let (mut users, mut credentials) = (Vec::new(), Vec::new());
+    let (mut guards, mut rows) = (Vec::new(), Vec::new());
+    for lookup in lookups {
+        match lookup {
+            Lookup::User(wanted) => users.push(wanted),
+            Lookup::Credential(wanted) => credentials.push(wanted),
+            Lookup::Guard(wanted) => guards.push(wanted),
+            Lookup::Row(wanted) => rows.push(wanted),
+            Lookup::Other(work) => work(link),
+        }
+    }
+    together(link, users, users::find_all);
+    together(link, credentials, credentials::find_all);
+    together(link, guards, external_tokens::guards);
+    together(link, rows, external_tokens::rows);
+}
+
+type FindAll<K, V> = fn(&mut Conn, &[K]) -> Result<HashMap<K, V>, StoreError>;
+
+fn together<K: Eq + Hash, V: Clone>(
+    link: &mut Link,
+    wanted: Vec<Wanted<K, V>>,
+    find_all: FindAll<K, V>,
+) {
+    if wanted.is_empty() {
+        return;
+    }
+    let (keys, answers): (Vec<K>, Vec<_>) = wanted.into_iter().unzip();
+    let found = link.run(|conn| find_all(conn, &keys));
+    for (key, answer) in keys.iter().zip(answers) {
+        let _ = answer.send(match &found {
+            Ok(found) => Ok(found.get(key).cloned()),
+            Err(error) => Err(error.clone()),
+        });
+    }
+}

@@ -1,0 +1,143 @@
+//! Reading: at once on a thread's own connection to a file, together on few connections to a server.
+//!
+//! Invariant: no read waits for a write, and on a file none waits for another thread's read as long as
+//! there are connections for all.
+
+use std::{
+    cell::Cell,
+    sync::{
+        Mutex, PoisonError, TryLockError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use model::{CredentialId, Login, RecordId, TenantId, User};
+
+use crate::{
+    Database, FoundCredential, StoreError,
+    conn::Conn,
+    credentials,
+    external_tokens::{self, Guard, TokenRow},
+    link::Link,
+    lookups::{Lookup, Lookups},
+    users,
+};
+
+/// The connections that read.
+pub(crate) enum Readers {
+    /// To a file: a read takes microseconds, less than the way to another thread and back.
+    File(FileReaders),
+    /// To a server.
+    Server(Lookups),
+}
+
+impl Readers {
+    /// Connects when there is something to read.
+    pub(crate) fn new(database: &Database) -> Self {
+        match database {
+            Database::Sqlite(_) => Self::File(FileReaders::new(database)),
+            Database::Postgres(_) => Self::Server(Lookups::start(database)),
+        }
+    }
+
+    /// The user with this login, disabled or not.
+    pub(crate) async fn user(
+        &self,
+        tenant: &TenantId,
+        login: &Login,
+    ) -> Result<Option<User>, StoreError> {
+        match self {
+            Self::File(readers) => readers.run(|conn| users::find(conn, tenant, login)),
+            Self::Server(lookups) => {
+                lookups.find((tenant.clone(), login.clone()), Lookup::User).await
+            }
+        }
+    }
+
+    /// The credential of this id, living or not, with its user.
+    pub(crate) async fn credential(
+        &self,
+        id: &CredentialId,
+    ) -> Result<Option<FoundCredential>, StoreError> {
+        match self {
+            Self::File(readers) => readers.run(|conn| credentials::find(conn, id)),
+            Self::Server(lookups) => lookups.find(id.clone(), Lookup::Credential).await,
+        }
+    }
+
+    /// What keeps others from a record, if there is one.
+    pub(crate) async fn guard(&self, record: RecordId) -> Result<Option<Guard>, StoreError> {
+        match self {
+            Self::File(readers) => readers.run(|conn| external_tokens::guard(conn, record)),
+            Self::Server(lookups) => lookups.find(record, Lookup::Guard).await,
+        }
+    }
+
+    /// A record's row, if there is one.
+    pub(crate) async fn row(&self, record: RecordId) -> Result<Option<TokenRow>, StoreError> {
+        match self {
+            Self::File(readers) => readers.run(|conn| external_tokens::row(conn, record)),
+            Self::Server(lookups) => lookups.find(record, Lookup::Row).await,
+        }
+    }
+
+    /// Any other read.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&mut Conn) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        match self {
+            Self::File(readers) => readers.run(query),
+            Self::Server(lookups) => lookups.run(query).await,
+        }
+    }
+}
+
+/// A connection for each thread that reads, and some.
+pub(crate) struct FileReaders {
+    links: Box<[Mutex<Link>]>,
+}
+
+thread_local! {
+    /// Which connection a thread tries first.
+    static HOME: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+impl FileReaders {
+    fn new(database: &Database) -> Self {
+        let count = thread::available_parallelism().map_or(1, usize::from) + 2;
+        let link = || Mutex::new(Link::reading(database.clone()));
+        Self { links: std::iter::repeat_with(link).take(count).collect() }
+    }
+
+    fn run<T>(
+        &self,
+        query: impl FnOnce(&mut Conn) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let home = home();
+        let (before, after) = self.links.split_at(home % self.links.len());
+        for link in after.iter().chain(before) {
+            match link.try_lock() {
+                Ok(mut link) => return link.run(query),
+                Err(TryLockError::Poisoned(link)) => return link.into_inner().run(query),
+                Err(TryLockError::WouldBlock) => {}
+            }
+        }
+        self.links[home % self.links.len()]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .run(query)
+    }
+}
+
+fn home() -> usize {
+    static THREADS: AtomicUsize = AtomicUsize::new(0);
+    HOME.with(|home| {
+        home.get().unwrap_or_else(|| {
+            let number = THREADS.fetch_add(1, Ordering::Relaxed);
+            home.set(Some(number));
+            number
+        })
+    })
+}
