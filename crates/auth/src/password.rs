@@ -84,10 +84,14 @@ pub fn hash(password: &Password) -> PasswordHash {
     PasswordHash::from_phc(hash.to_string())
 }
 
-/// The memory in which passwords are hashed, 19 MiB once it was used; kept, since an allocator that gets
-/// blocks of this size back from many threads does not give them back to the system.
+/// The memory in which passwords are hashed, 19 MiB once it was used. To be lent from one hash to the
+/// next, and dropped when nobody waits.
 #[derive(Default)]
 pub struct HashMemory(Vec<Block>);
+
+/// Room for so much is asked for: what is larger than 32 MiB glibc always maps by itself, and gives back to
+/// the system when it is dropped (mallopt(3), M_MMAP_THRESHOLD). What is not touched takes no memory.
+const ROOM: usize = (33 << 20) / Block::SIZE;
 
 /// Whether the password is the one that was hashed; `None` stands for a user that does not exist and
 /// takes as long. A hash that cannot be read lets nobody in.
@@ -103,6 +107,7 @@ fn matches(password: &Password, phc: &str, memory: &mut HashMemory) -> Option<bo
     let algorithm = Algorithm::try_from(parsed.algorithm.as_str()).ok()?;
     let version = parsed.version.map_or(Ok(Version::default()), Version::try_from).ok()?;
     let params = Params::try_from(&parsed).ok()?;
+    memory.0.reserve(ROOM.saturating_sub(memory.0.len()));
     memory.0.resize(params.block_count().max(memory.0.len()), Block::new());
     let mut found = vec![0; expected.len()];
     let text = password.expose().as_bytes();

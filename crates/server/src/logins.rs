@@ -28,15 +28,16 @@ const WAITING: usize = 64;
 /// What is known of the passwords that were tried lately.
 pub(crate) struct Logins {
     known: Arc<Known>,
-    /// How many passwords may be hashed at a time: each takes a core and 19 MiB.
-    hashing: Arc<Semaphore>,
     waiting: Semaphore,
 }
 
 struct Known {
     verified: VerifiedLogins,
     throttle: Throttle,
-    /// As many as were in use at a time.
+    /// How many passwords may be hashed at a time: each takes a core and 19 MiB.
+    hashing: Arc<Semaphore>,
+    cores: usize,
+    /// As many as were in use at a time, until nobody waits.
     memory: Mutex<Vec<HashMemory>>,
 }
 
@@ -46,13 +47,11 @@ impl Logins {
         let known = Known {
             verified: VerifiedLogins::new(),
             throttle: Throttle::new(limits),
+            hashing: Arc::new(Semaphore::new(cores)),
+            cores,
             memory: Mutex::default(),
         };
-        Self {
-            known: Arc::new(known),
-            hashing: Arc::new(Semaphore::new(cores)),
-            waiting: Semaphore::new(cores * WAITING),
-        }
+        Self { known: Arc::new(known), waiting: Semaphore::new(cores * WAITING) }
     }
 
     /// The user whose password this is.
@@ -84,7 +83,7 @@ impl Logins {
             return Ok(user.clone());
         }
         let _waiting = self.waiting.try_acquire().map_err(|_full| StoreError::Overloaded)?;
-        let permit = Arc::clone(&self.hashing)
+        let permit = Arc::clone(&self.known.hashing)
             .acquire_owned()
             .await
             .map_err(|closed| Problem::internal(&closed))?;
@@ -124,7 +123,12 @@ impl Known {
         let mut memory = self.memory().pop().unwrap_or_default();
         let hash = user.as_ref().map(|user| &user.password_hash);
         let is_right = auth::verify(password, hash, &mut memory);
-        self.memory().push(memory);
+        // Whoever waits is given what this one leaves.
+        if self.hashing.available_permits() + 1 < self.cores {
+            self.memory().push(memory);
+        } else {
+            self.memory().clear();
+        }
         let Some(user) = user.filter(|_| is_right) else {
             self.throttle.failed(tried);
             return None;
