@@ -219,7 +219,7 @@ impl Thread {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Database, ids::Ids, keyring::Keyring, lock, migrate};
+    use crate::{Database, external_tokens::Wanted, ids::Ids, keyring::Keyring, lock, migrate};
     use diesel::connection::SimpleConnection as _;
     use model::{Login, Principal, Provider, RetrievalKey, TenantId, TokenManagementInfo};
     use std::sync::mpsc;
@@ -271,7 +271,7 @@ mod tests {
 
         fn is_saved(&self, key: &RetrievalKey) -> bool {
             let mut conn = Conn::writing(&self.database).expect("connect");
-            external_tokens::row(&mut conn, key.record()).expect("read").is_some()
+            external_tokens::find(&mut conn, &Wanted::by(key)).expect("read").is_some()
         }
 
         /// Holds the writer up, so that what is queued meanwhile becomes one batch; returns once it

@@ -171,66 +171,51 @@ impl QueryFragment<Pg> for InsertAll<'_> {
     }
 }
 
-/// What keeps others from a record.
-#[derive(Clone, Queryable, Selectable)]
-#[diesel(table_name = external_tokens)]
-pub(crate) struct Guard {
-    key_digest: Vec<u8>,
-    tenant: String,
+/// What finds a record: its id, and the digest of its key.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Wanted {
+    record: RecordId,
+    digest: [u8; 32],
 }
 
-/// The guard of a record, if there is one. The blobs of a record are not loaded for whoever lacks its
-/// key.
-pub(crate) fn guard(conn: &mut Conn, record: RecordId) -> Result<Option<Guard>, StoreError> {
-    let found = external_tokens::table.find(record.as_i64());
-    Ok(on_backend!(conn, |conn| found.select(Guard::as_select()).first(conn)).optional()?)
+impl Wanted {
+    /// The record of this key.
+    pub(crate) fn by(key: &RetrievalKey) -> Self {
+        Self { record: key.record(), digest: seal::key_digest(key) }
+    }
 }
 
-/// As `guard`, for many at once.
-pub(crate) fn guards(
-    conn: &mut Conn,
-    records: &[RecordId],
-) -> Result<HashMap<RecordId, Guard>, StoreError> {
-    let found = external_tokens::table.filter(external_tokens::id.eq_any(numbers(records)));
-    let rows: Vec<(i64, Guard)> = on_backend!(conn, |conn| found
-        .select((external_tokens::id, Guard::as_select()))
-        .load(conn))?;
-    Ok(rows.into_iter().filter_map(|(id, guard)| Some((RecordId::from_i64(id)?, guard))).collect())
-}
-
-/// Whether `key` is that of the record of this guard, in this tenant. An unknown id, a wrong secret and
-/// another tenant's record are told apart neither by the answer nor by the work done (CONTRACT 8).
-pub(crate) fn admits(guard: Option<Guard>, tenant: &TenantId, key: &RetrievalKey) -> bool {
-    let Guard { key_digest, tenant: found_in } =
-        guard.unwrap_or_else(|| Guard { key_digest: vec![0; 32], tenant: String::new() });
-    let digest = seal::key_digest(key);
-    let is_right = constant_time::verify_slices_are_equal(&key_digest, &digest).is_ok();
-    is_right && found_in == tenant.as_str()
-}
-
-/// A record's row, if there is one.
-pub(crate) fn row(conn: &mut Conn, record: RecordId) -> Result<Option<TokenRow>, StoreError> {
-    let found = external_tokens::table.find(record.as_i64());
+/// The row of this id and this digest, if there is one. For whoever lacks the key the database finds
+/// nothing and loads no blob: an unknown id and a wrong secret cost the same (CONTRACT 8).
+pub(crate) fn find(conn: &mut Conn, wanted: &Wanted) -> Result<Option<TokenRow>, StoreError> {
+    let found = external_tokens::table
+        .find(wanted.record.as_i64())
+        .filter(external_tokens::key_digest.eq(wanted.digest.as_slice()));
     Ok(on_backend!(conn, |conn| found.select(TokenRow::as_select()).first(conn)).optional()?)
 }
 
-/// As `row`, for many at once.
-pub(crate) fn rows(
+/// As `find`, for many at once.
+pub(crate) fn find_all(
     conn: &mut Conn,
-    records: &[RecordId],
-) -> Result<HashMap<RecordId, TokenRow>, StoreError> {
-    let found = external_tokens::table.filter(external_tokens::id.eq_any(numbers(records)));
+    wanted: &[Wanted],
+) -> Result<HashMap<Wanted, TokenRow>, StoreError> {
+    let ids: Vec<i64> = wanted.iter().map(|wanted| wanted.record.as_i64()).collect();
+    let digests: Vec<&[u8]> = wanted.iter().map(|wanted| wanted.digest.as_slice()).collect();
+    let found = external_tokens::table
+        .filter(external_tokens::id.eq_any(ids))
+        .filter(external_tokens::key_digest.eq_any(digests));
     let rows: Vec<TokenRow> =
         on_backend!(conn, |conn| found.select(TokenRow::as_select()).load(conn))?;
-    Ok(rows.into_iter().filter_map(|row| Some((RecordId::from_i64(row.id)?, row))).collect())
-}
-
-fn numbers(records: &[RecordId]) -> Vec<i64> {
-    records.iter().map(|record| record.as_i64()).collect()
+    let found = rows.into_iter().filter_map(|row| {
+        let record = RecordId::from_i64(row.id)?;
+        let digest = row.key_digest.as_slice().try_into().ok()?;
+        Some((Wanted { record, digest }, row))
+    });
+    Ok(found.collect())
 }
 
 impl TokenRow {
-    /// What was sealed in the row of this key, in this tenant.
+    /// What was sealed in the row; `None` in another tenant, or for another key (CONTRACT 8).
     ///
     /// # Errors
     /// `Damaged` if anything about the row is not as it was sealed.
@@ -238,9 +223,15 @@ impl TokenRow {
         self,
         tenant: &TenantId,
         key: &RetrievalKey,
+        wanted: &Wanted,
         keyring: &Keyring,
-    ) -> Result<SavedTokens, StoreError> {
-        self.try_open(tenant, key, keyring).ok_or(StoreError::Damaged(key.record()))
+    ) -> Result<Option<SavedTokens>, StoreError> {
+        let is_right =
+            constant_time::verify_slices_are_equal(&self.key_digest, &wanted.digest).is_ok();
+        if !is_right || self.tenant != tenant.as_str() {
+            return Ok(None);
+        }
+        self.try_open(tenant, key, keyring).map(Some).ok_or(StoreError::Damaged(key.record()))
     }
 
     fn try_open(

@@ -40,8 +40,8 @@ use tokio::sync::Mutex;
 use tracing::info;
 
 use crate::{
-    checkpoint::Log, commit::Writer, conn::Conn, ids::Ids, keyring::Keyring, link::Link,
-    lock::InstanceLock, readers::Readers,
+    checkpoint::Log, commit::Writer, conn::Conn, external_tokens::Wanted, ids::Ids,
+    keyring::Keyring, link::Link, lock::InstanceLock, readers::Readers,
 };
 pub use crate::{
     credentials::FoundCredential,
@@ -173,12 +173,11 @@ impl Store {
         key: &RetrievalKey,
     ) -> Result<Option<SavedTokens>, StoreError> {
         let Inner { readers, keyring, .. } = &*self.0;
-        let guard = readers.guard(key.record()).await?;
-        if !external_tokens::admits(guard, tenant, key) {
-            return Ok(None);
+        let wanted = Wanted::by(key);
+        match readers.tokens(&wanted).await? {
+            Some(row) => row.open(tenant, key, &wanted, keyring),
+            None => Ok(None),
         }
-        let row = readers.row(key.record()).await?;
-        row.map(|row| row.open(tenant, key, keyring)).transpose()
     }
 
     /// The user with this login, disabled or not.

@@ -10,14 +10,14 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use model::{CredentialId, Login, RecordId, TenantId, User};
+use model::{CredentialId, Login, TenantId, User};
 use tokio::sync::oneshot;
 
 use crate::{
     Database, FoundCredential, StoreError,
     conn::Conn,
     credentials,
-    external_tokens::{self, Guard, TokenRow},
+    external_tokens::{self, TokenRow, Wanted},
     link::Link,
     users,
 };
@@ -30,14 +30,13 @@ const QUEUE: usize = 4096;
 const BATCH: usize = 128;
 
 /// One that waits for what its key finds.
-pub(crate) type Wanted<K, V> = (K, oneshot::Sender<Result<Option<V>, StoreError>>);
+pub(crate) type Waiting<K, V> = (K, oneshot::Sender<Result<Option<V>, StoreError>>);
 
 /// A read.
 pub(crate) enum Lookup {
-    User(Wanted<(TenantId, Login), User>),
-    Credential(Wanted<CredentialId, FoundCredential>),
-    Guard(Wanted<RecordId, Guard>),
-    Row(Wanted<RecordId, TokenRow>),
+    User(Waiting<(TenantId, Login), User>),
+    Credential(Waiting<CredentialId, FoundCredential>),
+    Tokens(Waiting<Wanted, TokenRow>),
     Other(Box<dyn FnOnce(&mut Link) + Send>),
 }
 
@@ -72,7 +71,7 @@ impl Lookups {
     pub(crate) async fn find<K, V>(
         &self,
         key: K,
-        lookup: fn(Wanted<K, V>) -> Lookup,
+        lookup: fn(Waiting<K, V>) -> Lookup,
     ) -> Result<Option<V>, StoreError> {
         let (answer, answered) = oneshot::channel();
         self.queue.add(lookup((key, answer)))?;
@@ -107,78 +106,75 @@ impl Drop for Lookups {
 /// What waits to be asked.
 #[derive(Default)]
 struct Queue {
-    waiting: Mutex<Waiting>,
+    state: Mutex<State>,
     grew: Condvar,
 }
 
 #[derive(Default)]
-struct Waiting {
+struct State {
     lookups: VecDeque<Lookup>,
     is_closed: bool,
 }
 
 impl Queue {
     fn add(&self, lookup: Lookup) -> Result<(), StoreError> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.lookups.len() >= QUEUE {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.lookups.len() >= QUEUE {
             return Err(StoreError::Overloaded);
         }
-        waiting.lookups.push_back(lookup);
-        drop(waiting);
+        state.lookups.push_back(lookup);
+        drop(state);
         self.grew.notify_one();
         Ok(())
     }
 
     /// Waits until there is something; `None` once it is closed.
     fn take(&self) -> Option<Vec<Lookup>> {
-        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut waiting = self
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self
             .grew
-            .wait_while(waiting, |waiting| waiting.lookups.is_empty() && !waiting.is_closed)
+            .wait_while(state, |state| state.lookups.is_empty() && !state.is_closed)
             .unwrap_or_else(PoisonError::into_inner);
-        if waiting.is_closed {
+        if state.is_closed {
             return None;
         }
-        let count = waiting.lookups.len().min(BATCH);
-        Some(waiting.lookups.drain(..count).collect())
+        let count = state.lookups.len().min(BATCH);
+        Some(state.lookups.drain(..count).collect())
     }
 
     fn close(&self) {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).is_closed = true;
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).is_closed = true;
         self.grew.notify_all();
     }
 }
 
 /// Answers a batch with one statement for each kind of it.
 fn answer(link: &mut Link, lookups: Vec<Lookup>) {
-    let (mut users, mut credentials) = (Vec::new(), Vec::new());
-    let (mut guards, mut rows) = (Vec::new(), Vec::new());
+    let (mut users, mut credentials, mut tokens) = (Vec::new(), Vec::new(), Vec::new());
     for lookup in lookups {
         match lookup {
-            Lookup::User(wanted) => users.push(wanted),
-            Lookup::Credential(wanted) => credentials.push(wanted),
-            Lookup::Guard(wanted) => guards.push(wanted),
-            Lookup::Row(wanted) => rows.push(wanted),
+            Lookup::User(waiting) => users.push(waiting),
+            Lookup::Credential(waiting) => credentials.push(waiting),
+            Lookup::Tokens(waiting) => tokens.push(waiting),
             Lookup::Other(work) => work(link),
         }
     }
     together(link, users, users::find_all);
     together(link, credentials, credentials::find_all);
-    together(link, guards, external_tokens::guards);
-    together(link, rows, external_tokens::rows);
+    together(link, tokens, external_tokens::find_all);
 }
 
 type FindAll<K, V> = fn(&mut Conn, &[K]) -> Result<HashMap<K, V>, StoreError>;
 
 fn together<K: Eq + Hash, V: Clone>(
     link: &mut Link,
-    wanted: Vec<Wanted<K, V>>,
+    waiting: Vec<Waiting<K, V>>,
     find_all: FindAll<K, V>,
 ) {
-    if wanted.is_empty() {
+    if waiting.is_empty() {
         return;
     }
-    let (keys, answers): (Vec<K>, Vec<_>) = wanted.into_iter().unzip();
+    let (keys, answers): (Vec<K>, Vec<_>) = waiting.into_iter().unzip();
     let found = link.run(|conn| find_all(conn, &keys));
     for (key, answer) in keys.iter().zip(answers) {
         let _ = answer.send(match &found {

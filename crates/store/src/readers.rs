@@ -12,13 +12,13 @@ use std::{
     thread,
 };
 
-use model::{CredentialId, Login, RecordId, TenantId, User};
+use model::{CredentialId, Login, TenantId, User};
 
 use crate::{
     Database, FoundCredential, StoreError,
     conn::Conn,
     credentials,
-    external_tokens::{self, Guard, TokenRow},
+    external_tokens::{self, TokenRow, Wanted},
     link::Link,
     lookups::{Lookup, Lookups},
     users,
@@ -66,19 +66,11 @@ impl Readers {
         }
     }
 
-    /// What keeps others from a record, if there is one.
-    pub(crate) async fn guard(&self, record: RecordId) -> Result<Option<Guard>, StoreError> {
+    /// The row that is wanted, if there is one.
+    pub(crate) async fn tokens(&self, wanted: &Wanted) -> Result<Option<TokenRow>, StoreError> {
         match self {
-            Self::File(readers) => readers.run(|conn| external_tokens::guard(conn, record)),
-            Self::Server(lookups) => lookups.find(record, Lookup::Guard).await,
-        }
-    }
-
-    /// A record's row, if there is one.
-    pub(crate) async fn row(&self, record: RecordId) -> Result<Option<TokenRow>, StoreError> {
-        match self {
-            Self::File(readers) => readers.run(|conn| external_tokens::row(conn, record)),
-            Self::Server(lookups) => lookups.find(record, Lookup::Row).await,
+            Self::File(readers) => readers.run(|conn| external_tokens::find(conn, wanted)),
+            Self::Server(lookups) => lookups.find(wanted.clone(), Lookup::Tokens).await,
         }
     }
 
