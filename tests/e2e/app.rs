@@ -9,7 +9,8 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
     sync::Arc,
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use diesel::{Connection as _, RunQueryDsl as _, SqliteConnection, sql_query};
@@ -21,6 +22,15 @@ const BINARY: &str = env!("CARGO_BIN_EXE_latchkey-under-test");
 
 /// How long an answer may take before a test fails.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Waits until something is so.
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + TIMEOUT;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "it never happens: {what}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
 
 /// What no log may hold: the sample's password and tokens, and whatever tests save.
 const SECRETS: [&str; 10] =
@@ -287,7 +297,7 @@ impl Drop for TestApp {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
-        if !std::thread::panicking() {
+        if !thread::panicking() {
             assert_no_secret(&self.log());
         }
     }

@@ -143,12 +143,15 @@ impl Client {
 
     /// Saves a carrier with this access token; the key, unless the server went away or refused.
     pub(crate) fn try_save(&self, access_token: &str) -> Option<String> {
-        let carrier = json!({ "Provider": "et", "AccessToken": access_token });
-        let body = json!({ "TokenManagementInfo": carrier }).to_string();
-        let path = format!("{AGENT}SaveExternalTokens");
-        let headers = [("Content-Type", "application/json")];
-        let answer = self.try_request("POST", &path, &headers, body.as_bytes()).ok()?;
+        let answer = self.try_post("SaveExternalTokens", &to_save(access_token)).ok()?;
         (answer.status == 200).then(|| answer.key())
+    }
+
+    /// An operation of the agent, on a server that may go away meanwhile.
+    pub(crate) fn try_post(&self, operation: &str, body: &Value) -> Result<Answer, ureq::Error> {
+        let headers = [("Content-Type", "application/json")];
+        let path = format!("{AGENT}{operation}");
+        self.try_request("POST", &path, &headers, body.to_string().as_bytes())
     }
 
     /// What a key retrieves.
@@ -160,6 +163,11 @@ impl Client {
     pub(crate) fn access_token(&self, key: &str) -> Option<String> {
         self.get(key)["AccessToken"].as_str().map(str::to_owned)
     }
+}
+
+/// The body that saves a carrier with this access token.
+pub(crate) fn to_save(access_token: &str) -> Value {
+    json!({ "TokenManagementInfo": { "Provider": "et", "AccessToken": access_token } })
 }
 
 impl Answer {

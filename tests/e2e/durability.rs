@@ -3,7 +3,6 @@
 use std::{
     io::{BufRead as _, BufReader, Write as _},
     process::{Child, ChildStdout, Command, Stdio},
-    sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::Duration,
 };
@@ -11,12 +10,16 @@ use std::{
 use serde_json::json;
 
 use crate::{
-    app::{Setup, TestApp},
+    app::{Setup, TestApp, until},
+    load::{Random, Record, lost},
     parts::{has, leave_out},
 };
 
-const CONNECTIONS: usize = 64;
-const SAVES: usize = 10_000;
+const KILLS: usize = 100;
+/// At the latest this many microseconds after the first acknowledgment.
+const LATEST_KILL: usize = 150_000;
+/// How much is looked at after each kill: so many at random, and so many of the last ones.
+const SAMPLE: usize = 20;
 
 #[test]
 fn a_restart_changes_nothing() {
@@ -30,49 +33,42 @@ fn a_restart_changes_nothing() {
     assert!(key < other, "keys sort by their age");
 }
 
-/// 10,000 saves by 64 connections, `kill -9` in the middle, restart.
+/// 64 connections, whose saves are committed many at a time, and `kill -9` in the middle.
 #[test]
 fn every_acknowledged_save_survives_a_kill() {
+    let record = Record::default();
     let mut app = TestApp::new();
-    let started = AtomicUsize::new(0);
-    let acknowledged = AtomicUsize::new(0);
-    let kept: Vec<(String, String)> = thread::scope(|scope| {
-        let workers: Vec<_> = (0..CONNECTIONS)
-            .map(|_| {
-                let client = app.client();
-                let (started, acknowledged) = (&started, &acknowledged);
-                scope.spawn(move || {
-                    let mut kept = Vec::new();
-                    loop {
-                        let number = started.fetch_add(1, Ordering::Relaxed);
-                        if number >= SAVES {
-                            return kept;
-                        }
-                        let token = format!("CANARY-{number}");
-                        match client.try_save(&token) {
-                            Some(key) => kept.push((key, token)),
-                            None => return kept,
-                        }
-                        acknowledged.fetch_add(1, Ordering::Relaxed);
-                    }
-                })
-            })
-            .collect();
-        while acknowledged.load(Ordering::Relaxed) < SAVES / 2 {
-            thread::sleep(Duration::from_millis(1));
-            assert!(workers.iter().any(|worker| !worker.is_finished()), "{}", app.log());
-        }
+    record.load(&app.url.clone(), 64, &mut Random::new(), || {
+        until("5,000 saves", || record.acknowledged() >= 5000);
         app.kill();
-        workers.into_iter().flat_map(|worker| worker.join().expect("worker")).collect()
     });
-    assert!((SAVES / 2..SAVES).contains(&kept.len()), "killed in the middle: {}", kept.len());
+    record.assert_kept(&app.setup.start());
+}
 
-    let app = app.setup.start();
-    let client = app.client();
-    let is_lost = |kept: &&(String, String)| client.access_token(&kept.0).as_ref() != Some(&kept.1);
-    let lost = kept.iter().filter(is_lost).count();
-    println!("acknowledged {}, kept {}, lost {lost}", kept.len(), kept.len() - lost);
-    assert_eq!(lost, 0);
+/// `kill -9` at random moments under load, again and again on one database. A sample is looked at after
+/// each, what was acknowledged last in any case, and all at the end.
+#[test]
+fn every_acknowledged_save_survives_a_hundred_kills() {
+    let mut random = Random::new();
+    let record = Record::default();
+    let mut app = TestApp::new();
+    for round in 0..KILLS {
+        let before = record.acknowledged();
+        record.load(&app.url.clone(), 8, &mut random.split(), || {
+            until("a save", || record.acknowledged() > before);
+            let moment = random.below(LATEST_KILL);
+            thread::sleep(Duration::from_micros(moment as u64));
+            app.kill();
+        });
+        app = app.setup.start();
+        let saved = record.saved();
+        let mut sample = record.sample(SAMPLE, &mut random);
+        sample.extend_from_slice(&saved[saved.len() - SAMPLE.min(saved.len())..]);
+        assert_eq!(lost(&app, &sample), 0, "in round {round}");
+    }
+    assert!(record.cut_off() > KILLS, "killed under load: {}", record.cut_off());
+    assert_eq!(record.refused(), 0);
+    record.assert_kept(&app);
 }
 
 /// The program `sqlite3` on a server's database, as an operator would use it.

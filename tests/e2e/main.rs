@@ -19,6 +19,7 @@ mod faulty_disk;
 mod formats;
 mod issuer;
 mod languages;
+mod load;
 mod matrix;
 mod negotiation;
 mod official_client;
