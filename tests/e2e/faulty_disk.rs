@@ -6,10 +6,9 @@ use std::{
     process::Command,
 };
 
-use serde_json::json;
-
 use crate::{
-    app::{Setup, TestApp},
+    app::{Setup, until},
+    load::{Random, Record},
     parts::leave_out,
 };
 
@@ -20,10 +19,11 @@ struct SmallDisk {
 
 impl SmallDisk {
     /// `None`, said aloud, where this user may not mount.
-    fn mount(test: &str, path: &Path) -> Option<Self> {
+    fn mount(test: &str, path: &Path, size: &str) -> Option<Self> {
         fs::create_dir_all(path).expect("mount point");
         let disk = Self { path: path.to_owned() };
-        if disk.run("mount", &["-t", "tmpfs", "-o", "size=1m,mode=700", "tmpfs"]) {
+        let options = format!("size={size},mode=700");
+        if disk.run("mount", &["-t", "tmpfs", "-o", &options, "tmpfs"]) {
             Some(disk)
         } else {
             leave_out(test, "the right to mount a tmpfs");
@@ -47,49 +47,42 @@ impl Drop for SmallDisk {
     }
 }
 
-fn save(app: &TestApp, token: &str) -> crate::client::Answer {
-    let carrier = json!({"Provider": "et", "AccessToken": token});
-    app.client().post("SaveExternalTokens", &json!({ "TokenManagementInfo": carrier }))
-}
-
+/// Under load: while there is no room each save succeeds or is refused as a whole, and gets go on; as soon
+/// as there is room again, so do saves.
 #[test]
 fn a_full_disk_refuses_saves_and_loses_nothing() {
     let setup = Setup::new();
-    let Some(_disk) = SmallDisk::mount("a full disk", &setup.data()) else { return };
-    let app = setup.start();
-    let ballast = setup.data().join("ballast");
-    fs::write(&ballast, vec![0; 300_000]).expect("ballast");
-
-    let token = format!("CANARY{}", "x".repeat(20_000));
-    let mut kept = Vec::new();
-    let refused = loop {
-        let answer = save(&app, &token);
-        if answer.status != 200 {
-            break answer;
-        }
-        kept.push(answer.json().as_str().expect("key").to_owned());
-        assert!(kept.len() < 1000, "the disk never fills");
-    };
-    let refused = refused.expect_error(503, "SoUnavailableException", "nothing was saved");
-    assert_eq!(refused.header("Retry-After"), "1");
-    for key in &kept {
-        assert_eq!(app.client().access_token(key).as_ref(), Some(&token), "while full");
+    let Some(_disk) = SmallDisk::mount("a full disk", &setup.data(), "32m") else { return };
+    let mut app = setup.start();
+    let ballast = |number: usize| setup.data().join(format!("ballast-{number}"));
+    // Each makes room for the whole write-ahead log in the database's file, or it could not begin anew.
+    for number in 0..3 {
+        fs::write(ballast(number), vec![0; 8_000_000]).expect("ballast");
     }
-
-    fs::remove_file(&ballast).expect("make room");
-    kept.push(save(&app, &token).expect(200).json().as_str().expect("key").to_owned());
-    let app = app.stop().start();
-    let lost = kept.iter().filter(|key| app.client().access_token(key).as_ref() != Some(&token));
-    assert_eq!(lost.count(), 0);
+    let record = Record::of_long_tokens(8000);
+    record.load(&app.url.clone(), 8, &mut Random::new(), || {
+        for number in 0..3 {
+            let refused = record.refused();
+            until("the disk is full", || record.refused() >= refused + 100);
+            let got = record.got();
+            until("gets while it is full", || record.got() >= got + 100);
+            let acknowledged = record.acknowledged();
+            fs::remove_file(ballast(number)).expect("make room");
+            until("saves go on", || record.acknowledged() >= acknowledged + 50);
+        }
+    });
+    println!("{} saves were refused, {} gets answered", record.refused(), record.got());
+    assert_eq!(record.cut_off(), 0);
+    app.kill();
+    record.assert_kept(&app.setup.start());
 }
 
 #[test]
 fn a_read_only_disk_refuses_the_start_and_nothing_is_lost() {
     let setup = Setup::new();
-    let Some(disk) = SmallDisk::mount("a read-only disk", &setup.data()) else { return };
+    let Some(disk) = SmallDisk::mount("a read-only disk", &setup.data(), "1m") else { return };
     let app = setup.start();
-    let key = save(&app, "CANARY-before").expect(200).json();
-    let key = key.as_str().expect("key");
+    let key = app.client().try_save("CANARY-before").expect("saved");
 
     let setup = app.stop();
     disk.remount("ro");
@@ -99,14 +92,15 @@ fn a_read_only_disk_refuses_the_start_and_nothing_is_lost() {
 
     disk.remount("rw");
     let app = setup.start();
-    assert_eq!(app.client().access_token(key).as_deref(), Some("CANARY-before"));
-    save(&app, "CANARY-after").expect(200);
+    assert_eq!(app.client().access_token(&key).as_deref(), Some("CANARY-before"));
+    app.client().try_save("CANARY-after").expect("saved");
 }
 
 #[test]
 fn a_disk_that_is_full_from_the_first_is_told_and_can_be_tried_again() {
     let setup = Setup::new();
-    let Some(_disk) = SmallDisk::mount("a full disk at the first start", &setup.data()) else {
+    let Some(_disk) = SmallDisk::mount("a full disk at the first start", &setup.data(), "1m")
+    else {
         return;
     };
     let ballast = setup.data().join("ballast");
@@ -114,5 +108,5 @@ fn a_disk_that_is_full_from_the_first_is_told_and_can_be_tried_again() {
     let refusal = setup.refusal();
     assert!(refusal.contains("make room on its disk"), "{refusal}");
     fs::remove_file(&ballast).expect("make room");
-    save(&setup.start(), "CANARY").expect(200);
+    setup.start().client().try_save("CANARY").expect("saved");
 }
