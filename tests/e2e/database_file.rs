@@ -8,7 +8,10 @@ use std::{
 use diesel::{RunQueryDsl as _, connection::SimpleConnection as _, sql_query};
 use serde_json::json;
 
-use crate::app::{Setup, TestApp};
+use crate::{
+    app::{Setup, TestApp, until},
+    load::{Random, Record},
+};
 
 fn carrier() -> serde_json::Value {
     json!({"Provider": "et", "AccessToken": "fugit"})
@@ -27,6 +30,27 @@ fn a_second_server_on_the_same_database_is_refused() {
     let linked = app.setup.clone().with("DATABASE__URL", "sqlite:link").refusal();
     assert!(linked.contains("another server is using the database"), "{linked}");
     assert_eq!(app.client().access_token(&key).as_deref(), Some("fugit"));
+}
+
+/// The one that is there goes on as if nothing had been, and when it is killed another takes its place at
+/// once.
+#[test]
+fn a_second_server_disturbs_the_first_one_in_nothing() {
+    let record = Record::default();
+    let mut app = TestApp::new();
+    record.load(&app.url.clone(), 8, &mut Random::new(), || {
+        for _ in 0..5 {
+            let before = record.acknowledged();
+            let refusal = app.setup.refusal();
+            assert!(refusal.contains("another server is using the database"), "{refusal}");
+            until("a save beside it", || record.acknowledged() > before + 10);
+        }
+        assert_eq!((record.cut_off(), record.refused()), (0, 0));
+        app.kill();
+    });
+    let app = app.setup.start();
+    record.assert_kept(&app);
+    assert!(record.save(&app.client()));
 }
 
 /// A master key that is missing, short, wrong, weak or exposed stops the start with the file's name
