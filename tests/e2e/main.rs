@@ -35,3 +35,4 @@ mod shutdown;
 mod so_ticket;
 mod start;
 mod throttling;
+mod write_ahead_log;
