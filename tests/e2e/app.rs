@@ -13,7 +13,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use diesel::{Connection as _, RunQueryDsl as _, SqliteConnection, sql_query};
+use diesel::{
+    Connection as _, RunQueryDsl as _, SqliteConnection, dsl, sql_query, sql_types::BigInt,
+};
 use tempfile::TempDir;
 
 use crate::client::Client;
@@ -203,6 +205,12 @@ impl TestApp {
         line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") / 1024
     }
 
+    /// How many files and sockets the server has open.
+    pub(crate) fn open_files(&self) -> usize {
+        let files = fs::read_dir(format!("/proc/{}/fd", self.process.id()));
+        files.expect("Linux tells it").count()
+    }
+
     /// Host and port, for raw sockets.
     pub(crate) fn authority(&self) -> &str {
         let rest = self.url.split_once("://").expect("URL").1;
@@ -244,6 +252,18 @@ impl TestApp {
     /// Runs SQL behind the server's back; how many rows it changed.
     pub(crate) fn sql(&self, sql: &str) -> usize {
         sql_query(sql).execute(&mut self.setup.open_database()).expect(sql)
+    }
+
+    /// The number that a query finds behind the server's back.
+    pub(crate) fn number(&self, query: &str) -> i64 {
+        let query = dsl::sql::<BigInt>(query);
+        query.get_result(&mut self.setup.open_database()).expect("a number")
+    }
+
+    /// How many records there are.
+    pub(crate) fn saved_rows(&self) -> usize {
+        let rows = self.number("SELECT count(*) FROM external_tokens");
+        usize::try_from(rows).expect("no less than none")
     }
 
     /// Waits for the end.

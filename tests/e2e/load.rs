@@ -85,10 +85,15 @@ impl Record {
         Self { padding: "x".repeat(padding), ..Self::default() }
     }
 
+    /// A token that no other save has.
+    pub(crate) fn new_token(&self) -> String {
+        let number = self.begun.fetch_add(1, Ordering::Relaxed);
+        format!("CANARY-{number}{}", self.padding)
+    }
+
     /// Saves a token of its own; whether the server answered.
     pub(crate) fn save(&self, client: &Client) -> bool {
-        let number = self.begun.fetch_add(1, Ordering::Relaxed);
-        let token = format!("CANARY-{number}{}", self.padding);
+        let token = self.new_token();
         let Ok(answer) = client.try_post("SaveExternalTokens", &to_save(&token)) else {
             self.cut_off.fetch_add(1, Ordering::Relaxed);
             return false;

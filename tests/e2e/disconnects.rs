@@ -1,0 +1,89 @@
+//! Clients that go away before they are answered.
+//!
+//! Invariant: what is left of them is at most a record whose key nobody has.
+
+use std::{
+    io::Write as _,
+    net::{Shutdown, TcpStream},
+    thread,
+    time::Duration,
+};
+
+use crate::{
+    app::{TestApp, until},
+    load::{Random, Record},
+    raw::save_request,
+};
+
+/// Clients that go away at the same time.
+const AT_ONCE: usize = 4;
+/// How many of them each time: the first ones bring the server to the memory that it works with.
+const FIRST: usize = 500;
+const THEN: usize = 3000;
+/// Connections to the database are opened when they are first needed, with a few files each.
+const SOME_FILES: usize = 16;
+const SOME_MEGABYTES: usize = 32;
+
+/// Begins a save and goes away, in one of the ways of doing so.
+fn save_and_leave(app: &TestApp, random: &mut Random) {
+    let request = save_request(app.authority(), "CANARY-nobody");
+    let mut stream = TcpStream::connect(app.authority()).expect("connect");
+    match random.below(5) {
+        0 => stream.write_all(&request[..random.below(request.len())]).expect("send a part"),
+        1 => {
+            stream.write_all(&request).expect("send");
+            stream.shutdown(Shutdown::Both).expect("shut down");
+        }
+        2 => {
+            stream.write_all(&request).expect("send");
+            stream.shutdown(Shutdown::Write).expect("shut down");
+            pause(random);
+        }
+        3 => {
+            stream.write_all(&request).expect("send");
+            pause(random);
+        }
+        _ => stream.write_all(&request).expect("send"),
+    }
+}
+
+/// Until a moment that may be before the commit, after it, or after the answer.
+fn pause(random: &mut Random) {
+    thread::sleep(Duration::from_micros(random.below(5000) as u64));
+}
+
+fn save_and_leave_often(app: &TestApp, times: usize, random: &mut Random) {
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            let mut random = random.split();
+            scope.spawn(move || {
+                for _ in 0..times / AT_ONCE {
+                    save_and_leave(app, &mut random);
+                }
+            });
+        }
+    });
+}
+
+/// However many leave, and whenever: others are served, and neither connections nor memory stay behind.
+#[test]
+fn clients_that_go_away_take_nothing_with_them() {
+    let (app, record, mut random) = (TestApp::new(), Record::default(), Random::new());
+    record.load(&app.url, AT_ONCE, &mut random.split(), || {
+        until("saves", || record.acknowledged() > AT_ONCE);
+        let files = app.open_files();
+        save_and_leave_often(&app, FIRST, &mut random);
+        let memory = app.resident_megabytes();
+        save_and_leave_often(&app, THEN, &mut random);
+        until("their connections are closed", || app.open_files() <= files + SOME_FILES);
+        let grown = app.resident_megabytes().saturating_sub(memory);
+        println!("files: {files}, then {}; memory: {memory} MB and {grown}", app.open_files());
+        assert!(grown < SOME_MEGABYTES, "{memory} MB and {grown} more");
+    });
+    assert_eq!((record.cut_off(), record.refused()), (0, 0));
+    assert!(record.save(&app.client()));
+    let unclaimed = app.saved_rows() - record.acknowledged();
+    println!("{unclaimed} of {} saves that nobody waited for were committed", FIRST + THEN);
+    assert!((1..=FIRST + THEN).contains(&unclaimed));
+    record.assert_kept(&app);
+}
