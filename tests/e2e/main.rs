@@ -10,6 +10,7 @@ mod applications;
 mod basic;
 mod bearer;
 mod client;
+mod clock;
 mod configuration;
 mod database_file;
 mod disconnects;
