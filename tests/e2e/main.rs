@@ -25,6 +25,7 @@ mod load;
 mod matrix;
 mod negotiation;
 mod official_client;
+mod overload;
 mod parts;
 mod paths;
 mod postgres_migrations;
