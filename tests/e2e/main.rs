@@ -31,6 +31,7 @@ mod paths;
 mod postgres_migrations;
 mod principal;
 mod raw;
+mod read_only_disk;
 mod request_headers;
 mod save_and_get;
 mod seal;
