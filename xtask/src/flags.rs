@@ -7,6 +7,19 @@ xflags::xflags! {
     cmd xtask {
         /// Measures what BENCHMARKS.md says; needs wrk.
         cmd bench {
+            /// Saves and gets, beside yardsticks; writes its part of BENCHMARKS.md and docs/latency.svg.
+            default cmd store {
+                /// How long each is loaded in each round; 8 by default.
+                optional --seconds number: u32
+                /// How often each is loaded, in turns; 3 by default.
+                optional --rounds number: usize
+                /// Records that there are before anything is got; 50,000 by default.
+                optional --records number: usize
+                /// `sqlite` or `postgres`; figures are then printed only.
+                optional --only backend: String
+                /// Also the start with a million records and gets among ten million: minutes, and 10 GB.
+                optional --large
+            }
             /// Calls a second by each scheme of authentication.
             cmd schemes {
                 /// How long each is loaded in each round; 5 by default.
