@@ -17,7 +17,7 @@ xflags::xflags! {
                 optional --records number: usize
                 /// `sqlite` or `postgres`; figures are then printed only.
                 optional --only backend: String
-                /// Also the start with a million records and gets among ten million: minutes, and 10 GB.
+                /// Also the start with a million records and gets among ten million: minutes, and gigabytes.
                 optional --large
             }
             /// Calls a second by each scheme of authentication.

@@ -12,7 +12,7 @@ use super::{
     aims::{self, Aim},
     large::Large,
     store::{Plan, Row},
-    target::{Figures, Work},
+    target::{Figures, Kind, Work},
 };
 
 const BEGIN: &str = "<!-- store: begin -->\n";
@@ -41,7 +41,7 @@ pub(super) fn text(
     results: &Results,
     chart: &str,
 ) -> anyhow::Result<String> {
-    let mut text = circumstances(shell, plan, results.large.is_some())?;
+    let mut text = circumstances(shell, plan)?;
     text += &rates(&results.rows);
     text += &memory(&results.rows);
     text += &failures(&results.rows);
@@ -52,7 +52,7 @@ pub(super) fn text(
 }
 
 /// When, where and how.
-fn circumstances(shell: &Shell, plan: &Plan, is_large: bool) -> anyhow::Result<String> {
+fn circumstances(shell: &Shell, plan: &Plan) -> anyhow::Result<String> {
     let date = jiff::Timestamp::now().strftime("%Y-%m-%d");
     let commit = cmd!(shell, "git rev-parse --short HEAD").quiet().read()?;
     // What this command writes is no change of what it measures.
@@ -66,11 +66,14 @@ fn circumstances(shell: &Shell, plan: &Plan, is_large: bool) -> anyhow::Result<S
     let model = model.map_or("an unknown processor", |(_, model)| model.trim());
     let kernel = cmd!(shell, "uname -sr").quiet().read()?;
     let Plan { seconds, rounds, records, .. } = plan;
-    let large = if is_large { " --large" } else { "" };
+    let large = if plan.is_large { " --large" } else { "" };
+    let only = plan.only.map_or("", |kind| {
+        if kind == Kind::Sqlite { " --only sqlite" } else { " --only postgres" }
+    });
     Ok(format!(
         "Measured on {date} at {commit}{changed}, on {cores} cores of {model}, {kernel}, the load generator \
          on the same cores:\n\
-         `cargo xtask bench --seconds {seconds} --rounds {rounds} --records {records}{large}`.\n\n"
+         `cargo xtask bench --seconds {seconds} --rounds {rounds} --records {records}{only}{large}`.\n\n"
     ))
 }
 

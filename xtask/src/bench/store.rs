@@ -35,6 +35,7 @@ pub(super) struct Plan {
     pub(super) rounds: usize,
     pub(super) records: usize,
     pub(super) only: Option<Kind>,
+    pub(super) is_large: bool,
 }
 
 /// What was measured of one target: medians.
@@ -61,7 +62,9 @@ impl Plan {
             rounds: flags.rounds.unwrap_or(3),
             records: flags.records.unwrap_or(50_000),
             only,
+            is_large: flags.large,
         };
+        ensure!(!plan.is_large || plan.has(Kind::Sqlite), "--large is about SQLite");
         let is_some = plan.seconds > 0 && plan.rounds > 0 && plan.records > 0;
         ensure!(is_some, "--seconds, --rounds and --records are at least 1");
         Ok(plan)
@@ -77,11 +80,11 @@ pub(super) fn run(shell: &Shell, flags: &Flags) -> anyhow::Result<()> {
     let page = fs::read_to_string(PAGE)?;
     // What is wrong with the page or the machine is told before an hour of work, not after it.
     report::splice(&page, "")?;
-    check_tools(shell, &plan, flags.large)?;
+    check_tools(shell, &plan)?;
     let binaries = build(shell)?;
     let scratch = scratch(shell)?;
     let (rows, lines) = measure(shell, &plan, &binaries, scratch.path())?;
-    let large = match flags.large && plan.has(Kind::Sqlite) {
+    let large = match plan.is_large {
         true => Some(large::measure(shell, &plan, &binaries, scratch.path())?),
         false => None,
     };
@@ -100,12 +103,12 @@ pub(super) fn run(shell: &Shell, flags: &Flags) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn check_tools(shell: &Shell, plan: &Plan, is_large: bool) -> anyhow::Result<()> {
+fn check_tools(shell: &Shell, plan: &Plan) -> anyhow::Result<()> {
     need(shell, "wrk", "wrk")?;
     if plan.has(Kind::Postgres) {
         cluster::binaries()?;
     }
-    if is_large {
+    if plan.is_large {
         need(shell, "sqlite3", "sqlite3")?;
     }
     Ok(())
@@ -130,7 +133,9 @@ fn scratch(shell: &Shell) -> anyhow::Result<TempDir> {
         "{} is in memory, not on a disk",
         above.display()
     );
-    let scratch = tempfile::Builder::new().prefix("store-").tempdir_in(above)?;
+    // Of one name, so that what a run that was broken off left behind, gigabytes of it, goes now.
+    shell.remove_path(above.join("store"))?;
+    let scratch = tempfile::Builder::new().prefix("store").rand_bytes(0).tempdir_in(above)?;
     fs::set_permissions(scratch.path(), Permissions::from_mode(0o755))?;
     Ok(scratch)
 }
