@@ -132,6 +132,7 @@ impl Cluster {
         let percentile = |share: usize| times[times.len() * share / 100];
         Ok(Figures {
             rate: number("tps =").context("tps")?,
+            mean_ms: number("latency average =").context("its latency")?,
             p50_ms: percentile(50),
             p99_ms: percentile(99),
             database_processor: Some(used as f64 / done),

@@ -38,6 +38,7 @@ pub(super) struct Script {
 pub(super) struct Outcome {
     /// Calls a second that were answered with 2xx.
     pub(super) rate: f64,
+    pub(super) mean_ms: f64,
     pub(super) p50_ms: f64,
     pub(super) p99_ms: f64,
     pub(super) calls: u64,
@@ -76,7 +77,7 @@ impl Script {
             "wrk.method = 'POST'\nwrk.headers['Content-Type'] = 'application/json'\n{login}{what}\
              function done(all, latency)\n\
              \u{20} local lost = all.errors.connect + all.errors.read + all.errors.write\n\
-             \u{20} print('{MARK}', all.requests, all.duration, latency:percentile(50),\n\
+             \u{20} print('{MARK}', all.requests, all.duration, latency.mean, latency:percentile(50),\n\
              \u{20}   latency:percentile(99), all.errors.status + all.errors.timeout + lost, all.bytes)\n\
              end\n"
         );
@@ -101,16 +102,17 @@ impl Script {
 }
 
 impl Outcome {
-    /// Reads requests, microseconds, the two percentiles in microseconds, failures and bytes.
+    /// Reads requests, microseconds, mean and percentiles in microseconds, failures and bytes.
     fn parse(figures: &str) -> anyhow::Result<Self> {
         let figures: Vec<f64> =
             figures.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
-        let &[calls, duration, p50, p99, failures, bytes] = &figures[..] else {
+        let &[calls, duration, mean, p50, p99, failures, bytes] = &figures[..] else {
             bail!("wrk told {} figures", figures.len());
         };
         ensure!(calls > failures, "no call was answered");
         Ok(Self {
             rate: (calls - failures) / duration * 1e6,
+            mean_ms: mean / 1e3,
             p50_ms: p50 / 1e3,
             p99_ms: p99 / 1e3,
             calls: calls as u64,
@@ -179,9 +181,10 @@ mod tests {
     #[test]
     fn failures_are_no_part_of_the_rate() {
         let outcome =
-            Outcome::parse("\t1000\t2000000\t1500\t9000.5\t200\t2000000\n").expect("figures");
+            Outcome::parse("\t1000\t2000000\t2500\t1500\t9000.5\t200\t2000000\n").expect("figures");
         let expected = Outcome {
             rate: 400.0,
+            mean_ms: 2.5,
             p50_ms: 1.5,
             p99_ms: 9.0005,
             calls: 1000,
@@ -189,6 +192,6 @@ mod tests {
             answer_bytes: 2000,
         };
         assert_eq!(outcome, expected);
-        assert!(Outcome::parse("5 1000000 1 1 5 0").is_err(), "nothing but failures");
+        assert!(Outcome::parse("5 1000000 1 1 1 5 0").is_err(), "nothing but failures");
     }
 }

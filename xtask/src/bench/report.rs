@@ -79,8 +79,8 @@ fn circumstances(shell: &Shell, plan: &Plan) -> anyhow::Result<String> {
 
 fn rates(rows: &[Row]) -> String {
     let mut text =
-        "| call | target | calls/s | p50 | p99 | server, a call | PostgreSQL, a call |\n\
-                    |---|---|--:|--:|--:|--:|--:|\n"
+        "| call | target | calls/s | mean | p50 | p99 | server, a call | PostgreSQL, a call |\n\
+                    |---|---|--:|--:|--:|--:|--:|--:|\n"
             .to_owned();
     for work in [Work::Save, Work::Get] {
         for row in rows {
@@ -100,9 +100,10 @@ fn rate(call: &str, row: &Row, figures: &Figures) -> String {
     let processor =
         |used: Option<f64>| used.map_or("–".to_owned(), |used| format!("{used:.0} µs"));
     format!(
-        "| {call} | {} | {} | {:.2} ms | {:.2} ms | {} | {} |\n",
+        "| {call} | {} | {} | {:.2} ms | {:.2} ms | {:.2} ms | {} | {} |\n",
         row.kind.name(),
         thousands(figures.rate),
+        figures.mean_ms,
         figures.p50_ms,
         figures.p99_ms,
         processor(figures.server_processor),

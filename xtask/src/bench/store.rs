@@ -78,7 +78,7 @@ impl Plan {
 pub(super) fn run(shell: &Shell, flags: &Flags) -> anyhow::Result<()> {
     let plan = Plan::of(flags)?;
     let page = fs::read_to_string(PAGE)?;
-    // What is wrong with the page or the machine is told before an hour of work, not after it.
+    // What is wrong with the page or the machine is told before the work, not after it.
     report::splice(&page, "")?;
     check_tools(shell, &plan)?;
     let binaries = build(shell)?;

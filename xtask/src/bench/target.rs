@@ -68,6 +68,7 @@ impl Work {
 pub(super) struct Figures {
     /// Calls a second.
     pub(super) rate: f64,
+    pub(super) mean_ms: f64,
     pub(super) p50_ms: f64,
     pub(super) p99_ms: f64,
     /// Microseconds of the server's processor time for a call.
@@ -90,6 +91,7 @@ impl Figures {
         };
         Self {
             rate: of(|figures| figures.rate),
+            mean_ms: of(|figures| figures.mean_ms),
             p50_ms: of(|figures| figures.p50_ms),
             p99_ms: of(|figures| figures.p99_ms),
             server_processor: of_some(|figures| figures.server_processor),
@@ -161,6 +163,7 @@ impl<'a> Target<'a> {
         let each = |used: u64| used as f64 / outcome.calls as f64;
         Ok(Figures {
             rate: outcome.rate,
+            mean_ms: outcome.mean_ms,
             p50_ms: outcome.p50_ms,
             p99_ms: outcome.p99_ms,
             server_processor: Some(each(after.0 - before.0)),
