@@ -217,7 +217,7 @@ fn times(logs: &Path) -> anyhow::Result<Vec<f64>> {
             times.push(microseconds.parse::<f64>()? / 1e3);
         }
     }
-    ensure!(!times.is_empty(), "pgbench logged nothing");
+    ensure!(!times.is_empty(), "pgbench did next to nothing; give it more --seconds");
     times.sort_by(f64::total_cmp);
     Ok(times)
 }

@@ -71,8 +71,8 @@ fn circumstances(shell: &Shell, plan: &Plan) -> anyhow::Result<String> {
         if kind == Kind::Sqlite { " --only sqlite" } else { " --only postgres" }
     });
     Ok(format!(
-        "Measured on {date} at {commit}{changed}, on {cores} cores of {model}, {kernel}, the load generator \
-         on the same cores:\n\
+        "Measured on {date} at {commit}{changed}, on {cores} cores of {model}, {kernel},\n\
+         the load generator on the same cores:\n\
          `cargo xtask bench --seconds {seconds} --rounds {rounds} --records {records}{only}{large}`.\n\n"
     ))
 }

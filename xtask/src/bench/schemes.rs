@@ -22,6 +22,9 @@ use super::{
 
 /// Where the code to be measured is checked out and patched.
 const CHECKOUT: &str = "target/bench/checkout";
+/// Where it is built: apart, for cargo would take the patched server for that of the working tree, and
+/// somebody might run it.
+const BUILT: &str = "target/bench/built";
 /// Lets whoever sends no `Authorization` in: the yardstick, in the same process.
 const NO_LOGIN: &str = "xtask/bench/no-login.patch";
 const ROUNDS: usize = 5;
@@ -96,7 +99,7 @@ fn schemes(
 
 /// A release build of HEAD; patched to have the yardstick.
 pub(super) fn build(shell: &Shell, has_yardstick: bool) -> anyhow::Result<PathBuf> {
-    let target = shell.current_dir().join("target");
+    let target = shell.current_dir().join(BUILT);
     if shell.path_exists(CHECKOUT) {
         cmd!(shell, "git worktree remove --force {CHECKOUT}").quiet().run()?;
     }

@@ -130,6 +130,10 @@ impl<'a> Target<'a> {
             server.wait_until_ready()?;
         }
         let idle_bytes = Memory::of(server.id())?.now;
+        if kind.is_latchkey() {
+            let (status, _) = server.call("POST", SAVE, "", &record())?;
+            ensure!(status == 401, "a call without a login was answered with {status}");
+        }
         let save = Call { path: SAVE, authorization: BASIC };
         let save = Script::same(folder.join("save.lua"), save, &record())?;
         let get = fill(&server, folder, records)?;
