@@ -5,7 +5,7 @@
 xflags::xflags! {
     /// Tasks of this workspace.
     cmd xtask {
-        /// Measures what BENCHMARKS.md says; needs wrk.
+        /// Measures what BENCHMARKS.md says; by itself saves and gets, beside yardsticks. Needs wrk.
         cmd bench {
             /// Saves and gets, beside yardsticks; writes its part of BENCHMARKS.md and docs/latency.svg.
             default cmd store {
