@@ -12,7 +12,7 @@ use std::{
 use auth::{AuthError, BasicCredentials, HashMemory, Password, VerifiedLogins};
 use model::{PasswordHash, TenantId, User};
 use store::{Store, StoreError};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::{Span, info, warn};
 
 use crate::{
@@ -28,15 +28,31 @@ const WAITING: usize = 64;
 /// What is known of the passwords that were tried lately.
 pub(crate) struct Logins {
     known: Arc<Known>,
+    /// How many passwords may be hashed at a time: each takes a core and 19 MiB.
+    hashing: Arc<Semaphore>,
     waiting: Semaphore,
+    most_waiting: usize,
+}
+
+/// A place among those whose password is hashed, or soon.
+struct Place<'a> {
+    logins: &'a Logins,
+    permit: Option<SemaphorePermit<'a>>,
+}
+
+impl Drop for Place<'_> {
+    /// The last to leave gives the memory back.
+    fn drop(&mut self) {
+        self.permit.take();
+        if self.logins.waiting.available_permits() == self.logins.most_waiting {
+            self.logins.known.memory().clear();
+        }
+    }
 }
 
 struct Known {
     verified: VerifiedLogins,
     throttle: Throttle,
-    /// How many passwords may be hashed at a time: each takes a core and 19 MiB.
-    hashing: Arc<Semaphore>,
-    cores: usize,
     /// As many as were in use at a time, until nobody waits.
     memory: Mutex<Vec<HashMemory>>,
 }
@@ -47,11 +63,14 @@ impl Logins {
         let known = Known {
             verified: VerifiedLogins::new(),
             throttle: Throttle::new(limits),
-            hashing: Arc::new(Semaphore::new(cores)),
-            cores,
             memory: Mutex::default(),
         };
-        Self { known: Arc::new(known), waiting: Semaphore::new(cores * WAITING) }
+        Self {
+            known: Arc::new(known),
+            hashing: Arc::new(Semaphore::new(cores)),
+            waiting: Semaphore::new(cores * WAITING),
+            most_waiting: cores * WAITING,
+        }
     }
 
     /// The user whose password this is.
@@ -82,8 +101,8 @@ impl Logins {
         if let (true, Some(user)) = (is_remembered(), &user) {
             return Ok(user.clone());
         }
-        let _waiting = self.waiting.try_acquire().map_err(|_full| StoreError::Overloaded)?;
-        let permit = Arc::clone(&self.known.hashing)
+        let _place = self.place()?;
+        let permit = Arc::clone(&self.hashing)
             .acquire_owned()
             .await
             .map_err(|closed| Problem::internal(&closed))?;
@@ -111,6 +130,13 @@ impl Logins {
     }
 }
 
+impl Logins {
+    fn place(&self) -> Result<Place<'_>, StoreError> {
+        let permit = self.waiting.try_acquire().map_err(|_full| StoreError::Overloaded)?;
+        Ok(Place { logins: self, permit: Some(permit) })
+    }
+}
+
 impl Known {
     /// The user if the password is right, with the password hashed anew if its hash is outdated; or one
     /// failure more. Slow on purpose.
@@ -123,12 +149,7 @@ impl Known {
         let mut memory = self.memory().pop().unwrap_or_default();
         let hash = user.as_ref().map(|user| &user.password_hash);
         let is_right = auth::verify(password, hash, &mut memory);
-        // Whoever waits is given what this one leaves.
-        if self.hashing.available_permits() + 1 < self.cores {
-            self.memory().push(memory);
-        } else {
-            self.memory().clear();
-        }
+        self.memory().push(memory);
         let Some(user) = user.filter(|_| is_right) else {
             self.throttle.failed(tried);
             return None;

@@ -9,6 +9,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 use actix_cors::Cors;
@@ -44,6 +45,12 @@ use crate::{
 
 /// How long requests that are under way may take once the server was told to stop.
 const SHUTDOWN_SECONDS: u64 = 30;
+
+/// How long a client may take to send a request's head. A server with too much to do reads late, and must
+/// not blame the client for it.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a connection stays open for the next request.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// What the configuration asks for, as far as it can be told without making or opening anything.
 pub(crate) struct Checked {
@@ -160,6 +167,8 @@ async fn serve(
             .configure(app::configure)
     })
     .disable_signals()
+    .client_request_timeout(HEAD_TIMEOUT)
+    .keep_alive(KEEP_ALIVE)
     .shutdown_timeout(SHUTDOWN_SECONDS);
     let server = match tls {
         Some(tls) => server.listen_rustls_0_23(listener, tls)?,

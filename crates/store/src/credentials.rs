@@ -1,7 +1,7 @@
 //! The credentials table: tickets, sessions, access tokens.
 //!
 //! Invariant: a credential that expired or was revoked never comes back. Expired rows are removed
-//! whenever one is added.
+//! whenever one is added, or one of them is shown to the server.
 
 use std::collections::HashMap;
 
@@ -77,9 +77,15 @@ fn is_of_user() -> _ {
     users::tenant.eq(credentials::tenant).and(users::login.eq(credentials::login))
 }
 
+/// Removes what expired.
+pub(crate) fn remove_expired(conn: &mut Conn) -> Result<(), StoreError> {
+    diesel::delete(credentials::table.filter(credentials::expires.le(ids::now()))).execute(conn)?;
+    Ok(())
+}
+
 /// Adds a credential, and removes those that expired.
 pub(crate) fn insert(conn: &mut Conn, credential: &IssuedCredential) -> Result<(), StoreError> {
-    diesel::delete(credentials::table.filter(credentials::expires.le(ids::now()))).execute(conn)?;
+    remove_expired(conn)?;
     let row = CredentialRow {
         id: credential.id.as_str().to_owned(),
         kind: credential.kind.name().to_owned(),

@@ -249,6 +249,11 @@ impl Store {
         self.0.readers.credential(id).await
     }
 
+    /// Removes what expired, so that it stays expired when the clock is set back.
+    pub async fn remove_expired_credentials(&self) -> Result<(), StoreError> {
+        self.0.writer.run(credentials::remove_expired).await
+    }
+
     /// Lets a living credential live until `expires`, in microseconds since 1970 UTC.
     pub async fn renew_credential(&self, id: CredentialId, expires: i64) -> Result<(), StoreError> {
         self.0.writer.run(move |conn| credentials::renew(conn, &id, expires)).await
