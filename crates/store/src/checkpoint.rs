@@ -19,10 +19,14 @@ use diesel::{
 };
 use tracing::warn;
 
-use crate::{Database, StoreError, conn::Conn, link::Link};
+use crate::{
+    Database, StoreError,
+    conn::{BUSY_TIMEOUT, Conn, PAGE_SIZE},
+    link::Link,
+};
 
-/// A page and its header, in bytes.
-const FRAME: i32 = 4096 + 24;
+/// A page and its header, in bytes; those of older files are smaller.
+const FRAME: i32 = PAGE_SIZE + 24;
 /// So much is left before the thread copies it.
 const STEP: i32 = (4 << 20) / FRAME;
 /// From here on the log is begun anew as soon as so little is left to copy.
@@ -137,7 +141,7 @@ fn restart(conn: &mut SqliteConnection) -> bool {
         .batch_execute(&wait(READERS_WAIT))
         .and_then(|()| checkpoint(conn, "RESTART"))
         .is_ok_and(|frames| frames.busy == 0);
-    let put_back = conn.batch_execute(&wait(super::conn::BUSY_TIMEOUT));
+    let put_back = conn.batch_execute(&wait(BUSY_TIMEOUT));
     restarted && put_back.is_ok()
 }
 

@@ -17,6 +17,9 @@ use crate::{Database, OpenError, StoreError, postgres::Session};
 /// "Ltch", in the header of every SQLite database of this server.
 pub(crate) const APPLICATION_ID: i32 = 0x4c74_6368;
 
+/// Of a new file, in bytes: three records of two tokens of 1,000 characters fit a page of this size, and
+/// one of half the size holds one.
+pub(crate) const PAGE_SIZE: i32 = 8192;
 /// How long a file may be locked by another program before a call fails.
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -56,7 +59,9 @@ impl Conn {
             diesel::select(sql::<Integer>("(SELECT application_id FROM pragma_application_id)"))
                 .get_result(&mut conn)?;
         if mark != APPLICATION_ID {
-            conn.batch_execute(&format!("PRAGMA application_id = {};", APPLICATION_ID))?;
+            conn.batch_execute(&format!(
+                "PRAGMA page_size = {PAGE_SIZE}; PRAGMA application_id = {APPLICATION_ID};"
+            ))?;
         }
         // How the log is copied into the file: `checkpoint`.
         conn.batch_execute(
