@@ -2,14 +2,17 @@
 
 use std::{
     fs,
+    path::Path,
     sync::atomic::{AtomicBool, Ordering},
     thread,
 };
 
-use diesel::{RunQueryDsl as _, connection::SimpleConnection as _};
 use serde_json::{Value, json};
 
-use crate::app::{Setup, TestApp};
+use crate::{
+    Database,
+    app::{Setup, TestApp},
+};
 
 fn json_of(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
@@ -109,9 +112,7 @@ fn mistakes_are_told() {
 #[test]
 fn users_can_be_made_before_the_first_start() {
     let setup = Setup::new();
-    let looked = setup.run(&["user", "list"], "").expect_err("there is nothing to look at");
-    assert!(looked.contains("there is no database at data/latchkey.db"), "{looked}");
-    assert!(!setup.data().exists(), "looking made something");
+    setup.run(&["migrate"], "").expect("migrated");
     fs::write(setup.folder().join("password"), "CANARY-password\r\nmore").expect("file");
     let add = ["user", "add", "ann", "--administrator", "--password-file", "password"];
     assert_eq!(setup.run(&add, "").expect("added"), "added ann of tenant default\n");
@@ -200,14 +201,12 @@ fn commands_work_under_load() {
     assert_eq!(app.admin(&["ticket", "list"]).lines().count(), 11, "a head and ten tickets");
 }
 
-/// A database that a server of another version is using is left alone, and so is one of a newer one.
+/// A database of a newer version is left alone.
 #[test]
 fn a_database_of_another_version_is_left_alone() {
-    let app = TestApp::new();
-    app.sql("INSERT INTO __diesel_schema_migrations (version) VALUES ('29990101000000')");
-    let refusal = app.setup.run(&["user", "list"], "").expect_err("refused");
-    assert!(refusal.contains("use the `latchkey` of the version that is running"), "{refusal}");
-    let setup = app.stop();
+    let setup = TestApp::new().stop();
+    let newer = "INSERT INTO __diesel_schema_migrations (version) VALUES ('29990101000000')";
+    assert_eq!(setup.database().sql(newer), 1);
     let refusal = setup.run(&["user", "list"], "").expect_err("refused");
     assert!(refusal.contains("migrated by a newer version"), "{refusal}");
 }
@@ -217,12 +216,11 @@ fn a_database_of_another_version_is_left_alone() {
 #[test]
 fn a_database_that_is_behind_is_left_to_the_server() {
     let setup = TestApp::new().stop();
-    let mut database = setup.open_database();
-    let down = include_str!("../../migrations/sqlite/2026-11-23-200000_add_credentials/down.sql");
-    database.batch_execute(down).expect("down");
+    let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations");
+    let newest = migrations.join(Database::MIGRATIONS).join("2026-11-23-200000_add_credentials");
+    setup.database().sql(&fs::read_to_string(newest.join("down.sql")).expect("script"));
     let forget = "DELETE FROM __diesel_schema_migrations WHERE version = '20261123200000'";
-    assert_eq!(diesel::sql_query(forget).execute(&mut database).expect("SQL"), 1);
-    drop(database);
+    assert_eq!(setup.database().sql(forget), 1);
     let refusal = setup.run(&["user", "list"], "").expect_err("refused");
     assert!(refusal.contains("the database lacks the migration"), "{refusal}");
     let app = setup.start();

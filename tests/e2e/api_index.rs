@@ -112,7 +112,10 @@ fn the_openapi_document_is_as_it_was() {
     let app = TestApp::new();
     let document = get(&app, "/api/openapi.json", "application/json");
     assert_eq!(document.header("Content-Type"), "application/json; charset=utf-8");
-    insta::assert_json_snapshot!("openapi", document.json());
+    // One file, whatever the database.
+    insta::with_settings!({ prepend_module_to_snapshot => false }, {
+        insta::assert_json_snapshot!("openapi", document.json());
+    });
 }
 
 /// CONTRACT O7: whatever the document names is served: no path is unknown, no method refused.

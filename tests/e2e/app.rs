@@ -13,12 +13,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use diesel::{
-    Connection as _, RunQueryDsl as _, SqliteConnection, dsl, sql_query, sql_types::BigInt,
-};
 use tempfile::TempDir;
 
-use crate::client::Client;
+use crate::{Database, client::Client};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_latchkey-under-test");
 
@@ -42,16 +39,20 @@ const SECRETS: [&str; 10] =
 #[derive(Clone)]
 pub(crate) struct Setup {
     folder: Arc<TempDir>,
+    database: Arc<Database>,
     environment: Vec<(String, String)>,
     arguments: Vec<String>,
 }
 
 impl Setup {
-    /// On a free port, in a new folder.
+    /// On a free port, in a new folder, with a new database.
     pub(crate) fn new() -> Self {
         let folder = Arc::new(tempfile::tempdir().expect("temporary folder"));
-        let setup = Self { folder, environment: Vec::new(), arguments: Vec::new() };
-        setup.with("SERVER__LISTEN", "127.0.0.1:0")
+        let database = Arc::new(Database::new(&folder.path().join("data")));
+        let url = database.url();
+        let setup = Self { folder, database, environment: Vec::new(), arguments: Vec::new() };
+        let setup = setup.with("SERVER__LISTEN", "127.0.0.1:0");
+        url.into_iter().fold(setup, |setup, url| setup.with("DATABASE__URL", &url))
     }
 
     /// Sets `LATCHKEY__{key}`.
@@ -78,7 +79,7 @@ impl Setup {
         self.folder.path()
     }
 
-    /// The folder of database and keys.
+    /// The folder of the keys, and of a database that is a file.
     pub(crate) fn data(&self) -> PathBuf {
         self.folder().join("data")
     }
@@ -91,10 +92,9 @@ impl Setup {
         file
     }
 
-    /// A connection to the database that the server knows nothing of.
-    pub(crate) fn open_database(&self) -> SqliteConnection {
-        let path = self.data().join("latchkey.db");
-        SqliteConnection::establish(path.to_str().expect("UTF-8")).expect("the database opens")
+    /// The database, behind the server's back.
+    pub(crate) fn database(&self) -> &Database {
+        &self.database
     }
 
     /// The command, in a clean environment.
@@ -110,6 +110,11 @@ impl Setup {
 
     /// Starts the server and waits until it says where it is.
     pub(crate) fn start(&self) -> TestApp {
+        self.try_start().unwrap_or_else(|log| panic!("the server ended: {log}"))
+    }
+
+    /// Starts the server, which may refuse; then its log.
+    pub(crate) fn try_start(&self) -> Result<TestApp, String> {
         TestApp::start(self.clone(), self.command())
     }
 
@@ -162,7 +167,7 @@ impl TestApp {
         Setup::new().start()
     }
 
-    fn start(setup: Setup, mut command: Command) -> Self {
+    fn start(setup: Setup, mut command: Command) -> Result<Self, String> {
         let log = setup.folder().join("log");
         let stderr = File::options().append(true).create(true).open(&log).expect("log file");
         let mut process = command.stdout(Stdio::piped()).stderr(stderr).spawn().expect("starts");
@@ -170,7 +175,8 @@ impl TestApp {
         let mut greeting = String::new();
         while !greeting.ends_with("\n\n") {
             if stdout.read_line(&mut greeting).expect("UTF-8") == 0 {
-                panic!("the server ended: {}", fs::read_to_string(&log).expect("log"));
+                process.wait().expect("wait");
+                return Err(fs::read_to_string(&log).expect("log"));
             }
         }
         let url = greeting
@@ -178,7 +184,7 @@ impl TestApp {
             .find_map(|line| line.strip_prefix("Latchkey is running on "))
             .expect("the greeting names the URL")
             .to_owned();
-        Self { setup, greeting, url, process, _stdout: stdout, log }
+        Ok(Self { setup, greeting, url, process, _stdout: stdout, log })
     }
 
     /// Calls as the sample user.
@@ -251,13 +257,12 @@ impl TestApp {
 
     /// Runs SQL behind the server's back; how many rows it changed.
     pub(crate) fn sql(&self, sql: &str) -> usize {
-        sql_query(sql).execute(&mut self.setup.open_database()).expect(sql)
+        self.setup.database().sql(sql)
     }
 
     /// The number that a query finds behind the server's back.
     pub(crate) fn number(&self, query: &str) -> i64 {
-        let query = dsl::sql::<BigInt>(query);
-        query.get_result(&mut self.setup.open_database()).expect("a number")
+        self.setup.database().number(query)
     }
 
     /// How many records there are.
@@ -278,27 +283,23 @@ impl TestApp {
         self.setup.clone()
     }
 
-    /// Every file of the data folder that holds `needle`.
-    pub(crate) fn files_with(&self, needle: &str) -> Vec<PathBuf> {
-        files_with(&self.setup.data(), needle.as_bytes())
+    /// Every file of the data folder and of the database that holds `needle`.
+    pub(crate) fn files_with(&self, needle: impl AsRef<[u8]>) -> Vec<PathBuf> {
+        let needle = needle.as_ref();
+        let mut files = files(&self.setup.data());
+        files.extend(self.setup.database().files());
+        let holds = |path: &PathBuf| {
+            let bytes = fs::read(path).expect("file");
+            bytes.windows(needle.len()).any(|window| window == needle)
+        };
+        files.into_iter().filter(holds).collect()
     }
 }
 
-fn files_with(folder: &Path, needle: &[u8]) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).expect("folder") {
-        let path = entry.expect("entry").path();
-        if path.is_dir() {
-            found.extend(files_with(&path, needle));
-        } else {
-            let mut bytes = Vec::new();
-            File::open(&path).and_then(|mut file| file.read_to_end(&mut bytes)).expect("file");
-            if bytes.windows(needle.len()).any(|window| window == needle) {
-                found.push(path);
-            }
-        }
-    }
-    found
+/// Every file in a folder and in its folders.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("folder").map(|entry| entry.expect("entry").path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
 
 /// Sends a process `TERM` or `INT`.

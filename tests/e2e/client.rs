@@ -141,12 +141,6 @@ impl Client {
         answer.expect(200).key()
     }
 
-    /// Saves a carrier with this access token; the key, unless the server went away or refused.
-    pub(crate) fn try_save(&self, access_token: &str) -> Option<String> {
-        let answer = self.try_post("SaveExternalTokens", &to_save(access_token)).ok()?;
-        (answer.status == 200).then(|| answer.key())
-    }
-
     /// An operation of the agent, on a server that may go away meanwhile.
     pub(crate) fn try_post(&self, operation: &str, body: &Value) -> Result<Answer, ureq::Error> {
         let headers = [("Content-Type", "application/json")];

@@ -1,11 +1,11 @@
-//! The database's file and its master key: whose they are, and what is refused at the start.
+//! SQLite's file: whose it is, what is refused at the start, and what is in it at the end.
 
 use std::{
     fs::{self, Permissions},
     os::unix::fs::PermissionsExt as _,
 };
 
-use diesel::{RunQueryDsl as _, connection::SimpleConnection as _, sql_query};
+use diesel::connection::SimpleConnection as _;
 use serde_json::json;
 
 use crate::{
@@ -15,6 +15,41 @@ use crate::{
 
 fn carrier() -> serde_json::Value {
     json!({"Provider": "et", "AccessToken": "fugit"})
+}
+
+#[test]
+fn the_first_start_makes_files_for_their_owner_alone() {
+    let app = TestApp::new();
+    for file in ["latchkey.db", "latchkey.db-wal", "latchkey.db.lock"] {
+        let mode = fs::metadata(app.setup.data().join(file)).expect(file).permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file}");
+    }
+    assert!(app.greeting.contains("Database: data/latchkey.db, master key: data/keys\n"));
+}
+
+/// Neither a command that looks at users nor a server that refuses to start makes a database.
+#[test]
+fn a_database_is_made_for_a_reason() {
+    let setup = Setup::new();
+    let looked = setup.run(&["user", "list"], "").expect_err("there is nothing to look at");
+    assert!(looked.contains("there is no database at data/latchkey.db"), "{looked}");
+    assert!(!setup.data().exists(), "looking made something");
+    let exposed = setup.clone().with("SERVER__LISTEN", "0.0.0.0:0");
+    let refusal = exposed.with("SERVER__BEHIND_PROXY", "true").refusal();
+    assert!(refusal.contains("the sample login tje0 would let everybody in"), "{refusal}");
+    assert!(!setup.data().exists(), "a server that does not start made something");
+    let add = ["user", "add", "ann", "--password-stdin"];
+    setup.run(&add, "CANARY-password").expect("that makes the database");
+    setup.start().client().with_password("ann", "CANARY-password").who(&[]).expect(200);
+}
+
+/// A command takes no part in what a server of another version does.
+#[test]
+fn a_database_that_another_version_uses_is_left_alone() {
+    let app = TestApp::new();
+    app.sql("INSERT INTO __diesel_schema_migrations (version) VALUES ('29990101000000')");
+    let refusal = app.setup.run(&["user", "list"], "").expect_err("refused");
+    assert!(refusal.contains("use the `latchkey` of the version that is running"), "{refusal}");
 }
 
 #[test]
@@ -53,96 +88,6 @@ fn a_second_server_disturbs_the_first_one_in_nothing() {
     assert!(record.save(&app.client()));
 }
 
-/// A master key that is missing, short, wrong, weak or exposed stops the start with the file's name
-/// and what to do, and changes nothing.
-#[test]
-fn without_the_right_master_key_there_is_no_start() {
-    let app = TestApp::new();
-    let key = app.client().save(&carrier());
-    let setup = app.stop();
-    let (file, database) = (setup.key_file(), setup.data().join("latchkey.db"));
-    let (right, before) = (fs::read(&file).expect("key"), fs::read(&database).expect("database"));
-    let other: Vec<u8> = right.iter().map(|byte| byte ^ 1).collect();
-    let refused = |said: &str| {
-        let refusal = setup.refusal();
-        assert!(refusal.contains(said), "{refusal}");
-        assert!(refusal.contains("cannot use the database data/latchkey.db: "), "{refusal}");
-        assert!(refusal.contains(file.file_name().and_then(|f| f.to_str()).expect("name")));
-        assert!(fs::read(&database).expect("database") == before, "{said}: it was changed");
-    };
-
-    fs::write(&file, other).expect("write");
-    refused("is not the master key that the database is sealed under; restore the right file");
-    fs::write(&file, &right[..31]).expect("write");
-    refused("is no master key: it has 31 bytes and must have 32 random ones");
-    fs::write(&file, [right.as_slice(), b"\n"].concat()).expect("write");
-    refused("is no master key: it has 33 bytes");
-    fs::write(&file, [0; 32]).expect("write");
-    refused("is no master key");
-    fs::write(&file, b"").expect("write");
-    refused("is no master key: it has 0 bytes");
-    fs::write(&file, &right).expect("write");
-    fs::set_permissions(&file, Permissions::from_mode(0o644)).expect("chmod");
-    refused("can be read by other users; run `chmod 600`");
-    fs::remove_file(&file).expect("remove");
-    refused("is missing; restore that file from its backup");
-    let migrate = setup.clone().arguments(&["migrate"]).refusal();
-    assert!(migrate.contains("is missing; restore that file"), "{migrate}");
-    assert!(!file.exists(), "no new key was made in its place");
-
-    fs::write(&file, &right).expect("write");
-    fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("chmod");
-    let app = setup.start();
-    assert_eq!(app.client().access_token(&key).as_deref(), Some("fugit"));
-}
-
-/// A first start that was cut short after it made its key is taken up; of two keys none is guessed.
-#[test]
-fn a_key_without_a_database_is_used() {
-    let setup = Setup::new();
-    let keys = setup.data().join("keys");
-    fs::create_dir_all(&keys).expect("folder");
-    let write = |name: &str| {
-        let path = keys.join(name);
-        fs::write(&path, (0..32).collect::<Vec<u8>>()).expect("write");
-        fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("chmod");
-        path
-    };
-    let own = write("kek-0123456789abcdef.key");
-    let second = write("kek-fedcba9876543210.key");
-    let refusal = setup.refusal();
-    assert!(refusal.contains("holds more than one master key"), "{refusal}");
-    fs::remove_file(second).expect("remove");
-    let app = setup.start();
-    app.client().save(&carrier());
-    assert_eq!(app.setup.key_file(), own);
-}
-
-#[test]
-fn a_database_that_is_newer_or_older_is_refused() {
-    let app = TestApp::new();
-    let key = app.client().save(&carrier());
-    let setup = app.stop();
-    let alter = |sql: &str| {
-        assert_eq!(sql_query(sql).execute(&mut setup.open_database()).expect(sql), 1);
-    };
-    alter("INSERT INTO __diesel_schema_migrations (version) VALUES ('99990101000000')");
-    let refusal = setup.refusal();
-    assert!(refusal.contains("newer version (migration 99990101000000 is unknown"), "{refusal}");
-    let refusal = setup.clone().arguments(&["migrate"]).refusal();
-    assert!(refusal.contains("newer version"), "{refusal}");
-    alter("DELETE FROM __diesel_schema_migrations WHERE version = '99990101000000'");
-    let app = setup.clone().with("DATABASE__AUTO_MIGRATE", "false").start();
-    assert_eq!(app.client().access_token(&key).as_deref(), Some("fugit"));
-
-    let new = Setup::new().with("DATABASE__AUTO_MIGRATE", "false");
-    let refusal = new.refusal();
-    assert!(refusal.contains("run `latchkey migrate`"), "{refusal}");
-    let told = new.clone().arguments(&["migrate"]).output();
-    assert!(told.contains("ran 2026-11-23-140000_create_tables"), "{told}");
-    new.start().client().save(&carrier());
-}
-
 /// A file that is no database, or another program's, is refused and left as it is: its bytes, who may
 /// read it, and a write-ahead log that its own program has yet to take up.
 #[test]
@@ -170,7 +115,7 @@ fn a_foreign_file_in_the_databases_place_is_left_alone() {
 
     fs::remove_file(file("latchkey.db")).expect("remove");
     let sql = "PRAGMA journal_mode = WAL; CREATE TABLE theirs (id INTEGER);";
-    let mut theirs = setup.open_database();
+    let mut theirs = setup.database().open();
     theirs.batch_execute(sql).expect("their database");
     for name in ["latchkey.db", "latchkey.db-wal"] {
         fs::copy(file(name), file(&format!("{name}.copy"))).expect("copy");
@@ -220,7 +165,7 @@ fn a_database_that_others_can_read_is_closed_to_them() {
 #[test]
 fn a_locked_database_is_told_from_a_damaged_one() {
     let setup = TestApp::new().stop();
-    let mut visitor = setup.open_database();
+    let mut visitor = setup.database().open();
     let lock =
         "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; UPDATE users SET updated = updated";
     visitor.batch_execute(lock).expect("lock");
@@ -234,4 +179,27 @@ fn a_locked_database_is_told_from_a_damaged_one() {
     fs::write(&database, bytes).expect("damage");
     let refusal = setup.refusal();
     assert!(refusal.contains("if it is damaged, restore it from its backup"), "{refusal}");
+}
+
+/// After a shutdown in good order the whole database is in its one file.
+#[test]
+fn a_shutdown_settles_the_write_ahead_log() {
+    let app = TestApp::new();
+    let key = app.client().save(&carrier());
+    let setup = app.stop();
+    let log = setup.data().join("latchkey.db-wal");
+    assert_eq!(fs::metadata(&log).map_or(0, |metadata| metadata.len()), 0);
+    let _ = fs::remove_file(log);
+    assert_eq!(setup.start().client().access_token(&key).as_deref(), Some("fugit"));
+}
+
+/// Readiness is not believed but tried: it writes to the disk.
+#[test]
+fn readiness_writes() {
+    let app = TestApp::new().stop().start();
+    let log = app.setup.data().join("latchkey.db-wal");
+    let length = || fs::metadata(&log).map_or(0, |metadata| metadata.len());
+    assert_eq!(length(), 0, "nothing was written since the start");
+    app.client().request("GET", "/readyz", &[], b"").expect(200);
+    assert!(length() > 0);
 }

@@ -22,7 +22,8 @@ const FIRST: usize = 500;
 const THEN: usize = 3000;
 /// Connections to the database are opened when they are first needed, with a few files each.
 const SOME_FILES: usize = 16;
-const SOME_MEGABYTES: usize = 32;
+/// More or less, as many of them are open at once.
+const SOME_MEGABYTES: usize = 64;
 
 /// Begins a save and goes away, in one of the ways of doing so.
 fn save_and_leave(app: &TestApp, random: &mut Random) {

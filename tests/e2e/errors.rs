@@ -185,17 +185,6 @@ fn health_needs_no_login_and_tells_little() {
     }
 }
 
-/// Readiness is not believed but tried: it writes to the disk.
-#[test]
-fn readiness_writes() {
-    let app = TestApp::new().stop().start();
-    let log = app.setup.data().join("latchkey.db-wal");
-    let length = || std::fs::metadata(&log).map_or(0, |metadata| metadata.len());
-    assert_eq!(length(), 0, "nothing was written since the start");
-    app.client().request("GET", "/readyz", &[], b"").expect(200);
-    assert!(length() > 0);
-}
-
 /// The log says why a request was refused, in the words of the answer.
 #[test]
 fn the_log_says_why_a_request_was_refused() {

@@ -6,6 +6,8 @@ use std::{
     process::Command,
 };
 
+use serde_json::{Value, json};
+
 use crate::{
     app::{Setup, until},
     load::{Random, Record},
@@ -47,6 +49,10 @@ impl Drop for SmallDisk {
     }
 }
 
+fn carrier(token: &str) -> Value {
+    json!({"Provider": "et", "AccessToken": token})
+}
+
 /// Under load: while there is no room each save succeeds or is refused as a whole, and gets go on; as soon
 /// as there is room again, so do saves.
 #[test]
@@ -82,7 +88,7 @@ fn a_read_only_disk_refuses_the_start_and_nothing_is_lost() {
     let setup = Setup::new();
     let Some(disk) = SmallDisk::mount("a read-only disk", &setup.data(), "1m") else { return };
     let app = setup.start();
-    let key = app.client().try_save("CANARY-before").expect("saved");
+    let key = app.client().save(&carrier("CANARY-before"));
 
     let setup = app.stop();
     disk.remount("ro");
@@ -93,7 +99,7 @@ fn a_read_only_disk_refuses_the_start_and_nothing_is_lost() {
     disk.remount("rw");
     let app = setup.start();
     assert_eq!(app.client().access_token(&key).as_deref(), Some("CANARY-before"));
-    app.client().try_save("CANARY-after").expect("saved");
+    app.client().save(&carrier("CANARY-after"));
 }
 
 #[test]
@@ -108,5 +114,5 @@ fn a_disk_that_is_full_from_the_first_is_told_and_can_be_tried_again() {
     let refusal = setup.refusal();
     assert!(refusal.contains("make room on its disk"), "{refusal}");
     fs::remove_file(&ballast).expect("make room");
-    setup.start().client().try_save("CANARY").expect("saved");
+    setup.start().client().save(&carrier("CANARY"));
 }

@@ -191,7 +191,7 @@ impl Record {
 }
 
 /// Sets it when it goes.
-struct OnDrop<'a>(&'a AtomicBool);
+pub(crate) struct OnDrop<'a>(pub(crate) &'a AtomicBool);
 
 impl Drop for OnDrop<'_> {
     fn drop(&mut self) {

@@ -1,4 +1,5 @@
-//! End-to-end tests: a real server process, on a free port, with a database of its own.
+//! End-to-end tests: a real server process, on a free port, with a SQLite database of its own.
+//! `postgres.rs` runs them on PostgreSQL.
 //!
 //! Invariant: whatever a test does, no secret is in the server's log afterwards; `TestApp` looks for
 //! them when it goes.
@@ -22,13 +23,13 @@ mod formats;
 mod issuer;
 mod languages;
 mod load;
+mod master_key;
 mod matrix;
 mod negotiation;
 mod official_client;
 mod overload;
 mod parts;
 mod paths;
-mod postgres_migrations;
 mod principal;
 mod raw;
 mod read_only_disk;
@@ -38,6 +39,10 @@ mod seal;
 mod sessions;
 mod shutdown;
 mod so_ticket;
+mod sqlite_database;
 mod start;
 mod throttling;
+mod visitor;
 mod write_ahead_log;
+
+use sqlite_database::Database;

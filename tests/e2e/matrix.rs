@@ -7,6 +7,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::json;
 
 use crate::{
+    Database,
     app::{Setup, TestApp},
     client::{Answer, Session},
     issuer::{self, Issuer},
@@ -206,7 +207,7 @@ impl Stage {
 
     fn expire(&self, id: &str) {
         // A second ago.
-        self.set(id, "expires = CAST(strftime('%s') AS INTEGER) * 1000000 - 1000000");
+        self.set(id, &format!("expires = {} - 1000000", Database::NOW));
     }
 
     /// The headers of a row of the matrix.

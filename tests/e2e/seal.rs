@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::app::TestApp;
+use crate::{Database, app::TestApp};
 
 /// Changes one row behind the server's back.
 fn tamper(app: &TestApp, sql: &str) {
@@ -44,8 +44,8 @@ fn a_damaged_row_does_not_open_and_harms_no_other() {
     };
     let (good, good_id) = save("CANARY-good");
     let forgeries = [
-        "sealed = zeroblob(length(sealed))",
-        "sealed = x''",
+        &format!("sealed = {}", Database::zeros("length(sealed)")),
+        &format!("sealed = {}", Database::zeros("0")),
         "wrapped_dek = substr(wrapped_dek, 2)",
         "provider = 'other'",
         "provider = ''",
@@ -69,7 +69,8 @@ fn a_damaged_row_does_not_open_and_harms_no_other() {
 #[test]
 fn a_record_under_a_foreign_digest_or_tenant_is_not_there() {
     let app = TestApp::new();
-    for forgery in ["key_digest = zeroblob(32)", "tenant = 'Cust12345'"] {
+    let digest = format!("key_digest = {}", Database::zeros("32"));
+    for forgery in [digest.as_str(), "tenant = 'Cust12345'"] {
         let key = app.client().save(&json!({"Provider": "et", "AccessToken": "fugit"}));
         let id = model::RetrievalKey::parse(&key).expect("key").record().as_i64();
         tamper(&app, &format!("UPDATE external_tokens SET {forgery} WHERE id = {id}"));
@@ -82,7 +83,7 @@ fn a_record_under_a_foreign_digest_or_tenant_is_not_there() {
 #[test]
 fn a_lost_sentinel_is_not_ready() {
     let app = TestApp::new();
-    tamper(&app, "UPDATE keks SET sentinel = zeroblob(36)");
+    tamper(&app, &format!("UPDATE keks SET sentinel = {}", Database::zeros("36")));
     app.client().request("GET", "/readyz", &[], b"").expect(500);
     app.client().request("GET", "/healthz", &[], b"").expect(200);
 }

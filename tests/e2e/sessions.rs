@@ -4,6 +4,7 @@ use rstest::rstest;
 use serde_json::json;
 
 use crate::{
+    Database,
     app::{Setup, TestApp},
     client::{Answer, Client, Session},
 };
@@ -245,9 +246,9 @@ fn a_session_ends_in_the_end() {
     let session = app.client().sign_in("tje0", "Tje0");
     let used = || visitor(&app).who(&session.headers()).status;
     let is_left = |minutes: std::ops::Range<i64>| {
-        let now = "CAST(strftime('%s') AS INTEGER) * 1000000";
         let condition = format!(
-            "expires - {now} BETWEEN {} AND {}",
+            "expires - {} BETWEEN {} AND {}",
+            Database::NOW,
             minutes.start * 60_000_000,
             minutes.end * 60_000_000
         );

@@ -1,7 +1,6 @@
-//! Stopping: what is under way is finished, nothing new is taken, and the database is left settled.
+//! Stopping: what is under way is finished, and nothing new is taken.
 
 use std::{
-    fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
     process::Stdio,
@@ -78,18 +77,6 @@ fn a_second_signal_stops_at_once() {
     assert!(app.wait().success());
     assert!(app.log().contains("stopping at once"), "{}", app.log());
     assert_eq!(app.setup.start().client().access_token(&key).as_deref(), Some("fugit"));
-}
-
-/// After a shutdown in good order the whole database is in its one file.
-#[test]
-fn a_shutdown_settles_the_write_ahead_log() {
-    let app = TestApp::new();
-    let key = app.client().save(&json!({"Provider": "et", "AccessToken": "fugit"}));
-    let setup = app.stop();
-    let log = setup.data().join("latchkey.db-wal");
-    assert_eq!(fs::metadata(&log).map_or(0, |metadata| metadata.len()), 0);
-    let _ = fs::remove_file(log);
-    assert_eq!(setup.start().client().access_token(&key).as_deref(), Some("fugit"));
 }
 
 /// A log collector that went away takes neither the requests nor the shutdown with it.

@@ -1,24 +1,15 @@
 //! Tickets (CONTRACT 27) beyond what the matrix shows: renewal, tenants, and what a database yields.
 
-use diesel::{QueryableByName, RunQueryDsl as _, sql_query, sql_types::BigInt};
-
-use crate::app::{Setup, TestApp};
+use crate::{
+    Database,
+    app::{Setup, TestApp},
+};
 
 const HOUR: i64 = 3_600_000_000;
 
-#[derive(QueryableByName)]
-struct Times {
-    #[diesel(sql_type = BigInt)]
-    now: i64,
-    #[diesel(sql_type = BigInt)]
-    expires: i64,
-}
-
 /// How long the only ticket lives, in microseconds.
 fn left(app: &TestApp) -> i64 {
-    let sql = "SELECT CAST(strftime('%s') AS INTEGER) * 1000000 AS now, expires FROM credentials";
-    let times: Times = sql_query(sql).get_result(&mut app.setup.open_database()).expect("a ticket");
-    times.expires - times.now
+    app.number(&format!("SELECT expires - {} FROM credentials", Database::NOW))
 }
 
 /// CONTRACT 27: each use renews to the full six hours, in the database at most once a minute.
@@ -78,8 +69,7 @@ fn the_database_cannot_produce_a_ticket() {
     assert!(app.files_with(number).is_empty(), "the number is in the database");
     assert!(app.files_with(&ticket).is_empty());
     let binary = number.parse::<u128>().expect("a number").to_be_bytes();
-    let file = std::fs::read(app.setup.data().join("latchkey.db-wal")).expect("file");
-    assert!(!file.windows(16).any(|window| window == binary));
+    assert!(app.files_with(binary).is_empty());
 }
 
 /// CONTRACT 27, 1: where paths name tenants a ticket names its own, and opens no other.

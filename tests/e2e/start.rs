@@ -22,12 +22,9 @@ fn the_first_start_prepares_everything_for_its_owner_alone() {
     assert_eq!(mode(data.clone()), 0o700);
     assert_eq!(mode(data.join("keys")), 0o700);
     assert_eq!(mode(app.setup.key_file()), 0o600);
-    for file in ["latchkey.db", "latchkey.db-wal", "latchkey.db.lock"] {
-        assert_eq!(mode(data.join(file)), 0o600, "{file}");
-    }
     assert_eq!(fs::read(app.setup.key_file()).expect("key").len(), 32);
     assert!(app.greeting.contains("User: tje0, password: Tje0 (the sample login"));
-    assert!(app.greeting.contains("Database: data/latchkey.db, master key: data/keys\n"));
+    assert!(app.greeting.contains(", master key: data/keys\n"), "{}", app.greeting);
 }
 
 /// The line that the greeting prints works as printed.
@@ -82,7 +79,6 @@ fn the_sample_login_is_not_exposed(#[case] address: &str) {
         let refusal = setup.refusal();
         assert!(refusal.contains("the sample login tje0 would let everybody in"), "{refusal}");
     }
-    assert!(!new.data().exists(), "nothing is made");
     let app = new.with("PROFILE", "production").start();
     assert!(app.greeting.contains("First user: admin"));
 }
@@ -94,4 +90,27 @@ fn a_password_that_cannot_be_shown_makes_no_user() {
     let status = setup.command().stdout(full).stderr(Stdio::null()).status();
     assert_eq!(status.expect("runs").code(), Some(1));
     assert!(setup.start().greeting.contains("First user: admin, password: "));
+}
+
+#[test]
+fn a_database_that_is_newer_or_older_is_refused() {
+    let app = TestApp::new();
+    let key = app.client().save(&json!({"Provider": "et", "AccessToken": "fugit"}));
+    let setup = app.stop();
+    let alter = |sql: &str| assert_eq!(setup.database().sql(sql), 1, "{sql}");
+    alter("INSERT INTO __diesel_schema_migrations (version) VALUES ('99990101000000')");
+    let refusal = setup.refusal();
+    assert!(refusal.contains("newer version (migration 99990101000000 is unknown"), "{refusal}");
+    let refusal = setup.clone().arguments(&["migrate"]).refusal();
+    assert!(refusal.contains("newer version"), "{refusal}");
+    alter("DELETE FROM __diesel_schema_migrations WHERE version = '99990101000000'");
+    let app = setup.clone().with("DATABASE__AUTO_MIGRATE", "false").start();
+    assert_eq!(app.client().access_token(&key).as_deref(), Some("fugit"));
+
+    let new = Setup::new().with("DATABASE__AUTO_MIGRATE", "false");
+    let refusal = new.refusal();
+    assert!(refusal.contains("run `latchkey migrate`"), "{refusal}");
+    let told = new.clone().arguments(&["migrate"]).output();
+    assert!(told.contains("ran 2026-11-23-140000_create_tables"), "{told}");
+    new.start().client().who(&[]).expect(200);
 }

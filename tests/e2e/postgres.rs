@@ -1,0 +1,44 @@
+//! The end-to-end tests on PostgreSQL: those of `main.rs` that are not about SQLite's files, and PostgreSQL's
+//! own.
+//!
+//! Invariant: without PostgreSQL the run ends and says so; no test seems to have passed.
+
+mod administration;
+mod api_index;
+mod app;
+mod applications;
+mod basic;
+mod bearer;
+mod client;
+mod clock;
+mod cluster;
+mod disconnects;
+mod durability;
+mod encodings;
+mod errors;
+mod formats;
+mod issuer;
+mod languages;
+mod load;
+mod master_key;
+mod matrix;
+mod negotiation;
+mod official_client;
+mod overload;
+mod parts;
+mod paths;
+mod postgres_cluster;
+mod postgres_database;
+mod postgres_migrations;
+mod principal;
+mod raw;
+mod request_headers;
+mod save_and_get;
+mod seal;
+mod sessions;
+mod shutdown;
+mod so_ticket;
+mod start;
+mod throttling;
+
+use postgres_database::Database;

@@ -1,0 +1,69 @@
+//! The database of a test: a SQLite file in the data folder, where it is by default.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use diesel::{
+    Connection as _, RunQueryDsl as _, SqliteConnection, connection::SimpleConnection as _, dsl,
+    sql_types::BigInt,
+};
+
+/// A SQLite file.
+pub(crate) struct Database {
+    path: PathBuf,
+}
+
+impl Database {
+    /// Now, in microseconds, as SQL.
+    pub(crate) const NOW: &str = "CAST(strftime('%s') AS INTEGER) * 1000000";
+
+    /// The folder of its migrations.
+    pub(crate) const MIGRATIONS: &str = "sqlite";
+
+    /// So many zero bytes, as SQL.
+    pub(crate) fn zeros(length: &str) -> String {
+        format!("zeroblob({length})")
+    }
+
+    /// The one that the server makes in its data folder.
+    pub(crate) fn new(data: &Path) -> Self {
+        Self { path: data.join("latchkey.db") }
+    }
+
+    /// What `database.url` must be: the default.
+    pub(crate) fn url(&self) -> Option<String> {
+        None
+    }
+
+    /// Runs SQL behind the server's back; how many rows the last statement changed.
+    pub(crate) fn sql(&self, sql: &str) -> usize {
+        let mut connection = self.open();
+        connection.batch_execute(sql).expect(sql);
+        let changed: Result<i64, _> =
+            dsl::sql::<BigInt>("SELECT changes()").get_result(&mut connection);
+        usize::try_from(changed.expect("a number")).expect("no less than none")
+    }
+
+    /// The number that a query finds.
+    pub(crate) fn number(&self, query: &str) -> i64 {
+        dsl::sql::<BigInt>(query).get_result(&mut self.open()).expect(query)
+    }
+
+    /// All that is in it, to compare.
+    pub(crate) fn content(&self) -> Vec<u8> {
+        fs::read(&self.path).expect("the database")
+    }
+
+    /// Its files outside the data folder: none.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    /// A connection that the server knows nothing of.
+    pub(crate) fn open(&self) -> SqliteConnection {
+        let path = self.path.to_str().expect("UTF-8");
+        SqliteConnection::establish(path).expect("the database opens")
+    }
+}
