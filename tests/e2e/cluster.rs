@@ -140,6 +140,12 @@ impl Cluster {
         }
     }
 
+    /// Ends the sessions and starts it again, in good order.
+    pub(crate) fn restart(&self) {
+        self.stop("fast");
+        self.resume();
+    }
+
     /// A standby without which nothing is committed from now on.
     pub(crate) fn synchronous_standby(&self) -> Self {
         let standby = Self::prepare(&self.programs);
@@ -187,6 +193,13 @@ impl Cluster {
     /// The URL to a database.
     pub(crate) fn url(&self, database: &str) -> String {
         format!("postgres://{OWNER}:{PASSWORD}@{}/{database}", self.address())
+    }
+
+    /// The URL to a database of this server or that one, whichever writes.
+    pub(crate) fn url_with(&self, other: &Self, database: &str) -> String {
+        let both = format!("{},{}", self.address(), other.address());
+        let url = self.url(database).replace(&self.address(), &both);
+        format!("{url}?target_session_attrs=read-write")
     }
 
     /// Host and port.

@@ -1,0 +1,102 @@
+//! Several servers on one database, with the same master key.
+
+use std::{fs, sync::Barrier, thread};
+
+use serde_json::json;
+
+use crate::{
+    app::{Setup, TestApp},
+    load::Record,
+    outage::{save_during, wait_for_saves},
+};
+
+/// Another server on the database, and with the keys, of a setup.
+fn beside(setup: &Setup) -> Setup {
+    let url = setup.database().url().expect("its URL");
+    let keys = setup.data().join("keys");
+    let keys = keys.to_str().expect("UTF-8");
+    Setup::new().with("DATABASE__URL", &url).with("KEYS__DIRECTORY", keys)
+}
+
+/// What one saves the other has at once, under load, and when one is killed the other goes on.
+#[test]
+fn two_servers_share_a_database() {
+    let mut first = TestApp::new();
+    let second = beside(&first.setup).start();
+    let record = Record::default();
+    save_during(&[&first.url.clone(), &second.url], &record, || {
+        for (one, other) in [(&first, &second), (&second, &first)].repeat(25) {
+            let key = one.client().save(&json!({"Provider": "et", "AccessToken": "CANARY-here"}));
+            assert_eq!(other.client().access_token(&key).as_deref(), Some("CANARY-here"));
+        }
+        wait_for_saves(&record, 500);
+        first.kill();
+        wait_for_saves(&record, 500);
+    });
+    record.assert_kept(&second);
+    record.assert_kept(&first.setup.start());
+}
+
+/// What is changed by way of one counts for the other at once, though it remembers the login.
+#[test]
+fn what_one_server_refuses_the_other_refuses() {
+    let first = TestApp::new();
+    let second = beside(&first.setup).start();
+    first.add_user("ann");
+    let of = |app: &TestApp| app.client().with_password("ann", "CANARY-password");
+    let ticket = first.ticket("ann");
+    let by_ticket = second.client().with_authorization(Some(&format!("SoTicket {ticket}")));
+    for _ in 0..2 {
+        of(&first).who(&[]).expect(200);
+        of(&second).who(&[]).expect(200);
+        by_ticket.who(&[]).expect(200);
+    }
+    first.admin(&["user", "disable", "ann"]);
+    of(&second).who(&[]).expect(401);
+    by_ticket.who(&[]).expect(401);
+    of(&first).who(&[]).expect(401);
+}
+
+/// Of two servers that start for the first time at once, on an empty database and with one folder for keys,
+/// each runs or says why not; there is one master key, and the password that is shown works.
+#[test]
+fn two_first_starts_at_once_make_one_master_key() {
+    for _ in 0..5 {
+        let one = Setup::new().with("PROFILE", "production");
+        let other = beside(&one).with("PROFILE", "production");
+        fs::create_dir(one.data()).expect("folder");
+        let barrier = Barrier::new(2);
+        let start = |setup: &Setup| {
+            barrier.wait();
+            setup.try_start()
+        };
+        let started = thread::scope(|scope| {
+            let running = [&one, &other].map(|setup| scope.spawn(move || start(setup)));
+            running.map(|start| start.join().expect("no panic"))
+        });
+        for refusal in started.iter().filter_map(|start| start.as_ref().err()) {
+            assert!(refusal.contains("latchkey: cannot use the database"), "{refusal}");
+        }
+        let apps: Vec<TestApp> = started.into_iter().flatten().collect();
+        assert!(!apps.is_empty(), "both refused");
+        assert!(one.key_file().exists());
+        assert_eq!(one.database().number("SELECT count(*) FROM keks"), 1);
+        assert_eq!(one.database().number("SELECT count(*) FROM users"), 1);
+        let password = |app: &TestApp| {
+            if app.greeting.contains("Another server was faster") {
+                return None;
+            }
+            let line = app.greeting.lines().find(|line| line.starts_with("First user: "))?;
+            Some(line.strip_prefix("First user: admin, password: ")?.to_owned())
+        };
+        let passwords: Vec<String> = apps.iter().filter_map(password).collect();
+        assert!(!passwords.is_empty(), "nobody can sign in");
+        drop(apps);
+        for setup in [&one, &other] {
+            let app = setup.start();
+            for password in &passwords {
+                app.client().with_password("admin", password).who(&[]).expect(200);
+            }
+        }
+    }
+}
