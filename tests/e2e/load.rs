@@ -227,6 +227,6 @@ pub(crate) fn lost(app: &TestApp, saved: &[Saved]) -> usize {
 
 /// Asserts that nothing was saved, and that the caller is told to come back.
 pub(crate) fn assert_refused(answer: Answer) {
-    let refused = answer.expect_error(503, "SoUnavailableException", "nothing was saved");
+    let refused = answer.expect_error(503, "SoUnavailableException", "confirmed nothing");
     assert_eq!(refused.header("Retry-After"), "1");
 }

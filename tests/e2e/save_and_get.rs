@@ -123,7 +123,7 @@ fn what_is_not_the_carriers_own_is_ignored() {
 fn tokens_come_back_byte_for_byte(#[case] token: String) {
     let app = TestApp::new();
     let carrier = json!({
-        "Provider": token.chars().take(255).collect::<String>(),
+        "Provider": token.replace('\0', "").chars().take(255).collect::<String>(),
         "AccessToken": token, "RefreshToken": token, "Claims": token
     });
     let got = app.client().get(&app.client().save(&carrier));
@@ -159,6 +159,10 @@ fn one_token_is_enough(#[case] carrier: Value, #[case] expected: [&str; 2]) {
 #[case::no_provider(
     r#"{"TokenManagementInfo":{"AccessToken":"CANARY"}}"#,
     "TokenManagementInfo.Provider is required"
+)]
+#[case::nul_in_provider(
+    r#"{"TokenManagementInfo":{"Provider":"e\u0000t","AccessToken":"CANARY"}}"#,
+    "TokenManagementInfo.Provider must not have the character U+0000"
 )]
 #[case::empty_provider(
     r#"{"TokenManagementInfo":{"Provider":"","AccessToken":"CANARY"}}"#,

@@ -62,7 +62,7 @@ fn a_visitor_to_the_database_does_no_harm() {
     visitor.run("BEGIN IMMEDIATE;");
     let carrier = json!({"TokenManagementInfo": {"Provider": "et", "AccessToken": "CANARY"}});
     let refused = app.client().post("SaveExternalTokens", &carrier);
-    let refused = refused.expect_error(503, "SoUnavailableException", "nothing was saved");
+    let refused = refused.expect_error(503, "SoUnavailableException", "confirmed nothing");
     assert_eq!(refused.header("Retry-After"), "1");
     assert!(app.log().contains("the database is unavailable"), "{}", app.log());
     app.client().request("GET", "/readyz", &[], b"").expect(503);

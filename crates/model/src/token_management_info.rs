@@ -57,6 +57,9 @@ pub enum Violation {
     /// Too many characters.
     #[error("is longer than {0} characters")]
     TooManyCharacters(usize),
+    /// The character U+0000, which not every database can hold.
+    #[error("has the character U+0000")]
+    NulCharacter,
     /// Too many bytes of UTF-8.
     #[error("is longer than {0} bytes")]
     TooManyBytes(usize),
@@ -72,7 +75,7 @@ pub struct InvalidCarrier {
     pub violation: Violation,
 }
 
-/// The name of the party that issued the tokens: 1–255 characters. It is stored in the clear.
+/// The name of the party that issued the tokens: 1–255 characters but U+0000. It is stored in the clear.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Provider(String);
 
@@ -84,6 +87,8 @@ impl Provider {
             Err(invalid(Violation::Required))
         } else if raw.chars().count() > PROVIDER_MAX_CHARS {
             Err(invalid(Violation::TooManyCharacters(PROVIDER_MAX_CHARS)))
+        } else if raw.contains('\0') {
+            Err(invalid(Violation::NulCharacter))
         } else {
             Ok(Self(raw.to_owned()))
         }

@@ -5,6 +5,7 @@
 SR_REQUIRED = { $property } skal angives.
 SR_TOKEN_REQUIRED = { $property } eller { $other } skal angives.
 SR_TOO_MANY_CHARACTERS = { $property } er længere end { $limit } tegn.
+SR_NUL_CHARACTER = { $property } må ikke indeholde tegnet U+0000.
 SR_TOO_MANY_BYTES = { $property } er længere end { $limit } bytes.
 # $expected and $found are SR_KIND_… below.
 SR_WRONG_TYPE = { $property } skal være { $expected }, ikke { $found }.
@@ -77,7 +78,7 @@ SR_CONTENT_ENCODING = Komprimeringen i Content-Encoding understøttes ikke her. 
 
 SR_INTERNAL = Noget gik galt på serveren. Årsagen står i serverens log under dette anmodnings-id.
 SR_OVERLOADED = Serveren er overbelastet og har ikke gemt noget. Prøv igen.
-SR_UNAVAILABLE = Databasen er ikke tilgængelig, og intet blev gemt. Prøv igen.
+SR_UNAVAILABLE = Databasen er ikke tilgængelig og har ikke bekræftet noget. Prøv igen.
 SR_STOPPING = Serveren er ved at lukke ned og har ikke gemt noget.
 SR_REQUEST_ID = Anmodnings-id: { $id }
 

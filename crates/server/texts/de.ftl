@@ -5,6 +5,7 @@
 SR_REQUIRED = { $property } ist erforderlich.
 SR_TOKEN_REQUIRED = { $property } oder { $other } ist erforderlich.
 SR_TOO_MANY_CHARACTERS = { $property } ist länger als { $limit } Zeichen.
+SR_NUL_CHARACTER = { $property } darf das Zeichen U+0000 nicht enthalten.
 SR_TOO_MANY_BYTES = { $property } ist länger als { $limit } Byte.
 # $expected and $found are SR_KIND_… below.
 SR_WRONG_TYPE = { $property } muss { $expected } sein, ist aber { $found }.
@@ -77,7 +78,7 @@ SR_CONTENT_ENCODING = Die Komprimierung in Content-Encoding wird hier nicht unte
 
 SR_INTERNAL = Auf dem Server ist ein Fehler aufgetreten. Die Ursache steht im Serverprotokoll unter dieser Anfrage-ID.
 SR_OVERLOADED = Der Server ist überlastet und hat nichts gespeichert. Versuchen Sie es erneut.
-SR_UNAVAILABLE = Die Datenbank ist nicht verfügbar, und es wurde nichts gespeichert. Versuchen Sie es erneut.
+SR_UNAVAILABLE = Die Datenbank ist nicht verfügbar und hat nichts bestätigt. Versuchen Sie es erneut.
 SR_STOPPING = Der Server wird gerade beendet und hat nichts gespeichert.
 SR_REQUEST_ID = Anfrage-ID: { $id }
 

@@ -8,6 +8,7 @@
 SR_REQUIRED = { $property } is required.
 SR_TOKEN_REQUIRED = { $property } or { $other } is required.
 SR_TOO_MANY_CHARACTERS = { $property } is longer than { $limit } characters.
+SR_NUL_CHARACTER = { $property } must not have the character U+0000.
 SR_TOO_MANY_BYTES = { $property } is longer than { $limit } bytes.
 # $expected and $found are SR_KIND_… below.
 SR_WRONG_TYPE = { $property } must be { $expected }, not { $found }.
@@ -80,7 +81,7 @@ SR_CONTENT_ENCODING = The Content-Encoding is not read here; send one of { $codi
 
 SR_INTERNAL = Something went wrong in the server; its log has the cause under this request id.
 SR_OVERLOADED = The server is overloaded and has saved nothing; try again.
-SR_UNAVAILABLE = The database is unavailable and nothing was saved; try again.
+SR_UNAVAILABLE = The database is unavailable and has confirmed nothing; try again.
 SR_STOPPING = The server is stopping and has saved nothing.
 SR_REQUEST_ID = Request id: { $id }
 

@@ -5,6 +5,7 @@
 SR_REQUIRED = Kenttä { $property } on pakollinen.
 SR_TOKEN_REQUIRED = Kenttä { $property } tai { $other } on pakollinen.
 SR_TOO_MANY_CHARACTERS = Kentän { $property } arvo on pidempi kuin { $limit } merkkiä.
+SR_NUL_CHARACTER = Kentän { $property } arvossa ei saa olla merkkiä U+0000.
 SR_TOO_MANY_BYTES = Kentän { $property } arvo on pidempi kuin { $limit } tavua.
 # $expected and $found are SR_KIND_… below.
 SR_WRONG_TYPE = Kentän { $property } arvon on oltava { $expected }, ei { $found }.
@@ -77,7 +78,7 @@ SR_CONTENT_ENCODING = Content-Encoding-otsakkeen pakkausta ei tueta. Käytettäv
 
 SR_INTERNAL = Palvelimessa tapahtui virhe. Syy löytyy palvelimen lokista tällä pyynnön tunnisteella.
 SR_OVERLOADED = Palvelin on ylikuormittunut eikä ole tallentanut mitään. Yritä uudelleen.
-SR_UNAVAILABLE = Tietokanta ei ole käytettävissä, eikä mitään tallennettu. Yritä uudelleen.
+SR_UNAVAILABLE = Tietokanta ei ole käytettävissä eikä ole vahvistanut mitään. Yritä uudelleen.
 SR_STOPPING = Palvelin on pysähtymässä eikä ole tallentanut mitään.
 SR_REQUEST_ID = Pyynnön tunniste: { $id }
 

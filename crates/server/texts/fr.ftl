@@ -5,6 +5,7 @@
 SR_REQUIRED = { $property } est obligatoire.
 SR_TOKEN_REQUIRED = { $property } ou { $other } est obligatoire.
 SR_TOO_MANY_CHARACTERS = { $property } dépasse { $limit } caractères.
+SR_NUL_CHARACTER = { $property } ne doit pas contenir le caractère U+0000.
 SR_TOO_MANY_BYTES = { $property } dépasse { $limit } octets.
 # $expected and $found are SR_KIND_… below.
 SR_WRONG_TYPE = { $property } doit être { $expected }, et non { $found }.
@@ -77,7 +78,7 @@ SR_CONTENT_ENCODING = La compression indiquée dans Content-Encoding n’est pas
 
 SR_INTERNAL = Une erreur s’est produite sur le serveur ; la cause figure dans son journal sous cet identifiant de requête.
 SR_OVERLOADED = Le serveur est surchargé et n’a rien enregistré ; réessayez.
-SR_UNAVAILABLE = La base de données est indisponible et rien n’a été enregistré ; réessayez.
+SR_UNAVAILABLE = La base de données est indisponible et n’a rien confirmé ; réessayez.
 SR_STOPPING = Le serveur est en cours d’arrêt et n’a rien enregistré.
 SR_REQUEST_ID = Identifiant de requête : { $id }
 

@@ -5,6 +5,7 @@
 SR_REQUIRED = { $property } må oppgis.
 SR_TOKEN_REQUIRED = { $property } eller { $other } må oppgis.
 SR_TOO_MANY_CHARACTERS = { $property } er lengre enn { $limit } tegn.
+SR_NUL_CHARACTER = { $property } kan ikke inneholde tegnet U+0000.
 SR_TOO_MANY_BYTES = { $property } er lengre enn { $limit } byte.
 # $expected and $found are SR_KIND_… below.
 SR_WRONG_TYPE = { $property } må være { $expected }, ikke { $found }.
@@ -77,7 +78,7 @@ SR_CONTENT_ENCODING = Komprimeringen i Content-Encoding støttes ikke her. Bruk 
 
 SR_INTERNAL = Noe gikk galt på serveren. Årsaken står i serverloggen under denne forespørsels-ID-en.
 SR_OVERLOADED = Serveren er overbelastet og har ikke lagret noe. Prøv igjen.
-SR_UNAVAILABLE = Databasen er utilgjengelig, og ingenting ble lagret. Prøv igjen.
+SR_UNAVAILABLE = Databasen er utilgjengelig og har ikke bekreftet noe. Prøv igjen.
 SR_STOPPING = Serveren er i ferd med å stoppe og har ikke lagret noe.
 SR_REQUEST_ID = Forespørsels-ID: { $id }
 

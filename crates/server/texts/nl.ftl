@@ -5,6 +5,7 @@
 SR_REQUIRED = { $property } is verplicht.
 SR_TOKEN_REQUIRED = { $property } of { $other } is verplicht.
 SR_TOO_MANY_CHARACTERS = { $property } is langer dan { $limit } tekens.
+SR_NUL_CHARACTER = { $property } mag het teken U+0000 niet bevatten.
 SR_TOO_MANY_BYTES = { $property } is langer dan { $limit } bytes.
 # $expected and $found are SR_KIND_… below.
 SR_WRONG_TYPE = { $property } moet { $expected } zijn, maar is { $found }.
@@ -77,7 +78,7 @@ SR_CONTENT_ENCODING = De compressie in Content-Encoding wordt hier niet onderste
 
 SR_INTERNAL = Er is iets misgegaan op de server. De oorzaak staat in het serverlogboek onder deze verzoek-ID.
 SR_OVERLOADED = De server is overbelast en heeft niets opgeslagen. Probeer het opnieuw.
-SR_UNAVAILABLE = De database is niet beschikbaar en er is niets opgeslagen. Probeer het opnieuw.
+SR_UNAVAILABLE = De database is niet beschikbaar en heeft niets bevestigd. Probeer het opnieuw.
 SR_STOPPING = De server wordt gestopt en heeft niets opgeslagen.
 SR_REQUEST_ID = Verzoek-ID: { $id }
 

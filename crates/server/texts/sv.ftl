@@ -5,6 +5,7 @@
 SR_REQUIRED = { $property } måste anges.
 SR_TOKEN_REQUIRED = { $property } eller { $other } måste anges.
 SR_TOO_MANY_CHARACTERS = { $property } är längre än { $limit } tecken.
+SR_NUL_CHARACTER = { $property } får inte innehålla tecknet U+0000.
 SR_TOO_MANY_BYTES = { $property } är längre än { $limit } byte.
 # $expected and $found are SR_KIND_… below.
 SR_WRONG_TYPE = { $property } måste vara { $expected }, inte { $found }.
@@ -77,7 +78,7 @@ SR_CONTENT_ENCODING = Komprimeringen i Content-Encoding stöds inte här. Använ
 
 SR_INTERNAL = Något gick fel på servern. Orsaken finns i serverns logg under detta begärande-id.
 SR_OVERLOADED = Servern är överbelastad och har inte sparat något. Försök igen.
-SR_UNAVAILABLE = Databasen är inte tillgänglig och inget har sparats. Försök igen.
+SR_UNAVAILABLE = Databasen är inte tillgänglig och har inte bekräftat något. Försök igen.
 SR_STOPPING = Servern håller på att stängas av och har inte sparat något.
 SR_REQUEST_ID = Begärande-id: { $id }
 

@@ -22,6 +22,7 @@ use tracing::warn;
 use crate::{
     Database, StoreError,
     conn::{BUSY_TIMEOUT, Conn, PAGE_SIZE},
+    error::told,
     link::Link,
 };
 
@@ -34,8 +35,9 @@ const LONG: i32 = (16 << 20) / FRAME;
 const LITTLE: i32 = (2 << 20) / FRAME;
 /// Here the writer waits until all of it is copied.
 const BOUND: i32 = (64 << 20) / FRAME;
-/// Commits from one look at the log to the next.
+/// Commits, and bytes in them, from one look at the log to the next.
 const COMMITS: u32 = 8;
+const BYTES: usize = 512 << 10;
 /// How long the writer waits for readers that need the log.
 const READERS_WAIT: Duration = Duration::from_millis(20);
 /// When it tries again after some reader, which must be another program, needed the log for longer.
@@ -48,6 +50,7 @@ pub(crate) struct Log {
     copying: Arc<Mutex<()>>,
     thread: JoinHandle<()>,
     commits: u32,
+    bytes: usize,
     pause_until: Option<Instant>,
 }
 
@@ -73,16 +76,17 @@ impl Log {
             .name("latchkey-log".to_owned())
             .spawn(move || copy(link, &woken, &held))
             .expect("the system can start a thread");
-        Some(Self { wake, copying, thread, commits: 0, pause_until: None })
+        Some(Self { wake, copying, thread, commits: 0, bytes: 0, pause_until: None })
     }
 
-    /// Looks after the log; to be called by the writer after each commit.
-    pub(crate) fn tend(&mut self, link: &mut Link) {
+    /// Looks after the log; to be called by the writer after each commit, of about so many bytes.
+    pub(crate) fn tend(&mut self, link: &mut Link, bytes: usize) {
         self.commits += 1;
-        if self.commits < COMMITS {
+        self.bytes += bytes;
+        if self.commits < COMMITS && self.bytes < BYTES {
             return;
         }
-        self.commits = 0;
+        (self.commits, self.bytes) = (0, 0);
         // What is wrong with the file, the next write tells.
         let Some(Conn::Sqlite(conn)) = link.conn() else { return };
         let Ok(Frames { log, checkpointed, .. }) = checkpoint(conn, "NOOP") else { return };
@@ -94,9 +98,14 @@ impl Log {
                 Err(TryLockError::WouldBlock) if log < BOUND => return,
                 Err(_) => self.copying.lock().unwrap_or_else(PoisonError::into_inner),
             };
-            if !restart(conn) {
+            let restarted = restart(conn);
+            if !matches!(restarted, Ok(Frames { busy: 0, .. })) {
                 self.pause_until = Some(Instant::now() + PAUSE);
-                warn!("another program keeps the write-ahead log from being shortened");
+            }
+            match restarted {
+                Ok(Frames { busy: 0, .. }) => {}
+                Ok(_) => warn!("another program keeps the write-ahead log from being shortened"),
+                Err(error) => warn!(%error, "the write-ahead log cannot be shortened"),
             }
         } else if left >= STEP {
             // Full means that it was woken already.
@@ -129,20 +138,18 @@ fn copy(mut link: Link, woken: &Receiver<()>, copying: &Mutex<()>) {
             Conn::Postgres(_) => Err(StoreError::Closed),
         });
         if let Err(error) = copied {
-            warn!(%error, "the write-ahead log cannot be copied");
+            warn!(error = told(&error), "the write-ahead log cannot be copied");
         }
     }
 }
 
-/// Copies what is left, so that the next commit begins the log anew; whether it will.
-fn restart(conn: &mut SqliteConnection) -> bool {
+/// Copies what is left, so that the next commit begins the log anew.
+fn restart(conn: &mut SqliteConnection) -> diesel::QueryResult<Frames> {
     let wait = |time: Duration| format!("PRAGMA busy_timeout = {};", time.as_millis());
-    let restarted = conn
-        .batch_execute(&wait(READERS_WAIT))
-        .and_then(|()| checkpoint(conn, "RESTART"))
-        .is_ok_and(|frames| frames.busy == 0);
-    let put_back = conn.batch_execute(&wait(BUSY_TIMEOUT));
-    restarted && put_back.is_ok()
+    conn.batch_execute(&wait(READERS_WAIT))?;
+    let restarted = checkpoint(conn, "RESTART");
+    conn.batch_execute(&wait(BUSY_TIMEOUT))?;
+    restarted
 }
 
 fn checkpoint(conn: &mut SqliteConnection, mode: &str) -> diesel::QueryResult<Frames> {

@@ -3,11 +3,14 @@
 //! Invariant: a caller is answered only after the transaction that holds its row was committed, and
 //! a row that the database refuses never fails its neighbours.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+use std::{
+    slice,
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    },
+    thread::{self, JoinHandle},
 };
-use std::thread::{self, JoinHandle};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tracing::warn;
@@ -16,6 +19,7 @@ use crate::{
     StoreError,
     checkpoint::Log,
     conn::{self, Conn},
+    error::told,
     external_tokens::{self, TokenRow},
     link::Link,
 };
@@ -141,9 +145,10 @@ impl Thread {
                 }
                 next = if batch.len() < BATCH { self.jobs.try_recv().ok() } else { None };
             }
+            let bytes = batch.rows.iter().map(TokenRow::size).sum();
             self.commit(batch);
             if let Some(log) = &mut self.log {
-                log.tend(&mut self.link);
+                log.tend(&mut self.link, bytes);
             }
         }
         if let Some(log) = self.log {
@@ -153,6 +158,9 @@ impl Thread {
 
     /// Commits everything at once; if something of it is refused, each on its own.
     fn commit(&mut self, batch: Batch) {
+        if batch.len() == 0 {
+            return;
+        }
         let Batch { rows, rows_answers, works, room: _room } = batch;
         // Whoever went away has no use for its answer.
         match self.write(&rows, works.iter().map(|(work, _answer)| work)) {
@@ -164,8 +172,8 @@ impl Thread {
             }
             Err(error) => {
                 let is_alone = rows.len() + works.len() == 1;
-                if !is_alone && !matches!(error, StoreError::Unavailable(_)) {
-                    warn!(%error, "a write was refused; committing one by one");
+                if !is_alone && !self.is_hopeless(&error) {
+                    warn!(error = told(&error), "a write was refused; committing one by one");
                     return self.commit_each(rows, rows_answers, works);
                 }
                 let answers = works.into_iter().map(|(_work, answer)| answer);
@@ -182,13 +190,39 @@ impl Thread {
         rows_answers: Vec<Answer>,
         works: Vec<(Work, Answer)>,
     ) {
+        let mut end = None;
         for (row, answer) in rows.iter().zip(rows_answers) {
-            let _ = answer.send(self.write(std::slice::from_ref(row), []).map(|_none| ()));
+            let outcome = self.write_alone(&mut end, slice::from_ref(row), None);
+            let _ = answer.send(outcome);
         }
         for (work, answer) in works {
-            let outcome = self.write(&[], [&work]);
-            let _ = answer.send(outcome.and_then(|outcomes| outcomes.into_iter().collect()));
+            let _ = answer.send(self.write_alone(&mut end, &[], Some(&work)));
         }
+    }
+
+    /// One row or work; once the database is away, nothing more is tried.
+    fn write_alone(
+        &mut self,
+        end: &mut Option<StoreError>,
+        row: &[TokenRow],
+        work: Option<&Work>,
+    ) -> Outcome {
+        if let Some(error) = end {
+            return Err(error.clone());
+        }
+        let outcome = self.write(row, work).and_then(|outcomes| outcomes.into_iter().collect());
+        if let Err(error) = &outcome
+            && self.is_hopeless(error)
+        {
+            *end = Some(error.clone());
+        }
+        outcome
+    }
+
+    /// Whether any other write would fail as well. On a file, whatever makes it unavailable does so for
+    /// all; a server may have refused but one row.
+    fn is_hopeless(&self, error: &StoreError) -> bool {
+        matches!(error, StoreError::Unavailable(_)) && (self.log.is_some() || self.link.is_away())
     }
 
     /// One transaction, of rows and other works; what became of each work.

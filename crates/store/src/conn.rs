@@ -126,8 +126,8 @@ pub(crate) fn write<T>(
             Ok(value)
         }
         Err(error) => {
-            // If this fails too, the first error is the one that tells why.
-            let _ = <Conn as diesel::Connection>::TransactionManager::rollback_transaction(conn);
+            // If this fails too, the connection is of no more use, whatever the first error was.
+            <Conn as diesel::Connection>::TransactionManager::rollback_transaction(conn)?;
             Err(error)
         }
     }

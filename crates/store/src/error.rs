@@ -7,7 +7,7 @@ use std::{error::Error, path::PathBuf, sync::Arc};
 use model::RecordId;
 
 /// What went wrong below; shared, since one failed commit fails every caller in it.
-type Source = Arc<dyn Error + Send + Sync>;
+pub(crate) type Source = Arc<dyn Error + Send + Sync>;
 
 /// A call to the store failed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -21,7 +21,7 @@ pub enum StoreError {
     /// The writer's queue is full; nothing was saved. Trying again soon helps.
     #[error("too many writes are waiting")]
     Overloaded,
-    /// The database cannot be read or written now; nothing was saved.
+    /// The database cannot be read or written now, or did not say in time that it was.
     #[error("the database is unavailable")]
     Unavailable(#[source] Source),
     /// The store was closed; nothing was saved.
@@ -36,6 +36,29 @@ pub enum StoreError {
     /// The database refused a query, or the query panicked.
     #[error("a query failed")]
     Query(#[source] Source),
+}
+
+impl StoreError {
+    /// Why, if the database cannot be reached at all: any other write would fail as well.
+    pub(crate) fn is_away(&self) -> Option<Source> {
+        use diesel::result::{DatabaseErrorKind as Kind, Error as Diesel};
+        let Self::Unavailable(cause) = self else { return None };
+        match cause.downcast_ref() {
+            Some(Diesel::DatabaseError(Kind::Unknown, _)) => None,
+            _ => Some(Arc::clone(cause)),
+        }
+    }
+}
+
+/// An error with its causes, for the log.
+pub(crate) fn told(error: &dyn Error) -> String {
+    let mut told = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        told = format!("{told}: {error}");
+        cause = error.source();
+    }
+    told
 }
 
 impl From<diesel::result::Error> for StoreError {

@@ -38,10 +38,11 @@ impl Keyring {
         if migrate::is_new(conn)? {
             return Ok(None);
         }
-        let sentinels: Vec<(String, Vec<u8>)> = keks::table
-            .select((keks::id, keks::sentinel))
-            .order((keks::created.desc(), keks::id.desc()))
-            .load(conn)?;
+        Self::of(directory, sentinels(conn)?)
+    }
+
+    /// The keys of these sentinels, the youngest first.
+    fn of(directory: &Path, sentinels: Vec<(String, Vec<u8>)>) -> Result<Option<Self>, OpenError> {
         let mut keys = Vec::with_capacity(sentinels.len());
         for (id, sentinel) in sentinels {
             let path = path_of(directory, &id);
@@ -79,12 +80,14 @@ impl Keyring {
                 Ok(Self { active, others: Vec::new() })
             }
             Err(StoreError::Conflict(_) | StoreError::Overloaded) => {
-                if is_made {
+                info!("another server was faster: its master key is that of this database");
+                let sentinels = sentinels(conn)?;
+                // It may have taken up this very key, where both have the same folder.
+                if is_made && sentinels.iter().all(|(id, _sentinel)| id != active.id()) {
                     let path = path_of(directory, active.id());
                     fs::remove_file(&path).map_err(failed("remove", &path))?;
                 }
-                info!("another server made the master key of this database");
-                Self::load(directory, conn)?
+                Self::of(directory, sentinels)?
                     .ok_or_else(|| OpenError::database(StoreError::Sentinel.into()))
             }
             Err(error) => Err(OpenError::database(error.into())),
@@ -110,6 +113,14 @@ impl Keyring {
             _ => Err(StoreError::Sentinel),
         }
     }
+}
+
+/// The ids and sentinels of all keys, the youngest first.
+fn sentinels(conn: &mut Conn) -> Result<Vec<(String, Vec<u8>)>, OpenError> {
+    let sentinels = keks::table
+        .select((keks::id, keks::sentinel))
+        .order((keks::created.desc(), keks::id.desc()));
+    Ok(sentinels.load(conn)?)
 }
 
 /// Adds the sentinel of the first key; `Conflict` if it is not the first.

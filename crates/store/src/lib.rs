@@ -50,7 +50,7 @@ pub use crate::{
     external_tokens::SavedTokens,
 };
 
-/// How long a successful check counts. Anybody may ask for one, and each writes to the disk.
+/// How long a check counts. Anybody may ask for one, and each writes to the disk.
 const CHECK_COUNTS_FOR: Duration = Duration::from_secs(1);
 /// A fresh id may be taken already: by another server, or before the clock was set back.
 const ID_ATTEMPTS: usize = 4;
@@ -73,9 +73,9 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     readers: Readers,
     writer: Writer,
-    keyring: Keyring,
+    keyring: Arc<Keyring>,
     ids: Ids,
-    last_check: Mutex<Option<Instant>>,
+    last_check: Mutex<Option<(Instant, Result<(), StoreError>)>>,
     /// `None` beside a running server, which has it, and on a server's database.
     _lock: Option<InstanceLock>,
 }
@@ -134,7 +134,7 @@ impl Store {
         Ok(Self(Arc::new(Inner {
             readers: Readers::new(&database),
             writer: Writer::start(Link::writing(database.clone(), conn), Log::of(&database)),
-            keyring,
+            keyring: Arc::new(keyring),
             ids: Ids::default(),
             last_check: Mutex::default(),
             _lock: lock,
@@ -144,8 +144,8 @@ impl Store {
     /// Seals and saves a carrier in the name of `owner`; returns once it is on disk.
     ///
     /// # Errors
-    /// `Overloaded` when the queue is full, `Unavailable` when the database cannot write; in both
-    /// cases nothing was saved.
+    /// `Overloaded` when the queue is full: nothing was saved. `Unavailable` when the database did not
+    /// confirm the save: without its key nobody can open what may have been saved.
     pub async fn save_external_tokens(
         &self,
         owner: &Principal,
@@ -337,18 +337,24 @@ impl Store {
     }
 
     /// Checks that the database can be read and written, and that the master key in use still opens
-    /// its sentinel. Looks at most once a second as long as all is well.
+    /// its sentinel. Looks at most once a second.
     pub async fn check(&self) -> Result<(), StoreError> {
         let mut last_check = self.0.last_check.lock().await;
-        if last_check.is_some_and(|last| last.elapsed() < CHECK_COUNTS_FOR) {
-            return Ok(());
+        if let Some((time, outcome)) = &*last_check
+            && time.elapsed() < CHECK_COUNTS_FOR
+        {
+            return outcome.clone();
         }
-        let store = self.clone();
-        self.0.readers.run(move |conn| store.0.keyring.check(conn)).await?;
+        let outcome = self.check_now().await;
+        *last_check = Some((Instant::now(), outcome.clone()));
+        outcome
+    }
+
+    async fn check_now(&self) -> Result<(), StoreError> {
+        let keyring = Arc::clone(&self.0.keyring);
+        self.0.readers.run(move |conn| keyring.check(conn)).await?;
         let kek = self.0.keyring.active().id().to_owned();
-        self.0.writer.run(move |conn| keyring::touch(conn, &kek)).await?;
-        *last_check = Some(Instant::now());
-        Ok(())
+        self.0.writer.run(move |conn| keyring::touch(conn, &kek)).await
     }
 
     /// Commits what is queued, then refuses every further write. Blocks until the writer is done.

@@ -12,7 +12,11 @@ use std::{
 use diesel::connection::SimpleConnection as _;
 use tracing::{info, warn};
 
-use crate::{Database, OpenError, StoreError, conn::Conn, error::Panicked};
+use crate::{
+    Database, OpenError, StoreError,
+    conn::Conn,
+    error::{Panicked, Source, told},
+};
 
 /// How long a connection may rest before it is tried out.
 const REST: Duration = Duration::from_secs(1);
@@ -30,7 +34,7 @@ pub(crate) struct Link {
 
 /// Why there is no connection.
 struct Failure {
-    cause: Arc<OpenError>,
+    cause: Source,
     pause: Duration,
     until: Instant,
 }
@@ -55,8 +59,8 @@ impl Link {
         Self { database, open, conn: None, used: Instant::now(), failure: None }
     }
 
-    /// Runs `work`. Unless it succeeds or a row is refused, the connection is given up. A panic fails
-    /// this work and no other.
+    /// Runs `work`. Unless it succeeds or a row is refused, the connection is given up; a server that did
+    /// not answer, or went away, is left alone for a while. A panic fails this work and no other.
     ///
     /// # Errors
     /// `Unavailable` without a connection; what `work` returns.
@@ -71,10 +75,25 @@ impl Link {
         let conn = self.conn.as_mut().expect("it was opened");
         let outcome = catch_unwind(AssertUnwindSafe(|| work(conn)))
             .unwrap_or_else(|_panic| Err(StoreError::Query(Arc::new(Panicked))));
-        if !matches!(outcome, Ok(_) | Err(StoreError::Conflict(_) | StoreError::NotFound(_))) {
-            self.conn = None;
+        match &outcome {
+            Ok(_) | Err(StoreError::Conflict(_) | StoreError::NotFound(_)) => {
+                if self.failure.take().is_some() {
+                    info!("the database is back");
+                }
+            }
+            Err(error) => {
+                self.conn = None;
+                if let (Database::Postgres(_), Some(cause)) = (&self.database, error.is_away()) {
+                    self.failed(cause);
+                }
+            }
         }
         outcome
+    }
+
+    /// Whether the server is away, as far as is known.
+    pub(crate) fn is_away(&self) -> bool {
+        self.failure.is_some()
     }
 
     /// The connection, if it is there without asking anybody.
@@ -92,34 +111,27 @@ impl Link {
     }
 
     fn connect(&mut self) -> Result<Conn, StoreError> {
-        let unavailable = |cause: &Arc<OpenError>| StoreError::Unavailable(cause.clone());
         if let Some(Failure { cause, until, .. }) = &self.failure
             && Instant::now() < *until
         {
-            return Err(unavailable(cause));
+            return Err(StoreError::Unavailable(Arc::clone(cause)));
         }
-        match (self.open)(&self.database) {
-            Ok(conn) => {
-                if self.failure.take().is_some() {
-                    info!("the database is back");
-                }
-                Ok(conn)
+        (self.open)(&self.database).map_err(|error| {
+            let cause: Source = Arc::new(error);
+            self.failed(Arc::clone(&cause));
+            StoreError::Unavailable(cause)
+        })
+    }
+
+    /// Nobody asks again before a pause, counted from now: the attempt itself may have taken long.
+    fn failed(&mut self, cause: Source) {
+        let pause = match &self.failure {
+            Some(last) => (last.pause * 2).min(PAUSES.1),
+            None => {
+                warn!(error = told(&*cause), "the database cannot be used");
+                PAUSES.0
             }
-            Err(error) => {
-                let cause = Arc::new(error);
-                let pause = match &self.failure {
-                    Some(last) => (last.pause * 2).min(PAUSES.1),
-                    None => {
-                        warn!(error = %*cause, "the database cannot be reached");
-                        PAUSES.0
-                    }
-                };
-                let error = unavailable(&cause);
-                // Counted from now: the attempt itself may have taken long.
-                let until = Instant::now() + pause;
-                self.failure = Some(Failure { cause, pause, until });
-                Err(error)
-            }
-        }
+        };
+        self.failure = Some(Failure { cause, pause, until: Instant::now() + pause });
     }
 }

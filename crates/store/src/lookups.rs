@@ -139,8 +139,14 @@ impl Queue {
         if state.is_closed {
             return None;
         }
-        let count = state.lookups.len().min(BATCH);
-        Some(state.lookups.drain(..count).collect())
+        // What takes long must not keep what is behind it from the other connection.
+        let long = state.lookups.iter().position(|lookup| matches!(lookup, Lookup::Other(_)));
+        let count = long.map_or(state.lookups.len(), |index| index + 1).min(BATCH);
+        let taken = state.lookups.drain(..count).collect();
+        if !state.lookups.is_empty() {
+            self.grew.notify_one();
+        }
+        Some(taken)
     }
 
     fn close(&self) {

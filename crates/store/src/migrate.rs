@@ -5,9 +5,12 @@
 use std::{path::Path, thread, time::Duration};
 
 use diesel::{
+    RunQueryDsl as _,
     backend::Backend,
+    dsl::sql,
     migration::{MigrationSource, MigrationVersion},
     pg::Pg,
+    sql_types::Bool,
     sqlite::Sqlite,
 };
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
@@ -18,6 +21,7 @@ use crate::{
     conn::Conn,
     keyring::Keyring,
     lock::{self, InstanceLock},
+    postgres::Session,
 };
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("../../migrations/sqlite");
@@ -87,6 +91,20 @@ impl Migrator {
 /// Runs what is pending; the names of what was run. Of several servers that begin to do so at once one
 /// succeeds, and the others find nothing left to do.
 pub(crate) fn run(conn: &mut Conn) -> Result<Vec<String>, OpenError> {
+    take_time(conn, true);
+    let outcome = try_to_run(conn);
+    take_time(conn, false);
+    outcome
+}
+
+/// Lets statements take as long as they take, or no longer.
+fn take_time(conn: &mut Conn, as_needed: bool) {
+    if let Conn::Postgres(session) = conn {
+        session.take_time(as_needed);
+    }
+}
+
+fn try_to_run(conn: &mut Conn) -> Result<Vec<String>, OpenError> {
     let mut attempts = 0;
     loop {
         attempts += 1;
@@ -147,9 +165,22 @@ fn status(conn: &mut Conn) -> Result<Vec<Status>, OpenError> {
 fn applied(conn: &mut Conn) -> Result<Vec<MigrationVersion<'static>>, OpenError> {
     match conn {
         Conn::Sqlite(conn) => conn.applied_migrations(),
-        Conn::Postgres(conn) => conn.applied_migrations(),
+        Conn::Postgres(conn) => {
+            // To look must not need the right to create.
+            if !has_migrations(conn)? {
+                return Ok(Vec::new());
+            }
+            conn.applied_migrations()
+        }
     }
     .map_err(OpenError::database)
+}
+
+/// Whether a migration was ever run on a server's database.
+fn has_migrations(session: &mut Session) -> Result<bool, OpenError> {
+    let table = "EXISTS (SELECT 1 FROM information_schema.tables
+        WHERE table_schema = current_schema() AND table_name = '__diesel_schema_migrations')";
+    Ok(diesel::select(sql::<Bool>(table)).get_result(session)?)
 }
 
 /// The versions and names of this build's migrations, the oldest first.

@@ -24,29 +24,33 @@ use diesel_async::{
 use futures_util::TryStreamExt as _;
 use tokio::{
     runtime::{self, Runtime},
-    time::timeout,
+    time::{error::Elapsed, timeout},
 };
 
 use crate::postgres_url::PostgresUrl;
 
 /// How long a statement may take.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long it may take to end one that took too long, or to find out whether the server is still there.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What every session begins with. Rows that the server would lose with its machine are not what a save
-/// was promised.
+/// What every session begins with: a commit waits for the disk, and for a synchronous standby if there is
+/// one.
 const SET_UP: &str = "SELECT set_config('synchronous_commit', 'on', false) \
-                      WHERE current_setting('synchronous_commit') = 'off'";
+                      WHERE current_setting('synchronous_commit') IN ('off', 'local')";
 
 type Row = <AsyncPgConnection as AsyncConnectionCore>::Row<'static, 'static>;
 
 /// A session for a thread that may block. Its statements are diesel-async's; here each gets its end.
 ///
-/// That end is the client's, which gives the session up. Were the server to cancel a commit that waits
-/// for a synchronous standby (`statement_timeout` does), it would call it done, and a failover could
-/// lose it.
+/// That end is the client's, which gives the session up. Were the server to end a commit that waits for a
+/// synchronous standby by itself (`statement_timeout`), it would call it done, and a failover could lose it.
 pub(crate) struct Session {
     inner: Box<AsyncPgConnection>,
     transactions: AnsiTransactionManager,
+    url: PostgresUrl,
+    /// `None` for migrations, which take as long as they take.
+    limit: Option<Duration>,
     runtime: Runtime,
 }
 
@@ -56,7 +60,9 @@ impl Session {
         let runtime = runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(setup_failed)?;
         let inner = Box::new(runtime.block_on(url.connect())?);
-        let mut session = Self { inner, transactions: AnsiTransactionManager::default(), runtime };
+        let transactions = AnsiTransactionManager::default();
+        let limit = Some(ANSWER_TIMEOUT);
+        let mut session = Self { inner, transactions, url: url.clone(), limit, runtime };
         session.batch_execute(SET_UP).map_err(ConnectionError::CouldntSetupConfiguration)?;
         Ok(session)
     }
@@ -66,19 +72,54 @@ fn setup_failed(error: io::Error) -> ConnectionError {
     ConnectionError::BadConnection(error.to_string())
 }
 
+impl Session {
+    /// Lets statements take as long as they take, or no longer.
+    pub(crate) fn take_time(&mut self, as_needed: bool) {
+        self.limit = (!as_needed).then_some(ANSWER_TIMEOUT);
+    }
+
+    /// What became of a statement; `ClosedConnection` of one that was not answered in time, or after
+    /// whose refusal the server is gone.
+    fn outcome<T>(&mut self, outcome: Result<QueryResult<T>, Elapsed>) -> QueryResult<T> {
+        let Ok(outcome) = outcome else {
+            // Nobody waits for it any more; left alone it would keep its place on the server.
+            let ending = self.url.cancel(self.inner.cancel_token());
+            let _ = self.runtime.block_on(async { timeout(PROBE_TIMEOUT, ending).await });
+            return Err(closed("the server did not answer in time"));
+        };
+        if let Err(Error::DatabaseError(DatabaseErrorKind::Unknown, told)) = &outcome {
+            let empty = self.inner.batch_execute("");
+            let is_there = self.runtime.block_on(async { timeout(PROBE_TIMEOUT, empty).await });
+            if !matches!(is_there, Ok(Ok(()))) {
+                return Err(closed(told.message()));
+            }
+        }
+        outcome
+    }
+}
+
+fn closed(told: &str) -> Error {
+    Error::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new(told.to_owned()))
+}
+
 /// Waits for a statement as long as is right.
-fn wait<T>(runtime: &Runtime, statement: impl Future<Output = QueryResult<T>>) -> QueryResult<T> {
+fn wait<T>(
+    runtime: &Runtime,
+    limit: Option<Duration>,
+    statement: impl Future<Output = T>,
+) -> Result<T, Elapsed> {
     runtime.block_on(async {
-        timeout(ANSWER_TIMEOUT, statement).await.unwrap_or_else(|_elapsed| {
-            let told = "the server did not answer in time".to_owned();
-            Err(Error::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new(told)))
-        })
+        match limit {
+            Some(limit) => timeout(limit, statement).await,
+            None => Ok(statement.await),
+        }
     })
 }
 
 impl SimpleConnection for Session {
     fn batch_execute(&mut self, sql: &str) -> QueryResult<()> {
-        wait(&self.runtime, self.inner.batch_execute(sql))
+        let outcome = wait(&self.runtime, self.limit, self.inner.batch_execute(sql));
+        self.outcome(outcome)
     }
 }
 
@@ -99,7 +140,9 @@ impl Connection for Session {
     where
         T: QueryFragment<Pg> + QueryId,
     {
-        wait(&self.runtime, self.inner.execute_returning_count(source))
+        let count = self.inner.execute_returning_count(source);
+        let outcome = wait(&self.runtime, self.limit, count);
+        self.outcome(outcome)
     }
 
     fn transaction_state(&mut self) -> &mut AnsiTransactionManager {
@@ -132,7 +175,8 @@ impl LoadConnection for Session {
         Pg: QueryMetadata<T::SqlType>,
     {
         let rows = async { self.inner.load(source).await?.map_ok(Ok).try_collect().await };
-        Ok(wait::<Vec<_>>(&self.runtime, rows)?.into_iter())
+        let outcome = wait::<QueryResult<Vec<_>>>(&self.runtime, self.limit, rows);
+        Ok(self.outcome(outcome)?.into_iter())
     }
 }
 

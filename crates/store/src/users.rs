@@ -3,7 +3,7 @@
 //! Invariant: every query but the count and the list of all names the tenant, and every change but
 //! that of the way a password is hashed makes a new version of the user.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use diesel::prelude::*;
 use model::{Login, PasswordHash, TenantId, User};
@@ -58,19 +58,20 @@ pub(crate) fn find_all(
     conn: &mut Conn,
     keys: &[(TenantId, Login)],
 ) -> Result<HashMap<(TenantId, Login), User>, StoreError> {
-    let mut tenants: Vec<&str> = keys.iter().map(|(tenant, _)| tenant.as_str()).collect();
-    let mut logins: Vec<&str> = keys.iter().map(|(_, login)| login.as_str()).collect();
-    for names in [&mut tenants, &mut logins] {
-        names.sort_unstable();
-        names.dedup();
+    let mut logins: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (tenant, login) in keys {
+        logins.entry(tenant.as_str()).or_default().insert(login.as_str());
     }
-    // With several tenants these are more than were asked for, which does no harm.
-    let found =
-        users::table.filter(users::tenant.eq_any(tenants)).filter(users::login.eq_any(logins));
-    let rows: Vec<UserRow> =
-        on_backend!(conn, |conn| found.select(UserRow::as_select()).load(conn))?;
-    let found = rows.into_iter().filter_map(UserRow::into_user);
-    Ok(found.map(|user| ((user.tenant.clone(), user.login.clone()), user)).collect())
+    let mut users = HashMap::new();
+    for (tenant, logins) in logins {
+        let found =
+            users::table.filter(users::tenant.eq(tenant)).filter(users::login.eq_any(logins));
+        let rows: Vec<UserRow> =
+            on_backend!(conn, |conn| found.select(UserRow::as_select()).load(conn))?;
+        let found = rows.into_iter().filter_map(UserRow::into_user);
+        users.extend(found.map(|user| ((user.tenant.clone(), user.login.clone()), user)));
+    }
+    Ok(users)
 }
 
 /// How many users all tenants have.

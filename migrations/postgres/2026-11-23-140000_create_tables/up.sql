@@ -23,7 +23,7 @@ CREATE TABLE external_tokens (
     tenant TEXT NOT NULL,
     owner TEXT NOT NULL,
     provider TEXT NOT NULL,
-    generation INTEGER NOT NULL,
+    generation INT4 NOT NULL,
     key_digest BYTEA NOT NULL,
     kek_id TEXT NOT NULL,
     wrapped_dek BYTEA NOT NULL,

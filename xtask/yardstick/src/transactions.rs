@@ -12,19 +12,15 @@ use actix_web::{
     http::header::ContentType,
     web::{self, Bytes, Data, Json, ServiceConfig, post},
 };
-use diesel::{
-    connection::SimpleConnection as _,
-    insert_into,
-    prelude::*,
-    r2d2::{ConnectionManager, CustomizeConnection, Error as PoolError, Pool},
-};
+use diesel::{connection::SimpleConnection as _, insert_into, prelude::*};
+use r2d2::{ManageConnection, Pool};
 use serde::Deserialize;
 
 use crate::{GET, SAVE};
 
 const CONNECTIONS: u32 = 10;
 
-type Connections = Pool<ConnectionManager<SqliteConnection>>;
+type Connections = Pool<Manager>;
 type Failure = Box<dyn Error + Send + Sync>;
 
 diesel::table! {
@@ -45,14 +41,28 @@ struct Get {
     key: String,
 }
 
-/// Sets up every connection of the pool.
-#[derive(Debug)]
-struct Durable;
+/// Makes the connections of the pool, as diesel's own manager does.
+struct Manager {
+    database: String,
+}
 
-impl CustomizeConnection<SqliteConnection, PoolError> for Durable {
-    fn on_acquire(&self, conn: &mut SqliteConnection) -> Result<(), PoolError> {
+impl ManageConnection for Manager {
+    type Connection = SqliteConnection;
+    type Error = diesel::result::ConnectionError;
+
+    fn connect(&self) -> Result<SqliteConnection, Self::Error> {
+        let mut conn = SqliteConnection::establish(&self.database)?;
         conn.batch_execute("PRAGMA busy_timeout = 5000; PRAGMA synchronous = FULL;")
-            .map_err(PoolError::QueryError)
+            .map_err(Self::Error::CouldntSetupConfiguration)?;
+        Ok(conn)
+    }
+
+    fn is_valid(&self, conn: &mut SqliteConnection) -> Result<(), Self::Error> {
+        conn.batch_execute("SELECT 1").map_err(Self::Error::CouldntSetupConfiguration)
+    }
+
+    fn has_broken(&self, _conn: &mut SqliteConnection) -> bool {
+        std::thread::panicking()
     }
 }
 
@@ -63,8 +73,8 @@ pub(crate) fn configure(
         "PRAGMA journal_mode = WAL;
          CREATE TABLE IF NOT EXISTS carriers (id INTEGER NOT NULL PRIMARY KEY, body BLOB NOT NULL);",
     )?;
-    let pool = Pool::builder().max_size(CONNECTIONS).connection_customizer(Box::new(Durable));
-    let pool = Data::new(pool.build(ConnectionManager::new(database))?);
+    let manager = Manager { database: database.to_owned() };
+    let pool = Data::new(Pool::builder().max_size(CONNECTIONS).build(manager)?);
     Ok(move |config: &mut ServiceConfig| {
         config.app_data(pool).route(SAVE, post().to(save)).route(GET, post().to(get));
     })
@@ -90,5 +100,5 @@ fn insert(pool: &Connections, body: &[u8]) -> Result<i64, Failure> {
 }
 
 fn find(pool: &Connections, id: i64) -> Result<Vec<u8>, Failure> {
-    Ok(carriers::table.find(id).select(carriers::body).first(&mut pool.get()?)?)
+    Ok(carriers::table.find(id).select(carriers::body).first(&mut *pool.get()?)?)
 }

@@ -174,6 +174,7 @@ impl From<InvalidCarrier> for Problem {
             Violation::TooManyCharacters(limit) => {
                 named("SR_TOO_MANY_CHARACTERS").with("limit", limit)
             }
+            Violation::NulCharacter => named("SR_NUL_CHARACTER"),
             Violation::TooManyBytes(limit) => named("SR_TOO_MANY_BYTES").with("limit", limit),
         })
     }
