@@ -33,6 +33,7 @@ mod postgres_database;
 mod postgres_faults;
 mod postgres_migrations;
 mod postgres_servers;
+mod postgres_tls;
 mod principal;
 mod proxy;
 mod raw;

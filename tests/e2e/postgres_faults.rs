@@ -11,7 +11,7 @@ use std::{
 use serde_json::json;
 
 use crate::{
-    app::{Setup, TestApp},
+    app::{Setup, TestApp, until},
     cluster::Cluster,
     load::Record,
     outage::{save_during, wait_for_refusals, wait_for_saves},
@@ -62,7 +62,9 @@ fn assert_recovered(app: &TestApp, record: &Record) {
     wait_for_saves(record, 1);
     assert!(begun.elapsed() < RECOVERY, "it took {:?}", begun.elapsed());
     wait_for_saves(record, 200);
-    app.client().request("GET", "/readyz", &[], b"").expect(200);
+    until("it says that it is ready", || {
+        app.client().request("GET", "/readyz", &[], b"").status == 200
+    });
 }
 
 /// SIGKILL for all of PostgreSQL's processes, and another start.

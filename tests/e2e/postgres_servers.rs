@@ -5,7 +5,7 @@ use std::{fs, sync::Barrier, thread};
 use serde_json::json;
 
 use crate::{
-    app::{Setup, TestApp},
+    app::{Setup, TestApp, until},
     load::Record,
     outage::{save_during, wait_for_saves},
 };
@@ -99,4 +99,31 @@ fn two_first_starts_at_once_make_one_master_key() {
             }
         }
     }
+}
+
+/// The first to make the master key's file is slower than another server that takes the file up: the key is
+/// the database's, and stays.
+#[test]
+fn a_master_key_that_another_server_took_up_is_kept() {
+    let one = Setup::new();
+    let other = beside(&one);
+    one.run(&["migrate"], "").expect("migrated");
+    one.database().sql(
+        "CREATE SEQUENCE turn;
+         CREATE FUNCTION delay() RETURNS trigger LANGUAGE plpgsql AS
+             'BEGIN IF nextval(''turn'') = 1 THEN PERFORM pg_sleep(2); END IF; RETURN NEW; END';
+         CREATE TRIGGER delay BEFORE INSERT ON keks FOR EACH ROW EXECUTE FUNCTION delay();
+         GRANT ALL ON SEQUENCE turn TO PUBLIC;",
+    );
+    let keys = one.data().join("keys");
+    let has_key = || fs::read_dir(&keys).is_ok_and(|mut files| files.next().is_some());
+    let (slow, fast) = thread::scope(|scope| {
+        let slow = scope.spawn(|| one.start());
+        until("there is a key file", has_key);
+        (other.start(), slow.join().expect("it starts too"))
+    });
+    let key = fast.client().save(&json!({"Provider": "et", "AccessToken": "fugit"}));
+    assert_eq!(slow.client().access_token(&key).as_deref(), Some("fugit"));
+    drop((slow, fast));
+    assert_eq!(one.start().client().access_token(&key).as_deref(), Some("fugit"));
 }

@@ -8,7 +8,7 @@ use std::{
 use serde_json::json;
 
 use crate::{
-    app::{Setup, TestApp},
+    app::{Setup, TestApp, until},
     parts::{has, leave_out},
 };
 
@@ -69,7 +69,7 @@ fn a_visitor_to_the_database_does_no_harm() {
     assert_eq!(app.client().access_token(&before).as_deref(), Some("CANARY-before"), "reads go on");
     visitor.run("ROLLBACK;");
     visitor.leave();
-    app.client().request("GET", "/readyz", &[], b"").expect(200);
+    until("it is ready again", || app.client().request("GET", "/readyz", &[], b"").status == 200);
 
     let meanwhile = save(&app, "CANARY-meanwhile");
     let mut visitor = Visitor::enter(&app.setup);

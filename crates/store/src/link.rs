@@ -96,6 +96,12 @@ impl Link {
         self.failure.is_some()
     }
 
+    /// How long it is left alone from now on.
+    pub(crate) fn pause(&self) -> Duration {
+        let until = self.failure.as_ref().map(|failure| failure.until);
+        until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()))
+    }
+
     /// The connection, if it is there without asking anybody.
     pub(crate) fn conn(&mut self) -> Option<&mut Conn> {
         self.conn.as_mut()

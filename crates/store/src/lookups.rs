@@ -6,8 +6,12 @@
 use std::{
     collections::{HashMap, VecDeque},
     hash::Hash,
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use model::{CredentialId, Login, TenantId, User};
@@ -52,14 +56,9 @@ impl Lookups {
     pub(crate) fn start(database: &Database) -> Self {
         let queue = Arc::new(Queue::default());
         let threads = (0..CONNECTIONS).map(|_| {
-            let (queue, mut link) = (Arc::clone(&queue), Link::reading(database.clone()));
-            let work = move || {
-                while let Some(lookups) = queue.take() {
-                    answer(&mut link, lookups);
-                }
-            };
+            let (queue, link) = (Arc::clone(&queue), Link::reading(database.clone()));
             let thread = thread::Builder::new().name("latchkey-reader".to_owned());
-            thread.spawn(work).expect("the system can start a thread")
+            thread.spawn(move || ask(&queue, link)).expect("the system can start a thread")
         });
         let threads = threads.collect();
         Self { queue, threads }
@@ -109,6 +108,9 @@ impl Drop for Lookups {
 struct Queue {
     state: Mutex<State>,
     grew: Condvar,
+    ended: Condvar,
+    /// Connections that failed and do not work again yet.
+    failed: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -149,9 +151,42 @@ impl Queue {
         Some(taken)
     }
 
+    /// Waits for the end, but no longer than this; whether it came.
+    fn is_closed_within(&self, time: Duration) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.ended.wait_timeout_while(state, time, |state| !state.is_closed);
+        waited.unwrap_or_else(PoisonError::into_inner).0.is_closed
+    }
+
     fn close(&self) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).is_closed = true;
         self.grew.notify_all();
+        self.ended.notify_all();
+    }
+}
+
+/// Asks what there is to ask, until the queue is closed. A connection that failed leaves it to the others
+/// until it works again; when all failed, callers are told so at once.
+fn ask(queue: &Queue, mut link: Link) {
+    loop {
+        if link.is_away() && queue.failed.load(Ordering::Relaxed) < CONNECTIONS {
+            if queue.is_closed_within(link.pause()) {
+                return;
+            }
+            let _ = link.run(|_conn| Ok(()));
+            if !link.is_away() {
+                queue.failed.fetch_sub(1, Ordering::Relaxed);
+            }
+            continue;
+        }
+        let Some(lookups) = queue.take() else { return };
+        let was_away = link.is_away();
+        answer(&mut link, lookups);
+        match (was_away, link.is_away()) {
+            (false, true) => queue.failed.fetch_add(1, Ordering::Relaxed),
+            (true, false) => queue.failed.fetch_sub(1, Ordering::Relaxed),
+            _ => continue,
+        };
     }
 }
 
