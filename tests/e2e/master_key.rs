@@ -32,7 +32,7 @@ fn without_the_right_master_key_there_is_no_start() {
     };
 
     fs::write(&file, other).expect("write");
-    refused("is not the master key that the database is sealed under; restore the right file");
+    refused("is not the master key that the database is sealed under; restore the right one");
     fs::write(&file, &right[..31]).expect("write");
     refused("is no master key: it has 31 bytes and must have 32 random ones");
     fs::write(&file, [right.as_slice(), b"\n"].concat()).expect("write");

@@ -116,9 +116,10 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 fn migrate(config: &Config) -> anyhow::Result<Vec<String>> {
     let database = config.database()?;
+    let keys = config.keys()?;
     let run = || {
         let mut migrator = Migrator::open(&database)?;
-        migrator.check_keys(&config.keys_directory())?;
+        migrator.check_keys(&keys)?;
         migrator.run()
     };
     run().with_context(|| format!("cannot use the database {database}"))

@@ -9,13 +9,13 @@ pub(crate) mod access;
 use std::{
     env,
     ffi::OsString,
-    fmt,
+    fmt, fs,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
 
 use actix_web::http::Uri;
-use anyhow::{anyhow, bail};
+use anyhow::{Context as _, anyhow, bail};
 use auth::{Installation, Policy};
 use config::{
     Config as Layers, ConfigBuilder, ConfigError, Environment, File, FileFormat, FileSourceFile,
@@ -23,8 +23,9 @@ use config::{
 };
 use negotiate::TimeZone;
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize, Serializer};
-use store::{OpenError, OpenOptions};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use store::{KeySource, OpenError, OpenOptions};
+use zeroize::Zeroizing;
 
 use self::access::{Auth, List, Online};
 use crate::{
@@ -36,7 +37,7 @@ const DEFAULTS: &str = include_str!("../../../config/default.toml");
 const DEVELOPMENT: &str = "development";
 
 /// Every key, as TOML has it.
-const SETTINGS: [&str; 32] = [
+const SETTINGS: [&str; 35] = [
     "profile",
     "data_directory",
     "installation",
@@ -51,7 +52,10 @@ const SETTINGS: [&str; 32] = [
     "server.tls.key",
     "database.url",
     "database.auto_migrate",
+    "keys.source",
     "keys.directory",
+    "keys.secret",
+    "keys.secret_file",
     "auth.retrieval",
     "auth.schemes.basic",
     "auth.schemes.so_ticket",
@@ -126,7 +130,12 @@ pub(crate) struct Database {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Keys {
+    #[serde(deserialize_with = "read_source", serialize_with = "show_source")]
+    source: KeySource,
     directory: Option<PathBuf>,
+    #[serde(serialize_with = "hide")]
+    secret: Option<SecretString>,
+    secret_file: Option<PathBuf>,
 }
 
 /// What is refused for its size.
@@ -249,16 +258,45 @@ impl Config {
     ///
     /// # Errors
     /// The database's URL is not one that can be opened.
-    pub(crate) fn open_options(&self) -> Result<OpenOptions, OpenError> {
+    pub(crate) fn open_options(&self) -> anyhow::Result<OpenOptions> {
         Ok(OpenOptions {
             database: self.database()?,
-            keys_directory: self.keys_directory(),
+            keys: self.keys()?,
             auto_migrate: self.database.auto_migrate,
         })
     }
 
     /// Where the master keys are.
-    pub(crate) fn keys_directory(&self) -> PathBuf {
+    ///
+    /// # Errors
+    /// There are two secrets, or the file of one cannot be read.
+    pub(crate) fn keys(&self) -> anyhow::Result<store::Keys> {
+        let Keys { source, secret, secret_file, .. } = &self.keys;
+        let secret = match (secret, secret_file) {
+            (Some(_), Some(_)) => bail!("set keys.secret or keys.secret_file, not both"),
+            (Some(secret), None) => Some(secret.expose_secret().into()),
+            (None, Some(path)) => {
+                let text = Zeroizing::new(fs::read(path).with_context(|| {
+                    format!("cannot read keys.secret_file = \"{}\"", path.display())
+                })?);
+                let text = str::from_utf8(&text).map_err(|_not_text| OpenError::SecretMalformed)?;
+                Some(text.into())
+            }
+            (None, None) => None,
+        };
+        Ok(store::Keys { source: *source, directory: self.keys_directory(), secret })
+    }
+
+    /// What the keys are kept in, for people.
+    pub(crate) fn place_of_keys(&self) -> String {
+        match self.keys.source {
+            KeySource::Directory => self.keys_directory().display().to_string(),
+            KeySource::Secret => "keys.secret".to_owned(),
+        }
+    }
+
+    /// The folder of master keys that are files.
+    fn keys_directory(&self) -> PathBuf {
         self.keys.directory.clone().unwrap_or_else(|| self.data_directory.join("keys"))
     }
 
@@ -377,6 +415,21 @@ fn refuse_single_underscores(names: impl Iterator<Item = OsString>) -> anyhow::R
     Ok(())
 }
 
+fn read_source<'de, D: Deserializer<'de>>(deserializer: D) -> Result<KeySource, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    let names = KeySource::ALL.map(|source| format!("`{source}`")).join(" or ");
+    KeySource::of_name(&name).ok_or_else(|| D::Error::custom(format!("expected {names}")))
+}
+
+fn show_source<S: Serializer>(source: &KeySource, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(source.name())
+}
+
+/// Says of a secret only that there is one.
+fn hide<S: Serializer>(secret: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
+    secret.as_ref().map(|_secret| "(set)").serialize(serializer)
+}
+
 /// A file's path is shown, and where a server is; what else is in its URL may be a password.
 fn redact<S: Serializer>(url: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
     let Some(url) = url.as_ref().map(ExposeSecret::expose_secret) else {
@@ -399,6 +452,8 @@ mod tests {
         let mut config = Config::load(None).expect("defaults");
         assert!(config.is_development());
         config.database.url = Some("postgres://user:CANARY@host/x".into());
+        config.keys.secret = Some("CANARY".into());
+        config.keys.secret_file = Some("s".into());
         config.server.tls = Some(Tls { certificate: "c".into(), key: "k".into() });
         let schemes = &mut config.auth.schemes;
         for scheme in

@@ -232,12 +232,7 @@ impl Signals {
 fn greet(config: &Config, url: &str, sample_works: bool) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "Latchkey is running on {url}")?;
-    writeln!(
-        out,
-        "Database: {}, master key: {}",
-        config.database()?,
-        config.keys_directory().display()
-    )?;
+    writeln!(out, "Database: {}, master key: {}", config.database()?, config.place_of_keys())?;
     let policy = config.policy();
     if sample_works {
         let (login, password) = SAMPLE;

@@ -253,7 +253,10 @@ impl Thread {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Database, external_tokens::Wanted, ids::Ids, keyring::Keyring, lock, migrate};
+    use crate::{
+        Database, KeySource, Keys, external_tokens::Wanted, ids::Ids, keyring::Keyring, lock,
+        migrate,
+    };
     use diesel::connection::SimpleConnection as _;
     use model::{Login, Principal, Provider, RetrievalKey, TenantId, TokenManagementInfo};
     use std::sync::mpsc;
@@ -280,7 +283,12 @@ mod tests {
             let (database, _lock) = lock::take(&database).expect("lock");
             let mut conn = Conn::writing(&database).expect("connect");
             migrate::run(&mut conn).expect("migrate");
-            let keyring = Keyring::begin(&folder.path().join("keys"), &mut conn).expect("keyring");
+            let keys = Keys {
+                source: KeySource::Directory,
+                directory: folder.path().join("keys"),
+                secret: None,
+            };
+            let keyring = Keyring::begin(&keys, &mut conn).expect("keyring");
             conn.batch_execute(sql).expect(sql);
             let link = Link::writing(database.clone(), conn);
             let writer = Arc::new(Writer::start(link, Log::of(&database)));

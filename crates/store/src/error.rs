@@ -173,10 +173,10 @@ pub enum OpenError {
     },
     /// The file does not hold the key that the database is sealed under.
     #[error(
-        "{} is not the master key that the database is sealed under; restore the right file from \
-         its backup", .0.display()
+        "{0} is not the master key that the database is sealed under; restore the right one from \
+         its backup"
     )]
-    KeyWrong(PathBuf),
+    KeyWrong(String),
     /// The file holds no usable key.
     #[error(
         "{} is no master key: it has {length} bytes and must have 32 random ones; restore it from \
@@ -195,6 +195,35 @@ pub enum OpenError {
     #[error("a server is running on the database {}, and its schema is not of this version; use the \
              `latchkey` of the version that is running", .0.display())]
     OtherVersion(PathBuf),
+    /// The database is sealed under a key that the configured secret lacks.
+    #[error(
+        "the database is sealed under the master key {0}, which is not in keys.secret; add it behind the \
+         others, for without it no stored token can be opened"
+    )]
+    SecretMissing(String),
+    /// There is no secret, or no key in it.
+    #[error(
+        "keys.source is \"secret\", but keys.secret has no key; set it to what \
+         `openssl rand -base64 32` prints"
+    )]
+    SecretEmpty,
+    /// A part of the secret is no key.
+    #[error(
+        "keys.secret must have keys of 32 random bytes in Base64, as `openssl rand -base64 32` prints \
+         them, with commas between"
+    )]
+    SecretMalformed,
+    /// A key is kept where this build knows no way to.
+    #[error(
+        "the database is sealed under the master key {id}, which is kept in \"{place}\"; this build knows \
+         no such place"
+    )]
+    KeySource {
+        /// The key's id.
+        id: String,
+        /// Where it is kept.
+        place: String,
+    },
     /// A new database, and more than one key to choose from.
     #[error(
         "the database has no records yet but {} holds more than one master key; move away all but \

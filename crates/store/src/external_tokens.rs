@@ -10,7 +10,7 @@ use diesel::{
     pg::Pg,
     prelude::*,
     query_builder::{AstPass, QueryFragment, QueryId},
-    sql_types::{Array, BigInt, Binary, Integer, Text},
+    sql_types::{Array, BigInt, Binary, Integer, Nullable, Text},
 };
 use model::{Login, Principal, Provider, RecordId, RetrievalKey, TenantId, TokenManagementInfo};
 
@@ -47,6 +47,9 @@ pub(crate) struct TokenRow {
     sealed: Vec<u8>,
     created: i64,
     updated: i64,
+    last_used: Option<i64>,
+    expires: Option<i64>,
+    ended: Option<i64>,
 }
 
 /// The row of a new record.
@@ -77,6 +80,9 @@ pub(crate) fn seal(
         sealed: seal::seal(carrier, &dek, key, place),
         created: now,
         updated: now,
+        last_used: None,
+        expires: None,
+        ended: None,
     }
 }
 
@@ -116,6 +122,7 @@ struct InsertAll<'a> {
     sealed: Vec<&'a [u8]>,
     created: Vec<i64>,
     updated: Vec<i64>,
+    expires: Vec<Option<i64>>,
 }
 
 impl<'a> InsertAll<'a> {
@@ -132,6 +139,7 @@ impl<'a> InsertAll<'a> {
             sealed: rows.iter().map(|row| row.sealed.as_slice()).collect(),
             created: rows.iter().map(|row| row.created).collect(),
             updated: rows.iter().map(|row| row.updated).collect(),
+            expires: rows.iter().map(|row| row.expires).collect(),
         }
     }
 }
@@ -145,7 +153,7 @@ impl QueryFragment<Pg> for InsertAll<'_> {
     fn walk_ast<'b>(&'b self, mut sql: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         sql.push_sql(
             "INSERT INTO external_tokens (id, tenant, owner, provider, generation, key_digest, \
-             kek_id, wrapped_dek, sealed, created, updated) SELECT * FROM unnest(",
+             kek_id, wrapped_dek, sealed, created, updated, expires) SELECT * FROM unnest(",
         );
         sql.push_bind_param::<Array<BigInt>, _>(&self.ids)?;
         for texts in [&self.tenants, &self.owners, &self.providers] {
@@ -166,6 +174,8 @@ impl QueryFragment<Pg> for InsertAll<'_> {
             sql.push_sql(", ");
             sql.push_bind_param::<Array<BigInt>, _>(times)?;
         }
+        sql.push_sql(", ");
+        sql.push_bind_param::<Array<Nullable<BigInt>>, _>(&self.expires)?;
         sql.push_sql(")");
         Ok(())
     }
@@ -215,7 +225,8 @@ pub(crate) fn find_all(
 }
 
 impl TokenRow {
-    /// What was sealed in the row; `None` in another tenant, or for another key (CONTRACT 8).
+    /// What was sealed in the row; `None` in another tenant, for another key, and when it has ended or expired
+    /// (CONTRACT 8).
     ///
     /// # Errors
     /// `Damaged` if anything about the row is not as it was sealed.
@@ -228,10 +239,14 @@ impl TokenRow {
     ) -> Result<Option<SavedTokens>, StoreError> {
         let is_right =
             constant_time::verify_slices_are_equal(&self.key_digest, &wanted.digest).is_ok();
-        if !is_right || self.tenant != tenant.as_str() {
+        if !is_right || self.tenant != tenant.as_str() || !self.lives() {
             return Ok(None);
         }
         self.try_open(tenant, key, keyring).map(Some).ok_or(StoreError::Damaged(key.record()))
+    }
+
+    fn lives(&self) -> bool {
+        self.ended.is_none() && self.expires.is_none_or(|expires| expires > ids::now())
     }
 
     fn try_open(

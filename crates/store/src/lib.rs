@@ -14,6 +14,7 @@ mod external_tokens;
 mod files;
 mod ids;
 mod keyring;
+mod keys;
 mod link;
 mod lock;
 mod lookups;
@@ -27,7 +28,6 @@ mod seal;
 mod users;
 
 use std::{
-    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -48,6 +48,7 @@ pub use crate::{
     database::Database,
     error::{OpenError, StoreError},
     external_tokens::SavedTokens,
+    keys::{KeySource, Keys},
 };
 
 /// How long a check counts. Anybody may ask for one, and each writes to the disk.
@@ -60,8 +61,8 @@ const ID_ATTEMPTS: usize = 4;
 pub struct OpenOptions {
     /// Where the rows are.
     pub database: Database,
-    /// Where the master keys are; created with one key in it if the database is new.
-    pub keys_directory: PathBuf,
+    /// Where the master keys are; the first one is made if the database is new.
+    pub keys: Keys,
     /// Whether to bring the schema up to date, or to refuse a database that is behind.
     pub auto_migrate: bool,
 }
@@ -119,7 +120,7 @@ impl Store {
         let mut conn = Conn::writing(&database)?;
         migrate::refuse_newer(&mut conn)?;
         // Before the schema is touched: whoever lacks the right key may need the older version.
-        let keyring = Keyring::load(&options.keys_directory, &mut conn)?;
+        let keyring = Keyring::load(&options.keys, &mut conn)?;
         if options.auto_migrate {
             for name in migrate::run(&mut conn)? {
                 info!(migration.name = name, "migrated the database");
@@ -129,7 +130,7 @@ impl Store {
         }
         let keyring = match keyring {
             Some(keyring) => keyring,
-            None => Keyring::begin(&options.keys_directory, &mut conn)?,
+            None => Keyring::begin(&options.keys, &mut conn)?,
         };
         Ok(Self(Arc::new(Inner {
             readers: Readers::new(&database),

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a database that holds a migration which this build does not know is never touched.
 
-use std::{path::Path, thread, time::Duration};
+use std::{thread, time::Duration};
 
 use diesel::{
     RunQueryDsl as _,
@@ -17,7 +17,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use tracing::info;
 
 use crate::{
-    Database, OpenError,
+    Database, Keys, OpenError,
     conn::Conn,
     keyring::Keyring,
     lock::{self, InstanceLock},
@@ -60,8 +60,8 @@ impl Migrator {
 
     /// Checks that every master key of the database is there and is the right one: whoever lacks one
     /// may need the version of the schema that is there.
-    pub fn check_keys(&mut self, directory: &Path) -> Result<(), OpenError> {
-        Keyring::load(directory, &mut self.conn).map(|_keyring| ())
+    pub fn check_keys(&mut self, keys: &Keys) -> Result<(), OpenError> {
+        Keyring::load(keys, &mut self.conn).map(|_keyring| ())
     }
 
     /// Runs what is pending; the names of what was run.
@@ -137,6 +137,11 @@ pub(crate) fn require_current(conn: &mut Conn) -> Result<(), OpenError> {
 /// Whether no migration was run on it yet.
 pub(crate) fn is_new(conn: &mut Conn) -> Result<bool, OpenError> {
     Ok(applied(conn)?.is_empty())
+}
+
+/// Whether the migration of this version was run.
+pub(crate) fn is_applied(conn: &mut Conn, version: &str) -> Result<bool, OpenError> {
+    Ok(applied(conn)?.contains(&MigrationVersion::from(version)))
 }
 
 fn pending(conn: &mut Conn) -> Result<Vec<String>, OpenError> {

@@ -48,6 +48,18 @@ diesel::table! {
         id -> Text,
         sentinel -> Binary,
         created -> BigInt,
+        source -> Text,
+        sealed -> Nullable<Binary>,
+        wraps -> BigInt,
+    }
+}
+
+diesel::table! {
+    idempotency_keys (digest) {
+        digest -> Binary,
+        fingerprint -> Binary,
+        sealed_key -> Binary,
+        expires -> BigInt,
     }
 }
 
@@ -64,5 +76,8 @@ diesel::table! {
         sealed -> Binary,
         created -> BigInt,
         updated -> BigInt,
+        last_used -> Nullable<BigInt>,
+        expires -> Nullable<BigInt>,
+        ended -> Nullable<BigInt>,
     }
 }

@@ -141,6 +141,14 @@ pub(crate) fn key_digest(key: &RetrievalKey) -> [u8; 32] {
     bytes
 }
 
+/// What a master key without a name is called: a hash of it, by which nobody learns it.
+pub(crate) fn kek_id(bytes: &[u8; KEY_LEN]) -> String {
+    let mut context = digest::Context::new(&digest::SHA256);
+    context.update(b"latchkey master key id v1\0");
+    context.update(bytes);
+    context.finish().as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn record_key(dek: &Dek, key: &RetrievalKey) -> LessSafeKey {
     // Both parts have a fixed length, so their concatenation is unambiguous.
     let mut secret = Zeroizing::new(Vec::with_capacity(KEY_LEN + key.expose().len()));

@@ -1,0 +1,233 @@
+//! Where master keys (KEKs) are kept: files of a folder, or secrets of the configuration.
+//!
+//! Invariant: a key that is made is on disk, whole, before anything is sealed under it, and no key is
+//! guessed: of several that might be meant, none is taken.
+
+use std::{
+    fmt,
+    fs::{self, File},
+    io::{ErrorKind, Read as _},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use model::SecretText;
+use zeroize::Zeroizing;
+
+use crate::{
+    OpenError,
+    files::{self, failed},
+    ids,
+    keyring::KekRow,
+    seal::{self, Kek},
+};
+
+const PREFIX: &str = "kek-";
+const SUFFIX: &str = ".key";
+const KEK_BYTES: usize = 32;
+
+/// Where a key is kept, and where the next one is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    /// A file of its own.
+    Directory,
+    /// A secret of the configuration.
+    Secret,
+}
+
+impl KeySource {
+    /// Every source.
+    pub const ALL: [Self; 2] = [Self::Directory, Self::Secret];
+
+    /// As configuration and database have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Directory => "directory",
+            Self::Secret => "secret",
+        }
+    }
+
+    /// The source of this name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|source| source.name() == name)
+    }
+}
+
+impl fmt::Display for KeySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Where the keys of a database are.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    /// Where the next key comes from. Those that the database knows are looked for where they are kept.
+    pub source: KeySource,
+    /// The folder of key files; made with the first file.
+    pub directory: PathBuf,
+    /// Keys of 32 bytes in Base64, with commas or white space between, the current one first.
+    pub secret: Option<SecretText>,
+}
+
+/// A key that no database knows yet.
+pub(crate) struct NewKek {
+    pub(crate) kek: Kek,
+    pub(crate) source: KeySource,
+    /// What a hardware module opens.
+    pub(crate) sealed: Option<Vec<u8>>,
+    /// Whether there was no such key before.
+    pub(crate) is_made: bool,
+}
+
+impl Keys {
+    /// The key of a row, as far as its id tells; the caller looks at the sentinel.
+    pub(crate) fn find(&self, row: &KekRow) -> Result<Kek, OpenError> {
+        let id = row.id.clone();
+        match KeySource::of_name(&row.source) {
+            Some(KeySource::Directory) => read(&self.file_of(&id), id),
+            Some(KeySource::Secret) => {
+                let found = self.secrets()?.into_iter().find(|kek| kek.id() == id);
+                found.ok_or(OpenError::SecretMissing(id))
+            }
+            None => Err(OpenError::KeySource { id, place: row.source.clone() }),
+        }
+    }
+
+    /// What the key of a row is kept in, for messages.
+    pub(crate) fn place_of(&self, row: &KekRow) -> String {
+        match KeySource::of_name(&row.source) {
+            Some(KeySource::Directory) => self.file_of(&row.id).display().to_string(),
+            _ => format!("{} of keys.{}", row.id, row.source),
+        }
+    }
+
+    /// The first key of a database: what an operator put there, or was left by a start that was cut short,
+    /// or else a new one.
+    pub(crate) fn first(&self) -> Result<NewKek, OpenError> {
+        if self.source != KeySource::Directory {
+            return self.next();
+        }
+        files::create_folder(&self.directory)?;
+        let mut ids = self.ids_of_files()?;
+        match (ids.pop(), ids.pop()) {
+            (None, _) => self.next(),
+            (Some(id), None) => Ok(NewKek {
+                kek: read(&self.file_of(&id), id)?,
+                source: KeySource::Directory,
+                sealed: None,
+                is_made: false,
+            }),
+            (Some(_), Some(_)) => Err(OpenError::KeyAmbiguous(self.directory.clone())),
+        }
+    }
+
+    /// The key to follow those that there are: a new file, or the first key of the secret.
+    pub(crate) fn next(&self) -> Result<NewKek, OpenError> {
+        let (kek, is_made) = match self.source {
+            KeySource::Directory => (self.make_file()?, true),
+            KeySource::Secret => {
+                let first = self.secrets()?.into_iter().next();
+                (first.ok_or(OpenError::SecretEmpty)?, false)
+            }
+        };
+        Ok(NewKek { kek, source: self.source, sealed: None, is_made })
+    }
+
+    /// Where the file of a key is.
+    pub(crate) fn file_of(&self, id: &str) -> PathBuf {
+        self.directory.join(format!("{PREFIX}{id}{SUFFIX}"))
+    }
+
+    fn make_file(&self) -> Result<Kek, OpenError> {
+        files::create_folder(&self.directory)?;
+        let id: String = ids::random::<8>().iter().map(|byte| format!("{byte:02x}")).collect();
+        let bytes: Zeroizing<[u8; KEK_BYTES]> = ids::random();
+        files::write_whole(&self.file_of(&id), bytes.as_slice())?;
+        Ok(Kek::new(id, &bytes))
+    }
+
+    fn ids_of_files(&self) -> Result<Vec<String>, OpenError> {
+        let mut ids = Vec::new();
+        for entry in fs::read_dir(&self.directory).map_err(failed("read", &self.directory))? {
+            let name = entry.map_err(failed("read", &self.directory))?.file_name();
+            let id = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX));
+            ids.extend(id.map(str::to_owned));
+        }
+        Ok(ids)
+    }
+
+    /// The keys of the secret; each is called by a hash of it.
+    fn secrets(&self) -> Result<Vec<Kek>, OpenError> {
+        let text = self.secret.as_ref().map_or("", SecretText::expose);
+        let words = text.split([',', ' ', '\t', '\r', '\n']).filter(|word| !word.is_empty());
+        let kek = |word: &str| {
+            let decoded = STANDARD.decode(word).map_err(|_error| OpenError::SecretMalformed)?;
+            let decoded = Zeroizing::new(decoded);
+            let bytes = key_bytes(&decoded).ok_or(OpenError::SecretMalformed)?;
+            Ok(Kek::new(seal::kek_id(bytes), bytes))
+        };
+        words.map(kek).collect()
+    }
+}
+
+/// The bytes of a key; `None` if there are more or fewer of them, or all are the same.
+fn key_bytes(bytes: &[u8]) -> Option<&[u8; KEK_BYTES]> {
+    let is_constant = bytes.iter().all(|byte| Some(byte) == bytes.first());
+    bytes.try_into().ok().filter(|_| !is_constant)
+}
+
+fn read(path: &Path, id: String) -> Result<Kek, OpenError> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(OpenError::KeyMissing { id, path: path.to_owned() });
+        }
+        Err(error) => return Err(failed("read", path)(error)),
+    };
+    let mode = file.metadata().map_err(failed("read", path))?.permissions().mode();
+    if files::is_exposed(mode) {
+        return Err(OpenError::KeyExposed(path.to_owned()));
+    }
+    let mut contents = Zeroizing::new(Vec::with_capacity(KEK_BYTES + 1));
+    file.read_to_end(&mut contents).map_err(failed("read", path))?;
+    match key_bytes(&contents) {
+        Some(bytes) => Ok(Kek::new(id, bytes)),
+        None => Err(OpenError::KeyMalformed { path: path.to_owned(), length: contents.len() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_secret(secret: &str) -> Keys {
+        let directory = PathBuf::new();
+        Keys { source: KeySource::Secret, directory, secret: Some(secret.into()) }
+    }
+
+    #[test]
+    fn keys_of_a_secret_are_found_by_what_they_are() {
+        let one = STANDARD.encode((0..32).collect::<Vec<u8>>());
+        let two = STANDARD.encode((1..33).collect::<Vec<u8>>());
+        let id = of_secret(&one).next().expect("key").kek.id().to_owned();
+        assert_eq!(id.len(), 16);
+        let both = of_secret(&format!("{two},\n {one}\n"));
+        assert_ne!(both.next().expect("key").kek.id(), id, "the first is the current one");
+        let row = KekRow { id, source: "secret".to_owned(), ..KekRow::default() };
+        assert!(both.find(&row).is_ok());
+        assert!(matches!(of_secret(&two).find(&row), Err(OpenError::SecretMissing(_))));
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused() {
+        assert!(matches!(of_secret(" ").next(), Err(OpenError::SecretEmpty)));
+        for secret in ["x", "AAAA", &STANDARD.encode([7; 32]), &STANDARD.encode([1; 33])] {
+            assert!(
+                matches!(of_secret(secret).next(), Err(OpenError::SecretMalformed)),
+                "{secret}"
+            );
+        }
+    }
+}

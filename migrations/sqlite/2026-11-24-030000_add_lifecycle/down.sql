@@ -1,0 +1,11 @@
+DROP TABLE idempotency_keys;
+DROP INDEX external_tokens_by_end;
+DROP INDEX external_tokens_by_expiry;
+DROP INDEX external_tokens_by_owner;
+DROP INDEX external_tokens_by_kek;
+ALTER TABLE external_tokens DROP COLUMN ended;
+ALTER TABLE external_tokens DROP COLUMN expires;
+ALTER TABLE external_tokens DROP COLUMN last_used;
+ALTER TABLE keks DROP COLUMN wraps;
+ALTER TABLE keks DROP COLUMN sealed;
+ALTER TABLE keks DROP COLUMN source;
