@@ -20,6 +20,7 @@ mod encodings;
 mod errors;
 mod faulty_disk;
 mod formats;
+mod hardware_keys;
 mod issuer;
 mod languages;
 mod load;

@@ -17,6 +17,7 @@ mod durability;
 mod encodings;
 mod errors;
 mod formats;
+mod hardware_keys;
 mod issuer;
 mod languages;
 mod load;

@@ -24,7 +24,7 @@ use config::{
 use negotiate::TimeZone;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
-use store::{KeySource, OpenError, OpenOptions};
+use store::{KeySource, Module, OpenError, OpenOptions};
 use zeroize::Zeroizing;
 
 use self::access::{Auth, List, Online};
@@ -37,7 +37,7 @@ const DEFAULTS: &str = include_str!("../../../config/default.toml");
 const DEVELOPMENT: &str = "development";
 
 /// Every key, as TOML has it.
-const SETTINGS: [&str; 35] = [
+const SETTINGS: [&str; 39] = [
     "profile",
     "data_directory",
     "installation",
@@ -56,6 +56,10 @@ const SETTINGS: [&str; 35] = [
     "keys.directory",
     "keys.secret",
     "keys.secret_file",
+    "keys.pkcs11.module",
+    "keys.pkcs11.token",
+    "keys.pkcs11.key",
+    "keys.pkcs11.pin",
     "auth.retrieval",
     "auth.schemes.basic",
     "auth.schemes.so_ticket",
@@ -136,6 +140,18 @@ pub(crate) struct Keys {
     #[serde(serialize_with = "hide")]
     secret: Option<SecretString>,
     secret_file: Option<PathBuf>,
+    pkcs11: Option<Pkcs11>,
+}
+
+/// A hardware module.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Pkcs11 {
+    module: PathBuf,
+    token: String,
+    key: String,
+    #[serde(serialize_with = "hide")]
+    pin: Option<SecretString>,
 }
 
 /// What is refused for its size.
@@ -271,7 +287,7 @@ impl Config {
     /// # Errors
     /// There are two secrets, or the file of one cannot be read.
     pub(crate) fn keys(&self) -> anyhow::Result<store::Keys> {
-        let Keys { source, secret, secret_file, .. } = &self.keys;
+        let Keys { source, secret, secret_file, pkcs11, .. } = &self.keys;
         let secret = match (secret, secret_file) {
             (Some(_), Some(_)) => bail!("set keys.secret or keys.secret_file, not both"),
             (Some(secret), None) => Some(secret.expose_secret().into()),
@@ -284,7 +300,18 @@ impl Config {
             }
             (None, None) => None,
         };
-        Ok(store::Keys { source: *source, directory: self.keys_directory(), secret })
+        let module = pkcs11.as_ref().map(|pkcs11| {
+            let pin =
+                pkcs11.pin.as_ref().context("set keys.pkcs11.pin, the PIN of the token's user")?;
+            anyhow::Ok(Module {
+                library: pkcs11.module.clone(),
+                token: pkcs11.token.clone(),
+                key: pkcs11.key.clone(),
+                pin: pin.expose_secret().into(),
+            })
+        });
+        let (source, directory) = (*source, self.keys_directory());
+        Ok(store::Keys { source, directory, secret, module: module.transpose()? })
     }
 
     /// What the keys are kept in, for people.
@@ -292,6 +319,7 @@ impl Config {
         match self.keys.source {
             KeySource::Directory => self.keys_directory().display().to_string(),
             KeySource::Secret => "keys.secret".to_owned(),
+            KeySource::Pkcs11 => "sealed by the hardware module".to_owned(),
         }
     }
 
@@ -454,6 +482,12 @@ mod tests {
         config.database.url = Some("postgres://user:CANARY@host/x".into());
         config.keys.secret = Some("CANARY".into());
         config.keys.secret_file = Some("s".into());
+        config.keys.pkcs11 = Some(Pkcs11 {
+            module: "m".into(),
+            token: "t".to_owned(),
+            key: "k".to_owned(),
+            pin: Some("CANARY".into()),
+        });
         config.server.tls = Some(Tls { certificate: "c".into(), key: "k".into() });
         let schemes = &mut config.auth.schemes;
         for scheme in

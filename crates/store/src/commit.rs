@@ -287,6 +287,7 @@ mod tests {
                 source: KeySource::Directory,
                 directory: folder.path().join("keys"),
                 secret: None,
+                module: None,
             };
             let keyring = Keyring::begin(&keys, &mut conn).expect("keyring");
             conn.batch_execute(sql).expect(sql);

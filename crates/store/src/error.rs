@@ -213,6 +213,45 @@ pub enum OpenError {
          them, with commas between"
     )]
     SecretMalformed,
+    /// A key is sealed by a hardware module, and there is none.
+    #[error(
+        "a master key is sealed by a hardware module; set keys.pkcs11 to its library, the token, the key \
+         and the PIN"
+    )]
+    ModuleMissing,
+    /// A hardware module is needed, which this build cannot use.
+    #[error("this build cannot use hardware modules; build it with the feature `pkcs11`")]
+    NoPkcs11,
+    /// The hardware module has no such token.
+    #[error(
+        "no token of the PKCS#11 module is called `{0}`; see that it is there, and check keys.pkcs11.token"
+    )]
+    ModuleToken(String),
+    /// The token lacks the key that sealed the master key.
+    #[error(
+        "the token `{token}` has no AES key called `{key}`; check keys.pkcs11.token and keys.pkcs11.key, or \
+         restore the token from its backup"
+    )]
+    ModuleKey {
+        /// The token's label.
+        token: String,
+        /// The key's label.
+        key: String,
+    },
+    /// The token has several keys of that name.
+    #[error("the token has several AES keys called `{0}`; give all but one another label")]
+    ModuleKeys(String),
+    /// The hardware module does not work.
+    #[error("the PKCS#11 module {} cannot be used; {remedy}", path.display())]
+    Module {
+        /// Its library.
+        path: PathBuf,
+        /// What may help.
+        remedy: &'static str,
+        /// Why.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
     /// A key is kept where this build knows no way to.
     #[error(
         "the database is sealed under the master key {id}, which is kept in \"{place}\"; this build knows \

@@ -1,4 +1,5 @@
-//! Where master keys (KEKs) are kept: files of a folder, or secrets of the configuration.
+//! Where master keys (KEKs) are kept: files of a folder, secrets of the configuration, or rows that a
+//! hardware module sealed.
 //!
 //! Invariant: a key that is made is on disk, whole, before anything is sealed under it, and no key is
 //! guessed: of several that might be meant, none is taken.
@@ -20,6 +21,7 @@ use crate::{
     files::{self, failed},
     ids,
     keyring::KekRow,
+    pkcs11::Module,
     seal::{self, Kek},
 };
 
@@ -34,17 +36,20 @@ pub enum KeySource {
     Directory,
     /// A secret of the configuration.
     Secret,
+    /// The database, sealed by a hardware module.
+    Pkcs11,
 }
 
 impl KeySource {
     /// Every source.
-    pub const ALL: [Self; 2] = [Self::Directory, Self::Secret];
+    pub const ALL: [Self; 3] = [Self::Directory, Self::Secret, Self::Pkcs11];
 
     /// As configuration and database have it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Directory => "directory",
             Self::Secret => "secret",
+            Self::Pkcs11 => "pkcs11",
         }
     }
 
@@ -69,6 +74,8 @@ pub struct Keys {
     pub directory: PathBuf,
     /// Keys of 32 bytes in Base64, with commas or white space between, the current one first.
     pub secret: Option<SecretText>,
+    /// The hardware module.
+    pub module: Option<Module>,
 }
 
 /// A key that no database knows yet.
@@ -90,6 +97,12 @@ impl Keys {
             Some(KeySource::Secret) => {
                 let found = self.secrets()?.into_iter().find(|kek| kek.id() == id);
                 found.ok_or(OpenError::SecretMissing(id))
+            }
+            Some(KeySource::Pkcs11) => {
+                let opened = self.module()?.open(&id, row.sealed.as_deref().unwrap_or_default())?;
+                let bytes =
+                    key_bytes(&opened).ok_or_else(|| OpenError::KeyWrong(self.place_of(row)))?;
+                Ok(Kek::new(id, bytes))
             }
             None => Err(OpenError::KeySource { id, place: row.source.clone() }),
         }
@@ -123,16 +136,26 @@ impl Keys {
         }
     }
 
-    /// The key to follow those that there are: a new file, or the first key of the secret.
+    /// The key to follow those that there are: a new one, or the first of the secret.
     pub(crate) fn next(&self) -> Result<NewKek, OpenError> {
-        let (kek, is_made) = match self.source {
-            KeySource::Directory => (self.make_file()?, true),
-            KeySource::Secret => {
-                let first = self.secrets()?.into_iter().next();
-                (first.ok_or(OpenError::SecretEmpty)?, false)
+        let source = self.source;
+        match source {
+            KeySource::Directory => {
+                files::create_folder(&self.directory)?;
+                let (id, bytes) = generate();
+                files::write_whole(&self.file_of(&id), bytes.as_slice())?;
+                Ok(NewKek { kek: Kek::new(id, &bytes), source, sealed: None, is_made: true })
             }
-        };
-        Ok(NewKek { kek, source: self.source, sealed: None, is_made })
+            KeySource::Secret => {
+                let kek = self.secrets()?.into_iter().next().ok_or(OpenError::SecretEmpty)?;
+                Ok(NewKek { kek, source, sealed: None, is_made: false })
+            }
+            KeySource::Pkcs11 => {
+                let (id, bytes) = generate();
+                let sealed = Some(self.module()?.seal(&id, bytes.as_slice())?);
+                Ok(NewKek { kek: Kek::new(id, &bytes), source, sealed, is_made: true })
+            }
+        }
     }
 
     /// Where the file of a key is.
@@ -140,12 +163,8 @@ impl Keys {
         self.directory.join(format!("{PREFIX}{id}{SUFFIX}"))
     }
 
-    fn make_file(&self) -> Result<Kek, OpenError> {
-        files::create_folder(&self.directory)?;
-        let id: String = ids::random::<8>().iter().map(|byte| format!("{byte:02x}")).collect();
-        let bytes: Zeroizing<[u8; KEK_BYTES]> = ids::random();
-        files::write_whole(&self.file_of(&id), bytes.as_slice())?;
-        Ok(Kek::new(id, &bytes))
+    fn module(&self) -> Result<&Module, OpenError> {
+        self.module.as_ref().ok_or(OpenError::ModuleMissing)
     }
 
     fn ids_of_files(&self) -> Result<Vec<String>, OpenError> {
@@ -170,6 +189,12 @@ impl Keys {
         };
         words.map(kek).collect()
     }
+}
+
+/// A new key, and what it is called.
+fn generate() -> (String, Zeroizing<[u8; KEK_BYTES]>) {
+    let id = ids::random::<8>().iter().map(|byte| format!("{byte:02x}")).collect();
+    (id, ids::random())
 }
 
 /// The bytes of a key; `None` if there are more or fewer of them, or all are the same.
@@ -204,7 +229,7 @@ mod tests {
 
     fn of_secret(secret: &str) -> Keys {
         let directory = PathBuf::new();
-        Keys { source: KeySource::Secret, directory, secret: Some(secret.into()) }
+        Keys { source: KeySource::Secret, directory, secret: Some(secret.into()), module: None }
     }
 
     #[test]

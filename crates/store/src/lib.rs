@@ -19,6 +19,7 @@ mod link;
 mod lock;
 mod lookups;
 pub mod migrate;
+mod pkcs11;
 mod postgres;
 mod postgres_tls;
 mod postgres_url;
@@ -49,6 +50,7 @@ pub use crate::{
     error::{OpenError, StoreError},
     external_tokens::SavedTokens,
     keys::{KeySource, Keys},
+    pkcs11::Module,
 };
 
 /// How long a check counts. Anybody may ask for one, and each writes to the disk.

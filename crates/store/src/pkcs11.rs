@@ -1,0 +1,208 @@
+//! Master keys sealed by a hardware module, through PKCS#11.
+//!
+//! Invariant: the module's own key never leaves it. It opens a master key when the database is opened, and
+//! is asked nothing for a call.
+
+use std::{fmt, path::PathBuf};
+
+use model::SecretText;
+
+/// A token of a hardware module, and its key that seals master keys.
+#[derive(Clone)]
+pub struct Module {
+    /// The vendor's library.
+    pub library: PathBuf,
+    /// The token's label.
+    pub token: String,
+    /// The label of an AES-256 key in the token; made when it is first needed.
+    pub key: String,
+    /// The PIN of the token's user.
+    pub pin: SecretText,
+}
+
+impl fmt::Debug for Module {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Module({})", self.library.display())
+    }
+}
+
+#[cfg(not(feature = "pkcs11"))]
+mod absent {
+    use zeroize::Zeroizing;
+
+    use super::Module;
+    use crate::OpenError;
+
+    impl Module {
+        pub(crate) fn seal(&self, _id: &str, _kek: &[u8]) -> Result<Vec<u8>, OpenError> {
+            Err(OpenError::NoPkcs11)
+        }
+
+        pub(crate) fn open(
+            &self,
+            _id: &str,
+            _sealed: &[u8],
+        ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+            Err(OpenError::NoPkcs11)
+        }
+    }
+}
+
+#[cfg(feature = "pkcs11")]
+mod module {
+    use cryptoki::{
+        context::{CInitializeArgs, CInitializeFlags, Pkcs11},
+        error::{Error, RvError},
+        mechanism::{Mechanism, aead::GcmParams},
+        object::{Attribute, KeyType, ObjectClass, ObjectHandle},
+        session::{Session, UserType},
+        slot::Slot,
+        types::AuthPin,
+    };
+    use zeroize::Zeroizing;
+
+    use super::Module;
+    use crate::{OpenError, ids};
+
+    /// Format version and algorithm, as in every blob of this server.
+    const HEADER: [u8; 2] = [1, 1];
+    const NONCE_LEN: usize = 12;
+    const TAG_BITS: u64 = 128;
+    const KEY_BYTES: u64 = 32;
+
+    impl Module {
+        /// Seals a master key under the module's key, which is made if there is none. Blocks.
+        ///
+        /// # Errors
+        /// What is wrong with the module, the token or its PIN, and what to do.
+        pub(crate) fn seal(&self, id: &str, kek: &[u8]) -> Result<Vec<u8>, OpenError> {
+            let session = self.log_in(Pkcs11::open_rw_session)?;
+            let key = match self.find_key(&session)? {
+                Some(key) => key,
+                None => self.make_key(&session)?,
+            };
+            // A module may choose a nonce of its own, and then writes it here.
+            let mut nonce: Zeroizing<[u8; NONCE_LEN]> = ids::random();
+            let sealed = {
+                let aad = aad(id);
+                let gcm = GcmParams::new(nonce.as_mut_slice(), &aad, TAG_BITS.into());
+                let gcm = gcm.map_err(|error| self.failed(error))?;
+                session.encrypt(&Mechanism::AesGcm(gcm), key, kek)
+            };
+            let sealed = sealed.map_err(|error| self.failed(error))?;
+            Ok([&HEADER, nonce.as_slice(), &sealed].concat())
+        }
+
+        /// Opens what `seal` made. Blocks.
+        ///
+        /// # Errors
+        /// As `seal`, and `KeyWrong` if the token's key did not seal it.
+        pub(crate) fn open(
+            &self,
+            id: &str,
+            sealed: &[u8],
+        ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+            let wrong = || OpenError::KeyWrong(format!("the key `{}` of the token", self.key));
+            let body = sealed.strip_prefix(&HEADER).ok_or_else(wrong)?;
+            let (nonce, body) = body.split_first_chunk::<NONCE_LEN>().ok_or_else(wrong)?;
+            let session = self.log_in(Pkcs11::open_ro_session)?;
+            let key = self.find_key(&session)?.ok_or_else(|| {
+                let key = self.key.clone();
+                OpenError::ModuleKey { token: self.token.clone(), key }
+            })?;
+            let (mut nonce, aad) = (*nonce, aad(id));
+            let gcm = GcmParams::new(&mut nonce, &aad, TAG_BITS.into());
+            let gcm = gcm.map_err(|error| self.failed(error))?;
+            match session.decrypt(&Mechanism::AesGcm(gcm), key, body) {
+                Ok(kek) => Ok(Zeroizing::new(kek)),
+                // What a module says of a tag that does not fit differs from module to module.
+                Err(Error::Pkcs11(
+                    RvError::EncryptedDataInvalid
+                    | RvError::EncryptedDataLenRange
+                    | RvError::GeneralError
+                    | RvError::FunctionFailed,
+                    _,
+                )) => Err(wrong()),
+                Err(error) => Err(self.failed(error)),
+            }
+        }
+
+        fn log_in(
+            &self,
+            open: fn(&Pkcs11, Slot) -> cryptoki::error::Result<Session>,
+        ) -> Result<Session, OpenError> {
+            let module = Pkcs11::new(&self.library).map_err(|error| self.failed(error))?;
+            match module.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
+                Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}
+                Err(error) => return Err(self.failed(error)),
+            }
+            let slots = module.get_slots_with_token().map_err(|error| self.failed(error))?;
+            let is_ours = |slot: &Slot| {
+                module.get_token_info(*slot).is_ok_and(|token| token.label() == self.token)
+            };
+            let slot = slots.into_iter().find(is_ours);
+            let slot = slot.ok_or_else(|| OpenError::ModuleToken(self.token.clone()))?;
+            let session = open(&module, slot).map_err(|error| self.failed(error))?;
+            let pin = AuthPin::from(self.pin.expose());
+            match session.login(UserType::User, Some(&pin)) {
+                Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(session),
+                Err(error) => Err(self.failed(error)),
+            }
+        }
+
+        fn find_key(&self, session: &Session) -> Result<Option<ObjectHandle>, OpenError> {
+            let found = session.find_objects(&self.template());
+            let mut found = found.map_err(|error| self.failed(error))?;
+            match (found.pop(), found.is_empty()) {
+                (key, true) => Ok(key),
+                (_, false) => Err(OpenError::ModuleKeys(self.key.clone())),
+            }
+        }
+
+        fn make_key(&self, session: &Session) -> Result<ObjectHandle, OpenError> {
+            let mut template = self.template();
+            template.extend([
+                Attribute::Token(true),
+                Attribute::Private(true),
+                Attribute::Sensitive(true),
+                Attribute::Extractable(false),
+                Attribute::Encrypt(true),
+                Attribute::Decrypt(true),
+                Attribute::ValueLen(KEY_BYTES.into()),
+            ]);
+            session
+                .generate_key(&Mechanism::AesKeyGen, &template)
+                .map_err(|error| self.failed(error))
+        }
+
+        fn template(&self) -> Vec<Attribute> {
+            vec![
+                Attribute::Class(ObjectClass::SECRET_KEY),
+                Attribute::KeyType(KeyType::AES),
+                Attribute::Label(self.key.clone().into_bytes()),
+            ]
+        }
+
+        fn failed(&self, error: Error) -> OpenError {
+            let remedy = match &error {
+                Error::LibraryLoading(_) => "check keys.pkcs11.module",
+                Error::Pkcs11(
+                    RvError::PinIncorrect | RvError::PinInvalid | RvError::PinLenRange,
+                    _,
+                ) => {
+                    "keys.pkcs11.pin is not the PIN of the token's user; mind that a token locks itself after \
+                     some wrong ones"
+                }
+                Error::Pkcs11(RvError::PinLocked, _) => {
+                    "the token has locked itself after wrong PINs; its security officer can unlock it"
+                }
+                _ => "see that the token is there and that this user may use it",
+            };
+            OpenError::Module { path: self.library.clone(), remedy, source: error.into() }
+        }
+    }
+
+    fn aad(id: &str) -> Vec<u8> {
+        [b"latchkey master key v1\0", id.as_bytes()].concat()
+    }
+}
