@@ -151,6 +151,16 @@ impl Queue {
         Some(taken)
     }
 
+    /// Puts what was taken before what came meanwhile.
+    fn give_back(&self, lookups: Vec<Lookup>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        for lookup in lookups.into_iter().rev() {
+            state.lookups.push_front(lookup);
+        }
+        drop(state);
+        self.grew.notify_one();
+    }
+
     /// Waits for the end, but no longer than this; whether it came.
     fn is_closed_within(&self, time: Duration) -> bool {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -180,6 +190,11 @@ fn ask(queue: &Queue, mut link: Link) {
             continue;
         }
         let Some(lookups) = queue.take() else { return };
+        // Another connection may have come back while this one waited for something to ask.
+        if link.is_away() && queue.failed.load(Ordering::Relaxed) < CONNECTIONS {
+            queue.give_back(lookups);
+            continue;
+        }
         let was_away = link.is_away();
         answer(&mut link, lookups);
         match (was_away, link.is_away()) {
