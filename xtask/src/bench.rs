@@ -11,6 +11,7 @@ mod load;
 mod logins;
 mod process;
 mod report;
+mod rotation;
 mod schemes;
 mod store;
 mod target;
@@ -20,7 +21,7 @@ use anyhow::ensure;
 use serde_json::json;
 use xshell::{Shell, cmd};
 
-use crate::flags::{Bench, BenchCmd, Logins, Schemes};
+use crate::flags::{Bench, BenchCmd, Logins, Rotation, Schemes};
 
 const SAVE: &str = "/api/v1/Agents/User/SaveExternalTokens";
 const GET: &str = "/api/v1/Agents/User/GetExternalTokens";
@@ -33,6 +34,9 @@ pub(crate) fn run(shell: &Shell, bench: Bench) -> anyhow::Result<()> {
         BenchCmd::Store(flags) => store::run(shell, &flags),
         BenchCmd::Schemes(Schemes { seconds }) => schemes::run(shell, seconds.unwrap_or(5)),
         BenchCmd::Logins(Logins { samples }) => logins::run(shell, samples.unwrap_or(10_000)),
+        BenchCmd::Rotation(Rotation { seconds, records }) => {
+            rotation::run(shell, seconds.unwrap_or(5), records.unwrap_or(50_000))
+        }
     }
 }
 

@@ -30,6 +30,13 @@ xflags::xflags! {
                 /// How many sign-ins are timed; 10,000 by default.
                 optional --samples number: usize
             }
+            /// How fast a rotation of the master key is, and what it costs calls.
+            cmd rotation {
+                /// How long each is loaded in each round; 5 by default.
+                optional --seconds number: u32
+                /// Records that are wrapped anew; 50,000 by default.
+                optional --records number: usize
+            }
         }
         /// Fuzzes the parsers of negotiate; what was tried is kept in `fuzz/corpus`.
         cmd fuzz {
