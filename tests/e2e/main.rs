@@ -21,6 +21,7 @@ mod errors;
 mod faulty_disk;
 mod formats;
 mod hardware_keys;
+mod idempotency;
 mod issuer;
 mod languages;
 mod load;

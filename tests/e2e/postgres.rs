@@ -18,6 +18,7 @@ mod encodings;
 mod errors;
 mod formats;
 mod hardware_keys;
+mod idempotency;
 mod issuer;
 mod languages;
 mod load;

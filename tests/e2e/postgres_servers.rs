@@ -1,12 +1,14 @@
 //! Several servers on one database, with the same master key.
 
-use std::{fs, sync::Barrier, thread};
+use std::{collections::HashSet, fs, sync::Barrier, thread};
 
 use serde_json::json;
 
 use crate::{
     app::{Setup, TestApp, until},
-    load::Record,
+    client::to_save,
+    idempotency::save_once,
+    load::{Random, Record},
     outage::{save_during, wait_for_saves},
 };
 
@@ -126,4 +128,64 @@ fn a_master_key_that_another_server_took_up_is_kept() {
     assert_eq!(slow.client().access_token(&key).as_deref(), Some("fugit"));
     drop((slow, fast));
     assert_eq!(one.start().client().access_token(&key).as_deref(), Some("fugit"));
+}
+
+/// CONTRACT 50: one save, sent again by 100 clients to three servers at once, is one record, and all get its
+/// key.
+#[test]
+fn a_save_that_is_sent_to_many_servers_at_once_is_one() {
+    let first = TestApp::new();
+    let servers = [beside(&first.setup).start(), beside(&first.setup).start(), first];
+    for round in 0..5 {
+        let (header, body) = (format!("CANARY-round-{round:08}"), to_save("CANARY-once"));
+        let barrier = Barrier::new(100);
+        let keys: HashSet<String> = thread::scope(|scope| {
+            let clients = (0..100).map(|number| {
+                let (client, barrier) = (servers[number % 3].client(), &barrier);
+                let (header, body) = (&header, &body);
+                scope.spawn(move || {
+                    client.who(&[]).expect(200);
+                    barrier.wait();
+                    save_once(&client, header, body).expect(200).key()
+                })
+            });
+            let clients: Vec<_> = clients.collect();
+            clients.into_iter().map(|client| client.join().expect("no panic")).collect()
+        });
+        assert_eq!(keys.len(), 1, "in round {round}");
+        assert_eq!(servers[2].saved_rows(), round + 1);
+    }
+}
+
+/// Servers whose batches reserve the same headers in different orders do not wait for each other in a
+/// circle.
+#[test]
+fn saves_in_different_orders_do_not_hold_each_other_up() {
+    const HEADERS: usize = 60;
+    let first = TestApp::new();
+    let servers = [beside(&first.setup).start(), beside(&first.setup).start(), first];
+    let mut random = Random::new();
+    let answers: Vec<(usize, String)> = thread::scope(|scope| {
+        let clients = (0..48).map(|number| {
+            let (client, mut random) = (servers[number % 3].client(), random.split());
+            scope.spawn(move || {
+                let mut headers: Vec<usize> = (0..HEADERS).collect();
+                let mut keys = Vec::new();
+                while !headers.is_empty() {
+                    let header = headers.swap_remove(random.below(headers.len()));
+                    let text = format!("CANARY-header-{header:08}");
+                    let body = to_save(&format!("CANARY-{header}"));
+                    keys.push((header, save_once(&client, &text, &body).expect(200).key()));
+                }
+                keys
+            })
+        });
+        let clients: Vec<_> = clients.collect();
+        clients.into_iter().flat_map(|client| client.join().expect("no panic")).collect()
+    });
+    assert_eq!(answers.into_iter().collect::<HashSet<_>>().len(), HEADERS);
+    assert_eq!(servers[2].saved_rows(), HEADERS);
+    for server in &servers {
+        assert!(!server.log().contains("one by one"), "{}", server.log());
+    }
 }

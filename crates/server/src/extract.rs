@@ -4,6 +4,7 @@
 
 mod body;
 mod caller;
+mod idempotency_key;
 pub(crate) mod preferences;
 
 use std::pin::Pin;
@@ -14,6 +15,7 @@ use negotiate::body::Body;
 use crate::{app::App, problem::Problem};
 pub(crate) use body::read as read_body;
 pub(crate) use caller::{Caller, by_credential, issue, session};
+pub(crate) use idempotency_key::idempotency_key;
 pub(crate) use preferences::Preferences;
 
 type Extracted<T> = Pin<Box<dyn Future<Output = Result<T, Problem>>>>;

@@ -205,7 +205,8 @@ fn answers_as_asked(call: &mut Value) {
             "in": place, "name": name, "description": description, "schema": {"type": "string"}
         })
     };
-    call["parameters"] = PARAMETERS.iter().map(parameter).collect();
+    let own = call["parameters"].as_array().cloned().unwrap_or_default();
+    call["parameters"] = own.into_iter().chain(PARAMETERS.iter().map(parameter)).collect();
     each_type(&mut call["responses"]["200"]["content"], &MediaType::WRITTEN);
     call["responses"]["200"]["headers"] = json!({
         "SO-TimeZone": {

@@ -143,6 +143,12 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "SoLimitException", text)
     }
 
+    /// 422 for a save under the idempotency key of another one (CONTRACT 51).
+    fn other_carrier() -> Self {
+        let text = Text::new("SR_IDEMPOTENCY_KEY_USED");
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "InvalidOperationException", text)
+    }
+
     /// 429 after too many tries to sign in.
     pub(crate) fn throttled(seconds: u64) -> Self {
         let text = Text::new("SR_THROTTLED").with("limit", seconds);

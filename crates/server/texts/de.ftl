@@ -35,6 +35,8 @@ SR_PATCH_TOO_LARGE = Der Patch hat mehr als { $limit } Operationen oder kopiert 
 
 SR_TIME_ZONE = SO-TimeZone muss eine bekannte Zeitzone sein, zum Beispiel NO, US-NY oder Europe/Oslo.
 SR_CULTURE = SO-Culture muss ein bekannter Kulturcode sein, zum Beispiel nb-NO.
+SR_IDEMPOTENCY_KEY = Idempotency-Key muss aus 16 bis 255 sichtbaren ASCII-Zeichen ohne Leerzeichen bestehen; Anführungszeichen darum sind erlaubt.
+SR_IDEMPOTENCY_KEY_USED = Mit diesem Idempotency-Key wurde in den letzten 24 Stunden etwas anderes gespeichert; senden Sie zum Speichern von etwas anderem einen anderen.
 
 SR_LOGIN_REQUIRED = Dieser Aufruf erfordert eine Anmeldung. WWW-Authenticate nennt die akzeptierten Authentifizierungsschemas.
 SR_LOGIN_REFUSED = Der Benutzername oder das Passwort ist falsch.

@@ -38,6 +38,8 @@ SR_PATCH_TOO_LARGE = The patch has more than { $limit } operations, or copies to
 
 SR_TIME_ZONE = SO-TimeZone is not a known time zone, such as NO, US-NY or Europe/Oslo.
 SR_CULTURE = SO-Culture is not a known culture, such as nb-NO.
+SR_IDEMPOTENCY_KEY = Idempotency-Key must have 16 to 255 visible ASCII characters, and no spaces; quotes around them are allowed.
+SR_IDEMPOTENCY_KEY_USED = This Idempotency-Key was used within the last 24 hours to save something else; send another one for another save.
 
 SR_LOGIN_REQUIRED = This call needs a login; WWW-Authenticate lists the schemes that are accepted.
 SR_LOGIN_REFUSED = The user name or the password is wrong.

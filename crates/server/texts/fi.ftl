@@ -35,6 +35,8 @@ SR_PATCH_TOO_LARGE = Patchissa on yli { $limit } operaatiota, tai se kopioi liik
 
 SR_TIME_ZONE = Otsakkeen SO-TimeZone arvon on oltava tunnettu aikavyöhyke, esimerkiksi NO, US-NY tai Europe/Oslo.
 SR_CULTURE = Otsakkeen SO-Culture arvon on oltava tunnettu kulttuurikoodi, esimerkiksi nb-NO.
+SR_IDEMPOTENCY_KEY = Otsakkeessa Idempotency-Key on oltava 16–255 näkyvää ASCII-merkkiä ilman välilyöntejä; lainausmerkit niiden ympärillä sallitaan.
+SR_IDEMPOTENCY_KEY_USED = Tällä Idempotency-Key-arvolla on tallennettu jotain muuta viimeisten 24 tunnin aikana; lähetä toista tallennusta varten toinen arvo.
 
 SR_LOGIN_REQUIRED = Tämä kutsu vaatii kirjautumisen. Hyväksytyt todennustavat ovat WWW-Authenticate-otsakkeessa.
 SR_LOGIN_REFUSED = Käyttäjänimi tai salasana on väärä.

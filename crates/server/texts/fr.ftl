@@ -35,6 +35,8 @@ SR_PATCH_TOO_LARGE = Le patch compte plus de { $limit } opérations ou copie tro
 
 SR_TIME_ZONE = SO-TimeZone doit être un fuseau horaire connu, par exemple NO, US-NY ou Europe/Oslo.
 SR_CULTURE = SO-Culture doit être un code de culture connu, par exemple nb-NO.
+SR_IDEMPOTENCY_KEY = Idempotency-Key doit comporter de 16 à 255 caractères ASCII visibles, sans espace ; des guillemets droits autour sont admis.
+SR_IDEMPOTENCY_KEY_USED = Cet Idempotency-Key a servi à enregistrer autre chose au cours des dernières 24 heures ; envoyez-en un autre pour un autre enregistrement.
 
 SR_LOGIN_REQUIRED = Cet appel exige une identification ; WWW-Authenticate indique les méthodes acceptées.
 SR_LOGIN_REFUSED = Le nom d’utilisateur ou le mot de passe est incorrect.

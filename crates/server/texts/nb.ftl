@@ -35,6 +35,8 @@ SR_PATCH_TOO_LARGE = Patchen har mer enn { $limit } operasjoner eller kopierer f
 
 SR_TIME_ZONE = SO-TimeZone må være en kjent tidssone, for eksempel NO, US-NY eller Europe/Oslo.
 SR_CULTURE = SO-Culture må være en kjent kulturkode, for eksempel nb-NO.
+SR_IDEMPOTENCY_KEY = Idempotency-Key må ha 16 til 255 synlige ASCII-tegn, uten mellomrom; anførselstegn rundt dem er tillatt.
+SR_IDEMPOTENCY_KEY_USED = Denne Idempotency-Key er brukt til å lagre noe annet i løpet av de siste 24 timene; send en annen for en annen lagring.
 
 SR_LOGIN_REQUIRED = Dette kallet krever innlogging. WWW-Authenticate viser hvilke autentiseringsmetoder som godtas.
 SR_LOGIN_REFUSED = Brukernavnet eller passordet er feil.

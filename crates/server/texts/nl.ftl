@@ -35,6 +35,8 @@ SR_PATCH_TOO_LARGE = De patch heeft meer dan { $limit } bewerkingen of kopieert 
 
 SR_TIME_ZONE = SO-TimeZone moet een bekende tijdzone zijn, zoals NO, US-NY of Europe/Oslo.
 SR_CULTURE = SO-Culture moet een bekende cultuurcode zijn, zoals nb-NO.
+SR_IDEMPOTENCY_KEY = Idempotency-Key moet 16 tot 255 zichtbare ASCII-tekens hebben, zonder spaties; aanhalingstekens eromheen zijn toegestaan.
+SR_IDEMPOTENCY_KEY_USED = Met deze Idempotency-Key is in de afgelopen 24 uur iets anders opgeslagen; stuur een andere om iets anders op te slaan.
 
 SR_LOGIN_REQUIRED = Voor deze aanroep is aanmelding nodig. WWW-Authenticate noemt de schema’s die worden geaccepteerd.
 SR_LOGIN_REFUSED = De gebruikersnaam of het wachtwoord is onjuist.

@@ -35,6 +35,8 @@ SR_PATCH_TOO_LARGE = Patchen har mer än { $limit } operationer eller kopierar f
 
 SR_TIME_ZONE = SO-TimeZone måste vara en känd tidszon, till exempel NO, US-NY eller Europe/Oslo.
 SR_CULTURE = SO-Culture måste vara en känd kulturkod, till exempel nb-NO.
+SR_IDEMPOTENCY_KEY = Idempotency-Key måste ha 16 till 255 synliga ASCII-tecken, utan mellanslag; citattecken runt dem är tillåtna.
+SR_IDEMPOTENCY_KEY_USED = Denna Idempotency-Key har använts för att spara något annat under de senaste 24 timmarna; skicka en annan när något annat ska sparas.
 
 SR_LOGIN_REQUIRED = Det här anropet kräver inloggning. WWW-Authenticate visar vilka autentiseringsmetoder som godtas.
 SR_LOGIN_REFUSED = Användarnamnet eller lösenordet är fel.

@@ -22,6 +22,7 @@ use crate::{
     error::told,
     external_tokens::{self, TokenRow},
     link::Link,
+    reservations::{Reservation, Turn},
 };
 
 /// Writes that may wait; past that callers are told to come back.
@@ -33,9 +34,21 @@ const BATCH: usize = 256;
 
 type Outcome = Result<(), StoreError>;
 type Answer = oneshot::Sender<Outcome>;
-/// Changes rows, or says that there is nothing to change and changes nothing. May be called again, after
-/// what it did was rolled back.
-type Work = Box<dyn Fn(&mut Conn) -> Outcome + Send>;
+/// Changes rows, or says that there is nothing to change and changes nothing
+/// (`StoreError::changed_nothing`). May be called again, after what it did was rolled back.
+type Change = Box<dyn Fn(&mut Conn) -> Outcome + Send>;
+
+/// A write that is no plain save.
+struct Work {
+    change: Change,
+    /// Where it stands in its transaction, if another server's may wait for it: all keep to one order, so that
+    /// no two wait for each other.
+    turn: Option<Turn>,
+    /// About how many bytes it takes.
+    size: usize,
+    /// Given back once it is written.
+    _room: Option<OwnedSemaphorePermit>,
+}
 
 enum Job {
     Save(Box<TokenRow>, Answer, OwnedSemaphorePermit),
@@ -64,10 +77,20 @@ impl Writer {
 
     /// Commits a row, together with what else is waiting.
     pub(crate) async fn save(&self, row: TokenRow) -> Outcome {
-        let size = row.size().min(QUEUE_BYTES) as u32;
-        let room = Arc::clone(&self.room).try_acquire_many_owned(size);
-        let room = room.map_err(|_full| StoreError::Overloaded)?;
+        let room = self.room(&row)?;
         self.submit(|answer| Job::Save(Box::new(row), answer, room)).await
+    }
+
+    /// As `save`, and reserves an idempotency key in the same transaction; `Reserved`, and nothing is changed,
+    /// if it is taken.
+    pub(crate) async fn save_once(&self, reservation: Reservation, row: TokenRow) -> Outcome {
+        let (room, size, turn) = (self.room(&row)?, row.size(), reservation.turn());
+        let change = move |conn: &mut Conn| {
+            reservation.insert(conn)?;
+            external_tokens::insert_all(conn, slice::from_ref(&row))
+        };
+        let work = Work { change: Box::new(change), turn: Some(turn), size, _room: Some(room) };
+        self.submit(|answer| Job::Run(work, answer)).await
     }
 
     /// Commits some other small write, together with what else is waiting.
@@ -75,7 +98,8 @@ impl Writer {
         &self,
         work: impl Fn(&mut Conn) -> Outcome + Send + 'static,
     ) -> Outcome {
-        self.submit(|answer| Job::Run(Box::new(work), answer)).await
+        let work = Work { change: Box::new(work), turn: None, size: 0, _room: None };
+        self.submit(|answer| Job::Run(work, answer)).await
     }
 
     /// Lets the thread finish what is queued and end; blocks until then.
@@ -86,6 +110,13 @@ impl Writer {
             let _ = self.queue.send(Job::Close);
             let _ = thread.join();
         }
+    }
+
+    /// Room for a row among those that wait.
+    fn room(&self, row: &TokenRow) -> Result<OwnedSemaphorePermit, StoreError> {
+        let size = row.size().min(QUEUE_BYTES) as u32;
+        let room = Arc::clone(&self.room).try_acquire_many_owned(size);
+        room.map_err(|_full| StoreError::Overloaded)
     }
 
     async fn submit(&self, job: impl FnOnce(Answer) -> Job) -> Outcome {
@@ -145,7 +176,9 @@ impl Thread {
                 }
                 next = if batch.len() < BATCH { self.jobs.try_recv().ok() } else { None };
             }
-            let bytes = batch.rows.iter().map(TokenRow::size).sum();
+            batch.works.sort_by_key(|(work, _answer)| work.turn);
+            let works = batch.works.iter().map(|(work, _answer)| work.size);
+            let bytes = batch.rows.iter().map(TokenRow::size).chain(works).sum();
             self.commit(batch);
             if let Some(log) = &mut self.log {
                 log.tend(&mut self.link, bytes);
@@ -239,9 +272,9 @@ impl Thread {
             }
             _ => conn::write(conn, |conn| {
                 external_tokens::insert_all(conn, rows)?;
-                let outcomes = works.iter().map(|work| match work(conn) {
-                    // It changed nothing, and nobody else's write is undone for it.
-                    Err(error @ StoreError::NotFound(_)) => Ok(Err(error)),
+                let outcomes = works.iter().map(|work| match (work.change)(conn) {
+                    // Nobody else's write is undone for it.
+                    Err(error) if error.changed_nothing() => Ok(Err(error)),
                     outcome => outcome.map(Ok),
                 });
                 outcomes.collect()

@@ -18,6 +18,15 @@ pub enum StoreError {
     /// There is no such row to change.
     #[error("there is no such {0}")]
     NotFound(&'static str),
+    /// The idempotency key is that of another save, of the same carrier or not; never leaves the store.
+    #[error("the idempotency key was used before")]
+    Reserved,
+    /// The idempotency key is that of the save of another carrier.
+    #[error("the idempotency key was used to save another carrier")]
+    OtherCarrier,
+    /// The row of an idempotency key does not open: it was changed outside of this server.
+    #[error("the row of an idempotency key is damaged")]
+    DamagedReservation,
     /// The writer's queue is full; nothing was saved. Trying again soon helps.
     #[error("too many writes are waiting")]
     Overloaded,
@@ -39,6 +48,12 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether a write found, before it changed anything, that it has nothing to change: then nothing has to
+    /// be rolled back, and others in its transaction go on.
+    pub(crate) fn changed_nothing(&self) -> bool {
+        matches!(self, Self::NotFound(_) | Self::Reserved)
+    }
+
     /// Why, if the database cannot be reached at all: any other write would fail as well.
     pub(crate) fn is_away(&self) -> Option<Source> {
         use diesel::result::{DatabaseErrorKind as Kind, Error as Diesel};

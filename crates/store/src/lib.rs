@@ -24,25 +24,31 @@ mod postgres;
 mod postgres_tls;
 mod postgres_url;
 mod readers;
+mod reservations;
 mod schema;
 mod seal;
 mod users;
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use model::{
-    Application, ApplicationName, CredentialId, CredentialKind, IssuedCredential, Login,
-    PasswordHash, Principal, RetrievalKey, SecretDigest, TenantId, TokenManagementInfo, User,
+    Application, ApplicationName, CredentialId, CredentialKind, IdempotencyKey, IssuedCredential,
+    Login, PasswordHash, Principal, RetrievalKey, SecretDigest, TenantId, TokenManagementInfo,
+    User,
 };
 use tokio::sync::Mutex;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::{
     checkpoint::Log, commit::Writer, conn::Conn, external_tokens::Wanted, ids::Ids,
-    keyring::Keyring, link::Link, lock::InstanceLock, readers::Readers,
+    keyring::Keyring, link::Link, lock::InstanceLock, readers::Readers, reservations::Reservation,
+    seal::Repeats,
 };
 pub use crate::{
     credentials::FoundCredential,
@@ -57,6 +63,9 @@ pub use crate::{
 const CHECK_COUNTS_FOR: Duration = Duration::from_secs(1);
 /// A fresh id may be taken already: by another server, or before the clock was set back.
 const ID_ATTEMPTS: usize = 4;
+/// How many saves that can be repeated come between two removals of those that expired: fewer than one
+/// removes.
+const SAVES_PER_REMOVAL: u32 = 64;
 
 /// What `Store::open` needs to know.
 #[derive(Clone, Debug)]
@@ -78,6 +87,8 @@ struct Inner {
     writer: Writer,
     keyring: Arc<Keyring>,
     ids: Ids,
+    /// How many saves that can be repeated there were.
+    repeatable: AtomicU32,
     last_check: Mutex<Option<(Instant, Result<(), StoreError>)>>,
     /// `None` beside a running server, which has it, and on a server's database.
     _lock: Option<InstanceLock>,
@@ -139,6 +150,7 @@ impl Store {
             writer: Writer::start(Link::writing(database.clone(), conn), Log::of(&database)),
             keyring: Arc::new(keyring),
             ids: Ids::default(),
+            repeatable: AtomicU32::default(),
             last_check: Mutex::default(),
             _lock: lock,
         })))
@@ -164,6 +176,53 @@ impl Store {
             }
         }
         Err(StoreError::Conflict("record id"))
+    }
+
+    /// As `save_external_tokens`, but once for an idempotency key in 24 hours: when it is repeated, by
+    /// whatever server and whatever became of the answer, the key is that of the first time.
+    ///
+    /// # Errors
+    /// `OtherCarrier` when the idempotency key is that of another save of the caller; otherwise as
+    /// `save_external_tokens`.
+    pub async fn save_external_tokens_once(
+        &self,
+        owner: &Principal,
+        carrier: &TokenManagementInfo,
+        idempotency_key: &IdempotencyKey,
+    ) -> Result<RetrievalKey, StoreError> {
+        let inner = &self.0;
+        let repeats = Repeats::of(owner, idempotency_key);
+        let digest = repeats.digest();
+        for _ in 0..ID_ATTEMPTS {
+            let key = inner.ids.new_key();
+            let row = external_tokens::seal(owner, carrier, &key, &inner.keyring);
+            let reservation = Reservation::new(&repeats, carrier, &key);
+            match inner.writer.save_once(reservation, row).await {
+                Err(StoreError::Conflict(_)) => {}
+                Err(StoreError::Reserved) => {
+                    let find = move |conn: &mut Conn| reservations::find(conn, digest);
+                    if let Some(reservation) = inner.readers.run(find).await? {
+                        return reservation.open(&repeats, carrier);
+                    }
+                }
+                saved => {
+                    saved?;
+                    self.remove_expired_reservations().await;
+                    return Ok(key);
+                }
+            }
+        }
+        Err(StoreError::Conflict("record id"))
+    }
+
+    /// Now and then.
+    async fn remove_expired_reservations(&self) {
+        let before = self.0.repeatable.fetch_add(1, Ordering::Relaxed);
+        if before.is_multiple_of(SAVES_PER_REMOVAL)
+            && let Err(error) = self.0.writer.run(reservations::remove_expired).await
+        {
+            warn!(error = error::told(&error), "expired idempotency keys could not be removed");
+        }
     }
 
     /// What `key` retrieves in this tenant; `None` if it retrieves nothing, whatever the reason.

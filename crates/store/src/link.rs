@@ -76,15 +76,15 @@ impl Link {
         let outcome = catch_unwind(AssertUnwindSafe(|| work(conn)))
             .unwrap_or_else(|_panic| Err(StoreError::Query(Arc::new(Panicked))));
         match &outcome {
-            Ok(_) | Err(StoreError::Conflict(_) | StoreError::NotFound(_)) => {
-                if self.failure.take().is_some() {
-                    info!("the database is back");
-                }
-            }
-            Err(error) => {
+            Err(error) if !error.changed_nothing() && !matches!(error, StoreError::Conflict(_)) => {
                 self.conn = None;
                 if let (Database::Postgres(_), Some(cause)) = (&self.database, error.is_away()) {
                     self.failed(cause);
+                }
+            }
+            _ => {
+                if self.failure.take().is_some() {
+                    info!("the database is back");
                 }
             }
         }

@@ -8,7 +8,11 @@
 //! HKDF-SHA-256(DEK ‖ retrieval key). Both are AES-256-GCM. The carrier's AAD leaves out the KEK, so
 //! that a DEK can be wrapped anew without the caller; the DEK that it needs is bound to its KEK.
 //!
+//! What an idempotency key stands for is sealed under that (`repeats`).
+//!
 //! Blob: format version (1 byte), algorithm (1 byte), nonce (12), ciphertext, tag (16).
+
+mod repeats;
 
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
@@ -18,6 +22,7 @@ use model::{Provider, RecordId, RetrievalKey, SecretText, TenantId, TokenManagem
 use zeroize::Zeroizing;
 
 use crate::ids::random;
+pub(crate) use repeats::Repeats;
 
 const VERSION: u8 = 1;
 const AES_256_GCM_ID: u8 = 1;
@@ -34,6 +39,7 @@ enum Purpose {
     Sentinel = 1,
     Dek = 2,
     Carrier = 3,
+    RetrievalKey = 4,
 }
 
 /// The place that a record's blobs are sealed for.
@@ -168,11 +174,13 @@ fn aes_256_gcm(bytes: &[u8; KEY_LEN]) -> LessSafeKey {
 fn aad(purpose: Purpose, parts: &[&[u8]]) -> Vec<u8> {
     let mut bytes = HEADER.to_vec();
     bytes.push(purpose as u8);
-    for part in parts {
-        bytes.extend_from_slice(&(part.len() as u32).to_be_bytes());
-        bytes.extend_from_slice(part);
-    }
+    parts.iter().for_each(|one| part(&mut bytes, one));
     bytes
+}
+
+fn part(bytes: &mut Vec<u8>, part: &[u8]) {
+    bytes.extend_from_slice(&(part.len() as u32).to_be_bytes());
+    bytes.extend_from_slice(part);
 }
 
 fn encrypt(key: &LessSafeKey, aad: &[u8], plain: &[u8]) -> Vec<u8> {

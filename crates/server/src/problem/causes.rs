@@ -4,7 +4,7 @@
 
 use actix_web::http::{StatusCode, header::ACCEPT_ENCODING};
 use auth::{AuthError, MalformedCredentials};
-use model::{Field, InvalidCarrier, MalformedKey, Violation};
+use model::{Field, InvalidCarrier, InvalidIdempotencyKey, MalformedKey, Violation};
 use negotiate::{
     ContentCoding, DecodeError, MediaType, NotAcceptable, NotText, NotXml, UnknownTimeZone,
     UnsupportedCoding, UnsupportedMediaType,
@@ -56,9 +56,12 @@ impl From<StoreError> for Problem {
                 Self::unavailable("SR_UNAVAILABLE")
             }
             StoreError::Closed => Self::unavailable("SR_STOPPING"),
+            StoreError::OtherCarrier => Self::other_carrier(),
             StoreError::Conflict(_)
             | StoreError::NotFound(_)
+            | StoreError::Reserved
             | StoreError::Damaged(_)
+            | StoreError::DamagedReservation
             | StoreError::Sentinel
             | StoreError::Query(_) => Self::internal(&error),
         }
@@ -186,6 +189,12 @@ impl From<MalformedKey> for Problem {
             MalformedKey::Shape => "SR_KEY_SHAPE",
             MalformedKey::Checksum => "SR_KEY_CHECKSUM",
         }))
+    }
+}
+
+impl From<InvalidIdempotencyKey> for Problem {
+    fn from(_: InvalidIdempotencyKey) -> Self {
+        Self::invalid(Text::new("SR_IDEMPOTENCY_KEY"))
     }
 }
 

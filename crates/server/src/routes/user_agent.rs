@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use actix_web::{HttpResponse, web::Data};
+use actix_web::{HttpRequest, HttpResponse, web::Data};
 use jiff::Timestamp;
 use model::{
     Access, Field, PROVIDER_MAX_CHARS, Provider, RetrievalKey, SecretText, TokenManagementInfo,
@@ -19,7 +19,7 @@ use crate::{
     answer,
     app::App,
     expiry,
-    extract::{Call, Preferences},
+    extract::{Call, Preferences, idempotency_key},
     paths::{GET_EXTERNAL_TOKENS, SAVE_EXTERNAL_TOKENS},
     problem::Problem,
     texts::Text,
@@ -31,20 +31,36 @@ const CARRIER: &str = "TokenManagementInfo";
 ///
 /// Every call makes a record of its own, sealed under the key that is answered. The key is stored
 /// nowhere: keep it as you would keep the tokens. `Provider` and at least one token are required;
-/// `TableRight` and `FieldProperties` are ignored.
+/// `TableRight` and `FieldProperties` are ignored. With an `Idempotency-Key` a save that is sent again
+/// within 24 hours makes no other record, and is answered with the key of the first.
 #[utoipa::path(
     post,
     path = SAVE_EXTERNAL_TOKENS,
     operation_id = "SaveExternalTokens",
     summary = "SR_SAVE_EXTERNAL_TOKENS",
     tag = "User agent",
+    params((
+        "Idempotency-Key" = Option<String>, Header, nullable = false,
+        min_length = 16, max_length = 255,
+        description = "Names this save: 16 to 255 visible ASCII characters, chosen at random, such as a \
+                       UUID. Sent again with it, the save is done once."
+    )),
     request_body = SaveExternalTokens,
     responses((status = 200, description = "The key that retrieves the tokens", body = String))
 )]
-pub(crate) async fn save(call: Call, app: Data<App>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn save(
+    call: Call,
+    request: HttpRequest,
+    app: Data<App>,
+) -> Result<HttpResponse, Problem> {
+    let idempotency_key = idempotency_key(request.headers())?;
     let carrier = carrier(&call.body)?;
     carrier.check(app.limits.token_bytes)?;
-    let key = app.store.save_external_tokens(&call.caller.principal, &carrier).await?;
+    let principal = &call.caller.principal;
+    let key = match &idempotency_key {
+        Some(once) => app.store.save_external_tokens_once(principal, &carrier, once).await?,
+        None => app.store.save_external_tokens(principal, &carrier).await?,
+    };
     answer::write(&call.preferences, "string", &key.expose())
 }
 

@@ -1,0 +1,179 @@
+//! The seal of what an idempotency key stands for: what makes its row unreadable without that key.
+//!
+//! Invariant: whoever has the row, and not the idempotency key, can neither open the retrieval key nor find
+//! out by guessing what was saved.
+//!
+//! Two keys come from HKDF-SHA-256 over the idempotency key, salted with the digest that the row is found by:
+//! one seals the retrieval key (AES-256-GCM), and under the other is the MAC of what was saved.
+
+use aws_lc_rs::{
+    aead::{AES_256_GCM, LessSafeKey, UnboundKey},
+    digest, hkdf, hmac,
+};
+use model::{IdempotencyKey, Principal, RetrievalKey, TokenManagementInfo};
+use zeroize::Zeroizing;
+
+use super::{Purpose, Unopenable, aad, decrypt, encrypt, part, to_bytes};
+
+/// What an idempotency key of one caller opens and recognises.
+pub(crate) struct Repeats {
+    digest: [u8; 32],
+    seal: LessSafeKey,
+    mac: hmac::Key,
+}
+
+impl Repeats {
+    /// Of this caller alone: the same key of another one has nothing in common with it.
+    pub(crate) fn of(caller: &Principal, key: &IdempotencyKey) -> Self {
+        let mut context = digest::Context::new(&digest::SHA256);
+        context.update(b"latchkey idempotency key digest v1\0");
+        for text in [caller.tenant.as_str(), caller.login.as_str(), key.expose()] {
+            context.update(&(text.len() as u32).to_be_bytes());
+            context.update(text.as_bytes());
+        }
+        let mut digest = [0; 32];
+        digest.copy_from_slice(context.finish().as_ref());
+
+        let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, &digest).extract(key.expose().as_bytes());
+        let seal = prk.expand(&[b"latchkey idempotency seal v1"], &AES_256_GCM);
+        let mac = prk.expand(&[b"latchkey idempotency fingerprint v1"], hmac::HMAC_SHA256);
+        let fits = "32 bytes are not too many";
+        Self {
+            digest,
+            seal: LessSafeKey::new(UnboundKey::from(seal.expect(fits))),
+            mac: hmac::Key::from(mac.expect(fits)),
+        }
+    }
+
+    /// What the row is found by.
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        self.digest
+    }
+
+    /// What a carrier is recognised by.
+    pub(crate) fn fingerprint(&self, carrier: &TokenManagementInfo) -> Vec<u8> {
+        hmac::sign(&self.mac, &canonical(carrier)).as_ref().to_vec()
+    }
+
+    /// Whether this is the fingerprint of the carrier, in constant time.
+    pub(crate) fn recognises(&self, carrier: &TokenManagementInfo, fingerprint: &[u8]) -> bool {
+        hmac::verify(&self.mac, &canonical(carrier), fingerprint).is_ok()
+    }
+
+    /// Seals the key that the save is answered with.
+    pub(crate) fn seal(&self, key: &RetrievalKey) -> Vec<u8> {
+        encrypt(&self.seal, &self.aad(), key.expose().as_bytes())
+    }
+
+    /// Opens what `seal` made.
+    pub(crate) fn open(&self, sealed: &[u8]) -> Result<RetrievalKey, Unopenable> {
+        let plain = decrypt(&self.seal, &self.aad(), sealed)?;
+        let text = str::from_utf8(&plain).map_err(|_not_text| Unopenable)?;
+        RetrievalKey::parse(text).map_err(|_no_key| Unopenable)
+    }
+
+    fn aad(&self) -> Vec<u8> {
+        aad(Purpose::RetrievalKey, &[&self.digest])
+    }
+}
+
+/// The carrier as bytes, which differ if anything of it does.
+fn canonical(carrier: &TokenManagementInfo) -> Zeroizing<Vec<u8>> {
+    let (provider, secrets) = (carrier.provider.as_str().as_bytes(), to_bytes(carrier));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(4 + provider.len() + secrets.len()));
+    part(&mut bytes, provider);
+    bytes.extend_from_slice(&secrets);
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Ids;
+    use model::{Login, Provider, TenantId};
+
+    const HEADER: &str = "8e03978e-40d5-43e8-bc93-6894a57f9324";
+
+    fn repeats(tenant: &str, login: &str, header: &str) -> Repeats {
+        let tenant = TenantId::parse(tenant).expect("tenant");
+        let login = Login::parse(login).expect("login");
+        let caller = Principal { tenant, login, is_administrator: false };
+        Repeats::of(&caller, &IdempotencyKey::parse(header.as_bytes()).expect("key"))
+    }
+
+    fn carrier(
+        provider: &str,
+        access: Option<&str>,
+        refresh: Option<&str>,
+        claims: Option<&str>,
+    ) -> TokenManagementInfo {
+        TokenManagementInfo {
+            provider: Provider::parse(provider).expect("provider"),
+            access_token: access.map(Into::into),
+            refresh_token: refresh.map(Into::into),
+            claims: claims.map(Into::into),
+        }
+    }
+
+    #[test]
+    fn the_same_key_of_the_same_caller_opens_and_no_other() {
+        let key = Ids::default().new_key();
+        let own = repeats("Cust12345", "ann", HEADER);
+        let sealed = own.seal(&key);
+        assert!(sealed != own.seal(&key), "a nonce of its own");
+        let again = repeats("Cust12345", "ann", HEADER);
+        assert_eq!(again.open(&sealed).expect("opens").expose(), key.expose());
+        let told = carrier("et", Some("fugit"), None, None);
+        let fingerprint = own.fingerprint(&told);
+        assert!(again.recognises(&told, &fingerprint));
+        for other in [
+            repeats("Cust1234", "5ann", HEADER),
+            repeats("Cust1234", "ann", HEADER),
+            repeats("Cust12345", "bob", HEADER),
+            repeats("Cust12345", "ann", &HEADER.to_uppercase()),
+        ] {
+            assert!(other.digest() != own.digest());
+            assert!(other.open(&sealed).is_err());
+            assert!(!other.recognises(&told, &fingerprint));
+        }
+    }
+
+    #[test]
+    fn no_flipped_bit_opens_or_is_recognised() {
+        let own = repeats("Cust12345", "ann", HEADER);
+        let mut sealed = own.seal(&Ids::default().new_key());
+        for bit in 0..sealed.len() * 8 {
+            sealed[bit / 8] ^= 1 << (bit % 8);
+            assert!(own.open(&sealed).is_err(), "bit {bit}");
+            sealed[bit / 8] ^= 1 << (bit % 8);
+        }
+        assert!(own.open(&sealed).is_ok());
+        let told = carrier("et", Some("fugit"), None, None);
+        let mut fingerprint = own.fingerprint(&told);
+        for bit in 0..fingerprint.len() * 8 {
+            fingerprint[bit / 8] ^= 1 << (bit % 8);
+            assert!(!own.recognises(&told, &fingerprint), "bit {bit}");
+            fingerprint[bit / 8] ^= 1 << (bit % 8);
+        }
+    }
+
+    /// Whatever differs between two carriers, their fingerprints do.
+    #[test]
+    fn every_part_of_a_carrier_counts() {
+        let own = repeats("Cust12345", "ann", HEADER);
+        let carriers = [
+            carrier("et", Some("fugit"), None, None),
+            carrier("te", Some("fugit"), None, None),
+            carrier("et", None, Some("fugit"), None),
+            carrier("et", Some("fugit"), Some(""), None),
+            carrier("et", Some("fugit"), None, Some("")),
+            carrier("et", Some("fugi"), Some("t"), None),
+            carrier("et", Some("fugit "), None, None),
+            carrier("etf", Some("ugit"), None, None),
+        ];
+        let mut seen: Vec<Vec<u8>> = carriers.iter().map(|one| own.fingerprint(one)).collect();
+        seen.sort();
+        seen.dedup();
+        assert_eq!(seen.len(), carriers.len());
+    }
+}
