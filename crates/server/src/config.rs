@@ -5,17 +5,18 @@
 //! shown.
 
 pub(crate) mod access;
+mod keys;
 
 use std::{
     env,
     ffi::OsString,
-    fmt, fs,
+    fmt,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
 
 use actix_web::http::Uri;
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{anyhow, bail};
 use auth::{Installation, Policy};
 use config::{
     Config as Layers, ConfigBuilder, ConfigError, Environment, File, FileFormat, FileSourceFile,
@@ -23,11 +24,13 @@ use config::{
 };
 use negotiate::TimeZone;
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
-use store::{KeySource, Module, OpenError, OpenOptions};
-use zeroize::Zeroizing;
+use serde::{Deserialize, Serialize, Serializer};
+use store::{KeySource, OpenError, OpenOptions};
 
-use self::access::{Auth, List, Online};
+use self::{
+    access::{Auth, List, Online},
+    keys::Keys,
+};
 use crate::{
     clients::Clients,
     paths::{Paths, Tenants},
@@ -128,30 +131,6 @@ pub(crate) struct Database {
     #[serde(serialize_with = "redact")]
     url: Option<SecretString>,
     pub(crate) auto_migrate: bool,
-}
-
-/// The master keys.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Keys {
-    #[serde(deserialize_with = "read_source", serialize_with = "show_source")]
-    source: KeySource,
-    directory: Option<PathBuf>,
-    #[serde(serialize_with = "hide")]
-    secret: Option<SecretString>,
-    secret_file: Option<PathBuf>,
-    pkcs11: Option<Pkcs11>,
-}
-
-/// A hardware module.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-struct Pkcs11 {
-    module: PathBuf,
-    token: String,
-    key: String,
-    #[serde(serialize_with = "hide")]
-    pin: Option<SecretString>,
 }
 
 /// What is refused for its size.
@@ -285,36 +264,12 @@ impl Config {
     /// Where the master keys are.
     ///
     /// # Errors
-    /// There are two secrets, or the file of one cannot be read.
+    /// There are two secrets, the file of one cannot be read, or the module lacks its PIN.
     pub(crate) fn keys(&self) -> anyhow::Result<store::Keys> {
-        let Keys { source, secret, secret_file, pkcs11, .. } = &self.keys;
-        let secret = match (secret, secret_file) {
-            (Some(_), Some(_)) => bail!("set keys.secret or keys.secret_file, not both"),
-            (Some(secret), None) => Some(secret.expose_secret().into()),
-            (None, Some(path)) => {
-                let text = Zeroizing::new(fs::read(path).with_context(|| {
-                    format!("cannot read keys.secret_file = \"{}\"", path.display())
-                })?);
-                let text = str::from_utf8(&text).map_err(|_not_text| OpenError::SecretMalformed)?;
-                Some(text.into())
-            }
-            (None, None) => None,
-        };
-        let module = pkcs11.as_ref().map(|pkcs11| {
-            let pin =
-                pkcs11.pin.as_ref().context("set keys.pkcs11.pin, the PIN of the token's user")?;
-            anyhow::Ok(Module {
-                library: pkcs11.module.clone(),
-                token: pkcs11.token.clone(),
-                key: pkcs11.key.clone(),
-                pin: pin.expose_secret().into(),
-            })
-        });
-        let (source, directory) = (*source, self.keys_directory());
-        Ok(store::Keys { source, directory, secret, module: module.transpose()? })
+        self.keys.read(self.keys_directory())
     }
 
-    /// What the keys are kept in, for people.
+    /// What the next key is kept in, for people.
     pub(crate) fn place_of_keys(&self) -> String {
         match self.keys.source {
             KeySource::Directory => self.keys_directory().display().to_string(),
@@ -443,21 +398,6 @@ fn refuse_single_underscores(names: impl Iterator<Item = OsString>) -> anyhow::R
     Ok(())
 }
 
-fn read_source<'de, D: Deserializer<'de>>(deserializer: D) -> Result<KeySource, D::Error> {
-    let name = String::deserialize(deserializer)?;
-    let names = KeySource::ALL.map(|source| format!("`{source}`")).join(" or ");
-    KeySource::of_name(&name).ok_or_else(|| D::Error::custom(format!("expected {names}")))
-}
-
-fn show_source<S: Serializer>(source: &KeySource, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(source.name())
-}
-
-/// Says of a secret only that there is one.
-fn hide<S: Serializer>(secret: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
-    secret.as_ref().map(|_secret| "(set)").serialize(serializer)
-}
-
 /// A file's path is shown, and where a server is; what else is in its URL may be a password.
 fn redact<S: Serializer>(url: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
     let Some(url) = url.as_ref().map(ExposeSecret::expose_secret) else {
@@ -482,7 +422,7 @@ mod tests {
         config.database.url = Some("postgres://user:CANARY@host/x".into());
         config.keys.secret = Some("CANARY".into());
         config.keys.secret_file = Some("s".into());
-        config.keys.pkcs11 = Some(Pkcs11 {
+        config.keys.pkcs11 = Some(keys::Pkcs11 {
             module: "m".into(),
             token: "t".to_owned(),
             key: "k".to_owned(),

@@ -1,0 +1,79 @@
+//! `keys`: where master keys are.
+//!
+//! Invariant: neither a secret nor a PIN is shown.
+
+use std::{fs, path::PathBuf};
+
+use anyhow::{Context as _, bail};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use store::{KeySource, Module, OpenError};
+use zeroize::Zeroizing;
+
+/// The master keys.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Keys {
+    #[serde(deserialize_with = "read_source", serialize_with = "show_source")]
+    pub(super) source: KeySource,
+    pub(super) directory: Option<PathBuf>,
+    #[serde(serialize_with = "hide")]
+    pub(super) secret: Option<SecretString>,
+    pub(super) secret_file: Option<PathBuf>,
+    pub(super) pkcs11: Option<Pkcs11>,
+}
+
+/// A hardware module.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Pkcs11 {
+    pub(super) module: PathBuf,
+    pub(super) token: String,
+    pub(super) key: String,
+    #[serde(serialize_with = "hide")]
+    pub(super) pin: Option<SecretString>,
+}
+
+impl Keys {
+    pub(super) fn read(&self, directory: PathBuf) -> anyhow::Result<store::Keys> {
+        let Keys { source, secret, secret_file, pkcs11, .. } = self;
+        let secret = match (secret, secret_file) {
+            (Some(_), Some(_)) => bail!("set keys.secret or keys.secret_file, not both"),
+            (Some(secret), None) => Some(secret.expose_secret().into()),
+            (None, Some(path)) => {
+                let text = Zeroizing::new(fs::read(path).with_context(|| {
+                    format!("cannot read keys.secret_file = \"{}\"", path.display())
+                })?);
+                let text = str::from_utf8(&text).map_err(|_not_text| OpenError::SecretMalformed)?;
+                Some(text.into())
+            }
+            (None, None) => None,
+        };
+        let module = pkcs11.as_ref().map(|pkcs11| {
+            let pin =
+                pkcs11.pin.as_ref().context("set keys.pkcs11.pin, the PIN of the token's user")?;
+            anyhow::Ok(Module {
+                library: pkcs11.module.clone(),
+                token: pkcs11.token.clone(),
+                key: pkcs11.key.clone(),
+                pin: pin.expose_secret().into(),
+            })
+        });
+        Ok(store::Keys { source: *source, directory, secret, module: module.transpose()? })
+    }
+}
+
+fn read_source<'de, D: Deserializer<'de>>(deserializer: D) -> Result<KeySource, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    let names = KeySource::ALL.map(|source| format!("`{source}`")).join(" or ");
+    KeySource::of_name(&name).ok_or_else(|| D::Error::custom(format!("expected {names}")))
+}
+
+fn show_source<S: Serializer>(source: &KeySource, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(source.name())
+}
+
+/// Says of a secret only that there is one.
+fn hide<S: Serializer>(secret: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
+    secret.as_ref().map(|_secret| "(set)").serialize(serializer)
+}
