@@ -5,6 +5,7 @@
 
 mod administration;
 mod app;
+mod keys;
 mod ticket;
 mod user;
 
@@ -18,7 +19,10 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use store::migrate::Migrator;
 
-use self::{administration::Output, app::AppCommand, ticket::TicketCommand, user::UserCommand};
+use self::{
+    administration::Output, app::AppCommand, keys::KeysCommand, ticket::TicketCommand,
+    user::UserCommand,
+};
 use crate::{config::Config, serve, telemetry};
 
 /// Keeps external OAuth tokens, sealed, behind SuperOffice's User agent.
@@ -58,6 +62,13 @@ enum Command {
         output: Output,
         #[command(subcommand)]
         command: AppCommand,
+    },
+    /// Look after the master keys
+    Keys {
+        #[command(flatten)]
+        output: Output,
+        #[command(subcommand)]
+        command: KeysCommand,
     },
     /// Look at the configuration
     #[command(subcommand)]
@@ -102,6 +113,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Some(Command::User { output, command }) => user::run(&config, *output, command),
         Some(Command::Ticket { output, command }) => ticket::run(&config, *output, command),
         Some(Command::App { output, command }) => app::run(&config, *output, command),
+        Some(Command::Keys { output, command }) => keys::run(&config, *output, command),
         Some(Command::Config(ConfigCommand::Check)) => {
             telemetry::filter(&config)?;
             serve::check(&config)?;

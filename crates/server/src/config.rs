@@ -12,6 +12,7 @@ use std::{
     ffi::OsString,
     fmt,
     net::SocketAddr,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
 };
 
@@ -39,8 +40,12 @@ use crate::{
 const DEFAULTS: &str = include_str!("../../../config/default.toml");
 const DEVELOPMENT: &str = "development";
 
+/// At least what servers reserve ahead, at most half of what AES-GCM with random nonces allows under one key
+/// (NIST SP 800-38D §8.3).
+const ROTATE_AFTER_WRAPS: RangeInclusive<i64> = 1 << 20..=1 << 31;
+
 /// Every key, as TOML has it.
-const SETTINGS: [&str; 39] = [
+const SETTINGS: [&str; 40] = [
     "profile",
     "data_directory",
     "installation",
@@ -63,6 +68,7 @@ const SETTINGS: [&str; 39] = [
     "keys.pkcs11.token",
     "keys.pkcs11.key",
     "keys.pkcs11.pin",
+    "keys.rotate_after_wraps",
     "auth.retrieval",
     "auth.schemes.basic",
     "auth.schemes.so_ticket",
@@ -175,6 +181,9 @@ impl Config {
         }
         if body_bytes <= token_bytes {
             bail!("limits.body_bytes must be more than limits.token_bytes");
+        }
+        if !ROTATE_AFTER_WRAPS.contains(&self.keys.rotate_after_wraps) {
+            bail!("keys.rotate_after_wraps must be from 1048576 to 2147483648");
         }
         Ok(())
     }

@@ -21,3 +21,4 @@ mod serve;
 mod telemetry;
 mod texts;
 mod throttle;
+mod upkeep;

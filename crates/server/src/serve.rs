@@ -41,6 +41,7 @@ use crate::{
     problem::{self, REQUEST_ID},
     renewals::Renewals,
     telemetry::RequestSpan,
+    upkeep,
 };
 
 /// How long requests that are under way may take once the server was told to stop.
@@ -155,6 +156,10 @@ async fn serve(
         renewals: Renewals::default(),
         bearer,
     };
+    // Before the first save, so that none waits for it.
+    store.tend_keys().await?;
+    let upkeep = upkeep::run(store.clone(), config.keys.rotate_after_wraps);
+    let upkeep = actix_web::rt::spawn(upkeep);
     let (app, paths) = (web::Data::new(app), web::Data::new(paths));
     let server = HttpServer::new(move || {
         ActixApp::new()
@@ -183,6 +188,7 @@ async fn serve(
         outcome = server => outcome?,
         () = signals.stop(handle) => warn!("stopping at once"),
     }
+    upkeep.abort();
     info!("stopped");
     Ok(())
 }

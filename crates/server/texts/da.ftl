@@ -81,6 +81,7 @@ SR_CONTENT_ENCODING = Komprimeringen i Content-Encoding understøttes ikke her. 
 SR_INTERNAL = Noget gik galt på serveren. Årsagen står i serverens log under dette anmodnings-id.
 SR_OVERLOADED = Serveren er overbelastet og har ikke gemt noget. Prøv igen.
 SR_UNAVAILABLE = Databasen er ikke tilgængelig og har ikke bekræftet noget. Prøv igen.
+SR_KEY_MISSING = Denne server mangler en hovednøgle. Prøv igen.
 SR_STOPPING = Serveren er ved at lukke ned og har ikke gemt noget.
 SR_REQUEST_ID = Anmodnings-id: { $id }
 

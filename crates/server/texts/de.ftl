@@ -81,6 +81,7 @@ SR_CONTENT_ENCODING = Die Komprimierung in Content-Encoding wird hier nicht unte
 SR_INTERNAL = Auf dem Server ist ein Fehler aufgetreten. Die Ursache steht im Serverprotokoll unter dieser Anfrage-ID.
 SR_OVERLOADED = Der Server ist überlastet und hat nichts gespeichert. Versuchen Sie es erneut.
 SR_UNAVAILABLE = Die Datenbank ist nicht verfügbar und hat nichts bestätigt. Versuchen Sie es erneut.
+SR_KEY_MISSING = Diesem Server fehlt ein Hauptschlüssel. Versuchen Sie es erneut.
 SR_STOPPING = Der Server wird gerade beendet und hat nichts gespeichert.
 SR_REQUEST_ID = Anfrage-ID: { $id }
 

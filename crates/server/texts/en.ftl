@@ -84,6 +84,7 @@ SR_CONTENT_ENCODING = The Content-Encoding is not read here; send one of { $codi
 SR_INTERNAL = Something went wrong in the server; its log has the cause under this request id.
 SR_OVERLOADED = The server is overloaded and has saved nothing; try again.
 SR_UNAVAILABLE = The database is unavailable and has confirmed nothing; try again.
+SR_KEY_MISSING = This server lacks a master key; try again.
 SR_STOPPING = The server is stopping and has saved nothing.
 SR_REQUEST_ID = Request id: { $id }
 

@@ -81,6 +81,7 @@ SR_CONTENT_ENCODING = Content-Encoding-otsakkeen pakkausta ei tueta. Käytettäv
 SR_INTERNAL = Palvelimessa tapahtui virhe. Syy löytyy palvelimen lokista tällä pyynnön tunnisteella.
 SR_OVERLOADED = Palvelin on ylikuormittunut eikä ole tallentanut mitään. Yritä uudelleen.
 SR_UNAVAILABLE = Tietokanta ei ole käytettävissä eikä ole vahvistanut mitään. Yritä uudelleen.
+SR_KEY_MISSING = Tältä palvelimelta puuttuu pääavain. Yritä uudelleen.
 SR_STOPPING = Palvelin on pysähtymässä eikä ole tallentanut mitään.
 SR_REQUEST_ID = Pyynnön tunniste: { $id }
 

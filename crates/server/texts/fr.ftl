@@ -81,6 +81,7 @@ SR_CONTENT_ENCODING = La compression indiquée dans Content-Encoding n’est pas
 SR_INTERNAL = Une erreur s’est produite sur le serveur ; la cause figure dans son journal sous cet identifiant de requête.
 SR_OVERLOADED = Le serveur est surchargé et n’a rien enregistré ; réessayez.
 SR_UNAVAILABLE = La base de données est indisponible et n’a rien confirmé ; réessayez.
+SR_KEY_MISSING = Il manque une clé principale à ce serveur ; réessayez.
 SR_STOPPING = Le serveur est en cours d’arrêt et n’a rien enregistré.
 SR_REQUEST_ID = Identifiant de requête : { $id }
 

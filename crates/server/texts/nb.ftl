@@ -81,6 +81,7 @@ SR_CONTENT_ENCODING = Komprimeringen i Content-Encoding støttes ikke her. Bruk 
 SR_INTERNAL = Noe gikk galt på serveren. Årsaken står i serverloggen under denne forespørsels-ID-en.
 SR_OVERLOADED = Serveren er overbelastet og har ikke lagret noe. Prøv igjen.
 SR_UNAVAILABLE = Databasen er utilgjengelig og har ikke bekreftet noe. Prøv igjen.
+SR_KEY_MISSING = Denne serveren mangler en hovednøkkel. Prøv igjen.
 SR_STOPPING = Serveren er i ferd med å stoppe og har ikke lagret noe.
 SR_REQUEST_ID = Forespørsels-ID: { $id }
 

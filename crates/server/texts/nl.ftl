@@ -81,6 +81,7 @@ SR_CONTENT_ENCODING = De compressie in Content-Encoding wordt hier niet onderste
 SR_INTERNAL = Er is iets misgegaan op de server. De oorzaak staat in het serverlogboek onder deze verzoek-ID.
 SR_OVERLOADED = De server is overbelast en heeft niets opgeslagen. Probeer het opnieuw.
 SR_UNAVAILABLE = De database is niet beschikbaar en heeft niets bevestigd. Probeer het opnieuw.
+SR_KEY_MISSING = Deze server mist een hoofdsleutel. Probeer het opnieuw.
 SR_STOPPING = De server wordt gestopt en heeft niets opgeslagen.
 SR_REQUEST_ID = Verzoek-ID: { $id }
 

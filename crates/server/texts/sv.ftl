@@ -81,6 +81,7 @@ SR_CONTENT_ENCODING = Komprimeringen i Content-Encoding stöds inte här. Använ
 SR_INTERNAL = Något gick fel på servern. Orsaken finns i serverns logg under detta begärande-id.
 SR_OVERLOADED = Servern är överbelastad och har inte sparat något. Försök igen.
 SR_UNAVAILABLE = Databasen är inte tillgänglig och har inte bekräftat något. Försök igen.
+SR_KEY_MISSING = Den här servern saknar en huvudnyckel. Försök igen.
 SR_STOPPING = Servern håller på att stängas av och har inte sparat något.
 SR_REQUEST_ID = Begärande-id: { $id }
 

@@ -42,6 +42,15 @@ pub enum StoreError {
     /// The master key's sentinel is gone or does not open.
     #[error("the master key's sentinel does not open")]
     Sentinel,
+    /// The database knows a master key that this process does not have.
+    #[error(
+        "this server lacks the master key {0} of the database; put it where the others are (the log \
+         says where)"
+    )]
+    KeyMissing(String),
+    /// The key that something was sealed under was retired meanwhile; nothing was saved.
+    #[error("the master key {0} is retired")]
+    KeyRetired(String),
     /// The database refused a query, or the query panicked.
     #[error("a query failed")]
     Query(#[source] Source),
@@ -52,6 +61,11 @@ impl StoreError {
     /// be rolled back, and others in its transaction go on.
     pub(crate) fn changed_nothing(&self) -> bool {
         matches!(self, Self::NotFound(_) | Self::Reserved)
+    }
+
+    /// Whether a row was refused by itself: others may be written, also on this connection.
+    pub(crate) fn refuses_a_row(&self) -> bool {
+        matches!(self, Self::Conflict(_) | Self::KeyRetired(_))
     }
 
     /// Why, if the database cannot be reached at all: any other write would fail as well.
@@ -278,6 +292,9 @@ pub enum OpenError {
         /// Where it is kept.
         place: String,
     },
+    /// No file of a key is called so.
+    #[error("the id of a master key has letters and digits; `keys new` prints it")]
+    KeyId,
     /// A new database, and more than one key to choose from.
     #[error(
         "the database has no records yet but {} holds more than one master key; move away all but \
@@ -314,4 +331,47 @@ impl From<diesel::result::Error> for OpenError {
     fn from(error: diesel::result::Error) -> Self {
         Self::database(error.into())
     }
+}
+
+/// A change of the master keys was refused, and nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The next key cannot be made or read.
+    #[error(transparent)]
+    Key(#[from] OpenError),
+    /// The database cannot be used, or lacks a key.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The database knows the key that should be the next one.
+    #[error(
+        "the database knows the master key {0} already; put a new key in front of it in keys.secret, or \
+         make one with `latchkey keys new`"
+    )]
+    Known(String),
+    /// The key was retired, and must not come back.
+    #[error("the master key {0} was retired; put a new key in its place")]
+    Retired(String),
+    /// A rotation to another key is not over.
+    #[error(
+        "records are still to be moved to the master key {0}; let `latchkey keys rotate` finish that \
+         first"
+    )]
+    Unfinished(String),
+    /// The database knows no such key.
+    #[error("the database knows no master key {0}; `latchkey keys status` lists them")]
+    Unknown(String),
+    /// New records are sealed under the key.
+    #[error("the master key {0} is in use; `latchkey keys rotate` puts another in its place")]
+    Active(String),
+    /// Records need the key.
+    #[error(
+        "{records} records are still under the master key {id}; `latchkey keys rotate` moves them, and \
+         names those that it cannot open"
+    )]
+    InUse {
+        /// The key's id.
+        id: String,
+        /// How many.
+        records: i64,
+    },
 }

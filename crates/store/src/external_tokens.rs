@@ -3,7 +3,7 @@
 //! Invariant: only this file turns a carrier into a row and back, and it never does so without the
 //! retrieval key.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use aws_lc_rs::constant_time;
 use diesel::{
@@ -19,7 +19,7 @@ use crate::{
     conn::{Conn, on_backend},
     ids,
     keyring::Keyring,
-    schema::external_tokens,
+    schema::{external_tokens, keks},
     seal::{self, Dek, Place},
 };
 
@@ -87,30 +87,54 @@ pub(crate) fn seal(
 }
 
 impl TokenRow {
+    /// Whether its master key is there, if it needs one.
+    pub(crate) fn has_key_in(&self, keyring: &Keyring) -> bool {
+        self.ended.is_some() || keyring.find(&self.kek_id).is_some()
+    }
+
+    /// Whether it needs this master key.
+    pub(crate) fn needs(&self, kek: &str) -> bool {
+        self.kek_id == kek
+    }
+
     /// About how many bytes it takes.
     pub(crate) fn size(&self) -> usize {
         size_of::<Self>() + self.provider.len() + self.sealed.len()
     }
 }
 
-/// Adds rows, all or none; `Conflict` if an id is taken.
+/// Adds rows, all or none; `Conflict` if an id is taken, `KeyRetired` if the database does not know the key
+/// of one. On SQLite in a transaction, which keeps the keys as they are.
 pub(crate) fn insert_all(conn: &mut Conn, rows: &[TokenRow]) -> Result<(), StoreError> {
+    let kek_ids: BTreeSet<&str> = rows.iter().map(|row| row.kek_id.as_str()).collect();
+    let Some(first_id) = kek_ids.first() else { return Ok(()) };
     match conn {
         // A statement is prepared once, and nothing is sent anywhere.
         Conn::Sqlite(conn) => {
+            for id in &kek_ids {
+                let known = keks::table.find(id).select(keks::id);
+                let known: Option<String> = known.first(conn).optional()?;
+                known.ok_or_else(|| StoreError::KeyRetired((*id).to_owned()))?;
+            }
             for row in rows {
                 diesel::insert_into(external_tokens::table).values(row).execute(conn)?;
             }
         }
         Conn::Postgres(session) => {
-            session.execute_returning_count(&InsertAll::of(rows))?;
+            let known = Vec::from_iter(kek_ids.iter().copied());
+            if session.execute_returning_count(&InsertAll::of(rows, known))? == 0 {
+                return Err(StoreError::KeyRetired((*first_id).to_owned()));
+            }
         }
     }
     Ok(())
 }
 
-/// The columns of many rows: one statement for any number of them, so that it is prepared once.
+/// The columns of many rows: one statement for any number of them, so that it is prepared once. It keeps
+/// their master keys from being retired until it is committed, and adds nothing if one was.
 struct InsertAll<'a> {
+    needed_keks: Vec<&'a str>,
+    needed_keks_count: i64,
     ids: Vec<i64>,
     tenants: Vec<&'a str>,
     owners: Vec<&'a str>,
@@ -126,8 +150,10 @@ struct InsertAll<'a> {
 }
 
 impl<'a> InsertAll<'a> {
-    fn of(rows: &'a [TokenRow]) -> Self {
+    fn of(rows: &'a [TokenRow], needed_keks: Vec<&'a str>) -> Self {
         Self {
+            needed_keks_count: needed_keks.len() as i64,
+            needed_keks,
             ids: rows.iter().map(|row| row.id).collect(),
             tenants: rows.iter().map(|row| row.tenant.as_str()).collect(),
             owners: rows.iter().map(|row| row.owner.as_str()).collect(),
@@ -151,8 +177,10 @@ impl QueryId for InsertAll<'_> {
 
 impl QueryFragment<Pg> for InsertAll<'_> {
     fn walk_ast<'b>(&'b self, mut sql: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        sql.push_sql("WITH known AS (SELECT id FROM keks WHERE id = ANY(");
+        sql.push_bind_param::<Array<Text>, _>(&self.needed_keks)?;
         sql.push_sql(
-            "INSERT INTO external_tokens (id, tenant, owner, provider, generation, key_digest, \
+            ") FOR KEY SHARE) INSERT INTO external_tokens (id, tenant, owner, provider, generation, key_digest, \
              kek_id, wrapped_dek, sealed, created, updated, expires) SELECT * FROM unnest(",
         );
         sql.push_bind_param::<Array<BigInt>, _>(&self.ids)?;
@@ -176,7 +204,8 @@ impl QueryFragment<Pg> for InsertAll<'_> {
         }
         sql.push_sql(", ");
         sql.push_bind_param::<Array<Nullable<BigInt>>, _>(&self.expires)?;
-        sql.push_sql(")");
+        sql.push_sql(") WHERE (SELECT count(*) FROM known) = ");
+        sql.push_bind_param::<BigInt, _>(&self.needed_keks_count)?;
         Ok(())
     }
 }

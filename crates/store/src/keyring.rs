@@ -1,8 +1,9 @@
 //! The master keys (KEKs) of a database, and the sentinels that recognise them.
 //!
-//! Invariant: a `Keyring` holds the right key for every sentinel of the database.
+//! Invariant: a `Keyring` holds the right key for every sentinel of the database, or says that the key is
+//! missing; at the start none may be.
 
-use std::fs;
+use std::{fs, sync::Arc};
 
 use diesel::prelude::*;
 use tracing::{info, warn};
@@ -10,12 +11,14 @@ use tracing::{info, warn};
 use crate::{
     Keys, OpenError, StoreError,
     conn::{self, Conn},
+    error::told,
     files::failed,
     ids,
     keys::{KeySource, NewKek},
     migrate,
     schema::keks,
     seal::Kek,
+    wraps::Wraps,
 };
 
 /// The migration since which a key's row says where it is kept.
@@ -33,10 +36,25 @@ pub(crate) struct KekRow {
     pub(crate) wraps: i64,
 }
 
-/// All master keys that the database needs.
+/// A key in memory.
+struct Held {
+    kek: Kek,
+    wraps: Wraps,
+}
+
+/// A key that the database knows and this process does not have.
+#[derive(Debug)]
+pub(crate) struct Missing {
+    pub(crate) id: String,
+    /// Why not, and what to do.
+    pub(crate) told: String,
+}
+
+/// The master keys that the database needs.
 pub(crate) struct Keyring {
-    active: Kek,
-    others: Vec<Kek>,
+    /// The youngest first; never empty.
+    held: Vec<Arc<Held>>,
+    missing: Vec<Missing>,
 }
 
 impl Keyring {
@@ -45,21 +63,60 @@ impl Keyring {
         if migrate::is_new(conn)? {
             return Ok(None);
         }
-        Self::of(keys, rows(conn)?)
+        Self::of(keys, rows_before_migrations(conn)?)
     }
 
     /// The keys of these rows, the youngest first.
     fn of(keys: &Keys, rows: Vec<KekRow>) -> Result<Option<Self>, OpenError> {
-        let mut found = Vec::with_capacity(rows.len());
+        let held = rows.iter().map(|row| Held::load(keys, row).map(Arc::new));
+        let held = held.collect::<Result<Vec<_>, _>>()?;
+        Ok((!held.is_empty()).then_some(Self { held, missing: Vec::new() }))
+    }
+
+    /// The keys of these rows, the youngest first: those that are in memory stay, others are loaded. One
+    /// that cannot be is missing, and what is left goes on working.
+    pub(crate) fn follow(&self, keys: &Keys, rows: &[KekRow]) -> Self {
+        let (mut held, mut missing) = (Vec::with_capacity(rows.len()), Vec::new());
         for row in rows {
-            let key = keys.find(&row)?;
-            if !key.opens_sentinel(&row.sentinel) {
-                return Err(OpenError::KeyWrong(keys.place_of(&row)));
+            match self.held.iter().find(|held| held.kek.id() == row.id) {
+                Some(known) => held.push(Arc::clone(known)),
+                None => match Held::load(keys, row) {
+                    Ok(new) => held.push(Arc::new(new)),
+                    Err(error) => {
+                        missing.push(Missing { id: row.id.clone(), told: told(&error) });
+                    }
+                },
             }
-            found.push(key);
         }
-        let mut found = found.into_iter();
-        Ok(found.next().map(|active| Self { active, others: found.collect() }))
+        if held.is_empty() {
+            held.clone_from(&self.held);
+        }
+        Self { held, missing }
+    }
+
+    /// Whether it is what these rows ask for.
+    pub(crate) fn is_of(&self, rows: &[KekRow]) -> bool {
+        let ids = self.held.iter().map(|held| held.kek.id());
+        self.missing.is_empty() && ids.eq(rows.iter().map(|row| row.id.as_str()))
+    }
+
+    /// The keys that the database knows and this process does not have.
+    pub(crate) fn missing(&self) -> &[Missing] {
+        &self.missing
+    }
+
+    /// The keys before the active one.
+    pub(crate) fn older(&self) -> impl Iterator<Item = &Kek> {
+        self.held.iter().skip(1).map(|held| &held.kek)
+    }
+
+    /// How often the active key may wrap.
+    pub(crate) fn wraps(&self) -> &Wraps {
+        &self.active_held().wraps
+    }
+
+    fn active_held(&self) -> &Held {
+        self.held.first().expect("it is never empty")
     }
 
     /// Takes the first key of a database that has none. If another server was faster, its key is the
@@ -76,11 +133,12 @@ impl Keyring {
         match conn::write_serially(conn, |conn| insert_first(conn, &new)) {
             Ok(()) => {
                 info!(kek.id = new.kek.id(), "sealing under this master key from now on");
-                Ok(Self { active: new.kek, others: Vec::new() })
+                let held = vec![Arc::new(Held { kek: new.kek, wraps: Wraps::default() })];
+                Ok(Self { held, missing: Vec::new() })
             }
             Err(StoreError::Conflict(_) | StoreError::Overloaded) => {
                 info!("another server was faster: its master key is that of this database");
-                let rows = rows(conn)?;
+                let rows = rows(conn).map_err(|error| OpenError::database(error.into()))?;
                 // It may have taken up this very key, where both have the same folder.
                 let is_file = new.is_made && new.source == KeySource::Directory;
                 if is_file && rows.iter().all(|row| row.id != new.kek.id()) {
@@ -96,42 +154,57 @@ impl Keyring {
 
     /// The key that new records are sealed under: the youngest.
     pub(crate) fn active(&self) -> &Kek {
-        &self.active
+        &self.active_held().kek
     }
 
     /// The key with this id.
     pub(crate) fn find(&self, id: &str) -> Option<&Kek> {
-        std::iter::once(&self.active).chain(&self.others).find(|key| key.id() == id)
+        self.held.iter().map(|held| &held.kek).find(|key| key.id() == id)
     }
 
     /// Checks that the active key's sentinel is in the database and opens.
     pub(crate) fn check(&self, conn: &mut Conn) -> Result<(), StoreError> {
         let sentinel: Option<Vec<u8>> =
-            keks::table.find(self.active.id()).select(keks::sentinel).first(conn).optional()?;
+            keks::table.find(self.active().id()).select(keks::sentinel).first(conn).optional()?;
         match sentinel {
-            Some(sentinel) if self.active.opens_sentinel(&sentinel) => Ok(()),
+            Some(sentinel) if self.active().opens_sentinel(&sentinel) => Ok(()),
             _ => Err(StoreError::Sentinel),
         }
     }
 }
 
-/// The rows of all keys, the youngest first.
-fn rows(conn: &mut Conn) -> Result<Vec<KekRow>, OpenError> {
-    let rows = keks::table.order((keks::created.desc(), keks::id.desc()));
-    // Keys are looked at before the schema is brought up to date.
-    if !migrate::is_applied(conn, LIFECYCLE)? {
-        let rows: Vec<(String, Vec<u8>, i64)> =
-            rows.select((keks::id, keks::sentinel, keks::created)).load(conn)?;
-        let row = |(id, sentinel, created)| KekRow {
-            id,
-            sentinel,
-            created,
-            source: KeySource::Directory.name().to_owned(),
-            ..KekRow::default()
-        };
-        return Ok(rows.into_iter().map(row).collect());
+impl Held {
+    fn load(keys: &Keys, row: &KekRow) -> Result<Self, OpenError> {
+        let kek = keys.find(row)?;
+        if !kek.opens_sentinel(&row.sentinel) {
+            return Err(OpenError::KeyWrong(keys.place_of(row)));
+        }
+        Ok(Self { kek, wraps: Wraps::default() })
     }
+}
+
+/// The rows of all keys, the youngest first.
+pub(crate) fn rows(conn: &mut Conn) -> Result<Vec<KekRow>, StoreError> {
+    let rows = keks::table.order((keks::created.desc(), keks::id.desc()));
     Ok(rows.select(KekRow::as_select()).load(conn)?)
+}
+
+/// As `rows`, before the schema is brought up to date.
+fn rows_before_migrations(conn: &mut Conn) -> Result<Vec<KekRow>, OpenError> {
+    if migrate::is_applied(conn, LIFECYCLE)? {
+        return rows(conn).map_err(|error| OpenError::database(error.into()));
+    }
+    let rows = keks::table.order((keks::created.desc(), keks::id.desc()));
+    let rows: Vec<(String, Vec<u8>, i64)> =
+        rows.select((keks::id, keks::sentinel, keks::created)).load(conn)?;
+    let row = |(id, sentinel, created)| KekRow {
+        id,
+        sentinel,
+        created,
+        source: KeySource::Directory.name().to_owned(),
+        ..KekRow::default()
+    };
+    Ok(rows.into_iter().map(row).collect())
 }
 
 /// Adds the row of the first key; `Conflict` if it is not the first.
@@ -143,7 +216,8 @@ fn insert_first(conn: &mut Conn, new: &NewKek) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn row_of(new: &NewKek) -> KekRow {
+/// The row of a key that no database knew, as of now.
+pub(crate) fn row_of(new: &NewKek) -> KekRow {
     KekRow {
         id: new.kek.id().to_owned(),
         sentinel: new.kek.sentinel(),

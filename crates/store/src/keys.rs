@@ -108,7 +108,7 @@ impl Keys {
         }
     }
 
-    /// What the key of a row is kept in, for messages.
+    /// What the key of a row is kept in, for people.
     pub(crate) fn place_of(&self, row: &KekRow) -> String {
         match KeySource::of_name(&row.source) {
             Some(KeySource::Directory) => self.file_of(&row.id).display().to_string(),
@@ -141,10 +141,7 @@ impl Keys {
         let source = self.source;
         match source {
             KeySource::Directory => {
-                files::create_folder(&self.directory)?;
-                let (id, bytes) = generate();
-                files::write_whole(&self.file_of(&id), bytes.as_slice())?;
-                Ok(NewKek { kek: Kek::new(id, &bytes), source, sealed: None, is_made: true })
+                Ok(NewKek { kek: self.make_file()?, source, sealed: None, is_made: true })
             }
             KeySource::Secret => {
                 let kek = self.secrets()?.into_iter().next().ok_or(OpenError::SecretEmpty)?;
@@ -158,9 +155,30 @@ impl Keys {
         }
     }
 
+    /// The key in a file that lies in the folder.
+    pub(crate) fn take_up(&self, id: &str) -> Result<NewKek, OpenError> {
+        if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return Err(OpenError::KeyId);
+        }
+        let kek = read(&self.file_of(id), id.to_owned())?;
+        Ok(NewKek { kek, source: KeySource::Directory, sealed: None, is_made: false })
+    }
+
+    /// Makes the file of a key that no database knows; the key's id.
+    pub fn make(&self) -> Result<String, OpenError> {
+        self.make_file().map(|kek| kek.id().to_owned())
+    }
+
     /// Where the file of a key is.
-    pub(crate) fn file_of(&self, id: &str) -> PathBuf {
+    pub fn file_of(&self, id: &str) -> PathBuf {
         self.directory.join(format!("{PREFIX}{id}{SUFFIX}"))
+    }
+
+    fn make_file(&self) -> Result<Kek, OpenError> {
+        files::create_folder(&self.directory)?;
+        let (id, bytes) = generate();
+        files::write_whole(&self.file_of(&id), bytes.as_slice())?;
+        Ok(Kek::new(id, &bytes))
     }
 
     fn module(&self) -> Result<&Module, OpenError> {

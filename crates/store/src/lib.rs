@@ -12,6 +12,7 @@ mod database;
 mod error;
 mod external_tokens;
 mod files;
+mod following;
 mod ids;
 mod keyring;
 mod keys;
@@ -25,9 +26,14 @@ mod postgres_tls;
 mod postgres_url;
 mod readers;
 mod reservations;
+mod retirement;
+mod rewrap;
+mod ring;
+mod rotation;
 mod schema;
 mod seal;
 mod users;
+mod wraps;
 
 use std::{
     sync::{
@@ -48,15 +54,17 @@ use tracing::{info, warn};
 use crate::{
     checkpoint::Log, commit::Writer, conn::Conn, external_tokens::Wanted, ids::Ids,
     keyring::Keyring, link::Link, lock::InstanceLock, readers::Readers, reservations::Reservation,
-    seal::Repeats,
+    ring::Ring, seal::Repeats,
 };
 pub use crate::{
     credentials::FoundCredential,
     database::Database,
-    error::{OpenError, StoreError},
+    error::{KeyError, OpenError, StoreError},
     external_tokens::SavedTokens,
     keys::{KeySource, Keys},
     pkcs11::Module,
+    retirement::MasterKey,
+    rotation::{Rewrapped, Rotation},
 };
 
 /// How long a check counts. Anybody may ask for one, and each writes to the disk.
@@ -85,7 +93,7 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     readers: Readers,
     writer: Writer,
-    keyring: Arc<Keyring>,
+    ring: Ring,
     ids: Ids,
     /// How many saves that can be repeated there were.
     repeatable: AtomicU32,
@@ -148,7 +156,7 @@ impl Store {
         Ok(Self(Arc::new(Inner {
             readers: Readers::new(&database),
             writer: Writer::start(Link::writing(database.clone(), conn), Log::of(&database)),
-            keyring: Arc::new(keyring),
+            ring: Ring::new(options.keys.clone(), keyring),
             ids: Ids::default(),
             repeatable: AtomicU32::default(),
             last_check: Mutex::default(),
@@ -169,8 +177,10 @@ impl Store {
         let inner = &self.0;
         for _ in 0..ID_ATTEMPTS {
             let key = inner.ids.new_key();
-            let row = external_tokens::seal(owner, carrier, &key, &inner.keyring);
-            match inner.writer.save(row).await {
+            let save = async |keyring: &Keyring| {
+                inner.writer.save(external_tokens::seal(owner, carrier, &key, keyring)).await
+            };
+            match self.under_active_key(save).await {
                 Err(StoreError::Conflict(_)) => continue,
                 saved => return saved.map(|()| key),
             }
@@ -195,9 +205,11 @@ impl Store {
         let digest = repeats.digest();
         for _ in 0..ID_ATTEMPTS {
             let key = inner.ids.new_key();
-            let row = external_tokens::seal(owner, carrier, &key, &inner.keyring);
-            let reservation = Reservation::new(&repeats, carrier, &key);
-            match inner.writer.save_once(reservation, row).await {
+            let save = async |keyring: &Keyring| {
+                let row = external_tokens::seal(owner, carrier, &key, keyring);
+                inner.writer.save_once(Reservation::new(&repeats, carrier, &key), row).await
+            };
+            match self.under_active_key(save).await {
                 Err(StoreError::Conflict(_)) => {}
                 Err(StoreError::Reserved) => {
                     let find = move |conn: &mut Conn| reservations::find(conn, digest);
@@ -234,12 +246,10 @@ impl Store {
         tenant: &TenantId,
         key: &RetrievalKey,
     ) -> Result<Option<SavedTokens>, StoreError> {
-        let Inner { readers, keyring, .. } = &*self.0;
         let wanted = Wanted::by(key);
-        match readers.tokens(&wanted).await? {
-            Some(row) => row.open(tenant, key, &wanted, keyring),
-            None => Ok(None),
-        }
+        let find = async || self.0.readers.tokens(&wanted).await;
+        let (row, keyring) = self.with_its_key(find().await?, find).await?;
+        row.map_or(Ok(None), |row| row.open(tenant, key, &wanted, &keyring))
     }
 
     /// The user with this login, disabled or not.
@@ -398,8 +408,8 @@ impl Store {
         self.0.writer.run(change).await
     }
 
-    /// Checks that the database can be read and written, and that the master key in use still opens
-    /// its sentinel. Looks at most once a second.
+    /// Checks that the database can be read and written, that none of its master keys is missing here, and
+    /// that the one in use still opens its sentinel. Looks at most once a second.
     pub async fn check(&self) -> Result<(), StoreError> {
         let mut last_check = self.0.last_check.lock().await;
         if let Some((time, outcome)) = &*last_check
@@ -413,9 +423,12 @@ impl Store {
     }
 
     async fn check_now(&self) -> Result<(), StoreError> {
-        let keyring = Arc::clone(&self.0.keyring);
+        let (keyring, _rows) = self.0.ring.load(&self.0.readers).await?;
+        if let Some(missing) = keyring.missing().first() {
+            return Err(StoreError::KeyMissing(missing.id.clone()));
+        }
+        let kek = keyring.active().id().to_owned();
         self.0.readers.run(move |conn| keyring.check(conn)).await?;
-        let kek = self.0.keyring.active().id().to_owned();
         self.0.writer.run(move |conn| keyring::touch(conn, &kek)).await
     }
 

@@ -76,7 +76,7 @@ impl Link {
         let outcome = catch_unwind(AssertUnwindSafe(|| work(conn)))
             .unwrap_or_else(|_panic| Err(StoreError::Query(Arc::new(Panicked))));
         match &outcome {
-            Err(error) if !error.changed_nothing() && !matches!(error, StoreError::Conflict(_)) => {
+            Err(error) if !error.changed_nothing() && !error.refuses_a_row() => {
                 self.conn = None;
                 if let (Database::Postgres(_), Some(cause)) = (&self.database, error.is_away()) {
                     self.failed(cause);

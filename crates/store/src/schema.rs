@@ -55,6 +55,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    retired_keks (id) {
+        id -> Text,
+        retired -> BigInt,
+    }
+}
+
+diesel::table! {
     idempotency_keys (digest) {
         digest -> Binary,
         fingerprint -> Binary,

@@ -5,12 +5,19 @@ ALTER TABLE keks ADD COLUMN source TEXT NOT NULL DEFAULT 'directory';
 ALTER TABLE keks ADD COLUMN sealed BYTEA;
 ALTER TABLE keks ADD COLUMN wraps BIGINT NOT NULL DEFAULT 0;
 
+-- Keys that were retired and must not be taken up as new ones.
+CREATE TABLE retired_keks (
+    id TEXT NOT NULL PRIMARY KEY,
+    retired BIGINT NOT NULL
+);
+
 -- A record that was revoked, or that expired and was swept, has `ended`, and neither a data key nor tokens
 -- nor a key-encrypting key any more.
 ALTER TABLE external_tokens ADD COLUMN last_used BIGINT;
 ALTER TABLE external_tokens ADD COLUMN expires BIGINT;
 ALTER TABLE external_tokens ADD COLUMN ended BIGINT;
-CREATE INDEX external_tokens_by_kek ON external_tokens (kek_id);
+-- A rotation goes from record to record; in SQLite every index has the id anyway.
+CREATE INDEX external_tokens_by_kek ON external_tokens (kek_id, id);
 CREATE INDEX external_tokens_by_owner ON external_tokens (tenant, owner, id);
 CREATE INDEX external_tokens_by_expiry ON external_tokens (expires) WHERE expires IS NOT NULL;
 CREATE INDEX external_tokens_by_end ON external_tokens (ended) WHERE ended IS NOT NULL;

@@ -9,3 +9,4 @@ ALTER TABLE external_tokens DROP COLUMN last_used;
 ALTER TABLE keks DROP COLUMN wraps;
 ALTER TABLE keks DROP COLUMN sealed;
 ALTER TABLE keks DROP COLUMN source;
+DROP TABLE retired_keks;

@@ -5,6 +5,12 @@ ALTER TABLE keks ADD COLUMN source TEXT NOT NULL DEFAULT 'directory';
 ALTER TABLE keks ADD COLUMN sealed BLOB;
 ALTER TABLE keks ADD COLUMN wraps BIGINT NOT NULL DEFAULT 0;
 
+-- Keys that were retired and must not be taken up as new ones.
+CREATE TABLE retired_keks (
+    id TEXT NOT NULL PRIMARY KEY,
+    retired BIGINT NOT NULL
+);
+
 -- A record that was revoked, or that expired and was swept, has `ended`, and neither a data key nor tokens
 -- nor a key-encrypting key any more.
 ALTER TABLE external_tokens ADD COLUMN last_used BIGINT;

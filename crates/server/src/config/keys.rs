@@ -20,6 +20,7 @@ pub(crate) struct Keys {
     #[serde(serialize_with = "hide")]
     pub(super) secret: Option<SecretString>,
     pub(super) secret_file: Option<PathBuf>,
+    pub(crate) rotate_after_wraps: i64,
     pub(super) pkcs11: Option<Pkcs11>,
 }
 

@@ -57,7 +57,12 @@ impl From<StoreError> for Problem {
             }
             StoreError::Closed => Self::unavailable("SR_STOPPING"),
             StoreError::OtherCarrier => Self::other_carrier(),
-            StoreError::Conflict(_)
+            StoreError::KeyMissing(_) => {
+                error!(error = chain(&error), "a master key is missing");
+                Self::unavailable("SR_KEY_MISSING")
+            }
+            StoreError::KeyRetired(_)
+            | StoreError::Conflict(_)
             | StoreError::NotFound(_)
             | StoreError::Reserved
             | StoreError::Damaged(_)

@@ -1,0 +1,173 @@
+//! `latchkey keys`: the master keys.
+//!
+//! Invariant: no file of a key is ever removed or changed, and no key is shown.
+
+use std::{
+    io::{self, Write as _},
+    time::{Duration, Instant},
+};
+
+use anyhow::bail;
+use clap::Subcommand;
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use serde_json::json;
+use store::{KeySource, MasterKey, Rewrapped, Rotation, Store};
+
+use super::administration::{self as admin, Output, moment};
+use crate::config::Config;
+
+/// How long records are sealed under one key: the longest originator-usage period of a key that wraps others
+/// (NIST SP 800-57 Part 1 rev. 5, §5.3.6).
+const LONGEST_USE: SignedDuration = SignedDuration::from_hours(2 * 365 * 24);
+/// By then every server has the new key, and seals nothing under the old one.
+const KNOWN_EVERYWHERE: Duration = Duration::from_secs(3);
+/// How often progress is told.
+const PROGRESS: Duration = Duration::from_secs(1);
+
+#[derive(Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Show the master keys of the database
+    Status,
+    /// Make the file of a key, for `rotate --key`, and print its id
+    New,
+    /// Put a new key in place of the active one, and move all records to it
+    Rotate {
+        /// A key whose file every server has, as `keys new` prints it
+        #[arg(long, value_name = "ID")]
+        key: Option<String>,
+    },
+    /// Let the database forget a key that no record needs
+    Retire {
+        /// As `keys status` shows it
+        id: String,
+    },
+}
+
+#[derive(Serialize)]
+struct Row {
+    id: String,
+    source: String,
+    place: String,
+    created: String,
+    active: bool,
+    wraps: i64,
+    records: i64,
+    /// Whether it is in use for too long.
+    overdue: bool,
+}
+
+#[derive(Serialize)]
+struct Rotated {
+    id: String,
+    resumed: bool,
+    records: usize,
+    /// The ids of records that are as they were, for their data keys do not open.
+    unopenable: Vec<i64>,
+}
+
+impl Row {
+    fn of(key: MasterKey) -> Self {
+        let created = Timestamp::from_microsecond(key.created).unwrap_or_default();
+        let overdue = key.is_active && Timestamp::now().duration_since(created) > LONGEST_USE;
+        let MasterKey { id, source, place, created, is_active, wraps, records } = key;
+        Self {
+            id,
+            source,
+            place,
+            created: moment(created),
+            active: is_active,
+            wraps,
+            records,
+            overdue,
+        }
+    }
+
+    fn cells(&self) -> Vec<String> {
+        let state = match (self.active, self.records) {
+            (true, _) => "active",
+            (false, 0) => "not needed",
+            (false, _) => "needed",
+        };
+        let (wraps, records) = (self.wraps.to_string(), self.records.to_string());
+        let texts = [&self.id, state, &self.created, &wraps, &records, &self.source, &self.place];
+        texts.map(str::to_owned).to_vec()
+    }
+}
+
+pub(crate) fn run(config: &Config, output: Output, command: &KeysCommand) -> anyhow::Result<()> {
+    match command {
+        KeysCommand::Status => {
+            let keys = admin::with_store(config, async |store| Ok(store.master_keys().await?))?;
+            let rows: Vec<Row> = keys.into_iter().map(Row::of).collect();
+            for row in rows.iter().filter(|row| row.overdue) {
+                tell(&format!(
+                    "warning: the master key {} is in use since {}, longer than the two years that NIST \
+                     SP 800-57 allows; run `latchkey keys rotate`",
+                    row.id, row.created
+                ))?;
+            }
+            let head = ["ID", "STATE", "CREATED", "WRAPS", "RECORDS", "SOURCE", "PLACE"];
+            output.rows(&head, &rows, Row::cells)
+        }
+        KeysCommand::New => {
+            let keys = config.keys()?;
+            if keys.source == KeySource::Secret {
+                bail!(
+                    "keys.source is \"secret\": put what `openssl rand -base64 32` prints in front of \
+                     the keys of the secret, on every server, and run `latchkey keys rotate`"
+                );
+            }
+            let id = keys.make()?;
+            let place = keys.file_of(&id).display().to_string();
+            output.made(&format!("{id} {place}"), &json!({ "id": id, "place": place }))
+        }
+        KeysCommand::Rotate { key } => {
+            let rotated =
+                admin::with_store(config, async |store| rotate(store, key.as_deref()).await)?;
+            output.made(&rotated.id, &rotated)
+        }
+        KeysCommand::Retire { id } => {
+            let key = admin::with_store(config, async |store| Ok(store.retire_key(id).await?))?;
+            let then = match KeySource::of_name(&key.source) {
+                Some(KeySource::Directory) => format!("{} may be deleted", key.place),
+                _ => format!("it may be taken out of keys.{}", key.source),
+            };
+            let text = format!("retired {id}; {then} once no backup needs it");
+            output.made(&text, &json!({ "id": id, "source": key.source, "place": key.place }))
+        }
+    }
+}
+
+async fn rotate(store: &Store, key: Option<&str>) -> anyhow::Result<Rotated> {
+    let begun = Instant::now();
+    let Rotation { id, is_resumed } = store.begin_rotation(key).await?;
+    let records = store.records_to_move().await?;
+    if is_resumed {
+        tell(&format!("resuming the rotation to the master key {id}"))?;
+    }
+    tell(&format!("{records} records are left"))?;
+    let mut told = Instant::now();
+    let first = store.rewrap(|moved| {
+        if told.elapsed() > PROGRESS {
+            told = Instant::now();
+            // A terminal that went away stops nothing.
+            let _ = tell(&format!("{} records are left", records - moved as i64));
+        }
+    });
+    let first = first.await?;
+    tokio::time::sleep(KNOWN_EVERYWHERE.saturating_sub(begun.elapsed())).await;
+    let Rewrapped { records, unopenable } = store.rewrap(|_moved| ()).await?;
+    let unopenable: Vec<i64> = unopenable.iter().map(|record| record.as_i64()).collect();
+    tell(&format!("moved {} records to the master key {id}", first.records + records))?;
+    for record in &unopenable {
+        tell(&format!(
+            "record {record} does not open: it was changed outside of this server, and is left as it is"
+        ))?;
+    }
+    Ok(Rotated { id, resumed: is_resumed, records: first.records + records, unopenable })
+}
+
+fn tell(line: &str) -> io::Result<()> {
+    writeln!(io::stderr(), "{line}")
+}

@@ -1,0 +1,115 @@
+//! Following the master keys of the database: what saves and gets do about keys that come and go, and the
+//! count of wraps.
+//!
+//! Invariant: that another process rotated or retired a key fails neither a save nor a get.
+
+use std::{sync::Arc, time::Instant};
+
+use diesel::prelude::*;
+
+use crate::{
+    Store, StoreError, conn::Conn, external_tokens::TokenRow, keyring::Keyring, schema::keks,
+    wraps::BLOCK,
+};
+
+/// How often a save is sealed anew because its key was retired meanwhile.
+const SEALINGS: usize = 4;
+
+impl Store {
+    /// Follows the database's master keys, and has wraps counted ahead. Asked for once a second. How often
+    /// the database's active key has wrapped; `None` if this server lacks it.
+    pub async fn tend_keys(&self) -> Result<Option<i64>, StoreError> {
+        let (keyring, rows) = self.0.ring.load(&self.0.readers).await?;
+        if let Some(count) = keyring.wraps().due() {
+            self.count_wraps(&keyring, count).await?;
+        }
+        let active = rows.first().filter(|row| row.id == keyring.active().id());
+        Ok(active.map(|row| row.wraps))
+    }
+
+    /// The key that new records are sealed under, if there are older ones.
+    pub fn is_between_keys(&self) -> Option<String> {
+        let keyring = self.0.ring.current();
+        keyring.older().next().map(|_older| keyring.active().id().to_owned())
+    }
+
+    /// The keyring, whose active key may be used for so many wraps.
+    ///
+    /// # Errors
+    /// `KeyMissing` if that key was retired, and this process lacks the new one.
+    pub(crate) async fn keyring_to_wrap(&self, count: i64) -> Result<Arc<Keyring>, StoreError> {
+        loop {
+            let keyring = self.0.ring.current();
+            if keyring.wraps().take(count) {
+                return Ok(keyring);
+            }
+            let _counting = self.0.ring.counting.lock().await;
+            if keyring.wraps().take(count) {
+                return Ok(keyring);
+            }
+            match self.count_wraps(&keyring, BLOCK.max(count)).await {
+                Err(StoreError::KeyRetired(id)) => self.leave_key(&id).await?,
+                counted => counted?,
+            }
+        }
+    }
+
+    /// Runs a save, which seals under the active key, again if that key was retired meanwhile.
+    pub(crate) async fn under_active_key<T>(
+        &self,
+        save: impl AsyncFn(&Keyring) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        for _ in 1..SEALINGS {
+            match save(&*self.keyring_to_wrap(1).await?).await {
+                Err(StoreError::KeyRetired(id)) => self.leave_key(&id).await?,
+                saved => return saved,
+            }
+        }
+        save(&*self.keyring_to_wrap(1).await?).await
+    }
+
+    async fn leave_key(&self, id: &str) -> Result<(), StoreError> {
+        let keyring = self.0.ring.load_since(Instant::now(), &self.0.readers).await?;
+        match keyring.missing().first() {
+            Some(missing) if keyring.active().id() == id => {
+                Err(StoreError::KeyMissing(missing.id.clone()))
+            }
+            _ if keyring.active().id() == id => Err(StoreError::Sentinel),
+            _ => Ok(()),
+        }
+    }
+
+    async fn count_wraps(&self, keyring: &Keyring, count: i64) -> Result<(), StoreError> {
+        let id = keyring.active().id().to_owned();
+        let work = move |conn: &mut Conn| {
+            let row = diesel::update(keks::table.find(&id));
+            match row.set(keks::wraps.eq(keks::wraps + count)).execute(conn)? {
+                0 => Err(StoreError::KeyRetired(id.clone())),
+                _ => Ok(()),
+            }
+        };
+        self.0.writer.run(work).await?;
+        keyring.wraps().add(count);
+        Ok(())
+    }
+
+    /// The row that a read found, and a keyring that has its key. If the key is unknown, another process may
+    /// have made it, or have moved the record since.
+    pub(crate) async fn with_its_key(
+        &self,
+        found: Option<TokenRow>,
+        again: impl AsyncFn() -> Result<Option<TokenRow>, StoreError>,
+    ) -> Result<(Option<TokenRow>, Arc<Keyring>), StoreError> {
+        let keyring = self.0.ring.current();
+        if found.as_ref().is_none_or(|row| row.has_key_in(&keyring)) {
+            return Ok((found, keyring));
+        }
+        let found = again().await?;
+        let keyring = self.0.ring.load_since(Instant::now(), &self.0.readers).await?;
+        match found.as_ref().and_then(|row| keyring.missing().iter().find(|key| row.needs(&key.id)))
+        {
+            Some(missing) => Err(StoreError::KeyMissing(missing.id.clone())),
+            None => Ok((found, keyring)),
+        }
+    }
+}

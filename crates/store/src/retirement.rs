@@ -1,0 +1,129 @@
+//! The master keys as the database knows them, and retirement.
+//!
+//! Invariant: a key that a record needs stays in the database, and one that was retired does not come back.
+
+use diesel::{connection::SimpleConnection as _, dsl::exists, prelude::*};
+
+use crate::{
+    KeyError, Store, StoreError,
+    conn::Conn,
+    ids,
+    keyring::KekRow,
+    rotation::patiently,
+    schema::{external_tokens, keks, retired_keks},
+};
+
+/// A master key as the database knows it.
+#[derive(Debug)]
+pub struct MasterKey {
+    /// What it is called.
+    pub id: String,
+    /// `directory` or `secret`.
+    pub source: String,
+    /// Where it is kept, for people.
+    pub place: String,
+    /// In microseconds since 1970 UTC.
+    pub created: i64,
+    /// Whether new records are sealed under it.
+    pub is_active: bool,
+    /// How many data keys were wrapped under it, rounded up.
+    pub wraps: i64,
+    /// How many records are under it.
+    pub records: i64,
+}
+
+impl Store {
+    /// Every master key of the database, the youngest first.
+    pub async fn master_keys(&self) -> Result<Vec<MasterKey>, StoreError> {
+        let (_keyring, rows) = self.0.ring.load(&self.0.readers).await?;
+        let mut keys = Vec::with_capacity(rows.len());
+        for (index, row) in rows.into_iter().enumerate() {
+            keys.push(self.master_key(row, index == 0).await?);
+        }
+        Ok(keys)
+    }
+
+    async fn master_key(&self, row: KekRow, is_active: bool) -> Result<MasterKey, StoreError> {
+        let records = self.count_under(&row.id).await?;
+        let place = self.0.ring.keys.place_of(&row);
+        let KekRow { id, source, created, wraps, .. } = row;
+        Ok(MasterKey { id, source, place, created, is_active, wraps, records })
+    }
+
+    /// How many records are under older keys.
+    pub async fn records_to_move(&self) -> Result<i64, StoreError> {
+        let mut records = 0;
+        for kek in self.0.ring.current().older() {
+            records += self.count_under(kek.id()).await?;
+        }
+        Ok(records)
+    }
+
+    async fn count_under(&self, kek: &str) -> Result<i64, StoreError> {
+        let kek = kek.to_owned();
+        let count = move |conn: &mut Conn| {
+            take_time(conn, true);
+            let under = external_tokens::table.filter(external_tokens::kek_id.eq(&kek));
+            let count = under.count().get_result(conn);
+            take_time(conn, false);
+            Ok(count?)
+        };
+        self.0.readers.run(count).await
+    }
+
+    /// Lets the database forget a key that no record needs; what the key was.
+    ///
+    /// # Errors
+    /// `Unknown`, `Active`, `InUse`.
+    pub async fn retire_key(&self, id: &str) -> Result<MasterKey, KeyError> {
+        let (_keyring, rows) = self.0.ring.load(&self.0.readers).await?;
+        let found = rows.into_iter().enumerate().find(|(_index, row)| row.id == id);
+        let (index, row) = found.ok_or_else(|| KeyError::Unknown(id.to_owned()))?;
+        if index == 0 {
+            return Err(KeyError::Active(row.id));
+        }
+        let key = self.master_key(row, false).await?;
+        if key.records > 0 {
+            return Err(KeyError::InUse { id: key.id, records: key.records });
+        }
+        let id = key.id.clone();
+        let retire = move |conn: &mut Conn| retire(conn, &id);
+        match patiently(|| self.0.writer.run(retire.clone())).await {
+            Ok(()) => Ok(key),
+            Err(StoreError::NotFound(_)) => Err(KeyError::Unknown(key.id)),
+            Err(StoreError::Conflict(_)) => {
+                let records = self.count_under(&key.id).await?;
+                Err(KeyError::InUse { id: key.id, records })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Removes a key; `Conflict` if a record is under it. A server that is adding one holds the key's row until
+/// it is done; then the record is seen here, so what is read must not be older than the lock.
+fn retire(conn: &mut Conn, id: &str) -> Result<(), StoreError> {
+    if let Conn::Postgres(session) = conn {
+        session.batch_execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")?;
+    }
+    if diesel::delete(keks::table.find(id)).execute(conn)? == 0 {
+        return Err(StoreError::NotFound("master key"));
+    }
+    let under = external_tokens::table.filter(external_tokens::kek_id.eq(id));
+    take_time(conn, true);
+    let is_needed = diesel::select(exists(under)).get_result(conn);
+    take_time(conn, false);
+    if is_needed? {
+        return Err(StoreError::Conflict("record under the key"));
+    }
+    let row = (retired_keks::id.eq(id), retired_keks::retired.eq(ids::now()));
+    diesel::insert_into(retired_keks::table).values(row).execute(conn)?;
+    Ok(())
+}
+
+/// Lets statements take as long as they take, or no longer.
+fn take_time(conn: &mut Conn, as_needed: bool) {
+    if let Conn::Postgres(session) = conn {
+        session.take_time(as_needed);
+    }
+}

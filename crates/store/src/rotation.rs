@@ -1,0 +1,345 @@
+//! Rotation: another master key becomes the active one, and the records are moved to it.
+//!
+//! Invariant: of rotations that begin at once one makes the key, and all may move records. One that was cut
+//! short is resumed before there is another key.
+
+use std::{
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use diesel::{dsl::exists, prelude::*};
+use model::RecordId;
+use tokio::time;
+
+use crate::{
+    KeyError, KeySource, Store, StoreError,
+    conn::Conn,
+    files::failed,
+    keyring::{self, KekRow, Keyring},
+    keys::NewKek,
+    rewrap::{self, OldRow},
+    schema::{keks, retired_keks},
+};
+
+/// Records that are moved in one transaction.
+const BATCH: i64 = 256;
+/// How often a step is tried while the database is busy or away, and the pause between.
+const ATTEMPTS: u32 = 40;
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// A rotation that began.
+#[derive(Debug)]
+pub struct Rotation {
+    /// The key that records are moved to.
+    pub id: String,
+    /// Whether it had begun before.
+    pub is_resumed: bool,
+}
+
+/// What became of the records.
+#[derive(Debug, Default)]
+pub struct Rewrapped {
+    /// How many were moved.
+    pub records: usize,
+    /// Those whose data key does not open: they were changed outside of this server.
+    pub unopenable: Vec<RecordId>,
+}
+
+impl Store {
+    /// Begins to seal under another key: the next one, or the file of this id; or resumes what was cut short.
+    /// `rewrap` does the rest.
+    ///
+    /// # Errors
+    /// Nothing was changed, but a new key's file may be there.
+    pub async fn begin_rotation(&self, id: Option<&str>) -> Result<Rotation, KeyError> {
+        let (keyring, rows) = patiently(|| self.0.ring.load(&self.0.readers)).await?;
+        if let Some(missing) = keyring.missing().first() {
+            return Err(StoreError::KeyMissing(missing.id.clone()).into());
+        }
+        let active = keyring.active().id();
+        let is_unfinished = self.is_unfinished(&keyring).await?;
+        match id {
+            None if is_unfinished => {
+                return Ok(Rotation { id: active.to_owned(), is_resumed: true });
+            }
+            Some(id) if id == active => {
+                return Ok(Rotation { id: active.to_owned(), is_resumed: true });
+            }
+            Some(_) if is_unfinished => return Err(KeyError::Unfinished(active.to_owned())),
+            _ => {}
+        }
+        let new = match id {
+            None => self.0.ring.keys.next()?,
+            Some(id) => self.0.ring.keys.take_up(id)?,
+        };
+        let id = new.kek.id().to_owned();
+        if rows.iter().any(|row| row.id == id) {
+            return Err(KeyError::Known(id));
+        }
+        let find = id.clone();
+        let is_retired = move |conn: &mut Conn| {
+            Ok(diesel::select(exists(retired_keks::table.find(&find))).get_result(conn)?)
+        };
+        if self.0.readers.run(is_retired).await? {
+            return Err(KeyError::Retired(id));
+        }
+        let (row, seen) = (keyring::row_of(&new), active.to_owned());
+        let add = move |conn: &mut Conn| add(conn, &row, &seen);
+        let added = patiently(|| self.0.writer.run(add.clone())).await;
+        let (keyring, rows) = patiently(|| self.0.ring.load(&self.0.readers)).await?;
+        match added {
+            // An attempt that was not confirmed may have done it.
+            Err(StoreError::Conflict(_)) if rows.iter().all(|row| row.id != id) => {
+                self.discard(&new)?;
+                Ok(Rotation { id: keyring.active().id().to_owned(), is_resumed: true })
+            }
+            Ok(()) | Err(StoreError::Conflict(_)) => Ok(Rotation { id, is_resumed: false }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Removes the file of a key that was made for nothing.
+    fn discard(&self, new: &NewKek) -> Result<(), KeyError> {
+        if new.is_made && new.source == KeySource::Directory {
+            let path = self.0.ring.keys.file_of(new.kek.id());
+            fs::remove_file(&path).map_err(failed("remove", &path))?;
+        }
+        Ok(())
+    }
+
+    /// Whether there is a record that could be moved.
+    async fn is_unfinished(&self, keyring: &Keyring) -> Result<bool, StoreError> {
+        for kek in keyring.older() {
+            let mut cursor = i64::MIN;
+            while let rows = self.records_under(kek.id(), cursor).await?
+                && let Some(last) = rows.last()
+            {
+                if rows.iter().any(|row| row.unwrap(kek).is_some()) {
+                    return Ok(true);
+                }
+                cursor = last.id;
+            }
+        }
+        Ok(false)
+    }
+
+    /// Moves the records of older keys to the active one until none is left that opens, and works at most
+    /// half of the time. Tells after each batch how many were moved so far.
+    pub async fn rewrap(&self, mut moved: impl FnMut(usize)) -> Result<Rewrapped, StoreError> {
+        let mut records = 0;
+        loop {
+            let (keyring, _rows) = patiently(|| self.0.ring.load(&self.0.readers)).await?;
+            let (mut found, mut unopenable) = (0, Vec::new());
+            for kek in keyring.older() {
+                let mut cursor = i64::MIN;
+                loop {
+                    let begun = Instant::now();
+                    let rows = self.records_under(kek.id(), cursor).await?;
+                    let Some(last) = rows.last() else { break };
+                    cursor = last.id;
+                    found += rows.len();
+                    records += self.rewrap_some(kek.id(), rows, &mut unopenable).await?;
+                    moved(records);
+                    time::sleep(begun.elapsed()).await;
+                }
+            }
+            // What another process changed meanwhile, or sealed before it knew of the new key, comes next.
+            let is_same = self.0.ring.current().active().id() == keyring.active().id();
+            if found == unopenable.len() && is_same {
+                let unopenable = unopenable.into_iter().filter_map(RecordId::from_i64).collect();
+                return Ok(Rewrapped { records, unopenable });
+            }
+        }
+    }
+
+    /// Moves these; how many were as they had been read.
+    async fn rewrap_some(
+        &self,
+        old: &str,
+        rows: Vec<OldRow>,
+        unopenable: &mut Vec<i64>,
+    ) -> Result<usize, StoreError> {
+        patiently(|| self.0.ring.load(&self.0.readers)).await?;
+        let keyring = patiently(|| self.keyring_to_wrap(rows.len() as i64)).await?;
+        let Some(kek) = keyring.find(old).filter(|_| keyring.active().id() != old) else {
+            return Ok(0);
+        };
+        let mut moves = Vec::with_capacity(rows.len());
+        for row in rows {
+            match row.rewrap(kek, keyring.active()) {
+                Some(moved) => moves.push(moved),
+                None => unopenable.push(row.id),
+            }
+        }
+        if moves.is_empty() {
+            return Ok(0);
+        }
+        let (moves, count) = (Arc::new(moves), Arc::new(AtomicUsize::new(0)));
+        let (old, new) = (old.to_owned(), keyring.active().id().to_owned());
+        let told = Arc::clone(&count);
+        let work = move |conn: &mut Conn| {
+            told.store(rewrap::update_all(conn, &old, &new, &moves)?, Relaxed);
+            Ok(())
+        };
+        match patiently(|| self.0.writer.run(work.clone())).await {
+            // The next pass takes the key that is the active one then.
+            Err(StoreError::KeyRetired(_)) => Ok(0),
+            written => written.map(|()| count.load(Relaxed)),
+        }
+    }
+
+    async fn records_under(&self, kek: &str, after: i64) -> Result<Vec<OldRow>, StoreError> {
+        patiently(|| {
+            let kek = kek.to_owned();
+            self.0.readers.run(move |conn| rewrap::records_under(conn, &kek, after, BATCH))
+        })
+        .await
+    }
+}
+
+/// Adds a key and makes it the active one; `Conflict` if `seen` is not the active one any more.
+fn add(conn: &mut Conn, row: &KekRow, seen: &str) -> Result<(), StoreError> {
+    // Of two that begin at once the second waits here, and then sees what the first did.
+    diesel::update(keks::table.find(seen)).set(keks::wraps.eq(keks::wraps)).execute(conn)?;
+    let rows = keyring::rows(conn)?;
+    let Some(last) = rows.first().filter(|row| row.id == seen) else {
+        return Err(StoreError::Conflict("rotation"));
+    };
+    // The clock may have been set back. One is what readiness adds for a moment.
+    let created = row.created.max(last.created + 2);
+    diesel::insert_into(keks::table).values(KekRow { created, ..row.clone() }).execute(conn)?;
+    Ok(())
+}
+
+/// Tries a step again while the database is busy or away.
+pub(crate) async fn patiently<T>(
+    step: impl AsyncFn() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    for _ in 1..ATTEMPTS {
+        match step().await {
+            Err(StoreError::Overloaded | StoreError::Unavailable(_)) => time::sleep(PAUSE).await,
+            outcome => return outcome,
+        }
+    }
+    step().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Database, Keys, OpenOptions, rewrap::Move, schema::external_tokens};
+    use model::{Login, Principal, Provider, RetrievalKey, TenantId, TokenManagementInfo};
+
+    /// Two processes' stores on one database.
+    struct Bench {
+        one: Store,
+        other: Store,
+        _folder: tempfile::TempDir,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().expect("folder");
+            let options = OpenOptions {
+                database: Database::Sqlite(folder.path().join("test.db")),
+                keys: Keys {
+                    source: KeySource::Directory,
+                    directory: folder.path().join("keys"),
+                    secret: None,
+                    module: None,
+                },
+                auto_migrate: true,
+            };
+            let one = Store::open(&options).expect("open");
+            let other = Store::open_beside(&options).expect("open beside");
+            Self { one, other, _folder: folder }
+        }
+
+        /// Lets the other put another key in place of this one.
+        async fn replace_key(&self) {
+            let old = active(&self.other);
+            self.other.begin_rotation(None).await.expect("begun");
+            self.other.rewrap(|_moved| ()).await.expect("moved");
+            self.other.retire_key(&old).await.expect("retired");
+        }
+    }
+
+    fn active(store: &Store) -> String {
+        store.0.ring.current().active().id().to_owned()
+    }
+
+    async fn save(store: &Store) -> RetrievalKey {
+        let login = Login::parse("tje0").expect("login");
+        let owner = Principal { tenant: TenantId::single(), login, is_administrator: false };
+        let carrier = TokenManagementInfo {
+            provider: Provider::parse("et").expect("provider"),
+            access_token: Some("fugit".into()),
+            refresh_token: None,
+            claims: None,
+        };
+        store.save_external_tokens(&owner, &carrier).await.expect("saved")
+    }
+
+    async fn opens(store: &Store, key: &RetrievalKey) -> bool {
+        store.external_tokens(&TenantId::single(), key).await.expect("read").is_some()
+    }
+
+    #[tokio::test]
+    async fn who_knows_of_no_rotation_reads_and_saves() {
+        let bench = Bench::new();
+        let first = save(&bench.one).await;
+        bench.replace_key().await;
+        assert!(opens(&bench.one, &first).await, "under a key that it has not seen");
+        bench.replace_key().await;
+        let second = save(&bench.one).await;
+        for store in [&bench.one, &bench.other] {
+            assert!(opens(store, &first).await && opens(store, &second).await);
+        }
+        let keys = bench.other.master_keys().await.expect("keys");
+        assert_eq!((keys.len(), keys[0].records), (1, 2));
+    }
+
+    #[tokio::test]
+    async fn a_new_key_is_the_active_one_though_the_clock_was_set_back() {
+        let bench = Bench::new();
+        let late = |conn: &mut Conn| {
+            diesel::update(keks::table).set(keks::created.eq(i64::MAX - 5)).execute(conn)?;
+            Ok(())
+        };
+        bench.one.0.writer.run(late).await.expect("late");
+        let rotation = bench.one.begin_rotation(None).await.expect("begun");
+        assert_eq!(active(&bench.one), rotation.id);
+    }
+
+    /// Ended, or sealed anew under the old key, since it was read: it stays as it is.
+    #[tokio::test]
+    async fn a_record_that_changed_meanwhile_is_not_moved() {
+        let bench = Bench::new();
+        let records = [save(&bench.one).await, save(&bench.one).await].map(|key| key.record());
+        let old = active(&bench.one);
+        bench.one.begin_rotation(None).await.expect("begun");
+        let keyring = bench.one.0.ring.current();
+        let kek = keyring.find(&old).expect("the old key");
+        let rows = bench.one.records_under(&old, i64::MIN).await.expect("rows");
+        let moves = rows.iter().filter_map(|row| row.rewrap(kek, keyring.active()));
+        let (moves, new) = (moves.collect::<Vec<Move>>(), active(&bench.one));
+        assert_eq!(moves.len(), 2);
+        let work = move |conn: &mut Conn| {
+            let row = |index: usize| external_tokens::table.find(records[index].as_i64());
+            let ended = (external_tokens::kek_id.eq(""), external_tokens::wrapped_dek.eq(vec![]));
+            diesel::update(row(0)).set(ended).execute(conn)?;
+            let changed = external_tokens::wrapped_dek.eq(vec![1_u8]);
+            diesel::update(row(1)).set(changed).execute(conn)?;
+            assert_eq!(rewrap::update_all(conn, &old, &new, &moves)?, 0);
+            let gone = rewrap::update_all(conn, &old, "gone", &moves);
+            assert!(matches!(gone, Err(StoreError::KeyRetired(_))), "{gone:?}");
+            Ok(())
+        };
+        bench.one.0.writer.run(work).await.expect("as it was");
+    }
+}

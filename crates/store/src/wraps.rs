@@ -1,0 +1,76 @@
+//! How often a master key may still wrap before the database must be told.
+//!
+//! Invariant: a process never wraps more often under a key than it had the database count beforehand, so
+//! that the count there is never below the truth, however the process ends.
+
+use std::{
+    cmp::Ordering::{Equal, Greater},
+    sync::atomic::{AtomicI64, Ordering::Relaxed},
+};
+
+/// So many are counted at once.
+pub(crate) const BLOCK: i64 = 65_536;
+/// How many seconds of the present rate are counted ahead.
+const AHEAD: i64 = 16;
+
+/// Wraps under one key by this process.
+#[derive(Default)]
+pub(crate) struct Wraps {
+    counted: AtomicI64,
+    taken: AtomicI64,
+    /// What was taken when `due` was last asked for.
+    looked: AtomicI64,
+}
+
+impl Wraps {
+    /// Takes some of what was counted; false if there are fewer.
+    pub(crate) fn take(&self, count: i64) -> bool {
+        let taken = |taken: i64| match self.counted.load(Relaxed).cmp(&(taken + count)) {
+            Greater | Equal => Some(taken + count),
+            _ => None,
+        };
+        self.taken.fetch_update(Relaxed, Relaxed, taken).is_ok()
+    }
+
+    /// Adds what the database counted.
+    pub(crate) fn add(&self, count: i64) {
+        self.counted.fetch_add(count, Relaxed);
+    }
+
+    /// How many to have counted now, if any, to last for some time at the rate since this was last asked.
+    /// Asked once a second.
+    pub(crate) fn due(&self) -> Option<i64> {
+        let taken = self.taken.load(Relaxed);
+        let rate = taken - self.looked.swap(taken, Relaxed);
+        let left = self.counted.load(Relaxed) - taken;
+        let wanted = (rate * AHEAD).max(BLOCK);
+        (left < wanted / 2).then(|| wanted.unsigned_abs().next_multiple_of(BLOCK as u64) as i64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_taken_than_was_counted() {
+        let wraps = Wraps::default();
+        assert!(!wraps.take(1));
+        wraps.add(BLOCK);
+        assert!(wraps.take(BLOCK - 1) && !wraps.take(2) && wraps.take(1) && !wraps.take(1));
+    }
+
+    #[test]
+    fn the_busier_the_further_ahead() {
+        let wraps = Wraps::default();
+        assert_eq!(wraps.due(), Some(BLOCK));
+        wraps.add(BLOCK);
+        assert_eq!(wraps.due(), None, "half a block is enough while nothing happens");
+        assert!(wraps.take(30_000));
+        let due = wraps.due().expect("it is busy");
+        assert!((480_000..480_000 + BLOCK).contains(&due), "{due}");
+        assert_eq!(wraps.due(), None, "it is idle again, and half a block is left");
+        assert!(wraps.take(3_000));
+        assert_eq!(wraps.due(), Some(BLOCK));
+    }
+}
