@@ -23,6 +23,8 @@ mod formats;
 mod hardware_keys;
 mod idempotency;
 mod issuer;
+mod key_rotation;
+mod keys;
 mod languages;
 mod load;
 mod master_key;
