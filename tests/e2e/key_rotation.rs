@@ -1,6 +1,6 @@
 //! Rotation and retirement of master keys.
 
-use std::{fs, thread, time::Duration};
+use std::{fs, path::Path, thread, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
@@ -213,23 +213,41 @@ fn a_retired_key_takes_no_record() {
     assert!(!ids(&app.setup).contains(&old));
 }
 
-/// A key that was loaded stays in force, whatever becomes of its file.
+/// A key that was loaded stays in force, whatever becomes of its file, and also when another is loaded.
 #[test]
 fn a_key_whose_file_is_gone_works_on() {
     let app = TestApp::new();
-    let (saved, old) = (save(&app.client()), ids(&app.setup).remove(0));
-    let new = rotate(&app.setup);
-    until("the server has the new key", || {
-        save(&app.client());
-        app.number(&format!("SELECT wraps FROM keks WHERE id = '{new}'")) > 65_536
-    });
-    remove_file(&app.setup, &old);
-    remove_file(&app.setup, &new);
+    let (saved, file) = (save(&app.client()), app.setup.key_file());
+    let elsewhere = with_copy_elsewhere(&app.setup, &file);
+    fs::remove_file(&file).expect("remove");
     thread::sleep(Duration::from_secs(2));
     assert_opens(&app, &saved);
-    assert_opens(&app, &save(&app.client()));
+    let later = save(&app.client());
     assert_eq!(readiness(&app), 200);
     assert_refused(&app.setup, &["rotate"], "is missing; restore that file from its backup");
+
+    let made = text(&keys(&elsewhere, &["new"])["place"]);
+    let name = Path::new(&made).file_name().expect("name");
+    fs::copy(app.setup.folder().join(&made), file.with_file_name(name)).expect("copy");
+    let id = name.to_str().and_then(|name| name.strip_prefix("kek-")?.strip_suffix(".key"));
+    app.sql("CREATE TABLE before AS SELECT id, kek_id, wrapped_dek FROM external_tokens");
+    keys(&elsewhere, &["rotate", "--key", id.expect("an id")]);
+    assert_opens(&app, &saved);
+    assert_eq!(readiness(&app), 200);
+    for column in ["kek_id", "wrapped_dek"] {
+        let before = format!("(SELECT {column} FROM before WHERE id = {})", record(&later));
+        let of = record(&later);
+        app.sql(&format!("UPDATE external_tokens SET {column} = {before} WHERE id = {of}"));
+    }
+    assert_opens(&app, &later);
+}
+
+/// The same server with another folder of keys, which has a copy of this one.
+fn with_copy_elsewhere(setup: &Setup, file: &Path) -> Setup {
+    let elsewhere = setup.folder().join("elsewhere");
+    fs::create_dir(&elsewhere).expect("folder");
+    fs::copy(file, elsewhere.join(file.file_name().expect("name"))).expect("copy");
+    setup.clone().with("KEYS__DIRECTORY", elsewhere.to_str().expect("UTF-8"))
 }
 
 /// Without the new key a server is not ready and says why, and what does not need it goes on. When the key
@@ -237,12 +255,8 @@ fn a_key_whose_file_is_gone_works_on() {
 #[test]
 fn a_server_without_the_new_key_serves_what_it_can() {
     let app = TestApp::new();
-    let (saved, old_file) = (save(&app.client()), app.setup.key_file());
-    let elsewhere = app.setup.folder().join("elsewhere");
-    fs::create_dir(&elsewhere).expect("folder");
-    fs::copy(&old_file, elsewhere.join(old_file.file_name().expect("name"))).expect("copy");
-    let other = app.setup.clone().with("KEYS__DIRECTORY", elsewhere.to_str().expect("UTF-8"));
-    let new = rotate(&other);
+    let saved = save(&app.client());
+    let new = rotate(&with_copy_elsewhere(&app.setup, &app.setup.key_file()));
     until("it is not ready", || readiness(&app) == 503);
     let refused = app.client().post("GetExternalTokens", &json!({ "Key": saved }));
     refused.expect_error(503, "SoUnavailableException", "lacks a master key");
@@ -253,7 +267,8 @@ fn a_server_without_the_new_key_serves_what_it_can() {
     assert!(app.log().contains(&format!("kek-{new}.key is missing")), "{}", app.log());
 
     let name = format!("kek-{new}.key");
-    fs::copy(elsewhere.join(&name), app.setup.data().join("keys").join(&name)).expect("copy");
+    let made = app.setup.folder().join("elsewhere").join(&name);
+    fs::copy(made, app.setup.data().join("keys").join(&name)).expect("copy");
     until("it is ready", || readiness(&app) == 200);
     assert_opens(&app, &saved);
     assert_opens(&app, &later);

@@ -21,6 +21,7 @@ mod hardware_keys;
 mod idempotency;
 mod issuer;
 mod key_rotation;
+mod key_servers;
 mod keys;
 mod languages;
 mod load;

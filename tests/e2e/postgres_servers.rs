@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Another server on the database, and with the keys, of a setup.
-fn beside(setup: &Setup) -> Setup {
+pub(crate) fn beside(setup: &Setup) -> Setup {
     let url = setup.database().url().expect("its URL");
     let keys = setup.data().join("keys");
     let keys = keys.to_str().expect("UTF-8");
