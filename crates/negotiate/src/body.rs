@@ -87,6 +87,8 @@ pub enum Kind {
     Boolean,
     /// A number.
     Number,
+    /// A number without a fraction.
+    Integer,
     /// Text.
     String,
     /// A list.
@@ -101,6 +103,7 @@ impl fmt::Display for Kind {
             Self::Null => "null",
             Self::Boolean => "a boolean",
             Self::Number => "a number",
+            Self::Integer => "a whole number",
             Self::String => "a string",
             Self::Array => "an array",
             Self::Object => "an object",
@@ -255,6 +258,56 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// The property as true or false; `None` if it is missing or null. In XML and in a form it is text:
+    /// `true`, `false`, `1` or `0`, and empty text is as good as none.
+    pub fn boolean(&self, name: &str) -> Result<Option<bool>, WrongType> {
+        let found = match self.member(name) {
+            None | Some(Value::Null) => return Ok(None),
+            Some(found) => found,
+        };
+        let value = match (found, self.plain_text(found)) {
+            (Value::Bool(value), _) => Some(*value),
+            (_, Some("")) => return Ok(None),
+            (_, Some(text)) if text == "1" || text.eq_ignore_ascii_case("true") => Some(true),
+            (_, Some(text)) if text == "0" || text.eq_ignore_ascii_case("false") => Some(false),
+            _ => None,
+        };
+        value.map(Some).ok_or_else(|| wrong_type(self.path_to(name), Kind::Boolean, found))
+    }
+
+    /// The property as a whole number; `None` if it is missing or null. In XML and in a form it is text,
+    /// and empty text is as good as none.
+    ///
+    /// ```
+    /// use negotiate::{ContentType, body::Body};
+    ///
+    /// let json = ContentType::parse(Some("application/json"))?;
+    /// let body = Body::read(json, br#"{"Limit": 10, "Half": 0.5, "Text": "10"}"#)?;
+    /// assert_eq!(body.root()?.integer("limit")?, Some(10));
+    /// assert!(body.root()?.integer("Half").is_err());
+    /// assert!(body.root()?.integer("Text").is_err());
+    /// let form = ContentType::parse(Some("application/x-www-form-urlencoded"))?;
+    /// assert_eq!(Body::read(form, b"Limit=10")?.root()?.integer("Limit")?, Some(10));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn integer(&self, name: &str) -> Result<Option<i64>, WrongType> {
+        let found = match self.member(name) {
+            None | Some(Value::Null) => return Ok(None),
+            Some(found) => found,
+        };
+        let value = match (found, self.plain_text(found)) {
+            (_, Some("")) => return Ok(None),
+            (_, Some(text)) => text.parse().ok(),
+            (found, None) => found.as_i64(),
+        };
+        value.map(Some).ok_or_else(|| wrong_type(self.path_to(name), Kind::Integer, found))
+    }
+
+    /// What a type that knows only text has for a number or a truth value.
+    fn plain_text(&self, value: &'a Value) -> Option<&'a str> {
+        value.as_str().filter(|_text| self.syntax != Syntax::Json).map(str::trim)
+    }
+
     fn member(&self, name: &str) -> Option<&'a Value> {
         let name = name.to_ascii_lowercase();
         self.members.get(&name).or_else(|| self.plain?.get(&name))
@@ -360,6 +413,41 @@ mod tests {
         assert!(
             json.root().expect("object").object("TokenManagementInfo").expect("none").is_none()
         );
+    }
+
+    /// CONTRACT 7, 38: numbers and truth values, as each type can have them.
+    #[test]
+    fn numbers_and_truth_values_are_read_in_every_type() {
+        let read = |body: &Body| {
+            let root = body.root().expect("object");
+            (root.integer("N"), root.boolean("B"))
+        };
+        for (good, n, b) in [
+            (json(r#"{"n":-7,"b":true}"#), Some(-7), Some(true)),
+            (json(r#"{"N":null}"#), None, None),
+            (body(MediaType::TextXml, "<x><N> 7 </N><B>False</B></x>"), Some(7), Some(false)),
+            (body(MediaType::TextXml, "<x><N/><B> </B></x>"), None, None),
+            (body(MediaType::Form, "N=0&b=1"), Some(0), Some(true)),
+            (body(MediaType::Form, "N=&b="), None, None),
+            (body(MediaType::Form, "N=007&b=0"), Some(7), Some(false)),
+        ] {
+            assert_eq!(read(&good), (Ok(n), Ok(b)));
+        }
+        for (bad, n, b) in [
+            (json(r#"{"N":"7","B":"true"}"#), "not a string", "not a string"),
+            (json(r#"{"N":1.5,"B":1}"#), "a whole number, not a number", "a boolean, not a number"),
+            (json(r#"{"N":1e30,"B":[]}"#), "not a number", "not an array"),
+            (
+                body(MediaType::TextXml, "<x><N>7a</N><B>yes</B></x>"),
+                "not a string",
+                "not a string",
+            ),
+            (body(MediaType::TextXml, "<x><N><a/></N><B><a/></B></x>"), "object", "object"),
+        ] {
+            let (number, boolean) = read(&bad);
+            let told = (number.expect_err(n).to_string(), boolean.expect_err(b).to_string());
+            assert!(told.0.ends_with(n) && told.1.ends_with(b), "{told:?}");
+        }
     }
 
     /// CONTRACT 10: an element without content may be text or an object.

@@ -90,6 +90,7 @@ SR_REQUEST_ID = Anmodnings-id: { $id }
 SR_KIND_NULL = null
 SR_KIND_BOOLEAN = en boolesk værdi
 SR_KIND_NUMBER = et tal
+SR_KIND_INTEGER = et heltal
 SR_KIND_STRING = en streng
 SR_KIND_ARRAY = et array
 SR_KIND_OBJECT = et objekt

@@ -90,6 +90,7 @@ SR_REQUEST_ID = Anfrage-ID: { $id }
 SR_KIND_NULL = null
 SR_KIND_BOOLEAN = ein boolescher Wert
 SR_KIND_NUMBER = eine Zahl
+SR_KIND_INTEGER = eine ganze Zahl
 SR_KIND_STRING = eine Zeichenkette
 SR_KIND_ARRAY = ein Array
 SR_KIND_OBJECT = ein Objekt

@@ -93,6 +93,7 @@ SR_REQUEST_ID = Request id: { $id }
 SR_KIND_NULL = null
 SR_KIND_BOOLEAN = a boolean
 SR_KIND_NUMBER = a number
+SR_KIND_INTEGER = a whole number
 SR_KIND_STRING = a string
 SR_KIND_ARRAY = an array
 SR_KIND_OBJECT = an object

@@ -90,6 +90,7 @@ SR_REQUEST_ID = Pyynnön tunniste: { $id }
 SR_KIND_NULL = null
 SR_KIND_BOOLEAN = totuusarvo
 SR_KIND_NUMBER = luku
+SR_KIND_INTEGER = kokonaisluku
 SR_KIND_STRING = merkkijono
 SR_KIND_ARRAY = taulukko
 SR_KIND_OBJECT = objekti

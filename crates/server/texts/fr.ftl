@@ -90,6 +90,7 @@ SR_REQUEST_ID = Identifiant de requête : { $id }
 SR_KIND_NULL = null
 SR_KIND_BOOLEAN = un booléen
 SR_KIND_NUMBER = un nombre
+SR_KIND_INTEGER = un nombre entier
 SR_KIND_STRING = une chaîne de caractères
 SR_KIND_ARRAY = un tableau
 SR_KIND_OBJECT = un objet

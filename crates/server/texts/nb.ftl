@@ -90,6 +90,7 @@ SR_REQUEST_ID = Forespørsels-ID: { $id }
 SR_KIND_NULL = null
 SR_KIND_BOOLEAN = en boolsk verdi
 SR_KIND_NUMBER = et tall
+SR_KIND_INTEGER = et heltall
 SR_KIND_STRING = en streng
 SR_KIND_ARRAY = en liste
 SR_KIND_OBJECT = et objekt

@@ -90,6 +90,7 @@ SR_REQUEST_ID = Verzoek-ID: { $id }
 SR_KIND_NULL = null
 SR_KIND_BOOLEAN = een booleaanse waarde
 SR_KIND_NUMBER = een getal
+SR_KIND_INTEGER = een geheel getal
 SR_KIND_STRING = een string
 SR_KIND_ARRAY = een array
 SR_KIND_OBJECT = een object

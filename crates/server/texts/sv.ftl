@@ -90,6 +90,7 @@ SR_REQUEST_ID = Begärande-id: { $id }
 SR_KIND_NULL = null
 SR_KIND_BOOLEAN = ett booleskt värde
 SR_KIND_NUMBER = ett tal
+SR_KIND_INTEGER = ett heltal
 SR_KIND_STRING = en sträng
 SR_KIND_ARRAY = en array
 SR_KIND_OBJECT = ett objekt

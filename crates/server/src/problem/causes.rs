@@ -165,6 +165,7 @@ fn kind(kind: Kind) -> crate::texts::Argument {
         Kind::Null => "SR_KIND_NULL",
         Kind::Boolean => "SR_KIND_BOOLEAN",
         Kind::Number => "SR_KIND_NUMBER",
+        Kind::Integer => "SR_KIND_INTEGER",
         Kind::String => "SR_KIND_STRING",
         Kind::Array => "SR_KIND_ARRAY",
         Kind::Object => "SR_KIND_OBJECT",
