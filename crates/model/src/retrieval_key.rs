@@ -43,6 +43,19 @@ impl RecordId {
     pub fn as_i64(self) -> i64 {
         self.0
     }
+
+    /// The id as text: the 11 digits that stand behind `lk_` in the record's key. They sort as the ids do.
+    pub fn text(self) -> String {
+        let mut text = String::with_capacity(ID_DIGITS);
+        base62::encode(self.0.unsigned_abs(), ID_DIGITS, &mut text);
+        text
+    }
+
+    /// Reads what `text` writes; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let number = base62::decode(text).filter(|_number| text.len() == ID_DIGITS)?;
+        i64::try_from(number).ok().and_then(Self::from_i64)
+    }
 }
 
 impl fmt::Display for RecordId {
@@ -91,10 +104,7 @@ impl RetrievalKey {
         if base62::decode(checksum) != Some(u64::from(crc32fast::hash(covered.as_bytes()))) {
             return Err(MalformedKey::Checksum);
         }
-        let id = base62::decode(&digits[..ID_DIGITS])
-            .and_then(|number| i64::try_from(number).ok())
-            .and_then(RecordId::from_i64)
-            .ok_or(MalformedKey::Shape)?;
+        let id = RecordId::parse(&digits[..ID_DIGITS]).ok_or(MalformedKey::Shape)?;
         Ok(Self { id, text: raw.into() })
     }
 
@@ -170,6 +180,21 @@ mod tests {
         assert!(at(1) < at(40 * 365 * 86_400 * 1_000_000));
         assert_eq!(at(-5), at(0), "a clock before 2026");
         assert_eq!(RecordId::at(i64::MAX, 0).as_i64() >> 12, i64::MAX >> 12, "a clock past 2097");
+    }
+
+    /// CONTRACT 37: a record's id is the part of its key behind `lk_`, and nothing else is read as one.
+    #[test]
+    fn an_id_is_the_part_of_the_key_that_is_no_secret() {
+        for number in [0, 7, 1 << 50, i64::MAX] {
+            let id = RecordId(number);
+            assert_eq!(id.text(), RetrievalKey::new(id, &[9; 32]).expose()[3..14]);
+            assert_eq!(RecordId::parse(&id.text()), Some(id));
+        }
+        for bad in
+            ["", "0", "0000000000", "000000000000", "zzzzzzzzzzz", "0000000000-", "lk_00000000"]
+        {
+            assert_eq!(RecordId::parse(bad), None, "{bad}");
+        }
     }
 
     #[test]
