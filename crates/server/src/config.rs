@@ -6,6 +6,7 @@
 
 pub(crate) mod access;
 mod keys;
+pub(crate) mod records;
 
 use std::{
     env,
@@ -31,6 +32,7 @@ use store::{KeySource, OpenError, OpenOptions};
 use self::{
     access::{Auth, List, Online},
     keys::Keys,
+    records::Records,
 };
 use crate::{
     clients::Clients,
@@ -45,7 +47,7 @@ const DEVELOPMENT: &str = "development";
 const ROTATE_AFTER_WRAPS: RangeInclusive<i64> = 1 << 20..=1 << 31;
 
 /// Every key, as TOML has it.
-const SETTINGS: [&str; 40] = [
+const SETTINGS: [&str; 45] = [
     "profile",
     "data_directory",
     "installation",
@@ -69,6 +71,11 @@ const SETTINGS: [&str; 40] = [
     "keys.pkcs11.key",
     "keys.pkcs11.pin",
     "keys.rotate_after_wraps",
+    "records.expire_after_days",
+    "records.expire_unused_after_days",
+    "records.providers",
+    "records.remove_after_days",
+    "records.sweep_seconds",
     "auth.retrieval",
     "auth.schemes.basic",
     "auth.schemes.so_ticket",
@@ -104,6 +111,7 @@ pub(crate) struct Config {
     pub(crate) server: Server,
     pub(crate) database: Database,
     pub(crate) keys: Keys,
+    pub(crate) records: Records,
     pub(crate) auth: Auth,
     pub(crate) online: Online,
     pub(crate) limits: Limits,
@@ -171,6 +179,7 @@ impl Config {
         }
         let config = read(&layers.add_source(environment()), &"the environment")?;
         config.check_limits()?;
+        config.records.check()?;
         Ok(config)
     }
 
@@ -267,6 +276,7 @@ impl Config {
             database: self.database()?,
             keys: self.keys()?,
             auto_migrate: self.database.auto_migrate,
+            lifespans: self.records.lifespans(),
         })
     }
 
@@ -438,6 +448,8 @@ mod tests {
             pin: Some("CANARY".into()),
         });
         config.server.tls = Some(Tls { certificate: "c".into(), key: "k".into() });
+        config.records.expire_after_days = Some(1);
+        config.records.expire_unused_after_days = Some(1);
         let schemes = &mut config.auth.schemes;
         for scheme in
             [&mut schemes.basic, &mut schemes.so_ticket, &mut schemes.bearer, &mut schemes.session]

@@ -41,7 +41,7 @@ use crate::{
     problem::{self, REQUEST_ID},
     renewals::Renewals,
     telemetry::RequestSpan,
-    upkeep,
+    upkeep::Upkeep,
 };
 
 /// How long requests that are under way may take once the server was told to stop.
@@ -158,8 +158,6 @@ async fn serve(
     };
     // Before the first save, so that none waits for it.
     store.tend_keys().await?;
-    let upkeep = upkeep::run(store.clone(), config.keys.rotate_after_wraps);
-    let upkeep = actix_web::rt::spawn(upkeep);
     let (app, paths) = (web::Data::new(app), web::Data::new(paths));
     let server = HttpServer::new(move || {
         ActixApp::new()
@@ -181,6 +179,13 @@ async fn serve(
     }
     .run();
 
+    Upkeep {
+        store: store.clone(),
+        keep_ended: config.records.keep_ended(),
+        sweep_every: config.records.sweep_every(),
+        rotate_after_wraps: config.keys.rotate_after_wraps,
+    }
+    .start();
     greet(config, &url, sample_works)?;
     info!(%address, profile = config.profile, "serving");
     let handle = server.handle();
@@ -188,7 +193,9 @@ async fn serve(
         outcome = server => outcome?,
         () = signals.stop(handle) => warn!("stopping at once"),
     }
-    upkeep.abort();
+    if let Err(error) = store.write_uses().await {
+        warn!(error = problem::chain(&error), "the last uses of records were not written");
+    }
     info!("stopped");
     Ok(())
 }

@@ -1,93 +1,61 @@
-//! What a running server does beside answering: it follows the master keys, and moves records to the active
-//! one.
+//! What a running server does beside the calls.
 //!
-//! Invariant: whatever fails here is tried again, and no request waits for it.
+//! Invariant: a step that fails is tried again at its next turn, and no call waits for it.
 
-use std::time::{Duration, Instant};
+mod keys;
 
-use store::{KeyError, Store, StoreError};
-use tokio::time::{MissedTickBehavior, interval, sleep};
-use tracing::{error, info, warn};
+use std::time::Duration;
+
+use store::{Store, StoreError};
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{info, warn};
 
 use crate::problem::chain;
 
-/// How often the keys of the database are looked at.
-const PERIOD: Duration = Duration::from_secs(1);
-/// How long records that could not be moved, or came under an older key since, are left alone.
-const REST: Duration = Duration::from_secs(60);
-/// How often it is said again that a key wraps too often.
-const REMINDER: Duration = Duration::from_secs(600);
+/// How often uses of records are written down.
+const WRITE_USES_EVERY: Duration = Duration::from_secs(1);
 
-/// Does everything, for ever.
-pub(crate) async fn run(store: Store, rotate_after_wraps: i64) {
-    tokio::join!(follow_keys(&store, rotate_after_wraps), rewrap(&store));
+/// What is done, and how often.
+pub(crate) struct Upkeep {
+    pub(crate) store: Store,
+    /// How long records that ended are kept, in microseconds.
+    pub(crate) keep_ended: i64,
+    pub(crate) sweep_every: Duration,
+    /// After how many wraps a master key is rotated.
+    pub(crate) rotate_after_wraps: i64,
 }
 
-/// Follows the master keys, and begins a rotation when one wrapped often enough.
-async fn follow_keys(store: &Store, rotate_after_wraps: i64) {
-    let mut ticks = interval(PERIOD);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut is_failing, mut told) = (false, None::<Instant>);
-    loop {
-        ticks.tick().await;
-        let wraps = match store.tend_keys().await {
-            Ok(wraps) => {
-                is_failing = false;
-                wraps
-            }
-            Err(error) => {
-                if !is_failing {
-                    warn!(error = chain(&error), "the master keys cannot be looked at");
-                }
-                is_failing = true;
-                None
-            }
-        };
-        let is_due = wraps.is_some_and(|wraps| wraps >= rotate_after_wraps);
-        if !is_due || told.is_some_and(|told| told.elapsed() < REMINDER) {
-            continue;
-        }
-        match store.begin_rotation(None).await {
-            Ok(rotation) if rotation.is_resumed => {}
-            Ok(rotation) => {
-                info!(kek.id = rotation.id, "the master key wrapped often enough: rotating it");
-            }
-            Err(KeyError::Store(StoreError::Overloaded | StoreError::Unavailable(_))) => {}
-            Err(error) => {
-                told = Some(Instant::now());
-                error!(
-                    error = chain(&error),
-                    "the master key wrapped often enough, but cannot be rotated"
-                );
-            }
-        }
+impl Upkeep {
+    /// Does each step at once and then in its time, until the server ends.
+    pub(crate) fn start(self) {
+        let Self { store, keep_ended, sweep_every, rotate_after_wraps } = self;
+        actix_web::rt::spawn(keys::run(store.clone(), rotate_after_wraps));
+        let swept = store.clone();
+        repeat("sweeping", sweep_every, async move || swept.sweep(keep_ended).await);
+        repeat("writing uses", WRITE_USES_EVERY, async move || store.write_uses().await);
     }
 }
 
-/// Moves records of older keys to the active one: after a rotation, and of one that was cut short.
-async fn rewrap(store: &Store) {
-    let (mut done, mut unopenable) = (None::<(String, Instant)>, 0);
-    loop {
-        sleep(PERIOD).await;
-        let Some(active) = store.is_between_keys() else { continue };
-        if done.as_ref().is_some_and(|(kek, time)| *kek == active && time.elapsed() < REST) {
-            continue;
-        }
-        match store.rewrap(|_records| ()).await {
-            Ok(outcome) => {
-                if outcome.records > 0 {
-                    info!(kek.id = active, records = outcome.records, "moved to this master key");
+/// Logs the first failure of several, and that it is over.
+fn repeat(
+    step: &'static str,
+    every: Duration,
+    work: impl AsyncFn() -> Result<(), StoreError> + 'static,
+) {
+    actix_web::rt::spawn(async move {
+        let mut turns = interval(every);
+        turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut is_failing = false;
+        loop {
+            turns.tick().await;
+            match work().await {
+                Ok(()) if is_failing => info!(step, "upkeep works again"),
+                Err(error) if !is_failing => {
+                    warn!(step, error = chain(&error), "upkeep fails");
                 }
-                if outcome.unopenable.len() > unopenable {
-                    let records: Vec<i64> =
-                        outcome.unopenable.iter().take(100).map(|id| id.as_i64()).collect();
-                    let count = outcome.unopenable.len();
-                    error!(count, ?records, "the data keys of these records do not open");
-                }
-                unopenable = outcome.unopenable.len();
+                _ => continue,
             }
-            Err(error) => warn!(error = chain(&error), "records cannot be moved to the master key"),
+            is_failing = !is_failing;
         }
-        done = Some((active, Instant::now()));
-    }
+    });
 }

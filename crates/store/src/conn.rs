@@ -65,7 +65,9 @@ impl Conn {
         }
         // How the log is copied into the file: `checkpoint`.
         conn.batch_execute(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;",
+            // What is removed is overwritten.
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; \
+             PRAGMA secure_delete = ON;",
         )?;
         Ok(Self::Sqlite(conn))
     }

@@ -19,8 +19,10 @@ use crate::{
     conn::{Conn, on_backend},
     ids,
     keyring::Keyring,
+    lifespan::Lifespans,
     schema::{external_tokens, keks},
     seal::{self, Dek, Place},
+    uses::Life,
 };
 
 /// A record that its key opened.
@@ -30,6 +32,8 @@ pub struct SavedTokens {
     pub owner: Login,
     /// What was saved.
     pub carrier: TokenManagementInfo,
+    /// When it was saved and used.
+    pub life: Life,
 }
 
 /// A row; the plain columns are for listing and policy, the sealed ones hold the secrets.
@@ -95,6 +99,12 @@ impl TokenRow {
     /// Whether it needs this master key.
     pub(crate) fn needs(&self, kek: &str) -> bool {
         self.kek_id == kek
+    }
+
+    /// The row of a new record, with the end that these limits set it.
+    pub(crate) fn with_end(self, lifespans: &Lifespans) -> Self {
+        let expires = lifespans.of(&self.provider).expiry(self.created, self.created);
+        Self { expires, ..self }
     }
 
     /// About how many bytes it takes.
@@ -275,7 +285,16 @@ impl TokenRow {
     }
 
     fn lives(&self) -> bool {
-        self.ended.is_none() && self.expires.is_none_or(|expires| expires > ids::now())
+        self.ended.is_none() && !self.has_expired()
+    }
+
+    /// Whether it expired and was not ended for it yet.
+    pub(crate) fn is_to_end(&self) -> bool {
+        self.ended.is_none() && self.has_expired()
+    }
+
+    fn has_expired(&self) -> bool {
+        self.expires.is_some_and(|expires| expires <= ids::now())
     }
 
     fn try_open(
@@ -289,6 +308,7 @@ impl TokenRow {
         let place = Place { tenant, record, provider: &provider, generation: self.generation };
         let dek = keyring.find(&self.kek_id)?.unwrap(&self.wrapped_dek, place).ok()?;
         let carrier = seal::open(&self.sealed, &dek, key, place).ok()?;
-        Some(SavedTokens { owner: Login::parse(&self.owner).ok()?, carrier })
+        let life = Life { record, created: self.created, last_used: self.last_used };
+        Some(SavedTokens { owner: Login::parse(&self.owner).ok()?, carrier, life })
     }
 }

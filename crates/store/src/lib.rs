@@ -16,6 +16,8 @@ mod following;
 mod ids;
 mod keyring;
 mod keys;
+mod lifecycle;
+mod lifespan;
 mod link;
 mod lock;
 mod lookups;
@@ -25,6 +27,7 @@ mod postgres;
 mod postgres_tls;
 mod postgres_url;
 mod readers;
+mod records;
 mod reservations;
 mod retirement;
 mod rewrap;
@@ -33,13 +36,11 @@ mod rotation;
 mod schema;
 mod seal;
 mod users;
+mod uses;
 mod wraps;
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -49,12 +50,22 @@ use model::{
     User,
 };
 use tokio::sync::Mutex;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::{
-    checkpoint::Log, commit::Writer, conn::Conn, external_tokens::Wanted, ids::Ids,
-    keyring::Keyring, link::Link, lock::InstanceLock, readers::Readers, reservations::Reservation,
-    ring::Ring, seal::Repeats,
+    checkpoint::Log,
+    commit::Writer,
+    conn::Conn,
+    external_tokens::{TokenRow, Wanted},
+    ids::Ids,
+    keyring::Keyring,
+    link::Link,
+    lock::InstanceLock,
+    readers::Readers,
+    reservations::Reservation,
+    ring::Ring,
+    seal::Repeats,
+    uses::Uses,
 };
 pub use crate::{
     credentials::FoundCredential,
@@ -62,18 +73,18 @@ pub use crate::{
     error::{KeyError, OpenError, StoreError},
     external_tokens::SavedTokens,
     keys::{KeySource, Keys},
+    lifespan::{Lifespan, Lifespans},
     pkcs11::Module,
+    records::{Listing, Page, Position, RecordInfo},
     retirement::MasterKey,
     rotation::{Rewrapped, Rotation},
+    uses::Life,
 };
 
 /// How long a check counts. Anybody may ask for one, and each writes to the disk.
 const CHECK_COUNTS_FOR: Duration = Duration::from_secs(1);
 /// A fresh id may be taken already: by another server, or before the clock was set back.
 const ID_ATTEMPTS: usize = 4;
-/// How many saves that can be repeated come between two removals of those that expired: fewer than one
-/// removes.
-const SAVES_PER_REMOVAL: u32 = 64;
 
 /// What `Store::open` needs to know.
 #[derive(Clone, Debug)]
@@ -84,6 +95,8 @@ pub struct OpenOptions {
     pub keys: Keys,
     /// Whether to bring the schema up to date, or to refuse a database that is behind.
     pub auto_migrate: bool,
+    /// How long records live.
+    pub lifespans: Lifespans,
 }
 
 /// The only door to the database. Cheap to clone; all clones are one store.
@@ -95,11 +108,24 @@ struct Inner {
     writer: Writer,
     ring: Ring,
     ids: Ids,
-    /// How many saves that can be repeated there were.
-    repeatable: AtomicU32,
+    lifespans: Lifespans,
+    uses: Uses,
     last_check: Mutex<Option<(Instant, Result<(), StoreError>)>>,
     /// `None` beside a running server, which has it, and on a server's database.
     _lock: Option<InstanceLock>,
+}
+
+impl Inner {
+    /// The row of a new record.
+    fn seal(
+        &self,
+        owner: &Principal,
+        carrier: &TokenManagementInfo,
+        key: &RetrievalKey,
+        keyring: &Keyring,
+    ) -> TokenRow {
+        external_tokens::seal(owner, carrier, key, keyring).with_end(&self.lifespans)
+    }
 }
 
 impl Store {
@@ -158,7 +184,8 @@ impl Store {
             writer: Writer::start(Link::writing(database.clone(), conn), Log::of(&database)),
             ring: Ring::new(options.keys.clone(), keyring),
             ids: Ids::default(),
-            repeatable: AtomicU32::default(),
+            lifespans: options.lifespans.clone(),
+            uses: Uses::default(),
             last_check: Mutex::default(),
             _lock: lock,
         })))
@@ -178,7 +205,7 @@ impl Store {
         for _ in 0..ID_ATTEMPTS {
             let key = inner.ids.new_key();
             let save = async |keyring: &Keyring| {
-                inner.writer.save(external_tokens::seal(owner, carrier, &key, keyring)).await
+                inner.writer.save(inner.seal(owner, carrier, &key, keyring)).await
             };
             match self.under_active_key(save).await {
                 Err(StoreError::Conflict(_)) => continue,
@@ -206,7 +233,7 @@ impl Store {
         for _ in 0..ID_ATTEMPTS {
             let key = inner.ids.new_key();
             let save = async |keyring: &Keyring| {
-                let row = external_tokens::seal(owner, carrier, &key, keyring);
+                let row = inner.seal(owner, carrier, &key, keyring);
                 inner.writer.save_once(Reservation::new(&repeats, carrier, &key), row).await
             };
             match self.under_active_key(save).await {
@@ -217,24 +244,10 @@ impl Store {
                         return reservation.open(&repeats, carrier);
                     }
                 }
-                saved => {
-                    saved?;
-                    self.remove_expired_reservations().await;
-                    return Ok(key);
-                }
+                saved => return saved.map(|()| key),
             }
         }
         Err(StoreError::Conflict("record id"))
-    }
-
-    /// Now and then.
-    async fn remove_expired_reservations(&self) {
-        let before = self.0.repeatable.fetch_add(1, Ordering::Relaxed);
-        if before.is_multiple_of(SAVES_PER_REMOVAL)
-            && let Err(error) = self.0.writer.run(reservations::remove_expired).await
-        {
-            warn!(error = error::told(&error), "expired idempotency keys could not be removed");
-        }
     }
 
     /// What `key` retrieves in this tenant; `None` if it retrieves nothing, whatever the reason.
@@ -249,7 +262,14 @@ impl Store {
         let wanted = Wanted::by(key);
         let find = async || self.0.readers.tokens(&wanted).await;
         let (row, keyring) = self.with_its_key(find().await?, find).await?;
-        row.map_or(Ok(None), |row| row.open(tenant, key, &wanted, &keyring))
+        match row {
+            Some(row) if row.is_to_end() => {
+                self.end(key.record()).await;
+                Ok(None)
+            }
+            Some(row) => row.open(tenant, key, &wanted, &keyring),
+            None => Ok(None),
+        }
     }
 
     /// The user with this login, disabled or not.

@@ -10,15 +10,13 @@ use crate::{
     StoreError,
     conn::{Conn, on_backend},
     ids,
+    records::BATCH,
     schema::idempotency_keys,
     seal::Repeats,
 };
 
 /// How long a save can be repeated, in microseconds (CONTRACT 50).
 const LIFETIME: i64 = 24 * 60 * 60 * 1_000_000;
-/// How many that expired are removed at once, so that nobody waits for long.
-const REMOVED: i64 = 256;
-
 /// What reservations of one transaction are sorted by.
 pub(crate) type Turn = [u8; 32];
 
@@ -95,16 +93,17 @@ pub(crate) fn find(conn: &mut Conn, digest: Turn) -> Result<Option<Reservation>,
     Ok(found.select(Reservation::as_select()).first(conn).optional()?)
 }
 
-/// Removes some of those that expired.
-pub(crate) fn remove_expired(conn: &mut Conn) -> Result<(), StoreError> {
+/// The digests of some that expired.
+pub(crate) fn expired(conn: &mut Conn) -> Result<Vec<Vec<u8>>, StoreError> {
     use idempotency_keys::{digest, expires, table};
-    let expired: Vec<Vec<u8>> =
-        table.filter(expires.le(ids::now())).limit(REMOVED).select(digest).load(conn)?;
-    if expired.is_empty() {
-        return Ok(());
-    }
-    // Still expired: one may have been taken up again meanwhile.
-    let removed = table.filter(digest.eq_any(expired)).filter(expires.le(ids::now()));
+    let expired = table.filter(expires.le(ids::now())).order(expires).limit(BATCH).select(digest);
+    Ok(expired.load(conn)?)
+}
+
+/// Removes those of them that are still expired: one may have been taken up again meanwhile.
+pub(crate) fn remove(conn: &mut Conn, digests: &[Vec<u8>]) -> Result<(), StoreError> {
+    use idempotency_keys::{digest, expires, table};
+    let removed = table.filter(digest.eq_any(digests)).filter(expires.le(ids::now()));
     on_backend!(conn, |conn| diesel::delete(removed).execute(conn))?;
     Ok(())
 }

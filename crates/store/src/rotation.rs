@@ -232,7 +232,7 @@ pub(crate) async fn patiently<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Database, Keys, OpenOptions, rewrap::Move, schema::external_tokens};
+    use crate::{Database, Keys, Lifespans, OpenOptions, rewrap::Move, schema::external_tokens};
     use model::{Login, Principal, Provider, RetrievalKey, TenantId, TokenManagementInfo};
 
     /// Two processes' stores on one database.
@@ -254,6 +254,7 @@ mod tests {
                     module: None,
                 },
                 auto_migrate: true,
+                lifespans: Lifespans::default(),
             };
             let one = Store::open(&options).expect("open");
             let other = Store::open_beside(&options).expect("open beside");

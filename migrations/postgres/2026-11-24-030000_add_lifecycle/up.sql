@@ -19,7 +19,7 @@ ALTER TABLE external_tokens ADD COLUMN ended BIGINT;
 -- A rotation goes from record to record; in SQLite every index has the id anyway.
 CREATE INDEX external_tokens_by_kek ON external_tokens (kek_id, id);
 CREATE INDEX external_tokens_by_owner ON external_tokens (tenant, owner, id);
-CREATE INDEX external_tokens_by_expiry ON external_tokens (expires) WHERE expires IS NOT NULL;
+CREATE INDEX external_tokens_by_expiry ON external_tokens (expires) WHERE ended IS NULL AND expires IS NOT NULL;
 CREATE INDEX external_tokens_by_end ON external_tokens (ended) WHERE ended IS NOT NULL;
 
 -- What a client's Idempotency-Key stands for. Neither it nor the retrieval key is here: `digest` is a hash of

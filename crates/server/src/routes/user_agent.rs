@@ -79,16 +79,15 @@ pub(crate) async fn save(
 )]
 pub(crate) async fn get(call: Call, app: Data<App>) -> Result<HttpResponse, Problem> {
     let root = call.body.root()?;
-    let key = root
-        .string("Key")?
-        .map(str::trim)
-        .filter(|key| !key.is_empty())
-        .ok_or_else(|| Problem::required("Key"))?;
+    let key = given(&root, "Key")?.ok_or_else(|| Problem::required("Key"))?;
     let key = RetrievalKey::parse(key)?;
     let principal = &call.caller.principal;
     let saved = app.store.external_tokens(&principal.tenant, &key).await?;
     let answered = saved.as_ref().map(|saved| {
         let access = Access::of(principal, &saved.owner, app.retrieval);
+        if access.may_read() {
+            app.store.note_use(saved);
+        }
         Carrier::new(saved, access, app.limits.token_bytes, &call.preferences)
     });
     answer::write(&call.preferences, CARRIER, &answered)
@@ -103,6 +102,11 @@ fn carrier(body: &Body) -> Result<TokenManagementInfo, Problem> {
         refresh_token: text(&carrier, Field::RefreshToken)?.map(SecretText::from),
         claims: text(&carrier, Field::Claims)?.map(SecretText::from),
     })
+}
+
+/// A property as text without white space around it; `None` if nothing is left.
+pub(super) fn given<'a>(root: &Object<'a>, name: &str) -> Result<Option<&'a str>, WrongType> {
+    Ok(root.string(name)?.map(str::trim).filter(|text| !text.is_empty()))
 }
 
 fn text<'a>(carrier: &Object<'a>, field: Field) -> Result<Option<&'a str>, WrongType> {
@@ -151,11 +155,19 @@ struct Carrier<'a> {
 /// A right, by the names of its mask, and why it is not more or will not last.
 #[derive(Clone, Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
-struct Right {
+pub(super) struct Right {
     #[schema(example = "FULL", nullable)]
     mask: String,
     #[schema(nullable)]
     reason: String,
+}
+
+impl Right {
+    /// The right to a whole record.
+    pub(super) fn to_record(access: Access, preferences: &Preferences) -> Self {
+        let reason = reason(not_owner(access).iter(), preferences);
+        Self { mask: access.table_mask().to_string(), reason }
+    }
 }
 
 /// A field's right, type and limit.
@@ -180,11 +192,7 @@ impl<'a> Carrier<'a> {
         preferences: &Preferences,
     ) -> Self {
         let TokenManagementInfo { provider, access_token, refresh_token, claims } = &saved.carrier;
-        let not_owner = match access {
-            Access::Full => None,
-            Access::ReadOnly => Some(Text::new("SR_NOT_OWNER")),
-            Access::Denied => Some(Text::new("SR_ONLY_OWNER")),
-        };
+        let not_owner = not_owner(access);
         let shown = |secret: &'a Option<SecretText>| {
             secret.as_ref().filter(|_| access.may_read()).map(SecretText::expose)
         };
@@ -201,16 +209,23 @@ impl<'a> Carrier<'a> {
             let property = FieldProperty { field_right, field_type: "System.String", field_length };
             (field.name(), property)
         });
-        let mask = access.table_mask().to_string();
-        let reason = reason(not_owner.iter(), preferences);
         Self {
             provider: access.may_read().then(|| preferences.value(provider.as_str())),
             access_token: shown(access_token),
             refresh_token: shown(refresh_token),
             claims: shown(claims),
-            table_right: Some(Right { mask, reason }),
+            table_right: Some(Right::to_record(access, preferences)),
             field_properties: Some(BTreeMap::from(field_properties)),
         }
+    }
+}
+
+/// Why the caller may not do everything.
+fn not_owner(access: Access) -> Option<Text> {
+    match access {
+        Access::Full => None,
+        Access::ReadOnly => Some(Text::new("SR_NOT_OWNER")),
+        Access::Denied => Some(Text::new("SR_ONLY_OWNER")),
     }
 }
 
@@ -232,9 +247,10 @@ fn reason<'a>(texts: impl Iterator<Item = &'a Text>, preferences: &Preferences) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::Login;
+    use model::{Login, RecordId};
     use negotiate::{Culture, Language, MediaType, Select, TimeZone};
     use serde_json::json;
+    use store::Life;
 
     use crate::texts::Wording;
 
@@ -250,6 +266,7 @@ mod tests {
                 refresh_token: None,
                 claims: None,
             },
+            life: Life { record: RecordId::from_i64(1).expect("id"), created: 0, last_used: None },
         };
         let culture = Culture::parse("en").expect("culture");
         let english = Wording { language: Language::English, culture };

@@ -1,0 +1,231 @@
+//! Uses of records, noted when tokens are got and written a little later.
+//!
+//! Invariant: a get never waits for its note to be written, and what waits is bounded; a record that
+//! ended or expired is never touched.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use diesel::{
+    pg::Pg,
+    prelude::*,
+    query_builder::{AstPass, QueryFragment, QueryId},
+    sql_types::{Array, BigInt, Nullable},
+};
+use model::RecordId;
+
+use crate::{StoreError, conn::Conn, ids, lifespan::Lifespan, schema::external_tokens};
+
+/// Notes that may wait; past that, uses are not noted until some were written.
+const NOTES: usize = 1 << 16;
+/// Notes that are written together.
+pub(crate) const BATCH: usize = 256;
+
+/// When a record began and when it was last used, as far as the database knows; in microseconds since
+/// 1970 UTC.
+#[derive(Clone, Copy, Debug)]
+pub struct Life {
+    /// Whose life it is.
+    pub record: RecordId,
+    /// When it was saved.
+    pub created: i64,
+    /// When its tokens were last got, roughly.
+    pub last_used: Option<i64>,
+}
+
+/// A use to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Use {
+    record: i64,
+    at: i64,
+    /// An earlier use that is later than this stands for this one.
+    unless_since: i64,
+    /// What the use makes of the record's end, if anything.
+    expires: Option<i64>,
+}
+
+/// Uses that wait to be written, one a record.
+#[derive(Default)]
+pub(crate) struct Uses {
+    notes: Mutex<BTreeMap<i64, Use>>,
+    /// How many there are, to know without the lock when there is no room.
+    count: AtomicUsize,
+}
+
+impl Uses {
+    /// Notes that a record is used now, unless that was written not long ago.
+    pub(crate) fn note(&self, life: Life, lifespan: Lifespan) {
+        let now = ids::now();
+        let unless_since = now.saturating_sub(lifespan.use_counts_for());
+        let is_known = life.last_used.is_some_and(|last_used| last_used > unless_since);
+        if is_known || self.count.load(Ordering::Relaxed) >= NOTES {
+            return;
+        }
+        let record = life.record.as_i64();
+        let expires = lifespan.unused.and_then(|_| lifespan.expiry(life.created, now));
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        notes.entry(record).or_insert(Use { record, at: now, unless_since, expires });
+        self.count.store(notes.len(), Ordering::Relaxed);
+    }
+
+    /// Some of the notes, by id, from the one behind `after`. They stay until they are `done`, so that
+    /// a use meanwhile is not noted again.
+    pub(crate) fn some(&self, after: Option<i64>) -> Vec<Use> {
+        let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = after.map_or(i64::MIN, |record| record.saturating_add(1));
+        notes.range(first..).take(BATCH).map(|(_, noted)| *noted).collect()
+    }
+
+    /// Forgets notes that were written.
+    pub(crate) fn done(&self, written: &[Use]) {
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        for noted in written {
+            notes.remove(&noted.record);
+        }
+        self.count.store(notes.len(), Ordering::Relaxed);
+    }
+}
+
+impl Use {
+    /// The id of the record.
+    pub(crate) fn record(&self) -> i64 {
+        self.record
+    }
+}
+
+/// Writes uses of records that live.
+pub(crate) fn write(conn: &mut Conn, uses: &[Use]) -> Result<(), StoreError> {
+    let now = ids::now();
+    match conn {
+        Conn::Sqlite(conn) => {
+            for noted in uses {
+                write_one(conn, noted, now)?;
+            }
+        }
+        Conn::Postgres(session) => {
+            session.execute_returning_count(&WriteAll::of(uses, now))?;
+        }
+    }
+    Ok(())
+}
+
+fn write_one(conn: &mut SqliteConnection, noted: &Use, now: i64) -> Result<(), StoreError> {
+    let used = diesel::update(external_tokens::table.find(noted.record))
+        .filter(external_tokens::ended.is_null())
+        .filter(external_tokens::expires.is_null().or(external_tokens::expires.gt(now)))
+        .filter(
+            external_tokens::last_used
+                .is_null()
+                .or(external_tokens::last_used.le(noted.unless_since)),
+        );
+    let last_used = external_tokens::last_used.eq(noted.at);
+    match noted.expires {
+        Some(expires) => used.set((last_used, external_tokens::expires.eq(expires))).execute(conn),
+        None => used.set(last_used).execute(conn),
+    }?;
+    Ok(())
+}
+
+/// The columns of many uses: one statement, and one way to the server and back.
+struct WriteAll {
+    records: Vec<i64>,
+    at: Vec<i64>,
+    unless_since: Vec<i64>,
+    expires: Vec<Option<i64>>,
+    now: i64,
+}
+
+impl WriteAll {
+    fn of(uses: &[Use], now: i64) -> Self {
+        Self {
+            records: uses.iter().map(|noted| noted.record).collect(),
+            at: uses.iter().map(|noted| noted.at).collect(),
+            unless_since: uses.iter().map(|noted| noted.unless_since).collect(),
+            expires: uses.iter().map(|noted| noted.expires).collect(),
+            now,
+        }
+    }
+}
+
+impl QueryId for WriteAll {
+    type QueryId = Self;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl QueryFragment<Pg> for WriteAll {
+    fn walk_ast<'b>(&'b self, mut sql: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        sql.push_sql(
+            "UPDATE external_tokens SET last_used = used.at, \
+             expires = coalesce(used.expires, external_tokens.expires) FROM (SELECT * FROM unnest(",
+        );
+        sql.push_bind_param::<Array<BigInt>, _>(&self.records)?;
+        sql.push_sql(", ");
+        sql.push_bind_param::<Array<BigInt>, _>(&self.at)?;
+        sql.push_sql(", ");
+        sql.push_bind_param::<Array<BigInt>, _>(&self.unless_since)?;
+        sql.push_sql(", ");
+        sql.push_bind_param::<Array<Nullable<BigInt>>, _>(&self.expires)?;
+        sql.push_sql(
+            ") AS noted (record, at, unless_since, expires)) AS used \
+             WHERE external_tokens.id = used.record AND external_tokens.ended IS NULL \
+             AND (external_tokens.last_used IS NULL \
+             OR external_tokens.last_used <= used.unless_since) \
+             AND (external_tokens.expires IS NULL OR external_tokens.expires > ",
+        );
+        sql.push_bind_param::<BigInt, _>(&self.now)?;
+        sql.push_sql(")");
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn life(record: i64, last_used: Option<i64>) -> Life {
+        let record = RecordId::from_i64(record).expect("id");
+        Life { record, created: 0, last_used }
+    }
+
+    /// CONTRACT 40: a use is noted once until it is written, and not again soon after.
+    #[test]
+    fn a_use_is_noted_when_the_last_is_long_ago() {
+        let (uses, now) = (Uses::default(), ids::now());
+        let hour = 3_600_000_000;
+        let idle = Lifespan { at_most: None, unused: Some(10 * 60_000_000) };
+        for (record, last_used, lifespan) in [
+            (1, None, Lifespan::default()),
+            (2, Some(now), Lifespan::default()),
+            (3, Some(now - hour / 2), Lifespan::default()),
+            (4, Some(now - hour), Lifespan::default()),
+            (5, Some(now - 30_000_000), idle),
+            (6, Some(now - 60_000_000), idle),
+        ] {
+            uses.note(life(record, last_used), lifespan);
+            uses.note(life(record, last_used), lifespan);
+        }
+        let noted = uses.some(None);
+        assert_eq!(noted.iter().map(Use::record).collect::<Vec<_>>(), [1, 4, 6]);
+        let until: Vec<_> = noted.iter().map(|noted| noted.expires.is_some()).collect();
+        assert_eq!(until, [false, false, true]);
+        assert_eq!(uses.some(Some(4)).len(), 1);
+        uses.done(&noted[..2]);
+        assert_eq!(uses.some(None), noted[2..]);
+        assert_eq!(uses.count.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn what_waits_is_bounded() {
+        let uses = Uses::default();
+        for record in 0..NOTES + 10 {
+            uses.note(life(record as i64, None), Lifespan::default());
+        }
+        assert_eq!(uses.notes.lock().expect("lock").len(), NOTES);
+        assert_eq!(uses.some(None).len(), BATCH);
+    }
+}
