@@ -133,7 +133,7 @@ fn what_is_documented_is_served() {
                 calls += 1;
             }
         }
-        assert_eq!(calls, 20);
+        assert_eq!(calls, 26);
     }
 }
 

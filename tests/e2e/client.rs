@@ -10,6 +10,8 @@ use crate::app::TIMEOUT;
 
 /// Where the agent's operations are.
 const AGENT: &str = "/api/v1/Agents/User/";
+/// Where the operations on records are.
+const RECORDS: &str = "/api/v1/Agents/ExternalTokens/";
 
 /// Calls one server, by default with the sample login; keeps its connection open.
 #[derive(Clone)]
@@ -133,6 +135,27 @@ impl Client {
     pub(crate) fn post_text(&self, operation: &str, body: &str) -> Answer {
         let path = format!("{AGENT}{operation}");
         self.request("POST", &path, &[("Content-Type", "application/json")], body.as_bytes())
+    }
+
+    /// An operation of the ExternalTokens agent with a JSON body.
+    pub(crate) fn post_records(&self, operation: &str, body: &Value) -> Answer {
+        let path = format!("{RECORDS}{operation}");
+        self.request(
+            "POST",
+            &path,
+            &[("Content-Type", "application/json")],
+            body.to_string().as_bytes(),
+        )
+    }
+
+    /// What is known about a record.
+    pub(crate) fn describe(&self, which: &Value) -> Value {
+        self.post_records("Describe", which).expect(200).json()
+    }
+
+    /// Ends a record; whether it lived.
+    pub(crate) fn revoke(&self, which: &Value) -> bool {
+        self.post_records("Revoke", which).expect(200).json().as_bool().expect("a truth value")
     }
 
     /// Saves a carrier; the key.

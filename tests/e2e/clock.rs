@@ -22,7 +22,7 @@ fn library() -> Option<PathBuf> {
 }
 
 /// Where a server is to find its clock; `None`, said aloud, without the library.
-fn with_a_clock(test: &str) -> Option<Setup> {
+pub(crate) fn with_a_clock(test: &str) -> Option<Setup> {
     let Some(library) = library() else {
         leave_out(test, "faketime");
         return None;
@@ -45,7 +45,7 @@ fn clock(setup: &Setup) -> PathBuf {
 }
 
 /// Sets the clock of a running server, such as `-1h`; it never reads half of it.
-fn set(setup: &Setup, offset: &str) {
+pub(crate) fn set(setup: &Setup, offset: &str) {
     let new = setup.folder().join("new-clock");
     fs::write(&new, offset).expect("clock");
     fs::rename(new, clock(setup)).expect("clock");

@@ -34,6 +34,8 @@ fn a_mistake_in_the_configuration_is_named() {
     refused("SERVER__LISTEN", "nowhere", "server.listen");
     refused("LIMITS__TOKEN_BYTES", "-1", "limits.token_bytes");
     refused("DATABASE__URL", "mysql://CANARY@localhost/x", "database.url must be `sqlite:`");
+    refused("RECORDS__EXPIRE_AFTER_DAYS", "0", "records.expire_after_days must be from 1");
+    refused("RECORDS__PROVIDERS", "et 30", "records.providers");
     refused("LOG__FILTER", "=,=", "log.filter is not valid");
     refused("PROFILE", "../x", "profile may have only letters");
     refused("DATA_DIRECTORY", "/dev/null/x", "cannot create /dev/null; check the path");

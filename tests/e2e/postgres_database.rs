@@ -58,6 +58,18 @@ impl Database {
         self.query(query).parse().expect("a number")
     }
 
+    /// The bytes that a query finds.
+    pub(crate) fn bytes(&self, query: &str) -> Vec<u8> {
+        let digits = self.query(&format!("SELECT encode(({query}), 'hex')"));
+        let digits = digits.as_bytes().chunks(2).map(|pair| str::from_utf8(pair).expect("ASCII"));
+        digits.map(|pair| u8::from_str_radix(pair, 16).expect("hexadecimal")).collect()
+    }
+
+    /// Gives back the room of what was removed.
+    pub(crate) fn compact(&self) {
+        self.query("VACUUM FULL external_tokens");
+    }
+
     /// All that is in it, to compare.
     pub(crate) fn content(&self) -> Vec<u8> {
         self.query("SELECT schema_to_xml('public', TRUE, FALSE, '')").into_bytes()

@@ -39,6 +39,21 @@ fn two_servers_share_a_database() {
     record.assert_kept(&first.setup.start());
 }
 
+/// CONTRACT 39: what is revoked by way of one server is gone on the other at once, and so is what expired.
+#[test]
+fn what_one_server_revokes_the_other_has_no_more() {
+    let first = TestApp::new();
+    let second = beside(&first.setup).start();
+    for (one, other) in [(&first, &second), (&second, &first)].repeat(50) {
+        let key = one.client().save(&json!({"Provider": "et", "AccessToken": "CANARY-here"}));
+        assert_eq!(other.client().access_token(&key).as_deref(), Some("CANARY-here"));
+        assert!(one.client().revoke(&json!({ "Key": key })));
+        assert!(other.client().get(&key).is_null());
+        assert!(!other.client().revoke(&json!({ "Key": key })));
+        assert!(other.client().describe(&json!({ "Key": key }))["Ended"].is_string());
+    }
+}
+
 /// What is changed by way of one counts for the other at once, though it remembers the login.
 #[test]
 fn what_one_server_refuses_the_other_refuses() {

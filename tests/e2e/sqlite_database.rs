@@ -6,8 +6,10 @@ use std::{
 };
 
 use diesel::{
-    Connection as _, RunQueryDsl as _, SqliteConnection, connection::SimpleConnection as _, dsl,
-    sql_types::BigInt,
+    Connection as _, RunQueryDsl as _, SqliteConnection,
+    connection::SimpleConnection as _,
+    dsl,
+    sql_types::{BigInt, Binary},
 };
 
 /// A SQLite file.
@@ -49,6 +51,16 @@ impl Database {
     /// The number that a query finds.
     pub(crate) fn number(&self, query: &str) -> i64 {
         dsl::sql::<BigInt>(query).get_result(&mut self.open()).expect(query)
+    }
+
+    /// The bytes that a query finds.
+    pub(crate) fn bytes(&self, query: &str) -> Vec<u8> {
+        dsl::sql::<Binary>(query).get_result(&mut self.open()).expect(query)
+    }
+
+    /// Gives back the room of what was removed.
+    pub(crate) fn compact(&self) {
+        self.open().batch_execute("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)").expect("compact");
     }
 
     /// All that is in it, to compare.

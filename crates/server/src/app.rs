@@ -24,7 +24,7 @@ use crate::{
     paths::{self, Paths},
     problem::{ACCEPT_POST, Problem, types_read},
     renewals::Renewals,
-    routes::{account, api_index, api_viewer, health, principal, user_agent},
+    routes::{account, api_index, api_viewer, external_tokens, health, principal, user_agent},
 };
 
 /// The state that all workers share.
@@ -96,6 +96,9 @@ pub(crate) fn configure(routes: &mut ServiceConfig) {
     routes
         .service(operation(paths::SAVE_EXTERNAL_TOKENS, user_agent::save))
         .service(operation(paths::GET_EXTERNAL_TOKENS, user_agent::get))
+        .service(operation(paths::LIST_EXTERNAL_TOKENS, external_tokens::list))
+        .service(operation(paths::DESCRIBE_EXTERNAL_TOKENS, external_tokens::describe))
+        .service(operation(paths::REVOKE_EXTERNAL_TOKENS, external_tokens::revoke))
         .service(get(paths::CURRENT_PRINCIPAL, principal::current_principal))
         .service(get(paths::CURRENT_TOKEN, principal::current_token))
         .service(

@@ -12,7 +12,7 @@ use utoipa::OpenApi;
 
 use crate::{
     problem::ErrorBody,
-    routes::{account, api_index, api_viewer, health, principal, user_agent},
+    routes::{account, api_index, api_viewer, external_tokens, health, principal, user_agent},
     texts::Text,
 };
 
@@ -45,7 +45,9 @@ const PARAMETERS: [(&str, &str, &str); 7] = [
     ),
 ];
 
-/// The tag of the agent's operations, which have bodies of every type.
+/// The tags of the agents' operations, which have bodies of every type.
+const AGENTS: [&str; 2] = [AGENT, "External tokens"];
+/// The tag of the operations that may have a carrier.
 const AGENT: &str = "User agent";
 /// The tag of the calls about the caller.
 const USER: &str = "User";
@@ -61,6 +63,9 @@ const USER: &str = "User";
     paths(
         user_agent::save,
         user_agent::get,
+        external_tokens::list,
+        external_tokens::describe,
+        external_tokens::revoke,
         principal::current_principal,
         principal::current_token,
         account::sign_in_page,
@@ -123,12 +128,12 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
         }
     });
     for item in members(&mut document["paths"]) {
-        if let Some(post) = item.get_mut("post").filter(|post| post["tags"][0] == AGENT) {
+        if let Some(post) = item.get_mut("post").filter(|post| is_of_agent(post)) {
             reads_every_type(post);
             item["get"] = description_of(&item["post"]);
         }
         for operation in members(item) {
-            let is_call = operation["tags"][0] == AGENT || operation["tags"][0] == USER;
+            let is_call = is_of_agent(operation) || operation["tags"][0] == USER;
             if is_call && operation["security"].is_null() {
                 answers_as_asked(operation);
             }
@@ -186,6 +191,10 @@ pub(crate) fn describe(path: &str) -> Option<Described> {
     })
 }
 
+fn is_of_agent(operation: &Value) -> bool {
+    AGENTS.iter().any(|tag| operation["tags"][0] == **tag)
+}
+
 fn members(value: &mut Value) -> impl Iterator<Item = &mut Value> {
     value.as_object_mut().into_iter().flat_map(|members| members.values_mut())
 }
@@ -193,6 +202,9 @@ fn members(value: &mut Value) -> impl Iterator<Item = &mut Value> {
 /// Adds to a POST the types of its body (CONTRACT 13).
 fn reads_every_type(post: &mut Value) {
     each_type(&mut post["requestBody"]["content"], &MediaType::READ);
+    if post["tags"][0] != AGENT {
+        return;
+    }
     // TokenManagementInfo[Provider]=…, where the default would be JSON within the form.
     post["requestBody"]["content"][MediaType::Form.essence()]["encoding"] =
         json!({"TokenManagementInfo": {"style": "deepObject", "explode": true}});

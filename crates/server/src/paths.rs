@@ -26,6 +26,9 @@ pub(crate) const DOCS: &str = "/api/docs";
 pub(crate) const DOCS_FILE: &str = "/api/docs/{file}";
 pub(crate) const SAVE_EXTERNAL_TOKENS: &str = "/api/v1/Agents/User/SaveExternalTokens";
 pub(crate) const GET_EXTERNAL_TOKENS: &str = "/api/v1/Agents/User/GetExternalTokens";
+pub(crate) const LIST_EXTERNAL_TOKENS: &str = "/api/v1/Agents/ExternalTokens/List";
+pub(crate) const DESCRIBE_EXTERNAL_TOKENS: &str = "/api/v1/Agents/ExternalTokens/Describe";
+pub(crate) const REVOKE_EXTERNAL_TOKENS: &str = "/api/v1/Agents/ExternalTokens/Revoke";
 pub(crate) const CURRENT_PRINCIPAL: &str = "/api/v1/User/currentPrincipal";
 pub(crate) const CURRENT_TOKEN: &str = "/api/v1/User/currentToken";
 pub(crate) const SIGN_IN: &str = "/sign-in";
@@ -36,13 +39,16 @@ pub(crate) const ACCOUNT_TICKETS_REVOKE: &str = "/account/tickets/revoke";
 pub(crate) const HEALTH: &str = "/healthz";
 pub(crate) const READINESS: &str = "/readyz";
 
-const ALL: [&str; 15] = [
+const ALL: [&str; 18] = [
     API,
     API_V1,
     OPENAPI,
     DOCS,
     SAVE_EXTERNAL_TOKENS,
     GET_EXTERNAL_TOKENS,
+    LIST_EXTERNAL_TOKENS,
+    DESCRIBE_EXTERNAL_TOKENS,
+    REVOKE_EXTERNAL_TOKENS,
     CURRENT_PRINCIPAL,
     CURRENT_TOKEN,
     SIGN_IN,
@@ -221,6 +227,7 @@ mod tests {
         for (path, expected) in [
             ("/api/v1/Agents/User/SaveExternalTokens", Some(SAVE_EXTERNAL_TOKENS)),
             ("/API/V1/agents/USER/getexternaltokens/", Some(GET_EXTERNAL_TOKENS)),
+            ("/api/v1/agents/externalTokens/LIST/", Some(LIST_EXTERNAL_TOKENS)),
             ("/Api", Some(API)),
             ("/api/", Some(API)),
             ("/api/v1/", Some(API_V1)),

@@ -83,6 +83,23 @@ impl Problem {
         Self::invalid(Text::new("SR_REQUIRED").with("property", property))
     }
 
+    /// 400 for two properties of which one is to be given: there is neither, or both.
+    pub(crate) fn one_of(name: &'static str, other: &'static str, are_both: bool) -> Self {
+        let text = if are_both { "SR_NOT_BOTH" } else { "SR_TOKEN_REQUIRED" };
+        Self::invalid(Text::new(text).with("property", name).with("other", other))
+    }
+
+    /// 400 for a number that is too small or too large.
+    pub(crate) fn out_of_range(property: &'static str, from: u64, to: u64) -> Self {
+        let text = Text::new("SR_RANGE").with("property", property);
+        Self::invalid(text.with("from", from).with("to", to))
+    }
+
+    /// 403 for who would revoke what belongs to another.
+    pub(crate) fn only_owner_revokes() -> Self {
+        Self::forbidden(Text::new("SR_ONLY_OWNER_REVOKES"))
+    }
+
     /// 400 for a header that may be there only once.
     pub(crate) fn many_headers(header: &'static str) -> Self {
         Self::invalid(Text::new("SR_MANY_HEADERS").with("header", header))

@@ -5,6 +5,7 @@
 pub(crate) mod account;
 pub(crate) mod api_index;
 pub(crate) mod api_viewer;
+pub(crate) mod external_tokens;
 pub(crate) mod health;
 pub(crate) mod principal;
 pub(crate) mod user_agent;

@@ -4,14 +4,19 @@
 
 SR_REQUIRED = { $property } skal angives.
 SR_TOKEN_REQUIRED = { $property } eller { $other } skal angives.
+SR_NOT_BOTH = Angiv { $property } eller { $other }, ikke begge.
 SR_TOO_MANY_CHARACTERS = { $property } er længere end { $limit } tegn.
 SR_NUL_CHARACTER = { $property } må ikke indeholde tegnet U+0000.
 SR_TOO_MANY_BYTES = { $property } er længere end { $limit } bytes.
+SR_RANGE = { $property } skal være fra { $from } til { $to }.
 # $expected and $found are SR_KIND_… below.
 SR_WRONG_TYPE = { $property } skal være { $expected }, ikke { $found }.
 SR_BODY_WRONG_TYPE = Indholdet af anmodningen skal være { $expected }, ikke { $found }.
 SR_KEY_SHAPE = Key er ikke en nøgle fra denne server: en nøgle består af `lk_` og 60 bogstaver og cifre.
 SR_KEY_CHECKSUM = Key er skrevet forkert: kontrolsummen passer ikke.
+SR_ID_SHAPE = Id er ikke id'et på en post: et id består af 11 bogstaver og cifre.
+SR_OWNER = Owner er ikke et brugernavn.
+SR_CURSOR = Cursor er ikke en værdi, som List har svaret med.
 SR_MANY_HEADERS = Headeren { $header } forekommer mere end én gang.
 SR_BODY_BROKE_OFF = Overførslen af anmodningens indhold blev afbrudt.
 SR_BAD_REQUEST = Anmodningen kan ikke læses.
@@ -58,6 +63,7 @@ SR_AGENT_CLOSED = User agent er lukket for denne lejer og applikation. Den åbne
 SR_BEARER_OFF = Bearer-tokens accepteres ikke her. De slås til med auth.schemes.bearer i serverens konfiguration.
 SR_NO_USER = Den, der kalder, er ikke bruger på denne server.
 SR_OTHER_SITE = Formularen blev sendt fra et andet websted.
+SR_ONLY_OWNER_REVOKES = Kun ejeren af disse tokens eller en administrator må tilbagekalde dem.
 # A time limit; s is the unit symbol of seconds.
 SR_THROTTLED = Der er prøvet for mange adgangskoder. Prøv igen om { $limit } s.
 SR_KEYS_UNAVAILABLE = Nøglerne fra tokenets udsteder kan ikke læses lige nu. Prøv igen.
@@ -107,6 +113,9 @@ SR_ACCESS_TOKEN_EXPIRED = Adgangstokenet udløb den { $date }.
 
 SR_SAVE_EXTERNAL_TOKENS = Gem en udbyders tokens, og få den nøgle, der henter dem igen
 SR_GET_EXTERNAL_TOKENS = Hent de tokens, der hører til en nøgle
+SR_LIST_EXTERNAL_TOKENS = Vis en liste over gemte tokens uden selve tokenerne
+SR_DESCRIBE_EXTERNAL_TOKENS = Beskriv gemte tokens uden selve tokenerne
+SR_REVOKE_EXTERNAL_TOKENS = Slet gemte tokens med det samme og for altid
 SR_CURRENT_PRINCIPAL = Hvem der kalder
 SR_CURRENT_TOKEN = Et adgangstoken til autentificering med Bearer
 SR_SIGN_IN_PAGE = Loginformularen

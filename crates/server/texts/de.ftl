@@ -4,14 +4,19 @@
 
 SR_REQUIRED = { $property } ist erforderlich.
 SR_TOKEN_REQUIRED = { $property } oder { $other } ist erforderlich.
+SR_NOT_BOTH = Geben Sie { $property } oder { $other } an, nicht beides.
 SR_TOO_MANY_CHARACTERS = { $property } ist länger als { $limit } Zeichen.
 SR_NUL_CHARACTER = { $property } darf das Zeichen U+0000 nicht enthalten.
 SR_TOO_MANY_BYTES = { $property } ist länger als { $limit } Byte.
+SR_RANGE = { $property } muss zwischen { $from } und { $to } liegen.
 # $expected and $found are SR_KIND_… below.
 SR_WRONG_TYPE = { $property } muss { $expected } sein, ist aber { $found }.
 SR_BODY_WRONG_TYPE = Der Anfragekörper muss { $expected } sein, ist aber { $found }.
 SR_KEY_SHAPE = Key ist kein Schlüssel dieses Servers: Ein Schlüssel besteht aus `lk_` und 60 Buchstaben und Ziffern.
 SR_KEY_CHECKSUM = Key enthält einen Tippfehler: Die Prüfsumme stimmt nicht.
+SR_ID_SHAPE = Id ist nicht die ID eines Datensatzes: Eine ID besteht aus 11 Buchstaben und Ziffern.
+SR_OWNER = Owner ist kein Benutzername.
+SR_CURSOR = Cursor ist kein Wert, mit dem List geantwortet hat.
 SR_MANY_HEADERS = Der Header { $header } ist mehr als einmal vorhanden.
 SR_BODY_BROKE_OFF = Die Übertragung des Anfragekörpers ist abgebrochen.
 SR_BAD_REQUEST = Die Anfrage kann nicht gelesen werden.
@@ -58,6 +63,7 @@ SR_AGENT_CLOSED = Der User agent ist für diesen Mandanten und diese Anwendung g
 SR_BEARER_OFF = Bearer-Token werden hier nicht akzeptiert. Sie werden mit auth.schemes.bearer in der Serverkonfiguration eingeschaltet.
 SR_NO_USER = Der Aufrufer ist kein Benutzer dieses Servers.
 SR_OTHER_SITE = Das Formular wurde von einer anderen Website gesendet.
+SR_ONLY_OWNER_REVOKES = Nur der Eigentümer dieser Token oder ein Administrator darf sie widerrufen.
 # A time limit; s is the unit symbol of seconds.
 SR_THROTTLED = Es wurden zu viele Passwörter versucht. Versuchen Sie es in { $limit } s erneut.
 SR_KEYS_UNAVAILABLE = Die Schlüssel des Token-Ausstellers können derzeit nicht gelesen werden. Versuchen Sie es erneut.
@@ -107,6 +113,9 @@ SR_ACCESS_TOKEN_EXPIRED = Das Zugriffstoken ist am { $date } abgelaufen.
 
 SR_SAVE_EXTERNAL_TOKENS = Die Token eines Anbieters speichern und den Schlüssel erhalten, mit dem sie abrufbar sind
 SR_GET_EXTERNAL_TOKENS = Die Token zu einem Schlüssel abrufen
+SR_LIST_EXTERNAL_TOKENS = Gespeicherte Token auflisten, ohne die Token selbst
+SR_DESCRIBE_EXTERNAL_TOKENS = Gespeicherte Token beschreiben, ohne die Token selbst
+SR_REVOKE_EXTERNAL_TOKENS = Gespeicherte Token sofort und endgültig vernichten
 SR_CURRENT_PRINCIPAL = Wer den Aufruf ausführt
 SR_CURRENT_TOKEN = Ein Zugriffstoken für das Schema Bearer
 SR_SIGN_IN_PAGE = Das Anmeldeformular

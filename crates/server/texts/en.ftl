@@ -7,14 +7,19 @@
 
 SR_REQUIRED = { $property } is required.
 SR_TOKEN_REQUIRED = { $property } or { $other } is required.
+SR_NOT_BOTH = Give { $property } or { $other }, not both.
 SR_TOO_MANY_CHARACTERS = { $property } is longer than { $limit } characters.
 SR_NUL_CHARACTER = { $property } must not have the character U+0000.
 SR_TOO_MANY_BYTES = { $property } is longer than { $limit } bytes.
+SR_RANGE = { $property } must be from { $from } to { $to }.
 # $expected and $found are SR_KIND_… below.
 SR_WRONG_TYPE = { $property } must be { $expected }, not { $found }.
 SR_BODY_WRONG_TYPE = The body must be { $expected }, not { $found }.
 SR_KEY_SHAPE = Key is not a key of this server: a key is `lk_` and 60 letters and digits.
 SR_KEY_CHECKSUM = Key is mistyped: its checksum is wrong.
+SR_ID_SHAPE = Id is not the id of a record: an id has 11 letters and digits.
+SR_OWNER = Owner is not a user name.
+SR_CURSOR = Cursor is not one that List answered.
 SR_MANY_HEADERS = There is more than one { $header } header.
 SR_BODY_BROKE_OFF = The body broke off.
 SR_BAD_REQUEST = The request cannot be read.
@@ -61,6 +66,7 @@ SR_AGENT_CLOSED = The User agent is closed for this tenant and application; onli
 SR_BEARER_OFF = Bearer tokens are not accepted here; auth.schemes.bearer in the server's configuration switches them on.
 SR_NO_USER = The caller is not a user of this server.
 SR_OTHER_SITE = The form was sent from another site.
+SR_ONLY_OWNER_REVOKES = Only the owner of these tokens, or an administrator, may revoke them.
 # A time limit; s is the unit symbol of seconds.
 SR_THROTTLED = Too many passwords were tried; try again in { $limit } s.
 SR_KEYS_UNAVAILABLE = The keys of the token's issuer cannot be read now; try again.
@@ -110,6 +116,9 @@ SR_ACCESS_TOKEN_EXPIRED = The access token expired on { $date }.
 
 SR_SAVE_EXTERNAL_TOKENS = Save a provider's tokens and get the key that retrieves them
 SR_GET_EXTERNAL_TOKENS = Get the tokens that a key retrieves
+SR_LIST_EXTERNAL_TOKENS = List saved tokens, without the tokens themselves
+SR_DESCRIBE_EXTERNAL_TOKENS = Describe saved tokens, without the tokens themselves
+SR_REVOKE_EXTERNAL_TOKENS = Destroy saved tokens at once, for good
 SR_CURRENT_PRINCIPAL = Who is calling
 SR_CURRENT_TOKEN = An access token for the Bearer scheme
 SR_SIGN_IN_PAGE = The form to sign in

@@ -4,14 +4,19 @@
 
 SR_REQUIRED = Kenttä { $property } on pakollinen.
 SR_TOKEN_REQUIRED = Kenttä { $property } tai { $other } on pakollinen.
+SR_NOT_BOTH = Anna kenttä { $property } tai { $other }, ei molempia.
 SR_TOO_MANY_CHARACTERS = Kentän { $property } arvo on pidempi kuin { $limit } merkkiä.
 SR_NUL_CHARACTER = Kentän { $property } arvossa ei saa olla merkkiä U+0000.
 SR_TOO_MANY_BYTES = Kentän { $property } arvo on pidempi kuin { $limit } tavua.
+SR_RANGE = Kentän { $property } arvon on oltava { $from }–{ $to }.
 # $expected and $found are SR_KIND_… below.
 SR_WRONG_TYPE = Kentän { $property } arvon on oltava { $expected }, ei { $found }.
 SR_BODY_WRONG_TYPE = Pyynnön rungon on oltava { $expected }, ei { $found }.
 SR_KEY_SHAPE = Kentän Key arvo ei ole tämän palvelimen avain: avaimessa on `lk_` ja 60 kirjainta ja numeroa.
 SR_KEY_CHECKSUM = Kentän Key arvossa on kirjoitusvirhe: tarkistussumma ei täsmää.
+SR_ID_SHAPE = Kentän Id arvo ei ole tietueen tunniste: tunnisteessa on 11 kirjainta ja numeroa.
+SR_OWNER = Kentän Owner arvo ei ole käyttäjänimi.
+SR_CURSOR = Kentän Cursor arvo ei ole Listin palauttama.
 SR_MANY_HEADERS = Otsake { $header } esiintyy useammin kuin kerran.
 SR_BODY_BROKE_OFF = Pyynnön rungon siirto keskeytyi.
 SR_BAD_REQUEST = Pyyntöä ei voi lukea.
@@ -58,6 +63,7 @@ SR_AGENT_CLOSED = User agent on suljettu tältä vuokraajalta ja sovellukselta. 
 SR_BEARER_OFF = Bearer-tunnuksia ei hyväksytä. Ne voi ottaa käyttöön palvelimen asetuksella auth.schemes.bearer.
 SR_NO_USER = Kutsuja ei ole tämän palvelimen käyttäjä.
 SR_OTHER_SITE = Lomake lähetettiin toiselta sivustolta.
+SR_ONLY_OWNER_REVOKES = Vain näiden käyttöoikeustunnusten omistaja tai järjestelmänvalvoja saa mitätöidä ne.
 # A time limit; s is the unit symbol of seconds.
 SR_THROTTLED = Liian monta salasanaa on kokeiltu. Yritä uudelleen, kun on kulunut { $limit } s.
 SR_KEYS_UNAVAILABLE = Tunnuksen myöntäjän avaimia ei voi juuri nyt lukea. Yritä uudelleen.
@@ -107,6 +113,9 @@ SR_ACCESS_TOKEN_EXPIRED = Käyttöoikeustunnus vanheni { $date }.
 
 SR_SAVE_EXTERNAL_TOKENS = Tallenna palveluntarjoajan käyttöoikeustunnukset ja saat avaimen, jolla ne haetaan
 SR_GET_EXTERNAL_TOKENS = Hae avainta vastaavat käyttöoikeustunnukset
+SR_LIST_EXTERNAL_TOKENS = Luettele tallennetut käyttöoikeustunnukset ilman itse tunnuksia
+SR_DESCRIBE_EXTERNAL_TOKENS = Kuvaa tallennetut käyttöoikeustunnukset ilman itse tunnuksia
+SR_REVOKE_EXTERNAL_TOKENS = Tuhoa tallennetut käyttöoikeustunnukset heti ja lopullisesti
 SR_CURRENT_PRINCIPAL = Kuka kutsuu
 SR_CURRENT_TOKEN = Käyttöoikeustunnus Bearer-todennusta varten
 SR_SIGN_IN_PAGE = Kirjautumislomake

@@ -4,14 +4,19 @@
 
 SR_REQUIRED = { $property } est obligatoire.
 SR_TOKEN_REQUIRED = { $property } ou { $other } est obligatoire.
+SR_NOT_BOTH = Indiquez { $property } ou { $other }, pas les deux.
 SR_TOO_MANY_CHARACTERS = { $property } dépasse { $limit } caractères.
 SR_NUL_CHARACTER = { $property } ne doit pas contenir le caractère U+0000.
 SR_TOO_MANY_BYTES = { $property } dépasse { $limit } octets.
+SR_RANGE = { $property } doit être compris entre { $from } et { $to }.
 # $expected and $found are SR_KIND_… below.
 SR_WRONG_TYPE = { $property } doit être { $expected }, et non { $found }.
 SR_BODY_WRONG_TYPE = Le corps de la requête doit être { $expected }, et non { $found }.
 SR_KEY_SHAPE = Key n’est pas une clé de ce serveur : une clé se compose de `lk_` et de 60 lettres et chiffres.
 SR_KEY_CHECKSUM = Key contient une faute de frappe : la somme de contrôle est incorrecte.
+SR_ID_SHAPE = Id n’est pas l’identifiant d’un enregistrement : un identifiant se compose de 11 lettres et chiffres.
+SR_OWNER = Owner n’est pas un nom d’utilisateur.
+SR_CURSOR = Cursor n’est pas une valeur que List a renvoyée.
 SR_MANY_HEADERS = L’en-tête { $header } est présent plus d’une fois.
 SR_BODY_BROKE_OFF = La transmission du corps de la requête a été interrompue.
 SR_BAD_REQUEST = La requête est illisible.
@@ -58,6 +63,7 @@ SR_AGENT_CLOSED = Le User agent est fermé pour ce locataire et cette applicatio
 SR_BEARER_OFF = Les jetons Bearer ne sont pas acceptés ici ; auth.schemes.bearer, dans la configuration du serveur, permet de les activer.
 SR_NO_USER = L’appelant n’est pas un utilisateur de ce serveur.
 SR_OTHER_SITE = Le formulaire a été envoyé depuis un autre site.
+SR_ONLY_OWNER_REVOKES = Seul le propriétaire de ces jetons ou un administrateur peut les révoquer.
 # A time limit; s is the unit symbol of seconds.
 SR_THROTTLED = Trop de mots de passe ont été essayés ; réessayez dans { $limit } s.
 SR_KEYS_UNAVAILABLE = Les clés de l’émetteur du jeton sont illisibles pour le moment ; réessayez.
@@ -107,6 +113,9 @@ SR_ACCESS_TOKEN_EXPIRED = Le jeton d’accès a expiré le { $date }.
 
 SR_SAVE_EXTERNAL_TOKENS = Enregistrer les jetons d’un fournisseur et obtenir la clé qui permet de les récupérer
 SR_GET_EXTERNAL_TOKENS = Récupérer les jetons associés à une clé
+SR_LIST_EXTERNAL_TOKENS = Lister les jetons enregistrés, sans les jetons eux-mêmes
+SR_DESCRIBE_EXTERNAL_TOKENS = Décrire des jetons enregistrés, sans les jetons eux-mêmes
+SR_REVOKE_EXTERNAL_TOKENS = Détruire des jetons enregistrés, immédiatement et définitivement
 SR_CURRENT_PRINCIPAL = Indique qui effectue l’appel
 SR_CURRENT_TOKEN = Un jeton d’accès pour la méthode Bearer
 SR_SIGN_IN_PAGE = Le formulaire de connexion

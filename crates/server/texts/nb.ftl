@@ -4,14 +4,19 @@
 
 SR_REQUIRED = { $property } må oppgis.
 SR_TOKEN_REQUIRED = { $property } eller { $other } må oppgis.
+SR_NOT_BOTH = Oppgi { $property } eller { $other }, ikke begge.
 SR_TOO_MANY_CHARACTERS = { $property } er lengre enn { $limit } tegn.
 SR_NUL_CHARACTER = { $property } kan ikke inneholde tegnet U+0000.
 SR_TOO_MANY_BYTES = { $property } er lengre enn { $limit } byte.
+SR_RANGE = { $property } må være fra { $from } til { $to }.
 # $expected and $found are SR_KIND_… below.
 SR_WRONG_TYPE = { $property } må være { $expected }, ikke { $found }.
 SR_BODY_WRONG_TYPE = Innholdet i forespørselen må være { $expected }, ikke { $found }.
 SR_KEY_SHAPE = Key er ikke en nøkkel fra denne serveren: En nøkkel består av `lk_` og 60 bokstaver og sifre.
 SR_KEY_CHECKSUM = Key er skrevet feil: Kontrollsummen stemmer ikke.
+SR_ID_SHAPE = Id er ikke id-en til en post: En id består av 11 bokstaver og sifre.
+SR_OWNER = Owner er ikke et brukernavn.
+SR_CURSOR = Cursor er ikke en verdi som List har svart med.
 SR_MANY_HEADERS = Headeren { $header } forekommer mer enn én gang.
 SR_BODY_BROKE_OFF = Overføringen av innholdet i forespørselen ble avbrutt.
 SR_BAD_REQUEST = Forespørselen kan ikke leses.
@@ -58,6 +63,7 @@ SR_AGENT_CLOSED = User agent er stengt for denne leietakeren og applikasjonen. D
 SR_BEARER_OFF = Bearer-tokener godtas ikke her. De slås på med auth.schemes.bearer i serverens konfigurasjon.
 SR_NO_USER = Den som kaller, er ikke bruker på denne serveren.
 SR_OTHER_SITE = Skjemaet ble sendt fra et annet nettsted.
+SR_ONLY_OWNER_REVOKES = Bare eieren av disse tokenene eller en administrator kan tilbakekalle dem.
 # A time limit; s is the unit symbol of seconds.
 SR_THROTTLED = For mange passord er prøvd. Prøv igjen om { $limit } s.
 SR_KEYS_UNAVAILABLE = Nøklene til tokenets utsteder kan ikke leses nå. Prøv igjen.
@@ -107,6 +113,9 @@ SR_ACCESS_TOKEN_EXPIRED = Tilgangstokenet utløp { $date }.
 
 SR_SAVE_EXTERNAL_TOKENS = Lagre tokenene fra en leverandør og få nøkkelen som henter dem fram igjen
 SR_GET_EXTERNAL_TOKENS = Hent tokenene som hører til en nøkkel
+SR_LIST_EXTERNAL_TOKENS = List opp lagrede tokener, uten selve tokenene
+SR_DESCRIBE_EXTERNAL_TOKENS = Beskriv lagrede tokener, uten selve tokenene
+SR_REVOKE_EXTERNAL_TOKENS = Slett lagrede tokener straks og for godt
 SR_CURRENT_PRINCIPAL = Hvem som kaller
 SR_CURRENT_TOKEN = Et tilgangstoken for autentisering med Bearer
 SR_SIGN_IN_PAGE = Innloggingsskjemaet

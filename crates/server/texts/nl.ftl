@@ -4,14 +4,19 @@
 
 SR_REQUIRED = { $property } is verplicht.
 SR_TOKEN_REQUIRED = { $property } of { $other } is verplicht.
+SR_NOT_BOTH = Geef { $property } of { $other } op, niet allebei.
 SR_TOO_MANY_CHARACTERS = { $property } is langer dan { $limit } tekens.
 SR_NUL_CHARACTER = { $property } mag het teken U+0000 niet bevatten.
 SR_TOO_MANY_BYTES = { $property } is langer dan { $limit } bytes.
+SR_RANGE = { $property } moet van { $from } tot en met { $to } zijn.
 # $expected and $found are SR_KIND_… below.
 SR_WRONG_TYPE = { $property } moet { $expected } zijn, maar is { $found }.
 SR_BODY_WRONG_TYPE = De body moet { $expected } zijn, maar is { $found }.
 SR_KEY_SHAPE = Key is geen sleutel van deze server: een sleutel bestaat uit `lk_` en 60 letters en cijfers.
 SR_KEY_CHECKSUM = Key bevat een typefout: de controlesom klopt niet.
+SR_ID_SHAPE = Id is niet de id van een record: een id bestaat uit 11 letters en cijfers.
+SR_OWNER = Owner is geen gebruikersnaam.
+SR_CURSOR = Cursor is geen waarde die List heeft teruggegeven.
 SR_MANY_HEADERS = De header { $header } komt meer dan één keer voor.
 SR_BODY_BROKE_OFF = De overdracht van de body is afgebroken.
 SR_BAD_REQUEST = Het verzoek kan niet worden gelezen.
@@ -58,6 +63,7 @@ SR_AGENT_CLOSED = De User agent is gesloten voor deze tenant en toepassing. U op
 SR_BEARER_OFF = Bearer-tokens worden hier niet geaccepteerd. U schakelt ze in met auth.schemes.bearer in de serverconfiguratie.
 SR_NO_USER = De aanroeper is geen gebruiker van deze server.
 SR_OTHER_SITE = Het formulier is vanaf een andere site verzonden.
+SR_ONLY_OWNER_REVOKES = Alleen de eigenaar van deze tokens of een beheerder mag ze intrekken.
 # A time limit; s is the unit symbol of seconds.
 SR_THROTTLED = Er zijn te veel wachtwoorden geprobeerd. Probeer het over { $limit } s opnieuw.
 SR_KEYS_UNAVAILABLE = De sleutels van de uitgever van het token kunnen nu niet worden gelezen. Probeer het opnieuw.
@@ -107,6 +113,9 @@ SR_ACCESS_TOKEN_EXPIRED = Het toegangstoken is verlopen op { $date }.
 
 SR_SAVE_EXTERNAL_TOKENS = De tokens van een provider opslaan en de sleutel krijgen waarmee ze zijn op te halen
 SR_GET_EXTERNAL_TOKENS = De tokens ophalen die bij een sleutel horen
+SR_LIST_EXTERNAL_TOKENS = Opgeslagen tokens weergeven, zonder de tokens zelf
+SR_DESCRIBE_EXTERNAL_TOKENS = Opgeslagen tokens beschrijven, zonder de tokens zelf
+SR_REVOKE_EXTERNAL_TOKENS = Opgeslagen tokens meteen en voorgoed vernietigen
 SR_CURRENT_PRINCIPAL = Wie de aanroep doet
 SR_CURRENT_TOKEN = Een toegangstoken voor het schema Bearer
 SR_SIGN_IN_PAGE = Het aanmeldformulier

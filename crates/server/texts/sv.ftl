@@ -4,14 +4,19 @@
 
 SR_REQUIRED = { $property } måste anges.
 SR_TOKEN_REQUIRED = { $property } eller { $other } måste anges.
+SR_NOT_BOTH = Ange { $property } eller { $other }, inte båda.
 SR_TOO_MANY_CHARACTERS = { $property } är längre än { $limit } tecken.
 SR_NUL_CHARACTER = { $property } får inte innehålla tecknet U+0000.
 SR_TOO_MANY_BYTES = { $property } är längre än { $limit } byte.
+SR_RANGE = { $property } måste vara från { $from } till { $to }.
 # $expected and $found are SR_KIND_… below.
 SR_WRONG_TYPE = { $property } måste vara { $expected }, inte { $found }.
 SR_BODY_WRONG_TYPE = Innehållet i begäran måste vara { $expected }, inte { $found }.
 SR_KEY_SHAPE = Key är inte en nyckel från den här servern: en nyckel består av `lk_` och 60 bokstäver och siffror.
 SR_KEY_CHECKSUM = Key är felskriven: kontrollsumman stämmer inte.
+SR_ID_SHAPE = Id är inte en posts id: ett id består av 11 bokstäver och siffror.
+SR_OWNER = Owner är inte ett användarnamn.
+SR_CURSOR = Cursor är inte ett värde som List har svarat med.
 SR_MANY_HEADERS = Headern { $header } förekommer mer än en gång.
 SR_BODY_BROKE_OFF = Överföringen av innehållet i begäran avbröts.
 SR_BAD_REQUEST = Begäran kan inte läsas.
@@ -58,6 +63,7 @@ SR_AGENT_CLOSED = User agent är stängd för den här klientorganisationen och 
 SR_BEARER_OFF = Bearer-token godtas inte här. De aktiveras med auth.schemes.bearer i serverns konfiguration.
 SR_NO_USER = Den som anropar är inte användare på den här servern.
 SR_OTHER_SITE = Formuläret skickades från en annan webbplats.
+SR_ONLY_OWNER_REVOKES = Bara ägaren till dessa token eller en administratör får återkalla dem.
 # A time limit; s is the unit symbol of seconds.
 SR_THROTTLED = För många lösenord har prövats. Försök igen om { $limit } s.
 SR_KEYS_UNAVAILABLE = Nycklarna från utfärdaren av denna token kan inte läsas just nu. Försök igen.
@@ -107,6 +113,9 @@ SR_ACCESS_TOKEN_EXPIRED = Åtkomsttoken gick ut den { $date }.
 
 SR_SAVE_EXTERNAL_TOKENS = Spara token från en leverantör och få nyckeln som hämtar dem
 SR_GET_EXTERNAL_TOKENS = Hämta de token som hör till en nyckel
+SR_LIST_EXTERNAL_TOKENS = Lista sparade token, utan själva token
+SR_DESCRIBE_EXTERNAL_TOKENS = Beskriv sparade token, utan själva token
+SR_REVOKE_EXTERNAL_TOKENS = Förstör sparade token genast och för gott
 SR_CURRENT_PRINCIPAL = Vem som anropar
 SR_CURRENT_TOKEN = En åtkomsttoken för autentisering med Bearer
 SR_SIGN_IN_PAGE = Inloggningsformuläret

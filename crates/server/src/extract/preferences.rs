@@ -9,7 +9,7 @@ use actix_web::{
 use jiff::Timestamp;
 use negotiate::{
     Accept, Culture, MediaType, NotAcceptable, Select, TimeZone, UnknownCulture, WantedTimeZone,
-    wanted_language,
+    neutral_date_time, wanted_language,
 };
 
 use crate::{
@@ -63,6 +63,23 @@ impl Preferences {
     /// A value for people that is stored.
     pub(crate) fn value(&self, value: &str) -> String {
         self.wording.as_ref().map_or_else(|| value.to_owned(), |wording| wording.of_value(value))
+    }
+
+    /// A moment as data, in the time zone of the answer; in microseconds since 1970 UTC.
+    pub(crate) fn date(&self, microseconds: i64) -> String {
+        self.date_in(&self.time_zone, microseconds)
+    }
+
+    /// As `date`, in UTC, as the dates stand that a record was created and updated.
+    pub(crate) fn utc_date(&self, microseconds: i64) -> String {
+        TimeZone::find("UTC")
+            .map_or_else(|_unknown| self.date(microseconds), |utc| self.date_in(&utc, microseconds))
+    }
+
+    fn date_in(&self, zone: &TimeZone, microseconds: i64) -> String {
+        // A time that is no date is that of a row which nobody of us wrote.
+        let moment = Timestamp::from_microsecond(microseconds).unwrap_or(Timestamp::MAX);
+        neutral_date_time(&zone.at(moment), self.with_offset)
     }
 
     /// A moment, in the time zone of the answer.

@@ -1,0 +1,309 @@
+//! The ExternalTokens agent: what was saved, without the tokens, and its end (CONTRACT O9–O11).
+//!
+//! Invariant: no answer holds a token, claim or key, and who may not see a record is told the same as if
+//! there were none.
+
+use actix_web::{HttpResponse, web::Data};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use model::{Access, Login, Principal, RecordId, RetrievalKey};
+use negotiate::body::Object;
+use serde::Serialize;
+use store::{Listing, Position, RecordInfo, Store};
+use utoipa::ToSchema;
+
+use super::user_agent::{Right, given};
+use crate::{
+    answer,
+    app::App,
+    extract::{Call, Preferences},
+    paths::{DESCRIBE_EXTERNAL_TOKENS, LIST_EXTERNAL_TOKENS, REVOKE_EXTERNAL_TOKENS},
+    problem::Problem,
+    texts::Text,
+};
+
+const DEFAULT_LIMIT: usize = 100;
+const MAX_LIMIT: usize = 1000;
+/// The first byte of a cursor.
+const CURSOR_VERSION: u8 = 1;
+
+/// `POST …/ExternalTokens/List`: what the caller saved; for an administrator, what anybody of the tenant did.
+///
+/// By owner and id. A page may have fewer items than `Limit`, or none; what comes behind it is got with its
+/// `Cursor`, until that is null.
+#[utoipa::path(
+    post,
+    path = LIST_EXTERNAL_TOKENS,
+    operation_id = "ListExternalTokens",
+    summary = "SR_LIST_EXTERNAL_TOKENS",
+    tag = "External tokens",
+    request_body = ListExternalTokens,
+    responses((status = 200, description = "A page of the list", body = ExternalTokenPage))
+)]
+pub(crate) async fn list(call: Call, app: Data<App>) -> Result<HttpResponse, Problem> {
+    let (principal, preferences) = (&call.caller.principal, &call.preferences);
+    let root = call.body.root()?;
+    let wanted_owner = given(&root, "Owner")?.map(Login::parse).transpose();
+    let wanted_owner = wanted_owner.map_err(|_no_login| Problem::invalid(Text::new("SR_OWNER")))?;
+    let listing = Listing {
+        tenant: principal.tenant.clone(),
+        provider: root.string("Provider")?.filter(|name| !name.is_empty()).map(str::to_owned),
+        include_ended: root.boolean("IncludeEnded")?.unwrap_or(false),
+        limit: limit(&root)?,
+        after: given(&root, "Cursor")?.map(read_cursor).transpose()?,
+        owner: match wanted_owner {
+            owner if principal.is_administrator => owner,
+            Some(owner) if owner != principal.login => {
+                let page = ExternalTokenPage { items: Vec::new(), cursor: None };
+                return answer::write(preferences, "ExternalTokenPage", &page);
+            }
+            _ => Some(principal.login.clone()),
+        },
+    };
+    let page = app.store.records(listing).await?;
+    let access = |record: &RecordInfo| Access::of(principal, &record.owner, app.retrieval);
+    let item = |record: &RecordInfo| ExternalTokenInfo::new(record, access(record), preferences);
+    let page = ExternalTokenPage {
+        items: page.records.iter().map(item).collect(),
+        cursor: page.next.as_ref().map(write_cursor),
+    };
+    answer::write(preferences, "ExternalTokenPage", &page)
+}
+
+/// `POST …/ExternalTokens/Describe`: what is known about a record, or null.
+///
+/// By its key, for whoever gets the tokens by it; by its id, for the owner and administrators. It does not count
+/// as a use.
+#[utoipa::path(
+    post,
+    path = DESCRIBE_EXTERNAL_TOKENS,
+    operation_id = "DescribeExternalTokens",
+    summary = "SR_DESCRIBE_EXTERNAL_TOKENS",
+    tag = "External tokens",
+    request_body = WhichExternalTokens,
+    responses((
+        status = 200, description = "The record, or null", body = Option<ExternalTokenInfo>
+    ))
+)]
+pub(crate) async fn describe(call: Call, app: Data<App>) -> Result<HttpResponse, Problem> {
+    let principal = &call.caller.principal;
+    let which = Which::of(&call.body.root()?)?;
+    let record = which.find(&app.store, principal).await?;
+    let access = |record: &RecordInfo| Access::of(principal, &record.owner, app.retrieval);
+    let record = record.filter(|record| !which.is_by_id() || access(record) == Access::Full);
+    let info = record
+        .as_ref()
+        .map(|record| ExternalTokenInfo::new(record, access(record), &call.preferences));
+    answer::write(&call.preferences, "ExternalTokenInfo", &info)
+}
+
+/// `POST …/ExternalTokens/Revoke`: destroys the tokens at once, for good; true if there were any.
+///
+/// For the owner and administrators. Who has the key of another's tokens is refused; to who has only their id,
+/// they are not there.
+#[utoipa::path(
+    post,
+    path = REVOKE_EXTERNAL_TOKENS,
+    operation_id = "RevokeExternalTokens",
+    summary = "SR_REVOKE_EXTERNAL_TOKENS",
+    tag = "External tokens",
+    request_body = WhichExternalTokens,
+    responses((status = 200, description = "Whether there were living tokens", body = bool))
+)]
+pub(crate) async fn revoke(call: Call, app: Data<App>) -> Result<HttpResponse, Problem> {
+    let principal = &call.caller.principal;
+    let which = Which::of(&call.body.root()?)?;
+    let record = match &which {
+        Which::Id(id) => Some(*id),
+        Which::Key(_) => {
+            let record = which.find(&app.store, principal).await?;
+            let living = record.filter(|record| record.ended.is_none());
+            let access = |record: &RecordInfo| Access::of(principal, &record.owner, app.retrieval);
+            if living.as_ref().is_some_and(|record| access(record) != Access::Full) {
+                return Err(Problem::only_owner_revokes());
+            }
+            living.map(|record| record.id)
+        }
+    };
+    let was_revoked = match record {
+        Some(record) => {
+            let owner = (!principal.is_administrator).then(|| principal.login.clone());
+            app.store.revoke_record(principal.tenant.clone(), record, owner).await?
+        }
+        None => false,
+    };
+    answer::write(&call.preferences, "boolean", &was_revoked)
+}
+
+/// Which record is meant.
+enum Which {
+    Key(RetrievalKey),
+    Id(RecordId),
+}
+
+impl Which {
+    fn of(root: &Object<'_>) -> Result<Self, Problem> {
+        match (given(root, "Key")?, given(root, "Id")?) {
+            (Some(key), None) => Ok(Self::Key(RetrievalKey::parse(key)?)),
+            (None, Some(id)) => {
+                let id = RecordId::parse(id);
+                id.map(Self::Id).ok_or_else(|| Problem::invalid(Text::new("SR_ID_SHAPE")))
+            }
+            (key, _) => Err(Problem::one_of("Key", "Id", key.is_some())),
+        }
+    }
+
+    fn is_by_id(&self) -> bool {
+        matches!(self, Self::Id(_))
+    }
+
+    /// The record of the caller's tenant, living or not.
+    async fn find(&self, store: &Store, caller: &Principal) -> Result<Option<RecordInfo>, Problem> {
+        let tenant = caller.tenant.clone();
+        Ok(match self {
+            Self::Key(key) => store.record_of_key(tenant, key.clone()).await?,
+            Self::Id(id) => store.record(tenant, *id).await?,
+        })
+    }
+}
+
+fn limit(root: &Object<'_>) -> Result<usize, Problem> {
+    let Some(limit) = root.integer("Limit")? else { return Ok(DEFAULT_LIMIT) };
+    let limit = usize::try_from(limit).ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
+    limit.ok_or_else(|| Problem::out_of_range("Limit", 1, MAX_LIMIT as u64))
+}
+
+/// A place in a list as text that means nothing to the client.
+fn write_cursor(position: &Position) -> String {
+    let mut bytes = vec![CURSOR_VERSION];
+    bytes.extend_from_slice(&position.record.as_i64().to_be_bytes());
+    bytes.extend_from_slice(position.owner.as_str().as_bytes());
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// Reads what `write_cursor` wrote. It only says where to go on: whose records are listed is settled by the
+/// caller and the request.
+fn read_cursor(cursor: &str) -> Result<Position, Problem> {
+    let position = || {
+        let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
+        let (record, owner) = bytes.strip_prefix(&[CURSOR_VERSION])?.split_first_chunk::<8>()?;
+        Some(Position {
+            record: RecordId::from_i64(i64::from_be_bytes(*record))?,
+            owner: Login::parse(str::from_utf8(owner).ok()?).ok()?,
+        })
+    };
+    position().ok_or_else(|| Problem::invalid(Text::new("SR_CURSOR")))
+}
+
+/// What `List` takes; everything may be left out.
+#[derive(ToSchema)]
+#[schema(rename_all = "PascalCase")]
+#[expect(dead_code, reason = "for OpenAPI; bodies are read as trees")]
+struct ListExternalTokens {
+    /// Only records of this provider, exactly as it was saved.
+    provider: Option<String>,
+    /// Only records of this user; another's are only an administrator's to see.
+    owner: Option<String>,
+    /// Also records that expired or were revoked.
+    include_ended: Option<bool>,
+    /// How many at most: 1 to 1000, 100 if it is left out.
+    limit: Option<i32>,
+    /// What the page before answered.
+    cursor: Option<String>,
+}
+
+/// What `Describe` and `Revoke` take: a key or an id.
+#[derive(ToSchema)]
+#[schema(rename_all = "PascalCase")]
+#[expect(dead_code, reason = "for OpenAPI; bodies are read as trees")]
+struct WhichExternalTokens {
+    /// The key that `SaveExternalTokens` answered.
+    key: Option<String>,
+    /// The id that `List` answered.
+    id: Option<String>,
+}
+
+/// A part of a list.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+struct ExternalTokenPage {
+    items: Vec<ExternalTokenInfo>,
+    /// Gets the next page; null if there is none.
+    cursor: Option<String>,
+}
+
+/// What is known about saved tokens without their key.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+struct ExternalTokenInfo {
+    /// The 11 letters and digits behind `lk_` in the key.
+    #[schema(example = "01vYvSdgm8u")]
+    id: Option<String>,
+    /// Who issued the tokens.
+    #[schema(example = "et")]
+    provider: Option<String>,
+    /// The login of who saved them.
+    #[schema(example = "tje0")]
+    owner: Option<String>,
+    /// When they were saved, in UTC.
+    #[schema(example = "2026-11-03T14:05:00")]
+    created: Option<String>,
+    /// When they were last changed, in UTC.
+    updated: Option<String>,
+    /// When they were last got, to the hour; null if never.
+    last_used: Option<String>,
+    /// When they expire, or did; null if they do not.
+    expires: Option<String>,
+    /// Since when they are gone; null while they live.
+    ended: Option<String>,
+    /// What the caller may do with them.
+    table_right: Option<Right>,
+}
+
+impl ExternalTokenInfo {
+    /// To who may not read the record nothing is told but that.
+    fn new(record: &RecordInfo, access: Access, preferences: &Preferences) -> Self {
+        let RecordInfo { id, owner, provider, created, updated, last_used, expires, ended } =
+            record;
+        let text = |text: &dyn Fn() -> String| access.may_read().then(text);
+        let date = |moment: &Option<i64>| {
+            moment.filter(|_moment| access.may_read()).map(|moment| preferences.date(moment))
+        };
+        Self {
+            id: text(&|| id.text()),
+            provider: text(&|| preferences.value(provider)),
+            owner: text(&|| owner.to_string()),
+            created: text(&|| preferences.utc_date(*created)),
+            updated: text(&|| preferences.utc_date(*updated)),
+            last_used: date(last_used),
+            expires: date(expires),
+            ended: date(ended),
+            table_right: Some(Right::to_record(access, preferences)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// CONTRACT 38: a cursor is read as it was written, and nothing else is.
+    #[test]
+    fn a_cursor_is_opaque_and_checked() {
+        let owner = Login::parse("Åse Ødegård").expect("login");
+        let record = RecordId::from_i64(1 << 60).expect("id");
+        let position = Position { owner, record };
+        let cursor = write_cursor(&position);
+        assert_eq!(read_cursor(&cursor).expect("own"), position);
+        let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        let negative = [&[CURSOR_VERSION][..], &[0xff; 8], b"a"].concat();
+        let no_login = [&[CURSOR_VERSION][..], &[0; 8], b"a:b"].concat();
+        let no_text = [&[CURSOR_VERSION][..], &[0; 8], b"\xff"].concat();
+        let other = [&[9][..], &[0; 8], b"a"].concat();
+        for bad in [&negative, &no_login, &no_text, &other, &vec![CURSOR_VERSION; 9]] {
+            assert!(read_cursor(&encode(bad)).is_err(), "{bad:?}");
+        }
+        for bad in ["%", "AQ", &cursor[1..], &format!("{cursor}=")] {
+            assert!(read_cursor(bad).is_err(), "{bad}");
+        }
+    }
+}
