@@ -5,9 +5,13 @@ use std::{
     process::{Child, Stdio},
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::app::{Setup, TestApp};
+use crate::{
+    app::{Setup, TestApp, until},
+    client::Client,
+    load::{Random, Record},
+};
 
 /// Runs `latchkey keys …`; what it prints as JSON.
 pub(crate) fn keys(setup: &Setup, arguments: &[&str]) -> Value {
@@ -68,4 +72,23 @@ pub(crate) fn record(key: &str) -> i64 {
 /// The answer of `/readyz`.
 pub(crate) fn readiness(app: &TestApp) -> u16 {
     app.client().request("GET", "/readyz", &[], b"").status
+}
+
+/// Saves the token `fugit`; the key.
+pub(crate) fn save(client: &Client) -> String {
+    client.save(&json!({"Provider": "et", "AccessToken": "fugit"}))
+}
+
+/// Asserts that a key retrieves `fugit`.
+pub(crate) fn assert_opens(app: &TestApp, key: &str) {
+    assert_eq!(app.client().access_token(key).as_deref(), Some("fugit"));
+}
+
+/// Saves by many connections until there are so many.
+pub(crate) fn fill(app: &TestApp, count: usize) -> Record {
+    let record = Record::default();
+    record.load(&app.url, 32, &mut Random::new(), || {
+        until("saves", || record.acknowledged() >= count);
+    });
+    record
 }

@@ -25,6 +25,7 @@ mod hardware_keys;
 mod idempotency;
 mod issuer;
 mod key_rotation;
+mod key_wraps;
 mod keys;
 mod languages;
 mod load;

@@ -23,6 +23,7 @@ mod idempotency;
 mod issuer;
 mod key_rotation;
 mod key_servers;
+mod key_wraps;
 mod keys;
 mod languages;
 mod load;
