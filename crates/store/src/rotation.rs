@@ -232,7 +232,10 @@ pub(crate) async fn patiently<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Database, Keys, Lifespans, OpenOptions, rewrap::Move, schema::external_tokens};
+    use crate::{
+        Database, Keys, Lifespans, OpenOptions, external_tokens::Wanted, rewrap::Move,
+        schema::external_tokens,
+    };
     use model::{Login, Principal, Provider, RetrievalKey, TenantId, TokenManagementInfo};
 
     /// Two processes' stores on one database.
@@ -296,13 +299,32 @@ mod tests {
         let first = save(&bench.one).await;
         bench.replace_key().await;
         assert!(opens(&bench.one, &first).await, "under a key that it has not seen");
-        bench.replace_key().await;
+        // So that it may go on wrapping under that key, as far as it knows.
         let second = save(&bench.one).await;
+        bench.replace_key().await;
+        let third = save(&bench.one).await;
         for store in [&bench.one, &bench.other] {
-            assert!(opens(store, &first).await && opens(store, &second).await);
+            for key in [&first, &second, &third] {
+                assert!(opens(store, key).await);
+            }
         }
         let keys = bench.other.master_keys().await.expect("keys");
-        assert_eq!((keys.len(), keys[0].records), (1, 2));
+        assert_eq!((keys.len(), keys[0].records), (1, 3));
+    }
+
+    /// The row was read before the rotation, and is opened when its key is gone.
+    #[tokio::test]
+    async fn a_row_that_was_moved_since_it_was_read_is_read_again() {
+        let bench = Bench::new();
+        let (key, store) = (save(&bench.one).await, &bench.one.0);
+        let wanted = Wanted::by(&key);
+        let find = async || store.readers.tokens(&wanted).await;
+        let stale = find().await.expect("read");
+        bench.replace_key().await;
+        store.ring.load(&store.readers).await.expect("loaded");
+        let (row, keyring) = bench.one.with_its_key(stale, find).await.expect("read again");
+        let row = row.expect("it is there");
+        assert!(row.open(&TenantId::single(), &key, &wanted, &keyring).expect("opens").is_some());
     }
 
     #[tokio::test]

@@ -152,7 +152,7 @@ async fn rotate(store: &Store, key: Option<&str>) -> anyhow::Result<Rotated> {
         if told.elapsed() > PROGRESS {
             told = Instant::now();
             // A terminal that went away stops nothing.
-            let _ = tell(&format!("{} records are left", records - moved as i64));
+            let _ = tell(&format!("{} records are left", (records - moved as i64).max(0)));
         }
     });
     let first = first.await?;
