@@ -199,7 +199,8 @@ fn readiness_writes() {
     let app = TestApp::new().stop().start();
     let log = app.setup.data().join("latchkey.db-wal");
     let length = || fs::metadata(&log).map_or(0, |metadata| metadata.len());
-    assert_eq!(length(), 0, "nothing was written since the start");
+    // The start had wraps counted; nothing was written since.
+    let before = length();
     app.client().request("GET", "/readyz", &[], b"").expect(200);
-    assert!(length() > 0);
+    assert!(length() > before);
 }
