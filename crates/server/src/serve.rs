@@ -41,7 +41,7 @@ use crate::{
     problem::{self, REQUEST_ID},
     renewals::Renewals,
     telemetry::RequestSpan,
-    upkeep::Upkeep,
+    upkeep::{self, Upkeep},
 };
 
 /// How long requests that are under way may take once the server was told to stop.
@@ -193,9 +193,7 @@ async fn serve(
         outcome = server => outcome?,
         () = signals.stop(handle) => warn!("stopping at once"),
     }
-    if let Err(error) = store.write_uses().await {
-        warn!(error = problem::chain(&error), "the last uses of records were not written");
-    }
+    upkeep::finish(store).await;
     info!("stopped");
     Ok(())
 }

@@ -32,7 +32,23 @@ impl Upkeep {
         actix_web::rt::spawn(keys::run(store.clone(), rotate_after_wraps));
         let swept = store.clone();
         repeat("sweeping", sweep_every, async move || swept.sweep(keep_ended).await);
-        repeat("writing uses", WRITE_USES_EVERY, async move || store.write_uses().await);
+        repeat("writing uses", WRITE_USES_EVERY, async move || {
+            store.write_uses().await.map(|_is_all| ())
+        });
+    }
+}
+
+/// Writes down all uses that were noted.
+pub(crate) async fn finish(store: &Store) {
+    loop {
+        match store.write_uses().await {
+            Ok(false) => {}
+            Ok(true) => return,
+            Err(error) => {
+                let error = chain(&error);
+                return warn!(error, "the last uses of records were not written");
+            }
+        }
     }
 }
 

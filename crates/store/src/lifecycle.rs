@@ -20,6 +20,9 @@ use crate::{
     reservations, uses,
 };
 
+/// How many batches of uses are written in one go: calls write too.
+const USES_BATCHES: usize = 16;
+
 impl Store {
     /// A page of a tenant's records, by owner and id.
     pub async fn records(&self, listing: Listing) -> Result<Page, StoreError> {
@@ -68,17 +71,19 @@ impl Store {
         self.0.uses.note(saved.life, lifespan);
     }
 
-    /// Writes the uses that were noted; what is not written stays noted.
-    pub async fn write_uses(&self) -> Result<(), StoreError> {
-        let mut after = None;
-        loop {
-            let uses = self.0.uses.some(after);
-            let Some(last) = uses.last() else { return Ok(()) };
-            after = Some(last.record());
+    /// Writes some of the uses that were noted, each in its turn; whether there are no more. What is not
+    /// written stays noted.
+    pub async fn write_uses(&self) -> Result<bool, StoreError> {
+        for _ in 0..USES_BATCHES {
+            let uses = self.0.uses.some();
+            if uses.is_empty() {
+                return Ok(true);
+            }
             let written = uses.clone();
             self.0.writer.run(move |conn| uses::write(conn, &uses)).await?;
             self.0.uses.done(&written);
         }
+        Ok(false)
     }
 
     /// Ends a record that was found to have expired, so that it stays so if the clock is set back. If that

@@ -7,7 +7,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicI64, AtomicUsize, Ordering},
     },
 };
 
@@ -21,10 +21,11 @@ use model::RecordId;
 
 use crate::{StoreError, conn::Conn, ids, lifespan::Lifespan, schema::external_tokens};
 
-/// Notes that may wait; past that, uses are not noted until some were written.
+/// Notes that may wait; past that, uses are not noted until some were written. Half of them is for records
+/// that may not be unused.
 const NOTES: usize = 1 << 16;
 /// Notes that are written together.
-pub(crate) const BATCH: usize = 256;
+const BATCH: usize = 256;
 
 /// When a record began and when it was last used, as far as the database knows; in microseconds since
 /// 1970 UTC.
@@ -55,6 +56,8 @@ pub(crate) struct Uses {
     notes: Mutex<BTreeMap<i64, Use>>,
     /// How many there are, to know without the lock when there is no room.
     count: AtomicUsize,
+    /// From which record on they are written next.
+    next: AtomicI64,
 }
 
 impl Uses {
@@ -63,7 +66,8 @@ impl Uses {
         let now = ids::now();
         let unless_since = now.saturating_sub(lifespan.use_counts_for());
         let is_known = life.last_used.is_some_and(|last_used| last_used > unless_since);
-        if is_known || self.count.load(Ordering::Relaxed) >= NOTES {
+        let room = if lifespan.unused.is_some() { NOTES } else { NOTES / 2 };
+        if is_known || self.count.load(Ordering::Relaxed) >= room {
             return;
         }
         let record = life.record.as_i64();
@@ -73,12 +77,14 @@ impl Uses {
         self.count.store(notes.len(), Ordering::Relaxed);
     }
 
-    /// Some of the notes, by id, from the one behind `after`. They stay until they are `done`, so that
-    /// a use meanwhile is not noted again.
-    pub(crate) fn some(&self, after: Option<i64>) -> Vec<Use> {
+    /// Some of the notes, each in its turn. They stay until they are `done`, so that a use meanwhile is not
+    /// noted again.
+    pub(crate) fn some(&self) -> Vec<Use> {
         let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = after.map_or(i64::MIN, |record| record.saturating_add(1));
-        notes.range(first..).take(BATCH).map(|(_, noted)| *noted).collect()
+        let next = self.next.load(Ordering::Relaxed);
+        let some = |first: i64| notes.range(first..).take(BATCH).map(|(_, noted)| *noted).collect();
+        let behind: Vec<Use> = some(next);
+        if behind.is_empty() { some(i64::MIN) } else { behind }
     }
 
     /// Forgets notes that were written.
@@ -86,15 +92,9 @@ impl Uses {
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         for noted in written {
             notes.remove(&noted.record);
+            self.next.store(noted.record.saturating_add(1), Ordering::Relaxed);
         }
         self.count.store(notes.len(), Ordering::Relaxed);
-    }
-}
-
-impl Use {
-    /// The id of the record.
-    pub(crate) fn record(&self) -> i64 {
-        self.record
     }
 }
 
@@ -186,6 +186,8 @@ impl QueryFragment<Pg> for WriteAll {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Database, lock, migrate};
+    use diesel::connection::SimpleConnection as _;
 
     fn life(record: i64, last_used: Option<i64>) -> Life {
         let record = RecordId::from_i64(record).expect("id");
@@ -209,23 +211,83 @@ mod tests {
             uses.note(life(record, last_used), lifespan);
             uses.note(life(record, last_used), lifespan);
         }
-        let noted = uses.some(None);
-        assert_eq!(noted.iter().map(Use::record).collect::<Vec<_>>(), [1, 4, 6]);
+        let noted = uses.some();
+        assert_eq!(records(&noted), [1, 4, 6]);
         let until: Vec<_> = noted.iter().map(|noted| noted.expires.is_some()).collect();
         assert_eq!(until, [false, false, true]);
-        assert_eq!(uses.some(Some(4)).len(), 1);
         uses.done(&noted[..2]);
-        assert_eq!(uses.some(None), noted[2..]);
+        assert_eq!(uses.some(), noted[2..]);
         assert_eq!(uses.count.load(Ordering::Relaxed), 1);
     }
 
+    /// However many are noted meanwhile, each has its turn; and there is room for those that a record's life
+    /// depends on.
     #[test]
-    fn what_waits_is_bounded() {
+    fn what_waits_is_bounded_and_written_in_turn() {
         let uses = Uses::default();
-        for record in 0..NOTES + 10 {
-            uses.note(life(record as i64, None), Lifespan::default());
+        let idle = Lifespan { at_most: None, unused: Some(1) };
+        for record in 0..NOTES as i64 {
+            uses.note(life(record, None), Lifespan::default());
         }
-        assert_eq!(uses.notes.lock().expect("lock").len(), NOTES);
-        assert_eq!(uses.some(None).len(), BATCH);
+        assert_eq!(uses.count.load(Ordering::Relaxed), NOTES / 2);
+        let batch = BATCH as i64;
+        for turn in 0..3 {
+            let some = uses.some();
+            assert_eq!(records(&some), (turn * batch..(turn + 1) * batch).collect::<Vec<_>>());
+            uses.done(&some);
+            uses.note(life(0, None), Lifespan::default());
+        }
+        for record in 0..2 * NOTES as i64 {
+            uses.note(life(record, None), idle);
+        }
+        assert_eq!(uses.count.load(Ordering::Relaxed), NOTES);
+        let last = uses.notes.lock().expect("lock").values().last().copied();
+        uses.done(&[last.expect("a note")]);
+        assert_eq!(records(&uses.some())[0], 0, "behind the last comes the first");
+    }
+
+    fn records(uses: &[Use]) -> Vec<i64> {
+        uses.iter().map(|noted| noted.record).collect()
+    }
+
+    /// CONTRACT 40: a use is written on a record that lives, if none was lately, and moves its end only where
+    /// that depends on uses.
+    #[test]
+    fn a_use_changes_only_what_lives() {
+        let folder = tempfile::tempdir().expect("folder");
+        let database = Database::Sqlite(folder.path().join("test.db"));
+        let (database, _lock) = lock::take(&database).expect("lock");
+        let mut conn = Conn::writing(&database).expect("connect");
+        migrate::run(&mut conn).expect("migrate");
+        let (now, later) = (ids::now(), ids::now() + 1_000_000_000);
+        for (id, last_used, expires, ended) in [
+            (1, "NULL", "NULL".to_owned(), "NULL"),
+            (2, "NULL", later.to_string(), "NULL"),
+            (3, "NULL", later.to_string(), "7"),
+            (4, "NULL", "7".to_owned(), "NULL"),
+            (5, "11", later.to_string(), "NULL"),
+        ] {
+            conn.batch_execute(&format!(
+                "INSERT INTO external_tokens VALUES ({id}, 't', 'o', 'p', 1, x'', '', x'', x'', 1, 1, \
+                 {last_used}, {expires}, {ended})"
+            ))
+            .expect("insert");
+        }
+        let noted = |record, expires| Use { record, at: now, unless_since: 10, expires };
+        let uses: Vec<Use> = (1..=5).map(|id| noted(id, (id > 1).then_some(later + 1))).collect();
+        write(&mut conn, &uses).expect("write");
+        let found: Vec<(Option<i64>, Option<i64>)> = external_tokens::table
+            .select((external_tokens::last_used, external_tokens::expires))
+            .order(external_tokens::id)
+            .load(&mut conn)
+            .expect("read");
+        let expected = [
+            (Some(now), None),
+            (Some(now), Some(later + 1)),
+            (None, Some(later)),
+            (None, Some(7)),
+            (Some(11), Some(later)),
+        ];
+        assert_eq!(found, expected);
     }
 }
