@@ -204,3 +204,30 @@ fn readiness_writes() {
     app.client().request("GET", "/readyz", &[], b"").expect(200);
     assert!(length() > before);
 }
+
+/// CONTRACT 39: what is revoked is overwritten in the file, and not only given free.
+#[test]
+fn what_is_revoked_is_overwritten() {
+    let app = TestApp::new();
+    let long = "CANARY".repeat(5000);
+    let keys = ["CANARY", &long]
+        .map(|token| app.client().save(&json!({"Provider": "et", "AccessToken": token})));
+    let blob = |key: &str| {
+        let id = model::RetrievalKey::parse(key).expect("key").record().as_i64();
+        let query = format!("SELECT sealed FROM external_tokens WHERE id = {id}");
+        app.setup.database().bytes(&query)
+    };
+    let blobs = keys.each_ref().map(|key| blob(key));
+    // The beginning stands in the row's own page, the end in pages that it does not fit into.
+    let parts: Vec<&[u8]> =
+        blobs.iter().flat_map(|blob| [&blob[..40], &blob[blob.len() - 40..]]).collect();
+    let app = app.stop().start();
+    let found =
+        |app: &TestApp| parts.iter().filter(|part| !app.files_with(part).is_empty()).count();
+    assert_eq!(found(&app), 4, "they are looked for rightly");
+    for key in &keys {
+        assert!(app.client().revoke(&json!({ "Key": key })));
+    }
+    let app = app.stop().start();
+    assert_eq!(found(&app), 0);
+}
