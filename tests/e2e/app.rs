@@ -283,18 +283,23 @@ impl TestApp {
         self.setup.clone()
     }
 
-    /// Every file of the data folder and of the database that holds `needle`.
-    pub(crate) fn files_with(&self, needle: impl AsRef<[u8]>) -> Vec<PathBuf> {
-        let needle = needle.as_ref();
+    /// Every file of the data folder and of the database.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
         // There may be neither a file database nor a key file.
         let data = self.setup.data();
         let mut files = if data.exists() { files(&data) } else { Vec::new() };
         files.extend(self.setup.database().files());
+        files
+    }
+
+    /// Those that hold `needle`.
+    pub(crate) fn files_with(&self, needle: impl AsRef<[u8]>) -> Vec<PathBuf> {
+        let needle = needle.as_ref();
         let holds = |path: &PathBuf| {
             let bytes = fs::read(path).expect("file");
             bytes.windows(needle.len()).any(|window| window == needle)
         };
-        files.into_iter().filter(holds).collect()
+        self.files().into_iter().filter(holds).collect()
     }
 }
 

@@ -49,6 +49,8 @@ mod request_headers;
 mod revocation;
 mod save_and_get;
 mod seal;
+mod seal_format;
+mod seal_proof;
 mod sessions;
 mod shutdown;
 mod so_ticket;

@@ -33,6 +33,16 @@ impl Database {
         format!("decode(repeat('00', {length}), 'hex')")
     }
 
+    /// These bytes, given in hexadecimal, as SQL.
+    pub(crate) fn blob(hex: &str) -> String {
+        format!("decode('{hex}', 'hex')")
+    }
+
+    /// A column of bytes in hexadecimal, as SQL.
+    pub(crate) fn hex(column: &str) -> String {
+        format!("encode({column}, 'hex')")
+    }
+
     /// A new one, empty.
     pub(crate) fn new(_data: &Path) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
@@ -63,6 +73,11 @@ impl Database {
         let digits = self.query(&format!("SELECT encode(({query}), 'hex')"));
         let digits = digits.as_bytes().chunks(2).map(|pair| str::from_utf8(pair).expect("ASCII"));
         digits.map(|pair| u8::from_str_radix(pair, 16).expect("hexadecimal")).collect()
+    }
+
+    /// The text that a query finds.
+    pub(crate) fn text(&self, query: &str) -> String {
+        self.query(query)
     }
 
     /// Gives back the room of what was removed.

@@ -9,7 +9,7 @@ use diesel::{
     Connection as _, RunQueryDsl as _, SqliteConnection,
     connection::SimpleConnection as _,
     dsl,
-    sql_types::{BigInt, Binary},
+    sql_types::{BigInt, Binary, Text},
 };
 
 /// A SQLite file.
@@ -27,6 +27,16 @@ impl Database {
     /// So many zero bytes, as SQL.
     pub(crate) fn zeros(length: &str) -> String {
         format!("zeroblob({length})")
+    }
+
+    /// These bytes, given in hexadecimal, as SQL.
+    pub(crate) fn blob(hex: &str) -> String {
+        format!("X'{hex}'")
+    }
+
+    /// A column of bytes in hexadecimal, as SQL.
+    pub(crate) fn hex(column: &str) -> String {
+        format!("lower(hex({column}))")
     }
 
     /// The one that the server makes in its data folder.
@@ -58,6 +68,11 @@ impl Database {
         dsl::sql::<Binary>(query).get_result(&mut self.open()).expect(query)
     }
 
+    /// The text that a query finds.
+    pub(crate) fn text(&self, query: &str) -> String {
+        dsl::sql::<Text>(query).get_result(&mut self.open()).expect(query)
+    }
+
     /// Gives back the room of what was removed.
     pub(crate) fn compact(&self) {
         self.open().batch_execute("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)").expect("compact");
@@ -76,6 +91,8 @@ impl Database {
     /// A connection that the server knows nothing of.
     pub(crate) fn open(&self) -> SqliteConnection {
         let path = self.path.to_str().expect("UTF-8");
-        SqliteConnection::establish(path).expect("the database opens")
+        let mut connection = SqliteConnection::establish(path).expect("the database opens");
+        connection.batch_execute("PRAGMA busy_timeout = 5000").expect("waits for the server");
+        connection
     }
 }

@@ -3,6 +3,9 @@
 //! Invariant: only this file turns a carrier into a row and back, and it never does so without the
 //! retrieval key.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeSet, HashMap};
 
 use aws_lc_rs::constant_time;

@@ -152,6 +152,13 @@ impl Keyring {
         }
     }
 
+    /// These keys, the youngest first.
+    #[cfg(test)]
+    pub(crate) fn of_keys(keys: Vec<Kek>) -> Self {
+        let mut keys = keys.into_iter();
+        Self { active: keys.next().expect("a key"), others: keys.collect() }
+    }
+
     /// The key that new records are sealed under: the youngest.
     pub(crate) fn active(&self) -> &Kek {
         &self.active_held().kek

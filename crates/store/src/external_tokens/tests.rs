@@ -1,0 +1,200 @@
+//! Rows that were changed behind the server's back, bit by bit and column by column.
+
+use super::*;
+use crate::{
+    ids::{Ids, random},
+    seal::Kek,
+};
+use model::SecretText;
+
+const TENANTS: [&str; 2] = ["cust12345", "cust12346"];
+
+/// A record as it was sealed, and what opens it.
+#[derive(Clone)]
+struct Record {
+    row: TokenRow,
+    key: RetrievalKey,
+    token: String,
+}
+
+struct Vault {
+    keyring: Keyring,
+    records: Vec<Record>,
+}
+
+impl Vault {
+    /// Records that differ in one thing each: two of the same kind, one of another tenant, one of another
+    /// provider, a later generation of the first, and the first with its data key wrapped anew.
+    fn new() -> Self {
+        let keks = ["kek-a", "kek-b"].map(|id| Kek::new(id.to_owned(), &random()));
+        let keyring = Keyring::of_keys(keks.into());
+        let ids = Ids::default();
+        let record = |tenant: &str, provider: &str, token: &str| {
+            let key = ids.new_key();
+            let login = Login::parse("ann").expect("login");
+            let owner = Principal { tenant: tenant_of(tenant), login, is_administrator: false };
+            let row = seal(&owner, &carrier(provider, token), &key, &keyring);
+            Record { row, key, token: token.to_owned() }
+        };
+        let mut records = vec![
+            record(TENANTS[0], "et", "first"),
+            record(TENANTS[0], "et", "second"),
+            record(TENANTS[1], "et", "elsewhere"),
+            record(TENANTS[0], "te", "of another"),
+        ];
+        let first = records[0].clone();
+        let (tenant, provider) = (tenant_of(TENANTS[0]), Provider::parse("et").expect("provider"));
+        let record = first.key.record();
+        let place = Place { tenant: &tenant, record, provider: &provider, generation: 1 };
+        let kek = |id| keyring.find(id).expect("it is there");
+
+        let dek = kek("kek-a").unwrap(&first.row.wrapped_dek, place).expect("unwraps");
+        let kek_id = "kek-b".to_owned();
+        let row =
+            TokenRow { kek_id, wrapped_dek: kek("kek-b").wrap(&dek, place), ..first.row.clone() };
+        records.push(Record { row, ..first.clone() });
+
+        let later = Place { generation: 2, ..place };
+        let dek = Dek::generate();
+        let row = TokenRow {
+            generation: 2,
+            wrapped_dek: kek("kek-a").wrap(&dek, later),
+            sealed: seal::seal(&carrier("et", "later"), &dek, &first.key, later),
+            ..first.row
+        };
+        records.push(Record { row, key: first.key, token: "later".to_owned() });
+        Self { keyring, records }
+    }
+
+    /// The token that opens, if one does.
+    fn open(&self, row: TokenRow, tenant: &str, key: &RetrievalKey) -> Option<String> {
+        let opened = row.open(&tenant_of(tenant), key, &Wanted::by(key), &self.keyring);
+        opened.ok()??.carrier.access_token.as_ref().map(|token| token.expose().to_owned())
+    }
+
+    /// That no key and no tenant opens a row.
+    fn assert_shut(&self, row: &TokenRow, what: &str) {
+        for Record { key, .. } in &self.records {
+            for tenant in TENANTS.into_iter().chain([row.tenant.as_str()]) {
+                assert_eq!(self.open(row.clone(), tenant, key), None, "{what}");
+            }
+        }
+    }
+}
+
+fn tenant_of(name: &str) -> TenantId {
+    // What is no name of a tenant finds nothing either.
+    TenantId::parse(name).unwrap_or_else(|_invalid| TenantId::single())
+}
+
+fn carrier(provider: &str, token: &str) -> TokenManagementInfo {
+    TokenManagementInfo {
+        provider: Provider::parse(provider).expect("provider"),
+        access_token: Some(SecretText::from(token)),
+        refresh_token: None,
+        claims: None,
+    }
+}
+
+/// The columns that the seal covers.
+fn sealed_columns(row: &TokenRow) -> [Vec<u8>; 8] {
+    let TokenRow {
+        id, tenant, provider, generation, key_digest, kek_id, wrapped_dek, sealed, ..
+    } = row.clone();
+    [
+        id.to_be_bytes().to_vec(),
+        tenant.into_bytes(),
+        provider.into_bytes(),
+        generation.to_be_bytes().to_vec(),
+        key_digest,
+        kek_id.into_bytes(),
+        wrapped_dek,
+        sealed,
+    ]
+}
+
+/// `None` if it cannot be a row, since a text is none.
+fn with_columns(row: &TokenRow, columns: [Vec<u8>; 8]) -> Option<TokenRow> {
+    let [id, tenant, provider, generation, key_digest, kek_id, wrapped_dek, sealed] = columns;
+    Some(TokenRow {
+        id: i64::from_be_bytes(id.try_into().ok()?),
+        tenant: String::from_utf8(tenant).ok()?,
+        provider: String::from_utf8(provider).ok()?,
+        generation: i32::from_be_bytes(generation.try_into().ok()?),
+        key_digest,
+        kek_id: String::from_utf8(kek_id).ok()?,
+        wrapped_dek,
+        sealed,
+        ..row.clone()
+    })
+}
+
+#[test]
+fn each_record_opens_with_its_key_in_its_tenant_alone() {
+    let vault = Vault::new();
+    for Record { row, key, token } in &vault.records {
+        for record in &vault.records {
+            for tenant in TENANTS {
+                let is_right = record.key.expose() == key.expose() && tenant == row.tenant;
+                let opened = vault.open(row.clone(), tenant, &record.key);
+                assert_eq!(opened.as_ref(), is_right.then_some(token));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_row_with_any_one_bit_flipped_does_not_open() {
+    let vault = Vault::new();
+    for Record { row, .. } in &vault.records {
+        let columns = sealed_columns(row);
+        let mut tried = 0;
+        for column in 0..columns.len() {
+            for bit in 0..columns[column].len() * 8 {
+                let mut flipped = columns.clone();
+                flipped[column][bit / 8] ^= 1 << (bit % 8);
+                if let Some(changed) = with_columns(row, flipped) {
+                    vault.assert_shut(&changed, &format!("column {column}, bit {bit}"));
+                    tried += 1;
+                }
+            }
+        }
+        assert!(tried > 1000, "{tried}");
+    }
+}
+
+/// Of two rows every mixture, column by column: it opens only if it is one of the records as a whole.
+#[test]
+fn a_mixture_of_two_rows_does_not_open() {
+    let vault = Vault::new();
+    let is_record = |row: &TokenRow| {
+        vault.records.iter().any(|known| sealed_columns(&known.row) == sealed_columns(row))
+    };
+    let mut mixtures = 0;
+    for one in &vault.records {
+        for other in &vault.records {
+            let (own, foreign) = (sealed_columns(&one.row), sealed_columns(&other.row));
+            for taken in 0_u32..1 << own.len() {
+                let mut mixed = own.clone();
+                for column in (0..own.len()).filter(|column| taken & (1 << column) != 0) {
+                    mixed[column].clone_from(&foreign[column]);
+                }
+                let row = with_columns(&one.row, mixed).expect("texts stay texts");
+                if !is_record(&row) {
+                    vault.assert_shut(&row, &format!("columns {taken:b}"));
+                    mixtures += 1;
+                }
+            }
+        }
+    }
+    assert!(mixtures > 5000, "{mixtures}");
+}
+
+/// A record that was revoked or expired stays shut, though nothing of the seal says so.
+#[test]
+fn a_row_that_ended_does_not_open() {
+    let vault = Vault::new();
+    let row = &vault.records[0].row;
+    vault.assert_shut(&TokenRow { ended: Some(1), ..row.clone() }, "ended");
+    vault.assert_shut(&TokenRow { expires: Some(ids::now()), ..row.clone() }, "expired");
+}
