@@ -167,7 +167,8 @@ impl TestApp {
         Setup::new().start()
     }
 
-    fn start(setup: Setup, mut command: Command) -> Result<Self, String> {
+    /// By a command of one's own.
+    pub(crate) fn start(setup: Setup, mut command: Command) -> Result<Self, String> {
         let log = setup.folder().join("log");
         let stderr = File::options().append(true).create(true).open(&log).expect("log file");
         let mut process = command.stdout(Stdio::piped()).stderr(stderr).spawn().expect("starts");
@@ -201,6 +202,11 @@ impl TestApp {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("receive");
         answer
+    }
+
+    /// The id of its process.
+    pub(crate) fn process_id(&self) -> u32 {
+        self.process.id()
     }
 
     /// How much memory the server has.

@@ -31,6 +31,7 @@ mod languages;
 mod load;
 mod master_key;
 mod matrix;
+mod memory;
 mod negotiation;
 mod official_client;
 mod overload;

@@ -10,7 +10,7 @@ use argon2::{
     password_hash::{PasswordHasher as _, phc},
 };
 use aws_lc_rs::constant_time;
-use model::{PasswordHash, SecretText};
+use model::{PasswordHash, SecretText, wiping_stack};
 
 use crate::random::random;
 
@@ -78,9 +78,9 @@ impl fmt::Debug for Password {
 /// Hashes a password with Argon2id (19 MiB, 2 passes, 1 lane) and a random salt; slow on purpose.
 pub fn hash(password: &Password) -> PasswordHash {
     let salt = random::<16>();
-    let hash: phc::PasswordHash = Argon2::default()
-        .hash_password_with_salt(password.expose().as_bytes(), salt.as_slice())
-        .expect("the default parameters are valid");
+    let text = password.expose().as_bytes();
+    let hash = || Argon2::default().hash_password_with_salt(text, salt.as_slice());
+    let hash: phc::PasswordHash = wiping_stack(hash).expect("the default parameters are valid");
     PasswordHash::from_phc(hash.to_string())
 }
 
@@ -97,7 +97,7 @@ const ROOM: usize = (33 << 20) / Block::SIZE;
 /// takes as long. A hash that cannot be read lets nobody in.
 pub fn verify(password: &Password, hash: Option<&PasswordHash>, memory: &mut HashMemory) -> bool {
     let phc = hash.map_or(DECOY, PasswordHash::expose);
-    matches(password, phc, memory).unwrap_or(false) && hash.is_some()
+    wiping_stack(|| matches(password, phc, memory)).unwrap_or(false) && hash.is_some()
 }
 
 /// `None` for a hash that cannot be read.

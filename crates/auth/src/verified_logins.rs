@@ -12,7 +12,7 @@ use std::{
 };
 
 use aws_lc_rs::hmac;
-use model::User;
+use model::{User, wiping_stack};
 
 use crate::{Password, random::random};
 
@@ -70,6 +70,10 @@ impl VerifiedLogins {
     }
 
     fn mac(&self, user: Option<&User>, password: &Password, network: Option<IpAddr>) -> Mac {
+        wiping_stack(|| self.sign(user, password, network))
+    }
+
+    fn sign(&self, user: Option<&User>, password: &Password, network: Option<IpAddr>) -> Mac {
         let version = user.map_or(0, |user| user.version).to_string();
         let network = network.map(|network| network.to_string()).unwrap_or_default();
         let mut context = hmac::Context::with_key(&self.key);

@@ -11,6 +11,7 @@ mod principal;
 mod retrieval_key;
 mod rights;
 mod secret;
+mod stack;
 mod token_management_info;
 mod user;
 
@@ -23,6 +24,7 @@ pub use principal::{InvalidLogin, InvalidTenant, Login, Principal, TenantId};
 pub use retrieval_key::{MalformedKey, RecordId, RetrievalKey};
 pub use rights::{Access, FieldMask, Retrieval, TableMask};
 pub use secret::SecretText;
+pub use stack::wiping_stack;
 pub use token_management_info::{
     Field, InvalidCarrier, PROVIDER_MAX_CHARS, Provider, TokenManagementInfo, Violation,
 };

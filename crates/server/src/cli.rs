@@ -18,12 +18,13 @@ use std::{
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use store::migrate::Migrator;
+use tracing::warn;
 
 use self::{
     administration::Output, app::AppCommand, keys::KeysCommand, ticket::TicketCommand,
     user::UserCommand,
 };
-use crate::{config::Config, serve, telemetry};
+use crate::{config::Config, memory, serve, telemetry};
 
 /// Keeps external OAuth tokens, sealed, behind SuperOffice's User agent.
 #[derive(Parser)]
@@ -95,12 +96,17 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    // Before there is a secret in memory.
+    let undumped = memory::refuse_dumps();
     let config = Config::load(arguments.config.as_deref())?;
     let mut out = io::stdout();
     match &arguments.command {
         None | Some(Command::Serve) => {
             telemetry::init(&config)?;
             telemetry::hide_what_panics_say();
+            if let Err(error) = undumped {
+                warn!(%error, "a crash may write memory to a core dump: the system would not forbid it");
+            }
             serve::run(&config)
         }
         Some(Command::Migrate) => {

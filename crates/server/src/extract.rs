@@ -6,6 +6,7 @@ mod body;
 mod caller;
 mod idempotency_key;
 pub(crate) mod preferences;
+mod secret_headers;
 
 use std::pin::Pin;
 
@@ -17,6 +18,7 @@ pub(crate) use body::read as read_body;
 pub(crate) use caller::{Caller, by_credential, issue, session};
 pub(crate) use idempotency_key::idempotency_key;
 pub(crate) use preferences::Preferences;
+pub(crate) use secret_headers::{secret_headers, take_secrets};
 
 type Extracted<T> = Pin<Box<dyn Future<Output = Result<T, Problem>>>>;
 

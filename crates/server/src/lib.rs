@@ -12,6 +12,7 @@ mod expiry;
 mod extract;
 mod first_user;
 mod logins;
+pub mod memory;
 mod openapi;
 mod paths;
 mod problem;

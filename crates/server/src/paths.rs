@@ -17,6 +17,8 @@ use actix_web::{
 use model::TenantId;
 use serde::{Deserialize, Serialize};
 
+use crate::extract::take_secrets;
+
 /// Where the server says it is.
 pub(crate) const HOME: &str = "/";
 pub(crate) const API: &str = "/api";
@@ -192,11 +194,11 @@ pub(crate) async fn normalize(
         request.extensions_mut().insert(mount);
         route
     });
-    if request.uri().path() != route {
-        let uri = with_path(request.uri(), &route).unwrap_or_else(|| Uri::from_static(NOWHERE));
-        request.match_info_mut().get_mut().update(&uri);
-        request.head_mut().uri = uri;
-    }
+    // Also if it is the same: this one is not a part of the buffer that the request was read into.
+    let uri = with_path(request.uri(), &route).unwrap_or_else(|| Uri::from_static(NOWHERE));
+    request.match_info_mut().get_mut().update(&uri);
+    request.head_mut().uri = uri;
+    take_secrets(&mut request);
     next.call(request).await
 }
 

@@ -18,7 +18,9 @@ use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
     digest, hkdf,
 };
-use model::{Provider, RecordId, RetrievalKey, SecretText, TenantId, TokenManagementInfo};
+use model::{
+    Provider, RecordId, RetrievalKey, SecretText, TenantId, TokenManagementInfo, wiping_stack,
+};
 use zeroize::Zeroizing;
 
 use crate::ids::random;
@@ -123,7 +125,8 @@ pub(crate) fn seal(
     key: &RetrievalKey,
     place: Place<'_>,
 ) -> Vec<u8> {
-    encrypt(&record_key(dek, key), &place.aad(Purpose::Carrier, b""), &to_bytes(carrier))
+    let aad = place.aad(Purpose::Carrier, b"");
+    wiping_stack(|| encrypt(&record_key(dek, key), &aad, &to_bytes(carrier)))
 }
 
 /// Opens what `seal` made.
@@ -133,18 +136,21 @@ pub(crate) fn open(
     key: &RetrievalKey,
     place: Place<'_>,
 ) -> Result<TokenManagementInfo, Unopenable> {
-    let plain = decrypt(&record_key(dek, key), &place.aad(Purpose::Carrier, b""), sealed)?;
+    let aad = place.aad(Purpose::Carrier, b"");
+    let plain = wiping_stack(|| decrypt(&record_key(dek, key), &aad, sealed))?;
     from_bytes(&plain, place.provider).ok_or(Unopenable)
 }
 
 /// What the database keeps of a retrieval key: enough to recognise it, not to open anything.
 pub(crate) fn key_digest(key: &RetrievalKey) -> [u8; 32] {
-    let mut context = digest::Context::new(&digest::SHA256);
-    context.update(b"latchkey retrieval key digest v1\0");
-    context.update(key.expose().as_bytes());
-    let mut bytes = [0; 32];
-    bytes.copy_from_slice(context.finish().as_ref());
-    bytes
+    wiping_stack(|| {
+        let mut context = digest::Context::new(&digest::SHA256);
+        context.update(b"latchkey retrieval key digest v1\0");
+        context.update(key.expose().as_bytes());
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(context.finish().as_ref());
+        bytes
+    })
 }
 
 /// What a master key without a name is called: a hash of it, by which nobody learns it.

@@ -5,7 +5,7 @@
 
 use actix_web::{
     HttpRequest,
-    http::header::{AUTHORIZATION, COOKIE, HeaderName},
+    http::header::{AUTHORIZATION, COOKIE},
     web::Data,
 };
 use auth::{ApplicationToken, AuthError, Authorization, Claims, Presented, Scheme};
@@ -15,10 +15,8 @@ use model::{
 };
 use tracing::{Span, info, warn};
 
+use super::secret_headers::{SO_APP_TOKEN, X_XSRF_TOKEN, secret_headers};
 use crate::{app::App, paths::Mount, problem::Problem};
-
-const SO_APP_TOKEN: HeaderName = HeaderName::from_static("so-apptoken");
-const X_XSRF_TOKEN: HeaderName = HeaderName::from_static("x-xsrf-token");
 
 /// An authenticated caller.
 pub(crate) struct Caller {
@@ -39,7 +37,8 @@ impl Caller {
     /// 400 for two credentials; 401 for none, or one that lets nobody in; 403 for one of another tenant
     /// or an application that may not act for this one; 429 after too many tries.
     pub(crate) async fn of(app: &Data<App>, request: &HttpRequest) -> Result<Self, Problem> {
-        let mut headers = request.headers().get_all(AUTHORIZATION);
+        let secret = secret_headers(request);
+        let mut headers = secret.get_all(AUTHORIZATION);
         let (first, second) = (headers.next(), headers.next());
         if second.is_some() {
             return Err(AuthError::TwoCredentials.into());
@@ -52,7 +51,7 @@ impl Caller {
             }
             None => {
                 let session = session(app, request).ok_or(AuthError::Missing)??;
-                let xsrf_token = request.headers().get(X_XSRF_TOKEN);
+                let xsrf_token = secret.get(X_XSRF_TOKEN);
                 session.check_xsrf(xsrf_token.map(|value| value.as_bytes()))?;
                 by_credential(app, &session, Scheme::Session).await?
             }
@@ -81,7 +80,8 @@ pub(crate) fn session(app: &App, request: &HttpRequest) -> Option<Result<Present
         return None;
     }
     // Each cookie by itself: one that cannot be read must not hide the others.
-    let lines = request.headers().get_all(COOKIE).map(|line| line.as_bytes());
+    let headers = secret_headers(request);
+    let lines = headers.get_all(COOKIE).map(|line| line.as_bytes());
     let pairs = lines.flat_map(|line| line.split(|byte| *byte == b';'));
     let values = pairs.filter_map(|pair| {
         let pair = str::from_utf8(pair.trim_ascii()).ok()?;
@@ -179,7 +179,8 @@ async fn application(
         return Ok(None);
     }
     let made_for = caller.credential.as_ref().and_then(|made| made.application.clone());
-    let application = match (request.headers().get(SO_APP_TOKEN), &made_for) {
+    let headers = secret_headers(request);
+    let application = match (headers.get(SO_APP_TOKEN), &made_for) {
         (Some(header), _) => {
             let token = ApplicationToken::parse(header.as_bytes())?;
             app.store.application(token.digest()).await?

@@ -2,18 +2,18 @@
 //!
 //! Invariant: its value is neither logged nor told.
 
-use actix_web::http::header::{HeaderMap, HeaderName};
+use actix_web::HttpRequest;
 use model::IdempotencyKey;
 
+use super::secret_headers::{IDEMPOTENCY_KEY, secret_headers};
 use crate::problem::Problem;
-
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// The idempotency key of a request, if it has one.
 ///
 /// # Errors
 /// 400 for one that is malformed, and for two.
-pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
+pub(crate) fn idempotency_key(request: &HttpRequest) -> Result<Option<IdempotencyKey>, Problem> {
+    let headers = secret_headers(request);
     let mut values = headers.get_all(IDEMPOTENCY_KEY);
     let (first, second) = (values.next(), values.next());
     if second.is_some() {

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use crate::{
     answer,
     app::App,
-    extract::{self, Question},
+    extract::{self, Question, secret_headers},
     paths::{CURRENT_PRINCIPAL, CURRENT_TOKEN},
     problem::Problem,
 };
@@ -89,7 +89,8 @@ pub(crate) async fn current_token(
 ) -> Result<HttpResponse, Problem> {
     let Question { caller, preferences } = question;
     if caller.scheme == Scheme::Bearer {
-        let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let headers = secret_headers(&request);
+        let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let token = header.and_then(|header| header.trim().split_once(' '));
         return answer::write(&preferences, "string", &token.map(|(_, token)| token.trim()));
     }

@@ -53,7 +53,7 @@ pub(crate) async fn save(
     request: HttpRequest,
     app: Data<App>,
 ) -> Result<HttpResponse, Problem> {
-    let idempotency_key = idempotency_key(request.headers())?;
+    let idempotency_key = idempotency_key(&request)?;
     let carrier = carrier(&call.body)?;
     carrier.check(app.limits.token_bytes)?;
     let principal = &call.caller.principal;

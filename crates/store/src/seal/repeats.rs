@@ -10,7 +10,7 @@ use aws_lc_rs::{
     aead::{AES_256_GCM, LessSafeKey, UnboundKey},
     digest, hkdf, hmac,
 };
-use model::{IdempotencyKey, Principal, RetrievalKey, TokenManagementInfo};
+use model::{IdempotencyKey, Principal, RetrievalKey, TokenManagementInfo, wiping_stack};
 use zeroize::Zeroizing;
 
 use super::{Purpose, Unopenable, aad, decrypt, encrypt, part, to_bytes};
@@ -25,6 +25,10 @@ pub(crate) struct Repeats {
 impl Repeats {
     /// Of this caller alone: the same key of another one has nothing in common with it.
     pub(crate) fn of(caller: &Principal, key: &IdempotencyKey) -> Self {
+        wiping_stack(|| Self::derive(caller, key))
+    }
+
+    fn derive(caller: &Principal, key: &IdempotencyKey) -> Self {
         let mut context = digest::Context::new(&digest::SHA256);
         context.update(b"latchkey idempotency key digest v1\0");
         for text in [caller.tenant.as_str(), caller.login.as_str(), key.expose()] {
@@ -52,12 +56,12 @@ impl Repeats {
 
     /// What a carrier is recognised by.
     pub(crate) fn fingerprint(&self, carrier: &TokenManagementInfo) -> Vec<u8> {
-        hmac::sign(&self.mac, &canonical(carrier)).as_ref().to_vec()
+        wiping_stack(|| hmac::sign(&self.mac, &canonical(carrier)).as_ref().to_vec())
     }
 
     /// Whether this is the fingerprint of the carrier, in constant time.
     pub(crate) fn recognises(&self, carrier: &TokenManagementInfo, fingerprint: &[u8]) -> bool {
-        hmac::verify(&self.mac, &canonical(carrier), fingerprint).is_ok()
+        wiping_stack(|| hmac::verify(&self.mac, &canonical(carrier), fingerprint).is_ok())
     }
 
     /// Seals the key that the save is answered with.

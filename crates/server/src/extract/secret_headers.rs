@@ -1,0 +1,47 @@
+//! The headers of a request that are secrets.
+//!
+//! Invariant: they are reached only by `secret_headers`, and go with their request. The heads of requests do
+//! not: the framework keeps them as they are, for use again, and with them the buffers that they were read
+//! into, bodies and all.
+
+use std::rc::Rc;
+
+use actix_web::{
+    HttpMessage as _, HttpRequest,
+    dev::ServiceRequest,
+    http::header::{
+        AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION,
+    },
+};
+
+pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+pub(super) const SO_APP_TOKEN: HeaderName = HeaderName::from_static("so-apptoken");
+pub(super) const X_XSRF_TOKEN: HeaderName = HeaderName::from_static("x-xsrf-token");
+
+const SECRET: [HeaderName; 6] =
+    [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE, IDEMPOTENCY_KEY, SO_APP_TOKEN, X_XSRF_TOKEN];
+
+struct SecretHeaders(Rc<HeaderMap>);
+
+/// Takes the secrets out of the head of a request, and the rest of the head out of the buffer that it was
+/// read into; the path is seen to by who routes it.
+pub(crate) fn take_secrets(request: &mut ServiceRequest) {
+    let headers = &mut request.head_mut().headers;
+    let (mut plain, mut secret) = (HeaderMap::with_capacity(headers.len()), HeaderMap::new());
+    for (name, value) in headers.iter() {
+        if SECRET.contains(name) {
+            secret.append(name.clone(), value.clone());
+        } else {
+            let copy = HeaderValue::from_bytes(value.as_bytes());
+            plain.append(name.clone(), copy.unwrap_or_else(|_invalid| value.clone()));
+        }
+    }
+    *headers = plain;
+    request.extensions_mut().insert(SecretHeaders(Rc::new(secret)));
+}
+
+/// The secret headers of a request.
+pub(crate) fn secret_headers(request: &HttpRequest) -> Rc<HeaderMap> {
+    let extensions = request.extensions();
+    extensions.get().map(|SecretHeaders(headers)| Rc::clone(headers)).unwrap_or_default()
+}
