@@ -217,6 +217,11 @@ impl TestApp {
         line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") / 1024
     }
 
+    /// Whether this user may see what the server has open: only root, since the server cannot be dumped.
+    pub(crate) fn may_be_looked_into(&self) -> bool {
+        fs::read_dir(format!("/proc/{}/fd", self.process.id())).is_ok()
+    }
+
     /// How many files and sockets the server has open.
     pub(crate) fn open_files(&self) -> usize {
         let files = fs::read_dir(format!("/proc/{}/fd", self.process.id()));
