@@ -10,7 +10,7 @@ use diesel::{
     dsl::sql,
     migration::{MigrationSource, MigrationVersion},
     pg::Pg,
-    sql_types::Bool,
+    sql_types::{Bool, Text},
     sqlite::Sqlite,
 };
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
@@ -18,10 +18,9 @@ use tracing::info;
 
 use crate::{
     Database, Keys, OpenError,
-    conn::Conn,
+    conn::{Conn, on_backend},
     keyring::Keyring,
     lock::{self, InstanceLock},
-    postgres::Session,
 };
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("../../migrations/sqlite");
@@ -98,7 +97,7 @@ pub(crate) fn run(conn: &mut Conn) -> Result<Vec<String>, OpenError> {
 }
 
 /// Lets statements take as long as they take, or no longer.
-fn take_time(conn: &mut Conn, as_needed: bool) {
+pub(crate) fn take_time(conn: &mut Conn, as_needed: bool) {
     if let Conn::Postgres(session) = conn {
         session.take_time(as_needed);
     }
@@ -167,25 +166,26 @@ fn status(conn: &mut Conn) -> Result<Vec<Status>, OpenError> {
     Ok(known.into_iter().map(status).collect())
 }
 
+/// The versions of the migrations that were run. To look must not need the right to create, so diesel, which makes
+/// its table if there is none, is not asked.
 fn applied(conn: &mut Conn) -> Result<Vec<MigrationVersion<'static>>, OpenError> {
-    match conn {
-        Conn::Sqlite(conn) => conn.applied_migrations(),
-        Conn::Postgres(conn) => {
-            // To look must not need the right to create.
-            if !has_migrations(conn)? {
-                return Ok(Vec::new());
-            }
-            conn.applied_migrations()
+    let table = match conn {
+        Conn::Sqlite(_) => {
+            "EXISTS (SELECT 1 FROM sqlite_master WHERE name = '__diesel_schema_migrations')"
         }
-    }
-    .map_err(OpenError::database)
-}
-
-/// Whether a migration was ever run on a server's database.
-fn has_migrations(session: &mut Session) -> Result<bool, OpenError> {
-    let table = "EXISTS (SELECT 1 FROM information_schema.tables
-        WHERE table_schema = current_schema() AND table_name = '__diesel_schema_migrations')";
-    Ok(diesel::select(sql::<Bool>(table)).get_result(session)?)
+        Conn::Postgres(_) => {
+            "EXISTS (SELECT 1 FROM information_schema.tables
+                WHERE table_schema = current_schema() AND table_name = '__diesel_schema_migrations')"
+        }
+    };
+    let versions = "SELECT version FROM __diesel_schema_migrations ORDER BY version";
+    let versions: Vec<String> = on_backend!(conn, |conn| {
+        if !diesel::select(sql::<Bool>(table)).get_result::<bool>(conn)? {
+            return Ok(Vec::new());
+        }
+        sql::<Text>(versions).load(conn)?
+    });
+    Ok(versions.into_iter().map(MigrationVersion::from).collect())
 }
 
 /// The versions and names of this build's migrations, the oldest first.
