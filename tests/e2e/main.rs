@@ -8,6 +8,7 @@ mod administration;
 mod api_index;
 mod app;
 mod applications;
+mod backups;
 mod basic;
 mod bearer;
 mod client;
@@ -51,8 +52,10 @@ mod sessions;
 mod shutdown;
 mod so_ticket;
 mod sqlite_database;
+mod sqlite_tables;
 mod start;
 mod throttling;
+mod verify;
 mod visitor;
 mod write_ahead_log;
 

@@ -57,5 +57,6 @@ mod shutdown;
 mod so_ticket;
 mod start;
 mod throttling;
+mod verify;
 
 use postgres_database::Database;

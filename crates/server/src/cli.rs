@@ -5,6 +5,7 @@
 
 mod administration;
 mod app;
+mod backup;
 mod keys;
 mod ticket;
 mod user;
@@ -71,6 +72,25 @@ enum Command {
         #[command(subcommand)]
         command: KeysCommand,
     },
+    /// Prove that every record's data key opens, beside running servers
+    Verify {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Copy the SQLite database into a new file, beside a running server, and prove the copy
+    Backup {
+        #[command(flatten)]
+        output: Output,
+        /// The file, which must not be there yet
+        file: PathBuf,
+    },
+    /// Make the SQLite database from a backup, where there is none
+    Restore {
+        #[command(flatten)]
+        output: Output,
+        /// What `backup` wrote
+        file: PathBuf,
+    },
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -120,6 +140,9 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Some(Command::Ticket { output, command }) => ticket::run(&config, *output, command),
         Some(Command::App { output, command }) => app::run(&config, *output, command),
         Some(Command::Keys { output, command }) => keys::run(&config, *output, command),
+        Some(Command::Verify { output }) => backup::verify(&config, *output),
+        Some(Command::Backup { output, file }) => backup::backup(&config, *output, file),
+        Some(Command::Restore { output, file }) => backup::restore(&config, *output, file),
         Some(Command::Config(ConfigCommand::Check)) => {
             telemetry::filter(&config)?;
             serve::check(&config)?;

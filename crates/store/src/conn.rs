@@ -103,7 +103,7 @@ fn open_file(path: &Path) -> Result<SqliteConnection, OpenError> {
 }
 
 /// SQLite's URI of a file that must be there.
-fn existing(path: &Path) -> String {
+pub(crate) fn existing(path: &Path) -> String {
     let mut uri = "file:".to_owned();
     for &byte in path.as_os_str().as_bytes() {
         match byte {

@@ -165,12 +165,20 @@ pub enum OpenError {
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
+    /// There is no file.
+    #[error("there is no database at {}; start the server, or run `latchkey migrate`", .0.display())]
+    NotThere(PathBuf),
     /// The file is not a database of this server.
     #[error("it is no database of this server; set database.url to another file, or move it away")]
     Foreign,
     /// The file has several names, and each would have a write-ahead log of its own.
     #[error("it has {0} names (hard links), but may have only one; remove the others")]
     Linked(u64),
+    /// The file's pages do not fit together.
+    #[error(
+        "its pages or indexes do not fit together: the file is damaged, restore it from its backup"
+    )]
+    Unsound,
     /// The schema is behind and the store was told not to migrate.
     #[error(
         "the database lacks the migration {0}; run `latchkey migrate`, or set \
@@ -374,4 +382,51 @@ pub enum KeyError {
         /// How many.
         records: i64,
     },
+}
+
+/// A copy was not made, or a database not proved.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// A database, its keys or a file cannot be used.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A row cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Nothing has a seal that could be proved.
+    #[error("nothing was ever sealed in it; start a server on it first, or name another database")]
+    Nothing,
+    /// On a server.
+    #[error(
+        "a database on PostgreSQL is backed up and restored by PostgreSQL's own tools, such as pg_dump; run \
+         `latchkey verify` on what they restored"
+    )]
+    OnServer,
+    /// A copy is never written over anything.
+    #[error("{} is there already; name another file, or move that one away", .0.display())]
+    Exists(PathBuf),
+    /// A database is never restored over another.
+    #[error(
+        "there is a database: {}; if it is not needed, stop its server and move it away with its files \
+         ending in -wal and -shm, or else set database.url to another place", .0.display()
+    )]
+    Occupied(PathBuf),
+    /// Another process makes the same copy.
+    #[error("another process is writing {}; let it end", .0.display())]
+    Busy(PathBuf),
+    /// There is no seal at the end.
+    #[error("{} is no whole backup: it was cut off, or is something else; take another", .0.display())]
+    NoBackup(PathBuf),
+    /// The seal does not fit what is before it.
+    #[error(
+        "{} is damaged, or was made by another installation: its seal does not open; take another",
+        .0.display()
+    )]
+    BrokenSeal(PathBuf),
+}
+
+impl From<diesel::result::Error> for CopyError {
+    fn from(error: diesel::result::Error) -> Self {
+        Self::Open(error.into())
+    }
 }

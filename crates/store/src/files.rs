@@ -97,6 +97,7 @@ pub(crate) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error
     move |source| OpenError::File { action, path, source }
 }
 
-fn sync(folder: &Path) -> io::Result<()> {
+/// Writes a folder's names through to the disk.
+pub(crate) fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }

@@ -22,10 +22,10 @@ use crate::{
 };
 
 /// The migration since which a key's row says where it is kept.
-const LIFECYCLE: &str = "20261124030000";
+pub(crate) const LIFECYCLE: &str = "20261124030000";
 
 /// A master key's row: everything but the key.
-#[derive(Clone, Debug, Default, Insertable, Queryable, Selectable)]
+#[derive(Clone, Debug, Default, PartialEq, Insertable, Queryable, Selectable)]
 #[diesel(table_name = keks)]
 pub(crate) struct KekRow {
     pub(crate) id: String,
@@ -63,7 +63,7 @@ impl Keyring {
         if migrate::is_new(conn)? {
             return Ok(None);
         }
-        Self::of(keys, rows_before_migrations(conn)?)
+        Self::of(keys, rows_of_any_schema(conn)?)
     }
 
     /// The keys of these rows, the youngest first.
@@ -155,8 +155,8 @@ impl Keyring {
     /// These keys, the youngest first.
     #[cfg(test)]
     pub(crate) fn of_keys(keys: Vec<Kek>) -> Self {
-        let mut keys = keys.into_iter();
-        Self { active: keys.next().expect("a key"), others: keys.collect() }
+        let held = |kek| Arc::new(Held { kek, wraps: Wraps::default() });
+        Self { held: keys.into_iter().map(held).collect(), missing: Vec::new() }
     }
 
     /// The key that new records are sealed under: the youngest.
@@ -196,8 +196,8 @@ pub(crate) fn rows(conn: &mut Conn) -> Result<Vec<KekRow>, StoreError> {
     Ok(rows.select(KekRow::as_select()).load(conn)?)
 }
 
-/// As `rows`, before the schema is brought up to date.
-fn rows_before_migrations(conn: &mut Conn) -> Result<Vec<KekRow>, OpenError> {
+/// As `rows`, also before the schema is brought up to date.
+pub(crate) fn rows_of_any_schema(conn: &mut Conn) -> Result<Vec<KekRow>, OpenError> {
     if migrate::is_applied(conn, LIFECYCLE)? {
         return rows(conn).map_err(|error| OpenError::database(error.into()));
     }

@@ -4,6 +4,7 @@
 //! answered only after its transaction was committed.
 
 mod applications;
+mod backup;
 mod checkpoint;
 mod commit;
 mod conn;
@@ -37,6 +38,7 @@ mod schema;
 mod seal;
 mod users;
 mod uses;
+mod verify;
 mod wraps;
 
 use std::{
@@ -52,6 +54,21 @@ use model::{
 use tokio::sync::Mutex;
 use tracing::info;
 
+pub use crate::{
+    backup::{backup, restore},
+    credentials::FoundCredential,
+    database::Database,
+    error::{CopyError, KeyError, OpenError, StoreError},
+    external_tokens::SavedTokens,
+    keys::{KeySource, Keys},
+    lifespan::{Lifespan, Lifespans},
+    pkcs11::Module,
+    records::{Listing, Page, Position, RecordInfo},
+    retirement::MasterKey,
+    rotation::{Rewrapped, Rotation},
+    uses::Life,
+    verify::{Proof, verify},
+};
 use crate::{
     checkpoint::Log,
     commit::Writer,
@@ -66,19 +83,6 @@ use crate::{
     ring::Ring,
     seal::Repeats,
     uses::Uses,
-};
-pub use crate::{
-    credentials::FoundCredential,
-    database::Database,
-    error::{KeyError, OpenError, StoreError},
-    external_tokens::SavedTokens,
-    keys::{KeySource, Keys},
-    lifespan::{Lifespan, Lifespans},
-    pkcs11::Module,
-    records::{Listing, Page, Position, RecordInfo},
-    retirement::MasterKey,
-    rotation::{Rewrapped, Rotation},
-    uses::Life,
 };
 
 /// How long a check counts. Anybody may ask for one, and each writes to the disk.

@@ -34,6 +34,31 @@ pub(crate) fn take(database: &Database) -> Result<(Database, Option<InstanceLock
         Database::Sqlite(path) => path,
         Database::Postgres(_) => return Ok((database.clone(), None)),
     };
+    let (path, lock) = take_place(path)?;
+    if !files::create_new(&path)? {
+        refuse_foreign(&path)?;
+        for file in [path.clone(), beside(&path, "-wal"), beside(&path, "-shm")] {
+            files::shut_out_others(&file)?;
+        }
+    }
+    Ok((Database::Sqlite(path), Some(lock)))
+}
+
+/// As `take`, for whoever only looks: also while a server has it, and for no longer than this takes.
+pub(crate) fn look(database: &Database) -> Result<Database, OpenError> {
+    if let Database::Sqlite(path) = database
+        && !database.exists()
+    {
+        return Err(OpenError::NotThere(path.clone()));
+    }
+    match take(database) {
+        Err(OpenError::InUse(path)) => Ok(Database::Sqlite(path)),
+        taken => taken.map(|(database, _lock)| database),
+    }
+}
+
+/// Takes the place of a database, be there one or not; its one name. Makes the folder.
+pub(crate) fn take_place(path: &Path) -> Result<(PathBuf, InstanceLock), OpenError> {
     let folder = files::folder_of(path);
     files::create_folder(folder)?;
     let name = path.file_name().ok_or(OpenError::UnsupportedUrl)?;
@@ -41,26 +66,18 @@ pub(crate) fn take(database: &Database) -> Result<(Database, Option<InstanceLock
         Ok(real) => real,
         Err(_not_there_yet) => fs::canonicalize(folder).map_err(failed("find", folder))?.join(name),
     };
-
     let lock = beside(&path, ".lock");
     let file = files::open_or_create(&lock)?;
     match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(path)),
-        Err(TryLockError::Error(error)) => return Err(failed("lock", &lock)(error)),
+        Ok(()) => Ok((path, InstanceLock { _file: file })),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path)),
+        Err(TryLockError::Error(error)) => Err(failed("lock", &lock)(error)),
     }
-    if !files::create_new(&path)? {
-        refuse_foreign(&path)?;
-        for file in [path.clone(), beside(&path, "-wal"), beside(&path, "-shm")] {
-            files::shut_out_others(&file)?;
-        }
-    }
-    Ok((Database::Sqlite(path), Some(InstanceLock { _file: file })))
 }
 
 /// Refuses a file that is not an empty one or a database with this server's mark, and one with a
 /// second name.
-fn refuse_foreign(path: &Path) -> Result<(), OpenError> {
+pub(crate) fn refuse_foreign(path: &Path) -> Result<(), OpenError> {
     const MAGIC: &[u8] = b"SQLite format 3\0";
     const MARK: Range<usize> = 68..72;
     let file = File::open(path).map_err(failed("read", path))?;

@@ -166,8 +166,8 @@ fn status(conn: &mut Conn) -> Result<Vec<Status>, OpenError> {
     Ok(known.into_iter().map(status).collect())
 }
 
-/// The versions of the migrations that were run. To look must not need the right to create, so diesel, which makes
-/// its table if there is none, is not asked.
+/// The versions of the migrations that were run. To look must not need the right to create, so diesel, which
+/// makes its table if there is none, is not asked.
 fn applied(conn: &mut Conn) -> Result<Vec<MigrationVersion<'static>>, OpenError> {
     let table = match conn {
         Conn::Sqlite(_) => {

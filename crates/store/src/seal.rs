@@ -42,6 +42,7 @@ enum Purpose {
     Dek = 2,
     Carrier = 3,
     RetrievalKey = 4,
+    Backup = 8,
 }
 
 /// The place that a record's blobs are sealed for.
@@ -99,6 +100,17 @@ impl Kek {
 
     pub(crate) fn opens_sentinel(&self, sentinel: &[u8]) -> bool {
         decrypt(&self.key, &aad(Purpose::Sentinel, &[self.id.as_bytes()]), sentinel).is_ok()
+    }
+
+    /// Seals the hash of a backup, and what is said about its key.
+    pub(crate) fn seal_backup(&self, about: &[u8], hash: &[u8]) -> Vec<u8> {
+        encrypt(&self.key, &aad(Purpose::Backup, &[self.id.as_bytes(), about]), hash)
+    }
+
+    /// Whether the blob is what `seal_backup` made of these.
+    pub(crate) fn opens_backup(&self, about: &[u8], hash: &[u8], blob: &[u8]) -> bool {
+        let opened = decrypt(&self.key, &aad(Purpose::Backup, &[self.id.as_bytes(), about]), blob);
+        opened.is_ok_and(|opened| opened.as_slice() == hash)
     }
 }
 

@@ -1,0 +1,92 @@
+//! `latchkey copy`: from one database to another, of any kind.
+//!
+//! Invariant: a URL is never printed, for it may hold a password.
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use serde::Serialize;
+use store::{Copied, Database};
+
+use super::{
+    administration::Output,
+    backup::{Progress, counted, grouped},
+};
+use crate::config::Config;
+
+/// Both databases.
+#[derive(Args)]
+pub(crate) struct Sides {
+    /// The URL of the database to copy, as `database.url` has it, which it is by default; no server may run on it
+    #[arg(long, value_name = "URL")]
+    from: Option<String>,
+    /// The URL of a new database, or of an earlier copy; by default `database.url`, in which a password is not for
+    /// others on this machine to read
+    #[arg(long, value_name = "URL")]
+    to: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Report {
+    from: String,
+    to: String,
+    master_keys: u64,
+    users: u64,
+    credentials: u64,
+    applications: u64,
+    records: u64,
+    idempotency_keys: u64,
+}
+
+pub(crate) fn run(config: &Config, output: Output, sides: &Sides) -> anyhow::Result<()> {
+    let read = |url: &Option<String>, option: &str| match url {
+        Some(url) => url
+            .parse::<Database>()
+            .with_context(|| format!("{option} cannot be read as a database's URL")),
+        None => Ok(config.database()?),
+    };
+    let (from, to) = (read(&sides.from, "--from")?, read(&sides.to, "--to")?);
+    if from.to_string() == to.to_string() {
+        bail!(
+            "--from and --to, by default database.url, name the same database; name another with one"
+        );
+    }
+    let mut told = Progress::begin();
+    let mut progress = |done: &str, table: &str, rows: u64| {
+        told.tell(|| format!("{table}: {done} {}", grouped(rows)));
+    };
+    let copied = store::copy(&from, &to, &config.keys()?, &mut progress)
+        .with_context(|| format!("cannot copy the database {from} to {to}"))?;
+    let Copied { master_keys, users, credentials, applications, records, idempotency_keys } =
+        copied;
+    let counts = [
+        (records, "record"),
+        (users, "user"),
+        (credentials, "ticket or session"),
+        (applications, "application"),
+        (idempotency_keys, "idempotency key"),
+        (master_keys, "master key"),
+    ];
+    let counts = counts.map(|(count, thing)| match (count, thing) {
+        (count, "ticket or session") if count != 1 => {
+            format!("{} tickets and sessions", grouped(count))
+        }
+        (count, thing) => counted(count, thing),
+    });
+    let plain = format!(
+        "copied {from} to {to}, and compared every row: both are the same\n{}\nA server on it needs the same \
+         master keys. Servers on PostgreSQL are not kept away by this command: if one ran meanwhile, run it \
+         again before the copy is used.",
+        counts.join(", ")
+    );
+    let report = Report {
+        from: from.to_string(),
+        to: to.to_string(),
+        master_keys,
+        users,
+        credentials,
+        applications,
+        records,
+        idempotency_keys,
+    };
+    output.made(&plain, &report)
+}

@@ -1,0 +1,153 @@
+//! Backups of an SQLite file, and what is made of them.
+//!
+//! Invariant: under the name that was asked for there is either a whole copy that was read back and proved, or
+//! nothing; and nothing of a backup is used before its seal was opened.
+
+mod scratch;
+mod trailer;
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use diesel::{RunQueryDsl as _, connection::SimpleConnection as _, sql_query, sql_types::Text};
+
+use self::{scratch::Scratch, trailer::Trailer};
+use crate::{
+    CopyError, Database, Keys, OpenError, Proof,
+    conn::{self, Conn},
+    files::{self, beside, failed},
+    keyring::{self, Keyring},
+    lock, verify,
+};
+
+/// Copies the database as it is at one moment into a new file, also beside a server. The copy is sealed under
+/// the master key in use, and then restored and proved as `restore` does. Tells how many records of it were
+/// looked at. Blocks.
+///
+/// # Errors
+/// Each says what to do; then there is no such file.
+pub fn backup(
+    database: &Database,
+    keys: &Keys,
+    file: &Path,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Proof, CopyError> {
+    let Database::Sqlite(_) = database else { return Err(CopyError::OnServer) };
+    refuse_existing(file, CopyError::Exists)?;
+    let mut conn = Conn::reading(&lock::look(database)?)?;
+    let keyring = Keyring::load(keys, &mut conn)?.ok_or(CopyError::Nothing)?;
+    let kek = keyring.active();
+    let rows = keyring::rows_of_any_schema(&mut conn)?;
+    let row = rows.into_iter().find(|row| row.id == kek.id()).ok_or(CopyError::Nothing)?;
+    let scratch = Scratch::take(file)?;
+    copy_into(&mut conn, scratch.backup())?;
+    drop(conn);
+    trailer::append(scratch.backup(), kek, &row)?;
+    let mut trailer = Trailer::read(scratch.backup())?;
+    let proof = unpack(&mut trailer, scratch.proof(), keys, progress)?;
+    put_in_place(scratch.backup(), file, CopyError::Exists)?;
+    Ok(proof)
+}
+
+/// Makes the database of a backup where there is none. Blocks.
+///
+/// # Errors
+/// Each says what to do; then nothing is there.
+pub fn restore(
+    file: &Path,
+    database: &Database,
+    keys: &Keys,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Proof, CopyError> {
+    let Database::Sqlite(path) = database else { return Err(CopyError::OnServer) };
+    refuse_existing(path, CopyError::Occupied)?;
+    // Before a folder is made for it.
+    let mut trailer = Trailer::read(file)?;
+    trailer.check(keys)?;
+    let (path, _lock) = lock::take_place(path)?;
+    let scratch = beside(&path, ".restoring");
+    let outcome = unpack(&mut trailer, &scratch, keys, progress)
+        .and_then(|proof| put_in_place(&scratch, &path, CopyError::Occupied).map(|()| proof));
+    if outcome.is_err() {
+        remove_files(&scratch)?;
+    }
+    outcome
+}
+
+/// Copies what SQLite reads in one snapshot, without what was deleted; a writer is not held up.
+fn copy_into(conn: &mut Conn, path: &Path) -> Result<(), OpenError> {
+    let Conn::Sqlite(conn) = conn else { unreachable!("a file is read by SQLite") };
+    files::create_new(path)?;
+    // SQLite takes a write into the new file for one into the database.
+    conn.batch_execute("PRAGMA query_only = OFF;")?;
+    sql_query("VACUUM INTO ?").bind::<Text, _>(conn::existing(path)).execute(conn)?;
+    Ok(())
+}
+
+/// Copies the database out of a backup, opens the seal, and proves the copy, which is then on the disk.
+fn unpack(
+    trailer: &mut Trailer,
+    copy: &Path,
+    keys: &Keys,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Proof, CopyError> {
+    remove_files(copy)?;
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    let mut target = options.open(copy).map_err(failed("create", copy))?;
+    trailer.pour(keys, &mut target)?;
+    target.sync_all().map_err(failed("write", copy))?;
+    drop(target);
+    lock::refuse_foreign(copy)?;
+    let mut conn = Conn::reading(&Database::Sqlite(copy.to_owned()))?;
+    verify::prove(&mut conn, keys, progress)
+}
+
+/// Gives a file the name that it was made for, which is still free.
+fn put_in_place(
+    made: &Path,
+    name: &Path,
+    refusal: fn(PathBuf) -> CopyError,
+) -> Result<(), CopyError> {
+    refuse_existing(name, refusal)?;
+    let put = fs::rename(made, name).and_then(|()| files::sync(files::folder_of(name)));
+    Ok(put.map_err(failed("write", name))?)
+}
+
+/// What SQLite keeps in files beside that of a database.
+const SUFFIXES: [&str; 4] = ["", "-wal", "-shm", "-journal"];
+
+/// Refuses a place where there is a file, or what belongs to one.
+fn refuse_existing(path: &Path, refusal: fn(PathBuf) -> CopyError) -> Result<(), CopyError> {
+    for path in SUFFIXES.map(|suffix| beside(path, suffix)) {
+        match fs::symlink_metadata(&path) {
+            Ok(_there) => return Err(refusal(path)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed("look at", &path)(error).into()),
+        }
+    }
+    Ok(())
+}
+
+/// Removes what a process that was killed left.
+fn remove_files(path: &Path) -> Result<(), OpenError> {
+    for path in SUFFIXES.map(|suffix| beside(path, suffix)) {
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(failed("remove", &path)(error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Adds bytes to a file, and has all of it on the disk.
+fn add_to(path: &Path, bytes: &[u8]) -> Result<(), OpenError> {
+    let add = |mut file: File| file.write_all(bytes).and_then(|()| file.sync_all());
+    File::options().append(true).open(path).and_then(add).map_err(failed("write", path))
+}

@@ -1,0 +1,163 @@
+//! The end of a backup: by which it is recognised, and which seals all that is before it.
+//!
+//! Invariant: what is poured out of a file is what was sealed, to the last bit.
+//!
+//! A backup is a database's file, then about the key (its id, where it is kept, and what a hardware module opens,
+//! each with its length), a blob of the seal with the SHA-256 of the database's file, a SHA-256 of what is between
+//! that and here, the length of what is about the key (4 bytes), and the mark.
+
+use std::{
+    fs::File,
+    io::{self, Read as _, Seek as _, SeekFrom, Write},
+    path::{Path, PathBuf},
+};
+
+use aws_lc_rs::digest::{Context, Digest, SHA256, SHA256_OUTPUT_LEN, digest};
+
+use super::add_to;
+use crate::{CopyError, Keys, OpenError, files::failed, keyring::KekRow, seal::Kek};
+
+const MARK: [u8; 16] = *b"Latchkey backup1";
+/// Header, nonce, hash and tag.
+const BLOB: usize = 2 + 12 + SHA256_OUTPUT_LEN + 16;
+/// All but what is about the key.
+const FIXED: usize = BLOB + SHA256_OUTPUT_LEN + size_of::<u32>() + MARK.len();
+/// The most that there may be about a key.
+const ABOUT: usize = 1 << 16;
+/// How much is read at once.
+const BUFFER: usize = 1 << 18;
+
+/// A backup, and what its end says.
+pub(super) struct Trailer {
+    path: PathBuf,
+    file: File,
+    /// How long the database's file is.
+    length: u64,
+    about: Vec<u8>,
+    kek: KekRow,
+    blob: [u8; BLOB],
+}
+
+/// Seals a database's file; then it is a backup, and on the disk.
+pub(super) fn append(path: &Path, kek: &Kek, row: &KekRow) -> Result<(), OpenError> {
+    let read = failed("read", path);
+    let hash = File::open(path)
+        .and_then(|mut file| {
+            let length = file.metadata()?.len();
+            pour(&mut file, length, &mut io::sink())
+        })
+        .map_err(read)?;
+    let about = about(row);
+    let blob = kek.seal_backup(&about, hash.as_ref());
+    let length = u32::try_from(about.len()).expect("a key's row is short").to_be_bytes();
+    let mut end = [about, blob].concat();
+    let check = checksum(&end, length);
+    for part in [check.as_ref(), &length, &MARK] {
+        end.extend_from_slice(part);
+    }
+    add_to(path, &end)
+}
+
+impl Trailer {
+    /// Reads the end of a file.
+    pub(super) fn read(path: &Path) -> Result<Self, CopyError> {
+        let mut file = File::open(path).map_err(failed("read", path))?;
+        let parts = read_end(&mut file).map_err(failed("read", path))?;
+        let (length, end) = parts.ok_or_else(|| CopyError::NoBackup(path.to_owned()))?;
+        let broken = || CopyError::BrokenSeal(path.to_owned());
+        let (sealed, tail) = end.split_at_checked(end.len() - FIXED + BLOB).ok_or_else(broken)?;
+        let (check, tail) = tail.split_at(SHA256_OUTPUT_LEN);
+        let about_length = *tail.first_chunk().ok_or_else(broken)?;
+        if checksum(sealed, about_length).as_ref() != check {
+            return Err(broken());
+        }
+        let (about, blob) = sealed.split_last_chunk().ok_or_else(broken)?;
+        let kek = row_of(about).ok_or_else(broken)?;
+        Ok(Self { path: path.to_owned(), file, length, about: about.to_vec(), kek, blob: *blob })
+    }
+
+    /// Checks the seal.
+    ///
+    /// # Errors
+    /// The key is not there, `BrokenSeal`, or the file cannot be read.
+    pub(super) fn check(&mut self, keys: &Keys) -> Result<(), CopyError> {
+        self.pour(keys, &mut io::sink())
+    }
+
+    /// Copies the database's file to `target`; what came there is good only if this succeeds.
+    pub(super) fn pour(&mut self, keys: &Keys, target: &mut dyn Write) -> Result<(), CopyError> {
+        let kek = keys.find(&self.kek)?;
+        let poured = self.file.rewind().and_then(|()| pour(&mut self.file, self.length, target));
+        let hash = poured.map_err(failed("copy", &self.path))?;
+        if kek.opens_backup(&self.about, hash.as_ref(), &self.blob) {
+            return Ok(());
+        }
+        Err(CopyError::BrokenSeal(self.path.clone()))
+    }
+}
+
+/// How long the database's file is, and all that follows; `None` without a mark.
+fn read_end(file: &mut File) -> io::Result<Option<(u64, Vec<u8>)>> {
+    let whole = file.metadata()?.len();
+    let mut tail = [0; size_of::<u32>() + MARK.len()];
+    if whole < FIXED as u64 {
+        return Ok(None);
+    }
+    file.seek(SeekFrom::End(-(tail.len() as i64)))?;
+    file.read_exact(&mut tail)?;
+    let Some(about) = tail.strip_suffix(&MARK).and_then(|about| about.first_chunk()) else {
+        return Ok(None);
+    };
+    let about = u32::from_be_bytes(*about) as usize;
+    // What is too long is not read, and its checksum is wrong.
+    let end = FIXED + about.min(ABOUT);
+    let Some(length) = whole.checked_sub(end as u64) else { return Ok(None) };
+    file.seek(SeekFrom::Start(length))?;
+    let mut bytes = vec![0; end];
+    file.read_exact(&mut bytes)?;
+    Ok(Some((length, bytes)))
+}
+
+/// Copies so many bytes; their hash.
+fn pour(source: &mut File, length: u64, target: &mut dyn Write) -> io::Result<Digest> {
+    let mut context = Context::new(&SHA256);
+    let mut buffer = vec![0; BUFFER];
+    let mut left = length;
+    while left > 0 {
+        let part = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let part = &mut buffer[..part];
+        source.read_exact(part)?;
+        context.update(part);
+        target.write_all(part)?;
+        left -= part.len() as u64;
+    }
+    Ok(context.finish())
+}
+
+fn checksum(sealed: &[u8], length: [u8; 4]) -> Digest {
+    digest(&SHA256, &[sealed, &length].concat())
+}
+
+fn about(row: &KekRow) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let sealed = row.sealed.as_deref();
+    for part in [row.id.as_bytes(), row.source.as_bytes(), sealed.unwrap_or_default()] {
+        bytes.extend_from_slice(&(part.len() as u32).to_be_bytes());
+        bytes.extend_from_slice(part);
+    }
+    bytes
+}
+
+fn row_of(mut about: &[u8]) -> Option<KekRow> {
+    let mut part = || {
+        let (length, rest) = about.split_first_chunk()?;
+        let (part, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+        about = rest;
+        Some(part.to_vec())
+    };
+    let id = String::from_utf8(part()?).ok()?;
+    let source = String::from_utf8(part()?).ok()?;
+    let sealed = part()?;
+    let sealed = (!sealed.is_empty()).then_some(sealed);
+    about.is_empty().then_some(KekRow { id, source, sealed, ..KekRow::default() })
+}

@@ -1,0 +1,164 @@
+//! Proving a database: that its keys are there, and that every record's data key opens in its place.
+//!
+//! Invariant: nothing is changed, and a record is called damaged only if it is so when it is read once more
+//! under the keys of that moment; a server may be at work on it.
+
+use diesel::{QueryableByName, prelude::*, sql_query, sql_types::Text};
+use model::{Provider, RecordId, TenantId};
+
+use crate::{
+    CopyError, Database, Keys, OpenError,
+    conn::Conn,
+    keyring::{self, Keyring, LIFECYCLE},
+    lock, migrate,
+    schema::{external_tokens, users},
+    seal::Place,
+};
+
+/// Records that are read at once.
+const PAGE: usize = 1000;
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Proof {
+    /// Master keys; each opens its sentinel.
+    pub master_keys: u64,
+    /// Records that live or expired. Each has a data key that opens under its master key, but for those that
+    /// are damaged.
+    pub records: u64,
+    /// Records that ended, which hold nothing.
+    pub ended: u64,
+    /// Users of all tenants.
+    pub users: u64,
+    /// Whether there is a file, which is sound.
+    pub is_file: bool,
+    /// The ids of records whose data key does not open.
+    pub damaged: Vec<i64>,
+}
+
+/// Proves a database, also beside servers. Tells how many records were looked at, now and then. Blocks.
+///
+/// # Errors
+/// A master key is not there or not the right one, the file is not sound, or the database cannot be read.
+pub fn verify(
+    database: &Database,
+    keys: &Keys,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Proof, CopyError> {
+    let database = lock::look(database)?;
+    prove(&mut Conn::reading(&database)?, keys, progress)
+}
+
+/// As `verify`, on a connection; also a database whose schema is behind.
+pub(crate) fn prove(
+    conn: &mut Conn,
+    keys: &Keys,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Proof, CopyError> {
+    migrate::take_time(conn, true);
+    migrate::refuse_newer(conn)?;
+    check_file(conn)?;
+    let has_ended = migrate::is_applied(conn, LIFECYCLE)?;
+    let mut proof = Proof { is_file: matches!(conn, Conn::Sqlite(_)), ..Proof::default() };
+    let mut keyring = Keyring::load(keys, conn)?.ok_or(CopyError::Nothing)?;
+    let mut last = i64::MIN;
+    loop {
+        let page = WrapRow::page(conn, has_ended, last)?;
+        let Some(end) = page.last() else { break };
+        last = end.id;
+        proof.records += page.len() as u64;
+        let shut: Vec<i64> =
+            page.iter().filter(|row| !row.opens(&keyring)).map(|row| row.id).collect();
+        if !shut.is_empty() {
+            // They may have been wrapped anew, under a key younger than those known here, or have ended.
+            keyring = Keyring::load(keys, conn)?.ok_or(CopyError::Nothing)?;
+        }
+        for id in shut {
+            let row = WrapRow::find(conn, has_ended, id)?;
+            if row.is_some_and(|row| !row.opens(&keyring)) {
+                proof.damaged.push(id);
+            }
+        }
+        progress(proof.records);
+    }
+    if has_ended {
+        let ended = external_tokens::table.filter(external_tokens::ended.is_not_null());
+        proof.ended = counted(ended.count().get_result(conn)?);
+    }
+    proof.users = counted(users::table.count().get_result(conn)?);
+    proof.master_keys = keyring::rows_of_any_schema(conn)?.len() as u64;
+    Ok(proof)
+}
+
+pub(crate) fn counted(rows: i64) -> u64 {
+    u64::try_from(rows).unwrap_or_default()
+}
+
+/// What `PRAGMA integrity_check` tells: `ok`, or what is wrong.
+#[derive(QueryableByName)]
+struct Integrity {
+    #[diesel(sql_type = Text)]
+    integrity_check: String,
+}
+
+/// Refuses a file whose pages do not fit together; a server looks after its own.
+fn check_file(conn: &mut Conn) -> Result<(), OpenError> {
+    let Conn::Sqlite(conn) = conn else { return Ok(()) };
+    let told: Vec<Integrity> = sql_query("PRAGMA integrity_check(1)").load(conn)?;
+    match told.as_slice() {
+        [Integrity { integrity_check: told }] if told == "ok" => Ok(()),
+        _ => Err(OpenError::Unsound),
+    }
+}
+
+/// What is needed to unwrap a record's data key.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = external_tokens)]
+struct WrapRow {
+    id: i64,
+    tenant: String,
+    provider: String,
+    generation: i32,
+    kek_id: String,
+    wrapped_dek: Vec<u8>,
+}
+
+impl WrapRow {
+    /// The next records that have not ended, behind this id.
+    fn page(conn: &mut Conn, has_ended: bool, last: i64) -> Result<Vec<Self>, OpenError> {
+        let mut page = external_tokens::table
+            .filter(external_tokens::id.gt(last))
+            .order(external_tokens::id)
+            .limit(PAGE as i64)
+            .select(Self::as_select())
+            .into_boxed();
+        if has_ended {
+            page = page.filter(external_tokens::ended.is_null());
+        }
+        Ok(page.load(conn)?)
+    }
+
+    /// The record of this id, if it has not ended.
+    fn find(conn: &mut Conn, has_ended: bool, id: i64) -> Result<Option<Self>, OpenError> {
+        let mut row = external_tokens::table.find(id).select(Self::as_select()).into_boxed();
+        if has_ended {
+            row = row.filter(external_tokens::ended.is_null());
+        }
+        Ok(row.first(conn).optional()?)
+    }
+
+    fn opens(&self, keyring: &Keyring) -> bool {
+        let unwrapped = || {
+            let tenant = TenantId::parse(&self.tenant).ok()?;
+            let provider = Provider::parse(&self.provider).ok()?;
+            let place = Place {
+                tenant: &tenant,
+                record: RecordId::from_i64(self.id)?,
+                provider: &provider,
+                generation: self.generation,
+            };
+            keyring.find(&self.kek_id)?.unwrap(&self.wrapped_dek, place).ok()
+        };
+        unwrapped().is_some()
+    }
+}
