@@ -6,6 +6,7 @@
 mod administration;
 mod app;
 mod backup;
+mod copy;
 mod keys;
 mod ticket;
 mod user;
@@ -22,7 +23,7 @@ use store::migrate::Migrator;
 use tracing::warn;
 
 use self::{
-    administration::Output, app::AppCommand, keys::KeysCommand, ticket::TicketCommand,
+    administration::Output, app::AppCommand, copy::Sides, keys::KeysCommand, ticket::TicketCommand,
     user::UserCommand,
 };
 use crate::{config::Config, memory, serve, telemetry};
@@ -91,6 +92,13 @@ enum Command {
         /// What `backup` wrote
         file: PathBuf,
     },
+    /// Copy a database into another, such as from SQLite to PostgreSQL; stop every server first
+    Copy {
+        #[command(flatten)]
+        output: Output,
+        #[command(flatten)]
+        sides: Sides,
+    },
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -143,6 +151,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Some(Command::Verify { output }) => backup::verify(&config, *output),
         Some(Command::Backup { output, file }) => backup::backup(&config, *output, file),
         Some(Command::Restore { output, file }) => backup::restore(&config, *output, file),
+        Some(Command::Copy { output, sides }) => copy::run(&config, *output, sides),
         Some(Command::Config(ConfigCommand::Check)) => {
             telemetry::filter(&config)?;
             serve::check(&config)?;

@@ -28,10 +28,11 @@ pub struct FoundCredential {
     pub user: User,
 }
 
-#[derive(Insertable, Queryable, Selectable)]
+/// A credential's row.
+#[derive(PartialEq, Insertable, Queryable, Selectable)]
 #[diesel(table_name = credentials)]
-struct CredentialRow {
-    id: String,
+pub(crate) struct CredentialRow {
+    pub(crate) id: String,
     kind: String,
     digest: Vec<u8>,
     tenant: String,

@@ -423,6 +423,18 @@ pub enum CopyError {
         .0.display()
     )]
     BrokenSeal(PathBuf),
+    /// The target is neither new nor an earlier copy.
+    #[error(
+        "{0} is not a copy of the source: it has keys, users, applications or records that the source lacks, \
+         or newer ones, so it is another installation's, or has been used since; name a new database"
+    )]
+    NotACopy(String),
+    /// Both sides are not the same at the end.
+    #[error(
+        "both sides differ in {0} after all; stop every server that uses one of them, and run the same \
+         command again"
+    )]
+    Differs(&'static str),
 }
 
 impl From<diesel::result::Error> for CopyError {

@@ -40,10 +40,10 @@ pub struct SavedTokens {
 }
 
 /// A row; the plain columns are for listing and policy, the sealed ones hold the secrets.
-#[derive(Clone, Insertable, Queryable, Selectable)]
+#[derive(Clone, PartialEq, Insertable, Queryable, Selectable)]
 #[diesel(table_name = external_tokens)]
 pub(crate) struct TokenRow {
-    id: i64,
+    pub(crate) id: i64,
     tenant: String,
     owner: String,
     provider: String,
@@ -53,7 +53,7 @@ pub(crate) struct TokenRow {
     wrapped_dek: Vec<u8>,
     sealed: Vec<u8>,
     created: i64,
-    updated: i64,
+    pub(crate) updated: i64,
     last_used: Option<i64>,
     expires: Option<i64>,
     ended: Option<i64>,

@@ -8,6 +8,7 @@ mod backup;
 mod checkpoint;
 mod commit;
 mod conn;
+mod copy;
 mod credentials;
 mod database;
 mod error;
@@ -56,6 +57,7 @@ use tracing::info;
 
 pub use crate::{
     backup::{backup, restore},
+    copy::{Copied, copy},
     credentials::FoundCredential,
     database::Database,
     error::{CopyError, KeyError, OpenError, StoreError},

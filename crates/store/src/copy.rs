@@ -1,0 +1,226 @@
+//! Copying a database into another, of any backend.
+//!
+//! Invariant: a target that is neither new nor an earlier copy of the source is left as it is, the source is
+//! never changed, and a copy is called whole only after every row of both was compared.
+
+mod tables;
+
+use std::collections::{HashMap, HashSet};
+
+use diesel::{QueryDsl as _, RunQueryDsl as _, connection::SimpleConnection as _};
+
+use self::tables::{ApplicationRow, IdempotencyRow, Table, UserRow, Which};
+use crate::{
+    CopyError, Database, Keys, OpenError,
+    conn::{self, Conn},
+    credentials::CredentialRow,
+    external_tokens::TokenRow,
+    keyring::{self, KekRow, Keyring},
+    lock, migrate,
+    schema::{external_tokens, users},
+};
+
+/// How many rows of each table were copied, or were there already and are equal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Copied {
+    /// Master keys: what recognises them, not the keys.
+    pub master_keys: u64,
+    /// Users of all tenants.
+    pub users: u64,
+    /// Tickets, sessions and access tokens.
+    pub credentials: u64,
+    /// Partner applications.
+    pub applications: u64,
+    /// Records.
+    pub records: u64,
+    /// Idempotency keys.
+    pub idempotency_keys: u64,
+}
+
+/// Copies all rows of a database into a new one, or into an earlier copy, whose rows become those of the
+/// source. A file is taken for this process alone; servers of a database on PostgreSQL must be stopped. Tells
+/// what is being done, of which table, and how many rows were done. Blocks.
+///
+/// # Errors
+/// `NotACopy` before anything is changed; `Differs` if a server changed something meanwhile; whatever happened,
+/// the same call goes on with it.
+pub fn copy(
+    from: &Database,
+    to: &Database,
+    keys: &Keys,
+    progress: &mut dyn FnMut(&str, &str, u64),
+) -> Result<Copied, CopyError> {
+    if !from.exists() {
+        return Err(OpenError::NotThere(from.to_string().into()).into());
+    }
+    let (from, _source_lock) = lock::take(from)?;
+    let mut source = Conn::reading(&from)?;
+    migrate::take_time(&mut source, true);
+    migrate::refuse_newer(&mut source)?;
+    Keyring::load(keys, &mut source)?.ok_or(CopyError::Nothing)?;
+    migrate::require_current(&mut source)?;
+    let (to, _target_lock) = lock::take(to)?;
+    let target = open_target(&to)?;
+    let mut both = Both { source, target, progress };
+    if !both.is_copy()? {
+        return Err(CopyError::NotACopy(to.to_string()));
+    }
+    both.copy_all()
+}
+
+/// A connection to the target, with this build's schema.
+fn open_target(database: &Database) -> Result<Conn, CopyError> {
+    let mut target = Conn::writing(database)?;
+    if let Conn::Sqlite(conn) = &mut target {
+        // As no server looks after its log.
+        conn.batch_execute("PRAGMA wal_autocheckpoint = 1000;")?;
+    }
+    migrate::take_time(&mut target, true);
+    migrate::refuse_newer(&mut target)?;
+    if is_empty(&mut target)? {
+        migrate::run(&mut target)?;
+        // It sets the time for statements.
+        migrate::take_time(&mut target, true);
+    }
+    migrate::require_current(&mut target)?;
+    Ok(target)
+}
+
+/// Whether there is nothing in it that anybody could miss.
+fn is_empty(conn: &mut Conn) -> Result<bool, OpenError> {
+    if migrate::is_new(conn)? {
+        return Ok(true);
+    }
+    let rows = users::table.count().get_result::<i64>(conn)?
+        + external_tokens::table.count().get_result::<i64>(conn)?;
+    Ok(rows == 0 && keyring::rows(conn)?.is_empty())
+}
+
+/// Both sides.
+struct Both<'a> {
+    source: Conn,
+    target: Conn,
+    progress: &'a mut dyn FnMut(&str, &str, u64),
+}
+
+impl Both<'_> {
+    /// Whether the target has nothing that the source lacks, or has in an older state. Tickets and the like go
+    /// away by themselves, so those that the source lacks tell nothing.
+    fn is_copy(&mut self) -> Result<bool, CopyError> {
+        let known = keyring::rows(&mut self.source)?;
+        let keys = keyring::rows(&mut self.target)?;
+        let is_known = |key: &KekRow| {
+            known.iter().any(|known| known.id == key.id && known.sentinel == key.sentinel)
+        };
+        Ok(keys.iter().all(is_known)
+            && self.has_no_more::<UserRow>()?
+            && self.has_no_more::<ApplicationRow>()?
+            && self.has_no_more::<TokenRow>()?)
+    }
+
+    fn has_no_more<T: Table>(&mut self) -> Result<bool, CopyError> {
+        let mut last = None;
+        loop {
+            let page = T::stamps(&mut self.target, Which::After(last.as_ref()))?;
+            let keys: Vec<T::Key> = page.iter().map(|(key, _stamp)| key.clone()).collect();
+            let known = T::stamps(&mut self.source, Which::These(&keys))?;
+            let known: HashMap<T::Key, i64> = known.into_iter().collect();
+            if page.iter().any(|(key, stamp)| known.get(key).is_none_or(|known| known < stamp)) {
+                return Ok(false);
+            }
+            last = keys.into_iter().next_back();
+            if last.is_none() {
+                return Ok(true);
+            }
+        }
+    }
+
+    fn copy_all(&mut self) -> Result<Copied, CopyError> {
+        // A key's row is first, so that what is sealed under it is never without.
+        self.copy::<KekRow>()?;
+        self.copy::<UserRow>()?;
+        self.remove_more::<CredentialRow>()?;
+        self.copy::<CredentialRow>()?;
+        self.copy::<ApplicationRow>()?;
+        self.copy::<TokenRow>()?;
+        self.remove_more::<IdempotencyRow>()?;
+        self.copy::<IdempotencyRow>()?;
+        Ok(Copied {
+            master_keys: self.compare::<KekRow>()?,
+            users: self.compare::<UserRow>()?,
+            credentials: self.compare::<CredentialRow>()?,
+            applications: self.compare::<ApplicationRow>()?,
+            records: self.compare::<TokenRow>()?,
+            idempotency_keys: self.compare::<IdempotencyRow>()?,
+        })
+    }
+
+    /// Brings every row of the source to the target, unless it is there and the same.
+    fn copy<T: Table>(&mut self) -> Result<(), CopyError> {
+        self.each_difference::<T>("copied", |target, rows| {
+            Ok(conn::write(target, |conn| {
+                for row in rows {
+                    T::remove(conn, &row.key())?;
+                }
+                T::insert(conn, rows)
+            })?)
+        })
+        .map(|_rows| ())
+    }
+
+    /// How many rows there are; every one has its like on the other side.
+    fn compare<T: Table>(&mut self) -> Result<u64, CopyError> {
+        let rows = self
+            .each_difference::<T>("compared", |_target, _rows| Err(CopyError::Differs(T::NAME)))?;
+        if T::count(&mut self.target)? == rows {
+            Ok(rows)
+        } else {
+            Err(CopyError::Differs(T::NAME))
+        }
+    }
+
+    /// Calls `on` with those rows of each page that the target lacks, or has otherwise; how many rows the
+    /// source has.
+    fn each_difference<T: Table>(
+        &mut self,
+        what: &str,
+        mut on: impl FnMut(&mut Conn, &[T]) -> Result<(), CopyError>,
+    ) -> Result<u64, CopyError> {
+        let (mut last, mut done) = (None, 0);
+        loop {
+            let mut page = T::rows(&mut self.source, Which::After(last.as_ref()))?;
+            let keys: Vec<T::Key> = page.iter().map(T::key).collect();
+            let there = T::rows(&mut self.target, Which::These(&keys))?;
+            let there: HashMap<T::Key, T> = there.into_iter().map(|row| (row.key(), row)).collect();
+            last = keys.into_iter().next_back();
+            if last.is_none() {
+                return Ok(done);
+            }
+            done += page.len() as u64;
+            page.retain(|row| there.get(&row.key()) != Some(row));
+            if !page.is_empty() {
+                on(&mut self.target, &page)?;
+            }
+            (self.progress)(what, T::NAME, done);
+        }
+    }
+
+    /// Removes from an earlier copy what the source does not have any more.
+    fn remove_more<T: Table>(&mut self) -> Result<(), CopyError> {
+        let mut last = None;
+        loop {
+            let page = T::stamps(&mut self.target, Which::After(last.as_ref()))?;
+            let keys: Vec<T::Key> = page.into_iter().map(|(key, _stamp)| key).collect();
+            let known = T::stamps(&mut self.source, Which::These(&keys))?;
+            let known: HashSet<T::Key> = known.into_iter().map(|(key, _stamp)| key).collect();
+            conn::write(&mut self.target, |conn| {
+                let mut gone = keys.iter().filter(|key| !known.contains(*key));
+                gone.try_for_each(|key| T::remove(conn, key))
+            })?;
+            last = keys.into_iter().next_back();
+            if last.is_none() {
+                return Ok(());
+            }
+        }
+    }
+}

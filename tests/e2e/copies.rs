@@ -1,0 +1,274 @@
+//! `latchkey copy`: from SQLite to PostgreSQL and back.
+
+use std::{fs, path::PathBuf, process::Stdio, thread, time::Instant};
+
+use serde_json::Value;
+
+use crate::{
+    Database,
+    app::Setup,
+    load::{Random, Record, assert_none_lost, lost},
+    sqlite_tables::{TABLES, assert_same, numbers},
+};
+
+const KILLS: usize = 20;
+
+/// A server's setup, whose database is a SQLite file, and the database in PostgreSQL that it is copied to.
+struct Bench {
+    setup: Setup,
+    record: Record,
+}
+
+impl Bench {
+    /// With some rows in every table; the server is stopped.
+    fn new(records: usize) -> Self {
+        let setup = on_sqlite(Setup::new());
+        let app = setup.start();
+        app.add_user("ann");
+        app.ticket("ann");
+        app.admin(&["app", "add", "crm-sync"]);
+        let record = Record::default();
+        let client = app.client();
+        for _ in 0..records {
+            assert!(record.save(&client));
+        }
+        let bench = Self { setup: app.stop(), record };
+        bench.sqlite(
+            "INSERT INTO idempotency_keys VALUES (x'01', x'02', x'03', 4), (x'FF00', x'', x'', 5)",
+        );
+        let ended = "UPDATE external_tokens SET ended = 7, last_used = 8, expires = 9, kek_id = '', \
+                     wrapped_dek = x'', sealed = x'' WHERE id IN (SELECT id FROM external_tokens LIMIT 1)";
+        if records > 100 {
+            bench.sqlite(
+                "INSERT INTO external_tokens SELECT id - 1, tenant, owner, provider, \
+                          generation, key_digest, kek_id, wrapped_dek, sealed, created, updated, \
+                          last_used, expires, ended FROM external_tokens LIMIT 1",
+            );
+            bench.sqlite(ended);
+        }
+        bench
+    }
+
+    fn file(&self) -> PathBuf {
+        self.setup.data().join("latchkey.db")
+    }
+
+    /// Changes the source behind everybody's back.
+    fn sqlite(&self, sql: &str) {
+        crate::sqlite_tables::run(&self.file(), sql);
+    }
+
+    fn postgres(&self) -> &Database {
+        self.setup.database()
+    }
+
+    /// Runs the command on these URLs.
+    fn copy(&self, from: &str, to: &str) -> Result<Value, String> {
+        let told = self.setup.run(&["copy", "--from", from, "--to", to, "--output", "json"], "")?;
+        Ok(serde_json::from_str(&told).expect("JSON"))
+    }
+
+    /// From SQLite to PostgreSQL.
+    fn there(&self) -> Result<Value, String> {
+        self.copy("sqlite:data/latchkey.db", &self.url())
+    }
+
+    /// From PostgreSQL to a new file; asserts that it is the same.
+    fn assert_back(&self, name: &str) {
+        let file = self.setup.folder().join(name);
+        self.copy(&self.url(), &format!("sqlite:{name}")).expect("copied back");
+        assert_same(&self.file(), &file);
+    }
+
+    fn url(&self) -> String {
+        self.postgres().url().expect("its URL")
+    }
+}
+
+fn on_sqlite(setup: Setup) -> Setup {
+    setup.with("DATABASE__URL", "sqlite:data/latchkey.db")
+}
+
+fn count(database: &Database, table: &str) -> i64 {
+    database.number(&format!("SELECT count(*) FROM {table}"))
+}
+
+/// There and back every table has the same rows, and a server on the copy has every record.
+#[test]
+fn a_database_is_copied_to_postgresql_and_back() {
+    let bench = Bench::new(700);
+    let report = bench.there().expect("copied");
+    assert_eq!(report["records"], 701, "{report}");
+    assert_eq!(report["from"], "data/latchkey.db");
+    for table in TABLES {
+        assert!(count(bench.postgres(), table) > 0, "{table} has rows");
+    }
+    bench.assert_back("back.db");
+    let before = bench.postgres().content();
+    assert_eq!(bench.there(), Ok(report), "again");
+    assert!(bench.postgres().content() == before);
+
+    let app = bench.setup.clone().with("DATABASE__URL", &bench.url()).start();
+    app.client().with_password("ann", "CANARY-password").who(&[]).expect(200);
+    assert_none_lost(700, lost(&app, &bench.record.saved()));
+    assert!(app.admin(&["verify"]).contains("every data key opens"));
+    assert_eq!(numbers(&bench.file(), "SELECT count(*) FROM external_tokens"), [701]);
+}
+
+/// One side is by default that of the configuration, so that no password need be an argument.
+#[test]
+fn a_side_is_by_default_that_of_the_configuration() {
+    let bench = Bench::new(3);
+    let told = bench.setup.run(&["copy", "--to", &bench.url()], "").expect("copied");
+    assert!(told.contains("compared every row: both are the same\n3 records, 2 users,"), "{told}");
+    let same = bench.setup.run(&["copy", "--to", "sqlite:data/latchkey.db"], "");
+    assert!(same.expect_err("refused").contains("name the same database"));
+}
+
+/// What the source changed since an earlier copy is brought, and what it removed is removed.
+#[test]
+fn a_changed_source_is_copied_again() {
+    let bench = Bench::new(300);
+    bench.there().expect("copied");
+    let later = "updated = updated + 1";
+    bench.sqlite(&format!(
+        "UPDATE external_tokens SET wrapped_dek = x'05', {later} WHERE id % 7 = 0"
+    ));
+    bench.sqlite("UPDATE external_tokens SET last_used = 5 WHERE id % 5 = 0");
+    bench.sqlite(&format!("UPDATE users SET version = 9, {later} WHERE login = 'ann'"));
+    bench.sqlite(&format!("UPDATE applications SET is_disabled = TRUE, {later}"));
+    bench.sqlite("UPDATE keks SET wraps = 77");
+    bench.sqlite("DELETE FROM credentials");
+    bench.sqlite("DELETE FROM idempotency_keys WHERE digest = x'01'");
+    let app = bench.setup.start();
+    assert!(bench.record.save(&app.client()));
+    drop(app.stop());
+    assert_eq!(bench.there().expect("copied")["records"], 302);
+    assert_eq!(count(bench.postgres(), "credentials"), 0);
+    bench.assert_back("back.db");
+}
+
+/// A target with anything that the source lacks, or newer, is refused and left as it is.
+#[test]
+fn a_target_that_was_used_is_refused() {
+    let bench = Bench::new(30);
+    bench.there().expect("copied");
+    let uses = [
+        (
+            "UPDATE external_tokens SET updated = updated + 1",
+            "UPDATE external_tokens SET updated = updated - 1",
+        ),
+        ("UPDATE users SET updated = updated + 1", "UPDATE users SET updated = updated - 1"),
+        (
+            "INSERT INTO users SELECT tenant, 'bob', password_hash, FALSE, FALSE, 1, 1, 1 FROM users LIMIT 1",
+            "DELETE FROM users WHERE login = 'bob'",
+        ),
+        (
+            "INSERT INTO keks SELECT 'other', sentinel, 1 FROM keks",
+            "DELETE FROM keks WHERE id = 'other'",
+        ),
+        ("UPDATE external_tokens SET id = id + 1", "UPDATE external_tokens SET id = id - 1"),
+        (
+            "UPDATE keks SET sentinel = sentinel || '\\x00'",
+            "UPDATE keks SET sentinel = substr(sentinel, 1, length(sentinel) - 1)",
+        ),
+        ("UPDATE applications SET name = 'other'", "UPDATE applications SET name = 'crm-sync'"),
+    ];
+    // A refusal comes before the change that would be copied.
+    bench.sqlite("UPDATE users SET version = 9, updated = updated + 2 WHERE login = 'tje0'");
+    bench.sqlite("DELETE FROM credentials");
+    for (use_it, undo) in uses {
+        assert!(bench.postgres().sql(use_it) > 0, "{use_it}");
+        let before = bench.postgres().content();
+        let refusal = bench.there().expect_err(use_it);
+        assert!(refusal.contains("is not a copy of the source"), "{refusal}");
+        assert!(refusal.contains("has been used since; name a new database"), "{refusal}");
+        assert!(bench.postgres().content() == before, "{use_it}");
+        bench.postgres().sql(undo);
+    }
+    bench.there().expect("copied");
+    bench.assert_back("back.db");
+
+    let other = Bench::new(1);
+    let before = other.postgres().content();
+    let elsewhere = other.setup.clone().with("DATABASE__URL", &other.url()).start().stop();
+    let refusal = bench.copy("sqlite:data/latchkey.db", &elsewhere.database().url().expect("URL"));
+    assert!(refusal.expect_err("refused").contains("another installation's"));
+    assert!(before != elsewhere.database().content(), "it has a user of its own");
+}
+
+/// `kill -9` at any moment; started again it goes on, and at the end both sides are the same.
+#[test]
+fn a_copy_that_was_killed_goes_on() {
+    let bench = Bench::new(1500);
+    let whole = Setup::new();
+    let begun = Instant::now();
+    let to = whole.database().url().expect("its URL");
+    bench.copy("sqlite:data/latchkey.db", &to).expect("copied");
+    let time = begun.elapsed();
+    let mut random = Random::new();
+    let mut cut = 0;
+    let mut kill = |from: &str, to: &str| {
+        let arguments = ["copy", "--from", from, "--to", to];
+        let mut command = bench.setup.clone().arguments(&arguments).command();
+        let command = command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut process = command.spawn().expect("it starts");
+        thread::sleep(time.mul_f64(random.below(1000) as f64 / 1000.0));
+        process.kill().expect("killed");
+        process.wait().expect("ended");
+    };
+    for number in 0..KILLS {
+        let target = Setup::new();
+        let url = target.database().url().expect("its URL");
+        kill("sqlite:data/latchkey.db", &url);
+        let tables =
+            "SELECT count(*) FROM information_schema.tables WHERE table_name = 'external_tokens'";
+        if target.database().number(tables) == 1 {
+            let there = count(target.database(), "external_tokens");
+            cut += usize::from(there > 0 && there < 1501);
+        }
+        kill("sqlite:data/latchkey.db", &url);
+        bench.copy("sqlite:data/latchkey.db", &url).expect("it goes on");
+        let name = format!("back-{number}.db");
+        kill(&url, &format!("sqlite:{name}"));
+        bench.copy(&url, &format!("sqlite:{name}")).expect("it goes on");
+        assert_same(&bench.file(), &bench.setup.folder().join(name));
+    }
+    assert!(cut > 0, "killed in the middle");
+}
+
+/// What cannot be copied is told, and no URL with its password.
+#[test]
+fn mistakes_are_told() {
+    let bench = Bench::new(1);
+    let url = bench.url();
+    let refused = |from: &str, to: &str, said: &str| {
+        let refusal = bench.copy(from, to).expect_err(said);
+        assert!(refusal.starts_with("latchkey: ") && refusal.contains(said), "{refusal}");
+        assert!(!refusal.contains("CANARY"), "{refusal}");
+    };
+    refused("sqlite:nowhere.db", &url, "there is no database at nowhere.db");
+    refused("mysql://x:CANARY@y/z", &url, "--from cannot be read");
+    refused(&url, "sqlite:new.db", "nothing was ever sealed in it");
+    refused(
+        "sqlite:data/latchkey.db",
+        "postgres://ann:CANARY@localhost:1/none?sslmode=disable",
+        "the database server cannot be used",
+    );
+    let app = bench.setup.start();
+    refused("sqlite:data/latchkey.db", &url, "another server is using the database");
+    drop(app);
+    let key = bench.setup.key_file();
+    let bytes = fs::read(&key).expect("key");
+    fs::remove_file(&key).expect("removed");
+    refused("sqlite:data/latchkey.db", &url, "is missing; restore that file");
+    fs::write(&key, bytes).expect("written");
+    assert!(!bench.setup.folder().join("new.db").exists());
+
+    let postgres = bench.setup.clone().with("DATABASE__URL", &url);
+    for command in ["backup", "restore"] {
+        let refusal = postgres.run(&[command, "file"], "").expect_err("refused");
+        assert!(refusal.contains("such as pg_dump; run `latchkey verify`"), "{refusal}");
+    }
+    assert!(!bench.setup.folder().join("file").exists());
+}
