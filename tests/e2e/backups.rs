@@ -3,12 +3,11 @@
 use std::{
     collections::HashSet,
     fs,
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{PermissionsExt as _, symlink},
     path::{Path, PathBuf},
-    process::Stdio,
     sync::atomic::{AtomicBool, Ordering},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use model::RetrievalKey;
@@ -17,6 +16,7 @@ use serde_json::json;
 use crate::{
     Database,
     app::{Setup, TestApp},
+    kills::Killer,
     load::{OnDrop, Random, Record, Saved, lost},
     sqlite_tables::{Pair, assert_same, numbers, run},
 };
@@ -234,22 +234,12 @@ fn a_backup_or_restore_that_was_killed_is_made_again() {
     for _ in 0..200 {
         assert!(record.save(&app.client()));
     }
-    let mut random = Random::new();
-    let begun = Instant::now();
     let whole = back_up(&app.setup, "whole");
-    let time = begun.elapsed();
-    let mut kill = |setup: &Setup, arguments: &[&str]| {
-        let mut command = setup.clone().arguments(arguments).command();
-        let command = command.stdout(Stdio::null()).stderr(Stdio::null());
-        let mut process = command.spawn().expect("it starts");
-        thread::sleep(time.mul_f64(random.below(1000) as f64 / 1000.0));
-        process.kill().expect("killed");
-        process.wait().expect("ended").success()
-    };
+    let (mut backups, mut restores) = (Killer::new(), Killer::new());
     let (mut left, mut cut) = (0, 0);
     for number in 0..KILLS {
         let file = app.setup.folder().join(format!("backup-{number}"));
-        let has_ended = kill(&app.setup, &["backup", text(&file)]);
+        let has_ended = backups.kill(&app.setup, &["backup", text(&file)]);
         left +=
             usize::from(app.setup.folder().join(format!("backup-{number}.unfinished")).exists());
         if file.exists() {
@@ -263,7 +253,7 @@ fn a_backup_or_restore_that_was_killed_is_made_again() {
         assert!(!app.setup.folder().join(format!("backup-{number}.unfinished")).exists());
 
         let place = place_of(&app.setup);
-        kill(&place, &["restore", text(&whole)]);
+        restores.kill(&place, &["restore", text(&whole)]);
         cut += usize::from(place.data().join("latchkey.db.restoring").exists());
         if !database_of(&place).exists() {
             place.run(&["restore", text(&file)], "").expect("the next one");
@@ -273,6 +263,29 @@ fn a_backup_or_restore_that_was_killed_is_made_again() {
     }
     assert!(left > 0 && cut > 0, "killed in the middle: {left}, {cut}");
     record.assert_kept(&app);
+}
+
+/// Of two backups to one file the second is refused, and nothing is written where a link leads.
+#[test]
+fn one_backup_at_a_time_is_written_to_a_file() {
+    let app = TestApp::new();
+    let (file, folder) =
+        (app.setup.folder().join("backup"), app.setup.folder().join("backup.unfinished"));
+    let refused = |said: &str| {
+        let refusal = app.setup.run(&["backup", text(&file)], "").expect_err("it is refused");
+        assert!(refusal.contains(said), "{refusal}");
+        assert!(!file.exists());
+    };
+    fs::create_dir(&folder).expect("folder");
+    let other = fs::File::open(&folder).expect("it opens");
+    other.try_lock().expect("nobody has it");
+    refused("another process is writing");
+    drop(other);
+    fs::remove_dir(&folder).expect("removed");
+    symlink(app.setup.data(), &folder).expect("a link");
+    refused("is there already");
+    fs::remove_file(&folder).expect("removed");
+    back_up(&app.setup, "backup");
 }
 
 /// A copy of what is damaged is a true copy; whoever makes it is told.

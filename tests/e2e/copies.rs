@@ -1,17 +1,18 @@
 //! `latchkey copy`: from SQLite to PostgreSQL and back.
 
-use std::{fs, path::PathBuf, process::Stdio, thread, time::Instant};
+use std::{fs, path::PathBuf};
 
 use serde_json::Value;
 
 use crate::{
     Database,
     app::Setup,
-    load::{Random, Record, assert_none_lost, lost},
+    kills::Killer,
+    load::{Record, assert_none_lost, lost},
     sqlite_tables::{TABLES, assert_same, numbers},
 };
 
-const KILLS: usize = 20;
+const KILLS: usize = 12;
 
 /// A server's setup, whose database is a SQLite file, and the database in PostgreSQL that it is copied to.
 struct Bench {
@@ -201,37 +202,25 @@ fn a_target_that_was_used_is_refused() {
 #[test]
 fn a_copy_that_was_killed_goes_on() {
     let bench = Bench::new(1500);
-    let whole = Setup::new();
-    let begun = Instant::now();
-    let to = whole.database().url().expect("its URL");
-    bench.copy("sqlite:data/latchkey.db", &to).expect("copied");
-    let time = begun.elapsed();
-    let mut random = Random::new();
+    let (mut there, mut back) = (Killer::new(), Killer::new());
     let mut cut = 0;
-    let mut kill = |from: &str, to: &str| {
-        let arguments = ["copy", "--from", from, "--to", to];
-        let mut command = bench.setup.clone().arguments(&arguments).command();
-        let command = command.stdout(Stdio::null()).stderr(Stdio::null());
-        let mut process = command.spawn().expect("it starts");
-        thread::sleep(time.mul_f64(random.below(1000) as f64 / 1000.0));
-        process.kill().expect("killed");
-        process.wait().expect("ended");
-    };
     for number in 0..KILLS {
         let target = Setup::new();
         let url = target.database().url().expect("its URL");
-        kill("sqlite:data/latchkey.db", &url);
+        let arguments = ["copy", "--from", "sqlite:data/latchkey.db", "--to", &url];
+        there.kill(&bench.setup, &arguments);
         let tables =
             "SELECT count(*) FROM information_schema.tables WHERE table_name = 'external_tokens'";
         if target.database().number(tables) == 1 {
-            let there = count(target.database(), "external_tokens");
-            cut += usize::from(there > 0 && there < 1501);
+            let rows = count(target.database(), "external_tokens");
+            cut += usize::from(rows > 0 && rows < 1501);
         }
-        kill("sqlite:data/latchkey.db", &url);
+        there.kill(&bench.setup, &arguments);
         bench.copy("sqlite:data/latchkey.db", &url).expect("it goes on");
         let name = format!("back-{number}.db");
-        kill(&url, &format!("sqlite:{name}"));
-        bench.copy(&url, &format!("sqlite:{name}")).expect("it goes on");
+        let file = format!("sqlite:{name}");
+        back.kill(&bench.setup, &["copy", "--from", &url, "--to", &file]);
+        bench.copy(&url, &file).expect("it goes on");
         assert_same(&bench.file(), &bench.setup.folder().join(name));
     }
     assert!(cut > 0, "killed in the middle");

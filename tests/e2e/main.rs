@@ -28,6 +28,7 @@ mod issuer;
 mod key_rotation;
 mod key_wraps;
 mod keys;
+mod kills;
 mod languages;
 mod load;
 mod master_key;

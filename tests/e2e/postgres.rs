@@ -26,6 +26,7 @@ mod key_rotation;
 mod key_servers;
 mod key_wraps;
 mod keys;
+mod kills;
 mod languages;
 mod load;
 mod master_key;

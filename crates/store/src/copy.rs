@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 
 use diesel::{QueryDsl as _, RunQueryDsl as _, connection::SimpleConnection as _};
 
-use self::tables::{ApplicationRow, IdempotencyRow, Table, UserRow, Which};
+use self::tables::{ApplicationRow, IdempotencyRow, RetiredKekRow, Table, UserRow, Which};
 use crate::{
     CopyError, Database, Keys, OpenError,
     conn::{self, Conn},
@@ -50,9 +50,8 @@ pub fn copy(
     keys: &Keys,
     progress: &mut dyn FnMut(&str, &str, u64),
 ) -> Result<Copied, CopyError> {
-    if !from.exists() {
-        return Err(OpenError::NotThere(from.to_string().into()).into());
-    }
+    // A source that is not there is not made.
+    lock::look(from)?;
     let (from, _source_lock) = lock::take(from)?;
     let mut source = Conn::reading(&from)?;
     migrate::take_time(&mut source, true);
@@ -93,7 +92,7 @@ fn is_empty(conn: &mut Conn) -> Result<bool, OpenError> {
     }
     let rows = users::table.count().get_result::<i64>(conn)?
         + external_tokens::table.count().get_result::<i64>(conn)?;
-    Ok(rows == 0 && keyring::rows(conn)?.is_empty())
+    Ok(rows == 0 && keyring::rows_of_any_schema(conn)?.is_empty())
 }
 
 /// Both sides.
@@ -107,8 +106,8 @@ impl Both<'_> {
     /// Whether the target has nothing that the source lacks, or has in an older state. Tickets and the like go
     /// away by themselves, so those that the source lacks tell nothing.
     fn is_copy(&mut self) -> Result<bool, CopyError> {
-        let known = keyring::rows(&mut self.source)?;
-        let keys = keyring::rows(&mut self.target)?;
+        let known = keyring::rows_of_any_schema(&mut self.source)?;
+        let keys = keyring::rows_of_any_schema(&mut self.target)?;
         let is_known = |key: &KekRow| {
             known.iter().any(|known| known.id == key.id && known.sentinel == key.sentinel)
         };
@@ -138,6 +137,7 @@ impl Both<'_> {
     fn copy_all(&mut self) -> Result<Copied, CopyError> {
         // A key's row is first, so that what is sealed under it is never without.
         self.copy::<KekRow>()?;
+        self.copy::<RetiredKekRow>()?;
         self.copy::<UserRow>()?;
         self.remove_more::<CredentialRow>()?;
         self.copy::<CredentialRow>()?;
@@ -145,6 +145,7 @@ impl Both<'_> {
         self.copy::<TokenRow>()?;
         self.remove_more::<IdempotencyRow>()?;
         self.copy::<IdempotencyRow>()?;
+        self.compare::<RetiredKekRow>()?;
         Ok(Copied {
             master_keys: self.compare::<KekRow>()?,
             users: self.compare::<UserRow>()?,

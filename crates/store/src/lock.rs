@@ -5,7 +5,7 @@
 
 use std::{
     fs::{self, File, TryLockError},
-    io::Read as _,
+    io::{ErrorKind, Read as _},
     ops::Range,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
@@ -44,16 +44,13 @@ pub(crate) fn take(database: &Database) -> Result<(Database, Option<InstanceLock
     Ok((Database::Sqlite(path), Some(lock)))
 }
 
-/// As `take`, for whoever only looks: also while a server has it, and for no longer than this takes.
+/// As `take`, for whoever only looks: takes nothing from anybody, and makes nothing.
 pub(crate) fn look(database: &Database) -> Result<Database, OpenError> {
-    if let Database::Sqlite(path) = database
-        && !database.exists()
-    {
-        return Err(OpenError::NotThere(path.clone()));
-    }
-    match take(database) {
-        Err(OpenError::InUse(path)) => Ok(Database::Sqlite(path)),
-        taken => taken.map(|(database, _lock)| database),
+    let Database::Sqlite(path) = database else { return Ok(database.clone()) };
+    match fs::canonicalize(path) {
+        Ok(path) => refuse_foreign(&path).map(|()| Database::Sqlite(path)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(OpenError::NotThere(path.clone())),
+        Err(error) => Err(failed("find", path)(error)),
     }
 }
 

@@ -12,7 +12,9 @@ use crate::{
     credentials::CredentialRow,
     external_tokens::TokenRow,
     keyring::KekRow,
-    schema::{applications, credentials, external_tokens, idempotency_keys, keks, users},
+    schema::{
+        applications, credentials, external_tokens, idempotency_keys, keks, retired_keks, users,
+    },
     verify::counted,
 };
 
@@ -43,6 +45,14 @@ pub(super) struct ApplicationRow {
     is_disabled: bool,
     created: i64,
     updated: i64,
+}
+
+/// The row of a master key that was retired.
+#[derive(PartialEq, Insertable, Queryable)]
+#[diesel(table_name = retired_keks)]
+pub(super) struct RetiredKekRow {
+    id: String,
+    retired: i64,
 }
 
 /// The row of an idempotency key.
@@ -163,6 +173,7 @@ macro_rules! table {
 }
 
 table!(KekRow, keks, "master keys", String: id, created);
+table!(RetiredKekRow, retired_keks, "retired master keys", String: id, retired);
 table!(CredentialRow, credentials, "credentials", String: id, created);
 table!(ApplicationRow, applications, "applications", String: name, updated);
 table!(TokenRow, external_tokens, "records", i64: id, updated);
