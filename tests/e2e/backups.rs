@@ -70,7 +70,7 @@ fn trickle<T>(app: &TestApp, record: &Record, meanwhile: impl FnOnce() -> T) -> 
             let (client, is_over) = (app.client(), &is_over);
             scope.spawn(move || {
                 while !is_over.load(Ordering::Relaxed) && record.save(&client) {
-                    thread::sleep(Duration::from_millis(8));
+                    thread::sleep(Duration::from_millis(25));
                 }
             });
         }
