@@ -314,7 +314,7 @@ fn rotations_under_load_and_kills_lose_nothing() {
     let record = fill(&app, 1500);
     for _ in 0..5 {
         let mut rotation = None;
-        record.load(&app.url.clone(), 8, &mut random.split(), || {
+        record.load(&app.url.clone(), 64, &mut random.split(), || {
             rotation = Some(start_rotation(&app.setup));
             thread::sleep(Duration::from_secs(2));
             app.kill();
