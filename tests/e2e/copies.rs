@@ -35,7 +35,8 @@ impl Bench {
         }
         let bench = Self { setup: app.stop(), record };
         bench.sqlite(
-            "INSERT INTO idempotency_keys VALUES (x'01', x'02', x'03', 4), (x'FF00', x'', x'', 5)",
+            "INSERT INTO idempotency_keys VALUES (x'01', x'02', x'03', 4), (x'FF00', x'', x'', 5);
+             INSERT INTO retired_keks VALUES ('00ff', 6)",
         );
         let ended = "UPDATE external_tokens SET ended = 7, last_used = 8, expires = 9, kek_id = '', \
                      wrapped_dek = x'', sealed = x'' WHERE id IN (SELECT id FROM external_tokens LIMIT 1)";
@@ -146,7 +147,8 @@ fn a_changed_source_is_copied_again() {
     let app = bench.setup.start();
     assert!(bench.record.save(&app.client()));
     drop(app.stop());
-    assert_eq!(bench.there().expect("copied")["records"], 302);
+    // The server's sweep removed the record that had ended.
+    assert_eq!(bench.there().expect("copied")["records"], 301);
     assert_eq!(count(bench.postgres(), "credentials"), 0);
     bench.assert_back("back.db");
 }

@@ -128,6 +128,41 @@ fn a_module_opens_the_master_key_at_the_start() {
     assert_kept(&setup.start(), &key);
 }
 
+/// From a file into the module, and back: each is a rotation, while the server runs on.
+#[test]
+fn a_rotation_moves_keys_into_a_module_and_back() {
+    let files = Setup::new();
+    let test = "a_rotation_moves_keys_into_a_module_and_back";
+    let Some(token) = Token::new(test, files.folder()) else { return };
+    let app = files.start();
+    let old = save(&app);
+    let sealed = token.seals(files.clone());
+    let setup = app.stop();
+    let file = setup.key_file();
+    let app = sealed.start();
+    assert_kept(&app, &old);
+    app.admin(&["keys", "rotate"]);
+    let new = save(&app);
+    let id = file.file_stem().and_then(|name| name.to_str()?.strip_prefix("kek-")).expect("an id");
+    app.admin(&["keys", "retire", id]);
+    fs::remove_file(&file).expect("the key that was retired");
+    let app = app.stop().start();
+    assert_kept(&app, &old);
+    assert_kept(&app, &new);
+
+    let before = app.number("SELECT count(*) FROM keks WHERE sealed IS NOT NULL");
+    assert_eq!(before, 1);
+    app.stop();
+    let app = token.seals(files).with("KEYS__SOURCE", "directory").start();
+    app.admin(&["keys", "rotate"]);
+    let id = app.setup.database().text("SELECT id FROM keks WHERE sealed IS NOT NULL");
+    app.admin(&["keys", "retire", &id]);
+    fs::remove_dir_all(&token.folder).expect("nobody needs it");
+    let app = app.stop().start();
+    assert_kept(&app, &old);
+    assert_kept(&app, &new);
+}
+
 /// A wrong PIN, a wrong library, or none of it: refused with what to do, and nothing is made.
 #[test]
 fn what_is_wrong_with_a_module_is_told() {

@@ -27,7 +27,7 @@ fn reservations(app: &TestApp) -> i64 {
     app.number("SELECT count(*) FROM idempotency_keys")
 }
 
-/// CONTRACT 50: the same save is done once, whatever form the header has, and after a restart; another
+/// CONTRACT 42: the same save is done once, whatever form the header has, and after a restart; another
 /// header is another save.
 #[test]
 fn a_save_that_is_sent_again_is_answered_with_the_same_key() {
@@ -49,7 +49,7 @@ fn a_save_that_is_sent_again_is_answered_with_the_same_key() {
     assert_eq!((app.saved_rows(), reservations(&app)), (3, 2));
 }
 
-/// CONTRACT 51: whatever of the carrier differs; in the words of the language that is asked for.
+/// CONTRACT 43: whatever of the carrier differs; in the words of the language that is asked for.
 #[test]
 fn another_carrier_under_the_same_header_is_refused() {
     let app = TestApp::new();
@@ -78,7 +78,7 @@ fn another_carrier_under_the_same_header_is_refused() {
     assert_eq!(app.saved_rows(), 1);
 }
 
-/// CONTRACT 50: it is the carrier that counts, not how it was written.
+/// CONTRACT 42: it is the carrier that counts, not how it was written.
 #[test]
 fn the_same_carrier_in_another_content_type_is_the_same_save() {
     let app = TestApp::new();
@@ -108,7 +108,7 @@ fn the_same_carrier_in_another_content_type_is_the_same_save() {
     assert_eq!(app.saved_rows(), 1);
 }
 
-/// CONTRACT 50: what one user sends means nothing for another one, or for a namesake in another tenant.
+/// CONTRACT 42: what one user sends means nothing for another one, or for a namesake in another tenant.
 #[test]
 fn each_user_has_headers_of_its_own() {
     let app = Setup::new().with("TENANTS", "path").start();
@@ -129,7 +129,7 @@ fn each_user_has_headers_of_its_own() {
     assert_eq!(app.number("SELECT count(DISTINCT fingerprint) FROM idempotency_keys"), 3);
 }
 
-/// CONTRACT 50: after 24 hours, which is when its row goes, a header is as good as new.
+/// CONTRACT 42: after 24 hours, which is when its row goes, a header is as good as new.
 #[test]
 fn a_header_is_forgotten_after_24_hours() {
     let app = TestApp::new();
@@ -162,7 +162,7 @@ fn what_expired_is_removed() {
     until("only what lives is left", || reservations(&app) == 1);
 }
 
-/// CONTRACT 50, 35: a 400 that names the header; nothing is saved, and who is nobody is told that first.
+/// CONTRACT 42, 35: a 400 that names the header; nothing is saved, and who is nobody is told that first.
 #[rstest]
 #[case("")]
 #[case("CANARY-15-chars")]
@@ -195,7 +195,7 @@ fn what_is_no_idempotency_key_is_refused(#[case] value: &str) {
     assert!(request(BASIC, HEADER).starts_with("HTTP/1.1 200 "), "that was all that was wrong");
 }
 
-/// CONTRACT 50: the answer is lost with the server, the key is not.
+/// CONTRACT 42: the answer is lost with the server, the key is not.
 #[test]
 fn after_a_kill_a_save_that_is_sent_again_is_answered_with_its_key() {
     let mut app = TestApp::new();
@@ -216,7 +216,7 @@ fn after_a_kill_a_save_that_is_sent_again_is_answered_with_its_key() {
     assert_eq!(app.client().access_token(&key).as_deref(), Some("CANARY-lost"));
 }
 
-/// CONTRACT 50: a save that failed has not been; it can be sent again, or another under its header.
+/// CONTRACT 42: a save that failed has not been; it can be sent again, or another under its header.
 #[test]
 fn a_save_that_fails_reserves_nothing() {
     let app = TestApp::new();
@@ -228,7 +228,7 @@ fn a_save_that_fails_reserves_nothing() {
     assert_eq!(app.client().access_token(&key).as_deref(), Some("odit"));
 }
 
-/// CONTRACT 50: who revoked it gets the key to nothing, not a new record.
+/// CONTRACT 42: who revoked it gets the key to nothing, not a new record.
 #[test]
 fn a_record_that_ended_keeps_its_header() {
     let app = TestApp::new();

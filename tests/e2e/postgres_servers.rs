@@ -145,7 +145,7 @@ fn a_master_key_that_another_server_took_up_is_kept() {
     assert_eq!(one.start().client().access_token(&key).as_deref(), Some("fugit"));
 }
 
-/// CONTRACT 50: one save, sent again by 100 clients to three servers at once, is one record, and all get its
+/// CONTRACT 42: one save, sent again by 100 clients to three servers at once, is one record, and all get its
 /// key.
 #[test]
 fn a_save_that_is_sent_to_many_servers_at_once_is_one() {

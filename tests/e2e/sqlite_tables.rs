@@ -8,8 +8,15 @@ use diesel::{
 };
 
 /// The tables with data.
-pub(crate) const TABLES: [&str; 6] =
-    ["keks", "users", "credentials", "applications", "external_tokens", "idempotency_keys"];
+pub(crate) const TABLES: [&str; 7] = [
+    "keks",
+    "retired_keks",
+    "users",
+    "credentials",
+    "applications",
+    "external_tokens",
+    "idempotency_keys",
+];
 
 /// Two files, of which one is looked at beside the other.
 pub(crate) struct Pair(SqliteConnection);

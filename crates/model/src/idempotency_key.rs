@@ -20,7 +20,7 @@ pub struct InvalidIdempotencyKey;
 
 impl IdempotencyKey {
     /// Reads a header's value: the characters themselves, or a string of RFC 9651 §3.3.3, as the draft of the
-    /// header has it; both forms of one key are the same key (CONTRACT 50).
+    /// header has it; both forms of one key are the same key (CONTRACT 42).
     pub fn parse(raw: &[u8]) -> Result<Self, InvalidIdempotencyKey> {
         let raw = str::from_utf8(raw).map_err(|_not_ascii| InvalidIdempotencyKey)?;
         let text = match raw.strip_prefix('"') {
@@ -72,7 +72,7 @@ mod tests {
         IdempotencyKey::parse(raw.as_bytes()).ok().map(|key| key.expose().to_owned())
     }
 
-    /// CONTRACT 50: both forms are one key; the limits.
+    /// CONTRACT 42: both forms are one key; the limits.
     #[test]
     fn a_key_is_read_with_and_without_quotes() {
         assert_eq!(read(KEY).as_deref(), Some(KEY));

@@ -160,7 +160,7 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "SoLimitException", text)
     }
 
-    /// 422 for a save under the idempotency key of another one (CONTRACT 51).
+    /// 422 for a save under the idempotency key of another one (CONTRACT 43).
     fn other_carrier() -> Self {
         let text = Text::new("SR_IDEMPOTENCY_KEY_USED");
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "InvalidOperationException", text)

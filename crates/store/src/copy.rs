@@ -103,8 +103,7 @@ struct Both<'a> {
 }
 
 impl Both<'_> {
-    /// Whether the target has nothing that the source lacks, or has in an older state. Tickets and the like go
-    /// away by themselves, so those that the source lacks tell nothing.
+    /// Whether the target has nothing that the source lacks, or has in an older state.
     fn is_copy(&mut self) -> Result<bool, CopyError> {
         let known = keyring::rows_of_any_schema(&mut self.source)?;
         let keys = keyring::rows_of_any_schema(&mut self.target)?;
@@ -117,6 +116,7 @@ impl Both<'_> {
             && self.has_no_more::<TokenRow>()?)
     }
 
+    /// Of rows that the source lacks, those that go away by themselves tell nothing.
     fn has_no_more<T: Table>(&mut self) -> Result<bool, CopyError> {
         let mut last = None;
         loop {
@@ -124,8 +124,17 @@ impl Both<'_> {
             let keys: Vec<T::Key> = page.iter().map(|(key, _stamp)| key.clone()).collect();
             let known = T::stamps(&mut self.source, Which::These(&keys))?;
             let known: HashMap<T::Key, i64> = known.into_iter().collect();
-            if page.iter().any(|(key, stamp)| known.get(key).is_none_or(|known| known < stamp)) {
+            if page.iter().any(|(key, stamp)| known.get(key).is_some_and(|known| known < stamp)) {
                 return Ok(false);
+            }
+            let more: Vec<T::Key> =
+                keys.iter().filter(|key| !known.contains_key(*key)).cloned().collect();
+            if !more.is_empty() {
+                let rows = T::rows(&mut self.target, Which::These(&more))?;
+                let more: HashSet<T::Key> = more.into_iter().collect();
+                if rows.iter().any(|row| more.contains(&row.key()) && !T::GOES(row)) {
+                    return Ok(false);
+                }
             }
             last = keys.into_iter().next_back();
             if last.is_none() {
@@ -142,6 +151,7 @@ impl Both<'_> {
         self.remove_more::<CredentialRow>()?;
         self.copy::<CredentialRow>()?;
         self.copy::<ApplicationRow>()?;
+        self.remove_more::<TokenRow>()?;
         self.copy::<TokenRow>()?;
         self.remove_more::<IdempotencyRow>()?;
         self.copy::<IdempotencyRow>()?;

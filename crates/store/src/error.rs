@@ -278,6 +278,12 @@ pub enum OpenError {
     /// The token has several keys of that name.
     #[error("the token has several AES keys called `{0}`; give all but one another label")]
     ModuleKeys(String),
+    /// The token does not let in.
+    #[error(
+        "keys.pkcs11.pin is not the PIN of the token's user; mind that a token locks itself after some wrong \
+         ones"
+    )]
+    ModulePin,
     /// The hardware module does not work.
     #[error("the PKCS#11 module {} cannot be used; {remedy}", path.display())]
     Module {

@@ -287,7 +287,8 @@ impl TokenRow {
         self.try_open(tenant, key, keyring).map(Some).ok_or(StoreError::Damaged(key.record()))
     }
 
-    fn lives(&self) -> bool {
+    /// Whether it has neither ended nor expired.
+    pub(crate) fn lives(&self) -> bool {
         self.ended.is_none() && !self.has_expired()
     }
 

@@ -1,23 +1,32 @@
 //! Master keys sealed by a hardware module, through PKCS#11.
 //!
 //! Invariant: the module's own key never leaves it. It opens a master key when the database is opened, and
-//! is asked nothing for a call.
+//! is asked nothing for a call. A PIN that it refused is not tried again, for it would lock itself.
 
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use model::SecretText;
 
 /// A token of a hardware module, and its key that seals master keys.
 #[derive(Clone)]
 pub struct Module {
-    /// The vendor's library.
-    pub library: PathBuf,
-    /// The token's label.
-    pub token: String,
-    /// The label of an AES-256 key in the token; made when it is first needed.
-    pub key: String,
-    /// The PIN of the token's user.
-    pub pin: SecretText,
+    library: PathBuf,
+    token: String,
+    key: String,
+    pin: SecretText,
+    is_pin_refused: Arc<AtomicBool>,
+}
+
+impl Module {
+    /// The vendor's library, the token's label, the label of its AES-256 key, which is made when it is first
+    /// needed, and the PIN of the token's user. Nothing is asked yet.
+    pub fn new(library: PathBuf, token: String, key: String, pin: SecretText) -> Self {
+        Self { library, token, key, pin, is_pin_refused: Arc::default() }
+    }
 }
 
 impl fmt::Debug for Module {
@@ -50,6 +59,8 @@ mod absent {
 
 #[cfg(feature = "pkcs11")]
 mod module {
+    use std::sync::atomic::Ordering;
+
     use cryptoki::{
         context::{CInitializeArgs, CInitializeFlags, Pkcs11},
         error::{Error, RvError},
@@ -131,6 +142,9 @@ mod module {
             &self,
             open: fn(&Pkcs11, Slot) -> cryptoki::error::Result<Session>,
         ) -> Result<Session, OpenError> {
+            if self.is_pin_refused.load(Ordering::Relaxed) {
+                return Err(OpenError::ModulePin);
+            }
             let module = Pkcs11::new(&self.library).map_err(|error| self.failed(error))?;
             match module.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
                 Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}
@@ -146,6 +160,13 @@ mod module {
             let pin = AuthPin::from(self.pin.expose());
             match session.login(UserType::User, Some(&pin)) {
                 Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(session),
+                Err(Error::Pkcs11(
+                    RvError::PinIncorrect | RvError::PinInvalid | RvError::PinLenRange,
+                    _,
+                )) => {
+                    self.is_pin_refused.store(true, Ordering::Relaxed);
+                    Err(OpenError::ModulePin)
+                }
                 Err(error) => Err(self.failed(error)),
             }
         }
@@ -186,13 +207,6 @@ mod module {
         fn failed(&self, error: Error) -> OpenError {
             let remedy = match &error {
                 Error::LibraryLoading(_) => "check keys.pkcs11.module",
-                Error::Pkcs11(
-                    RvError::PinIncorrect | RvError::PinInvalid | RvError::PinLenRange,
-                    _,
-                ) => {
-                    "keys.pkcs11.pin is not the PIN of the token's user; mind that a token locks itself after \
-                     some wrong ones"
-                }
                 Error::Pkcs11(RvError::PinLocked, _) => {
                     "the token has locked itself after wrong PINs; its security officer can unlock it"
                 }

@@ -15,7 +15,7 @@ use crate::{
     seal::Repeats,
 };
 
-/// How long a save can be repeated, in microseconds (CONTRACT 50).
+/// How long a save can be repeated, in microseconds (CONTRACT 42).
 const LIFETIME: i64 = 24 * 60 * 60 * 1_000_000;
 /// What reservations of one transaction are sorted by.
 pub(crate) type Turn = [u8; 32];

@@ -18,7 +18,7 @@ use crate::{
 pub struct MasterKey {
     /// What it is called.
     pub id: String,
-    /// `directory` or `secret`.
+    /// The name of a `KeySource`.
     pub source: String,
     /// Where it is kept, for people.
     pub place: String,

@@ -112,11 +112,16 @@ pub(crate) fn run(config: &Config, output: Output, command: &KeysCommand) -> any
         }
         KeysCommand::New => {
             let keys = config.keys()?;
-            if keys.source == KeySource::Secret {
-                bail!(
+            match keys.source {
+                KeySource::Directory => {}
+                KeySource::Secret => bail!(
                     "keys.source is \"secret\": put what `openssl rand -base64 32` prints in front of \
                      the keys of the secret, on every server, and run `latchkey keys rotate`"
-                );
+                ),
+                KeySource::Pkcs11 => bail!(
+                    "keys.source is \"pkcs11\": the database has the key for every server, sealed; run \
+                     `latchkey keys rotate`"
+                ),
             }
             let id = keys.make()?;
             let place = keys.file_of(&id).display().to_string();
@@ -130,10 +135,15 @@ pub(crate) fn run(config: &Config, output: Output, command: &KeysCommand) -> any
         KeysCommand::Retire { id } => {
             let key = admin::with_store(config, async |store| Ok(store.retire_key(id).await?))?;
             let then = match KeySource::of_name(&key.source) {
-                Some(KeySource::Directory) => format!("{} may be deleted", key.place),
-                _ => format!("it may be taken out of keys.{}", key.source),
+                Some(KeySource::Directory) => {
+                    format!("; {} may be deleted once no backup needs it", key.place)
+                }
+                Some(KeySource::Secret) => {
+                    "; it may be taken out of the secret once no backup needs it".to_owned()
+                }
+                Some(KeySource::Pkcs11) | None => String::new(),
             };
-            let text = format!("retired {id}; {then} once no backup needs it");
+            let text = format!("retired {id}{then}");
             output.made(&text, &json!({ "id": id, "source": key.source, "place": key.place }))
         }
     }

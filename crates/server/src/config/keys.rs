@@ -53,12 +53,8 @@ impl Keys {
         let module = pkcs11.as_ref().map(|pkcs11| {
             let pin =
                 pkcs11.pin.as_ref().context("set keys.pkcs11.pin, the PIN of the token's user")?;
-            anyhow::Ok(Module {
-                library: pkcs11.module.clone(),
-                token: pkcs11.token.clone(),
-                key: pkcs11.key.clone(),
-                pin: pin.expose_secret().into(),
-            })
+            let Pkcs11 { module, token, key, .. } = pkcs11.clone();
+            anyhow::Ok(Module::new(module, token, key, pin.expose_secret().into()))
         });
         Ok(store::Keys { source: *source, directory, secret, module: module.transpose()? })
     }

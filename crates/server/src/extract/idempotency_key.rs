@@ -1,4 +1,4 @@
-//! The header `Idempotency-Key` (CONTRACT 50).
+//! The header `Idempotency-Key` (CONTRACT 42).
 //!
 //! Invariant: its value is neither logged nor told.
 

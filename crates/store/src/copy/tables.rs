@@ -80,6 +80,8 @@ pub(super) trait Table: PartialEq + Sized {
     type Key: Clone + Eq + Hash;
     /// What its rows are called.
     const NAME: &'static str;
+    /// Whether rows of its kind, as this one is, go away by themselves: that the source lacks it tells nothing.
+    const GOES: fn(&Self) -> bool;
 
     /// The row's key.
     fn key(&self) -> Self::Key;
@@ -102,11 +104,12 @@ pub(super) trait Table: PartialEq + Sized {
 macro_rules! table {
     (
         $row:ty, $table:ident, $name:literal, $key:ty: $columns:expr, |$self:ident| $of:expr, $stamp:expr,
-        |$one:ident| $after:expr, $is:expr, |$many:ident| $among:expr
+        |$one:ident| $after:expr, $is:expr, |$many:ident| $among:expr, $goes:expr
     ) => {
         impl Table for $row {
             type Key = $key;
             const NAME: &'static str = $name;
+            const GOES: fn(&Self) -> bool = $goes;
 
             fn key(&$self) -> $key {
                 $of
@@ -164,20 +167,21 @@ macro_rules! table {
         }))
     };
     // With a key of one column.
-    ($row:ty, $table:ident, $name:literal, $key:ty: $column:ident, $stamp:ident) => {
+    ($row:ty, $table:ident, $name:literal, $key:ty: $column:ident, $stamp:ident, $goes:expr) => {
         table!(
             $row, $table, $name, $key: $table::$column, |self| self.$column.clone(), $table::$stamp,
-            |one| $table::$column.gt(one), $table::$column.eq(one), |many| $table::$column.eq_any(many)
+            |one| $table::$column.gt(one), $table::$column.eq(one), |many| $table::$column.eq_any(many),
+            $goes
         );
     };
 }
 
-table!(KekRow, keks, "master keys", String: id, created);
-table!(RetiredKekRow, retired_keks, "retired master keys", String: id, retired);
-table!(CredentialRow, credentials, "credentials", String: id, created);
-table!(ApplicationRow, applications, "applications", String: name, updated);
-table!(TokenRow, external_tokens, "records", i64: id, updated);
-table!(IdempotencyRow, idempotency_keys, "idempotency keys", Vec<u8>: digest, expires);
+table!(KekRow, keks, "master keys", String: id, created, stays);
+table!(RetiredKekRow, retired_keks, "retired master keys", String: id, retired, stays);
+table!(CredentialRow, credentials, "credentials", String: id, created, goes);
+table!(ApplicationRow, applications, "applications", String: name, updated, stays);
+table!(TokenRow, external_tokens, "records", i64: id, updated, |row| !row.lives());
+table!(IdempotencyRow, idempotency_keys, "idempotency keys", Vec<u8>: digest, expires, goes);
 table!(
     UserRow, users, "users", (String, String): (users::tenant, users::login),
     |self| (self.tenant.clone(), self.login.clone()), users::updated,
@@ -185,5 +189,14 @@ table!(
     users::tenant.eq(&one.0).and(users::login.eq(&one.1)),
     |many| users::tenant
         .eq_any(many.iter().map(|key| &key.0))
-        .and(users::login.eq_any(many.iter().map(|key| &key.1)))
+        .and(users::login.eq_any(many.iter().map(|key| &key.1))),
+    stays
 );
+
+fn stays<T>(_row: &T) -> bool {
+    false
+}
+
+fn goes<T>(_row: &T) -> bool {
+    true
+}
