@@ -13,6 +13,7 @@ use model::SecretText;
 
 /// A token of a hardware module, and its key that seals master keys.
 #[derive(Clone)]
+#[cfg_attr(not(feature = "pkcs11"), expect(dead_code, reason = "this build asks no module"))]
 pub struct Module {
     library: PathBuf,
     token: String,
