@@ -18,7 +18,7 @@ use tracing::warn;
 use crate::{
     StoreError,
     checkpoint::Log,
-    conn::{self, Conn},
+    conn::{self, Conn, PAGE_SIZE},
     error::told,
     external_tokens::{self, TokenRow},
     link::Link,
@@ -98,7 +98,17 @@ impl Writer {
         &self,
         work: impl Fn(&mut Conn) -> Outcome + Send + 'static,
     ) -> Outcome {
-        let work = Work { change: Box::new(work), turn: None, size: 0, _room: None };
+        self.run_on_rows(0, work).await
+    }
+
+    /// As `run`, for a write that changes so many rows of records: each of them writes a page to the log.
+    pub(crate) async fn run_on_rows(
+        &self,
+        rows: usize,
+        work: impl Fn(&mut Conn) -> Outcome + Send + 'static,
+    ) -> Outcome {
+        let size = rows * PAGE_SIZE as usize;
+        let work = Work { change: Box::new(work), turn: None, size, _room: None };
         self.submit(|answer| Job::Run(work, answer)).await
     }
 

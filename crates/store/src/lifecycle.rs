@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// How many batches of uses are written in one go: calls write too.
-const USES_BATCHES: usize = 16;
+const USES_BATCHES: usize = 4;
 
 impl Store {
     /// A page of a tenant's records, by owner and id.
@@ -80,7 +80,8 @@ impl Store {
                 return Ok(true);
             }
             let written = uses.clone();
-            self.0.writer.run(move |conn| uses::write(conn, &uses)).await?;
+            let write = move |conn: &mut Conn| uses::write(conn, &uses);
+            self.0.writer.run_on_rows(written.len(), write).await?;
             self.0.uses.done(&written);
         }
         Ok(false)
@@ -104,7 +105,9 @@ impl Store {
             let found = inner.readers.run(records::expired).await?;
             let is_last = found.len() < BATCH as usize;
             if !found.is_empty() {
-                inner.writer.run(move |conn| records::end_expired(conn, &found)).await?;
+                let count = found.len();
+                let end = move |conn: &mut Conn| records::end_expired(conn, &found);
+                inner.writer.run_on_rows(count, end).await?;
             }
             if is_last {
                 break;
@@ -115,7 +118,9 @@ impl Store {
             let found = inner.readers.run(move |conn| records::ended(conn, by)).await?;
             let is_last = found.len() < BATCH as usize;
             if !found.is_empty() {
-                inner.writer.run(move |conn| records::remove(conn, &found, by)).await?;
+                let count = found.len();
+                let remove = move |conn: &mut Conn| records::remove(conn, &found, by);
+                inner.writer.run_on_rows(count, remove).await?;
             }
             if is_last {
                 break;

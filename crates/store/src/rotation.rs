@@ -179,6 +179,7 @@ impl Store {
         if moves.is_empty() {
             return Ok(0);
         }
+        let rows = moves.len();
         let (moves, count) = (Arc::new(moves), Arc::new(AtomicUsize::new(0)));
         let (old, new) = (old.to_owned(), keyring.active().id().to_owned());
         let told = Arc::clone(&count);
@@ -186,7 +187,7 @@ impl Store {
             told.store(rewrap::update_all(conn, &old, &new, &moves)?, Relaxed);
             Ok(())
         };
-        match patiently(|| self.0.writer.run(work.clone())).await {
+        match patiently(|| self.0.writer.run_on_rows(rows, work.clone())).await {
             // The next pass takes the key that is the active one then.
             Err(StoreError::KeyRetired(_)) => Ok(0),
             written => written.map(|()| count.load(Relaxed)),

@@ -18,14 +18,14 @@ use super::{
     load::{Call, Outcome, Script},
     median, need,
     process::{Server, latchkey},
-    record, schemes, target,
+    record, store, target,
 };
 
 const ROUNDS: usize = 3;
 
 pub(super) fn run(shell: &Shell, seconds: u32, records: usize) -> anyhow::Result<()> {
     need(shell, "wrk", "wrk")?;
-    let binary = schemes::build(shell, false)?;
+    let binary = store::build(shell)?.join("latchkey");
     let folder = tempfile::tempdir()?;
     let folder = folder.path();
     let server = Server::start(latchkey(&binary, folder))?;

@@ -115,7 +115,7 @@ fn check_tools(shell: &Shell, plan: &Plan) -> anyhow::Result<()> {
 }
 
 /// A release build of the working tree: the folder of the programs.
-fn build(shell: &Shell) -> anyhow::Result<PathBuf> {
+pub(super) fn build(shell: &Shell) -> anyhow::Result<PathBuf> {
     let target = shell.current_dir().join("target");
     // Apart, for what one needs of a library must not be built into the other.
     for package in ["server", "yardstick"] {
