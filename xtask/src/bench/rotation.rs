@@ -26,7 +26,7 @@ const ROUNDS: usize = 3;
 pub(super) fn run(shell: &Shell, seconds: u32, records: usize) -> anyhow::Result<()> {
     need(shell, "wrk", "wrk")?;
     let binary = store::build(shell)?.join("latchkey");
-    let folder = tempfile::tempdir()?;
+    let folder = store::scratch(shell)?;
     let folder = folder.path();
     let server = Server::start(latchkey(&binary, folder))?;
     let get = target::fill(&server, folder, records)?;

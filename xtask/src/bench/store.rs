@@ -125,7 +125,7 @@ pub(super) fn build(shell: &Shell) -> anyhow::Result<PathBuf> {
 }
 
 /// A folder on a real disk, which PostgreSQL's user may enter too.
-fn scratch(shell: &Shell) -> anyhow::Result<TempDir> {
+pub(super) fn scratch(shell: &Shell) -> anyhow::Result<TempDir> {
     let above = shell.create_dir(shell.current_dir().join("target/bench"))?;
     let kind = cmd!(shell, "stat -f -c %T {above}").quiet().read()?;
     ensure!(
