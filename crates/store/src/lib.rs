@@ -40,6 +40,7 @@ mod seal;
 mod users;
 mod uses;
 mod verify;
+mod wrapped_dek;
 mod wraps;
 
 use std::{

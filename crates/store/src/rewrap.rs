@@ -9,25 +9,14 @@ use diesel::{
     query_builder::{AstPass, QueryFragment, QueryId},
     sql_types::{Array, BigInt, Binary, Text},
 };
-use model::{Provider, RecordId, TenantId};
 
 use crate::{
     StoreError,
     conn::Conn,
     schema::{external_tokens, keks},
-    seal::{Dek, Kek, Place},
+    seal::Kek,
+    wrapped_dek::WrappedDek,
 };
-
-/// What of a row is needed to move it.
-#[derive(Queryable, Selectable)]
-#[diesel(table_name = external_tokens)]
-pub(crate) struct OldRow {
-    pub(crate) id: i64,
-    tenant: String,
-    provider: String,
-    generation: i32,
-    wrapped_dek: Vec<u8>,
-}
 
 /// A data key that is wrapped anew.
 pub(crate) struct Move {
@@ -36,24 +25,11 @@ pub(crate) struct Move {
     after: Vec<u8>,
 }
 
-impl OldRow {
-    /// The data key, if it opens.
-    pub(crate) fn unwrap(&self, kek: &Kek) -> Option<Dek> {
-        self.with_place(|place| kek.unwrap(&self.wrapped_dek, place).ok())
-    }
-
-    /// Wraps the data key anew, if it opens.
-    pub(crate) fn rewrap(&self, old: &Kek, new: &Kek) -> Option<Move> {
-        let dek = self.unwrap(old)?;
-        let after = self.with_place(|place| Some(new.wrap(&dek, place)))?;
-        Some(Move { id: self.id, before: self.wrapped_dek.clone(), after })
-    }
-
-    fn with_place<T>(&self, work: impl FnOnce(Place<'_>) -> Option<T>) -> Option<T> {
-        let tenant = TenantId::parse(&self.tenant).ok()?;
-        let provider = Provider::parse(&self.provider).ok()?;
-        let record = RecordId::from_i64(self.id)?;
-        work(Place { tenant: &tenant, record, provider: &provider, generation: self.generation })
+impl Move {
+    /// Of a record from one master key to another, if its data key opens.
+    pub(crate) fn of(row: &WrappedDek, old: &Kek, new: &Kek) -> Option<Self> {
+        let after = row.rewrap(old, new)?;
+        Some(Self { id: row.id, before: row.wrapped_dek.clone(), after })
     }
 }
 
@@ -63,13 +39,13 @@ pub(crate) fn records_under(
     kek: &str,
     after: i64,
     limit: i64,
-) -> Result<Vec<OldRow>, StoreError> {
+) -> Result<Vec<WrappedDek>, StoreError> {
     let rows = external_tokens::table
         .filter(external_tokens::kek_id.eq(kek))
         .filter(external_tokens::id.gt(after))
         .order(external_tokens::id)
         .limit(limit);
-    Ok(rows.select(OldRow::as_select()).load(conn)?)
+    Ok(rows.select(WrappedDek::as_select()).load(conn)?)
 }
 
 /// Moves records that are as they were read to another key, in a transaction; how many. `KeyRetired` if the

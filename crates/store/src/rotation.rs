@@ -22,8 +22,9 @@ use crate::{
     files::failed,
     keyring::{self, KekRow, Keyring},
     keys::NewKek,
-    rewrap::{self, OldRow},
+    rewrap::{self, Move},
     schema::{keks, retired_keks},
+    wrapped_dek::WrappedDek,
 };
 
 /// Records that are moved in one transaction.
@@ -161,7 +162,7 @@ impl Store {
     async fn rewrap_some(
         &self,
         old: &str,
-        rows: Vec<OldRow>,
+        rows: Vec<WrappedDek>,
         unopenable: &mut Vec<i64>,
     ) -> Result<usize, StoreError> {
         patiently(|| self.0.ring.load(&self.0.readers)).await?;
@@ -171,7 +172,7 @@ impl Store {
         };
         let mut moves = Vec::with_capacity(rows.len());
         for row in rows {
-            match row.rewrap(kek, keyring.active()) {
+            match Move::of(&row, kek, keyring.active()) {
                 Some(moved) => moves.push(moved),
                 None => unopenable.push(row.id),
             }
@@ -194,7 +195,7 @@ impl Store {
         }
     }
 
-    async fn records_under(&self, kek: &str, after: i64) -> Result<Vec<OldRow>, StoreError> {
+    async fn records_under(&self, kek: &str, after: i64) -> Result<Vec<WrappedDek>, StoreError> {
         patiently(|| {
             let kek = kek.to_owned();
             self.0.readers.run(move |conn| rewrap::records_under(conn, &kek, after, BATCH))
@@ -234,8 +235,7 @@ pub(crate) async fn patiently<T>(
 mod tests {
     use super::*;
     use crate::{
-        Database, Keys, Lifespans, OpenOptions, external_tokens::Wanted, rewrap::Move,
-        schema::external_tokens,
+        Database, Keys, Lifespans, OpenOptions, external_tokens::Wanted, schema::external_tokens,
     };
     use model::{Login, Principal, Provider, RetrievalKey, TenantId, TokenManagementInfo};
 
@@ -350,7 +350,7 @@ mod tests {
         let keyring = bench.one.0.ring.current();
         let kek = keyring.find(&old).expect("the old key");
         let rows = bench.one.records_under(&old, i64::MIN).await.expect("rows");
-        let moves = rows.iter().filter_map(|row| row.rewrap(kek, keyring.active()));
+        let moves = rows.iter().filter_map(|row| Move::of(row, kek, keyring.active()));
         let (moves, new) = (moves.collect::<Vec<Move>>(), active(&bench.one));
         assert_eq!(moves.len(), 2);
         let work = move |conn: &mut Conn| {

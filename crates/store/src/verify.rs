@@ -4,7 +4,6 @@
 //! under the keys of that moment; a server may be at work on it.
 
 use diesel::{QueryableByName, prelude::*, sql_query, sql_types::Text};
-use model::{Provider, RecordId, TenantId};
 
 use crate::{
     CopyError, Database, Keys, OpenError,
@@ -12,7 +11,7 @@ use crate::{
     keyring::{self, Keyring, LIFECYCLE},
     lock, migrate,
     schema::{external_tokens, users},
-    seal::Place,
+    wrapped_dek::WrappedDek,
 };
 
 /// Records that are read at once.
@@ -63,19 +62,19 @@ pub(crate) fn prove(
     let mut keyring = Keyring::load(keys, conn)?.ok_or(CopyError::Nothing)?;
     let mut last = i64::MIN;
     loop {
-        let page = WrapRow::page(conn, has_ended, last)?;
-        let Some(end) = page.last() else { break };
+        let rows = page(conn, has_ended, last)?;
+        let Some(end) = rows.last() else { break };
         last = end.id;
-        proof.records += page.len() as u64;
+        proof.records += rows.len() as u64;
         let shut: Vec<i64> =
-            page.iter().filter(|row| !row.opens(&keyring)).map(|row| row.id).collect();
+            rows.iter().filter(|row| !opens(row, &keyring)).map(|row| row.id).collect();
         if !shut.is_empty() {
             // They may have been wrapped anew, under a key younger than those known here, or have ended.
             keyring = Keyring::load(keys, conn)?.ok_or(CopyError::Nothing)?;
         }
         for id in shut {
-            let row = WrapRow::find(conn, has_ended, id)?;
-            if row.is_some_and(|row| !row.opens(&keyring)) {
+            let row = find(conn, has_ended, id)?;
+            if row.is_some_and(|row| !opens(&row, &keyring)) {
                 proof.damaged.push(id);
             }
         }
@@ -111,54 +110,29 @@ fn check_file(conn: &mut Conn) -> Result<(), OpenError> {
     }
 }
 
-/// What is needed to unwrap a record's data key.
-#[derive(Queryable, Selectable)]
-#[diesel(table_name = external_tokens)]
-struct WrapRow {
-    id: i64,
-    tenant: String,
-    provider: String,
-    generation: i32,
-    kek_id: String,
-    wrapped_dek: Vec<u8>,
+/// The next records that have not ended, behind this id.
+fn page(conn: &mut Conn, has_ended: bool, last: i64) -> Result<Vec<WrappedDek>, OpenError> {
+    let mut page = external_tokens::table
+        .filter(external_tokens::id.gt(last))
+        .order(external_tokens::id)
+        .limit(PAGE as i64)
+        .select(WrappedDek::as_select())
+        .into_boxed();
+    if has_ended {
+        page = page.filter(external_tokens::ended.is_null());
+    }
+    Ok(page.load(conn)?)
 }
 
-impl WrapRow {
-    /// The next records that have not ended, behind this id.
-    fn page(conn: &mut Conn, has_ended: bool, last: i64) -> Result<Vec<Self>, OpenError> {
-        let mut page = external_tokens::table
-            .filter(external_tokens::id.gt(last))
-            .order(external_tokens::id)
-            .limit(PAGE as i64)
-            .select(Self::as_select())
-            .into_boxed();
-        if has_ended {
-            page = page.filter(external_tokens::ended.is_null());
-        }
-        Ok(page.load(conn)?)
+/// The record of this id, if it has not ended.
+fn find(conn: &mut Conn, has_ended: bool, id: i64) -> Result<Option<WrappedDek>, OpenError> {
+    let mut row = external_tokens::table.find(id).select(WrappedDek::as_select()).into_boxed();
+    if has_ended {
+        row = row.filter(external_tokens::ended.is_null());
     }
+    Ok(row.first(conn).optional()?)
+}
 
-    /// The record of this id, if it has not ended.
-    fn find(conn: &mut Conn, has_ended: bool, id: i64) -> Result<Option<Self>, OpenError> {
-        let mut row = external_tokens::table.find(id).select(Self::as_select()).into_boxed();
-        if has_ended {
-            row = row.filter(external_tokens::ended.is_null());
-        }
-        Ok(row.first(conn).optional()?)
-    }
-
-    fn opens(&self, keyring: &Keyring) -> bool {
-        let unwrapped = || {
-            let tenant = TenantId::parse(&self.tenant).ok()?;
-            let provider = Provider::parse(&self.provider).ok()?;
-            let place = Place {
-                tenant: &tenant,
-                record: RecordId::from_i64(self.id)?,
-                provider: &provider,
-                generation: self.generation,
-            };
-            keyring.find(&self.kek_id)?.unwrap(&self.wrapped_dek, place).ok()
-        };
-        unwrapped().is_some()
-    }
+fn opens(row: &WrappedDek, keyring: &Keyring) -> bool {
+    keyring.find(&row.kek_id).is_some_and(|kek| row.unwrap(kek).is_some())
 }
