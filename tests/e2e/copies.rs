@@ -141,7 +141,7 @@ fn a_changed_source_is_copied_again() {
     bench.sqlite("UPDATE external_tokens SET last_used = 5 WHERE id % 5 = 0");
     bench.sqlite(&format!("UPDATE users SET version = 9, {later} WHERE login = 'ann'"));
     bench.sqlite(&format!("UPDATE applications SET is_disabled = TRUE, {later}"));
-    bench.sqlite("UPDATE keks SET wraps = 77");
+    bench.sqlite("UPDATE keks SET wraps = wraps + 77");
     bench.sqlite("DELETE FROM credentials");
     bench.sqlite("DELETE FROM idempotency_keys WHERE digest = x'01'");
     let app = bench.setup.start();
@@ -176,6 +176,11 @@ fn a_target_that_was_used_is_refused() {
         (
             "UPDATE keks SET sentinel = sentinel || '\\x00'",
             "UPDATE keks SET sentinel = substr(sentinel, 1, length(sentinel) - 1)",
+        ),
+        ("UPDATE keks SET wraps = wraps + 65536", "UPDATE keks SET wraps = wraps - 65536"),
+        (
+            "UPDATE external_tokens SET ended = updated + 1",
+            "UPDATE external_tokens SET ended = NULL",
         ),
         ("UPDATE applications SET name = 'other'", "UPDATE applications SET name = 'crm-sync'"),
     ];

@@ -202,6 +202,8 @@ fn a_secret_holds_the_master_key() {
         let refusal = setup.clone().with("KEYS__SECRET", wrong).refusal();
         assert!(refusal.contains("32 random bytes in Base64"), "{refusal}");
     }
+    assert!(setup.clone().arguments(&["config", "check"]).refusal().contains("has no key"));
+    assert!(!setup.data().exists(), "nothing was made");
     let app = setup.clone().with("KEYS__SECRET", secret).start();
     let key = save(&app);
     assert!(!setup.data().join("keys").exists(), "no key file");

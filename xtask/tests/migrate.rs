@@ -15,19 +15,23 @@ fn migrate(database: &str, arguments: &[&str]) -> String {
 fn migrations_go_up_down_and_up_again() {
     let folder = tempfile::tempdir().expect("folder");
     let database = format!("sqlite:{}", folder.path().join("test.db").display());
-    let [first, last] = ["2026-11-23-140000_create_tables", "2026-11-23-200000_add_credentials"];
-    assert_eq!(migrate(&database, &["run"]), format!("ran {first}\nran {last}\n"));
+    let all = [
+        "2026-11-23-140000_create_tables",
+        "2026-11-23-200000_add_credentials",
+        "2026-11-24-030000_add_lifecycle",
+    ];
+    let [.., last] = all;
+    let told = |done: &str| all.map(|name| format!("{done} {name}\n")).concat();
+    assert_eq!(migrate(&database, &["run"]), told("ran"));
     assert_eq!(migrate(&database, &["run"]), "nothing to do\n");
-    let applied = format!("applied  {first}\napplied  {last}\n");
-    assert_eq!(migrate(&database, &["status"]), applied);
+    assert_eq!(migrate(&database, &["status"]), told("applied "));
     assert_eq!(migrate(&database, &["redo"]), format!("reverted {last}\nran {last}\n"));
-    assert_eq!(migrate(&database, &["status"]), applied);
-    for name in [last, first] {
+    assert_eq!(migrate(&database, &["status"]), told("applied "));
+    for name in all.into_iter().rev() {
         assert_eq!(migrate(&database, &["revert"]), format!("reverted {name}\n"));
     }
     assert_eq!(migrate(&database, &["revert"]), "nothing to do\n");
-    let pending = format!("pending  {first}\npending  {last}\n");
-    assert_eq!(migrate(&database, &["status"]), pending);
+    assert_eq!(migrate(&database, &["status"]), told("pending "));
 }
 
 #[test]

@@ -81,6 +81,7 @@ struct Http {
 /// What is wrong with it, and what to do.
 pub(crate) fn check(config: &Config) -> anyhow::Result<Checked> {
     let database = config.database()?;
+    config.keys()?.check()?;
     config.refuse_plain_exposure()?;
     if config.policy().schemes().next().is_none() {
         bail!("auth.schemes switches every scheme off, so that nobody could call; switch one on");

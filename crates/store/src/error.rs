@@ -250,10 +250,13 @@ pub enum OpenError {
          them, with commas between"
     )]
     SecretMalformed,
-    /// A key is sealed by a hardware module, and there is none.
+    /// There is no file of a key that should be taken up.
+    #[error("there is no {}; `latchkey keys new` makes such a file, and tells its id", .0.display())]
+    NoKeyFile(PathBuf),
+    /// A key is sealed by a hardware module, or the next one should be, and there is none.
     #[error(
-        "a master key is sealed by a hardware module; set keys.pkcs11 to its library, the token, the key \
-         and the PIN"
+        "keys.source is \"pkcs11\", or a master key of the database is sealed so; set keys.pkcs11 to its \
+         library, the token, the key and the PIN"
     )]
     ModuleMissing,
     /// A hardware module is needed, which this build cannot use.
@@ -275,9 +278,6 @@ pub enum OpenError {
         /// The key's label.
         key: String,
     },
-    /// The token has several keys of that name.
-    #[error("the token has several AES keys called `{0}`; give all but one another label")]
-    ModuleKeys(String),
     /// The token does not let in.
     #[error(
         "keys.pkcs11.pin is not the PIN of the token's user; mind that a token locks itself after some wrong \
@@ -358,8 +358,8 @@ pub enum KeyError {
     Store(#[from] StoreError),
     /// The database knows the key that should be the next one.
     #[error(
-        "the database knows the master key {0} already; put a new key in front of it in keys.secret, or \
-         make one with `latchkey keys new`"
+        "the database knows the master key {0} already; put a new key in front of it in keys.secret, where \
+         keys are in a secret, or name another file with --key"
     )]
     Known(String),
     /// The key was retired, and must not come back.

@@ -155,10 +155,27 @@ impl Keys {
         }
     }
 
+    /// Checks what can be told without a database, a folder or a module.
+    ///
+    /// # Errors
+    /// There is no secret or no module where one is needed, or the secret has something else than keys.
+    pub fn check(&self) -> Result<(), OpenError> {
+        let secrets = self.secrets()?;
+        match self.source {
+            KeySource::Directory => Ok(()),
+            KeySource::Secret if secrets.is_empty() => Err(OpenError::SecretEmpty),
+            KeySource::Secret => Ok(()),
+            KeySource::Pkcs11 => self.module().map(|_module| ()),
+        }
+    }
+
     /// The key in a file that lies in the folder.
     pub(crate) fn take_up(&self, id: &str) -> Result<NewKek, OpenError> {
         if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             return Err(OpenError::KeyId);
+        }
+        if !self.file_of(id).exists() {
+            return Err(OpenError::NoKeyFile(self.file_of(id)));
         }
         let kek = read(&self.file_of(id), id.to_owned())?;
         Ok(NewKek { kek, source: KeySource::Directory, sealed: None, is_made: false })

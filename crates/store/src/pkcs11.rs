@@ -89,8 +89,8 @@ mod module {
         /// What is wrong with the module, the token or its PIN, and what to do.
         pub(crate) fn seal(&self, id: &str, kek: &[u8]) -> Result<Vec<u8>, OpenError> {
             let session = self.log_in(Pkcs11::open_rw_session)?;
-            let key = match self.find_key(&session)? {
-                Some(key) => key,
+            let key = match self.keys(&session)?.first() {
+                Some(key) => *key,
                 None => self.make_key(&session)?,
             };
             // A module may choose a nonce of its own, and then writes it here.
@@ -118,15 +118,33 @@ mod module {
             let body = sealed.strip_prefix(&HEADER).ok_or_else(wrong)?;
             let (nonce, body) = body.split_first_chunk::<NONCE_LEN>().ok_or_else(wrong)?;
             let session = self.log_in(Pkcs11::open_ro_session)?;
-            let key = self.find_key(&session)?.ok_or_else(|| {
+            // Two servers that began at once may each have made one.
+            let keys = self.keys(&session)?;
+            if keys.is_empty() {
                 let key = self.key.clone();
-                OpenError::ModuleKey { token: self.token.clone(), key }
-            })?;
-            let (mut nonce, aad) = (*nonce, aad(id));
-            let gcm = GcmParams::new(&mut nonce, &aad, TAG_BITS.into());
+                return Err(OpenError::ModuleKey { token: self.token.clone(), key });
+            }
+            for key in keys {
+                if let Some(kek) = self.try_open(&session, key, *nonce, &aad(id), body)? {
+                    return Ok(kek);
+                }
+            }
+            Err(wrong())
+        }
+
+        /// `None` if another key sealed it.
+        fn try_open(
+            &self,
+            session: &Session,
+            key: ObjectHandle,
+            mut nonce: [u8; NONCE_LEN],
+            aad: &[u8],
+            body: &[u8],
+        ) -> Result<Option<Zeroizing<Vec<u8>>>, OpenError> {
+            let gcm = GcmParams::new(&mut nonce, aad, TAG_BITS.into());
             let gcm = gcm.map_err(|error| self.failed(error))?;
             match session.decrypt(&Mechanism::AesGcm(gcm), key, body) {
-                Ok(kek) => Ok(Zeroizing::new(kek)),
+                Ok(kek) => Ok(Some(Zeroizing::new(kek))),
                 // What a module says of a tag that does not fit differs from module to module.
                 Err(Error::Pkcs11(
                     RvError::EncryptedDataInvalid
@@ -134,7 +152,7 @@ mod module {
                     | RvError::GeneralError
                     | RvError::FunctionFailed,
                     _,
-                )) => Err(wrong()),
+                )) => Ok(None),
                 Err(error) => Err(self.failed(error)),
             }
         }
@@ -172,13 +190,8 @@ mod module {
             }
         }
 
-        fn find_key(&self, session: &Session) -> Result<Option<ObjectHandle>, OpenError> {
-            let found = session.find_objects(&self.template());
-            let mut found = found.map_err(|error| self.failed(error))?;
-            match (found.pop(), found.is_empty()) {
-                (key, true) => Ok(key),
-                (_, false) => Err(OpenError::ModuleKeys(self.key.clone())),
-            }
+        fn keys(&self, session: &Session) -> Result<Vec<ObjectHandle>, OpenError> {
+            session.find_objects(&self.template()).map_err(|error| self.failed(error))
         }
 
         fn make_key(&self, session: &Session) -> Result<ObjectHandle, OpenError> {

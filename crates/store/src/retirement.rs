@@ -9,6 +9,7 @@ use crate::{
     conn::Conn,
     ids,
     keyring::KekRow,
+    migrate::take_time,
     rotation::patiently,
     schema::{external_tokens, keks, retired_keks},
 };
@@ -119,11 +120,4 @@ fn retire(conn: &mut Conn, id: &str) -> Result<(), StoreError> {
     let row = (retired_keks::id.eq(id), retired_keks::retired.eq(ids::now()));
     diesel::insert_into(retired_keks::table).values(row).execute(conn)?;
     Ok(())
-}
-
-/// Lets statements take as long as they take, or no longer.
-fn take_time(conn: &mut Conn, as_needed: bool) {
-    if let Conn::Postgres(session) = conn {
-        session.take_time(as_needed);
-    }
 }

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{sync::Mutex, time};
+use tokio::{sync::Mutex, task, time};
 use tracing::{error, info};
 
 use crate::{
@@ -79,7 +79,11 @@ impl Ring {
         if rows.is_empty() || before.is_of(&rows) {
             return Ok((before, rows));
         }
-        let after = Arc::new(before.follow(&self.keys, &rows));
+        // A hardware module may take its time.
+        let (known, keys) = (Arc::clone(&before), self.keys.clone());
+        let follow = task::spawn_blocking(move || (known.follow(&keys, &rows), rows));
+        let (after, rows) = follow.await.map_err(|error| StoreError::Query(Arc::new(error)))?;
+        let after = Arc::new(after);
         for missing in after.missing() {
             if before.missing().iter().all(|known| known.id != missing.id) {
                 error!(kek.id = missing.id, error = missing.told, "a master key is missing here");

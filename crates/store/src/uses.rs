@@ -71,7 +71,10 @@ impl Uses {
             return;
         }
         let record = life.record.as_i64();
-        let expires = lifespan.unused.and_then(|_| lifespan.expiry(life.created, now));
+        // An age that the record has passed already is a limit of later than its save, and not for it.
+        let at_most = lifespan.at_most.filter(|time| life.created.saturating_add(*time) > now);
+        let span = Lifespan { at_most, ..lifespan };
+        let expires = lifespan.unused.and_then(|_| span.expiry(life.created, now));
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         notes.entry(record).or_insert(Use { record, at: now, unless_since, expires });
         self.count.store(notes.len(), Ordering::Relaxed);
@@ -218,6 +221,21 @@ mod tests {
         uses.done(&noted[..2]);
         assert_eq!(uses.some(), noted[2..]);
         assert_eq!(uses.count.load(Ordering::Relaxed), 1);
+    }
+
+    /// CONTRACT 40: a limit of age that came after a record never ends it for being got.
+    #[test]
+    fn a_use_never_ends_a_record() {
+        let (uses, now, day) = (Uses::default(), ids::now(), 86_400_000_000);
+        let span = Lifespan { at_most: Some(10 * day), unused: Some(day) };
+        for (record, age) in [(1, 0), (2, 9 * day + day / 2), (3, 10 * day), (4, 700 * day)] {
+            let life = Life { created: now - age, ..life(record, None) };
+            uses.note(life, span);
+        }
+        let ends: Vec<i64> = uses.some().iter().filter_map(|noted| noted.expires).collect();
+        assert_eq!(ends.len(), 4);
+        assert!(ends.iter().all(|end| *end > now), "{ends:?}, now {now}");
+        assert_eq!(ends[1], now + day / 2, "its age is the nearer limit");
     }
 
     /// However many are noted meanwhile, each has its turn; and there is room for those that a record's life

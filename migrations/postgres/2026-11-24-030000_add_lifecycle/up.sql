@@ -31,3 +31,5 @@ CREATE TABLE idempotency_keys (
     expires BIGINT NOT NULL
 );
 CREATE INDEX idempotency_keys_by_expiry ON idempotency_keys (expires);
+
+UPDATE keks SET wraps = (SELECT count(*) FROM external_tokens WHERE external_tokens.kek_id = keks.id);

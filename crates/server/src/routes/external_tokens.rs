@@ -116,12 +116,13 @@ pub(crate) async fn revoke(call: Call, app: Data<App>) -> Result<HttpResponse, P
         Which::Id(id) => Some(*id),
         Which::Key(_) => {
             let record = which.find(&app.store, principal).await?;
-            let living = record.filter(|record| record.ended.is_none());
             let access = |record: &RecordInfo| Access::of(principal, &record.owner, app.retrieval);
-            if living.as_ref().is_some_and(|record| access(record) != Access::Full) {
+            let is_refused =
+                |record: &RecordInfo| record.ended.is_none() && access(record) != Access::Full;
+            if record.as_ref().is_some_and(is_refused) {
                 return Err(Problem::only_owner_revokes());
             }
-            living.map(|record| record.id)
+            record.map(|record| record.id)
         }
     };
     let was_revoked = match record {

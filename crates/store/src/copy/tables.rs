@@ -4,7 +4,7 @@
 
 use std::hash::Hash;
 
-use diesel::prelude::*;
+use diesel::{dsl::sql, prelude::*, sql_types::BigInt};
 
 use crate::{
     StoreError,
@@ -180,7 +180,13 @@ table!(KekRow, keks, "master keys", String: id, created, stays);
 table!(RetiredKekRow, retired_keks, "retired master keys", String: id, retired, stays);
 table!(CredentialRow, credentials, "credentials", String: id, created, goes);
 table!(ApplicationRow, applications, "applications", String: name, updated, stays);
-table!(TokenRow, external_tokens, "records", i64: id, updated, |row| !row.lives());
+// A record that ended was changed when it did.
+table!(
+    TokenRow, external_tokens, "records", i64: external_tokens::id,
+    |self| self.id, sql::<BigInt>("coalesce(ended, updated)"),
+    |one| external_tokens::id.gt(one), external_tokens::id.eq(one),
+    |many| external_tokens::id.eq_any(many), |row| !row.lives()
+);
 table!(IdempotencyRow, idempotency_keys, "idempotency keys", Vec<u8>: digest, expires, goes);
 table!(
     UserRow, users, "users", (String, String): (users::tenant, users::login),
