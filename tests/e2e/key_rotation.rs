@@ -300,7 +300,7 @@ fn a_key_that_was_copied_to_all_servers_is_taken_up() {
     assert_opens(&app, &saved);
     assert_eq!(keys(&app.setup, &["rotate", "--key", &made])["resumed"], true);
     assert_refused(&app.setup, &["rotate", "--key", &old], "knows the master key");
-    assert_refused(&app.setup, &["rotate", "--key", "0123"], "is missing");
+    assert_refused(&app.setup, &["rotate", "--key", "0123"], "makes such a file");
     assert_refused(&app.setup, &["rotate", "--key", "../x"], "has letters and digits");
     assert_eq!((ids(&app.setup).len(), files(&app.setup)), (2, 2));
 }
