@@ -5,9 +5,13 @@
 use std::io::{self, Read};
 
 use flate2::bufread::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+use ruzstd::decoding::{
+    FrameDecoder, StreamingDecoder,
+    errors::{FrameDecoderError, ReadFrameHeaderError},
+};
 
 /// The largest window that a zstd frame may ask for (8 MiB, as RFC 8878 §3.1.1.1.2 recommends).
-const ZSTD_WINDOW_LOG: u32 = 23;
+const ZSTD_WINDOW: u64 = 8 << 20;
 const BROTLI_BUFFER: usize = 4096;
 
 /// A content coding that is read here.
@@ -90,17 +94,38 @@ impl ContentCoding {
             Self::Brotli => {
                 read(brotli_decompressor::Decompressor::new(bytes, BROTLI_BUFFER), limit)
             }
-            Self::Zstd => zstd(bytes).and_then(|decoder| read(decoder, limit)),
+            Self::Zstd => zstd(bytes, limit),
         };
         let decoded = decoded.map_err(|_malformed| DecodeError::Malformed(self))?;
         if decoded.len() > limit { Err(DecodeError::TooLong(limit)) } else { Ok(decoded) }
     }
 }
 
-fn zstd(bytes: &[u8]) -> io::Result<impl Read> {
-    let mut decoder = zstd::Decoder::with_buffer(bytes)?;
-    decoder.window_log_max(ZSTD_WINDOW_LOG)?;
-    Ok(decoder)
+/// Frames follow each other (RFC 8878 §3), and those that may be skipped hold nothing (§3.1.2).
+fn zstd(mut bytes: &[u8], limit: usize) -> io::Result<Vec<u8>> {
+    let mut decoder = FrameDecoder::new();
+    decoder.set_max_window_size(ZSTD_WINDOW);
+    let mut decoded = Vec::new();
+    loop {
+        match StreamingDecoder::new_with_decoder(&mut bytes, &mut decoder) {
+            Ok(frame) => decoded.append(&mut read(frame, limit - decoded.len())?),
+            Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
+                length,
+                ..
+            })) => bytes = bytes.get(length as usize..).ok_or(io::ErrorKind::UnexpectedEof)?,
+            Err(malformed) => return Err(io::Error::other(malformed)),
+        }
+        if decoded.len() > limit {
+            return Ok(decoded);
+        }
+        let checksum = decoder.get_checksum_from_data();
+        if checksum.is_some() && checksum != decoder.get_calculated_checksum() {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        if bytes.is_empty() {
+            return Ok(decoded);
+        }
+    }
 }
 
 /// Reads one byte past the limit at most.
@@ -179,6 +204,27 @@ mod tests {
             assert_eq!(coding.decode(half, 9), malformed, "{coding:?}");
             assert_eq!(coding.decode(b"not compressed", 100), malformed, "{coding:?}");
         }
+    }
+
+    /// CONTRACT 13, RFC 8878 §3: frames follow each other, some hold nothing, and some have a checksum.
+    #[test]
+    fn a_body_of_several_zstd_frames_is_read() {
+        let mut encoder = zstd::Encoder::new(Vec::new(), 3).expect("zstd");
+        encoder.include_checksum(true).expect("checksum");
+        encoder.write_all(br#"{"Key""#).expect("write");
+        let checked = encoder.finish().expect("zstd");
+        let skipped = b"\x50\x2a\x4d\x18\x03\0\0\0???";
+        let rest = zstd::encode_all(&b":1}"[..], 3).expect("zstd");
+        let body = [&skipped[..], &checked, skipped, &rest].concat();
+        let decode = |bytes: &[u8], limit| ContentCoding::Zstd.decode(bytes, limit);
+        assert_eq!(decode(&body, 9).as_deref(), Ok(&br#"{"Key":1}"#[..]));
+        assert_eq!(decode(&body, 8), Err(DecodeError::TooLong(8)));
+        let malformed = Err(DecodeError::Malformed(ContentCoding::Zstd));
+        assert_eq!(decode(b"", 9), malformed);
+        assert_eq!(decode(&skipped[..9], 9), malformed);
+        let mut changed = checked;
+        *changed.last_mut().expect("a checksum") ^= 1;
+        assert_eq!(decode(&changed, 9), malformed);
     }
 
     /// CONTRACT 13: the limit counts what comes out; a bomb is not unpacked to find out.
