@@ -151,8 +151,13 @@ fn a_backup_is_a_file_for_its_owner_alone() {
     let again = app.setup.run(&["backup", text(&file)], "").expect_err("it is there");
     assert!(again.contains("is there already; name another file"), "{again}");
     assert_eq!(fs::read(&file).expect("the backup"), bytes);
-    let nowhere = app.setup.run(&["backup", "nowhere/backup"], "").expect_err("no folder");
-    assert!(nowhere.contains("cannot find nowhere"), "{nowhere}");
+    for (name, told) in [
+        ("nowhere/backup", "cannot find nowhere"),
+        ("data/", "names a folder; add the name of a file"),
+    ] {
+        let refusal = app.setup.run(&["backup", name], "").expect_err(told);
+        assert!(refusal.contains(told), "{refusal}");
+    }
 }
 
 /// Cut off anywhere, or with one bit changed, it is refused before anything is there.

@@ -46,6 +46,11 @@ impl Programs {
         Some(Self(newest.join("bin"))).filter(|programs| programs.0.join("initdb").exists())
     }
 
+    /// A program that talks to servers.
+    pub(crate) fn client(&self, program: &str) -> Command {
+        Command::new(self.0.join(program))
+    }
+
     /// A program as the user that PostgreSQL agrees to run as: never as root, for which the package
     /// brings one.
     fn command(&self, program: &str) -> Command {

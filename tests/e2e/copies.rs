@@ -1,12 +1,13 @@
 //! `latchkey copy`: from SQLite to PostgreSQL and back.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, process::Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     Database,
-    app::Setup,
+    app::{Setup, TestApp, signal, until},
+    cluster::Programs,
     kills::Killer,
     load::{Record, assert_none_lost, lost},
     sqlite_tables::{TABLES, assert_same, numbers},
@@ -192,19 +193,73 @@ fn a_target_that_was_used_is_refused() {
         let before = bench.postgres().content();
         let refusal = bench.there().expect_err(use_it);
         assert!(refusal.contains("is not a copy of the source"), "{refusal}");
-        assert!(refusal.contains("has been used since; name a new database"), "{refusal}");
+        assert!(refusal.contains("or has been used since"), "{refusal}");
         assert!(bench.postgres().content() == before, "{use_it}");
         bench.postgres().sql(undo);
     }
     bench.there().expect("copied");
     bench.assert_back("back.db");
 
-    let other = Bench::new(1);
-    let before = other.postgres().content();
-    let elsewhere = other.setup.clone().with("DATABASE__URL", &other.url()).start().stop();
-    let refusal = bench.copy("sqlite:data/latchkey.db", &elsewhere.database().url().expect("URL"));
+    bench.sqlite("DELETE FROM external_tokens WHERE id = (SELECT max(id) FROM external_tokens)");
+    let refusal = bench.there().expect_err("it lives in the target");
+    assert!(refusal.contains("or the source has removed records since"), "{refusal}");
+
+    let other = Setup::new().start().stop();
+    let before = other.database().content();
+    let refusal = bench.copy("sqlite:data/latchkey.db", &other.database().url().expect("URL"));
     assert!(refusal.expect_err("refused").contains("another installation's"));
-    assert!(before != elsewhere.database().content(), "it has a user of its own");
+    assert!(other.database().content() == before);
+}
+
+/// A file does not change while it is copied, also by a command, which would be told.
+#[test]
+fn no_command_changes_what_is_being_copied() {
+    let bench = Bench::new(1);
+    bench.sqlite(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+         INSERT INTO external_tokens SELECT id + i, tenant, owner, provider, generation, key_digest, kek_id,
+             wrapped_dek, sealed, created, updated, last_used, expires, ended FROM external_tokens, n",
+    );
+    let url = bench.url();
+    let mut copy = bench.setup.clone();
+    copy = copy.arguments(&["copy", "--from", "sqlite:data/latchkey.db", "--to", &url]);
+    let mut copying =
+        copy.command().stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it runs");
+    let copied = "SELECT count(*) FROM pg_class WHERE relname = 'external_tokens'";
+    let has_begun =
+        || bench.postgres().number(copied) == 1 && count(bench.postgres(), "external_tokens") > 0;
+    until("some are copied", has_begun);
+    signal(&copying, "STOP");
+    assert!(count(bench.postgres(), "external_tokens") < 20_001, "it is not over");
+    let refusal = bench.setup.run(&["user", "disable", "ann"], "");
+    signal(&copying, "CONT");
+    let refusal = refusal.expect_err("it waits, and is refused");
+    assert!(refusal.contains("locked"), "{refusal}");
+    assert!(copying.wait().expect("it ends").success());
+    bench.assert_back("back.db");
+    bench.setup.run(&["user", "disable", "ann"], "").expect("disabled");
+}
+
+/// By the commands of README: what PostgreSQL's own tools wrote and restored is proved.
+#[test]
+fn a_dump_of_postgresql_is_restored_and_proved() {
+    let app = TestApp::new();
+    let key = app.client().save(&json!({"Provider": "et", "AccessToken": "fugit"}));
+    let keys = app.setup.data().join("keys");
+    let place = Setup::new().with("KEYS__DIRECTORY", keys.to_str().expect("UTF-8"));
+    let url = |setup: &Setup| setup.database().url().expect("its URL");
+    let dump = app.setup.folder().join("latchkey.dump");
+    let run = |program: &str, arguments: &[&str]| {
+        let programs = Programs::find().expect("PostgreSQL");
+        let output = programs.client(program).args(arguments).arg(&dump).output().expect(program);
+        assert!(output.status.success(), "{output:?}");
+    };
+    run("pg_dump", &["--format=custom", &format!("--dbname={}", url(&app.setup)), "--file"]);
+    let target = format!("--dbname={}", url(&place));
+    run("pg_restore", &["--no-owner", "--exit-on-error", &target]);
+    let told = place.run(&["verify"], "").expect("proved");
+    assert!(told.contains("1 record: every data key opens under its master key"), "{told}");
+    assert_eq!(place.start().client().access_token(&key).as_deref(), Some("fugit"));
 }
 
 /// `kill -9` at any moment; started again it goes on, and at the end both sides are the same.
@@ -248,6 +303,7 @@ fn mistakes_are_told() {
     refused("sqlite:nowhere.db", &url, "there is no database at nowhere.db");
     refused("mysql://x:CANARY@y/z", &url, "--from cannot be read");
     refused(&url, "sqlite:new.db", "nothing was ever sealed in it");
+    refused("sqlite:data/latchkey.db", "postgres://ann:x@CANARY@localhost/none", "more than one @");
     refused(
         "sqlite:data/latchkey.db",
         "postgres://ann:CANARY@localhost:1/none?sslmode=disable",
@@ -256,6 +312,20 @@ fn mistakes_are_told() {
     let app = bench.setup.start();
     refused("sqlite:data/latchkey.db", &url, "another server is using the database");
     drop(app);
+    bench.there().expect("copied");
+    let migration = "version = '20261124030000'";
+    let change = format!("UPDATE __diesel_schema_migrations SET version = '1' WHERE {migration}");
+    bench.postgres().sql(&change);
+    refused(
+        "sqlite:data/latchkey.db",
+        &url,
+        "the target cannot be used: the database was migrated",
+    );
+    bench.postgres().sql("DELETE FROM __diesel_schema_migrations WHERE version = '1'");
+    refused("sqlite:data/latchkey.db", &url, "the target cannot be used: the database lacks");
+    bench.sqlite(&format!("DELETE FROM __diesel_schema_migrations WHERE {migration}"));
+    refused("sqlite:data/latchkey.db", &url, "the source cannot be used: the database lacks");
+    bench.sqlite("INSERT INTO __diesel_schema_migrations (version) VALUES ('20261124030000')");
     let key = bench.setup.key_file();
     let bytes = fs::read(&key).expect("key");
     fs::remove_file(&key).expect("removed");

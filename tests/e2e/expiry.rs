@@ -132,7 +132,7 @@ fn uses_are_written_and_let_a_record_live_on() {
         assert_eq!(client.access_token(key).as_deref(), Some("CANARY"));
     }
     for (key, expires) in
-        [(&age, now + 5 * DAY), (&idle, now + 10 * DAY), (&both, now + 5 * DAY), (&none, -1)]
+        [(&age, now + 5 * DAY), (&idle, now + 10 * DAY + HOUR), (&both, now + 5 * DAY), (&none, -1)]
     {
         until("the use is written", || column(&app, key, "last_used") > 0);
         assert!(is_about(column(&app, key, "last_used"), now));
@@ -153,6 +153,27 @@ fn uses_are_written_and_let_a_record_live_on() {
     assert!(!of_uses(&none, HOUR / 2));
     assert!(of_uses(&none, 2 * HOUR));
     assert_eq!(app.number("SELECT count(*) FROM external_tokens WHERE ended IS NOT NULL"), 0);
+}
+
+/// CONTRACT 40: limits that were changed count from the next use that is written, and end nothing at once.
+#[test]
+fn limits_that_were_changed_count_from_the_next_use() {
+    let app = Setup::new().with("RECORDS__PROVIDERS", PROVIDERS).start();
+    let now = app.number(&format!("SELECT {}", Database::NOW));
+    let [idle, both, age] = ["idle", "both", "age"].map(|name| save(&app.client(), name));
+    for key in [&idle, &both, &age] {
+        set(&app, key, &format!("created = created - {}", 25 * DAY));
+    }
+    set(&app, &age, &format!("expires = {now} + {}", 5 * DAY));
+    let changed = r#"[{"provider":"idle"},{"provider":"both","expire_after_days":20},
+        {"provider":"age","expire_after_days":60}]"#;
+    let app = app.stop().with("RECORDS__PROVIDERS", changed).start();
+    for (key, expires) in [(&idle, -1), (&both, now + 10 * DAY), (&age, now + 35 * DAY)] {
+        assert_eq!(app.client().access_token(key).as_deref(), Some("CANARY"));
+        until("the use is written", || column(&app, key, "last_used") > 0);
+        let found = column(&app, key, "expires");
+        assert!(is_about(found, expires), "{found} {expires}");
+    }
 }
 
 /// CONTRACT 40, 6: who may not see the tokens does not use them; what was noted when the server was told to stop is

@@ -6,10 +6,9 @@ use std::{
     process::{Command, Stdio},
 };
 
-use serde_json::json;
-
 use crate::{
-    app::{Setup, TestApp},
+    app::Setup,
+    keys::{assert_opens, save},
     parts::leave_out,
 };
 
@@ -76,14 +75,6 @@ fn library() -> Option<PathBuf> {
     libraries.into_iter().find(|library| library.exists())
 }
 
-fn save(app: &TestApp) -> String {
-    app.client().save(&json!({"Provider": "et", "AccessToken": "fugit"}))
-}
-
-fn assert_kept(app: &TestApp, key: &str) {
-    assert_eq!(app.client().access_token(key).as_deref(), Some("fugit"));
-}
-
 /// The module opens the master key at the start; nothing else can, and no file has it.
 #[test]
 fn a_module_opens_the_master_key_at_the_start() {
@@ -92,17 +83,17 @@ fn a_module_opens_the_master_key_at_the_start() {
     let Some(token) = Token::new(test, setup.folder()) else { return };
     let setup = token.seals(setup);
     let app = setup.start();
-    let key = save(&app);
+    let key = save(&app.client());
     assert!(!setup.data().join("keys").exists(), "no key file");
     assert_eq!(app.number("SELECT count(*) FROM keks WHERE sealed IS NOT NULL"), 1);
     assert_eq!(app.files_with(PIN), Vec::<PathBuf>::new());
     let app = app.stop().start();
-    assert_kept(&app, &key);
+    assert_opens(&app, &key);
 
     let away = token.folder.with_extension("away");
     fs::rename(&token.folder, &away).expect("away");
-    assert_kept(&app, &key);
-    assert_kept(&app, &save(&app));
+    assert_opens(&app, &key);
+    assert_opens(&app, &save(&app.client()));
     let setup = app.stop();
     let before = setup.database().content();
     let refusal = setup.refusal();
@@ -125,7 +116,7 @@ fn a_module_opens_the_master_key_at_the_start() {
     fs::remove_dir_all(&token.folder).expect("the other token");
     fs::rename(away, &token.folder).expect("back");
     assert!(setup.database().content() == before, "it was changed");
-    assert_kept(&setup.start(), &key);
+    assert_opens(&setup.start(), &key);
 }
 
 /// From a file into the module, and back: each is a rotation, while the server runs on.
@@ -135,20 +126,20 @@ fn a_rotation_moves_keys_into_a_module_and_back() {
     let test = "a_rotation_moves_keys_into_a_module_and_back";
     let Some(token) = Token::new(test, files.folder()) else { return };
     let app = files.start();
-    let old = save(&app);
+    let old = save(&app.client());
     let sealed = token.seals(files.clone());
     let setup = app.stop();
     let file = setup.key_file();
     let app = sealed.start();
-    assert_kept(&app, &old);
+    assert_opens(&app, &old);
     app.admin(&["keys", "rotate"]);
-    let new = save(&app);
+    let new = save(&app.client());
     let id = file.file_stem().and_then(|name| name.to_str()?.strip_prefix("kek-")).expect("an id");
     app.admin(&["keys", "retire", id]);
     fs::remove_file(&file).expect("the key that was retired");
     let app = app.stop().start();
-    assert_kept(&app, &old);
-    assert_kept(&app, &new);
+    assert_opens(&app, &old);
+    assert_opens(&app, &new);
 
     let before = app.number("SELECT count(*) FROM keks WHERE sealed IS NOT NULL");
     assert_eq!(before, 1);
@@ -159,8 +150,8 @@ fn a_rotation_moves_keys_into_a_module_and_back() {
     app.admin(&["keys", "retire", &id]);
     fs::remove_dir_all(&token.folder).expect("nobody needs it");
     let app = app.stop().start();
-    assert_kept(&app, &old);
-    assert_kept(&app, &new);
+    assert_opens(&app, &old);
+    assert_opens(&app, &new);
 }
 
 /// A wrong PIN, a wrong library, or none of it: refused with what to do, and nothing is made.
@@ -187,8 +178,8 @@ fn what_is_wrong_with_a_module_is_told() {
     }
     let bare = Setup::new().with("KEYS__SOURCE", "pkcs11").refusal();
     assert!(bare.contains("set keys.pkcs11 to its library"), "{bare}");
-    let key = save(&setup.start());
-    assert_kept(&setup.start(), &key);
+    let key = save(&setup.start().client());
+    assert_opens(&setup.start(), &key);
 }
 
 /// A secret holds the key: of a variable or of a file that is mounted, and no file is made.
@@ -205,7 +196,7 @@ fn a_secret_holds_the_master_key() {
     assert!(setup.clone().arguments(&["config", "check"]).refusal().contains("has no key"));
     assert!(!setup.data().exists(), "nothing was made");
     let app = setup.clone().with("KEYS__SECRET", secret).start();
-    let key = save(&app);
+    let key = save(&app.client());
     assert!(!setup.data().join("keys").exists(), "no key file");
     assert_eq!(app.files_with("CANARY"), Vec::<PathBuf>::new());
     app.stop();
@@ -216,7 +207,7 @@ fn a_secret_holds_the_master_key() {
     let file = setup.folder().join("mounted");
     fs::write(&file, format!("{other}\n{secret}\n")).expect("write");
     let mounted = setup.with("KEYS__SECRET_FILE", file.to_str().expect("UTF-8"));
-    assert_kept(&mounted.start(), &key);
+    assert_opens(&mounted.start(), &key);
     let both = mounted.clone().with("KEYS__SECRET", secret).refusal();
     assert!(both.contains("set keys.secret or keys.secret_file, not both"), "{both}");
     fs::remove_file(file).expect("unmount");

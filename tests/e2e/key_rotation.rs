@@ -224,6 +224,39 @@ fn a_key_whose_file_is_gone_works_on() {
     assert_opens(&app, &later);
 }
 
+/// The loss of a key that no record needs is no loss: the start says so, and the key can be retired.
+#[test]
+fn a_lost_key_that_nobody_needs_is_retired() {
+    let app = TestApp::new();
+    let saved = save(&app.client());
+    let rotate_and_lose = |setup: &Setup| {
+        let old = ids(setup).remove(0);
+        rotate(setup);
+        remove_file(setup, &old);
+        old
+    };
+    let first = rotate_and_lose(&app.setup);
+    let told = app.setup.run(&["user", "list"], "").expect_err("a key is missing");
+    assert!(told.contains(&format!("no record is under it; run `latchkey keys retire {first}`")));
+    keys(&app.setup, &["retire", &first]);
+    app.admin(&["user", "list"]);
+
+    let second = rotate_and_lose(&app.setup);
+    let setup = app.stop();
+    let refusal = setup.refusal();
+    assert!(refusal.contains(&format!("run `latchkey keys retire {second}`")), "{refusal}");
+    assert_eq!(keys(&setup, &["status"])[1]["id"], second.as_str());
+    keys(&setup, &["retire", &second]);
+    let app = setup.start();
+    assert_opens(&app, &saved);
+
+    let third = ids(&app.setup).remove(0);
+    let setup = app.stop();
+    remove_file(&setup, &third);
+    assert!(setup.refusal().contains("is missing; restore that file from its backup"));
+    assert_refused(&setup, &["status"], "is missing; restore that file from its backup");
+}
+
 /// The same server with another folder of keys, which has a copy of this one.
 fn with_copy_elsewhere(setup: &Setup, file: &Path) -> Setup {
     let elsewhere = setup.folder().join("elsewhere");

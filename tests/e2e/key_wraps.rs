@@ -6,11 +6,12 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use crate::{
     app::{Setup, TestApp, until},
+    client::to_save,
     keys::{assert_opens, fill, ids, keys, readiness, records_elsewhere, save},
 };
 
-/// The database counts no fewer wraps than there are records, also after a `kill -9`; when there are many
-/// the server rotates by itself, once.
+/// Wraps are counted ahead of their use, anew by each process; when there are many the server rotates by itself,
+/// once.
 #[test]
 fn wraps_are_counted_and_rotate_the_key() {
     let mut app = Setup::new().with("KEYS__ROTATE_AFTER_WRAPS", "1048576").start();
@@ -47,6 +48,29 @@ fn an_automatic_rotation_without_a_new_secret_is_asked_for() {
     assert_eq!(app.log().matches("cannot be rotated").count(), 1, "once in a while");
     assert_opens(&app, &save(&app.client()));
     assert_eq!(readiness(&app), 200);
+}
+
+/// NIST SP 800-38D §8.3: a key that wrapped as often as it may wraps no more, and with another one all is well.
+#[test]
+fn a_key_that_is_used_up_seals_nothing() {
+    let secret = |first: u8| STANDARD.encode((first..first + 32).collect::<Vec<u8>>());
+    let setup = Setup::new().with("KEYS__SOURCE", "secret").with("KEYS__SECRET", &secret(1));
+    let app = setup.start();
+    let saved = save(&app.client());
+    let setup = app.stop();
+    setup.database().sql("UPDATE keks SET wraps = 4294967296 - 65535");
+    let app = setup.start();
+    let refused = app.client().try_post("SaveExternalTokens", &to_save("fugit"));
+    let refused = refused.expect("an answer");
+    refused.expect_error(503, "SoUnavailableException", "lacks a master key");
+    assert!(app.log().contains("has wrapped as often as it may; run `latchkey keys rotate`"));
+    assert_opens(&app, &saved);
+    until("a rotation is called for", || app.log().contains("but cannot be rotated"));
+    let both = format!("{},{}", secret(2), secret(1));
+    let app = app.stop().with("KEYS__SECRET", &both).start();
+    until("it rotates", || records_elsewhere(&app, &ids(&app.setup)[0]) == 0);
+    assert_opens(&app, &save(&app.client()));
+    assert_opens(&app, &saved);
 }
 
 /// NIST SP 800-57 Part 1 rev. 5, §5.3.6.

@@ -22,7 +22,7 @@ use crate::{
     app::{Setup, TestApp},
     client::Client,
     parts::leave_out,
-    seal_format::{Sealed, hkdf, key_digest},
+    seal_format::{Sealed, hkdf, idempotency_digest, key_digest},
 };
 
 const SAVE: &str = "/api/v1/Agents/User/SaveExternalTokens";
@@ -72,11 +72,29 @@ fn save(
 ) -> String {
     let key = client.request("POST", SAVE, headers, body).expect(200).json();
     let key = key.as_str().expect("a key").to_owned();
-    needles.push((format!("key of {name}"), key.as_bytes()[14..57].to_vec()));
+    let secret = &key.as_bytes()[14..57];
+    needles.push((format!("key of {name}"), secret.to_vec()));
+    needles.push((format!("secret in the key of {name}"), from_base62(secret)));
     for secret in ["access", "refresh", "claims"] {
         needles.push((format!("{secret} of {name}"), token(secret, name).into_bytes()));
     }
     key
+}
+
+/// The 256 bits that base62 digits stand for.
+fn from_base62(digits: &[u8]) -> Vec<u8> {
+    const DIGITS: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let mut bytes = vec![0; 32];
+    for digit in digits {
+        let value = DIGITS.iter().position(|known| known == digit).expect("a digit");
+        let mut carry = value as u32;
+        for byte in bytes.iter_mut().rev() {
+            carry += u32::from(*byte) * 62;
+            *byte = carry as u8;
+            carry >>= 8;
+        }
+    }
+    bytes
 }
 
 fn token(secret: &str, name: &str) -> String {
@@ -143,6 +161,12 @@ fn use_api(client: &Client, number: usize) -> (Needles, Vec<String>) {
         keys.push(save(client, &once, carrier("once").as_bytes(), "once", needles));
     }
     needles.push(("Idempotency-Key".to_owned(), b"CANARY-idempotency".to_vec()));
+    let digest = idempotency_digest("default", "ann", &header);
+    for purpose in ["seal", "fingerprint"] {
+        let info = format!("latchkey idempotency {purpose} v1");
+        let derived = hkdf(&digest, header.as_bytes(), info.as_bytes());
+        needles.push((format!("key of an Idempotency-Key for its {purpose}"), derived));
+    }
     for (key, accept) in
         keys.iter().zip([JSON, "text/xml", JSON, "application/xml"].into_iter().cycle())
     {

@@ -8,6 +8,7 @@ use crate::{
     app::{Setup, TestApp, until},
     client::to_save,
     idempotency::save_once,
+    keys::start_rotation,
     load::{Random, Record},
     outage::{save_during, wait_for_saves},
 };
@@ -52,6 +53,53 @@ fn what_one_server_revokes_the_other_has_no_more() {
         assert!(!other.client().revoke(&json!({ "Key": key })));
         assert!(other.client().describe(&json!({ "Key": key }))["Ended"].is_string());
     }
+    for (one, other) in [(&first, &second), (&second, &first)].repeat(5) {
+        let key = one.client().save(&json!({"Provider": "et", "AccessToken": "CANARY-here"}));
+        assert_eq!(other.client().access_token(&key).as_deref(), Some("CANARY-here"));
+        first.sql("UPDATE external_tokens SET expires = created WHERE ended IS NULL");
+        assert!(one.client().get(&key).is_null() && other.client().get(&key).is_null());
+    }
+}
+
+/// CONTRACT 40: what servers write about the same records at the same time, while a key is rotated and records
+/// are saved, none of them waits for in a circle.
+#[test]
+fn servers_never_wait_for_each_other_in_a_circle() {
+    const THREADS: usize = 8;
+    let first = TestApp::new();
+    let second = beside(&first.setup).start();
+    let saved = Record::default();
+    let expiring: Vec<String> = (0..200)
+        .map(|_| first.client().save(&json!({"Provider": "et", "AccessToken": "fugit"})))
+        .collect();
+    let mut random = Random::new();
+    saved.load(&first.url, 4, &mut random.split(), || {
+        wait_for_saves(&saved, 1500);
+        let rotation = start_rotation(&first.setup);
+        first.sql(
+            "UPDATE external_tokens SET expires = created WHERE created <= (SELECT max(created) \
+                   FROM (SELECT created FROM external_tokens ORDER BY id LIMIT 200) AS oldest)",
+        );
+        thread::scope(|scope| {
+            for thread in 0..THREADS {
+                let app = [&first, &second][thread % 2];
+                let mut order: Vec<&String> = expiring.iter().collect();
+                for index in (1..order.len()).rev() {
+                    order.swap(index, random.below(index + 1));
+                }
+                scope.spawn(move || {
+                    order.iter().for_each(|key| assert!(app.client().get(key).is_null()));
+                });
+            }
+        });
+        let rotation = rotation.wait_with_output().expect("it ends");
+        assert!(rotation.status.success(), "{rotation:?}");
+    });
+    assert_eq!((saved.refused(), saved.cut_off()), (0, 0));
+    let (setup, other) = (first.stop(), second.stop());
+    drop(other);
+    let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    assert_eq!(setup.database().number(deadlocks), 0);
 }
 
 /// What is changed by way of one counts for the other at once, though it remembers the login.

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::{
     Database,
-    app::{Setup, TestApp},
+    app::{Setup, TestApp, until},
+    keys::{fill, ids, start_rotation},
     load::{Random, Record},
 };
 
@@ -89,7 +90,7 @@ fn it_works_under_load() {
     let app = TestApp::new();
     let record = Record::default();
     record.load(&app.url.clone(), 8, &mut Random::new(), || {
-        crate::app::until("2,500 saves", || record.acknowledged() >= 2500);
+        until("2,500 saves", || record.acknowledged() >= 2500);
         for _ in 0..3 {
             let before = record.acknowledged() as u64;
             let (report, is_proved) = verify(&app.setup);
@@ -98,6 +99,35 @@ fn it_works_under_load() {
     });
     let kept = record.acknowledged() as u64;
     assert_eq!(verify(&app.setup).0["records"].as_u64(), Some(kept));
+}
+
+/// While records are moved to another master key, which it does not know when it begins, and while others end.
+#[test]
+fn it_works_beside_a_rotation_and_revocations() {
+    let app = TestApp::new();
+    fill(&app, 3000);
+    let client = app.client();
+    let revoked: Vec<String> =
+        (0..20).map(|_| client.save(&json!({"Provider": "et", "AccessToken": "fugit"}))).collect();
+    let old = ids(&app.setup).remove(0);
+    let rotation = start_rotation(&app.setup);
+    let mut proofs = 0;
+    for key in &revoked {
+        assert!(client.revoke(&json!({ "Key": key })));
+        let (report, is_proved) = verify(&app.setup);
+        assert!(is_proved, "{report}");
+        proofs += usize::from(records_under(&app, &old) > 0);
+    }
+    assert!(proofs > 0, "records were moved meanwhile");
+    let rotation = rotation.wait_with_output().expect("it ends");
+    assert!(rotation.status.success(), "{rotation:?}");
+    until("all are moved", || records_under(&app, &old) == 0);
+    let (report, is_proved) = verify(&app.setup);
+    assert!(is_proved && report["master_keys"] == 2 && report["ended"] == 20, "{report}");
+}
+
+fn records_under(app: &TestApp, kek: &str) -> i64 {
+    app.number(&format!("SELECT count(*) FROM external_tokens WHERE kek_id = '{kek}'"))
 }
 
 /// Without the right master keys nothing is proved.

@@ -1,6 +1,7 @@
-//! SQLite's write-ahead log, cut short as a crash of the machine may leave it.
+//! SQLite's write-ahead log: cut short as a crash of the machine may leave it, and cut off after what it has
+//! was erased.
 //!
-//! Invariant: what was committed wholly before the cut is there, and nothing else is.
+//! Invariant: what was committed wholly before a crash is there, and nothing else is.
 
 use std::{
     fs,
@@ -9,8 +10,10 @@ use std::{
     thread,
 };
 
+use serde_json::json;
+
 use crate::{
-    app::{Setup, TestApp},
+    app::{Setup, TestApp, until},
     load::{Record, Saved, assert_none_lost},
 };
 
@@ -101,4 +104,33 @@ fn a_log_that_is_cut_short_keeps_what_was_committed_before_the_cut() {
     let kept = kept.into_inner();
     println!("{cuts} cuts");
     assert_none_lost(acknowledged, acknowledged - kept);
+}
+
+/// CONTRACT 39, 41: what was revoked or swept is soon neither in the file nor in the log of a server that runs on,
+/// nor of one that was killed and started again.
+#[test]
+fn what_was_erased_leaves_the_files_of_a_running_server() {
+    let mut app = Setup::new().with("RECORDS__SWEEP_SECONDS", "1").start();
+    let save =
+        |app: &TestApp| app.client().save(&json!({"Provider": "et", "AccessToken": "fugit"}));
+    let row = |key: &str| model::RetrievalKey::parse(key).expect("key").record().as_i64();
+    let part = |app: &TestApp, key: &str, column: &str| {
+        let query = format!("SELECT {column} FROM external_tokens WHERE id = {}", row(key));
+        app.setup.database().bytes(&query)
+    };
+    let [revoked, expired, kept] = [(); 3].map(|()| save(&app));
+    let secrets = |app: &TestApp, key: &str| ["sealed", "wrapped_dek"].map(|of| part(app, key, of));
+    let gone = [secrets(&app, &revoked), secrets(&app, &expired)].concat();
+    let is_there = |app: &TestApp, part: &Vec<u8>| !app.files_with(part).is_empty();
+    assert!(gone.iter().all(|part| is_there(&app, part)), "they are looked for rightly");
+    assert!(app.client().revoke(&json!({ "Key": revoked })));
+    app.sql(&format!("UPDATE external_tokens SET expires = created WHERE id = {}", row(&expired)));
+    until("they are gone", || !gone.iter().any(|part| is_there(&app, part)));
+    assert!(secrets(&app, &kept).iter().all(|part| is_there(&app, part)));
+
+    let gone = secrets(&app, &kept);
+    assert!(app.client().revoke(&json!({ "Key": kept })));
+    app.kill();
+    let app = app.setup.start();
+    until("they are gone", || !gone.iter().any(|part| is_there(&app, part)));
 }

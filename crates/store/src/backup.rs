@@ -9,7 +9,7 @@ mod trailer;
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::{ffi::OsStrExt as _, fs::OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -37,6 +37,9 @@ pub fn backup(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Proof, CopyError> {
     let Database::Sqlite(_) = database else { return Err(CopyError::OnServer) };
+    if file.as_os_str().as_bytes().ends_with(b"/") {
+        return Err(CopyError::NoName(file.to_owned()));
+    }
     refuse_existing(file, CopyError::Exists)?;
     let mut conn = Conn::reading(&lock::look(database)?)?;
     let keyring = Keyring::load(keys, &mut conn)?.ok_or(CopyError::Nothing)?;
@@ -84,8 +87,8 @@ fn copy_into(conn: &mut Conn, path: &Path) -> Result<(), OpenError> {
     files::create_new(path)?;
     // SQLite takes a write into the new file for one into the database.
     conn.batch_execute("PRAGMA query_only = OFF;")?;
-    sql_query("VACUUM INTO ?").bind::<Text, _>(conn::existing(path)).execute(conn)?;
-    Ok(())
+    let copied = sql_query("VACUUM INTO ?").bind::<Text, _>(conn::existing(path)).execute(conn);
+    copied.map(|_rows| ()).map_err(|error| failed("write", path)(io::Error::other(error)))
 }
 
 /// Copies the database out of a backup, opens the seal, and proves the copy, which is then on the disk.
@@ -99,7 +102,7 @@ fn unpack(
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(0o600);
     let mut target = options.open(copy).map_err(failed("create", copy))?;
-    trailer.pour(keys, &mut target)?;
+    trailer.pour(keys, Some((&mut target, copy)))?;
     target.sync_all().map_err(failed("write", copy))?;
     drop(target);
     lock::refuse_foreign(copy)?;

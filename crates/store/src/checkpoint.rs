@@ -2,7 +2,7 @@
 //!
 //! Invariant: a thread of its own copies the log into the file. The writer does so itself, and nobody is
 //! answered meanwhile, only when little is left to copy, after which the log begins anew, or when the log
-//! is at its bound.
+//! is at its bound, or when secrets were erased: until the log is cut off, both have what was there before.
 
 use std::{
     sync::{
@@ -42,6 +42,10 @@ const BYTES: usize = 512 << 10;
 const READERS_WAIT: Duration = Duration::from_millis(20);
 /// When it tries again after some reader, which must be another program, needed the log for longer.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How long what was erased may stay in the file and in the log, unless some reader keeps the log for longer.
+const ERASED_WITHIN: Duration = Duration::from_secs(2);
+/// How long the writer waits when nothing is due.
+const IDLE: Duration = Duration::from_secs(3600);
 
 /// The log, in the writer's hands.
 pub(crate) struct Log {
@@ -52,6 +56,9 @@ pub(crate) struct Log {
     commits: u32,
     bytes: usize,
     pause_until: Option<Instant>,
+    /// When it is to be cut off, for something was erased; at the start at once, for the process before may
+    /// have ended too early.
+    cut_at: Option<Instant>,
 }
 
 /// What `PRAGMA wal_checkpoint` tells: frames in the log, and how many of them were copied.
@@ -76,11 +83,18 @@ impl Log {
             .name("latchkey-log".to_owned())
             .spawn(move || copy(link, &woken, &held))
             .expect("the system can start a thread");
-        Some(Self { wake, copying, thread, commits: 0, bytes: 0, pause_until: None })
+        let cut_at = Some(Instant::now());
+        Some(Self { wake, copying, thread, commits: 0, bytes: 0, pause_until: None, cut_at })
     }
 
     /// Looks after the log; to be called by the writer after each commit, of about so many bytes.
-    pub(crate) fn tend(&mut self, link: &mut Link, bytes: usize) {
+    pub(crate) fn tend(&mut self, link: &mut Link, bytes: usize, erases: bool) {
+        if erases {
+            self.cut_at.get_or_insert_with(|| Instant::now() + ERASED_WITHIN);
+        }
+        if self.cut_is_due_in().is_zero() {
+            self.cut(link);
+        }
         self.commits += 1;
         self.bytes += bytes;
         if self.commits < COMMITS && self.bytes < BYTES {
@@ -98,7 +112,7 @@ impl Log {
                 Err(TryLockError::WouldBlock) if log < BOUND => return,
                 Err(_) => self.copying.lock().unwrap_or_else(PoisonError::into_inner),
             };
-            let restarted = restart(conn);
+            let restarted = within(READERS_WAIT, conn, "RESTART");
             if !matches!(restarted, Ok(Frames { busy: 0, .. })) {
                 self.pause_until = Some(Instant::now() + PAUSE);
             }
@@ -111,6 +125,28 @@ impl Log {
             // Full means that it was woken already.
             let _ = self.wake.try_send(());
         }
+    }
+
+    /// How long the writer may wait before it cuts the log off.
+    pub(crate) fn cut_is_due_in(&self) -> Duration {
+        self.cut_at.map_or(IDLE, |at| at.saturating_duration_since(Instant::now()))
+    }
+
+    /// Copies all that is left into the file and gives up the rest, if it is due.
+    pub(crate) fn cut(&mut self, link: &mut Link) {
+        if self.cut_at.is_none() {
+            return;
+        }
+        let _nobody_copies = self.copying.lock().unwrap_or_else(PoisonError::into_inner);
+        let cut = link.run(|conn| match conn {
+            Conn::Sqlite(conn) => Ok(within(READERS_WAIT, conn, "TRUNCATE")?),
+            Conn::Postgres(_) => Err(StoreError::Closed),
+        });
+        if let Err(error) = &cut {
+            warn!(error = told(error), "the write-ahead log cannot be cut off");
+        }
+        let is_cut = matches!(cut, Ok(Frames { busy: 0, .. }));
+        self.cut_at = (!is_cut).then(|| Instant::now() + ERASED_WITHIN);
     }
 
     fn is_pausing(&self) -> bool {
@@ -143,13 +179,13 @@ fn copy(mut link: Link, woken: &Receiver<()>, copying: &Mutex<()>) {
     }
 }
 
-/// Copies what is left, so that the next commit begins the log anew.
-fn restart(conn: &mut SqliteConnection) -> diesel::QueryResult<Frames> {
+/// Copies what is left, so that the next commit begins the log anew; waits no longer than this for readers.
+fn within(time: Duration, conn: &mut SqliteConnection, mode: &str) -> diesel::QueryResult<Frames> {
     let wait = |time: Duration| format!("PRAGMA busy_timeout = {};", time.as_millis());
-    conn.batch_execute(&wait(READERS_WAIT))?;
-    let restarted = checkpoint(conn, "RESTART");
+    conn.batch_execute(&wait(time))?;
+    let frames = checkpoint(conn, mode);
     conn.batch_execute(&wait(BUSY_TIMEOUT))?;
-    restarted
+    frames
 }
 
 fn checkpoint(conn: &mut SqliteConnection, mode: &str) -> diesel::QueryResult<Frames> {

@@ -7,7 +7,7 @@ use std::{
     slice,
     sync::{
         Arc, Mutex, PoisonError,
-        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     },
     thread::{self, JoinHandle},
 };
@@ -22,7 +22,7 @@ use crate::{
     error::told,
     external_tokens::{self, TokenRow},
     link::Link,
-    reservations::{Reservation, Turn},
+    reservations::Reservation,
 };
 
 /// Writes that may wait; past that callers are told to come back.
@@ -38,16 +38,39 @@ type Answer = oneshot::Sender<Outcome>;
 /// (`StoreError::changed_nothing`). May be called again, after what it did was rolled back.
 type Change = Box<dyn Fn(&mut Conn) -> Outcome + Send>;
 
+/// What a write locks for as long as its transaction takes, if another server's may wait for it. All keep to
+/// one order, that of the variants and of what is in them, so that no two servers wait for each other.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Turn {
+    /// The row of a master key.
+    MasterKey(String),
+    /// A credential, by its id.
+    Credential(String),
+    /// An idempotency key, by its digest.
+    Reservation([u8; 32]),
+    /// A record, by its id.
+    Record(i64),
+    /// Several rows, in the order of their keys, in a transaction that has nothing else.
+    Alone,
+}
+
 /// A write that is no plain save.
 struct Work {
     change: Change,
-    /// Where it stands in its transaction, if another server's may wait for it: all keep to one order, so that
-    /// no two wait for each other.
+    /// `None` for what no server does at the same time as another.
     turn: Option<Turn>,
+    /// Whether what it takes away must be gone from the log as well.
+    erases: bool,
     /// About how many bytes it takes.
     size: usize,
     /// Given back once it is written.
     _room: Option<OwnedSemaphorePermit>,
+}
+
+impl Work {
+    fn new(change: impl Fn(&mut Conn) -> Outcome + Send + 'static) -> Self {
+        Self { change: Box::new(change), turn: None, erases: false, size: 0, _room: None }
+    }
 }
 
 enum Job {
@@ -84,32 +107,53 @@ impl Writer {
     /// As `save`, and reserves an idempotency key in the same transaction; `Reserved`, and nothing is changed,
     /// if it is taken.
     pub(crate) async fn save_once(&self, reservation: Reservation, row: TokenRow) -> Outcome {
-        let (room, size, turn) = (self.room(&row)?, row.size(), reservation.turn());
-        let change = move |conn: &mut Conn| {
+        let (room, size) = (self.room(&row)?, row.size());
+        let turn = Some(Turn::Reservation(reservation.digest()));
+        let work = Work::new(move |conn| {
             reservation.insert(conn)?;
             external_tokens::insert_all(conn, slice::from_ref(&row))
-        };
-        let work = Work { change: Box::new(change), turn: Some(turn), size, _room: Some(room) };
-        self.submit(|answer| Job::Run(work, answer)).await
+        });
+        self.submit_work(Work { turn, size, _room: Some(room), ..work }).await
     }
 
     /// Commits some other small write, together with what else is waiting.
     pub(crate) async fn run(
         &self,
-        work: impl Fn(&mut Conn) -> Outcome + Send + 'static,
+        change: impl Fn(&mut Conn) -> Outcome + Send + 'static,
     ) -> Outcome {
-        self.run_on_rows(0, work).await
+        self.submit_work(Work::new(change)).await
     }
 
-    /// As `run`, for a write that changes so many rows of records: each of them writes a page to the log.
+    /// As `run`, for a write that another server may do at the same time.
+    pub(crate) async fn run_in_turn(
+        &self,
+        turn: Turn,
+        change: impl Fn(&mut Conn) -> Outcome + Send + 'static,
+    ) -> Outcome {
+        self.submit_work(Work { turn: Some(turn), ..Work::new(change) }).await
+    }
+
+    /// Commits a write that changes so many rows of records: each of them writes a page to the log.
     pub(crate) async fn run_on_rows(
         &self,
         rows: usize,
-        work: impl Fn(&mut Conn) -> Outcome + Send + 'static,
+        change: impl Fn(&mut Conn) -> Outcome + Send + 'static,
+    ) -> Outcome {
+        let (turn, size) = (Some(Turn::Alone), rows * PAGE_SIZE as usize);
+        self.submit_work(Work { turn, size, ..Work::new(change) }).await
+    }
+
+    /// Commits a write that takes secrets away from so many rows. What was there before is gone from the log
+    /// soon afterwards.
+    pub(crate) async fn erase(
+        &self,
+        turn: Turn,
+        rows: usize,
+        change: impl Fn(&mut Conn) -> Outcome + Send + 'static,
     ) -> Outcome {
         let size = rows * PAGE_SIZE as usize;
-        let work = Work { change: Box::new(work), turn: None, size, _room: None };
-        self.submit(|answer| Job::Run(work, answer)).await
+        let work = Work { turn: Some(turn), erases: true, size, ..Work::new(change) };
+        self.submit_work(work).await
     }
 
     /// Lets the thread finish what is queued and end; blocks until then.
@@ -127,6 +171,10 @@ impl Writer {
         let size = row.size().min(QUEUE_BYTES) as u32;
         let room = Arc::clone(&self.room).try_acquire_many_owned(size);
         room.map_err(|_full| StoreError::Overloaded)
+    }
+
+    async fn submit_work(&self, work: Work) -> Outcome {
+        self.submit(|answer| Job::Run(work, answer)).await
     }
 
     async fn submit(&self, job: impl FnOnce(Answer) -> Job) -> Outcome {
@@ -166,36 +214,72 @@ impl Batch {
     fn len(&self) -> usize {
         self.rows.len() + self.works.len()
     }
+
+    fn add(&mut self, job: Job) {
+        match job {
+            Job::Save(row, answer, room) => {
+                self.rows.push(*row);
+                self.rows_answers.push(answer);
+                self.room.push(room);
+            }
+            Job::Run(work, answer) => self.works.push((work, answer)),
+            Job::Close => {}
+        }
+    }
+
+    /// In the order in which it is written, and apart from it what needs a transaction of its own.
+    fn in_order(mut self) -> (Self, Vec<Self>) {
+        self.works.sort_by(|(one, _), (other, _)| one.turn.cmp(&other.turn));
+        let together = self.works.partition_point(|(work, _)| work.turn < Some(Turn::Alone));
+        let alone = self.works.split_off(together);
+        let alone = alone.into_iter().map(|work| Self { works: vec![work], ..Self::default() });
+        (self, alone.collect())
+    }
+
+    fn size(&self) -> usize {
+        let works = self.works.iter().map(|(work, _answer)| work.size);
+        self.rows.iter().map(TokenRow::size).chain(works).sum()
+    }
+
+    fn erases(&self) -> bool {
+        self.works.iter().any(|(work, _answer)| work.erases)
+    }
 }
 
 impl Thread {
     fn run(mut self) {
         let mut is_open = true;
-        while is_open && let Ok(first) = self.jobs.recv() {
+        while is_open && let Some(first) = self.next_job() {
             let mut batch = Batch::default();
             let mut next = Some(first);
             while let Some(job) = next {
-                match job {
-                    Job::Save(row, answer, room) => {
-                        batch.rows.push(*row);
-                        batch.rows_answers.push(answer);
-                        batch.room.push(room);
-                    }
-                    Job::Run(work, answer) => batch.works.push((work, answer)),
-                    Job::Close => is_open = false,
-                }
+                is_open &= !matches!(job, Job::Close);
+                batch.add(job);
                 next = if batch.len() < BATCH { self.jobs.try_recv().ok() } else { None };
             }
-            batch.works.sort_by_key(|(work, _answer)| work.turn);
-            let works = batch.works.iter().map(|(work, _answer)| work.size);
-            let bytes = batch.rows.iter().map(TokenRow::size).chain(works).sum();
-            self.commit(batch);
-            if let Some(log) = &mut self.log {
-                log.tend(&mut self.link, bytes);
+            let (together, alone) = batch.in_order();
+            for batch in [together].into_iter().chain(alone) {
+                let (size, erases) = (batch.size(), batch.erases());
+                self.commit(batch);
+                if let Some(log) = &mut self.log {
+                    log.tend(&mut self.link, size, erases);
+                }
             }
         }
         if let Some(log) = self.log {
             log.settle(&mut self.link);
+        }
+    }
+
+    /// Waits for something to do; meanwhile the log is cut when that is due. `None` when nothing will come.
+    fn next_job(&mut self) -> Option<Job> {
+        loop {
+            let Some(log) = &mut self.log else { return self.jobs.recv().ok() };
+            match self.jobs.recv_timeout(log.cut_is_due_in()) {
+                Ok(job) => return Some(job),
+                Err(RecvTimeoutError::Timeout) => log.cut(&mut self.link),
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
         }
     }
 
@@ -466,6 +550,44 @@ mod tests {
         let (key, row) = bench.row();
         bench.writer.save(row).await.expect_err("the commit fails");
         assert!(!bench.is_saved(&key));
+    }
+
+    /// What servers may wait for each other for, they all take in one order; what takes several rows has a
+    /// transaction of its own.
+    #[tokio::test]
+    async fn writes_keep_to_one_order() {
+        let bench = Bench::new();
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let turns = [
+            Turn::Record(9),
+            Turn::Alone,
+            Turn::Reservation([1; 32]),
+            Turn::Record(-3),
+            Turn::MasterKey("b".to_owned()),
+            Turn::Credential("a".to_owned()),
+            Turn::MasterKey("a".to_owned()),
+        ];
+        let held = bench.hold().await;
+        let writes = turns.iter().map(|turn| {
+            let (written, order) = (turn.clone(), Arc::clone(&order));
+            bench.writer.run_in_turn(turn.clone(), move |_conn| {
+                order.lock().expect("lock").push(written.clone());
+                match written {
+                    Turn::Alone => Err(StoreError::Conflict("on purpose")),
+                    _ => Ok(()),
+                }
+            })
+        });
+        let (outcomes, ()) = tokio::join!(futures_util::future::join_all(writes), held.release());
+        let mut expected = turns.clone();
+        expected.sort();
+        assert_eq!(
+            *order.lock().expect("lock"),
+            expected,
+            "each once: nothing was rolled back for it"
+        );
+        let refused: Vec<bool> = outcomes.iter().map(Result::is_err).collect();
+        assert_eq!(refused, turns.map(|turn| turn == Turn::Alone));
     }
 
     #[tokio::test]

@@ -12,7 +12,10 @@ use diesel::{
     sql_types::Integer,
 };
 
-use crate::{Database, OpenError, StoreError, postgres::Session};
+use crate::{
+    Database, OpenError, StoreError,
+    postgres::{PATIENCE, Session},
+};
 
 /// "Ltch", in the header of every SQLite database of this server.
 pub(crate) const APPLICATION_ID: i32 = 0x4c74_6368;
@@ -146,6 +149,32 @@ pub(crate) fn write_serially<T>(
         }
         work(conn)
     })
+}
+
+/// Lets each statement on a server take no longer than this from now on, or as long as it takes; what was the
+/// limit before.
+pub(crate) fn limit(conn: &mut Conn, limit: Option<Duration>) -> Option<Duration> {
+    match conn {
+        Conn::Sqlite(_) => None,
+        Conn::Postgres(session) => session.limit(limit),
+    }
+}
+
+/// Runs `work` under a limit of its own.
+pub(crate) fn limited<T>(
+    conn: &mut Conn,
+    while_working: Option<Duration>,
+    work: impl FnOnce(&mut Conn) -> T,
+) -> T {
+    let before = limit(conn, while_working);
+    let outcome = work(conn);
+    limit(conn, before);
+    outcome
+}
+
+/// Runs a query that looks at many rows.
+pub(crate) fn with_patience<T>(conn: &mut Conn, query: impl FnOnce(&mut Conn) -> T) -> T {
+    limited(conn, Some(PATIENCE), query)
 }
 
 /// SQLite takes its write lock up front, so that two writers queue instead of failing half-way.

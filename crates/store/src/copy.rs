@@ -9,14 +9,16 @@ use std::collections::{HashMap, HashSet};
 
 use diesel::{QueryDsl as _, RunQueryDsl as _, connection::SimpleConnection as _};
 
-use self::tables::{ApplicationRow, IdempotencyRow, RetiredKekRow, Table, UserRow, Which};
+use self::tables::{ApplicationRow, RetiredKekRow, Table, UserRow, Which};
 use crate::{
     CopyError, Database, Keys, OpenError,
     conn::{self, Conn},
     credentials::CredentialRow,
     external_tokens::TokenRow,
     keyring::{self, KekRow, Keyring},
-    lock, migrate,
+    lock::{self, InstanceLock},
+    migrate,
+    reservations::Reservation,
     schema::{external_tokens, retired_keks, users},
 };
 
@@ -50,39 +52,70 @@ pub fn copy(
     keys: &Keys,
     progress: &mut dyn FnMut(&str, &str, u64),
 ) -> Result<Copied, CopyError> {
-    // A source that is not there is not made.
-    lock::look(from)?;
-    let (from, _source_lock) = lock::take(from)?;
-    let mut source = Conn::reading(&from)?;
-    migrate::take_time(&mut source, true);
-    migrate::refuse_newer(&mut source)?;
-    Keyring::load(keys, &mut source)?.ok_or(CopyError::Nothing)?;
-    migrate::require_current(&mut source)?;
-    let (to, _target_lock) = lock::take(to)?;
-    let target = open_target(&to)?;
-    let mut both = Both { source, target, progress };
+    let in_side = |side| move |error| CopyError::Side(side, Box::new(error));
+    let source = Source::open(from, keys).map_err(in_side("source"))?;
+    let target = Target::open(to).map_err(in_side("target"))?;
+    let mut both = Both { source: source.conn, target: target.conn, progress };
     if !both.is_copy()? {
         return Err(CopyError::NotACopy(to.to_string()));
     }
     both.copy_all()
 }
 
-/// A connection to the target, with this build's schema.
-fn open_target(database: &Database) -> Result<Conn, CopyError> {
-    let mut target = Conn::writing(database)?;
-    if let Conn::Sqlite(conn) = &mut target {
-        // As no server looks after its log.
-        conn.batch_execute("PRAGMA wal_autocheckpoint = 1000;")?;
+/// What is copied. A file is not changed meanwhile, by servers or by commands.
+struct Source {
+    conn: Conn,
+    _unchanged: Option<Conn>,
+    _lock: Option<InstanceLock>,
+}
+
+impl Source {
+    fn open(database: &Database, keys: &Keys) -> Result<Self, CopyError> {
+        // What is not there is not made.
+        lock::look(database)?;
+        let (database, lock) = lock::take(database)?;
+        let unchanged = match &database {
+            Database::Sqlite(_) => Some(unchanged(&database)?),
+            Database::Postgres(_) => None,
+        };
+        let mut conn = Conn::reading(&database)?;
+        conn::limit(&mut conn, None);
+        migrate::refuse_newer(&mut conn)?;
+        Keyring::load(keys, &mut conn)?.ok_or(CopyError::Nothing)?;
+        migrate::require_current(&mut conn)?;
+        Ok(Self { conn, _unchanged: unchanged, _lock: lock })
     }
-    migrate::take_time(&mut target, true);
-    migrate::refuse_newer(&mut target)?;
-    if is_empty(&mut target)? {
-        migrate::run(&mut target)?;
-        // It sets the time for statements.
-        migrate::take_time(&mut target, true);
+}
+
+/// A connection that lets nobody write as long as it is open.
+fn unchanged(database: &Database) -> Result<Conn, OpenError> {
+    let mut conn = Conn::writing(database)?;
+    conn.batch_execute("BEGIN IMMEDIATE")?;
+    Ok(conn)
+}
+
+/// What is copied to, with this build's schema.
+struct Target {
+    conn: Conn,
+    _lock: Option<InstanceLock>,
+}
+
+impl Target {
+    fn open(database: &Database) -> Result<Self, CopyError> {
+        let (database, lock) = lock::take(database)?;
+        let mut conn = Conn::writing(&database)?;
+        if let Conn::Sqlite(conn) = &mut conn {
+            // As no server looks after its log.
+            conn.batch_execute("PRAGMA wal_autocheckpoint = 1000;")?;
+        }
+        conn::limit(&mut conn, None);
+        migrate::refuse_newer(&mut conn)?;
+        if is_empty(&mut conn)? {
+            migrate::run(&mut conn)?;
+        }
+        migrate::require_current(&mut conn)?;
+        Ok(Self { conn, _lock: lock })
     }
-    migrate::require_current(&mut target)?;
-    Ok(target)
 }
 
 /// Whether there is nothing in it that anybody could miss.
@@ -160,8 +193,8 @@ impl Both<'_> {
         self.remove_more::<TokenRow>()?;
         self.copy::<TokenRow>()?;
         self.remove_more::<KekRow>()?;
-        self.remove_more::<IdempotencyRow>()?;
-        self.copy::<IdempotencyRow>()?;
+        self.remove_more::<Reservation>()?;
+        self.copy::<Reservation>()?;
         self.compare::<RetiredKekRow>()?;
         Ok(Copied {
             master_keys: self.compare::<KekRow>()?,
@@ -169,17 +202,15 @@ impl Both<'_> {
             credentials: self.compare::<CredentialRow>()?,
             applications: self.compare::<ApplicationRow>()?,
             records: self.compare::<TokenRow>()?,
-            idempotency_keys: self.compare::<IdempotencyRow>()?,
+            idempotency_keys: self.compare::<Reservation>()?,
         })
     }
 
     /// Brings every row of the source to the target, unless it is there and the same.
     fn copy<T: Table>(&mut self) -> Result<(), CopyError> {
-        self.each_difference::<T>("copied", |target, rows| {
+        self.each_difference::<T>("copied", |target, rows, changed| {
             Ok(conn::write(target, |conn| {
-                for row in rows {
-                    T::remove(conn, &row.key())?;
-                }
+                changed.iter().try_for_each(|key| T::remove(conn, key))?;
                 T::insert(conn, rows)
             })?)
         })
@@ -188,8 +219,8 @@ impl Both<'_> {
 
     /// How many rows there are; every one has its like on the other side.
     fn compare<T: Table>(&mut self) -> Result<u64, CopyError> {
-        let rows = self
-            .each_difference::<T>("compared", |_target, _rows| Err(CopyError::Differs(T::NAME)))?;
+        let differs = |_: &mut Conn, _: &[T], _: &[T::Key]| Err(CopyError::Differs(T::NAME));
+        let rows = self.each_difference::<T>("compared", differs)?;
         if T::count(&mut self.target)? == rows {
             Ok(rows)
         } else {
@@ -197,12 +228,12 @@ impl Both<'_> {
         }
     }
 
-    /// Calls `on` with those rows of each page that the target lacks, or has otherwise; how many rows the
-    /// source has.
+    /// Calls `on` with those rows of each page that the target lacks or has otherwise, and the keys of the
+    /// latter; how many rows the source has.
     fn each_difference<T: Table>(
         &mut self,
         what: &str,
-        mut on: impl FnMut(&mut Conn, &[T]) -> Result<(), CopyError>,
+        mut on: impl FnMut(&mut Conn, &[T], &[T::Key]) -> Result<(), CopyError>,
     ) -> Result<u64, CopyError> {
         let (mut last, mut done) = (None, 0);
         loop {
@@ -217,7 +248,8 @@ impl Both<'_> {
             done += page.len() as u64;
             page.retain(|row| there.get(&row.key()) != Some(row));
             if !page.is_empty() {
-                on(&mut self.target, &page)?;
+                let changed = page.iter().map(T::key).filter(|key| there.contains_key(key));
+                on(&mut self.target, &page, &changed.collect::<Vec<_>>())?;
             }
             (self.progress)(what, T::NAME, done);
         }

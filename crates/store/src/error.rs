@@ -51,6 +51,12 @@ pub enum StoreError {
     /// The key that something was sealed under was retired meanwhile; nothing was saved.
     #[error("the master key {0} is retired")]
     KeyRetired(String),
+    /// The active key has wrapped as often as a key may; nothing was saved.
+    #[error(
+        "the master key {0} has wrapped as often as it may; run `latchkey keys rotate` (the log says why \
+         the server could not)"
+    )]
+    KeyUsedUp(String),
     /// The database refused a query, or the query panicked.
     #[error("a query failed")]
     Query(#[source] Source),
@@ -60,7 +66,7 @@ impl StoreError {
     /// Whether a write found, before it changed anything, that it has nothing to change: then nothing has to
     /// be rolled back, and others in its transaction go on.
     pub(crate) fn changed_nothing(&self) -> bool {
-        matches!(self, Self::NotFound(_) | Self::Reserved)
+        matches!(self, Self::NotFound(_) | Self::Reserved | Self::KeyUsedUp(_))
     }
 
     /// Whether a row was refused by itself: others may be written, also on this connection.
@@ -208,6 +214,11 @@ pub enum OpenError {
         /// Where its file should be.
         path: PathBuf,
     },
+    /// A master key cannot be used, but no record needs it.
+    #[error(
+        "the master key {0} cannot be used, but no record is under it; run `latchkey keys retire {0}`"
+    )]
+    KeyNotNeeded(String, #[source] Box<Self>),
     /// The file does not hold the key that the database is sealed under.
     #[error(
         "{0} is not the master key that the database is sealed under; restore the right one from \
@@ -432,9 +443,16 @@ pub enum CopyError {
     /// The target is neither new nor an earlier copy.
     #[error(
         "{0} is not a copy of the source: it has keys, users, applications or records that the source lacks, \
-         or newer ones, so it is another installation's, or has been used since; name a new database"
+         or newer ones, so it is another installation's, or has been used since, or the source has removed \
+         records since; name a new database"
     )]
     NotACopy(String),
+    /// One side of a copy cannot be used.
+    #[error("the {0} cannot be used")]
+    Side(&'static str, #[source] Box<Self>),
+    /// What should be a file is written as a folder.
+    #[error("{} names a folder; add the name of a file", .0.display())]
+    NoName(PathBuf),
     /// Both sides are not the same at the end.
     #[error(
         "both sides differ in {0} after all; stop every server that uses one of them, and run the same \

@@ -94,9 +94,9 @@ pub(crate) fn seal(
 }
 
 impl TokenRow {
-    /// Whether its master key is there, if it needs one.
+    /// Whether its master key is there, if it needs one to be opened.
     pub(crate) fn has_key_in(&self, keyring: &Keyring) -> bool {
-        self.ended.is_some() || keyring.find(&self.kek_id).is_some()
+        !self.lives() || keyring.find(&self.kek_id).is_some()
     }
 
     /// Whether it needs this master key.
@@ -106,7 +106,7 @@ impl TokenRow {
 
     /// The row of a new record, with the end that these limits set it.
     pub(crate) fn with_end(self, lifespans: &Lifespans) -> Self {
-        let expires = lifespans.of(&self.provider).expiry(self.created, self.created);
+        let expires = lifespans.of(&self.provider).expiry(self.created);
         Self { expires, ..self }
     }
 
@@ -292,9 +292,9 @@ impl TokenRow {
         self.ended.is_none() && !self.has_expired()
     }
 
-    /// Whether it expired and was not ended for it yet.
-    pub(crate) fn is_to_end(&self) -> bool {
-        self.ended.is_none() && self.has_expired()
+    /// Whether it is of this tenant, expired, and was not ended for it yet.
+    pub(crate) fn is_to_end(&self, tenant: &TenantId) -> bool {
+        self.tenant == tenant.as_str() && self.ended.is_none() && self.has_expired()
     }
 
     fn has_expired(&self) -> bool {
@@ -312,7 +312,8 @@ impl TokenRow {
         let place = Place { tenant, record, provider: &provider, generation: self.generation };
         let dek = keyring.find(&self.kek_id)?.unwrap(&self.wrapped_dek, place).ok()?;
         let carrier = seal::open(&self.sealed, &dek, key, place).ok()?;
-        let life = Life { record, created: self.created, last_used: self.last_used };
+        let Self { created, last_used, expires, .. } = self;
+        let life = Life { record, created, last_used, expires };
         Some(SavedTokens { owner: Login::parse(&self.owner).ok()?, carrier, life })
     }
 }

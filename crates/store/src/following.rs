@@ -8,8 +8,13 @@ use std::{sync::Arc, time::Instant};
 use diesel::prelude::*;
 
 use crate::{
-    Store, StoreError, conn::Conn, external_tokens::TokenRow, keyring::Keyring, schema::keks,
-    wraps::BLOCK,
+    Store, StoreError,
+    commit::Turn,
+    conn::Conn,
+    external_tokens::TokenRow,
+    keyring::Keyring,
+    schema::keks,
+    wraps::{BLOCK, MOST},
 };
 
 /// How often a save is sealed anew because its key was retired meanwhile.
@@ -21,7 +26,11 @@ impl Store {
     pub async fn tend_keys(&self) -> Result<Option<i64>, StoreError> {
         let (keyring, rows) = self.0.ring.load(&self.0.readers).await?;
         if let Some(count) = keyring.wraps().due() {
-            self.count_wraps(&keyring, count).await?;
+            match self.count_wraps(&keyring, count).await {
+                // Another key is due; until then saves are told so.
+                Err(StoreError::KeyUsedUp(_)) => {}
+                counted => counted?,
+            }
         }
         let active = rows.first().filter(|row| row.id == keyring.active().id());
         Ok(active.map(|row| row.wraps))
@@ -82,13 +91,17 @@ impl Store {
     async fn count_wraps(&self, keyring: &Keyring, count: i64) -> Result<(), StoreError> {
         let id = keyring.active().id().to_owned();
         let work = move |conn: &mut Conn| {
-            let row = diesel::update(keks::table.find(&id));
-            match row.set(keks::wraps.eq(keks::wraps + count)).execute(conn)? {
-                0 => Err(StoreError::KeyRetired(id.clone())),
-                _ => Ok(()),
+            let row = keks::table.find(&id).filter(keks::wraps.le(MOST - count));
+            if diesel::update(row).set(keks::wraps.eq(keks::wraps + count)).execute(conn)? > 0 {
+                return Ok(());
             }
+            Err(match keks::table.find(&id).select(keks::wraps).first::<i64>(conn).optional()? {
+                Some(_) => StoreError::KeyUsedUp(id.clone()),
+                None => StoreError::KeyRetired(id.clone()),
+            })
         };
-        self.0.writer.run(work).await?;
+        let turn = Turn::MasterKey(keyring.active().id().to_owned());
+        self.0.writer.run_in_turn(turn, work).await?;
         keyring.wraps().add(count);
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use aws_lc_rs::rand;
 use jiff::Timestamp;
-use model::{RecordId, RetrievalKey};
+use model::{RecordId, RetrievalKey, wiping_stack};
 use zeroize::Zeroizing;
 
 /// Microseconds since 1970-01-01 UTC, the form in which every time is stored.
@@ -32,7 +32,7 @@ impl Ids {
     /// A key to a record that does not exist yet.
     pub(crate) fn new_key(&self) -> RetrievalKey {
         let id = self.next(now(), u16::from_ne_bytes(*random()));
-        RetrievalKey::new(id, &random())
+        wiping_stack(|| RetrievalKey::new(id, &random()))
     }
 
     fn next(&self, unix_microseconds: i64, bits: u16) -> RecordId {

@@ -3,20 +3,19 @@
 //! Invariant: a `Keyring` holds the right key for every sentinel of the database, or says that the key is
 //! missing; at the start none may be.
 
-use std::{fs, sync::Arc};
+use std::sync::Arc;
 
-use diesel::prelude::*;
+use diesel::{dsl::exists, prelude::*};
 use tracing::{info, warn};
 
 use crate::{
     Keys, OpenError, StoreError,
-    conn::{self, Conn},
+    conn::{self, Conn, with_patience},
     error::told,
-    files::failed,
     ids,
     keys::{KeySource, NewKek},
     migrate,
-    schema::keks,
+    schema::{external_tokens, keks},
     seal::Kek,
     wraps::Wraps,
 };
@@ -60,16 +59,30 @@ pub(crate) struct Keyring {
 impl Keyring {
     /// Loads the keys of the database; `None` if nothing was ever sealed in it.
     pub(crate) fn load(keys: &Keys, conn: &mut Conn) -> Result<Option<Self>, OpenError> {
-        if migrate::is_new(conn)? {
-            return Ok(None);
-        }
-        Self::of(keys, rows_of_any_schema(conn)?)
+        let rows = rows_of_any_schema(conn)?;
+        Self::of(keys, &rows, conn)
+    }
+
+    /// As `load`, without those that cannot be loaded, as long as there are others: to look at what is missing,
+    /// and to retire it.
+    pub(crate) fn load_some(keys: &Keys, conn: &mut Conn) -> Result<Option<Self>, OpenError> {
+        let rows = rows_of_any_schema(conn)?;
+        let some = Self { held: Vec::new(), missing: Vec::new() }.follow(keys, &rows);
+        if some.held.is_empty() { Self::of(keys, &rows, conn) } else { Ok(Some(some)) }
     }
 
     /// The keys of these rows, the youngest first.
-    fn of(keys: &Keys, rows: Vec<KekRow>) -> Result<Option<Self>, OpenError> {
-        let held = rows.iter().map(|row| Held::load(keys, row).map(Arc::new));
-        let held = held.collect::<Result<Vec<_>, _>>()?;
+    fn of(keys: &Keys, rows: &[KekRow], conn: &mut Conn) -> Result<Option<Self>, OpenError> {
+        let mut held = Vec::with_capacity(rows.len());
+        for row in rows {
+            match Held::load(keys, row) {
+                Ok(new) => held.push(Arc::new(new)),
+                Err(error) if held.is_empty() || is_needed(conn, &row.id)? => return Err(error),
+                Err(error) => {
+                    return Err(OpenError::KeyNotNeeded(row.id.clone(), Box::new(error)));
+                }
+            }
+        }
         Ok((!held.is_empty()).then_some(Self { held, missing: Vec::new() }))
     }
 
@@ -110,6 +123,11 @@ impl Keyring {
         self.held.iter().skip(1).map(|held| &held.kek)
     }
 
+    /// How many keys it holds.
+    pub(crate) fn count(&self) -> usize {
+        self.held.len()
+    }
+
     /// How often the active key may wrap.
     pub(crate) fn wraps(&self) -> &Wraps {
         &self.active_held().wraps
@@ -140,12 +158,10 @@ impl Keyring {
                 info!("another server was faster: its master key is that of this database");
                 let rows = rows(conn).map_err(|error| OpenError::database(error.into()))?;
                 // It may have taken up this very key, where both have the same folder.
-                let is_file = new.is_made && new.source == KeySource::Directory;
-                if is_file && rows.iter().all(|row| row.id != new.kek.id()) {
-                    let path = keys.file_of(new.kek.id());
-                    fs::remove_file(&path).map_err(failed("remove", &path))?;
+                if rows.iter().all(|row| row.id != new.kek.id()) {
+                    keys.discard(&new)?;
                 }
-                Self::of(keys, rows)?
+                Self::of(keys, &rows, conn)?
                     .ok_or_else(|| OpenError::database(StoreError::Sentinel.into()))
             }
             Err(error) => Err(OpenError::database(error.into())),
@@ -196,8 +212,11 @@ pub(crate) fn rows(conn: &mut Conn) -> Result<Vec<KekRow>, StoreError> {
     Ok(rows.select(KekRow::as_select()).load(conn)?)
 }
 
-/// As `rows`, also before the schema is brought up to date.
+/// As `rows`, also before the schema is brought up to date, or made.
 pub(crate) fn rows_of_any_schema(conn: &mut Conn) -> Result<Vec<KekRow>, OpenError> {
+    if migrate::is_new(conn)? {
+        return Ok(Vec::new());
+    }
     if migrate::is_applied(conn, LIFECYCLE)? {
         return rows(conn).map_err(|error| OpenError::database(error.into()));
     }
@@ -212,6 +231,12 @@ pub(crate) fn rows_of_any_schema(conn: &mut Conn) -> Result<Vec<KekRow>, OpenErr
         ..KekRow::default()
     };
     Ok(rows.into_iter().map(row).collect())
+}
+
+/// Whether a record is under this key.
+pub(crate) fn is_needed(conn: &mut Conn, kek: &str) -> diesel::QueryResult<bool> {
+    let under = external_tokens::table.filter(external_tokens::kek_id.eq(kek));
+    with_patience(conn, |conn| diesel::select(exists(under)).get_result(conn))
 }
 
 /// Adds the row of the first key; `Conflict` if it is not the first.

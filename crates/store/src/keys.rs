@@ -191,6 +191,15 @@ impl Keys {
         self.directory.join(format!("{PREFIX}{id}{SUFFIX}"))
     }
 
+    /// Removes the file of a key that was made for nothing.
+    pub(crate) fn discard(&self, new: &NewKek) -> Result<(), OpenError> {
+        if new.is_made && new.source == KeySource::Directory {
+            let path = self.file_of(new.kek.id());
+            fs::remove_file(&path).map_err(failed("remove", &path))?;
+        }
+        Ok(())
+    }
+
     fn make_file(&self) -> Result<Kek, OpenError> {
         files::create_folder(&self.directory)?;
         let (id, bytes) = generate();

@@ -74,7 +74,7 @@ pub use crate::{
 };
 use crate::{
     checkpoint::Log,
-    commit::Writer,
+    commit::{Turn, Writer},
     conn::Conn,
     external_tokens::{TokenRow, Wanted},
     ids::Ids,
@@ -122,6 +122,9 @@ struct Inner {
     _lock: Option<InstanceLock>,
 }
 
+/// How the master keys of a database are loaded.
+type LoadKeys = fn(&Keys, &mut Conn) -> Result<Option<Keyring>, OpenError>;
+
 impl Inner {
     /// The row of a new record.
     fn seal(
@@ -142,8 +145,12 @@ impl Store {
     /// # Errors
     /// Each says what to do, and no row and no table was changed but by migrations that succeeded.
     pub fn open(options: &OpenOptions) -> Result<Self, OpenError> {
+        Self::open_with(options, Keyring::load)
+    }
+
+    fn open_with(options: &OpenOptions, load: LoadKeys) -> Result<Self, OpenError> {
         let (database, lock) = lock::take(&options.database)?;
-        Self::prepare(options, database, lock)
+        Self::prepare(options, database, lock, load)
     }
 
     /// As `open`, also while a server is running on the database; then nothing is migrated. For
@@ -152,14 +159,26 @@ impl Store {
     /// # Errors
     /// As `open`, and `OtherVersion` if the server that is running has another schema.
     pub fn open_beside(options: &OpenOptions) -> Result<Self, OpenError> {
-        match Self::open(options) {
+        Self::open_beside_with(options, Keyring::load)
+    }
+
+    /// As `open_beside`, also if master keys are not there or wrong, as long as one is right: for looking at
+    /// master keys, and for retiring them. Blocks.
+    ///
+    /// # Errors
+    /// As `open_beside`.
+    pub fn open_for_keys(options: &OpenOptions) -> Result<Self, OpenError> {
+        Self::open_beside_with(options, Keyring::load_some)
+    }
+
+    fn open_beside_with(options: &OpenOptions, load: LoadKeys) -> Result<Self, OpenError> {
+        match Self::open_with(options, load) {
             Err(OpenError::InUse(path)) => {
                 let running = OpenOptions { auto_migrate: false, ..options.clone() };
-                Self::prepare(&running, Database::Sqlite(path.clone()), None).map_err(|error| {
-                    match error {
-                        OpenError::Behind(_) | OpenError::Newer(_) => OpenError::OtherVersion(path),
-                        other => other,
-                    }
+                let database = Database::Sqlite(path.clone());
+                Self::prepare(&running, database, None, load).map_err(|error| match error {
+                    OpenError::Behind(_) | OpenError::Newer(_) => OpenError::OtherVersion(path),
+                    other => other,
                 })
             }
             opened => opened,
@@ -170,11 +189,12 @@ impl Store {
         options: &OpenOptions,
         database: Database,
         lock: Option<InstanceLock>,
+        load: LoadKeys,
     ) -> Result<Self, OpenError> {
         let mut conn = Conn::writing(&database)?;
         migrate::refuse_newer(&mut conn)?;
         // Before the schema is touched: whoever lacks the right key may need the older version.
-        let keyring = Keyring::load(&options.keys, &mut conn)?;
+        let keyring = load(&options.keys, &mut conn)?;
         if options.auto_migrate {
             for name in migrate::run(&mut conn)? {
                 info!(migration.name = name, "migrated the database");
@@ -270,7 +290,7 @@ impl Store {
         let find = async || self.0.readers.tokens(&wanted).await;
         let (row, keyring) = self.with_its_key(find().await?, find).await?;
         match row {
-            Some(row) if row.is_to_end() => {
+            Some(row) if row.is_to_end(tenant) => {
                 self.end(key.record()).await;
                 Ok(None)
             }
@@ -355,7 +375,8 @@ impl Store {
 
     /// Lets a living credential live until `expires`, in microseconds since 1970 UTC.
     pub async fn renew_credential(&self, id: CredentialId, expires: i64) -> Result<(), StoreError> {
-        self.0.writer.run(move |conn| credentials::renew(conn, &id, expires)).await
+        let turn = Turn::Credential(id.as_str().to_owned());
+        self.0.writer.run_in_turn(turn, move |conn| credentials::renew(conn, &id, expires)).await
     }
 
     /// The living credentials of a kind, the newest first: of a user, of a tenant, or of all.
@@ -382,11 +403,12 @@ impl Store {
         id: CredentialId,
         owner: Option<(TenantId, Login)>,
     ) -> Result<(), StoreError> {
+        let turn = Turn::Credential(id.as_str().to_owned());
         let revoke = move |conn: &mut Conn| {
             let owner = owner.as_ref().map(|(tenant, login)| (tenant, login));
             credentials::revoke(conn, kind, &id, owner)
         };
-        self.0.writer.run(revoke).await
+        self.0.writer.run_in_turn(turn, revoke).await
     }
 
     /// Registers an application.
@@ -456,7 +478,8 @@ impl Store {
         }
         let kek = keyring.active().id().to_owned();
         self.0.readers.run(move |conn| keyring.check(conn)).await?;
-        self.0.writer.run(move |conn| keyring::touch(conn, &kek)).await
+        let turn = Turn::MasterKey(kek.clone());
+        self.0.writer.run_in_turn(turn, move |conn| keyring::touch(conn, &kek)).await
     }
 
     /// Commits what is queued, then refuses every further write. Blocks until the writer is done.

@@ -13,6 +13,7 @@ use tracing::warn;
 
 use crate::{
     Listing, Page, RecordInfo, SavedTokens, Store, StoreError,
+    commit::Turn,
     conn::Conn,
     error::told,
     ids,
@@ -61,7 +62,8 @@ impl Store {
             told.store(records::revoke(conn, &tenant, record, owner.as_ref())?, Ordering::Relaxed);
             Ok(())
         };
-        self.0.writer.run(revoke).await?;
+        let turn = Turn::Record(record.as_i64());
+        self.0.writer.erase(turn, 1, revoke).await?;
         Ok(lived.load(Ordering::Relaxed))
     }
 
@@ -92,7 +94,7 @@ impl Store {
     pub(crate) async fn end(&self, record: RecordId) {
         let id = record.as_i64();
         let end = move |conn: &mut Conn| records::end_expired(conn, &[id]);
-        if let Err(error) = self.0.writer.run(end).await {
+        if let Err(error) = self.0.writer.erase(Turn::Record(id), 1, end).await {
             warn!(error = told(&error), "a record that expired could not be ended yet");
         }
     }
@@ -107,7 +109,7 @@ impl Store {
             if !found.is_empty() {
                 let count = found.len();
                 let end = move |conn: &mut Conn| records::end_expired(conn, &found);
-                inner.writer.run_on_rows(count, end).await?;
+                inner.writer.erase(Turn::Alone, count, end).await?;
             }
             if is_last {
                 break;
@@ -130,7 +132,9 @@ impl Store {
             let found = inner.readers.run(reservations::expired).await?;
             let is_last = found.len() < BATCH as usize;
             if !found.is_empty() {
-                inner.writer.run(move |conn| reservations::remove(conn, &found)).await?;
+                let count = found.len();
+                let remove = move |conn: &mut Conn| reservations::remove(conn, &found);
+                inner.writer.erase(Turn::Alone, count, remove).await?;
             }
             if is_last {
                 return Ok(());

@@ -5,10 +5,8 @@
 
 use std::collections::HashMap;
 
-/// How often the use of a record is written at most, in microseconds.
-const HOUR: i64 = 3_600_000_000;
-/// The part of the time that a record may be unused, in which its uses are written once at most.
-const PART_OF_IDLE: i64 = 10;
+/// How long a use that was written stands for those after it, in microseconds: an hour.
+pub(crate) const USE_COUNTS_FOR: i64 = 3_600_000_000;
 
 /// The limits of a record's life, in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,17 +34,29 @@ impl Lifespans {
 }
 
 impl Lifespan {
-    /// When a record expires that was created and last used at these times; all are microseconds since
-    /// 1970 UTC.
-    pub(crate) fn expiry(self, created: i64, used: i64) -> Option<i64> {
+    /// When a record expires that is created now; both are microseconds since 1970 UTC.
+    pub(crate) fn expiry(self, now: i64) -> Option<i64> {
+        self.earlier(now, now)
+    }
+
+    /// When a record expires whose use now is written, so that those that it stands for are not cut short:
+    /// `None` for never. What it has now stays if it is older than these limits allow: they are of later than
+    /// its save, and no use of a record ends it.
+    pub(crate) fn expiry_when_used(
+        self,
+        created: i64,
+        now: i64,
+        expires: Option<i64>,
+    ) -> Option<i64> {
+        let is_too_old = self.at_most.is_some_and(|time| created.saturating_add(time) <= now);
+        let used = now.saturating_add(USE_COUNTS_FOR);
+        if is_too_old { expires } else { self.earlier(created, used) }
+    }
+
+    fn earlier(self, created: i64, used: i64) -> Option<i64> {
         let at_most = self.at_most.map(|time| created.saturating_add(time));
         let unused = self.unused.map(|time| used.saturating_add(time));
         at_most.into_iter().chain(unused).min()
-    }
-
-    /// How long a use that was written stands for those after it.
-    pub(crate) fn use_counts_for(self) -> i64 {
-        self.unused.map_or(HOUR, |unused| (unused / PART_OF_IDLE).min(HOUR))
     }
 }
 
@@ -54,24 +64,37 @@ impl Lifespan {
 mod tests {
     use super::*;
 
+    fn span(at_most: Option<i64>, unused: Option<i64>) -> Lifespan {
+        Lifespan { at_most, unused }
+    }
+
     /// CONTRACT 40: the earlier limit counts.
     #[test]
     fn a_record_expires_by_its_age_or_unused() {
-        let span = |at_most, unused| Lifespan { at_most, unused };
-        assert_eq!(span(None, None).expiry(5, 7), None);
-        assert_eq!(span(Some(10), None).expiry(5, 7), Some(15));
-        assert_eq!(span(None, Some(3)).expiry(5, 7), Some(10));
-        assert_eq!(span(Some(10), Some(3)).expiry(5, 7), Some(10));
-        assert_eq!(span(Some(10), Some(3)).expiry(5, 14), Some(15));
-        assert_eq!(span(Some(i64::MAX), None).expiry(5, 5), Some(i64::MAX));
+        assert_eq!(span(None, None).expiry(5), None);
+        assert_eq!(span(Some(10), None).expiry(5), Some(15));
+        assert_eq!(span(None, Some(3)).expiry(5), Some(8));
+        assert_eq!(span(Some(10), Some(3)).expiry(5), Some(8));
+        assert_eq!(span(Some(i64::MAX), None).expiry(5), Some(i64::MAX));
     }
 
+    /// CONTRACT 40: from the last of the uses that are written as one; by the limits of that time, but never
+    /// at once.
     #[test]
-    fn uses_are_written_as_often_as_the_limit_needs() {
-        let every = |unused| Lifespan { at_most: None, unused }.use_counts_for();
-        assert_eq!(every(None), HOUR);
-        assert_eq!(every(Some(HOUR)), HOUR / 10);
-        assert_eq!(every(Some(1000 * HOUR)), HOUR);
+    fn a_use_sets_the_end_by_the_limits_of_its_time() {
+        const HOUR: i64 = USE_COUNTS_FOR;
+        for (limits, created, expires, expected) in [
+            (span(None, Some(3 * HOUR)), 0, Some(2 * HOUR), Some(5 * HOUR)),
+            (span(Some(4 * HOUR), Some(3 * HOUR)), 0, Some(2 * HOUR), Some(4 * HOUR)),
+            (span(Some(4 * HOUR), None), 0, None, Some(4 * HOUR)),
+            (span(None, None), 0, Some(2 * HOUR), None),
+            (span(Some(HOUR), Some(3 * HOUR)), 0, Some(2 * HOUR), Some(2 * HOUR)),
+            (span(Some(HOUR), Some(3 * HOUR)), 0, None, None),
+            (span(Some(HOUR), Some(3 * HOUR)), 1, None, Some(HOUR + 1)),
+        ] {
+            let found = limits.expiry_when_used(created, HOUR, expires);
+            assert_eq!(found, expected, "{limits:?} {created} {expires:?}");
+        }
     }
 
     #[test]

@@ -42,8 +42,12 @@ pub(crate) enum Lookup {
     User(Waiting<(TenantId, Login), User>),
     Credential(Waiting<CredentialId, FoundCredential>),
     Tokens(Waiting<Wanted, TokenRow>),
-    Other(Box<dyn FnOnce(&mut Link) + Send>),
+    Other(Work),
+    /// One that may keep a connection for a minute.
+    Patient(Work),
 }
+
+type Work = Box<dyn FnOnce(&mut Link) + Send>;
 
 /// The threads that ask.
 pub(crate) struct Lookups {
@@ -78,17 +82,18 @@ impl Lookups {
         answered.await.unwrap_or(Err(StoreError::Closed))
     }
 
-    /// Any other read.
+    /// Any other read, as `Lookup::Other` or `Lookup::Patient`.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         query: impl FnOnce(&mut Conn) -> Result<T, StoreError> + Send + 'static,
+        lookup: fn(Work) -> Lookup,
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
         let work = move |link: &mut Link| {
             // Whoever went away has no use for the answer.
             let _ = answer.send(link.run(query));
         };
-        self.queue.add(Lookup::Other(Box::new(work)))?;
+        self.queue.add(lookup(Box::new(work)))?;
         answered.await.unwrap_or(Err(StoreError::Closed))
     }
 }
@@ -109,8 +114,8 @@ struct Queue {
     state: Mutex<State>,
     grew: Condvar,
     ended: Condvar,
-    /// Connections that failed and do not work again yet.
-    failed: AtomicUsize,
+    /// Connections that do not answer callers: that failed and do not work again yet, or are at something long.
+    absent: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -142,7 +147,8 @@ impl Queue {
             return None;
         }
         // What takes long must not keep what is behind it from the other connection.
-        let long = state.lookups.iter().position(|lookup| matches!(lookup, Lookup::Other(_)));
+        let is_long = |lookup: &Lookup| matches!(lookup, Lookup::Other(_) | Lookup::Patient(_));
+        let long = state.lookups.iter().position(is_long);
         let count = long.map_or(state.lookups.len(), |index| index + 1).min(BATCH);
         let taken = state.lookups.drain(..count).collect();
         if !state.lookups.is_empty() {
@@ -176,49 +182,57 @@ impl Queue {
 }
 
 /// Asks what there is to ask, until the queue is closed. A connection that failed leaves it to the others
-/// until it works again; when all failed, callers are told so at once.
+/// until it works again; when none is left to answer, callers are told so at once.
 fn ask(queue: &Queue, mut link: Link) {
     loop {
-        if link.is_away() && queue.failed.load(Ordering::Relaxed) < CONNECTIONS {
+        if link.is_away() && queue.absent.load(Ordering::Relaxed) < CONNECTIONS {
             if queue.is_closed_within(link.pause()) {
                 return;
             }
             let _ = link.run(|_conn| Ok(()));
             if !link.is_away() {
-                queue.failed.fetch_sub(1, Ordering::Relaxed);
+                queue.absent.fetch_sub(1, Ordering::Relaxed);
             }
             continue;
         }
         let Some(lookups) = queue.take() else { return };
         // Another connection may have come back while this one waited for something to ask.
-        if link.is_away() && queue.failed.load(Ordering::Relaxed) < CONNECTIONS {
+        if link.is_away() && queue.absent.load(Ordering::Relaxed) < CONNECTIONS {
             queue.give_back(lookups);
             continue;
         }
         let was_away = link.is_away();
-        answer(&mut link, lookups);
+        answer(queue, &mut link, lookups);
         match (was_away, link.is_away()) {
-            (false, true) => queue.failed.fetch_add(1, Ordering::Relaxed),
-            (true, false) => queue.failed.fetch_sub(1, Ordering::Relaxed),
+            (false, true) => queue.absent.fetch_add(1, Ordering::Relaxed),
+            (true, false) => queue.absent.fetch_sub(1, Ordering::Relaxed),
             _ => continue,
         };
     }
 }
 
-/// Answers a batch with one statement for each kind of it.
-fn answer(link: &mut Link, lookups: Vec<Lookup>) {
+/// Answers a batch with one statement for each kind of it, and then what may take longer.
+fn answer(queue: &Queue, link: &mut Link, lookups: Vec<Lookup>) {
     let (mut users, mut credentials, mut tokens) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut others, mut patient) = (Vec::new(), Vec::new());
     for lookup in lookups {
         match lookup {
             Lookup::User(waiting) => users.push(waiting),
             Lookup::Credential(waiting) => credentials.push(waiting),
             Lookup::Tokens(waiting) => tokens.push(waiting),
-            Lookup::Other(work) => work(link),
+            Lookup::Other(work) => others.push(work),
+            Lookup::Patient(work) => patient.push(work),
         }
     }
     together(link, users, users::find_all);
     together(link, credentials, credentials::find_all);
     together(link, tokens, external_tokens::find_all);
+    others.into_iter().for_each(|work| work(link));
+    for work in patient {
+        queue.absent.fetch_add(1, Ordering::Relaxed);
+        work(link);
+        queue.absent.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 type FindAll<K, V> = fn(&mut Conn, &[K]) -> Result<HashMap<K, V>, StoreError>;

@@ -18,7 +18,7 @@ use tracing::info;
 
 use crate::{
     Database, Keys, OpenError,
-    conn::{Conn, on_backend},
+    conn::{Conn, limited, on_backend},
     keyring::Keyring,
     lock::{self, InstanceLock},
 };
@@ -90,17 +90,7 @@ impl Migrator {
 /// Runs what is pending; the names of what was run. Of several servers that begin to do so at once one
 /// succeeds, and the others find nothing left to do.
 pub(crate) fn run(conn: &mut Conn) -> Result<Vec<String>, OpenError> {
-    take_time(conn, true);
-    let outcome = try_to_run(conn);
-    take_time(conn, false);
-    outcome
-}
-
-/// Lets statements take as long as they take, or no longer.
-pub(crate) fn take_time(conn: &mut Conn, as_needed: bool) {
-    if let Conn::Postgres(session) = conn {
-        session.take_time(as_needed);
-    }
+    limited(conn, None, try_to_run)
 }
 
 fn try_to_run(conn: &mut Conn) -> Result<Vec<String>, OpenError> {

@@ -1,9 +1,9 @@
 //! Sessions on PostgreSQL, and on what speaks as it does.
 //!
-//! Invariant: no statement is waited for longer than `ANSWER_TIMEOUT`, and a commit that was not
-//! confirmed is never taken for one that was.
+//! Invariant: a server waits for no statement longer than `ANSWER_TIMEOUT`, or `PATIENCE` where many rows are
+//! looked at, and a commit that was not confirmed is never taken for one that was.
 
-use std::{any::Any, io, time::Duration, vec};
+use std::{any::Any, io, mem, time::Duration, vec};
 
 use diesel::{
     ConnectionError, ConnectionResult, QueryResult,
@@ -31,6 +31,8 @@ use crate::postgres_url::PostgresUrl;
 
 /// How long a statement may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long one may take that looks at many rows.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// How long it may take to end one that took too long, or to find out whether the server is still there.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -49,7 +51,7 @@ pub(crate) struct Session {
     inner: Box<AsyncPgConnection>,
     transactions: AnsiTransactionManager,
     url: PostgresUrl,
-    /// `None` for migrations, which take as long as they take.
+    /// `None` for migrations, and for commands about the whole database, which take as long as they take.
     limit: Option<Duration>,
     runtime: Runtime,
 }
@@ -73,9 +75,9 @@ fn setup_failed(error: io::Error) -> ConnectionError {
 }
 
 impl Session {
-    /// Lets statements take as long as they take, or no longer.
-    pub(crate) fn take_time(&mut self, as_needed: bool) {
-        self.limit = (!as_needed).then_some(ANSWER_TIMEOUT);
+    /// Lets statements take no longer than this; what was the limit before.
+    pub(crate) fn limit(&mut self, limit: Option<Duration>) -> Option<Duration> {
+        mem::replace(&mut self.limit, limit)
     }
 
     /// What became of a statement; `ClosedConnection` of one that was not answered in time, or after

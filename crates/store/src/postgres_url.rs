@@ -61,6 +61,13 @@ impl FromStr for PostgresUrl {
             if config.get_hosts().is_empty() || config.get_dbname().is_none() {
                 return Err(OpenError::UnsupportedUrl);
             }
+            // What is behind it may be the rest of a password, which must not be shown as a host.
+            let is_odd = |host: &Host| matches!(host, Host::Tcp(name) if name.contains('@'));
+            if config.get_hosts().iter().any(is_odd) {
+                let told =
+                    "it has more than one @; those of the user's name and password are written %40";
+                return Err(OpenError::PostgresUrl(told.into()));
+            }
             if config.get_connect_timeout().is_none() {
                 config.connect_timeout(CONNECT_TIMEOUT);
             }

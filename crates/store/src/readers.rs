@@ -16,7 +16,7 @@ use model::{CredentialId, Login, TenantId, User};
 
 use crate::{
     Database, FoundCredential, StoreError,
-    conn::Conn,
+    conn::{Conn, with_patience},
     credentials,
     external_tokens::{self, TokenRow, Wanted},
     link::Link,
@@ -81,7 +81,20 @@ impl Readers {
     ) -> Result<T, StoreError> {
         match self {
             Self::File(readers) => readers.run(query),
-            Self::Server(lookups) => lookups.run(query).await,
+            Self::Server(lookups) => lookups.run(query, Lookup::Other).await,
+        }
+    }
+
+    /// As `run`, for a read that looks at many rows.
+    pub(crate) async fn run_with_patience<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&mut Conn) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        match self {
+            Self::File(readers) => readers.run(query),
+            Self::Server(lookups) => {
+                lookups.run(|conn| with_patience(conn, query), Lookup::Patient).await
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Records without what is sealed in them: listing, describing, ending and removing them.
 //!
-//! Invariant: no blob is loaded here. Whatever ends a record takes its data key and its tokens away in the
+//! Invariant: no blob is handed to the server here. Whatever ends a record takes its data key and its tokens away in the
 //! same statement, and what has ended never lives again.
 
 use diesel::prelude::*;
@@ -10,6 +10,7 @@ use crate::{
     StoreError,
     conn::{Conn, on_backend},
     ids,
+    postgres::Session,
     schema::external_tokens,
     seal,
 };
@@ -266,6 +267,18 @@ fn end_expired_of(
     Ok(())
 }
 
+/// Locks rows in the order of their ids, as whoever changes several does before: so no two servers wait for
+/// each other.
+pub(crate) fn lock_in_order(session: &mut Session, records: &[i64]) -> Result<(), StoreError> {
+    let rows = external_tokens::table
+        .filter(external_tokens::id.eq_any(records))
+        .order(external_tokens::id)
+        .select(external_tokens::id)
+        .for_update();
+    rows.load::<i64>(session)?;
+    Ok(())
+}
+
 /// Some records that expired and have not ended yet.
 pub(crate) fn expired(conn: &mut Conn) -> Result<Vec<i64>, StoreError> {
     let expired = external_tokens::table
@@ -279,6 +292,9 @@ pub(crate) fn expired(conn: &mut Conn) -> Result<Vec<i64>, StoreError> {
 
 /// Ends those of the records that expired, as of the time when they did.
 pub(crate) fn end_expired(conn: &mut Conn, records: &[i64]) -> Result<(), StoreError> {
+    if let Conn::Postgres(session) = conn {
+        lock_in_order(session, records)?;
+    }
     let expired = external_tokens::table
         .filter(external_tokens::id.eq_any(records))
         .filter(external_tokens::ended.is_null())
@@ -300,6 +316,9 @@ pub(crate) fn ended(conn: &mut Conn, by: i64) -> Result<Vec<i64>, StoreError> {
 
 /// Removes those of the records that ended by then.
 pub(crate) fn remove(conn: &mut Conn, records: &[i64], by: i64) -> Result<(), StoreError> {
+    if let Conn::Postgres(session) = conn {
+        lock_in_order(session, records)?;
+    }
     let ended = external_tokens::table
         .filter(external_tokens::id.eq_any(records))
         .filter(external_tokens::ended.le(by));

@@ -17,14 +17,12 @@ use crate::{
 
 /// How long a save can be repeated, in microseconds (CONTRACT 42).
 const LIFETIME: i64 = 24 * 60 * 60 * 1_000_000;
-/// What reservations of one transaction are sorted by.
-pub(crate) type Turn = [u8; 32];
 
 /// A row.
-#[derive(Insertable, Queryable, Selectable)]
+#[derive(PartialEq, Insertable, Queryable, Selectable)]
 #[diesel(table_name = idempotency_keys)]
 pub(crate) struct Reservation {
-    digest: Vec<u8>,
+    pub(crate) digest: Vec<u8>,
     fingerprint: Vec<u8>,
     sealed_key: Vec<u8>,
     expires: i64,
@@ -45,8 +43,8 @@ impl Reservation {
         }
     }
 
-    /// Where it stands among others.
-    pub(crate) fn turn(&self) -> Turn {
+    /// What it is found by.
+    pub(crate) fn digest(&self) -> [u8; 32] {
         self.digest.as_slice().try_into().expect("a digest has 32 bytes")
     }
 
@@ -88,7 +86,7 @@ impl Reservation {
 }
 
 /// The reservation of this digest, expired or not.
-pub(crate) fn find(conn: &mut Conn, digest: Turn) -> Result<Option<Reservation>, StoreError> {
+pub(crate) fn find(conn: &mut Conn, digest: [u8; 32]) -> Result<Option<Reservation>, StoreError> {
     let found = idempotency_keys::table.find(digest.as_slice());
     Ok(found.select(Reservation::as_select()).first(conn).optional()?)
 }

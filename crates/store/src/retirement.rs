@@ -6,10 +6,10 @@ use diesel::{connection::SimpleConnection as _, dsl::exists, prelude::*};
 
 use crate::{
     KeyError, Store, StoreError,
+    commit::Turn,
     conn::Conn,
     ids,
-    keyring::KekRow,
-    migrate::take_time,
+    keyring::{KekRow, is_needed},
     rotation::patiently,
     schema::{external_tokens, keks, retired_keks},
 };
@@ -63,13 +63,10 @@ impl Store {
     async fn count_under(&self, kek: &str) -> Result<i64, StoreError> {
         let kek = kek.to_owned();
         let count = move |conn: &mut Conn| {
-            take_time(conn, true);
             let under = external_tokens::table.filter(external_tokens::kek_id.eq(&kek));
-            let count = under.count().get_result(conn);
-            take_time(conn, false);
-            Ok(count?)
+            Ok(under.count().get_result(conn)?)
         };
-        self.0.readers.run(count).await
+        self.0.readers.run_with_patience(count).await
     }
 
     /// Lets the database forget a key that no record needs; what the key was.
@@ -89,8 +86,10 @@ impl Store {
         }
         let id = key.id.clone();
         let retire = move |conn: &mut Conn| retire(conn, &id);
-        match patiently(|| self.0.writer.run(retire.clone())).await {
+        match patiently(|| self.0.writer.erase(Turn::Alone, 1, retire.clone())).await {
             Ok(()) => Ok(key),
+            // It was there: an attempt that was not confirmed did it, or another process.
+            Err(StoreError::NotFound(_)) if self.is_retired(&key.id).await? => Ok(key),
             Err(StoreError::NotFound(_)) => Err(KeyError::Unknown(key.id)),
             Err(StoreError::Conflict(_)) => {
                 let records = self.count_under(&key.id).await?;
@@ -98,6 +97,16 @@ impl Store {
             }
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+impl Store {
+    /// Whether a key was retired, and must not come back.
+    pub(crate) async fn is_retired(&self, id: &str) -> Result<bool, StoreError> {
+        let retired = retired_keks::table.find(id.to_owned());
+        let is_retired =
+            move |conn: &mut Conn| Ok(diesel::select(exists(retired)).get_result(conn)?);
+        self.0.readers.run(is_retired).await
     }
 }
 
@@ -110,11 +119,7 @@ fn retire(conn: &mut Conn, id: &str) -> Result<(), StoreError> {
     if diesel::delete(keks::table.find(id)).execute(conn)? == 0 {
         return Err(StoreError::NotFound("master key"));
     }
-    let under = external_tokens::table.filter(external_tokens::kek_id.eq(id));
-    take_time(conn, true);
-    let is_needed = diesel::select(exists(under)).get_result(conn);
-    take_time(conn, false);
-    if is_needed? {
+    if is_needed(conn, id)? {
         return Err(StoreError::Conflict("record under the key"));
     }
     let row = (retired_keks::id.eq(id), retired_keks::retired.eq(ids::now()));

@@ -13,7 +13,6 @@ use diesel::{
 use crate::{
     StoreError,
     conn::Conn,
-    migrate,
     schema::{external_tokens, keks},
     seal::Kek,
     wrapped_dek::WrappedDek,
@@ -46,11 +45,7 @@ pub(crate) fn records_under(
         .filter(external_tokens::id.gt(after))
         .order(external_tokens::id)
         .limit(limit);
-    // Right after a large rotation the way through the index may lead past all that it moved.
-    migrate::take_time(conn, true);
-    let rows = rows.select(WrappedDek::as_select()).load(conn);
-    migrate::take_time(conn, false);
-    Ok(rows?)
+    Ok(rows.select(WrappedDek::as_select()).load(conn)?)
 }
 
 /// Moves records that are as they were read to another key, in a transaction; how many. `KeyRetired` if the

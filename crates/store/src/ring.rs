@@ -25,7 +25,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(crate) struct Ring {
     pub(crate) keys: Keys,
     current: RwLock<Arc<Keyring>>,
-    /// When the latest load began. Held while one is under way.
+    /// When the latest load began that came to its end. Held while one is under way.
     loaded: Mutex<Option<Instant>>,
     /// Held while wraps are being counted, so that one call does it for all.
     pub(crate) counting: Mutex<()>,
@@ -74,9 +74,9 @@ impl Ring {
     ) -> Result<(Arc<Keyring>, Vec<KekRow>), StoreError> {
         let begun = Instant::now();
         let rows = readers.run(keyring::rows).await?;
-        *loaded = Some(begun);
         let before = self.current();
         if rows.is_empty() || before.is_of(&rows) {
+            *loaded = Some(begun);
             return Ok((before, rows));
         }
         // A hardware module may take its time.
@@ -93,6 +93,8 @@ impl Ring {
             info!(kek.id = after.active().id(), "sealing under this master key from now on");
         }
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&after);
+        // Not before: whoever waits for this may be cancelled anywhere, and then the next one must load.
+        *loaded = Some(begun);
         Ok((after, rows))
     }
 }

@@ -4,7 +4,6 @@
 //! short is resumed before there is another key.
 
 use std::{
-    fs,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -12,18 +11,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use diesel::{dsl::exists, prelude::*};
+use diesel::prelude::*;
 use model::RecordId;
-use tokio::time;
+use tokio::{task, time};
 
 use crate::{
-    KeyError, KeySource, Store, StoreError,
+    KeyError, Store, StoreError,
+    commit::Turn,
     conn::Conn,
-    files::failed,
     keyring::{self, KekRow, Keyring},
-    keys::NewKek,
     rewrap::{self, Move},
-    schema::{keks, retired_keks},
+    schema::keks,
     wrapped_dek::WrappedDek,
 };
 
@@ -74,43 +72,34 @@ impl Store {
             Some(_) if is_unfinished => return Err(KeyError::Unfinished(active.to_owned())),
             _ => {}
         }
-        let new = match id {
-            None => self.0.ring.keys.next()?,
-            Some(id) => self.0.ring.keys.take_up(id)?,
-        };
+        // A hardware module may take its time.
+        let (keys, wanted) = (self.0.ring.keys.clone(), id.map(str::to_owned));
+        let new = task::spawn_blocking(move || match wanted {
+            None => keys.next(),
+            Some(id) => keys.take_up(&id),
+        });
+        let new = new.await.map_err(|error| StoreError::Query(Arc::new(error)))??;
         let id = new.kek.id().to_owned();
         if rows.iter().any(|row| row.id == id) {
             return Err(KeyError::Known(id));
         }
-        let find = id.clone();
-        let is_retired = move |conn: &mut Conn| {
-            Ok(diesel::select(exists(retired_keks::table.find(&find))).get_result(conn)?)
-        };
-        if self.0.readers.run(is_retired).await? {
+        if self.is_retired(&id).await? {
             return Err(KeyError::Retired(id));
         }
         let (row, seen) = (keyring::row_of(&new), active.to_owned());
         let add = move |conn: &mut Conn| add(conn, &row, &seen);
-        let added = patiently(|| self.0.writer.run(add.clone())).await;
+        let turn = Turn::MasterKey(active.to_owned());
+        let added = patiently(|| self.0.writer.run_in_turn(turn.clone(), add.clone())).await;
         let (keyring, rows) = patiently(|| self.0.ring.load(&self.0.readers)).await?;
         match added {
             // An attempt that was not confirmed may have done it.
             Err(StoreError::Conflict(_)) if rows.iter().all(|row| row.id != id) => {
-                self.discard(&new)?;
+                self.0.ring.keys.discard(&new)?;
                 Ok(Rotation { id: keyring.active().id().to_owned(), is_resumed: true })
             }
             Ok(()) | Err(StoreError::Conflict(_)) => Ok(Rotation { id, is_resumed: false }),
             Err(error) => Err(error.into()),
         }
-    }
-
-    /// Removes the file of a key that was made for nothing.
-    fn discard(&self, new: &NewKek) -> Result<(), KeyError> {
-        if new.is_made && new.source == KeySource::Directory {
-            let path = self.0.ring.keys.file_of(new.kek.id());
-            fs::remove_file(&path).map_err(failed("remove", &path))?;
-        }
-        Ok(())
     }
 
     /// Whether there is a record that could be moved.
@@ -130,8 +119,8 @@ impl Store {
     }
 
     /// Moves the records of older keys to the active one until none is left that opens, and works at most
-    /// half of the time. Tells after each batch how many were moved so far.
-    pub async fn rewrap(&self, mut moved: impl FnMut(usize)) -> Result<Rewrapped, StoreError> {
+    /// half of the time.
+    pub async fn rewrap(&self) -> Result<Rewrapped, StoreError> {
         let mut records = 0;
         loop {
             let (keyring, _rows) = patiently(|| self.0.ring.load(&self.0.readers)).await?;
@@ -145,7 +134,6 @@ impl Store {
                     cursor = last.id;
                     found += rows.len();
                     records += self.rewrap_some(kek.id(), rows, &mut unopenable).await?;
-                    moved(records);
                     time::sleep(begun.elapsed()).await;
                 }
             }
@@ -198,7 +186,9 @@ impl Store {
     async fn records_under(&self, kek: &str, after: i64) -> Result<Vec<WrappedDek>, StoreError> {
         patiently(|| {
             let kek = kek.to_owned();
-            self.0.readers.run(move |conn| rewrap::records_under(conn, &kek, after, BATCH))
+            let find = move |conn: &mut Conn| rewrap::records_under(conn, &kek, after, BATCH);
+            // Right after a large rotation the way through the index may lead past all that it moved.
+            self.0.readers.run_with_patience(find)
         })
         .await
     }
@@ -235,7 +225,8 @@ pub(crate) async fn patiently<T>(
 mod tests {
     use super::*;
     use crate::{
-        Database, Keys, Lifespans, OpenOptions, external_tokens::Wanted, schema::external_tokens,
+        Database, KeySource, Keys, Lifespans, OpenOptions, external_tokens::Wanted,
+        schema::external_tokens, wraps::BLOCK,
     };
     use model::{Login, Principal, Provider, RetrievalKey, TenantId, TokenManagementInfo};
 
@@ -269,7 +260,7 @@ mod tests {
         async fn replace_key(&self) {
             let old = active(&self.other);
             self.other.begin_rotation(None).await.expect("begun");
-            self.other.rewrap(|_moved| ()).await.expect("moved");
+            self.other.rewrap().await.expect("moved");
             self.other.retire_key(&old).await.expect("retired");
         }
     }
@@ -326,6 +317,24 @@ mod tests {
         let (row, keyring) = bench.one.with_its_key(stale, find).await.expect("read again");
         let row = row.expect("it is there");
         assert!(row.open(&TenantId::single(), &key, &wanted, &keyring).expect("opens").is_some());
+    }
+
+    /// What is counted in the database is never below what was wrapped.
+    #[tokio::test]
+    async fn wraps_are_counted_before_they_are_used() {
+        let bench = Bench::new();
+        let (store, counted) =
+            (&bench.one, async || bench.other.master_keys().await.expect("keys")[0].wraps);
+        assert_eq!(counted().await, 0, "no upkeep runs");
+        save(store).await;
+        assert_eq!(counted().await, BLOCK);
+        store.keyring_to_wrap(BLOCK - 2).await.expect("the rest but one");
+        save(store).await;
+        assert_eq!(counted().await, BLOCK, "all of it is used");
+        save(store).await;
+        assert_eq!(counted().await, 2 * BLOCK);
+        store.keyring_to_wrap(3 * BLOCK).await.expect("more at once");
+        assert_eq!(counted().await, 5 * BLOCK);
     }
 
     #[tokio::test]

@@ -79,12 +79,13 @@ impl Kek {
     }
 
     pub(crate) fn wrap(&self, dek: &Dek, place: Place<'_>) -> Vec<u8> {
-        encrypt(&self.key, &place.aad(Purpose::Dek, self.id.as_bytes()), dek.0.as_slice())
+        let aad = place.aad(Purpose::Dek, self.id.as_bytes());
+        wiping_stack(|| encrypt(&self.key, &aad, dek.0.as_slice()))
     }
 
     pub(crate) fn unwrap(&self, wrapped: &[u8], place: Place<'_>) -> Result<Dek, Unopenable> {
         let aad = place.aad(Purpose::Dek, self.id.as_bytes());
-        let bytes = decrypt(&self.key, &aad, wrapped)?;
+        let bytes = wiping_stack(|| decrypt(&self.key, &aad, wrapped))?;
         let mut dek = Dek(Zeroizing::new([0; KEY_LEN]));
         if bytes.len() != KEY_LEN {
             return Err(Unopenable);

@@ -19,7 +19,14 @@ use diesel::{
 };
 use model::RecordId;
 
-use crate::{StoreError, conn::Conn, ids, lifespan::Lifespan, schema::external_tokens};
+use crate::{
+    StoreError,
+    conn::Conn,
+    ids,
+    lifespan::{Lifespan, USE_COUNTS_FOR},
+    records,
+    schema::external_tokens,
+};
 
 /// Notes that may wait; past that, uses are not noted until some were written. Half of them is for records
 /// that may not be unused.
@@ -37,6 +44,8 @@ pub struct Life {
     pub created: i64,
     /// When its tokens were last got, roughly.
     pub last_used: Option<i64>,
+    /// When it expires.
+    pub expires: Option<i64>,
 }
 
 /// A use to be written.
@@ -46,7 +55,7 @@ pub(crate) struct Use {
     at: i64,
     /// An earlier use that is later than this stands for this one.
     unless_since: i64,
-    /// What the use makes of the record's end, if anything.
+    /// When the record expires from then on; `None` for never.
     expires: Option<i64>,
 }
 
@@ -64,17 +73,15 @@ impl Uses {
     /// Notes that a record is used now, unless that was written not long ago.
     pub(crate) fn note(&self, life: Life, lifespan: Lifespan) {
         let now = ids::now();
-        let unless_since = now.saturating_sub(lifespan.use_counts_for());
-        let is_known = life.last_used.is_some_and(|last_used| last_used > unless_since);
+        let Life { record, created, last_used, expires } = life;
+        let unless_since = now.saturating_sub(USE_COUNTS_FOR);
+        let is_known = last_used.is_some_and(|last_used| last_used > unless_since);
         let room = if lifespan.unused.is_some() { NOTES } else { NOTES / 2 };
         if is_known || self.count.load(Ordering::Relaxed) >= room {
             return;
         }
-        let record = life.record.as_i64();
-        // An age that the record has passed already is a limit of later than its save, and not for it.
-        let at_most = lifespan.at_most.filter(|time| life.created.saturating_add(*time) > now);
-        let span = Lifespan { at_most, ..lifespan };
-        let expires = lifespan.unused.and_then(|_| span.expiry(life.created, now));
+        let record = record.as_i64();
+        let expires = lifespan.expiry_when_used(created, now, expires);
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         notes.entry(record).or_insert(Use { record, at: now, unless_since, expires });
         self.count.store(notes.len(), Ordering::Relaxed);
@@ -111,7 +118,9 @@ pub(crate) fn write(conn: &mut Conn, uses: &[Use]) -> Result<(), StoreError> {
             }
         }
         Conn::Postgres(session) => {
-            session.execute_returning_count(&WriteAll::of(uses, now))?;
+            let all = WriteAll::of(uses, now);
+            records::lock_in_order(session, &all.records)?;
+            session.execute_returning_count(&all)?;
         }
     }
     Ok(())
@@ -126,11 +135,8 @@ fn write_one(conn: &mut SqliteConnection, noted: &Use, now: i64) -> Result<(), S
                 .is_null()
                 .or(external_tokens::last_used.le(noted.unless_since)),
         );
-    let last_used = external_tokens::last_used.eq(noted.at);
-    match noted.expires {
-        Some(expires) => used.set((last_used, external_tokens::expires.eq(expires))).execute(conn),
-        None => used.set(last_used).execute(conn),
-    }?;
+    let set = (external_tokens::last_used.eq(noted.at), external_tokens::expires.eq(noted.expires));
+    used.set(set).execute(conn)?;
     Ok(())
 }
 
@@ -164,7 +170,7 @@ impl QueryFragment<Pg> for WriteAll {
     fn walk_ast<'b>(&'b self, mut sql: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         sql.push_sql(
             "UPDATE external_tokens SET last_used = used.at, \
-             expires = coalesce(used.expires, external_tokens.expires) FROM (SELECT * FROM unnest(",
+             expires = used.expires FROM (SELECT * FROM unnest(",
         );
         sql.push_bind_param::<Array<BigInt>, _>(&self.records)?;
         sql.push_sql(", ");
@@ -194,7 +200,7 @@ mod tests {
 
     fn life(record: i64, last_used: Option<i64>) -> Life {
         let record = RecordId::from_i64(record).expect("id");
-        Life { record, created: 0, last_used }
+        Life { record, created: 0, last_used, expires: None }
     }
 
     /// CONTRACT 40: a use is noted once until it is written, and not again soon after.
@@ -202,14 +208,14 @@ mod tests {
     fn a_use_is_noted_when_the_last_is_long_ago() {
         let (uses, now) = (Uses::default(), ids::now());
         let hour = 3_600_000_000;
-        let idle = Lifespan { at_most: None, unused: Some(10 * 60_000_000) };
+        let idle = Lifespan { at_most: None, unused: Some(24 * hour) };
         for (record, last_used, lifespan) in [
             (1, None, Lifespan::default()),
             (2, Some(now), Lifespan::default()),
             (3, Some(now - hour / 2), Lifespan::default()),
             (4, Some(now - hour), Lifespan::default()),
-            (5, Some(now - 30_000_000), idle),
-            (6, Some(now - 60_000_000), idle),
+            (5, Some(now - hour / 2), idle),
+            (6, Some(now - hour), idle),
         ] {
             uses.note(life(record, last_used), lifespan);
             uses.note(life(record, last_used), lifespan);
@@ -221,21 +227,6 @@ mod tests {
         uses.done(&noted[..2]);
         assert_eq!(uses.some(), noted[2..]);
         assert_eq!(uses.count.load(Ordering::Relaxed), 1);
-    }
-
-    /// CONTRACT 40: a limit of age that came after a record never ends it for being got.
-    #[test]
-    fn a_use_never_ends_a_record() {
-        let (uses, now, day) = (Uses::default(), ids::now(), 86_400_000_000);
-        let span = Lifespan { at_most: Some(10 * day), unused: Some(day) };
-        for (record, age) in [(1, 0), (2, 9 * day + day / 2), (3, 10 * day), (4, 700 * day)] {
-            let life = Life { created: now - age, ..life(record, None) };
-            uses.note(life, span);
-        }
-        let ends: Vec<i64> = uses.some().iter().filter_map(|noted| noted.expires).collect();
-        assert_eq!(ends.len(), 4);
-        assert!(ends.iter().all(|end| *end > now), "{ends:?}, now {now}");
-        assert_eq!(ends[1], now + day / 2, "its age is the nearer limit");
     }
 
     /// However many are noted meanwhile, each has its turn; and there is room for those that a record's life
@@ -268,8 +259,7 @@ mod tests {
         uses.iter().map(|noted| noted.record).collect()
     }
 
-    /// CONTRACT 40: a use is written on a record that lives, if none was lately, and moves its end only where
-    /// that depends on uses.
+    /// CONTRACT 40: a use is written on a record that lives, if none was lately, and with it the record's end.
     #[test]
     fn a_use_changes_only_what_lives() {
         let folder = tempfile::tempdir().expect("folder");
@@ -279,7 +269,7 @@ mod tests {
         migrate::run(&mut conn).expect("migrate");
         let (now, later) = (ids::now(), ids::now() + 1_000_000_000);
         for (id, last_used, expires, ended) in [
-            (1, "NULL", "NULL".to_owned(), "NULL"),
+            (1, "NULL", later.to_string(), "NULL"),
             (2, "NULL", later.to_string(), "NULL"),
             (3, "NULL", later.to_string(), "7"),
             (4, "NULL", "7".to_owned(), "NULL"),

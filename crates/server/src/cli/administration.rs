@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use model::{Login, TenantId};
 use serde::Serialize;
-use store::{OpenOptions, Store, StoreError};
+use store::{OpenError, OpenOptions, Store, StoreError};
 
 use crate::{
     config::Config,
@@ -107,11 +107,25 @@ pub(crate) fn with_store<T>(
     config: &Config,
     command: impl AsyncFnOnce(&Store) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
+    require_database(config)?;
+    on_database(config, command)
+}
+
+/// As `with_store`, also if master keys are missing: for looking at them, and for retiring them.
+pub(crate) fn with_store_for_keys<T>(
+    config: &Config,
+    command: impl AsyncFnOnce(&Store) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    require_database(config)?;
+    on_opened(config, Store::open_for_keys, command)
+}
+
+fn require_database(config: &Config) -> anyhow::Result<()> {
     let database = config.database()?;
     if !database.exists() {
         bail!("there is no database at {database}; start the server, or run `latchkey migrate`");
     }
-    on_database(config, command)
+    Ok(())
 }
 
 /// As `with_store`, and makes the database if there is none.
@@ -119,10 +133,18 @@ pub(crate) fn on_database<T>(
     config: &Config,
     command: impl AsyncFnOnce(&Store) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
+    on_opened(config, Store::open_beside, command)
+}
+
+fn on_opened<T>(
+    config: &Config,
+    open: fn(&OpenOptions) -> Result<Store, OpenError>,
+    command: impl AsyncFnOnce(&Store) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
     let options = config.open_options()?;
     let options = OpenOptions { auto_migrate: !options.database.exists(), ..options };
-    let store = Store::open_beside(&options)
-        .with_context(|| format!("cannot use the database {}", options.database))?;
+    let store =
+        open(&options).with_context(|| format!("cannot use the database {}", options.database))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(command(&store));
     store.close();

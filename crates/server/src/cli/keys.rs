@@ -1,6 +1,6 @@
 //! `latchkey keys`: the master keys.
 //!
-//! Invariant: no file of a key is ever removed or changed, and no key is shown.
+//! Invariant: no file of a key that anything was sealed under is removed or changed, and no key is shown.
 
 use std::{
     io::{self, Write as _},
@@ -12,7 +12,8 @@ use clap::Subcommand;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::json;
-use store::{KeySource, MasterKey, Rewrapped, Rotation, Store};
+use store::{KeySource, MasterKey, Rewrapped, Rotation, Store, StoreError};
+use tokio::time;
 
 use super::administration::{self as admin, Output, moment};
 use crate::config::Config;
@@ -98,14 +99,15 @@ impl Row {
 pub(crate) fn run(config: &Config, output: Output, command: &KeysCommand) -> anyhow::Result<()> {
     match command {
         KeysCommand::Status => {
-            let keys = admin::with_store(config, async |store| Ok(store.master_keys().await?))?;
+            let keys =
+                admin::with_store_for_keys(config, async |store| Ok(store.master_keys().await?))?;
             let rows: Vec<Row> = keys.into_iter().map(Row::of).collect();
             for row in rows.iter().filter(|row| row.overdue) {
                 tell(&format!(
                     "warning: the master key {} is in use since {}, longer than the two years that NIST \
                      SP 800-57 allows; run `latchkey keys rotate`",
                     row.id, row.created
-                ))?;
+                ));
             }
             let head = ["ID", "STATE", "CREATED", "WRAPS", "RECORDS", "SOURCE", "PLACE"];
             output.rows(&head, &rows, Row::cells)
@@ -133,7 +135,8 @@ pub(crate) fn run(config: &Config, output: Output, command: &KeysCommand) -> any
             output.made(&rotated.id, &rotated)
         }
         KeysCommand::Retire { id } => {
-            let key = admin::with_store(config, async |store| Ok(store.retire_key(id).await?))?;
+            let retire = async |store: &Store| Ok(store.retire_key(id).await?);
+            let key = admin::with_store_for_keys(config, retire)?;
             let then = match KeySource::of_name(&key.source) {
                 Some(KeySource::Directory) => {
                     format!("; {} may be deleted once no backup needs it", key.place)
@@ -152,32 +155,42 @@ pub(crate) fn run(config: &Config, output: Output, command: &KeysCommand) -> any
 async fn rotate(store: &Store, key: Option<&str>) -> anyhow::Result<Rotated> {
     let begun = Instant::now();
     let Rotation { id, is_resumed } = store.begin_rotation(key).await?;
-    let records = store.records_to_move().await?;
     if is_resumed {
-        tell(&format!("resuming the rotation to the master key {id}"))?;
+        tell(&format!("resuming the rotation to the master key {id}"));
     }
-    tell(&format!("{records} records are left"))?;
-    let mut told = Instant::now();
-    let first = store.rewrap(|moved| {
-        if told.elapsed() > PROGRESS {
-            told = Instant::now();
-            // A terminal that went away stops nothing.
-            let _ = tell(&format!("{} records are left", (records - moved as i64).max(0)));
+    let move_all = async {
+        let first = store.rewrap().await?;
+        time::sleep(KNOWN_EVERYWHERE.saturating_sub(begun.elapsed())).await;
+        let Rewrapped { records, unopenable } = store.rewrap().await?;
+        Ok::<_, StoreError>(Rewrapped { records: first.records + records, unopenable })
+    };
+    let tell_what_is_left = async {
+        loop {
+            let asked = Instant::now();
+            // A server that is running moves records too.
+            if let Ok(records) = store.records_to_move().await {
+                tell(&format!("{records} records are left"));
+            }
+            // To count many takes long.
+            time::sleep(PROGRESS.max(asked.elapsed() * 10)).await;
         }
-    });
-    let first = first.await?;
-    tokio::time::sleep(KNOWN_EVERYWHERE.saturating_sub(begun.elapsed())).await;
-    let Rewrapped { records, unopenable } = store.rewrap(|_moved| ()).await?;
+    };
+    let Rewrapped { records, unopenable } = tokio::select! {
+        biased;
+        never = tell_what_is_left => never,
+        moved = move_all => moved?,
+    };
     let unopenable: Vec<i64> = unopenable.iter().map(|record| record.as_i64()).collect();
-    tell(&format!("moved {} records to the master key {id}", first.records + records))?;
+    tell(&format!("every record is under the master key {id}; this command moved {records}"));
     for record in &unopenable {
         tell(&format!(
             "record {record} does not open: it was changed outside of this server, and is left as it is"
-        ))?;
+        ));
     }
-    Ok(Rotated { id, resumed: is_resumed, records: first.records + records, unopenable })
+    Ok(Rotated { id, resumed: is_resumed, records, unopenable })
 }
 
-fn tell(line: &str) -> io::Result<()> {
-    writeln!(io::stderr(), "{line}")
+/// Says what is going on. A terminal that went away stops nothing.
+fn tell(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
 }

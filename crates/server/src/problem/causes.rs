@@ -57,8 +57,8 @@ impl From<StoreError> for Problem {
             }
             StoreError::Closed => Self::unavailable("SR_STOPPING"),
             StoreError::OtherCarrier => Self::other_carrier(),
-            StoreError::KeyMissing(_) => {
-                error!(error = chain(&error), "a master key is missing");
+            StoreError::KeyMissing(_) | StoreError::KeyUsedUp(_) => {
+                error!(error = chain(&error), "a master key is missing, or another is due");
                 Self::unavailable("SR_KEY_MISSING")
             }
             StoreError::KeyRetired(_)

@@ -266,7 +266,12 @@ mod tests {
                 refresh_token: None,
                 claims: None,
             },
-            life: Life { record: RecordId::from_i64(1).expect("id"), created: 0, last_used: None },
+            life: Life {
+                record: RecordId::from_i64(1).expect("id"),
+                created: 0,
+                last_used: None,
+                expires: None,
+            },
         };
         let culture = Culture::parse("en").expect("culture");
         let english = Wording { language: Language::English, culture };

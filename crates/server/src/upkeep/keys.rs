@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use store::{KeyError, Store, StoreError};
+use store::Store;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{error, info, warn};
 
@@ -52,7 +52,6 @@ async fn follow_keys(store: &Store, rotate_after_wraps: i64) {
             Ok(rotation) => {
                 info!(kek.id = rotation.id, "the master key wrapped often enough: rotating it");
             }
-            Err(KeyError::Store(StoreError::Overloaded | StoreError::Unavailable(_))) => {}
             Err(error) => {
                 told = Some(Instant::now());
                 error!(
@@ -73,7 +72,7 @@ async fn rewrap(store: &Store) {
         if done.as_ref().is_some_and(|(kek, time)| *kek == active && time.elapsed() < REST) {
             continue;
         }
-        match store.rewrap(|_records| ()).await {
+        match store.rewrap().await {
             Ok(outcome) => {
                 if outcome.records > 0 {
                     info!(kek.id = active, records = outcome.records, "moved to this master key");

@@ -1,7 +1,7 @@
 //! The folder in which a backup is made, beside the file that it becomes.
 //!
 //! Invariant: only its owner may read it, one process at a time uses it, and what a process that was killed
-//! left in it is gone when the next one begins.
+//! left in it is gone when a backup of the same name begins.
 
 use std::{
     fs::{self, File, Permissions, TryLockError},

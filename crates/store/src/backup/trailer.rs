@@ -8,7 +8,7 @@
 
 use std::{
     fs::File,
-    io::{self, Read as _, Seek as _, SeekFrom, Write},
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -40,13 +40,9 @@ pub(super) struct Trailer {
 
 /// Seals a database's file; then it is a backup, and on the disk.
 pub(super) fn append(path: &Path, kek: &Kek, row: &KekRow) -> Result<(), OpenError> {
-    let read = failed("read", path);
-    let hash = File::open(path)
-        .and_then(|mut file| {
-            let length = file.metadata()?.len();
-            pour(&mut file, length, &mut io::sink())
-        })
-        .map_err(read)?;
+    let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
+    let (length, mut file) = opened.map_err(failed("read", path))?;
+    let hash = pour((&mut file, path), length, None)?;
     let about = about(row);
     let blob = kek.seal_backup(&about, hash.as_ref());
     let length = u32::try_from(about.len()).expect("a key's row is short").to_be_bytes();
@@ -81,14 +77,18 @@ impl Trailer {
     /// # Errors
     /// The key is not there, `BrokenSeal`, or the file cannot be read.
     pub(super) fn check(&mut self, keys: &Keys) -> Result<(), CopyError> {
-        self.pour(keys, &mut io::sink())
+        self.pour(keys, None)
     }
 
-    /// Copies the database's file to `target`; what came there is good only if this succeeds.
-    pub(super) fn pour(&mut self, keys: &Keys, target: &mut dyn Write) -> Result<(), CopyError> {
+    /// Copies the database's file to `target`, if there is one; what came there is good only if this succeeds.
+    pub(super) fn pour(
+        &mut self,
+        keys: &Keys,
+        target: Option<(&mut File, &Path)>,
+    ) -> Result<(), CopyError> {
         let kek = keys.find(&self.kek)?;
-        let poured = self.file.rewind().and_then(|()| pour(&mut self.file, self.length, target));
-        let hash = poured.map_err(failed("copy", &self.path))?;
+        self.file.rewind().map_err(failed("read", &self.path))?;
+        let hash = pour((&mut self.file, &self.path), self.length, target)?;
         if kek.opens_backup(&self.about, hash.as_ref(), &self.blob) {
             return Ok(());
         }
@@ -118,17 +118,23 @@ fn read_end(file: &mut File) -> io::Result<Option<(u64, Vec<u8>)>> {
     Ok(Some((length, bytes)))
 }
 
-/// Copies so many bytes; their hash.
-fn pour(source: &mut File, length: u64, target: &mut dyn Write) -> io::Result<Digest> {
+/// Copies so many bytes, if there is a target; their hash.
+fn pour(
+    (source, from): (&mut File, &Path),
+    length: u64,
+    mut target: Option<(&mut File, &Path)>,
+) -> Result<Digest, OpenError> {
     let mut context = Context::new(&SHA256);
     let mut buffer = vec![0; BUFFER];
     let mut left = length;
     while left > 0 {
         let part = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         let part = &mut buffer[..part];
-        source.read_exact(part)?;
+        source.read_exact(part).map_err(failed("read", from))?;
         context.update(part);
-        target.write_all(part)?;
+        if let Some((target, to)) = &mut target {
+            target.write_all(part).map_err(failed("write", to))?;
+        }
         left -= part.len() as u64;
     }
     Ok(context.finish())

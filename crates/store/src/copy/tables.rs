@@ -12,14 +12,15 @@ use crate::{
     credentials::CredentialRow,
     external_tokens::TokenRow,
     keyring::KekRow,
+    reservations::Reservation,
     schema::{
         applications, credentials, external_tokens, idempotency_keys, keks, retired_keks, users,
     },
     verify::counted,
 };
 
-/// Rows that are read, and written in one transaction; those of records may be a few hundred kilobytes each.
-const PAGE: i64 = 256;
+/// Rows that are read, and written in one transaction; those of records may be megabytes each.
+const PAGE: i64 = 64;
 
 /// A user's row.
 #[derive(PartialEq, Insertable, Queryable)]
@@ -53,16 +54,6 @@ pub(super) struct ApplicationRow {
 pub(super) struct RetiredKekRow {
     id: String,
     retired: i64,
-}
-
-/// The row of an idempotency key.
-#[derive(PartialEq, Insertable, Queryable)]
-#[diesel(table_name = idempotency_keys)]
-pub(super) struct IdempotencyRow {
-    digest: Vec<u8>,
-    fingerprint: Vec<u8>,
-    sealed_key: Vec<u8>,
-    expires: i64,
 }
 
 /// Which rows are meant.
@@ -187,7 +178,7 @@ table!(
     |one| external_tokens::id.gt(one), external_tokens::id.eq(one),
     |many| external_tokens::id.eq_any(many), |row| !row.lives()
 );
-table!(IdempotencyRow, idempotency_keys, "idempotency keys", Vec<u8>: digest, expires, goes);
+table!(Reservation, idempotency_keys, "idempotency keys", Vec<u8>: digest, expires, goes);
 table!(
     UserRow, users, "users", (String, String): (users::tenant, users::login),
     |self| (self.tenant.clone(), self.login.clone()), users::updated,

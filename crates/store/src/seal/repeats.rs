@@ -66,12 +66,12 @@ impl Repeats {
 
     /// Seals the key that the save is answered with.
     pub(crate) fn seal(&self, key: &RetrievalKey) -> Vec<u8> {
-        encrypt(&self.seal, &self.aad(), key.expose().as_bytes())
+        wiping_stack(|| encrypt(&self.seal, &self.aad(), key.expose().as_bytes()))
     }
 
     /// Opens what `seal` made.
     pub(crate) fn open(&self, sealed: &[u8]) -> Result<RetrievalKey, Unopenable> {
-        let plain = decrypt(&self.seal, &self.aad(), sealed)?;
+        let plain = wiping_stack(|| decrypt(&self.seal, &self.aad(), sealed))?;
         let text = str::from_utf8(&plain).map_err(|_not_text| Unopenable)?;
         RetrievalKey::parse(text).map_err(|_no_key| Unopenable)
     }
