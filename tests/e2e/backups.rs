@@ -308,9 +308,10 @@ fn a_damaged_record_is_told_by_backup_and_restore() {
         let output = command.output().expect("it runs");
         assert_eq!(output.status.code(), Some(1));
         let told = String::from_utf8(output.stdout).expect("UTF-8");
+        let id = &keys[0][3..14];
         assert!(told.contains(&format!("\n  record {id} is damaged\n")), "{told}");
         let error = String::from_utf8(output.stderr).expect("UTF-8");
-        assert!(error.contains("1 record is damaged"), "{error}");
+        assert!(error.contains("1 record is damaged: changed outside"), "{error}");
     }
     assert_eq!(place.start().client().access_token(&keys[1]).as_deref(), Some("fugit"));
 }

@@ -9,7 +9,7 @@ use crate::{
     app::{Setup, TestApp, until},
     keys::{
         assert_opens, files, fill, ids, keys, readiness, record, records_elsewhere, remove_file,
-        rotate, save, start_rotation, text, try_keys,
+        rotate, rotate_damaged, save, start_rotation, text, try_keys,
     },
     load::Random,
 };
@@ -97,15 +97,16 @@ fn an_old_wrap_that_is_put_back_does_not_open() {
 fn what_does_not_open_is_reported() {
     let app = TestApp::new();
     let kept: Vec<String> = (0..5).map(|_| save(&app.client())).collect();
-    let (damaged, old) = (record(&save(&app.client())), ids(&app.setup).remove(0));
+    let (key, old) = (save(&app.client()), ids(&app.setup).remove(0));
+    let damaged = &key[3..14];
     let damage = "UPDATE external_tokens SET wrapped_dek = substr(wrapped_dek, 2)";
-    assert_eq!(app.sql(&format!("{damage} WHERE id = {damaged}")), 1);
+    assert_eq!(app.sql(&format!("{damage} WHERE id = {}", record(&key))), 1);
     let setup = app.stop();
-    let rotated = keys(&setup, &["rotate"]);
+    let rotated = rotate_damaged(&setup);
     assert_eq!(rotated["records"], 5, "{rotated}");
     assert_eq!(rotated["unopenable"], json!([damaged]));
     assert_refused(&setup, &["retire", &old], "1 records are still under the master key");
-    let rotated = keys(&setup, &["rotate"]);
+    let rotated = rotate_damaged(&setup);
     let told = (&rotated["resumed"], &rotated["records"], &rotated["unopenable"]);
     assert_eq!(told, (&json!(false), &json!(5), &json!([damaged])));
     let app = setup.start();
@@ -113,7 +114,9 @@ fn what_does_not_open_is_reported() {
         assert_opens(&app, key);
     }
     until("it is logged", || app.log().contains("the data keys of these records do not open"));
-    assert!(app.log().contains(&damaged.to_string()));
+    assert!(app.log().contains(damaged));
+    assert!(app.client().revoke(&json!({ "Id": damaged })), "as the command advises");
+    keys(&app.setup, &["retire", &old]);
 }
 
 /// Killed half-way, a rotation is resumed by the next one, which makes no key; or by the server.
@@ -238,7 +241,10 @@ fn a_lost_key_that_nobody_needs_is_retired() {
     let first = rotate_and_lose(&app.setup);
     let told = app.setup.run(&["user", "list"], "").expect_err("a key is missing");
     assert!(told.contains(&format!("no record is under it; run `latchkey keys retire {first}`")));
+    let status = keys(&app.setup, &["status"]);
+    assert_eq!([&status[0]["missing"], &status[1]["missing"]], [&json!(false), &json!(true)]);
     keys(&app.setup, &["retire", &first]);
+    assert_refused(&app.setup, &["retire", &first], "was retired already");
     app.admin(&["user", "list"]);
 
     let second = rotate_and_lose(&app.setup);

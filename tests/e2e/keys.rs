@@ -31,6 +31,15 @@ pub(crate) fn rotate(setup: &Setup) -> String {
     text(&rotated["id"])
 }
 
+/// Runs `latchkey keys rotate` where some records do not open, which it says; what it prints as JSON.
+pub(crate) fn rotate_damaged(setup: &Setup) -> Value {
+    let output = start_rotation(setup).wait_with_output().expect("it ends");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("damaged: changed outside of this server"), "{told}");
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
 /// Starts `latchkey keys rotate`.
 pub(crate) fn start_rotation(setup: &Setup) -> Child {
     let mut command = setup.clone().arguments(&["keys", "rotate", "--output", "json"]).command();

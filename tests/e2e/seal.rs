@@ -59,7 +59,8 @@ fn a_damaged_row_does_not_open_and_harms_no_other() {
         tamper(&app, &format!("UPDATE external_tokens SET {forgery} WHERE id = {id}"));
         let answer = app.client().post("GetExternalTokens", &json!({ "Key": key }));
         let answer = answer.expect_error(500, "SoServerException", "its log has the cause");
-        assert!(!answer.body.contains(&id.to_string()), "{}", answer.body);
+        let id = &key[3..14];
+        assert!(!answer.body.contains(id), "{}", answer.body);
         assert!(app.log().contains(&format!("record {id} is damaged")), "{forgery}");
     }
     assert_eq!(app.client().access_token(&good).as_deref(), Some("CANARY-good"));

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use model::RetrievalKey;
+use model::{RecordId, RetrievalKey};
 use serde_json::{Value, json};
 
 use crate::{
@@ -73,7 +73,7 @@ fn a_damaged_record_is_named() {
     for forgery in forgeries {
         let id = save(&app);
         assert_eq!(app.sql(&format!("UPDATE external_tokens SET {forgery} WHERE id = {id}")), 1);
-        bad.push(id.to_string());
+        bad.push(RecordId::from_i64(id).expect("an id").text());
     }
     save(&app);
     let (report, is_proved) = verify(&app.setup);
@@ -81,7 +81,7 @@ fn a_damaged_record_is_named() {
     assert_eq!(report["damaged"], json!(bad));
     assert_eq!(report["records"], bad.len() + 2);
     let refusal = app.setup.run(&["verify"], "").expect_err("damaged");
-    assert!(refusal.contains("8 records are damaged and cannot be opened"), "{refusal}");
+    assert!(refusal.contains("8 records are damaged: changed outside of this server"), "{refusal}");
 }
 
 /// More records than one page, and more of them meanwhile.

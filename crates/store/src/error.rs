@@ -172,7 +172,7 @@ pub enum OpenError {
         source: Box<dyn Error + Send + Sync>,
     },
     /// There is no file.
-    #[error("there is no database at {}; start the server, or run `latchkey migrate`", .0.display())]
+    #[error("there is no database at {}; check its path, or start a server there to make one", .0.display())]
     NotThere(PathBuf),
     /// The file is not a database of this server.
     #[error("it is no database of this server; set database.url to another file, or move it away")]
@@ -214,11 +214,11 @@ pub enum OpenError {
         /// Where its file should be.
         path: PathBuf,
     },
-    /// A master key cannot be used, but no record needs it.
+    /// A master key is not there, but no record needs it.
     #[error(
-        "the master key {0} cannot be used, but no record is under it; run `latchkey keys retire {0}`"
+        "the master key {0} is missing, but no record is under it; run `latchkey keys retire {0}`"
     )]
-    KeyNotNeeded(String, #[source] Box<Self>),
+    KeyNotNeeded(String),
     /// The file does not hold the key that the database is sealed under.
     #[error(
         "{0} is not the master key that the database is sealed under; restore the right one from \
@@ -376,6 +376,9 @@ pub enum KeyError {
     /// The key was retired, and must not come back.
     #[error("the master key {0} was retired; put a new key in its place")]
     Retired(String),
+    /// There is nothing to retire any more.
+    #[error("the master key {0} was retired already")]
+    RetiredAlready(String),
     /// A rotation to another key is not over.
     #[error(
         "records are still to be moved to the master key {0}; let `latchkey keys rotate` finish that \

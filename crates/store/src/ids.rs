@@ -15,6 +15,11 @@ pub(crate) fn now() -> i64 {
     Timestamp::now().as_microsecond()
 }
 
+/// What a record is called: its id as the API has it, or the number of a row that this server did not make.
+pub(crate) fn name_of(record: i64) -> String {
+    RecordId::from_i64(record).map_or_else(|| record.to_string(), RecordId::text)
+}
+
 /// Fills a buffer with random bytes.
 pub(crate) fn random<const N: usize>() -> Zeroizing<[u8; N]> {
     let mut bytes = Zeroizing::new([0; N]);

@@ -77,10 +77,12 @@ impl Keyring {
         for row in rows {
             match Held::load(keys, row) {
                 Ok(new) => held.push(Arc::new(new)),
-                Err(error) if held.is_empty() || is_needed(conn, &row.id)? => return Err(error),
-                Err(error) => {
-                    return Err(OpenError::KeyNotNeeded(row.id.clone(), Box::new(error)));
+                Err(OpenError::KeyMissing { id, .. } | OpenError::SecretMissing(id))
+                    if !held.is_empty() && !is_needed(conn, &id)? =>
+                {
+                    return Err(OpenError::KeyNotNeeded(id));
                 }
+                Err(error) => return Err(error),
             }
         }
         Ok((!held.is_empty()).then_some(Self { held, missing: Vec::new() }))

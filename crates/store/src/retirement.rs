@@ -31,6 +31,8 @@ pub struct MasterKey {
     pub wraps: i64,
     /// How many records are under it.
     pub records: i64,
+    /// Whether this process cannot load it.
+    pub is_missing: bool,
 }
 
 impl Store {
@@ -48,7 +50,8 @@ impl Store {
         let records = self.count_under(&row.id).await?;
         let place = self.0.ring.keys.place_of(&row);
         let KekRow { id, source, created, wraps, .. } = row;
-        Ok(MasterKey { id, source, place, created, is_active, wraps, records })
+        let is_missing = self.0.ring.current().find(&id).is_none();
+        Ok(MasterKey { id, source, place, created, is_active, wraps, records, is_missing })
     }
 
     /// How many records are under older keys.
@@ -72,11 +75,15 @@ impl Store {
     /// Lets the database forget a key that no record needs; what the key was.
     ///
     /// # Errors
-    /// `Unknown`, `Active`, `InUse`.
+    /// `Unknown`, `RetiredAlready`, `Active`, `InUse`.
     pub async fn retire_key(&self, id: &str) -> Result<MasterKey, KeyError> {
         let (_keyring, rows) = self.0.ring.load(&self.0.readers).await?;
         let found = rows.into_iter().enumerate().find(|(_index, row)| row.id == id);
-        let (index, row) = found.ok_or_else(|| KeyError::Unknown(id.to_owned()))?;
+        let Some((index, row)) = found else {
+            let is_retired = self.is_retired(id).await?;
+            let refusal = if is_retired { KeyError::RetiredAlready } else { KeyError::Unknown };
+            return Err(refusal(id.to_owned()));
+        };
         if index == 0 {
             return Err(KeyError::Active(row.id));
         }

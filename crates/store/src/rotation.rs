@@ -12,13 +12,13 @@ use std::{
 };
 
 use diesel::prelude::*;
-use model::RecordId;
 use tokio::{task, time};
 
 use crate::{
     KeyError, Store, StoreError,
     commit::Turn,
     conn::Conn,
+    ids,
     keyring::{self, KekRow, Keyring},
     rewrap::{self, Move},
     schema::keks,
@@ -45,8 +45,8 @@ pub struct Rotation {
 pub struct Rewrapped {
     /// How many were moved.
     pub records: usize,
-    /// Those whose data key does not open: they were changed outside of this server.
-    pub unopenable: Vec<RecordId>,
+    /// The ids of those whose data key does not open: they were changed outside of this server.
+    pub unopenable: Vec<String>,
 }
 
 impl Store {
@@ -140,7 +140,6 @@ impl Store {
             // What another process changed meanwhile, or sealed before it knew of the new key, comes next.
             let is_same = self.0.ring.current().active().id() == keyring.active().id();
             if found == unopenable.len() && is_same {
-                let unopenable = unopenable.into_iter().filter_map(RecordId::from_i64).collect();
                 return Ok(Rewrapped { records, unopenable });
             }
         }
@@ -151,7 +150,7 @@ impl Store {
         &self,
         old: &str,
         rows: Vec<WrappedDek>,
-        unopenable: &mut Vec<i64>,
+        unopenable: &mut Vec<String>,
     ) -> Result<usize, StoreError> {
         patiently(|| self.0.ring.load(&self.0.readers)).await?;
         let keyring = patiently(|| self.keyring_to_wrap(rows.len() as i64)).await?;
@@ -162,7 +161,7 @@ impl Store {
         for row in rows {
             match Move::of(&row, kek, keyring.active()) {
                 Some(moved) => moves.push(moved),
-                None => unopenable.push(row.id),
+                None => unopenable.push(ids::name_of(row.id)),
             }
         }
         if moves.is_empty() {

@@ -8,6 +8,7 @@ use diesel::{QueryableByName, prelude::*, sql_query, sql_types::Text};
 use crate::{
     CopyError, Database, Keys, OpenError,
     conn::{self, Conn},
+    ids,
     keyring::{Keyring, LIFECYCLE},
     lock, migrate,
     schema::{external_tokens, users},
@@ -32,7 +33,7 @@ pub struct Proof {
     /// Whether there is a file, which is sound.
     pub is_file: bool,
     /// The ids of records whose data key does not open.
-    pub damaged: Vec<i64>,
+    pub damaged: Vec<String>,
 }
 
 /// Proves a database, also beside servers. Tells how many records were looked at, now and then. Blocks.
@@ -75,7 +76,7 @@ pub(crate) fn prove(
         for id in shut {
             let row = find(conn, has_ended, id)?;
             if row.is_some_and(|row| !opens(&row, &keyring)) {
-                proof.damaged.push(id);
+                proof.damaged.push(ids::name_of(id));
             }
         }
         progress(proof.records);

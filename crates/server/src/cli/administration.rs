@@ -123,7 +123,9 @@ pub(crate) fn with_store_for_keys<T>(
 fn require_database(config: &Config) -> anyhow::Result<()> {
     let database = config.database()?;
     if !database.exists() {
-        bail!("there is no database at {database}; start the server, or run `latchkey migrate`");
+        bail!(
+            "there is no database at {database}; check its path, or start the server to make one"
+        );
     }
     Ok(())
 }

@@ -28,8 +28,8 @@ struct Report<'a> {
     records: u64,
     ended: u64,
     users: u64,
-    /// As text, since they are more than numbers of JavaScript can be.
-    damaged: Vec<String>,
+    /// The ids of records, as the API has them.
+    damaged: &'a [String],
     #[serde(skip)]
     proof: &'a Proof,
 }
@@ -43,7 +43,7 @@ impl<'a> Report<'a> {
             records: proof.records,
             ended: proof.ended,
             users: proof.users,
-            damaged: proof.damaged.iter().map(ToString::to_string).collect(),
+            damaged: &proof.damaged,
             proof,
         })
     }
@@ -53,14 +53,21 @@ impl<'a> Report<'a> {
         let mut lines: Vec<String> = done.into_iter().collect();
         lines.extend(proved(self.proof));
         output.made(&lines.join("\n"), self)?;
-        match self.damaged.len() {
-            0 => Ok(()),
-            1 => bail!("1 record is damaged and cannot be opened; take it from a backup"),
-            count => {
-                bail!("{count} records are damaged and cannot be opened; take them from a backup")
-            }
-        }
+        refuse_damaged(self.damaged.len())
     }
+}
+
+/// An error if records were found that do not open.
+pub(crate) fn refuse_damaged(count: usize) -> anyhow::Result<()> {
+    let (records, are) = match count {
+        0 => return Ok(()),
+        1 => ("1 record".to_owned(), "is"),
+        _ => (counted(count as u64, "record"), "are"),
+    };
+    bail!(
+        "{records} {are} damaged: changed outside of this server, and not to be opened; have the tokens saved \
+         again, and revoke what is damaged by its `Id`"
+    )
 }
 
 /// Proves the configured database.

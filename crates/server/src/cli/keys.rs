@@ -15,7 +15,10 @@ use serde_json::json;
 use store::{KeySource, MasterKey, Rewrapped, Rotation, Store, StoreError};
 use tokio::time;
 
-use super::administration::{self as admin, Output, moment};
+use super::{
+    administration::{self as admin, Output, moment},
+    backup::{counted, refuse_damaged},
+};
 use crate::config::Config;
 
 /// How long records are sealed under one key: the longest originator-usage period of a key that wraps others
@@ -56,6 +59,8 @@ struct Row {
     records: i64,
     /// Whether it is in use for too long.
     overdue: bool,
+    /// Whether this machine lacks it.
+    missing: bool,
 }
 
 #[derive(Serialize)]
@@ -64,14 +69,14 @@ struct Rotated {
     resumed: bool,
     records: usize,
     /// The ids of records that are as they were, for their data keys do not open.
-    unopenable: Vec<i64>,
+    unopenable: Vec<String>,
 }
 
 impl Row {
     fn of(key: MasterKey) -> Self {
         let created = Timestamp::from_microsecond(key.created).unwrap_or_default();
         let overdue = key.is_active && Timestamp::now().duration_since(created) > LONGEST_USE;
-        let MasterKey { id, source, place, created, is_active, wraps, records } = key;
+        let MasterKey { id, source, place, created, is_active, wraps, records, is_missing } = key;
         Self {
             id,
             source,
@@ -81,6 +86,7 @@ impl Row {
             wraps,
             records,
             overdue,
+            missing: is_missing,
         }
     }
 
@@ -90,9 +96,10 @@ impl Row {
             (false, 0) => "not needed",
             (false, _) => "needed",
         };
+        let state = if self.missing { format!("{state}, missing") } else { state.to_owned() };
         let (wraps, records) = (self.wraps.to_string(), self.records.to_string());
-        let texts = [&self.id, state, &self.created, &wraps, &records, &self.source, &self.place];
-        texts.map(str::to_owned).to_vec()
+        let texts = [&self.id, &state, &self.created, &wraps, &records, &self.source, &self.place];
+        texts.map(Clone::clone).to_vec()
     }
 }
 
@@ -132,7 +139,8 @@ pub(crate) fn run(config: &Config, output: Output, command: &KeysCommand) -> any
         KeysCommand::Rotate { key } => {
             let rotated =
                 admin::with_store(config, async |store| rotate(store, key.as_deref()).await)?;
-            output.made(&rotated.id, &rotated)
+            output.made(&rotated.id, &rotated)?;
+            refuse_damaged(rotated.unopenable.len())
         }
         KeysCommand::Retire { id } => {
             let retire = async |store: &Store| Ok(store.retire_key(id).await?);
@@ -165,11 +173,14 @@ async fn rotate(store: &Store, key: Option<&str>) -> anyhow::Result<Rotated> {
         Ok::<_, StoreError>(Rewrapped { records: first.records + records, unopenable })
     };
     let tell_what_is_left = async {
+        let mut told = None;
         loop {
             let asked = Instant::now();
             // A server that is running moves records too.
-            if let Ok(records) = store.records_to_move().await {
-                tell(&format!("{records} records are left"));
+            if let Ok(records) = store.records_to_move().await
+                && told.replace(records) != Some(records)
+            {
+                tell(&format!("{} left", counted(records.unsigned_abs(), "record")));
             }
             // To count many takes long.
             time::sleep(PROGRESS.max(asked.elapsed() * 10)).await;
@@ -180,12 +191,11 @@ async fn rotate(store: &Store, key: Option<&str>) -> anyhow::Result<Rotated> {
         never = tell_what_is_left => never,
         moved = move_all => moved?,
     };
-    let unopenable: Vec<i64> = unopenable.iter().map(|record| record.as_i64()).collect();
-    tell(&format!("every record is under the master key {id}; this command moved {records}"));
+    tell(&format!(
+        "every record that opens is under the master key {id}; this command moved {records}"
+    ));
     for record in &unopenable {
-        tell(&format!(
-            "record {record} does not open: it was changed outside of this server, and is left as it is"
-        ));
+        tell(&format!("record {record} does not open, and is left as it is"));
     }
     Ok(Rotated { id, resumed: is_resumed, records, unopenable })
 }

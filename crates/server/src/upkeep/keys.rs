@@ -78,9 +78,8 @@ async fn rewrap(store: &Store) {
                     info!(kek.id = active, records = outcome.records, "moved to this master key");
                 }
                 if outcome.unopenable.len() > unopenable {
-                    let records: Vec<i64> =
-                        outcome.unopenable.iter().take(100).map(|id| id.as_i64()).collect();
                     let count = outcome.unopenable.len();
+                    let records = &outcome.unopenable[..count.min(100)];
                     error!(count, ?records, "the data keys of these records do not open");
                 }
                 unopenable = outcome.unopenable.len();
