@@ -221,6 +221,12 @@ fn the_sweeper_erases_and_then_removes() {
     set(&app, &living, &format!("expires = {now} + {DAY}"));
     set(&app, &old, &format!("expires = {now} - {}", 2 * DAY + SECOND));
     set(&app, &expired, &format!("expires = {now} - {DAY}"));
+    let tickets = [app.ticket("tje0"), app.ticket("tje0")];
+    let first = "(SELECT min(id) FROM credentials)";
+    app.sql(&format!("UPDATE credentials SET expires = {now} - {SECOND} WHERE id = {first}"));
+    until("the ticket that expired is removed", || {
+        app.number("SELECT count(*) FROM credentials") == tickets.len() as i64 - 1
+    });
     // More than one batch.
     copy(&app, &expired, 600);
     app.sql(&format!(

@@ -80,7 +80,7 @@ impl ContentCoding {
         found.map(Some).ok_or(UnsupportedCoding)
     }
 
-    /// What `bytes` decompress to, up to `limit` bytes. Beside them the decoder may take 16 MiB for its
+    /// What `bytes` decompress to, up to `limit` bytes. Beside them the decoder may take 32 MiB for its
     /// window.
     ///
     /// # Errors

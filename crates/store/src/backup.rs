@@ -88,7 +88,9 @@ fn copy_into(conn: &mut Conn, path: &Path) -> Result<(), OpenError> {
     // SQLite takes a write into the new file for one into the database.
     conn.batch_execute("PRAGMA query_only = OFF;")?;
     let copied = sql_query("VACUUM INTO ?").bind::<Text, _>(conn::existing(path)).execute(conn);
-    copied.map(|_rows| ()).map_err(|error| failed("write", path)(io::Error::other(error)))
+    copied
+        .map(|_rows| ())
+        .map_err(|error| failed("copy the database to", path)(io::Error::other(error)))
 }
 
 /// Copies the database out of a backup, opens the seal, and proves the copy, which is then on the disk.

@@ -44,6 +44,8 @@ const READERS_WAIT: Duration = Duration::from_millis(20);
 const PAUSE: Duration = Duration::from_secs(1);
 /// How long what was erased may stay in the file and in the log, unless some reader keeps the log for longer.
 const ERASED_WITHIN: Duration = Duration::from_secs(2);
+/// When it is tried again after the thread was found copying.
+const COPYING: Duration = Duration::from_millis(50);
 /// How long the writer waits when nothing is due.
 const IDLE: Duration = Duration::from_secs(3600);
 
@@ -56,9 +58,10 @@ pub(crate) struct Log {
     commits: u32,
     bytes: usize,
     pause_until: Option<Instant>,
-    /// When it is to be cut off, for something was erased; at the start at once, for the process before may
-    /// have ended too early.
+    /// When it is to be cut off, for something was erased.
     cut_at: Option<Instant>,
+    /// Whether that could not be done the last time, and was told.
+    is_kept: bool,
 }
 
 /// What `PRAGMA wal_checkpoint` tells: frames in the log, and how many of them were copied.
@@ -83,8 +86,13 @@ impl Log {
             .name("latchkey-log".to_owned())
             .spawn(move || copy(link, &woken, &held))
             .expect("the system can start a thread");
-        let cut_at = Some(Instant::now());
-        Some(Self { wake, copying, thread, commits: 0, bytes: 0, pause_until: None, cut_at })
+        let (pause_until, cut_at, is_kept) = (None, None, false);
+        Some(Self { wake, copying, thread, commits: 0, bytes: 0, pause_until, cut_at, is_kept })
+    }
+
+    /// Has the log cut off at once: the process before may have ended too early for it.
+    pub(crate) fn take_over(&mut self) {
+        self.cut_at = Some(Instant::now());
     }
 
     /// Looks after the log; to be called by the writer after each commit, of about so many bytes.
@@ -112,7 +120,7 @@ impl Log {
                 Err(TryLockError::WouldBlock) if log < BOUND => return,
                 Err(_) => self.copying.lock().unwrap_or_else(PoisonError::into_inner),
             };
-            let restarted = within(READERS_WAIT, conn, "RESTART");
+            let restarted = begin_anew(conn, "RESTART");
             if !matches!(restarted, Ok(Frames { busy: 0, .. })) {
                 self.pause_until = Some(Instant::now() + PAUSE);
             }
@@ -132,20 +140,31 @@ impl Log {
         self.cut_at.map_or(IDLE, |at| at.saturating_duration_since(Instant::now()))
     }
 
-    /// Copies all that is left into the file and gives up the rest, if it is due.
+    /// Copies all that is left into the file and gives up the rest, if something was erased.
     pub(crate) fn cut(&mut self, link: &mut Link) {
         if self.cut_at.is_none() {
             return;
         }
-        let _nobody_copies = self.copying.lock().unwrap_or_else(PoisonError::into_inner);
+        // The writer has better to do than to wait for it.
+        let _nobody_copies = match self.copying.try_lock() {
+            Ok(guard) => guard,
+            Err(TryLockError::Poisoned(guard)) => guard.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                self.cut_at = Some(Instant::now() + COPYING);
+                return;
+            }
+        };
         let cut = link.run(|conn| match conn {
-            Conn::Sqlite(conn) => Ok(within(READERS_WAIT, conn, "TRUNCATE")?),
+            Conn::Sqlite(conn) => Ok(begin_anew(conn, "TRUNCATE")?),
             Conn::Postgres(_) => Err(StoreError::Closed),
         });
-        if let Err(error) = &cut {
-            warn!(error = told(error), "the write-ahead log cannot be cut off");
-        }
         let is_cut = matches!(cut, Ok(Frames { busy: 0, .. }));
+        match cut {
+            Err(error) => warn!(error = told(&error), "the write-ahead log cannot be cut off"),
+            Ok(_) if is_cut || self.is_kept => {}
+            Ok(_) => warn!("another program keeps what was erased in the write-ahead log"),
+        }
+        self.is_kept = !is_cut;
         self.cut_at = (!is_cut).then(|| Instant::now() + ERASED_WITHIN);
     }
 
@@ -179,10 +198,10 @@ fn copy(mut link: Link, woken: &Receiver<()>, copying: &Mutex<()>) {
     }
 }
 
-/// Copies what is left, so that the next commit begins the log anew; waits no longer than this for readers.
-fn within(time: Duration, conn: &mut SqliteConnection, mode: &str) -> diesel::QueryResult<Frames> {
+/// Copies what is left, so that the log begins anew: with the next commit, or cut off now.
+fn begin_anew(conn: &mut SqliteConnection, mode: &str) -> diesel::QueryResult<Frames> {
     let wait = |time: Duration| format!("PRAGMA busy_timeout = {};", time.as_millis());
-    conn.batch_execute(&wait(time))?;
+    conn.batch_execute(&wait(READERS_WAIT))?;
     let frames = checkpoint(conn, mode);
     conn.batch_execute(&wait(BUSY_TIMEOUT))?;
     frames

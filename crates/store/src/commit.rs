@@ -12,6 +12,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
+use model::{Login, TenantId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tracing::warn;
 
@@ -44,6 +45,8 @@ type Change = Box<dyn Fn(&mut Conn) -> Outcome + Send>;
 pub(crate) enum Turn {
     /// The row of a master key.
     MasterKey(String),
+    /// A user, by tenant and login.
+    User(String, String),
     /// A credential, by its id.
     Credential(String),
     /// An idempotency key, by its digest.
@@ -57,7 +60,7 @@ pub(crate) enum Turn {
 /// A write that is no plain save.
 struct Work {
     change: Change,
-    /// `None` for what no server does at the same time as another.
+    /// `None` for what only adds rows, or is done by commands alone.
     turn: Option<Turn>,
     /// Whether what it takes away must be gone from the log as well.
     erases: bool,
@@ -65,6 +68,13 @@ struct Work {
     size: usize,
     /// Given back once it is written.
     _room: Option<OwnedSemaphorePermit>,
+}
+
+impl Turn {
+    /// A change of this user.
+    pub(crate) fn user(tenant: &TenantId, login: &Login) -> Self {
+        Self::User(tenant.as_str().to_owned(), login.as_str().to_owned())
+    }
 }
 
 impl Work {
@@ -385,7 +395,7 @@ mod tests {
         migrate,
     };
     use diesel::connection::SimpleConnection as _;
-    use model::{Login, Principal, Provider, RetrievalKey, TenantId, TokenManagementInfo};
+    use model::{Principal, Provider, RetrievalKey, TokenManagementInfo};
     use std::sync::mpsc;
     use tokio::{sync::mpsc::unbounded_channel, task::JoinHandle};
 

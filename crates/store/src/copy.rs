@@ -74,15 +74,15 @@ impl Source {
         // What is not there is not made.
         lock::look(database)?;
         let (database, lock) = lock::take(database)?;
-        let unchanged = match &database {
-            Database::Sqlite(_) => Some(unchanged(&database)?),
-            Database::Postgres(_) => None,
-        };
         let mut conn = Conn::reading(&database)?;
         conn::limit(&mut conn, None);
         migrate::refuse_newer(&mut conn)?;
         Keyring::load(keys, &mut conn)?.ok_or(CopyError::Nothing)?;
         migrate::require_current(&mut conn)?;
+        let unchanged = match &database {
+            Database::Sqlite(_) => Some(unchanged(&database)?),
+            Database::Postgres(_) => None,
+        };
         Ok(Self { conn, _unchanged: unchanged, _lock: lock })
     }
 }

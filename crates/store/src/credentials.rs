@@ -1,7 +1,7 @@
 //! The credentials table: tickets, sessions, access tokens.
 //!
 //! Invariant: a credential that expired or was revoked never comes back. Expired rows are removed
-//! whenever one is added, or one of them is shown to the server.
+//! by the sweeper, and whenever one of them is shown to the server.
 
 use std::collections::HashMap;
 
@@ -80,13 +80,17 @@ fn is_of_user() -> _ {
 
 /// Removes what expired.
 pub(crate) fn remove_expired(conn: &mut Conn) -> Result<(), StoreError> {
-    diesel::delete(credentials::table.filter(credentials::expires.le(ids::now()))).execute(conn)?;
+    let expired = credentials::table.filter(credentials::expires.le(ids::now()));
+    if let Conn::Postgres(session) = conn {
+        let in_order = expired.order(credentials::id).select(credentials::id).for_update();
+        in_order.load::<String>(session)?;
+    }
+    diesel::delete(expired).execute(conn)?;
     Ok(())
 }
 
-/// Adds a credential, and removes those that expired.
+/// Adds a credential.
 pub(crate) fn insert(conn: &mut Conn, credential: &IssuedCredential) -> Result<(), StoreError> {
-    remove_expired(conn)?;
     let row = CredentialRow {
         id: credential.id.as_str().to_owned(),
         kind: credential.kind.name().to_owned(),
@@ -262,8 +266,9 @@ mod tests {
         renew(&mut conn, &living.id, now + HOUR).expect("renew");
         assert_eq!(expiry(&mut conn, &living), Some(now + 2 * HOUR));
 
-        insert(&mut conn, &ticket(3, now + HOUR)).expect("insert");
-        assert_eq!(expiry(&mut conn, &dead), None, "what expired is removed");
+        remove_expired(&mut conn).expect("removed");
+        assert_eq!(expiry(&mut conn, &dead), None);
+        assert_eq!(expiry(&mut conn, &living), Some(now + 2 * HOUR));
     }
 
     /// CONTRACT 27: only one's own, only of the kind, and with it what was made from it.

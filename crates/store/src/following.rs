@@ -45,7 +45,8 @@ impl Store {
     /// The keyring, whose active key may be used for so many wraps.
     ///
     /// # Errors
-    /// `KeyMissing` if that key was retired, and this process lacks the new one.
+    /// `KeyMissing` if that key was retired, and this process lacks the new one; `KeyUsedUp` if it may wrap no
+    /// more.
     pub(crate) async fn keyring_to_wrap(&self, count: i64) -> Result<Arc<Keyring>, StoreError> {
         loop {
             let keyring = self.0.ring.current();
@@ -58,6 +59,13 @@ impl Store {
             }
             match self.count_wraps(&keyring, BLOCK.max(count)).await {
                 Err(StoreError::KeyRetired(id)) => self.leave_key(&id).await?,
+                // Another server may have put another in its place.
+                Err(StoreError::KeyUsedUp(id)) => {
+                    let now = self.0.ring.load_since(Instant::now(), &self.0.readers).await?;
+                    if now.active().id() == id {
+                        return Err(StoreError::KeyUsedUp(id));
+                    }
+                }
                 counted => counted?,
             }
         }

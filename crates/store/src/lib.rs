@@ -206,9 +206,13 @@ impl Store {
             Some(keyring) => keyring,
             None => Keyring::begin(&options.keys, &mut conn)?,
         };
+        let mut log = Log::of(&database);
+        if let (Some(log), Some(_)) = (&mut log, &lock) {
+            log.take_over();
+        }
         Ok(Self(Arc::new(Inner {
             readers: Readers::new(&database),
-            writer: Writer::start(Link::writing(database.clone(), conn), Log::of(&database)),
+            writer: Writer::start(Link::writing(database.clone(), conn), log),
             ring: Ring::new(options.keys.clone(), keyring),
             ids: Ids::default(),
             lifespans: options.lifespans.clone(),
@@ -332,8 +336,9 @@ impl Store {
         login: Login,
         hash: PasswordHash,
     ) -> Result<(), StoreError> {
+        let turn = Turn::user(&tenant, &login);
         let change = move |conn: &mut Conn| users::set_password(conn, &tenant, &login, &hash);
-        self.0.writer.run(change).await
+        self.0.writer.run_in_turn(turn, change).await
     }
 
     /// Shuts a user out, or lets it in again; either makes a new version of it.
@@ -346,13 +351,15 @@ impl Store {
         login: Login,
         is_disabled: bool,
     ) -> Result<(), StoreError> {
+        let turn = Turn::user(&tenant, &login);
         let change = move |conn: &mut Conn| users::set_disabled(conn, &tenant, &login, is_disabled);
-        self.0.writer.run(change).await
+        self.0.writer.run_in_turn(turn, change).await
     }
 
     /// Stores the password of `user` hashed anew, unless the user was changed meanwhile.
     pub async fn rehash(&self, user: User, hash: PasswordHash) -> Result<(), StoreError> {
-        self.0.writer.run(move |conn| users::rehash(conn, &user, &hash)).await
+        let turn = Turn::user(&user.tenant, &user.login);
+        self.0.writer.run_in_turn(turn, move |conn| users::rehash(conn, &user, &hash)).await
     }
 
     /// Adds a credential that was issued.
@@ -370,7 +377,7 @@ impl Store {
 
     /// Removes what expired, so that it stays expired when the clock is set back.
     pub async fn remove_expired_credentials(&self) -> Result<(), StoreError> {
-        self.0.writer.run(credentials::remove_expired).await
+        self.0.writer.run_in_turn(Turn::Alone, credentials::remove_expired).await
     }
 
     /// Lets a living credential live until `expires`, in microseconds since 1970 UTC.
@@ -403,12 +410,11 @@ impl Store {
         id: CredentialId,
         owner: Option<(TenantId, Login)>,
     ) -> Result<(), StoreError> {
-        let turn = Turn::Credential(id.as_str().to_owned());
         let revoke = move |conn: &mut Conn| {
             let owner = owner.as_ref().map(|(tenant, login)| (tenant, login));
             credentials::revoke(conn, kind, &id, owner)
         };
-        self.0.writer.run_in_turn(turn, revoke).await
+        self.0.writer.run_in_turn(Turn::Alone, revoke).await
     }
 
     /// Registers an application.

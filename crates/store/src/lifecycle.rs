@@ -100,9 +100,10 @@ impl Store {
     }
 
     /// Takes the tokens of the records that expired away, and removes those that ended `keep_ended`
-    /// microseconds ago, and idempotency keys that expired.
+    /// microseconds ago, and credentials and idempotency keys that expired.
     pub async fn sweep(&self, keep_ended: i64) -> Result<(), StoreError> {
         let inner = &self.0;
+        self.remove_expired_credentials().await?;
         loop {
             let found = inner.readers.run(records::expired).await?;
             let is_last = found.len() < BATCH as usize;

@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     Database, FoundCredential, StoreError,
-    conn::Conn,
+    conn::{Conn, with_patience},
     credentials,
     external_tokens::{self, TokenRow, Wanted},
     link::Link,
@@ -53,6 +53,8 @@ type Work = Box<dyn FnOnce(&mut Link) + Send>;
 pub(crate) struct Lookups {
     queue: Arc<Queue>,
     threads: Vec<JoinHandle<()>>,
+    /// Held by who has a read that may take long.
+    patience: tokio::sync::Mutex<()>,
 }
 
 impl Lookups {
@@ -65,7 +67,7 @@ impl Lookups {
             thread.spawn(move || ask(&queue, link)).expect("the system can start a thread")
         });
         let threads = threads.collect();
-        Self { queue, threads }
+        Self { queue, threads, patience: tokio::sync::Mutex::default() }
     }
 
     /// What a key finds.
@@ -82,8 +84,24 @@ impl Lookups {
         answered.await.unwrap_or(Err(StoreError::Closed))
     }
 
-    /// Any other read, as `Lookup::Other` or `Lookup::Patient`.
+    /// Any other read.
     pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&mut Conn) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.submit(query, Lookup::Other).await
+    }
+
+    /// As `run`, for a read that looks at many rows. One at a time, so that a connection is left for callers.
+    pub(crate) async fn run_with_patience<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&mut Conn) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let _alone = self.patience.lock().await;
+        self.submit(|conn| with_patience(conn, query), Lookup::Patient).await
+    }
+
+    async fn submit<T: Send + 'static>(
         &self,
         query: impl FnOnce(&mut Conn) -> Result<T, StoreError> + Send + 'static,
         lookup: fn(Work) -> Lookup,
@@ -214,24 +232,27 @@ fn ask(queue: &Queue, mut link: Link) {
 /// Answers a batch with one statement for each kind of it, and then what may take longer.
 fn answer(queue: &Queue, link: &mut Link, lookups: Vec<Lookup>) {
     let (mut users, mut credentials, mut tokens) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut others, mut patient) = (Vec::new(), Vec::new());
+    // `take` ends with it.
+    let mut long = None;
     for lookup in lookups {
         match lookup {
             Lookup::User(waiting) => users.push(waiting),
             Lookup::Credential(waiting) => credentials.push(waiting),
             Lookup::Tokens(waiting) => tokens.push(waiting),
-            Lookup::Other(work) => others.push(work),
-            Lookup::Patient(work) => patient.push(work),
+            Lookup::Other(_) | Lookup::Patient(_) => long = Some(lookup),
         }
     }
     together(link, users, users::find_all);
     together(link, credentials, credentials::find_all);
     together(link, tokens, external_tokens::find_all);
-    others.into_iter().for_each(|work| work(link));
-    for work in patient {
-        queue.absent.fetch_add(1, Ordering::Relaxed);
-        work(link);
-        queue.absent.fetch_sub(1, Ordering::Relaxed);
+    match long {
+        Some(Lookup::Other(work)) => work(link),
+        Some(Lookup::Patient(work)) => {
+            queue.absent.fetch_add(1, Ordering::Relaxed);
+            work(link);
+            queue.absent.fetch_sub(1, Ordering::Relaxed);
+        }
+        _ => {}
     }
 }
 

@@ -16,7 +16,7 @@ use model::{CredentialId, Login, TenantId, User};
 
 use crate::{
     Database, FoundCredential, StoreError,
-    conn::{Conn, with_patience},
+    conn::Conn,
     credentials,
     external_tokens::{self, TokenRow, Wanted},
     link::Link,
@@ -81,7 +81,7 @@ impl Readers {
     ) -> Result<T, StoreError> {
         match self {
             Self::File(readers) => readers.run(query),
-            Self::Server(lookups) => lookups.run(query, Lookup::Other).await,
+            Self::Server(lookups) => lookups.run(query).await,
         }
     }
 
@@ -92,9 +92,7 @@ impl Readers {
     ) -> Result<T, StoreError> {
         match self {
             Self::File(readers) => readers.run(query),
-            Self::Server(lookups) => {
-                lookups.run(|conn| with_patience(conn, query), Lookup::Patient).await
-            }
+            Self::Server(lookups) => lookups.run_with_patience(query).await,
         }
     }
 }

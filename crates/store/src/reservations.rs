@@ -101,6 +101,10 @@ pub(crate) fn expired(conn: &mut Conn) -> Result<Vec<Vec<u8>>, StoreError> {
 /// Removes those of them that are still expired: one may have been taken up again meanwhile.
 pub(crate) fn remove(conn: &mut Conn, digests: &[Vec<u8>]) -> Result<(), StoreError> {
     use idempotency_keys::{digest, expires, table};
+    if let Conn::Postgres(session) = conn {
+        let in_order = table.filter(digest.eq_any(digests)).order(digest).select(digest);
+        in_order.for_update().load::<Vec<u8>>(session)?;
+    }
     let removed = table.filter(digest.eq_any(digests)).filter(expires.le(ids::now()));
     on_backend!(conn, |conn| diesel::delete(removed).execute(conn))?;
     Ok(())

@@ -7,7 +7,7 @@ use diesel::{connection::SimpleConnection as _, dsl::exists, prelude::*};
 use crate::{
     KeyError, Store, StoreError,
     commit::Turn,
-    conn::Conn,
+    conn::{self, Conn},
     ids,
     keyring::{KekRow, is_needed},
     rotation::patiently,
@@ -66,8 +66,9 @@ impl Store {
     async fn count_under(&self, kek: &str) -> Result<i64, StoreError> {
         let kek = kek.to_owned();
         let count = move |conn: &mut Conn| {
-            let under = external_tokens::table.filter(external_tokens::kek_id.eq(&kek));
-            Ok(under.count().get_result(conn)?)
+            let under = external_tokens::table.filter(external_tokens::kek_id.eq(&kek)).count();
+            // Commands ask for it, and right after a rotation it may take minutes.
+            Ok(conn::limited(conn, None, |conn| under.get_result(conn))?)
         };
         self.0.readers.run_with_patience(count).await
     }
@@ -105,9 +106,7 @@ impl Store {
             Err(error) => Err(error.into()),
         }
     }
-}
 
-impl Store {
     /// Whether a key was retired, and must not come back.
     pub(crate) async fn is_retired(&self, id: &str) -> Result<bool, StoreError> {
         let retired = retired_keks::table.find(id.to_owned());

@@ -10,7 +10,7 @@ use std::{
 
 /// So many are counted at once.
 pub(crate) const BLOCK: i64 = 65_536;
-/// How often one key may wrap at all: fewer than this would be allowed to random nonces (NIST SP 800-38D §8.3).
+/// How often one key may wrap at all, with nonces that are random (NIST SP 800-38D §8.3).
 pub(crate) const MOST: i64 = 1 << 32;
 /// How many seconds of the present rate are counted ahead.
 const AHEAD: i64 = 16;
