@@ -191,9 +191,8 @@ async fn rotate(store: &Store, key: Option<&str>) -> anyhow::Result<Rotated> {
         never = tell_what_is_left => never,
         moved = move_all => moved?,
     };
-    tell(&format!(
-        "every record that opens is under the master key {id}; this command moved {records}"
-    ));
+    let which = if unopenable.is_empty() { "every record" } else { "every record that opens" };
+    tell(&format!("{which} is under the master key {id}; this command moved {records}"));
     for record in &unopenable {
         tell(&format!("record {record} does not open, and is left as it is"));
     }
