@@ -200,6 +200,6 @@ mod tests {
     #[test]
     fn a_key_does_not_print_itself() {
         let key = RetrievalKey::new(RecordId(7), &[9; 32]);
-        assert_eq!(format!("{key:?}"), "RetrievalKey(record 7, redacted)");
+        assert_eq!(format!("{key:?}"), "RetrievalKey(record 00000000007, redacted)");
     }
 }
