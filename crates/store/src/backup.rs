@@ -88,9 +88,11 @@ fn copy_into(conn: &mut Conn, path: &Path) -> Result<(), OpenError> {
     // SQLite takes a write into the new file for one into the database.
     conn.batch_execute("PRAGMA query_only = OFF;")?;
     let copied = sql_query("VACUUM INTO ?").bind::<Text, _>(conn::existing(path)).execute(conn);
-    copied
-        .map(|_rows| ())
-        .map_err(|error| failed("copy the database to", path)(io::Error::other(error)))
+    match copied {
+        Ok(_rows) => Ok(()),
+        Err(error) if error.to_string().contains("malformed") => Err(error.into()),
+        Err(error) => Err(failed("copy the database to", path)(io::Error::other(error))),
+    }
 }
 
 /// Copies the database out of a backup, opens the seal, and proves the copy, which is then on the disk.
