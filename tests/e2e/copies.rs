@@ -1,6 +1,10 @@
 //! `latchkey copy`: from SQLite to PostgreSQL and back.
 
-use std::{fs, path::PathBuf, process::Stdio};
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Child, Stdio},
+};
 
 use serde_json::{Value, json};
 
@@ -221,14 +225,9 @@ fn no_command_changes_what_is_being_copied() {
              wrapped_dek, sealed, created, updated, last_used, expires, ended FROM external_tokens, n",
     );
     let url = bench.url();
-    let mut copy = bench.setup.clone();
-    copy = copy.arguments(&["copy", "--from", "sqlite:data/latchkey.db", "--to", &url]);
-    let mut copying =
-        copy.command().stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it runs");
-    let copied = "SELECT count(*) FROM pg_class WHERE relname = 'external_tokens'";
-    let has_begun =
-        || bench.postgres().number(copied) == 1 && count(bench.postgres(), "external_tokens") > 0;
-    until("some are copied", has_begun);
+    let arguments = ["copy", "--from", "sqlite:data/latchkey.db", "--to", &url];
+    let mut copying = start(&bench.setup, &arguments);
+    until("some are copied", || records_in(bench.postgres()) > 0);
     signal(&copying, "STOP");
     assert!(count(bench.postgres(), "external_tokens") < 20_001, "it is not over");
     let refusal = bench.setup.run(&["user", "disable", "ann"], "");
@@ -272,13 +271,11 @@ fn a_copy_that_was_killed_goes_on() {
         let target = Setup::new();
         let url = target.database().url().expect("its URL");
         let arguments = ["copy", "--from", "sqlite:data/latchkey.db", "--to", &url];
-        there.kill(&bench.setup, &arguments);
-        let tables =
-            "SELECT count(*) FROM information_schema.tables WHERE table_name = 'external_tokens'";
-        if target.database().number(tables) == 1 {
-            let rows = count(target.database(), "external_tokens");
-            cut += usize::from(rows > 0 && rows < 1501);
-        }
+        let mut copying = start(&bench.setup, &arguments);
+        until("some are copied", || records_in(target.database()) > 0);
+        copying.kill().expect("killed");
+        copying.wait().expect("ended");
+        cut += usize::from(records_in(target.database()) < 1501);
         there.kill(&bench.setup, &arguments);
         bench.copy("sqlite:data/latchkey.db", &url).expect("it goes on");
         let name = format!("back-{number}.db");
@@ -288,6 +285,18 @@ fn a_copy_that_was_killed_goes_on() {
         assert_same(&bench.file(), &bench.setup.folder().join(name));
     }
     assert!(cut > 0, "killed in the middle");
+}
+
+/// Starts a command, whatever it says.
+fn start(setup: &Setup, arguments: &[&str]) -> Child {
+    let mut command = setup.clone().arguments(arguments).command();
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it runs")
+}
+
+/// How many records a target has, with or without tables.
+fn records_in(target: &Database) -> i64 {
+    let tables = "SELECT count(*) FROM pg_class WHERE relname = 'external_tokens'";
+    if target.number(tables) == 1 { count(target, "external_tokens") } else { 0 }
 }
 
 /// What cannot be copied is told, and no URL with its password.
