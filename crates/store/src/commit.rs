@@ -240,13 +240,13 @@ impl Batch {
         }
     }
 
-    /// In the order in which it is written, and apart from it what needs a transaction of its own.
-    fn in_order(mut self) -> (Self, Vec<Self>) {
+    /// In the order in which it is written, and behind it, one by one, what needs a transaction of its own.
+    fn in_order(mut self) -> Vec<Self> {
         self.works.sort_by(|(one, _), (other, _)| one.turn.cmp(&other.turn));
         let together = self.works.partition_point(|(work, _)| work.turn < Some(Turn::Alone));
         let alone = self.works.split_off(together);
         let alone = alone.into_iter().map(|work| Self { works: vec![work], ..Self::default() });
-        (self, alone.collect())
+        [self].into_iter().chain(alone).collect()
     }
 
     fn size(&self) -> usize {
@@ -270,8 +270,7 @@ impl Thread {
                 batch.add(job);
                 next = if batch.len() < BATCH { self.jobs.try_recv().ok() } else { None };
             }
-            let (together, alone) = batch.in_order();
-            for batch in [together].into_iter().chain(alone) {
+            for batch in batch.in_order() {
                 let (size, erases) = (batch.size(), batch.erases());
                 self.commit(batch);
                 if let Some(log) = &mut self.log {

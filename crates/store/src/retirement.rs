@@ -9,7 +9,7 @@ use crate::{
     commit::Turn,
     conn::{self, Conn},
     ids,
-    keyring::{KekRow, is_needed},
+    keyring::{KekRow, Keyring, is_needed},
     rotation::patiently,
     schema::{external_tokens, keks, retired_keks},
 };
@@ -38,19 +38,24 @@ pub struct MasterKey {
 impl Store {
     /// Every master key of the database, the youngest first.
     pub async fn master_keys(&self) -> Result<Vec<MasterKey>, StoreError> {
-        let (_keyring, rows) = self.0.ring.load(&self.0.readers).await?;
+        let (keyring, rows) = self.0.ring.load(&self.0.readers).await?;
         let mut keys = Vec::with_capacity(rows.len());
         for (index, row) in rows.into_iter().enumerate() {
-            keys.push(self.master_key(row, index == 0).await?);
+            keys.push(self.master_key(&keyring, row, index == 0).await?);
         }
         Ok(keys)
     }
 
-    async fn master_key(&self, row: KekRow, is_active: bool) -> Result<MasterKey, StoreError> {
+    async fn master_key(
+        &self,
+        keyring: &Keyring,
+        row: KekRow,
+        is_active: bool,
+    ) -> Result<MasterKey, StoreError> {
         let records = self.count_under(&row.id).await?;
         let place = self.0.ring.keys.place_of(&row);
         let KekRow { id, source, created, wraps, .. } = row;
-        let is_missing = self.0.ring.current().find(&id).is_none();
+        let is_missing = keyring.find(&id).is_none();
         Ok(MasterKey { id, source, place, created, is_active, wraps, records, is_missing })
     }
 
@@ -70,7 +75,7 @@ impl Store {
             // Commands ask for it, and right after a rotation it may take minutes.
             Ok(conn::limited(conn, None, |conn| under.get_result(conn))?)
         };
-        self.0.readers.run_with_patience(count).await
+        self.0.readers.run(count).await
     }
 
     /// Lets the database forget a key that no record needs; what the key was.
@@ -78,7 +83,7 @@ impl Store {
     /// # Errors
     /// `Unknown`, `RetiredAlready`, `Active`, `InUse`.
     pub async fn retire_key(&self, id: &str) -> Result<MasterKey, KeyError> {
-        let (_keyring, rows) = self.0.ring.load(&self.0.readers).await?;
+        let (keyring, rows) = self.0.ring.load(&self.0.readers).await?;
         let found = rows.into_iter().enumerate().find(|(_index, row)| row.id == id);
         let Some((index, row)) = found else {
             let is_retired = self.is_retired(id).await?;
@@ -88,7 +93,7 @@ impl Store {
         if index == 0 {
             return Err(KeyError::Active(row.id));
         }
-        let key = self.master_key(row, false).await?;
+        let key = self.master_key(&keyring, row, false).await?;
         if key.records > 0 {
             return Err(KeyError::InUse { id: key.id, records: key.records });
         }
