@@ -22,9 +22,12 @@ const BINARY: &str = env!("CARGO_BIN_EXE_latchkey-under-test");
 /// How long an answer may take before a test fails.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How long something may take to happen, on a slow machine that does much else.
+const PATIENCE: Duration = Duration::from_secs(300);
+
 /// Waits until something is so.
 pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + TIMEOUT;
+    let deadline = Instant::now() + PATIENCE;
     while !is_so() {
         assert!(Instant::now() < deadline, "it never happens: {what}");
         thread::sleep(Duration::from_millis(1));

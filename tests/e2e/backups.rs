@@ -92,7 +92,8 @@ fn a_hundred_backups_under_load() {
     app.ticket("ann");
     app.admin(&["app", "add", "crm-sync"]);
     let (record, live) = (Record::default(), database_of(&app.setup));
-    run(&live, "INSERT INTO idempotency_keys VALUES (x'01', x'02', x'03', 4)");
+    // It expires late, or the sweeper takes it between a backup and the comparison.
+    run(&live, "INSERT INTO idempotency_keys VALUES (x'01', x'02', x'03', 9223372036854775807)");
     trickle(&app, &record, || {
         for number in 0..BACKUPS {
             let before = record.saved();
