@@ -10,16 +10,13 @@ use std::{
     path::{Path, PathBuf},
     process::{self, Child, Command, Output, Stdio},
     sync::atomic::{AtomicU16, Ordering},
-    thread,
-    time::{Duration, Instant},
 };
+
+use crate::app::until;
 
 /// Whom the databases belong to, with a password that no log may hold.
 const OWNER: &str = "latchkey";
 const PASSWORD: &str = "CANARY-database";
-
-/// How long PostgreSQL may take for anything.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits for the end of its standard input, which is the end of the process that made it; then stops the
 /// server with the arguments, and removes the folder. A Ctrl-C is meant for the tests.
@@ -133,11 +130,7 @@ impl Cluster {
         let mut all = children(postmaster);
         all.push(postmaster);
         signal("KILL", &all);
-        let deadline = Instant::now() + PATIENCE;
-        while all.iter().any(|process| is_alive(*process)) {
-            assert!(Instant::now() < deadline, "PostgreSQL survives SIGKILL");
-            thread::sleep(Duration::from_millis(5));
-        }
+        until("PostgreSQL is gone", || !all.iter().any(|process| is_alive(*process)));
         // As long as nobody asks for its exit status, a process with the number in these seems to run.
         let lock = self.folder.join(format!(".s.PGSQL.{}.lock", self.port));
         for file in [self.data().join("postmaster.pid"), lock] {
@@ -164,11 +157,7 @@ impl Cluster {
         self.sql("postgres", "ALTER SYSTEM SET synchronous_standby_names = 'standby'");
         self.sql("postgres", "SELECT pg_reload_conf()");
         let waited_for = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
-        let deadline = Instant::now() + PATIENCE;
-        while self.sql("postgres", waited_for) != "1" {
-            assert!(Instant::now() < deadline, "the standby does not come");
-            thread::sleep(Duration::from_millis(20));
-        }
+        until("the standby is there", || self.sql("postgres", waited_for) == "1");
         standby
     }
 

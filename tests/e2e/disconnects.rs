@@ -58,19 +58,23 @@ fn pause(random: &mut Random) {
     thread::sleep(Duration::from_micros(random.below(5000) as u64));
 }
 
-/// In bursts, until no more than this many files are open.
+fn burst(app: &TestApp, random: &mut Random) {
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            let mut random = random.split();
+            scope.spawn(move || {
+                for _ in 0..BURST / AT_ONCE {
+                    save_and_leave(app, &mut random);
+                }
+            });
+        }
+    });
+}
+
+/// Each burst until no more than this many files are open.
 fn save_and_leave_often(app: &TestApp, bursts: usize, files: usize, random: &mut Random) {
     for _ in 0..bursts {
-        thread::scope(|scope| {
-            for _ in 0..AT_ONCE {
-                let mut random = random.split();
-                scope.spawn(move || {
-                    for _ in 0..BURST / AT_ONCE {
-                        save_and_leave(app, &mut random);
-                    }
-                });
-            }
-        });
+        burst(app, random);
         until("their connections are closed", || app.open_files() <= files);
     }
 }

@@ -4,15 +4,13 @@ use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
     process::Stdio,
-    thread,
-    time::Instant,
 };
 
 use rstest::rstest;
 use serde_json::json;
 
 use crate::{
-    app::{Setup, TIMEOUT, TestApp, signal},
+    app::{Setup, TIMEOUT, TestApp, signal, until},
     client::Client,
 };
 
@@ -44,11 +42,7 @@ fn a_shutdown_finishes_what_is_under_way_and_takes_nothing_new(
     let mut under_way = begin_a_save(&app, body);
 
     app.signal(name);
-    let deadline = Instant::now() + TIMEOUT;
-    while TcpStream::connect(app.authority()).is_ok() {
-        assert!(Instant::now() < deadline, "new connections are taken");
-        thread::yield_now();
-    }
+    until("new connections are refused", || TcpStream::connect(app.authority()).is_err());
     under_way.write_all(body.as_bytes()).expect("send the body");
     let mut answer = String::new();
     under_way.read_to_string(&mut answer).expect("receive");
@@ -68,11 +62,7 @@ fn a_second_signal_stops_at_once() {
     let key = app.client().save(&json!({"Provider": "et", "AccessToken": "fugit"}));
     let _never_finished = begin_a_save(&app, "{}");
     app.signal("TERM");
-    let deadline = Instant::now() + TIMEOUT;
-    while !app.log().contains("finishing the requests under way") {
-        assert!(Instant::now() < deadline, "the signal is not noticed");
-        thread::yield_now();
-    }
+    until("the signal is noticed", || app.log().contains("finishing the requests under way"));
     app.signal("TERM");
     assert!(app.wait().success());
     assert!(app.log().contains("stopping at once"), "{}", app.log());

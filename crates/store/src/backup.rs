@@ -90,6 +90,7 @@ fn copy_into(conn: &mut Conn, path: &Path) -> Result<(), OpenError> {
     let copied = sql_query("VACUUM INTO ?").bind::<Text, _>(conn::existing(path)).execute(conn);
     match copied {
         Ok(_rows) => Ok(()),
+        // SQLite's words are all that diesel tells of SQLITE_CORRUPT.
         Err(error) if error.to_string().contains("malformed") => Err(error.into()),
         Err(error) => Err(failed("copy the database to", path)(io::Error::other(error))),
     }
