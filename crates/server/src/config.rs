@@ -47,7 +47,7 @@ const DEVELOPMENT: &str = "development";
 const ROTATE_AFTER_WRAPS: RangeInclusive<i64> = 1 << 20..=1 << 31;
 
 /// Every key, as TOML has it.
-const SETTINGS: [&str; 45] = [
+const SETTINGS: &[&str] = &[
     "profile",
     "data_directory",
     "installation",
