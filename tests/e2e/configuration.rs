@@ -37,6 +37,9 @@ fn a_mistake_in_the_configuration_is_named() {
     refused("RECORDS__EXPIRE_AFTER_DAYS", "0", "records.expire_after_days must be from 1");
     refused("RECORDS__PROVIDERS", "et 30", "records.providers");
     refused("LOG__FILTER", "=,=", "log.filter is not valid");
+    refused("LOG__BUFFER_BYTES", "65535", "log.buffer_bytes must be from 65536 to 1073741824");
+    refused("SERVER__TLS_RELOAD_SECONDS", "0", "server.tls_reload_seconds must be at least 1");
+    refused("SERVER__DRAIN_SECONDS", "3601", "server.drain_seconds must be at most 3600");
     refused("PROFILE", "../x", "profile may have only letters");
     refused("DATA_DIRECTORY", "/dev/null/x", "cannot create /dev/null; check the path");
     refused("SERVER__LISTEN", "0.0.0.0:0", "set server.tls, or server.behind_proxy = true");
@@ -107,7 +110,7 @@ fn tls_is_served_from_pem_files() {
         .with("SERVER__TLS__CERTIFICATE", "server.crt")
         .with("SERVER__TLS__KEY", "server.key");
     let refusal = setup.refusal();
-    assert!(refusal.contains("cannot read server.tls: server.crt"), "{refusal}");
+    assert!(refusal.contains("cannot read server.tls.certificate: server.crt"), "{refusal}");
 
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("certificate");
     fs::write(setup.folder().join("server.crt"), made.cert.pem()).expect("write");

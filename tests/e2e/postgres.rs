@@ -29,6 +29,7 @@ mod keys;
 mod kills;
 mod languages;
 mod load;
+mod log_sweep;
 mod master_key;
 mod matrix;
 mod memory;

@@ -61,7 +61,7 @@ fn a_damaged_row_does_not_open_and_harms_no_other() {
         let answer = answer.expect_error(500, "SoServerException", "its log has the cause");
         let id = &key[3..14];
         assert!(!answer.body.contains(id), "{}", answer.body);
-        assert!(app.log().contains(&format!("record {id} is damaged")), "{forgery}");
+        app.logged(&[&format!("record {id} is damaged")]);
     }
     assert_eq!(app.client().access_token(&good).as_deref(), Some("CANARY-good"));
 }

@@ -4,6 +4,8 @@ use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
     process::Stdio,
+    thread,
+    time::{Duration, Instant},
 };
 
 use rstest::rstest;
@@ -65,7 +67,30 @@ fn a_second_signal_stops_at_once() {
     until("the signal is noticed", || app.log().contains("finishing the requests under way"));
     app.signal("TERM");
     assert!(app.wait().success());
-    assert!(app.log().contains("stopping at once"), "{}", app.log());
+    app.logged(&["stopping at once"]);
+    assert_eq!(app.setup.start().client().access_token(&key).as_deref(), Some("fugit"));
+}
+
+/// A drain has its end (`server.drain_seconds`): a client that sends its body a byte at a time is cut off. What was
+/// acknowledged is kept, and the server ends as it should.
+#[test]
+fn a_client_that_dribbles_does_not_hold_up_the_end() {
+    let setup =
+        Setup::new().with("SERVER__DRAIN_SECONDS", "1").with("LIMITS__BODY_SECONDS", "3600");
+    let mut app = setup.start();
+    let key = app.client().save(&json!({"Provider": "et", "AccessToken": "fugit"}));
+    let mut under_way = begin_a_save(&app, &" ".repeat(100_000));
+    let dribble = thread::spawn(move || {
+        while under_way.write_all(b" ").is_ok() {
+            thread::sleep(Duration::from_millis(50));
+        }
+    });
+    let begun = Instant::now();
+    app.signal("TERM");
+    assert!(app.wait().success(), "{}", app.log());
+    // What it was before there was a setting.
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    dribble.join().expect("it is cut off");
     assert_eq!(app.setup.start().client().access_token(&key).as_deref(), Some("fugit"));
 }
 

@@ -35,6 +35,8 @@ pub(crate) struct App {
     pub(crate) base_time_zone: TimeZone,
     /// `http` or `https`, as clients see it.
     pub(crate) scheme: &'static str,
+    /// Whether browsers are to come back by HTTPS alone.
+    pub(crate) is_strict: bool,
     pub(crate) clients: Clients,
     /// The schemes that are on.
     pub(crate) policy: Policy,

@@ -175,7 +175,7 @@ impl Bearer {
             }
             Err(error) => {
                 let source = &self.source;
-                warn!(%source, error = format!("{error:#}"), "cannot read the issuer's keys");
+                warn!(%source, error = format!("{error:#}"), "auth.bearer.jwks: cannot read the issuer's keys");
                 Err(Problem::keys_unavailable())
             }
         }

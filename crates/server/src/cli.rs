@@ -26,7 +26,11 @@ use self::{
     administration::Output, app::AppCommand, copy::Sides, keys::KeysCommand, ticket::TicketCommand,
     user::UserCommand,
 };
-use crate::{config::Config, memory, serve, telemetry};
+use crate::{
+    config::Config,
+    memory, serve,
+    telemetry::{self, Log},
+};
 
 /// Keeps external OAuth tokens, sealed, behind SuperOffice's User agent.
 #[derive(Parser)]
@@ -127,40 +131,58 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     // Before there is a secret in memory.
     let undumped = memory::refuse_dumps();
     let config = Config::load(arguments.config.as_deref())?;
-    let mut out = io::stdout();
     match &arguments.command {
         None | Some(Command::Serve) => {
-            telemetry::init(&config)?;
+            let log = Log::start(&config)?;
             telemetry::hide_what_panics_say();
             if let Err(error) = undumped {
                 warn!(%error, "a crash may write memory to a core dump: the system would not forbid it");
             }
-            serve::run(&config)
+            serve::run(&config, arguments.config.as_deref(), log.filter())
         }
-        Some(Command::Migrate) => {
-            telemetry::init(&config)?;
-            for name in migrate(&config)? {
-                writeln!(out, "ran {name}")?;
-            }
-            Ok(writeln!(out, "the database is up to date")?)
+        Some(Command::Config(command)) => look_at(&config, command),
+        Some(command) => {
+            let _log = Log::start(&config)?;
+            let _command = telemetry::command().entered();
+            administer(&config, command)
         }
-        Some(Command::User { output, command }) => user::run(&config, *output, command),
-        Some(Command::Ticket { output, command }) => ticket::run(&config, *output, command),
-        Some(Command::App { output, command }) => app::run(&config, *output, command),
-        Some(Command::Keys { output, command }) => keys::run(&config, *output, command),
-        Some(Command::Verify { output }) => backup::verify(&config, *output),
-        Some(Command::Backup { output, file }) => backup::backup(&config, *output, file),
-        Some(Command::Restore { output, file }) => backup::restore(&config, *output, file),
-        Some(Command::Copy { output, sides }) => copy::run(&config, *output, sides),
-        Some(Command::Config(ConfigCommand::Check)) => {
-            telemetry::filter(&config)?;
-            serve::check(&config)?;
+    }
+}
+
+fn look_at(config: &Config, command: &ConfigCommand) -> anyhow::Result<()> {
+    let mut out = io::stdout();
+    match command {
+        ConfigCommand::Check => {
+            telemetry::check(config)?;
+            serve::check(config)?;
             Ok(writeln!(
                 out,
                 "the configuration is valid; database and keys are looked at by the start"
             )?)
         }
-        Some(Command::Config(ConfigCommand::Show)) => Ok(write!(out, "{}", config.show()?)?),
+        ConfigCommand::Show => Ok(write!(out, "{}", config.show()?)?),
+    }
+}
+
+/// Runs a command that uses the database.
+fn administer(config: &Config, command: &Command) -> anyhow::Result<()> {
+    match command {
+        Command::Migrate => {
+            let mut out = io::stdout();
+            for name in migrate(config)? {
+                writeln!(out, "ran {name}")?;
+            }
+            Ok(writeln!(out, "the database is up to date")?)
+        }
+        Command::User { output, command } => user::run(config, *output, command),
+        Command::Ticket { output, command } => ticket::run(config, *output, command),
+        Command::App { output, command } => app::run(config, *output, command),
+        Command::Keys { output, command } => keys::run(config, *output, command),
+        Command::Verify { output } => backup::verify(config, *output),
+        Command::Backup { output, file } => backup::backup(config, *output, file),
+        Command::Restore { output, file } => backup::restore(config, *output, file),
+        Command::Copy { output, sides } => copy::run(config, *output, sides),
+        Command::Serve | Command::Config(_) => Ok(()),
     }
 }
 

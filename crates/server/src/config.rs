@@ -46,6 +46,11 @@ const DEVELOPMENT: &str = "development";
 /// (NIST SP 800-38D §8.3).
 const ROTATE_AFTER_WRAPS: RangeInclusive<i64> = 1 << 20..=1 << 31;
 
+/// The longest drain, in seconds.
+const DRAIN_AT_MOST: u64 = 3600;
+/// How many bytes of the log may wait.
+const LOG_BUFFER: RangeInclusive<usize> = 1 << 16..=1 << 30;
+
 /// Every key, as TOML has it.
 const SETTINGS: &[&str] = &[
     "profile",
@@ -60,6 +65,8 @@ const SETTINGS: &[&str] = &[
     "server.cors_origins",
     "server.tls.certificate",
     "server.tls.key",
+    "server.tls_reload_seconds",
+    "server.drain_seconds",
     "database.url",
     "database.auto_migrate",
     "keys.source",
@@ -93,6 +100,7 @@ const SETTINGS: &[&str] = &[
     "limits.body_bytes",
     "limits.body_seconds",
     "log.filter",
+    "log.buffer_bytes",
 ];
 
 /// Everything that can be configured; `config/default.toml` says what each key does.
@@ -128,6 +136,8 @@ pub(crate) struct Server {
     trusted_proxies: List,
     cors_origins: List,
     pub(crate) tls: Option<Tls>,
+    pub(crate) tls_reload_seconds: u64,
+    pub(crate) drain_seconds: u64,
 }
 
 /// PEM files.
@@ -161,6 +171,7 @@ pub(crate) struct Limits {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Log {
     pub(crate) filter: String,
+    pub(crate) buffer_bytes: usize,
 }
 
 impl Config {
@@ -190,6 +201,15 @@ impl Config {
         }
         if body_bytes <= token_bytes {
             bail!("limits.body_bytes must be more than limits.token_bytes");
+        }
+        if self.server.tls_reload_seconds == 0 {
+            bail!("server.tls_reload_seconds must be at least 1");
+        }
+        if self.server.drain_seconds > DRAIN_AT_MOST {
+            bail!("server.drain_seconds must be at most {DRAIN_AT_MOST}");
+        }
+        if !LOG_BUFFER.contains(&self.log.buffer_bytes) {
+            bail!("log.buffer_bytes must be from {} to {}", LOG_BUFFER.start(), LOG_BUFFER.end());
         }
         if !ROTATE_AFTER_WRAPS.contains(&self.keys.rotate_after_wraps) {
             bail!("keys.rotate_after_wraps must be from 1048576 to 2147483648");

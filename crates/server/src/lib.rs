@@ -5,6 +5,7 @@
 mod answer;
 mod app;
 mod bearer;
+mod certificates;
 pub mod cli;
 mod clients;
 mod config;
@@ -16,6 +17,7 @@ pub mod memory;
 mod openapi;
 mod paths;
 mod problem;
+mod reload;
 mod renewals;
 mod routes;
 mod serve;

@@ -125,7 +125,7 @@ impl Logins {
         {
             warn!(%error, "a password could not be hashed anew");
         }
-        info!(tenant.id = %user.tenant, user.login = user.login.as_str(), "password verified");
+        info!("password verified");
         Ok(user)
     }
 }

@@ -15,8 +15,8 @@ use actix_web::{
     http::{
         StatusCode,
         header::{
-            ALLOW, CACHE_CONTROL, HeaderName, HeaderValue, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
-            X_CONTENT_TYPE_OPTIONS,
+            ALLOW, CACHE_CONTROL, HOST, HeaderName, HeaderValue, RETRY_AFTER,
+            STRICT_TRANSPORT_SECURITY, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
         },
     },
     middleware::Next,
@@ -41,6 +41,7 @@ const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(crate) const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("1");
+const A_YEAR: HeaderValue = HeaderValue::from_static("max-age=31536000");
 /// The headers that choose how an answer is written (CONTRACT 15).
 const CHOSEN_BY: HeaderValue =
     HeaderValue::from_static("Accept, Accept-Language, SO-Language, SO-Culture, SO-TimeZone");
@@ -319,6 +320,7 @@ pub(crate) async fn finish(
         None => response,
     };
     let id = request_id(response.request());
+    let is_strict = is_strict(response.request());
     let headers = response.headers_mut();
     if let Some(id) = id.and_then(|id| HeaderValue::from_str(&id).ok()) {
         headers.insert(REQUEST_ID, id);
@@ -326,7 +328,21 @@ pub(crate) async fn finish(
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.append(VARY, CHOSEN_BY);
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if is_strict {
+        headers.insert(STRICT_TRANSPORT_SECURITY, A_YEAR);
+    }
     Ok(response)
+}
+
+/// Whether the browser is to come back by HTTPS alone (RFC 6797); never to `localhost`, where other programs
+/// answer on other ports.
+fn is_strict(request: &HttpRequest) -> bool {
+    if !request.app_data::<Data<App>>().is_some_and(|app| app.is_strict) {
+        return false;
+    }
+    let host = request.uri().host().or_else(|| request.headers().get(HOST)?.to_str().ok());
+    let host = host.unwrap_or_default().split(':').next().unwrap_or_default().to_lowercase();
+    host != "localhost" && !host.ends_with(".localhost")
 }
 
 fn request_id(request: &HttpRequest) -> Option<String> {

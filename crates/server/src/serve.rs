@@ -4,7 +4,6 @@
 //! takes no new one, finishes those it has, and commits what is queued.
 
 use std::{
-    fs::File,
     io::{self, ErrorKind, Write as _},
     net::{SocketAddr, TcpListener},
     path::Path,
@@ -23,7 +22,6 @@ use actix_web::{
 use anyhow::{Context as _, anyhow, bail};
 use auth::{Lifetime, Scheme};
 use negotiate::TimeZone;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use store::Store;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
@@ -32,20 +30,19 @@ use tracing_actix_web::TracingLogger;
 use crate::{
     app::{self, App},
     bearer::Bearer,
+    certificates::Certificates,
     clients::Clients,
-    config::{Config, Tls, access::Opening},
+    config::{Config, access::Opening},
     extract::preferences::SO_TIME_ZONE,
     first_user::{self, SAMPLE},
     logins::Logins,
     paths::{self, Paths, SAVE_EXTERNAL_TOKENS, SIGN_IN, Tenants},
     problem::{self, REQUEST_ID},
+    reload::{Hangups, Reload},
     renewals::Renewals,
-    telemetry::RequestSpan,
+    telemetry::{LogFilter, RequestSpan},
     upkeep::{self, Upkeep},
 };
-
-/// How long requests that are under way may take once the server was told to stop.
-const SHUTDOWN_SECONDS: u64 = 30;
 
 /// How long a client may take to send a request's head. A server with too much to do reads late, and must
 /// not blame the client for it.
@@ -69,7 +66,7 @@ struct Callers {
 
 /// How requests come in, and what they mean.
 struct Http {
-    tls: Option<rustls::ServerConfig>,
+    certificates: Option<Arc<Certificates>>,
     paths: Paths,
     base_time_zone: TimeZone,
     cors_origins: Vec<String>,
@@ -88,7 +85,7 @@ pub(crate) fn check(config: &Config) -> anyhow::Result<Checked> {
     }
     first_user::check(config, &database)?;
     let http = Http {
-        tls: config.server.tls.as_ref().map(load_tls).transpose()?,
+        certificates: config.server.tls.as_ref().map(Certificates::load).transpose()?,
         paths: config.paths()?,
         base_time_zone: config.base_time_zone()?,
         cors_origins: config.cors_origins()?.to_vec(),
@@ -102,18 +99,33 @@ pub(crate) fn check(config: &Config) -> anyhow::Result<Checked> {
     Ok(Checked { http, callers })
 }
 
-/// Runs the server until it is told to stop by SIGTERM or SIGINT.
+/// Runs the server until SIGTERM or SIGINT. SIGHUP reads `config_file`, and what it names, again.
 ///
 /// # Errors
 /// Why it cannot start, and what to do.
-pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
+pub(crate) fn run(
+    config: &Config,
+    config_file: Option<&Path>,
+    log_filter: LogFilter,
+) -> anyhow::Result<()> {
     let Checked { http, callers } = check(config)?;
+    let system = actix_web::rt::System::new();
+    // A start may take long, as when it migrates, and SIGHUP must not end it.
+    let hangups = system.block_on(async { Hangups::listen() })?;
+    let reload = Reload {
+        config_file: config_file.map(Path::to_owned),
+        log_filter,
+        certificates: http.certificates.clone(),
+        bearer: callers.bearer.clone(),
+    };
     let listener = listen(config.server.listen)?;
     let options = config.open_options()?;
     let store = Store::open(&options)
         .with_context(|| format!("cannot use the database {}", options.database))?;
-    let outcome =
-        actix_web::rt::System::new().block_on(serve(config, listener, http, callers, &store));
+    let outcome = system.block_on(async {
+        actix_web::rt::spawn(reload.run(hangups));
+        serve(config, listener, http, callers, &store).await
+    });
     store.close();
     outcome
 }
@@ -128,8 +140,8 @@ async fn serve(
     let signals = Signals::listen()?;
     let sample_works = first_user::ensure(store, config).await?;
     let address = listener.local_addr()?;
-    let Http { tls, paths, base_time_zone, cors_origins } = http;
-    let scheme = if tls.is_some() { "https" } else { "http" };
+    let Http { certificates, paths, base_time_zone, cors_origins } = http;
+    let scheme = if certificates.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://{address}{}", paths.first_base());
 
     let seen_scheme = if config.server.behind_proxy { "https" } else { scheme };
@@ -147,6 +159,8 @@ async fn serve(
         limits: config.limits,
         base_time_zone,
         scheme: seen_scheme,
+        // What else listens on the developer's own machine must not be shut off from the browser.
+        is_strict: certificates.is_some() && !address.ip().is_loopback(),
         clients,
         policy: config.policy(),
         has_tenants: paths.tenants == Tenants::Path,
@@ -173,13 +187,17 @@ async fn serve(
     .disable_signals()
     .client_request_timeout(HEAD_TIMEOUT)
     .keep_alive(KEEP_ALIVE)
-    .shutdown_timeout(SHUTDOWN_SECONDS);
-    let server = match tls {
-        Some(tls) => server.listen_rustls_0_23(listener, tls)?,
+    .shutdown_timeout(config.server.drain_seconds);
+    let server = match &certificates {
+        Some(certificates) => server.listen_rustls_0_23(listener, certificates.server_config()?)?,
         None => server.listen(listener)?,
     }
     .run();
 
+    if let Some(certificates) = certificates {
+        let every = Duration::from_secs(config.server.tls_reload_seconds);
+        actix_web::rt::spawn(certificates.watch(every));
+    }
     Upkeep {
         store: store.clone(),
         keep_ended: config.records.keep_ended(),
@@ -285,23 +303,4 @@ fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
         };
         anyhow!("cannot listen on server.listen = \"{address}\": {error}; {remedy}")
     })
-}
-
-fn load_tls(files: &Tls) -> anyhow::Result<rustls::ServerConfig> {
-    let open = |path: &Path| {
-        File::open(path).with_context(|| format!("cannot read server.tls: {}", path.display()))
-    };
-    let chain = CertificateDer::pem_reader_iter(open(&files.certificate)?)
-        .collect::<Result<Vec<_>, _>>()
-        .with_context(|| format!("{} is no PEM certificate", files.certificate.display()))?;
-    if chain.is_empty() {
-        bail!("{} has no PEM certificate", files.certificate.display());
-    }
-    let key = PrivateKeyDer::from_pem_reader(open(&files.key)?).with_context(|| {
-        format!("{} is no PEM private key without a passphrase", files.key.display())
-    })?;
-    rustls::ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .context("server.tls: the certificate and the key do not go together")
 }

@@ -3,6 +3,10 @@
 //! Invariant: no body, query string, path, header or credential is ever a field; a request is known
 //! by its route and its id.
 
+mod filter;
+mod json;
+mod lines;
+
 use std::{
     io::{self, IsTerminal as _},
     net::IpAddr,
@@ -16,33 +20,86 @@ use actix_web::{
     web::Data,
 };
 use anyhow::Context as _;
-use tracing::{Span, error, field::Empty, info, info_span};
+use model::RecordId;
+use tracing::{Span, debug, error, field::Empty, info, info_span, level_filters::LevelFilter};
 use tracing_actix_web::{RequestId, RootSpanBuilder};
-use tracing_subscriber::EnvFilter;
+use tracing_log::AsLog as _;
+use tracing_subscriber::{
+    Layer as _, Registry, fmt, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _,
+};
 
-use crate::{app::App, config::Config, problem::Refusal};
+use self::{
+    filter::AnyFilter,
+    json::{JsonLines, Members},
+    lines::Lines,
+};
 
-/// What `log.filter` lets through.
-pub(crate) fn filter(config: &Config) -> anyhow::Result<EnvFilter> {
-    EnvFilter::try_new(&config.log.filter).context("log.filter is not valid")
+use crate::{
+    app::App,
+    config::Config,
+    paths::{HEALTH, READINESS},
+    problem::Refusal,
+};
+
+/// The log of the process, until it is dropped.
+pub(crate) struct Log {
+    lines: Lines,
+    filter: LogFilter,
 }
 
-/// Starts logging to standard error: for people in development, JSON otherwise.
-pub(crate) fn init(config: &Config) -> anyhow::Result<()> {
-    let filter = filter(config)?;
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr)
-        // By default a line that cannot be written is reported on standard error, with a panic if
-        // that fails too: a log collector that went away would take every request with it.
-        .log_internal_errors(false);
-    if config.is_development() {
-        subscriber.init();
-    } else {
-        subscriber.json().flatten_event(true).init();
+/// What is logged, which may change.
+#[derive(Clone)]
+pub(crate) struct LogFilter(reload::Handle<AnyFilter, Registry>);
+
+impl Log {
+    /// Starts logging to standard error: for people in development, JSON otherwise.
+    ///
+    /// # Errors
+    /// `log.filter` is not valid, or the system refuses.
+    pub(crate) fn start(config: &Config) -> anyhow::Result<Self> {
+        let (filter, handle) = reload::Layer::new(filter::read(&config.log.filter)?);
+        let lines =
+            Lines::start(config.log.buffer_bytes).context("cannot log to standard error")?;
+        // What cannot be written is counted; there is nowhere else to say so.
+        let layer = fmt::layer().with_writer(lines.clone()).log_internal_errors(false);
+        let layer = if config.is_development() {
+            layer.with_ansi(io::stderr().is_terminal()).boxed()
+        } else {
+            layer.with_ansi(false).fmt_fields(Members).event_format(JsonLines).boxed()
+        };
+        tracing_subscriber::registry().with(layer.with_filter(filter)).init();
+        Ok(Self { lines, filter: LogFilter(handle) })
     }
-    Ok(())
+
+    /// What it logs.
+    pub(crate) fn filter(&self) -> LogFilter {
+        self.filter.clone()
+    }
+}
+
+impl LogFilter {
+    /// Takes another `log.filter`.
+    ///
+    /// # Errors
+    /// It is not valid; then the last one stays.
+    pub(crate) fn set(&self, config: &Config) -> anyhow::Result<()> {
+        self.0.reload(filter::read(&config.log.filter)?)?;
+        // The crate `log` has a bound of its own.
+        tracing_log::log::set_max_level(LevelFilter::current().as_log());
+        Ok(())
+    }
+}
+
+/// Waits until the last lines are written, but not for long.
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.lines.finish();
+    }
+}
+
+/// Says whether `log.filter` is valid.
+pub(crate) fn check(config: &Config) -> anyhow::Result<()> {
+    filter::read(&config.log.filter).map(drop)
 }
 
 /// Tells where something panicked, and not what it said: that may quote what a client sent.
@@ -73,6 +130,11 @@ impl RootSpanBuilder for RequestSpan {
             tenant.id = Empty,
             user.login = Empty,
             auth.scheme = Empty,
+            tenant.of_path = Empty,
+            record.id = Empty,
+            record.found = Empty,
+            record.revoked = Empty,
+            records = Empty,
         )
     }
 
@@ -86,7 +148,12 @@ impl RootSpanBuilder for RequestSpan {
                 let microseconds = start.map(|Start(start)| start.elapsed().as_micros() as f64);
                 let duration_ms = microseconds.map(|microseconds| microseconds / 1000.0);
                 let status = response.status().as_u16();
-                info!(http.status = status, duration_ms, refusal, "answered");
+                let route = response.request().match_pattern();
+                if response.status().is_success() && is_probe(route.as_deref()) {
+                    debug!(http.status = status, duration_ms, refusal, "answered");
+                } else {
+                    info!(http.status = status, duration_ms, refusal, "answered");
+                }
             }
             Err(error) => {
                 let status = error.as_response_error().status_code().as_u16();
@@ -94,6 +161,46 @@ impl RootSpanBuilder for RequestSpan {
             }
         }
     }
+}
+
+/// Whether it is a path that something asks for all the time.
+fn is_probe(route: Option<&str>) -> bool {
+    route.is_some_and(|route| route == HEALTH || route == READINESS)
+}
+
+/// The span of a command: who runs it, by the number of the system's user.
+pub(crate) fn command() -> Span {
+    info_span!("command", os.uid = user_number())
+}
+
+#[cfg(target_os = "linux")]
+fn user_number() -> Option<u32> {
+    Some(rustix::process::getuid().as_raw())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn user_number() -> Option<u32> {
+    None
+}
+
+/// Says in the log which record the call is about: by its id, which opens nothing.
+pub(crate) fn note_record(id: RecordId) {
+    Span::current().record("record.id", id.text());
+}
+
+/// Says in the log whether the record was there for the caller.
+pub(crate) fn note_found(is_found: bool) {
+    Span::current().record("record.found", is_found);
+}
+
+/// Says in the log whether the call ended the record.
+pub(crate) fn note_revoked(was_revoked: bool) {
+    Span::current().record("record.revoked", was_revoked);
+}
+
+/// Says in the log how many records the answer lists.
+pub(crate) fn note_records(count: usize) {
+    Span::current().record("records", count);
 }
 
 /// That of the client, or of the proxy if no more is known.

@@ -6,6 +6,7 @@ use auth::ApplicationToken;
 use clap::Subcommand;
 use model::{Application, ApplicationName, TenantId};
 use serde::Serialize;
+use tracing::info;
 
 use super::administration::{self as admin, Output, told};
 use crate::config::Config;
@@ -82,6 +83,7 @@ pub(crate) fn run(config: &Config, output: Output, command: &AppCommand) -> anyh
                 let added = store.add_application(application, token.digest()).await;
                 added.map_err(|error| told(error, name))
             })?;
+            info!(application = name, tenants = ?tenant, "registered the application");
             output.made(token.expose(), &object)
         }
         AppCommand::List => {
@@ -107,6 +109,7 @@ fn set_disabled(
         changed.map_err(|error| told(error, name.as_str()))
     })?;
     let done = if is_disabled { "disabled" } else { "enabled" };
+    info!(application = name.as_str(), "{done} the application");
     let object = serde_json::json!({ "name": name.as_str(), "disabled": is_disabled });
     output.made(&format!("{done} {name}"), &object)
 }

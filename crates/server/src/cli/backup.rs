@@ -11,6 +11,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use serde::Serialize;
 use store::Proof;
+use tracing::info;
 
 use super::administration::Output;
 use crate::config::Config;
@@ -83,6 +84,7 @@ pub(crate) fn backup(config: &Config, output: Output, file: &Path) -> anyhow::Re
     let database = config.database()?;
     let proof = store::backup(&database, &config.keys()?, file, &mut looked_at())
         .with_context(|| format!("cannot back up the database {database}"))?;
+    info!(records = proof.records, file = %file.display(), "backed up the database");
     let done = format!("wrote {}, restored it to prove it, and removed that again", file.display());
     Report::of(config, Some(file), &proof)?.print(output, Some(done))
 }
@@ -92,6 +94,7 @@ pub(crate) fn restore(config: &Config, output: Output, file: &Path) -> anyhow::R
     let database = config.database()?;
     let proof = store::restore(file, &database, &config.keys()?, &mut looked_at())
         .with_context(|| format!("cannot restore {} to {database}", file.display()))?;
+    info!(records = proof.records, file = %file.display(), "restored the database");
     let done = format!("restored {} to {database}", file.display());
     Report::of(config, Some(file), &proof)?.print(output, Some(done))
 }

@@ -6,6 +6,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde::Serialize;
 use store::{Copied, Database};
+use tracing::info;
 
 use super::{
     administration::Output,
@@ -72,6 +73,7 @@ pub(crate) fn run(config: &Config, output: Output, sides: &Sides) -> anyhow::Res
         }
         (count, thing) => counted(count, thing),
     });
+    info!(records, from = %from, to = %to, "copied the database");
     let plain = format!(
         "copied {from} to {to}, and compared every row: both are the same\n{}\nA server on it needs the same \
          master keys. Servers on PostgreSQL are not kept away by this command: if one ran meanwhile, run it \

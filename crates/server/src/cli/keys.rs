@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde_json::json;
 use store::{KeySource, MasterKey, Rewrapped, Rotation, Store, StoreError};
 use tokio::time;
+use tracing::info;
 
 use super::{
     administration::{self as admin, Output, moment},
@@ -134,11 +135,18 @@ pub(crate) fn run(config: &Config, output: Output, command: &KeysCommand) -> any
             }
             let id = keys.make()?;
             let place = keys.file_of(&id).display().to_string();
+            info!(kek.id = id, "made the file of a master key");
             output.made(&format!("{id} {place}"), &json!({ "id": id, "place": place }))
         }
         KeysCommand::Rotate { key } => {
             let rotated =
                 admin::with_store(config, async |store| rotate(store, key.as_deref()).await)?;
+            info!(
+                kek.id = rotated.id,
+                records = rotated.records,
+                unopenable = rotated.unopenable.len(),
+                "rotated to this master key"
+            );
             output.made(&rotated.id, &rotated)?;
             refuse_damaged(rotated.unopenable.len())
         }
@@ -154,6 +162,7 @@ pub(crate) fn run(config: &Config, output: Output, command: &KeysCommand) -> any
                 }
                 Some(KeySource::Pkcs11) | None => String::new(),
             };
+            info!(kek.id = id, "retired the master key");
             let text = format!("retired {id}{then}");
             output.made(&text, &json!({ "id": id, "source": key.source, "place": key.place }))
         }

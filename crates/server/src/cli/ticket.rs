@@ -8,6 +8,7 @@ use clap::Subcommand;
 use jiff::Timestamp;
 use model::{CredentialId, CredentialKind, IssuedCredential};
 use serde::Serialize;
+use tracing::info;
 
 use super::administration::{self as admin, Output, TenantArgument, moment, told};
 use crate::{config::Config, paths::Tenants};
@@ -87,6 +88,12 @@ pub(crate) fn run(config: &Config, output: Output, command: &TicketCommand) -> a
                 store.add_credential(issued.clone()).await?;
                 Ok(issued)
             })?;
+            info!(
+                ticket.id = %issued.id,
+                tenant.id = issued.tenant.as_str(),
+                user.login = issued.login.as_str(),
+                "issued a ticket"
+            );
             let text = ticket.text();
             let object = Issued { ticket: text.expose(), row: Row::of(&issued) };
             output.made(text.expose(), &object)
@@ -106,6 +113,7 @@ pub(crate) fn run(config: &Config, output: Output, command: &TicketCommand) -> a
                 let revoked = store.revoke_credential(CredentialKind::Ticket, id, None).await;
                 revoked.map_err(|error| told(error, text))
             })?;
+            info!(ticket.id = text, "revoked the ticket");
             output.made(&format!("revoked {text}"), &serde_json::json!({ "id": text }))
         }
     }

@@ -14,6 +14,7 @@ use auth::Password;
 use clap::{Args, Subcommand};
 use model::{TenantId, User};
 use serde::Serialize;
+use tracing::info;
 use zeroize::Zeroizing;
 
 use super::administration::{self as admin, Output, TenantArgument, told};
@@ -119,6 +120,7 @@ pub(crate) fn run(config: &Config, output: Output, command: &UserCommand) -> any
             admin::on_database(config, async |store| {
                 store.add_user(user).await.map_err(|error| told(error, &shown))
             })?;
+            info!(tenant.id = row.tenant, user.login = row.login, administrator, "added the user");
             output.made(&format!("added {shown}"), &row)
         }
         UserCommand::List { tenant } => {
@@ -137,6 +139,11 @@ pub(crate) fn run(config: &Config, output: Output, command: &UserCommand) -> any
                 let found = store.user(&tenant, &login).await?;
                 found.with_context(|| format!("there is no user {name}"))
             })?;
+            info!(
+                tenant.id = user.tenant.as_str(),
+                user.login = user.login.as_str(),
+                "changed the password"
+            );
             output.made(&format!("changed the password of {name}"), &Row::of(&user))
         }
         UserCommand::Disable { login, tenant } => {
@@ -162,6 +169,7 @@ fn set_disabled(
         store.user(&tenant, &login).await?.with_context(|| format!("there is no user {name}"))
     })?;
     let done = if is_disabled { "disabled" } else { "enabled" };
+    info!(tenant.id = user.tenant.as_str(), user.login = user.login.as_str(), "{done} the user");
     output.made(&format!("{done} {name}"), &Row::of(&user))
 }
 

@@ -57,6 +57,7 @@ impl Caller {
             }
         };
         if caller.principal.tenant != tenant {
+            Span::current().record("tenant.of_path", tenant.as_str());
             return Err(AuthError::OtherTenant.into());
         }
         caller.application = application(app, request, &caller).await?;
@@ -100,7 +101,9 @@ async fn by_authorization(
     match authorization {
         Authorization::Password(credentials) => {
             let address = app.client_address(request);
+            // Records whose password it is, also of one that is wrong.
             let user = app.logins.verify(&app.store, tenant, credentials, address).await?;
+            Span::current().record("auth.scheme", scheme.name());
             Ok(of_user(&user, scheme, None))
         }
         Authorization::Issued(presented) => by_credential(app, &presented, scheme).await,
@@ -132,7 +135,7 @@ pub(crate) async fn by_credential(
     {
         warn!(%error, "a credential in use could not be renewed");
     }
-    Ok(of_user(user, scheme, Some(credential)))
+    Ok(of_user(user, scheme, Some(credential)).told())
 }
 
 /// The caller that a JWT stands for: its `sub` is the login. Where a path names the tenant, the token
@@ -166,7 +169,7 @@ fn of_user(user: &User, scheme: Scheme, credential: Option<&IssuedCredential>) -
         is_administrator: user.is_administrator,
     };
     let credential = credential.cloned();
-    Caller { principal, scheme, application: None, claims: None, credential }.told()
+    Caller { principal, scheme, application: None, claims: None, credential }
 }
 
 /// The application that `SO-AppToken` names, or that an access token was made for. Onsite neither counts.

@@ -18,6 +18,7 @@ use crate::{
     extract::{Call, Preferences},
     paths::{DESCRIBE_EXTERNAL_TOKENS, LIST_EXTERNAL_TOKENS, REVOKE_EXTERNAL_TOKENS},
     problem::Problem,
+    telemetry,
     texts::Text,
 };
 
@@ -60,6 +61,7 @@ pub(crate) async fn list(call: Call, app: Data<App>) -> Result<HttpResponse, Pro
         },
     };
     let page = app.store.records(listing).await?;
+    telemetry::note_records(page.records.len());
     let access = |record: &RecordInfo| Access::of(principal, &record.owner, app.retrieval);
     let item = |record: &RecordInfo| ExternalTokenInfo::new(record, access(record), preferences);
     let page = ExternalTokenPage {
@@ -90,6 +92,7 @@ pub(crate) async fn describe(call: Call, app: Data<App>) -> Result<HttpResponse,
     let record = which.find(&app.store, principal).await?;
     let access = |record: &RecordInfo| Access::of(principal, &record.owner, app.retrieval);
     let record = record.filter(|record| !which.is_by_id() || access(record) == Access::Full);
+    telemetry::note_found(record.is_some());
     let info = record
         .as_ref()
         .map(|record| ExternalTokenInfo::new(record, access(record), &call.preferences));
@@ -132,6 +135,7 @@ pub(crate) async fn revoke(call: Call, app: Data<App>) -> Result<HttpResponse, P
         }
         None => false,
     };
+    telemetry::note_revoked(was_revoked);
     answer::write(&call.preferences, "boolean", &was_revoked)
 }
 
@@ -143,14 +147,19 @@ enum Which {
 
 impl Which {
     fn of(root: &Object<'_>) -> Result<Self, Problem> {
-        match (given(root, "Key")?, given(root, "Id")?) {
-            (Some(key), None) => Ok(Self::Key(RetrievalKey::parse(key)?)),
+        let which = match (given(root, "Key")?, given(root, "Id")?) {
+            (Some(key), None) => Self::Key(RetrievalKey::parse(key)?),
             (None, Some(id)) => {
                 let id = RecordId::parse(id);
-                id.map(Self::Id).ok_or_else(|| Problem::invalid(Text::new("SR_ID_SHAPE")))
+                Self::Id(id.ok_or_else(|| Problem::invalid(Text::new("SR_ID_SHAPE")))?)
             }
-            (key, _) => Err(Problem::one_of("Key", "Id", key.is_some())),
-        }
+            (key, _) => return Err(Problem::one_of("Key", "Id", key.is_some())),
+        };
+        telemetry::note_record(match &which {
+            Self::Key(key) => key.record(),
+            Self::Id(id) => *id,
+        });
+        Ok(which)
     }
 
     fn is_by_id(&self) -> bool {

@@ -22,6 +22,7 @@ use crate::{
     extract::{Call, Preferences, idempotency_key},
     paths::{GET_EXTERNAL_TOKENS, SAVE_EXTERNAL_TOKENS},
     problem::Problem,
+    telemetry,
     texts::Text,
 };
 
@@ -61,6 +62,7 @@ pub(crate) async fn save(
         Some(once) => app.store.save_external_tokens_once(principal, &carrier, once).await?,
         None => app.store.save_external_tokens(principal, &carrier).await?,
     };
+    telemetry::note_record(key.record());
     answer::write(&call.preferences, "string", &key.expose())
 }
 
@@ -81,8 +83,10 @@ pub(crate) async fn get(call: Call, app: Data<App>) -> Result<HttpResponse, Prob
     let root = call.body.root()?;
     let key = given(&root, "Key")?.ok_or_else(|| Problem::required("Key"))?;
     let key = RetrievalKey::parse(key)?;
+    telemetry::note_record(key.record());
     let principal = &call.caller.principal;
     let saved = app.store.external_tokens(&principal.tenant, &key).await?;
+    telemetry::note_found(saved.is_some());
     let answered = saved.as_ref().map(|saved| {
         let access = Access::of(principal, &saved.owner, app.retrieval);
         if access.may_read() {
