@@ -9,6 +9,7 @@ mod contract;
 mod flags;
 mod fuzz;
 mod migrate;
+mod secrets;
 mod tidy;
 
 use std::path::Path;

@@ -12,7 +12,7 @@ use anyhow::{Context as _, bail};
 use serde::Deserialize;
 use xshell::{Shell, cmd};
 
-use crate::{contract, migrate::BACKENDS};
+use crate::{contract, migrate::BACKENDS, secrets};
 
 /// What a crate may depend on within the workspace, and what it must never see from outside.
 struct Layer {
@@ -50,6 +50,7 @@ pub(crate) fn run(shell: &Shell) -> anyhow::Result<()> {
     let sources: Vec<&str> = sources.lines().filter(|file| Path::new(file).is_file()).collect();
     broken.extend(module_docs(&sources)?);
     broken.extend(contract::check(Path::new("CONTRACT.md"), &sources)?);
+    broken.extend(secrets::check(&sources)?);
     for (rule, command) in [
         ("format", cmd!(shell, "cargo fmt --check")),
         ("format", cmd!(shell, "cargo fmt --check --manifest-path fuzz/Cargo.toml")),
