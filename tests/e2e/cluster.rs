@@ -1,12 +1,14 @@
 //! A PostgreSQL server of its own, in a scratch folder.
 //!
 //! Invariant: however the process that made it ends, `kill -9` included, the server is stopped and its
-//! folder removed.
+//! folder removed; a server that the processes of a test run share, when the run ends.
 
 use std::{
+    env,
     fs::{self, File},
     io::Write as _,
     net::TcpListener,
+    os::unix::process::{CommandExt as _, parent_id},
     path::{Path, PathBuf},
     process::{self, Child, Command, Output, Stdio},
     sync::atomic::{AtomicU16, Ordering},
@@ -18,16 +20,22 @@ use crate::app::until;
 const OWNER: &str = "latchkey";
 const PASSWORD: &str = "CANARY-database";
 
-/// Waits for the end of its standard input, which is the end of the process that made it; then stops the
-/// server with the arguments, and removes the folder. A Ctrl-C is meant for the tests.
-const WATCHDOG: &str = r#"trap "" HUP INT TERM; read -r end; "$@"; rm -rf "$0""#;
+/// A shell script that waits; then stops the server with its arguments, and removes the folder. A Ctrl-C is
+/// meant for the tests.
+fn watchdog(wait: &str) -> String {
+    format!(r#"trap "" HUP INT TERM; {wait}; "$@"; rm -rf "$0""#)
+}
+
+/// Waits for the end of its standard input, which is the end of the process that made it.
+const UNTIL_PROCESS_ENDS: &str = "read -r end";
 
 /// A PostgreSQL server of its own.
 pub(crate) struct Cluster {
     programs: Programs,
     folder: PathBuf,
     port: u16,
-    watchdog: Child,
+    /// `None` for a server that another process started.
+    watchdog: Option<Child>,
 }
 
 /// Where PostgreSQL's programs are.
@@ -64,30 +72,55 @@ impl Programs {
 impl Cluster {
     /// A new cluster that runs with lines of `postgresql.conf`.
     pub(crate) fn start(programs: &Programs, settings: &[&str]) -> Self {
-        let cluster = Self::prepare(programs);
+        Self::prepare(programs).initialize(settings)
+    }
+
+    /// The cluster that all processes of a test run share. The first process that needs it starts it; it is
+    /// stopped within a second after the parent of these processes, which is the test runner, ended.
+    pub(crate) fn shared(programs: &Programs, run: &str, settings: &[&str]) -> Self {
+        let folder = env::temp_dir().join(format!("latchkey-postgres-{run}"));
+        fs::create_dir_all(&folder).expect("folder");
+        let lock = File::create(folder.join("lock")).expect("lock file");
+        lock.lock().expect("a lock");
+        let note = folder.join("port");
+        if let Ok(port) = fs::read_to_string(&note) {
+            let port = port.parse().expect("a port");
+            return Self { programs: programs.clone(), folder, port, watchdog: None };
+        }
+        let wait = format!("while kill -0 {}; do sleep 1; done", parent_id());
+        let cluster = Self::prepare_in(programs, folder, &wait).initialize(settings);
+        fs::write(note, cluster.port.to_string()).expect("write");
+        cluster
+    }
+
+    /// Makes its files, starts it and adds the owner of the databases.
+    fn initialize(self, settings: &[&str]) -> Self {
         let local = ["--auth-local=trust", "--auth-host=scram-sha-256"];
         let plain = ["--encoding=UTF8", "--no-locale", "--no-sync"];
-        let data = cluster.data().display().to_string();
+        let data = self.data().display().to_string();
         let options = [&["-D", &data, "-U", "postgres"], &local[..], &plain[..]].concat();
-        cluster.run("initdb", &options);
-        cluster.configure(settings);
-        cluster.resume();
+        self.run("initdb", &options);
+        self.configure(settings);
+        self.resume();
         let role = format!("CREATE ROLE {OWNER} LOGIN PASSWORD '{PASSWORD}'");
-        cluster.sql("postgres", &role);
-        cluster
+        self.sql("postgres", &role);
+        self
     }
 
     /// A folder, a port and who clears up.
     fn prepare(programs: &Programs) -> Self {
         let folder = tempfile::Builder::new().prefix("latchkey-postgres-").tempdir();
-        let folder = folder.expect("folder").keep();
+        Self::prepare_in(programs, folder.expect("folder").keep(), UNTIL_PROCESS_ENDS)
+    }
+
+    fn prepare_in(programs: &Programs, folder: PathBuf, wait: &str) -> Self {
         if is_root() {
             let chown = Command::new("chown").arg("postgres").arg(&folder).status();
             assert!(chown.expect("chown").success());
         }
         let stop = programs.command("pg_ctl");
         let watchdog = Command::new("sh")
-            .args(["-c", WATCHDOG])
+            .args(["-c", &watchdog(wait)])
             .arg(&folder)
             .arg(stop.get_program())
             .args(stop.get_args())
@@ -95,11 +128,13 @@ impl Cluster {
             .arg(folder.join("data"))
             .args(["-m", "immediate", "stop"])
             .current_dir("/")
+            // A runner that ends a test ends its group of processes.
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();
-        let watchdog = watchdog.expect("sh");
+        let watchdog = Some(watchdog.expect("sh"));
         Self { programs: programs.clone(), folder, port: free_port(), watchdog }
     }
 
@@ -248,8 +283,10 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        drop(self.watchdog.stdin.take());
-        let _ = self.watchdog.wait();
+        if let Some(watchdog) = &mut self.watchdog {
+            drop(watchdog.stdin.take());
+            let _ = watchdog.wait();
+        }
     }
 }
 

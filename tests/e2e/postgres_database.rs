@@ -1,7 +1,7 @@
-//! The database of a test: one of its own in a PostgreSQL server that the tests of a process share.
+//! The database of a test: one of its own in a PostgreSQL server that the tests of a run share.
 
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
     process,
     sync::{
@@ -46,7 +46,7 @@ impl Database {
     /// A new one, empty.
     pub(crate) fn new(_data: &Path) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let name = format!("test_{}_{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let cluster = shared();
         cluster.create_database(&name);
         Self { cluster, name }
@@ -119,13 +119,19 @@ impl Drop for Database {
 }
 
 /// The server that all tests share which do not harm it. None of them looks at what a power failure leaves.
+/// nextest, which runs each test in a process of its own, names the run.
+#[expect(clippy::disallowed_methods, reason = "a variable of the test runner, not of the server")]
 fn shared() -> &'static Cluster {
     static SHARED: OnceLock<Cluster> = OnceLock::new();
     SHARED.get_or_init(|| {
         // The rest of the run ends too, so that no test seems to have passed.
         let programs =
             programs("every end-to-end test on PostgreSQL").unwrap_or_else(|| process::exit(0));
-        Cluster::start(&programs, &["max_connections = 300", "fsync = off"])
+        let settings = ["max_connections = 300", "fsync = off"];
+        match env::var("NEXTEST_RUN_ID") {
+            Ok(run) => Cluster::shared(&programs, &run, &settings),
+            Err(_) => Cluster::start(&programs, &settings),
+        }
     })
 }
 
