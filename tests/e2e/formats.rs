@@ -24,7 +24,8 @@ use crate::{
 const SAVE: &str = "/api/v1/Agents/User/SaveExternalTokens";
 const GET: &str = "/api/v1/Agents/User/GetExternalTokens";
 
-const READ: [&str; 7] = [
+/// What requests may have.
+pub(crate) const READ: [&str; 7] = [
     "application/json",
     "text/json",
     "application/xml",
@@ -52,7 +53,7 @@ fn is_xml(media_type: &str) -> bool {
 }
 
 /// A request in a type: `outer` holds the members.
-fn encode(media_type: &str, outer: &str, members: &Map<String, Value>) -> Vec<u8> {
+pub(crate) fn encode(media_type: &str, outer: &str, members: &Map<String, Value>) -> Vec<u8> {
     let given = || members.iter().filter_map(|(name, value)| Some((name, value.as_str()?)));
     let text = match media_type {
         "application/json-patch+json" => {
