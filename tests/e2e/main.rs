@@ -15,6 +15,7 @@ mod certificates;
 mod client;
 mod clock;
 mod configuration;
+mod connections;
 mod credential_places;
 mod database_file;
 mod disconnects;

@@ -15,6 +15,7 @@ use std::{
     net::SocketAddr,
     ops::RangeInclusive,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use actix_web::http::Uri;
@@ -50,6 +51,8 @@ const ROTATE_AFTER_WRAPS: RangeInclusive<i64> = 1 << 20..=1 << 31;
 const DRAIN_AT_MOST: u64 = 3600;
 /// How many bytes of the log may wait.
 const LOG_BUFFER: RangeInclusive<usize> = 1 << 16..=1 << 30;
+/// How long a client may be waited for.
+const SECONDS: RangeInclusive<u64> = 1..=3600;
 
 /// Every key, as TOML has it.
 const SETTINGS: &[&str] = &[
@@ -63,6 +66,8 @@ const SETTINGS: &[&str] = &[
     "server.behind_proxy",
     "server.trusted_proxies",
     "server.cors_origins",
+    "server.connections",
+    "server.connections_per_address",
     "server.tls.certificate",
     "server.tls.key",
     "server.tls_reload_seconds",
@@ -99,6 +104,9 @@ const SETTINGS: &[&str] = &[
     "limits.token_bytes",
     "limits.body_bytes",
     "limits.body_seconds",
+    "limits.head_seconds",
+    "limits.answer_seconds",
+    "limits.idle_seconds",
     "log.filter",
     "log.buffer_bytes",
 ];
@@ -135,6 +143,8 @@ pub(crate) struct Server {
     pub(crate) behind_proxy: bool,
     trusted_proxies: List,
     cors_origins: List,
+    pub(crate) connections: usize,
+    pub(crate) connections_per_address: usize,
     pub(crate) tls: Option<Tls>,
     pub(crate) tls_reload_seconds: u64,
     pub(crate) drain_seconds: u64,
@@ -164,6 +174,21 @@ pub(crate) struct Limits {
     pub(crate) token_bytes: usize,
     pub(crate) body_bytes: usize,
     pub(crate) body_seconds: u64,
+    pub(crate) head_seconds: u64,
+    pub(crate) answer_seconds: u64,
+    pub(crate) idle_seconds: u64,
+}
+
+impl Limits {
+    /// How long a client may take to send the head of its first request.
+    pub(crate) fn head_time(&self) -> Duration {
+        Duration::from_secs(self.head_seconds)
+    }
+
+    /// How long a connection stays open for the next request.
+    pub(crate) fn idle_time(&self) -> Duration {
+        Duration::from_secs(self.idle_seconds)
+    }
 }
 
 /// The log.
@@ -195,9 +220,26 @@ impl Config {
     }
 
     fn check_limits(&self) -> anyhow::Result<()> {
-        let Limits { token_bytes, body_bytes, body_seconds } = self.limits;
-        if token_bytes == 0 || body_seconds == 0 {
-            bail!("limits.token_bytes and limits.body_seconds must be at least 1");
+        let Limits { token_bytes, body_bytes, .. } = self.limits;
+        let Server { connections, connections_per_address, .. } = self.server;
+        for (key, value) in [
+            ("limits.token_bytes", token_bytes as u64),
+            ("server.connections", connections as u64),
+            ("server.connections_per_address", connections_per_address as u64),
+        ] {
+            if value == 0 {
+                bail!("{key} must be at least 1");
+            }
+        }
+        for (key, seconds) in [
+            ("limits.body_seconds", self.limits.body_seconds),
+            ("limits.head_seconds", self.limits.head_seconds),
+            ("limits.answer_seconds", self.limits.answer_seconds),
+            ("limits.idle_seconds", self.limits.idle_seconds),
+        ] {
+            if !SECONDS.contains(&seconds) {
+                bail!("{key} must be from 1 to 3600");
+            }
         }
         if body_bytes <= token_bytes {
             bail!("limits.body_bytes must be more than limits.token_bytes");

@@ -9,6 +9,7 @@ mod certificates;
 pub mod cli;
 mod clients;
 mod config;
+mod connections;
 mod expiry;
 mod extract;
 mod first_user;

@@ -12,9 +12,11 @@ use std::{
 };
 
 use actix_cors::Cors;
+use actix_http::HttpService;
+use actix_service::{IntoServiceFactory as _, ServiceFactoryExt as _, fn_service, map_config};
 use actix_web::{
-    App as ActixApp, HttpServer,
-    dev::ServerHandle,
+    App as ActixApp,
+    dev::{AppConfig, Server, ServerHandle},
     http::header::{RETRY_AFTER, WWW_AUTHENTICATE},
     middleware::{Condition, from_fn},
     web,
@@ -33,6 +35,7 @@ use crate::{
     certificates::Certificates,
     clients::Clients,
     config::{Config, access::Opening},
+    connections::Door,
     extract::preferences::SO_TIME_ZONE,
     first_user::{self, SAMPLE},
     logins::Logins,
@@ -44,11 +47,8 @@ use crate::{
     upkeep::{self, Upkeep},
 };
 
-/// How long a client may take to send a request's head. A server with too much to do reads late, and must
-/// not blame the client for it.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a connection stays open for the next request.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long a connection stays half open for what a client still sends that was refused.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// What the configuration asks for, as far as it can be told without making or opening anything.
 pub(crate) struct Checked {
@@ -173,26 +173,47 @@ async fn serve(
     };
     // Before the first save, so that none waits for it.
     store.tend_keys().await?;
+    let tls = certificates.as_ref().map(Certificates::server_config).transpose()?;
+    let door = Door::new(&config.server, &config.limits, app.clients.trusted.clone(), tls)?;
+    door.watch();
+    let (head_time, idle_time) = (config.limits.head_time(), config.limits.idle_time());
     let (app, paths) = (web::Data::new(app), web::Data::new(paths));
-    let server = HttpServer::new(move || {
-        ActixApp::new()
-            .app_data(app.clone())
-            .app_data(paths.clone())
-            .wrap(Condition::new(!cors_origins.is_empty(), cors(&cors_origins)))
-            .wrap(from_fn(problem::finish))
-            .wrap(TracingLogger::<RequestSpan>::new())
-            .wrap(from_fn(paths::normalize))
-            .configure(app::configure)
-    })
-    .disable_signals()
-    .client_request_timeout(HEAD_TIMEOUT)
-    .keep_alive(KEEP_ALIVE)
-    .shutdown_timeout(config.server.drain_seconds);
-    let server = match &certificates {
-        Some(certificates) => server.listen_rustls_0_23(listener, certificates.server_config()?)?,
-        None => server.listen(listener)?,
-    }
-    .run();
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let server = Server::build()
+        .disable_signals()
+        .workers(workers)
+        .max_concurrent_connections(door.most_per_worker(workers))
+        .shutdown_timeout(config.server.drain_seconds);
+    let drain = server.graceful_shutdown_signal();
+    let server = server
+        .listen("http", listener, move || {
+            let app = ActixApp::new()
+                .app_data(app.clone())
+                .app_data(paths.clone())
+                .wrap(Condition::new(!cors_origins.is_empty(), cors(&cors_origins)))
+                .wrap(from_fn(problem::finish))
+                .wrap(TracingLogger::<RequestSpan>::new())
+                .wrap(from_fn(paths::normalize))
+                .configure(app::configure)
+                .into_factory()
+                .map_err(|error: actix_web::Error| error.error_response());
+            let (door, drain) = (door.clone(), drain.clone());
+            let http = HttpService::build()
+                .graceful_shutdown_signal(move || {
+                    let drain = drain.clone();
+                    async move { drain.notified().await }
+                })
+                .client_request_timeout(head_time)
+                .keep_alive(idle_time)
+                .client_disconnect_timeout(LINGER)
+                .h1(map_config(app, |()| AppConfig::default()));
+            let admit = move |tcp| {
+                let door = door.clone();
+                async move { door.admit(tcp).await.map_err(drop) }
+            };
+            fn_service(admit).and_then(http.map_err(drop))
+        })?
+        .run();
 
     if let Some(certificates) = certificates {
         let every = Duration::from_secs(config.server.tls_reload_seconds);
