@@ -292,7 +292,7 @@ impl Drop for Cluster {
 
 /// A free port below those that outgoing connections are given: one of them could take it while the server
 /// is away.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     const FIRST: u16 = 10_000;
     const COUNT: u16 = 20_000;
     static TRIED: AtomicU16 = AtomicU16::new(0);

@@ -98,7 +98,10 @@ fn configuration_comes_in_layers_and_is_shown_without_secrets() {
     assert!(!shown.contains("CANARY"), "{shown}");
     let wrong = setup.clone().with("DATABASE__URL", "postgres://u:CANARY@h/d?sslmode=x");
     let check = wrong.arguments(&["check"]).refusal();
-    assert!(check.contains("database.url is no URL of a PostgreSQL database"), "{check}");
+    assert!(
+        check.contains("database.url cannot be read as the URL of a PostgreSQL database"),
+        "{check}"
+    );
     let check = setup.with("DATABASE__URL", "sqlite:x.db").arguments(&["check"]).output();
     assert!(check.starts_with("the configuration is valid; "), "{check}");
 }

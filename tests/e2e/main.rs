@@ -46,6 +46,8 @@ mod negotiation;
 mod nonces;
 mod official_client;
 mod outbound;
+mod outage;
+mod outage_log;
 mod overload;
 mod parts;
 mod paths;

@@ -130,6 +130,8 @@ fn a_failover_loses_nothing() {
 #[test]
 fn what_the_standby_does_not_confirm_is_not_acknowledged() {
     let Some(primary) = cluster("a standby that confirms nothing") else { return };
+    // Whatever the role has by default.
+    primary.sql("postgres", "ALTER ROLE latchkey SET synchronous_commit = off");
     let standby = primary.synchronous_standby();
     let app = on(&primary.url_with(&standby, "latchkey"));
     let record = Record::of_long_tokens(500);

@@ -53,6 +53,8 @@ const DRAIN_AT_MOST: u64 = 3600;
 const LOG_BUFFER: RangeInclusive<usize> = 1 << 16..=1 << 30;
 /// How long a client may be waited for.
 const SECONDS: RangeInclusive<u64> = 1..=3600;
+/// One writes, and at least one reads.
+const CONNECTIONS: RangeInclusive<usize> = 2..=64;
 
 /// Every key, as TOML has it.
 const SETTINGS: &[&str] = &[
@@ -74,6 +76,7 @@ const SETTINGS: &[&str] = &[
     "server.drain_seconds",
     "database.url",
     "database.auto_migrate",
+    "database.connections",
     "keys.source",
     "keys.directory",
     "keys.secret",
@@ -165,6 +168,7 @@ pub(crate) struct Database {
     #[serde(serialize_with = "redact")]
     url: Option<SecretString>,
     pub(crate) auto_migrate: bool,
+    connections: usize,
 }
 
 /// What is refused for its size.
@@ -253,6 +257,9 @@ impl Config {
         if !LOG_BUFFER.contains(&self.log.buffer_bytes) {
             bail!("log.buffer_bytes must be from {} to {}", LOG_BUFFER.start(), LOG_BUFFER.end());
         }
+        if !CONNECTIONS.contains(&self.database.connections) {
+            bail!("database.connections must be from 2 to 64");
+        }
         if !ROTATE_AFTER_WRAPS.contains(&self.keys.rotate_after_wraps) {
             bail!("keys.rotate_after_wraps must be from 1048576 to 2147483648");
         }
@@ -338,6 +345,7 @@ impl Config {
             database: self.database()?,
             keys: self.keys()?,
             auto_migrate: self.database.auto_migrate,
+            connections: self.database.connections,
             lifespans: self.records.lifespans(),
         })
     }

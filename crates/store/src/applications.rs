@@ -2,10 +2,17 @@
 //!
 //! Invariant: who calls is found by the digest of a token alone, which nobody can guess.
 
+use std::collections::HashMap;
+
 use diesel::prelude::*;
 use model::{Application, ApplicationName, SecretDigest, TenantId};
 
-use crate::{StoreError, conn::Conn, ids, schema::applications};
+use crate::{
+    StoreError,
+    conn::{Conn, on_backend},
+    ids,
+    schema::applications,
+};
 
 /// Stands for every tenant.
 const ALL_TENANTS: &str = "*";
@@ -84,6 +91,33 @@ pub(crate) fn find_named(
         .first(conn)
         .optional()?;
     Ok(row.and_then(ApplicationRow::into_application))
+}
+
+/// As `find`, for many at once, by the digests of their tokens.
+pub(crate) fn find_all(
+    conn: &mut Conn,
+    tokens: &[Vec<u8>],
+) -> Result<HashMap<Vec<u8>, Application>, StoreError> {
+    let digests: Vec<&[u8]> = tokens.iter().map(Vec::as_slice).collect();
+    let found = applications::table.filter(applications::token_digest.eq_any(digests));
+    let rows: Vec<(Vec<u8>, ApplicationRow)> = on_backend!(conn, |conn| found
+        .select((applications::token_digest, ApplicationRow::as_select()))
+        .load(conn))?;
+    let found = rows.into_iter().filter_map(|(token, row)| Some((token, row.into_application()?)));
+    Ok(found.collect())
+}
+
+/// As `find_named`, for many at once.
+pub(crate) fn find_all_named(
+    conn: &mut Conn,
+    names: &[String],
+) -> Result<HashMap<String, Application>, StoreError> {
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let found = applications::table.filter(applications::name.eq_any(names));
+    let rows: Vec<ApplicationRow> =
+        on_backend!(conn, |conn| found.select(ApplicationRow::as_select()).load(conn))?;
+    let found = rows.into_iter().filter_map(ApplicationRow::into_application);
+    Ok(found.map(|application| (application.name.as_str().to_owned(), application)).collect())
 }
 
 /// Every application, by name.

@@ -26,6 +26,7 @@ use crate::{
     error::told,
     external_tokens::{self, TokenRow},
     link::Link,
+    outage::{Access, Outage},
     reservations::Reservation,
 };
 
@@ -96,19 +97,20 @@ enum Job {
 pub(crate) struct Writer {
     queue: SyncSender<Job>,
     room: Arc<Semaphore>,
+    outage: Arc<Outage>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Writer {
     /// Starts the thread, which owns the only connection that writes.
-    pub(crate) fn start(link: Link, log: Option<Log>) -> Self {
+    pub(crate) fn start(link: Link, log: Option<Log>, outage: Arc<Outage>) -> Self {
         let (queue, jobs) = sync_channel(QUEUE);
         let thread = thread::Builder::new()
             .name("latchkey-writer".to_owned())
             .spawn(move || Thread { link, log, jobs }.run())
             .expect("the system can start a thread");
         let room = Arc::new(Semaphore::new(QUEUE_BYTES));
-        Self { queue, room, thread: Mutex::new(Some(thread)) }
+        Self { queue, room, outage, thread: Mutex::new(Some(thread)) }
     }
 
     /// Commits a row, together with what else is waiting.
@@ -196,7 +198,8 @@ impl Writer {
             TrySendError::Full(_) => StoreError::Overloaded,
             TrySendError::Disconnected(_) => StoreError::Closed,
         })?;
-        answered.await.unwrap_or(Err(StoreError::Closed))
+        let outcome = answered.await.unwrap_or(Err(StoreError::Closed));
+        self.outage.watch(Access::Write, outcome)
     }
 }
 
@@ -312,7 +315,10 @@ impl Thread {
             Err(error) => {
                 let is_alone = rows.len() + works.len() == 1;
                 if !is_alone && !self.is_hopeless(&error) {
-                    warn!(error = told(&error), "a write was refused; committing one by one");
+                    // Of a database that cannot be written each batch is; that is said once.
+                    if !matches!(error, StoreError::Unavailable(_)) {
+                        warn!(error = told(&error), "a write was refused; committing one by one");
+                    }
                     return self.commit_each(rows, rows_answers, works);
                 }
                 let answers = works.into_iter().map(|(_work, answer)| answer);

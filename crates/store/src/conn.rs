@@ -1,7 +1,8 @@
 //! Connections: how each one is set up, and transactions on them.
 //!
-//! Invariant: every connection that writes writes through to the disk, every other cannot write, and no
-//! connection makes a database that is not there.
+//! Invariant: every connection that writes writes through to the disk, and no connection makes a database that
+//! is not there. Any other connection cannot write; on a server, where a connection keeps no settings, it only
+//! looks up, or is in a transaction that cannot write.
 
 use std::{fmt::Write as _, os::unix::ffi::OsStrExt as _, path::Path, time::Duration};
 
@@ -14,7 +15,7 @@ use diesel::{
 
 use crate::{
     Database, OpenError, StoreError,
-    postgres::{PATIENCE, Session},
+    postgres::{BEGIN, BEGIN_READ_ONLY, BEGIN_SERIALLY, PATIENCE, Session},
 };
 
 /// "Ltch", in the header of every SQLite database of this server.
@@ -53,7 +54,7 @@ impl Conn {
         let path = match database {
             Database::Sqlite(path) => path,
             Database::Postgres(url) => {
-                return Ok(Self::Postgres(Session::open(url).map_err(OpenError::Server)?));
+                return Session::open(url).map(Self::Postgres);
             }
         };
         // The mark is written before the write-ahead log begins, so that it is in the file itself.
@@ -90,11 +91,7 @@ impl Conn {
                 conn.batch_execute("PRAGMA query_only = ON;")?;
                 Ok(Self::Sqlite(conn))
             }
-            Database::Postgres(url) => {
-                let mut session = Session::open(url).map_err(OpenError::Server)?;
-                session.batch_execute("SET default_transaction_read_only = on")?;
-                Ok(Self::Postgres(session))
-            }
+            Database::Postgres(url) => Session::open(url).map(Self::Postgres),
         }
     }
 }
@@ -124,7 +121,29 @@ pub(crate) fn write<T>(
     conn: &mut Conn,
     work: impl FnOnce(&mut Conn) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
-    begin_write(conn)?;
+    begin_write(conn, BEGIN)?;
+    end(conn, work)
+}
+
+/// Runs `work`, which only reads: on a server in one transaction that cannot write.
+pub(crate) fn read<T>(
+    conn: &mut Conn,
+    work: impl FnOnce(&mut Conn) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    match conn {
+        Conn::Sqlite(_) => return work(conn),
+        Conn::Postgres(session) => {
+            AnsiTransactionManager::begin_transaction_sql(session, BEGIN_READ_ONLY)?;
+        }
+    }
+    end(conn, work)
+}
+
+/// Ends a transaction that began, with or without what `work` did.
+fn end<T>(
+    conn: &mut Conn,
+    work: impl FnOnce(&mut Conn) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
     match work(conn) {
         Ok(value) => {
             <Conn as diesel::Connection>::TransactionManager::commit_transaction(conn)?;
@@ -143,12 +162,8 @@ pub(crate) fn write_serially<T>(
     conn: &mut Conn,
     work: impl FnOnce(&mut Conn) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
-    write(conn, |conn| {
-        if let Conn::Postgres(session) = conn {
-            session.batch_execute("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE")?;
-        }
-        work(conn)
-    })
+    begin_write(conn, BEGIN_SERIALLY)?;
+    end(conn, work)
 }
 
 /// Lets each statement on a server take no longer than this from now on, or as long as it takes; what was the
@@ -178,12 +193,14 @@ pub(crate) fn with_patience<T>(conn: &mut Conn, query: impl FnOnce(&mut Conn) ->
 }
 
 /// SQLite takes its write lock up front, so that two writers queue instead of failing half-way.
-fn begin_write(conn: &mut Conn) -> diesel::QueryResult<()> {
+fn begin_write(conn: &mut Conn, on_server: &str) -> diesel::QueryResult<()> {
     match conn {
         Conn::Sqlite(conn) => {
             AnsiTransactionManager::begin_transaction_sql(conn, "BEGIN IMMEDIATE")
         }
-        Conn::Postgres(session) => AnsiTransactionManager::begin_transaction(session),
+        Conn::Postgres(session) => {
+            AnsiTransactionManager::begin_transaction_sql(session, on_server)
+        }
     }
 }
 

@@ -5,6 +5,9 @@
 use std::{error::Error, path::PathBuf, sync::Arc};
 
 use model::RecordId;
+use tokio_postgres::error::SqlState;
+
+use crate::postgres::Refusal;
 
 /// What went wrong below; shared, since one failed commit fails every caller in it.
 pub(crate) type Source = Arc<dyn Error + Send + Sync>;
@@ -79,7 +82,7 @@ impl StoreError {
         use diesel::result::{DatabaseErrorKind as Kind, Error as Diesel};
         let Self::Unavailable(cause) = self else { return None };
         match cause.downcast_ref() {
-            Some(Diesel::DatabaseError(Kind::Unknown, _)) => None,
+            Some(Diesel::DatabaseError(Kind::Unknown, _) | Diesel::QueryBuilderError(_)) => None,
             _ => Some(Arc::clone(cause)),
         }
     }
@@ -114,6 +117,12 @@ impl From<diesel::result::Error> for StoreError {
             | Diesel::RollbackErrorOnCommit { .. }
             | Diesel::AlreadyInTransaction
             | Diesel::NotInTransaction => Self::Unavailable(Arc::new(error)),
+            // No other try makes PostgreSQL take what it refuses for its data.
+            Diesel::QueryBuilderError(_)
+                if Refusal::of(&error).is_some_and(|it| !it.is_of_data()) =>
+            {
+                Self::Unavailable(Arc::new(error))
+            }
             _ => Self::Query(Arc::new(error)),
         }
     }
@@ -134,7 +143,7 @@ pub enum OpenError {
     )]
     UnsupportedUrl,
     /// A PostgreSQL URL with something in it that is not understood.
-    #[error("database.url is no URL of a PostgreSQL database as PostgreSQL's documentation has it")]
+    #[error("database.url cannot be read as the URL of a PostgreSQL database")]
     PostgresUrl(#[source] Box<dyn Error + Send + Sync>),
     /// A PostgreSQL URL that asks for TLS, which this build does not have.
     #[error(
@@ -143,8 +152,44 @@ pub enum OpenError {
     )]
     NoTls,
     /// The server of the database cannot be reached, or does not let this user in.
-    #[error("the database server cannot be used; see that it runs, and that database.url is right")]
-    Server(#[source] diesel::ConnectionError),
+    #[error("the database server cannot be used; {remedy}")]
+    Server {
+        /// What may help.
+        remedy: &'static str,
+        /// Why.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// PostgreSQL refused a statement.
+    #[error("PostgreSQL refuses it; {remedy}")]
+    Refused {
+        /// What may help.
+        remedy: &'static str,
+        /// Why.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// A connection pooler gives each transaction another connection.
+    #[error(
+        "database.url leads to a pooler that gives each transaction or statement another connection; let it \
+         pool sessions (PgBouncer: pool_mode = session), or name PostgreSQL itself"
+    )]
+    Pooler,
+    /// The database cannot hold every text.
+    #[error(
+        "the database has the encoding {0} and must have UTF8; make one by CREATE DATABASE latchkey ENCODING \
+         'UTF8' LOCALE 'C' TEMPLATE template0"
+    )]
+    Encoding(String),
+    /// The role may not make the tables.
+    #[error(
+        "this role may not create tables in the schema {0}; grant CREATE on the schema to this role, or make it \
+         the owner of the database"
+    )]
+    MayNotCreate(String),
+    /// Others than the owner may read a file with a secret.
+    #[error("{} can be read by other users; run `chmod 600` on it", .0.display())]
+    Exposed(PathBuf),
     /// Another process has the database.
     #[error(
         "another server is using the database {}; stop it, or set data_directory to \
@@ -346,6 +391,70 @@ impl OpenError {
     }
 }
 
+impl OpenError {
+    /// Of a server that cannot be reached.
+    pub(crate) fn server(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        let remedy = "see that it runs, and that database.url is right";
+        Self::Server { remedy, source: source.into() }
+    }
+
+    /// Of a server that did not let in; why decides what may help.
+    pub(crate) fn refused(source: tokio_postgres::Error) -> Self {
+        match source.code().and_then(remedy) {
+            Some(remedy) => Self::Server { remedy, source: source.into() },
+            None => Self::server(source),
+        }
+    }
+
+    /// Of a migration that failed and was rolled back; `refused` is why, on PostgreSQL.
+    pub(crate) fn migration(
+        source: Box<dyn Error + Send + Sync>,
+        refused: Option<&SqlState>,
+    ) -> Self {
+        match refused {
+            Some(state) => Self::Refused { remedy: remedy(state).unwrap_or(SEE_WHY), source },
+            None => Self::Migration(source),
+        }
+    }
+}
+
+/// What helps against the rest.
+const SEE_WHY: &str = "see why in what it says, and in its log";
+
+impl OpenError {
+    /// Whether it would fail again: somebody must do something about it.
+    pub(crate) fn lasts(&self) -> bool {
+        match self {
+            Self::MayNotCreate(_) => true,
+            Self::Refused { remedy, .. } => *remedy != SEE_WHY,
+            _ => false,
+        }
+    }
+}
+
+/// What may help, by the SQLSTATE.
+fn remedy(state: &SqlState) -> Option<&'static str> {
+    Some(match *state {
+        SqlState::TOO_MANY_CONNECTIONS => {
+            "it has no connection left for this server, which takes as many as database.connections says: \
+             raise max_connections of PostgreSQL, or close what others have open"
+        }
+        SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
+            "check the user and the password of database.url, and pg_hba.conf of PostgreSQL"
+        }
+        SqlState::INVALID_CATALOG_NAME => "make the database, or name another in database.url",
+        SqlState::INSUFFICIENT_PRIVILEGE => {
+            "grant this role what it lacks on the schema and its tables, or make it their owner"
+        }
+        SqlState::DISK_FULL => "make room on the disk of PostgreSQL",
+        SqlState::READ_ONLY_SQL_TRANSACTION => {
+            "this PostgreSQL only reads: name the primary, or several hosts and \
+             target_session_attrs=read-write"
+        }
+        _ => return None,
+    })
+}
+
 impl From<diesel::ConnectionError> for OpenError {
     fn from(error: diesel::ConnectionError) -> Self {
         Self::database(error.into())
@@ -354,7 +463,10 @@ impl From<diesel::ConnectionError> for OpenError {
 
 impl From<diesel::result::Error> for OpenError {
     fn from(error: diesel::result::Error) -> Self {
-        Self::database(error.into())
+        match Refusal::of(&error).map(|refusal| remedy(refusal.state()).unwrap_or(SEE_WHY)) {
+            Some(remedy) => Self::Refused { remedy, source: error.into() },
+            None => Self::database(error.into()),
+        }
     }
 }
 

@@ -24,8 +24,14 @@ mod link;
 mod lock;
 mod lookups;
 pub mod migrate;
+mod outage;
 mod pkcs11;
 mod postgres;
+#[cfg(feature = "postgres-tls")]
+mod postgres_certificates;
+mod postgres_passfile;
+mod postgres_pooler;
+mod postgres_rows;
 mod postgres_tls;
 mod postgres_url;
 mod readers;
@@ -54,7 +60,7 @@ use model::{
     User,
 };
 use tokio::sync::Mutex;
-use tracing::info;
+use tracing::{info, warn};
 
 pub use crate::{
     backup::{backup, restore},
@@ -81,6 +87,7 @@ use crate::{
     keyring::Keyring,
     link::Link,
     lock::InstanceLock,
+    outage::Outage,
     readers::Readers,
     reservations::Reservation,
     ring::Ring,
@@ -102,6 +109,8 @@ pub struct OpenOptions {
     pub keys: Keys,
     /// Whether to bring the schema up to date, or to refuse a database that is behind.
     pub auto_migrate: bool,
+    /// How many connections to take to a database on a server: one writes, the others read.
+    pub connections: usize,
     /// How long records live.
     pub lifespans: Lifespans,
 }
@@ -191,6 +200,14 @@ impl Store {
         lock: Option<InstanceLock>,
         load: LoadKeys,
     ) -> Result<Self, OpenError> {
+        if let Database::Postgres(url) = &database
+            && url.trusts_anybody()
+        {
+            warn!(
+                "sslmode=require encrypts, but does not see who answers; name a file of certificates as \
+                 sslrootcert, or take verify-full"
+            );
+        }
         let mut conn = Conn::writing(&database)?;
         migrate::refuse_newer(&mut conn)?;
         // Before the schema is touched: whoever lacks the right key may need the older version.
@@ -210,9 +227,10 @@ impl Store {
         if let (Some(log), Some(_)) = (&mut log, &lock) {
             log.take_over();
         }
+        let outage = Arc::new(Outage::default());
         Ok(Self(Arc::new(Inner {
-            readers: Readers::new(&database),
-            writer: Writer::start(Link::writing(database.clone(), conn), log),
+            readers: Readers::new(&database, options.connections - 1, Arc::clone(&outage)),
+            writer: Writer::start(Link::writing(database.clone(), conn), log, outage),
             ring: Ring::new(options.keys.clone(), keyring),
             ids: Ids::default(),
             lifespans: options.lifespans.clone(),
@@ -434,7 +452,7 @@ impl Store {
         &self,
         token: SecretDigest,
     ) -> Result<Option<Application>, StoreError> {
-        self.0.readers.run(move |conn| applications::find(conn, &token)).await
+        self.0.readers.application(token).await
     }
 
     /// The application of this name, disabled or not.
@@ -442,7 +460,7 @@ impl Store {
         &self,
         name: ApplicationName,
     ) -> Result<Option<Application>, StoreError> {
-        self.0.readers.run(move |conn| applications::find_named(conn, &name)).await
+        self.0.readers.application_named(name).await
     }
 
     /// Every application.

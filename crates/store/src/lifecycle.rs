@@ -94,7 +94,10 @@ impl Store {
     pub(crate) async fn end(&self, record: RecordId) {
         let id = record.as_i64();
         let end = move |conn: &mut Conn| records::end_expired(conn, &[id]);
-        if let Err(error) = self.0.writer.erase(Turn::Record(id), 1, end).await {
+        // Of a database that cannot be written something was said already.
+        if let Err(error) = self.0.writer.erase(Turn::Record(id), 1, end).await
+            && !matches!(error, StoreError::Unavailable(_))
+        {
             warn!(error = told(&error), "a record that expired could not be ended yet");
         }
     }

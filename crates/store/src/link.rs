@@ -10,12 +10,11 @@ use std::{
 };
 
 use diesel::connection::SimpleConnection as _;
-use tracing::{info, warn};
 
 use crate::{
     Database, OpenError, StoreError,
     conn::Conn,
-    error::{Panicked, Source, told},
+    error::{Panicked, Source},
 };
 
 /// How long a connection may rest before it is tried out.
@@ -82,11 +81,7 @@ impl Link {
                     self.failed(cause);
                 }
             }
-            _ => {
-                if self.failure.take().is_some() {
-                    info!("the database is back");
-                }
-            }
+            _ => self.failure = None,
         }
         outcome
     }
@@ -133,10 +128,7 @@ impl Link {
     fn failed(&mut self, cause: Source) {
         let pause = match &self.failure {
             Some(last) => (last.pause * 2).min(PAUSES.1),
-            None => {
-                warn!(error = told(&*cause), "the database cannot be used");
-                PAUSES.0
-            }
+            None => PAUSES.0,
         };
         self.failure = Some(Failure { cause, pause, until: Instant::now() + pause });
     }

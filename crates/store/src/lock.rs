@@ -15,6 +15,7 @@ use crate::{
     Database, OpenError,
     conn::APPLICATION_ID,
     files::{self, beside, failed},
+    postgres_pooler,
 };
 
 /// The exclusive use of a database.
@@ -28,11 +29,15 @@ pub(crate) struct InstanceLock {
 /// SQLite's own locks belong to the process and are lost when it closes any handle on the file, so
 /// this, before there is a connection, is the only place that looks into it without SQLite.
 ///
-/// A server's database is anybody's whom the server lets in, and has no lock.
+/// A server's database is anybody's whom the server lets in, and has no lock; what stands before the server is
+/// looked at instead.
 pub(crate) fn take(database: &Database) -> Result<(Database, Option<InstanceLock>), OpenError> {
     let path = match database {
         Database::Sqlite(path) => path,
-        Database::Postgres(_) => return Ok((database.clone(), None)),
+        Database::Postgres(url) => {
+            postgres_pooler::refuse(url)?;
+            return Ok((database.clone(), None));
+        }
     };
     let (path, lock) = take_place(path)?;
     if !files::create_new(&path)? {

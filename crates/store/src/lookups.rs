@@ -14,21 +14,19 @@ use std::{
     time::Duration,
 };
 
-use model::{CredentialId, Login, TenantId, User};
+use model::{Application, CredentialId, Login, TenantId, User};
 use tokio::sync::oneshot;
 
 use crate::{
-    Database, FoundCredential, StoreError,
-    conn::{Conn, with_patience},
+    Database, FoundCredential, StoreError, applications,
+    conn::{Conn, read, with_patience},
     credentials,
     external_tokens::{self, TokenRow, Wanted},
     link::Link,
+    outage::{Access, Outage},
     users,
 };
 
-/// Connections, and threads that ask on them. More of them ask smaller questions: on two cores four found
-/// 14,700 records a second, two 23,500 and one 24,800, but one would be held up by a list.
-const CONNECTIONS: usize = 2;
 /// Reads that may wait; past that callers are told to come back.
 const QUEUE: usize = 4096;
 /// Reads that are taken at once.
@@ -41,7 +39,11 @@ pub(crate) type Waiting<K, V> = (K, oneshot::Sender<Result<Option<V>, StoreError
 pub(crate) enum Lookup {
     User(Waiting<(TenantId, Login), User>),
     Credential(Waiting<CredentialId, FoundCredential>),
+    /// By the digest of its token.
+    Application(Waiting<Vec<u8>, Application>),
+    ApplicationNamed(Waiting<String, Application>),
     Tokens(Waiting<Wanted, TokenRow>),
+    /// One that calls make rarely; it is a statement of its own, and what is behind it waits.
     Other(Work),
     /// One that may keep a connection for a minute.
     Patient(Work),
@@ -55,19 +57,20 @@ pub(crate) struct Lookups {
     threads: Vec<JoinHandle<()>>,
     /// Held by who has a read that may take long.
     patience: tokio::sync::Mutex<()>,
+    outage: Arc<Outage>,
 }
 
 impl Lookups {
     /// Starts the threads; they connect when there is something to ask.
-    pub(crate) fn start(database: &Database) -> Self {
-        let queue = Arc::new(Queue::default());
-        let threads = (0..CONNECTIONS).map(|_| {
+    pub(crate) fn start(database: &Database, connections: usize, outage: Arc<Outage>) -> Self {
+        let queue = Arc::new(Queue { connections, ..Queue::default() });
+        let threads = (0..connections).map(|_| {
             let (queue, link) = (Arc::clone(&queue), Link::reading(database.clone()));
             let thread = thread::Builder::new().name("latchkey-reader".to_owned());
             thread.spawn(move || ask(&queue, link)).expect("the system can start a thread")
         });
         let threads = threads.collect();
-        Self { queue, threads, patience: tokio::sync::Mutex::default() }
+        Self { queue, threads, patience: tokio::sync::Mutex::default(), outage }
     }
 
     /// What a key finds.
@@ -81,7 +84,7 @@ impl Lookups {
     ) -> Result<Option<V>, StoreError> {
         let (answer, answered) = oneshot::channel();
         self.queue.add(lookup((key, answer)))?;
-        answered.await.unwrap_or(Err(StoreError::Closed))
+        self.answer(answered).await
     }
 
     /// Any other read.
@@ -109,10 +112,18 @@ impl Lookups {
         let (answer, answered) = oneshot::channel();
         let work = move |link: &mut Link| {
             // Whoever went away has no use for the answer.
-            let _ = answer.send(link.run(query));
+            let _ = answer.send(link.run(|conn| read(conn, query)));
         };
         self.queue.add(lookup(Box::new(work)))?;
-        answered.await.unwrap_or(Err(StoreError::Closed))
+        self.answer(answered).await
+    }
+
+    async fn answer<T>(
+        &self,
+        answered: oneshot::Receiver<Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let outcome = answered.await.unwrap_or(Err(StoreError::Closed));
+        self.outage.watch(Access::Read, outcome)
     }
 }
 
@@ -134,6 +145,8 @@ struct Queue {
     ended: Condvar,
     /// Connections that do not answer callers: that failed and do not work again yet, or are at something long.
     absent: AtomicUsize,
+    /// How many there are.
+    connections: usize,
 }
 
 #[derive(Default)]
@@ -192,6 +205,11 @@ impl Queue {
         waited.unwrap_or_else(PoisonError::into_inner).0.is_closed
     }
 
+    /// Whether some connection answers callers.
+    fn has_others(&self) -> bool {
+        self.absent.load(Ordering::Relaxed) < self.connections
+    }
+
     fn close(&self) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).is_closed = true;
         self.grew.notify_all();
@@ -203,7 +221,7 @@ impl Queue {
 /// until it works again; when none is left to answer, callers are told so at once.
 fn ask(queue: &Queue, mut link: Link) {
     loop {
-        if link.is_away() && queue.absent.load(Ordering::Relaxed) < CONNECTIONS {
+        if link.is_away() && queue.has_others() {
             if queue.is_closed_within(link.pause()) {
                 return;
             }
@@ -215,7 +233,7 @@ fn ask(queue: &Queue, mut link: Link) {
         }
         let Some(lookups) = queue.take() else { return };
         // Another connection may have come back while this one waited for something to ask.
-        if link.is_away() && queue.absent.load(Ordering::Relaxed) < CONNECTIONS {
+        if link.is_away() && queue.has_others() {
             queue.give_back(lookups);
             continue;
         }
@@ -232,18 +250,23 @@ fn ask(queue: &Queue, mut link: Link) {
 /// Answers a batch with one statement for each kind of it, and then what may take longer.
 fn answer(queue: &Queue, link: &mut Link, lookups: Vec<Lookup>) {
     let (mut users, mut credentials, mut tokens) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut applications, mut names) = (Vec::new(), Vec::new());
     // `take` ends with it.
     let mut long = None;
     for lookup in lookups {
         match lookup {
             Lookup::User(waiting) => users.push(waiting),
             Lookup::Credential(waiting) => credentials.push(waiting),
+            Lookup::Application(waiting) => applications.push(waiting),
+            Lookup::ApplicationNamed(waiting) => names.push(waiting),
             Lookup::Tokens(waiting) => tokens.push(waiting),
             Lookup::Other(_) | Lookup::Patient(_) => long = Some(lookup),
         }
     }
     together(link, users, users::find_all);
     together(link, credentials, credentials::find_all);
+    together(link, applications, applications::find_all);
+    together(link, names, applications::find_all_named);
     together(link, tokens, external_tokens::find_all);
     match long {
         Some(Lookup::Other(work)) => work(link),

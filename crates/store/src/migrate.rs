@@ -2,7 +2,7 @@
 //!
 //! Invariant: a database that holds a migration which this build does not know is never touched.
 
-use std::{thread, time::Duration};
+use std::{error::Error, thread, time::Duration};
 
 use diesel::{
     RunQueryDsl as _,
@@ -21,6 +21,7 @@ use crate::{
     conn::{Conn, limited, on_backend},
     keyring::Keyring,
     lock::{self, InstanceLock},
+    postgres::Session,
 };
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("../../migrations/sqlite");
@@ -73,11 +74,11 @@ impl Migrator {
         let Some(last) = self.status()?.into_iter().rfind(|migration| migration.is_applied) else {
             return Ok(None);
         };
-        match &mut self.conn {
+        let reverted = match &mut self.conn {
             Conn::Sqlite(conn) => conn.revert_last_migration(SQLITE).map(|_version| ()),
             Conn::Postgres(conn) => conn.revert_last_migration(POSTGRES).map(|_version| ()),
-        }
-        .map_err(OpenError::Migration)?;
+        };
+        reverted.map_err(|error| failed(&self.conn, error))?;
         Ok(Some(last.name))
     }
 
@@ -98,21 +99,46 @@ fn try_to_run(conn: &mut Conn) -> Result<Vec<String>, OpenError> {
     loop {
         attempts += 1;
         let outcome = pending(conn).and_then(|pending| {
-            match conn {
-                Conn::Sqlite(conn) => conn.run_pending_migrations(SQLITE).map(|_versions| ()),
-                Conn::Postgres(conn) => conn.run_pending_migrations(POSTGRES).map(|_versions| ()),
+            if pending.is_empty() {
+                return Ok(pending);
             }
-            .map_err(OpenError::Migration)?;
-            Ok(pending)
+            let run = match conn {
+                Conn::Sqlite(conn) => conn.run_pending_migrations(SQLITE).map(|_versions| ()),
+                Conn::Postgres(conn) => {
+                    require_create(conn)?;
+                    conn.run_pending_migrations(POSTGRES).map(|_versions| ())
+                }
+            };
+            run.map_err(|error| failed(conn, error)).map(|()| pending)
         });
         match (&outcome, &conn) {
-            (Err(error), Conn::Postgres(_)) if attempts < ATTEMPTS => {
+            // What another server does meanwhile is over soon; a right that is lacking is lacking then, too.
+            (Err(error), Conn::Postgres(_)) if attempts < ATTEMPTS && !error.lasts() => {
                 info!(%error, "trying the migrations again, in case another server is running them");
                 thread::sleep(PAUSE);
             }
             _ => return outcome,
         }
     }
+}
+
+fn failed(conn: &Conn, error: Box<dyn Error + Send + Sync>) -> OpenError {
+    let refused = match conn {
+        Conn::Sqlite(_) => None,
+        Conn::Postgres(session) => session.refused(),
+    };
+    OpenError::migration(error, refused)
+}
+
+/// Refuses a role that may not make tables. Since version 15 that is any but the owner of the database.
+fn require_create(session: &mut Session) -> Result<(), OpenError> {
+    let may = "COALESCE(has_schema_privilege(current_schema(), 'CREATE'), FALSE)";
+    if diesel::select(sql::<Bool>(may)).get_result::<bool>(session)? {
+        return Ok(());
+    }
+    let schema = "COALESCE(quote_ident(current_schema()), 'public')";
+    let schema = diesel::select(sql::<Text>(schema)).get_result(session)?;
+    Err(OpenError::MayNotCreate(schema))
 }
 
 /// Refuses a database that is behind this build.
@@ -164,8 +190,9 @@ fn applied(conn: &mut Conn) -> Result<Vec<MigrationVersion<'static>>, OpenError>
             "EXISTS (SELECT 1 FROM sqlite_master WHERE name = '__diesel_schema_migrations')"
         }
         Conn::Postgres(_) => {
-            "EXISTS (SELECT 1 FROM information_schema.tables
-                WHERE table_schema = current_schema() AND table_name = '__diesel_schema_migrations')"
+            // Also where the role has no rights on it, of which the next query complains.
+            "EXISTS (SELECT 1 FROM pg_tables
+                WHERE schemaname = current_schema() AND tablename = '__diesel_schema_migrations')"
         }
     };
     let versions = "SELECT version FROM __diesel_schema_migrations ORDER BY version";

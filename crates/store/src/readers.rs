@@ -6,21 +6,22 @@
 use std::{
     cell::Cell,
     sync::{
-        Mutex, PoisonError, TryLockError,
+        Arc, Mutex, PoisonError, TryLockError,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
 };
 
-use model::{CredentialId, Login, TenantId, User};
+use model::{Application, ApplicationName, CredentialId, Login, SecretDigest, TenantId, User};
 
 use crate::{
-    Database, FoundCredential, StoreError,
+    Database, FoundCredential, StoreError, applications,
     conn::Conn,
     credentials,
     external_tokens::{self, TokenRow, Wanted},
     link::Link,
     lookups::{Lookup, Lookups},
+    outage::{Access, Outage},
     users,
 };
 
@@ -34,10 +35,10 @@ pub(crate) enum Readers {
 
 impl Readers {
     /// Connects when there is something to read.
-    pub(crate) fn new(database: &Database) -> Self {
+    pub(crate) fn new(database: &Database, connections: usize, outage: Arc<Outage>) -> Self {
         match database {
-            Database::Sqlite(_) => Self::File(FileReaders::new(database)),
-            Database::Postgres(_) => Self::Server(Lookups::start(database)),
+            Database::Sqlite(_) => Self::File(FileReaders::new(database, outage)),
+            Database::Postgres(_) => Self::Server(Lookups::start(database, connections, outage)),
         }
     }
 
@@ -63,6 +64,32 @@ impl Readers {
         match self {
             Self::File(readers) => readers.run(|conn| credentials::find(conn, id)),
             Self::Server(lookups) => lookups.find(id.clone(), Lookup::Credential).await,
+        }
+    }
+
+    /// The application with this token, disabled or not.
+    pub(crate) async fn application(
+        &self,
+        token: SecretDigest,
+    ) -> Result<Option<Application>, StoreError> {
+        match self {
+            Self::File(readers) => readers.run(|conn| applications::find(conn, &token)),
+            Self::Server(lookups) => {
+                lookups.find(token.as_bytes().to_vec(), Lookup::Application).await
+            }
+        }
+    }
+
+    /// The application of this name, disabled or not.
+    pub(crate) async fn application_named(
+        &self,
+        name: ApplicationName,
+    ) -> Result<Option<Application>, StoreError> {
+        match self {
+            Self::File(readers) => readers.run(|conn| applications::find_named(conn, &name)),
+            Self::Server(lookups) => {
+                lookups.find(name.as_str().to_owned(), Lookup::ApplicationNamed).await
+            }
         }
     }
 
@@ -100,6 +127,7 @@ impl Readers {
 /// A connection for each thread that reads, and some.
 pub(crate) struct FileReaders {
     links: Box<[Mutex<Link>]>,
+    outage: Arc<Outage>,
 }
 
 thread_local! {
@@ -108,13 +136,20 @@ thread_local! {
 }
 
 impl FileReaders {
-    fn new(database: &Database) -> Self {
+    fn new(database: &Database, outage: Arc<Outage>) -> Self {
         let count = thread::available_parallelism().map_or(1, usize::from) + 2;
         let link = || Mutex::new(Link::reading(database.clone()));
-        Self { links: std::iter::repeat_with(link).take(count).collect() }
+        Self { links: std::iter::repeat_with(link).take(count).collect(), outage }
     }
 
     fn run<T>(
+        &self,
+        query: impl FnOnce(&mut Conn) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.outage.watch(Access::Read, self.run_on_some(query))
+    }
+
+    fn run_on_some<T>(
         &self,
         query: impl FnOnce(&mut Conn) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a key that a record needs stays in the database, and one that was retired does not come back.
 
-use diesel::{connection::SimpleConnection as _, dsl::exists, prelude::*};
+use diesel::{dsl::exists, prelude::*};
 
 use crate::{
     KeyError, Store, StoreError,
@@ -122,11 +122,8 @@ impl Store {
 }
 
 /// Removes a key; `Conflict` if a record is under it. A server that is adding one holds the key's row until
-/// it is done; then the record is seen here, so what is read must not be older than the lock.
+/// it is done; then the record is seen here: what is read is not older than the lock (`READ COMMITTED`).
 fn retire(conn: &mut Conn, id: &str) -> Result<(), StoreError> {
-    if let Conn::Postgres(session) = conn {
-        session.batch_execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")?;
-    }
     if diesel::delete(keks::table.find(id)).execute(conn)? == 0 {
         return Err(StoreError::NotFound("master key"));
     }

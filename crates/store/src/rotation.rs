@@ -248,6 +248,7 @@ mod tests {
                     module: None,
                 },
                 auto_migrate: true,
+                connections: 2,
                 lifespans: Lifespans::default(),
             };
             let one = Store::open(&options).expect("open");

@@ -10,7 +10,7 @@ use crate::{
     conn::{self, Conn},
     ids,
     keyring::{Keyring, LIFECYCLE},
-    lock, migrate,
+    lock, migrate, postgres_pooler,
     schema::{external_tokens, users},
     wrapped_dek::WrappedDek,
 };
@@ -46,6 +46,9 @@ pub fn verify(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Proof, CopyError> {
     let database = lock::look(database)?;
+    if let Database::Postgres(url) = &database {
+        postgres_pooler::refuse(url)?;
+    }
     prove(&mut Conn::reading(&database)?, keys, progress)
 }
 

@@ -11,9 +11,8 @@ use negotiate::{
     body::{Kind, Malformed, WrongType},
 };
 use store::StoreError;
-use tracing::error;
 
-use super::{ACCEPT_POST, Problem, chain, types_read};
+use super::{ACCEPT_POST, Problem, types_read};
 use crate::texts::Text;
 
 impl From<AuthError> for Problem {
@@ -51,14 +50,11 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Overloaded => Self::unavailable("SR_OVERLOADED"),
-            StoreError::Unavailable(_) => {
-                error!(error = chain(&error), "the database is unavailable");
-                Self::unavailable("SR_UNAVAILABLE")
-            }
+            // Of what refuses many calls the store and upkeep log when it begins, not each call.
+            StoreError::Unavailable(_) => Self::unavailable("SR_UNAVAILABLE"),
             StoreError::Closed => Self::unavailable("SR_STOPPING"),
             StoreError::OtherCarrier => Self::other_carrier(),
             StoreError::KeyMissing(_) | StoreError::KeyUsedUp(_) => {
-                error!(error = chain(&error), "a master key is missing, or another is due");
                 Self::unavailable("SR_KEY_MISSING")
             }
             StoreError::KeyRetired(_)

@@ -39,7 +39,7 @@ impl Bench {
         let keyring = Keyring::begin(&keys, &mut conn).expect("keyring");
         conn.batch_execute(sql).expect(sql);
         let link = Link::writing(database.clone(), conn);
-        let writer = Arc::new(Writer::start(link, Log::of(&database)));
+        let writer = Arc::new(Writer::start(link, Log::of(&database), Arc::default()));
         Self { writer, database, keyring, ids: Ids::default(), _folder: folder }
     }
 

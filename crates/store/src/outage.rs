@@ -1,0 +1,83 @@
+//! What the log says while the database refuses what callers ask for.
+//!
+//! Invariant: an outage is a line when it begins and a line when it is over, however many calls it refuses.
+
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tracing::{error, info};
+
+use crate::{StoreError, error::told};
+
+/// For how long nothing may fail before an outage is over. A connection may work while another does not.
+const SETTLED: Duration = Duration::from_secs(1);
+
+/// What a caller asks for. Where a disk is full, a database is read and not written.
+#[derive(Clone, Copy)]
+pub(crate) enum Access {
+    Read,
+    Write,
+}
+
+/// Whether the database works, as callers see it.
+#[derive(Default)]
+pub(crate) struct Outage {
+    is_on: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    begun: Option<Instant>,
+    refused: u64,
+    /// When a read, and a write, failed last; `None` if it worked since.
+    failed: [Option<Instant>; 2],
+}
+
+impl Outage {
+    /// Takes note of what became of what a caller asked for.
+    pub(crate) fn watch<T>(
+        &self,
+        access: Access,
+        outcome: Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        match &outcome {
+            Err(StoreError::Unavailable(cause)) => self.failed(access, &**cause),
+            Ok(_) if self.is_on.load(Ordering::Relaxed) => self.worked(access),
+            _ => {}
+        }
+        outcome
+    }
+
+    fn failed(&self, access: Access, cause: &(dyn std::error::Error + Send + Sync)) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if state.begun.is_none() {
+            state.begun = Some(now);
+            self.is_on.store(true, Ordering::Relaxed);
+            error!(error = told(cause), "the database is unavailable: calls are refused");
+        }
+        state.refused += 1;
+        state.failed[access as usize] = Some(now);
+    }
+
+    fn worked(&self, access: Access) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(begun) = state.begun else { return };
+        let failed = &mut state.failed[access as usize];
+        if failed.is_some_and(|failed| failed.elapsed() >= SETTLED) {
+            *failed = None;
+        }
+        if state.failed.iter().all(Option::is_none) {
+            let (seconds, refused) = (begun.elapsed().as_secs(), state.refused);
+            info!(seconds, refused, "the database is back");
+            *state = State::default();
+            self.is_on.store(false, Ordering::Relaxed);
+        }
+    }
+}
