@@ -31,6 +31,9 @@ fn a_mistake_in_the_configuration_is_named() {
     refused("DATABASE", "postgres://u:CANARY@h/d", "expected struct Database for key `database`");
     refused("LIMITS__BODY_BYTES", "65536", "limits.body_bytes must be more than");
     refused("LIMITS__BODY_SECONDS", "0", "must be at least 1");
+    refused("LIMITS__IDEMPOTENCY_KEYS_PER_USER", "0", "limits.idempotency_keys_per_user must be");
+    refused("RECORDS__PER_USER", "0", "records.per_user must be at least 1");
+    refused("AUTH__CREDENTIALS_PER_USER", "9", "auth.credentials_per_user must be from 10");
     refused("SERVER__LISTEN", "nowhere", "server.listen");
     refused("LIMITS__TOKEN_BYTES", "-1", "limits.token_bytes");
     refused("DATABASE__URL", "mysql://CANARY@localhost/x", "database.url must be `sqlite:`");

@@ -28,6 +28,7 @@ mod fail_closed;
 mod faulty_disk;
 mod formats;
 mod guessing;
+mod growth;
 mod hardware_keys;
 mod idempotency;
 mod issuer;

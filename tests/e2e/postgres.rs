@@ -21,6 +21,7 @@ mod every_route;
 mod expiry;
 mod fail_closed;
 mod formats;
+mod growth;
 mod hardware_keys;
 mod idempotency;
 mod issuer;

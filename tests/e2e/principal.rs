@@ -56,7 +56,7 @@ fn a_token_is_good_for_bearer() {
     assert_eq!(bearer.who(&[]).expect(200).json()["AuthenticationType"], "Bearer");
     let same = bearer.request("GET", CURRENT_TOKEN, &[], b"").expect(200).json();
     assert_eq!(same, json!(token));
-    let hour = "expires - created = 3600000000 AND kind = 'access_token'";
+    let hour = "expires - created BETWEEN 3600000000 AND 4200000000 AND kind = 'access_token'";
     assert_eq!(app.sql(&format!("UPDATE credentials SET expires = 1 WHERE {hour}")), 1);
     bearer.who(&[]).expect_error(401, "SoSessionException", "malformed, expired or not meant");
     assert!(app.files_with(&token[12..]).is_empty(), "the token is in the database");

@@ -102,6 +102,16 @@ impl Presented {
         is_hexadecimal.then(|| Self { kind, id, secret: secret.into(), tenant })
     }
 
+    /// An access token.
+    pub(crate) fn access_token(id: CredentialId, secret: SecretText, tenant: TenantId) -> Self {
+        Self { kind: CredentialKind::AccessToken, id, secret, tenant: Some(tenant) }
+    }
+
+    /// What proves that its bearer got it.
+    pub(crate) fn secret(&self) -> &SecretText {
+        &self.secret
+    }
+
     /// What it is found by.
     pub fn id(&self) -> &CredentialId {
         &self.id
@@ -174,6 +184,14 @@ impl Presented {
                 && user.version == issued.user_version
         });
         found.filter(|_| is_right && lives).ok_or_else(|| self.refusal())
+    }
+
+    /// Whether this is the credential that was issued, and expired.
+    pub fn has_expired(&self, issued: &IssuedCredential, now: i64) -> bool {
+        let (expected, digest) = (issued.digest.as_bytes(), self.digest());
+        issued.kind == self.kind
+            && issued.expires <= now
+            && constant_time::verify_slices_are_equal(expected, digest.as_bytes()).is_ok()
     }
 
     fn refusal(&self) -> AuthError {
@@ -305,6 +323,8 @@ mod tests {
         assert_eq!(check(&issued, &user, NOON), Ok(()));
         assert_eq!(check(&issued, &user, NOON + HOUR - 1), Ok(()));
         assert_eq!(check(&issued, &user, NOON + HOUR), Err(refusal), "expired");
+        assert!(!presented.has_expired(&issued, NOON + HOUR - 1));
+        assert!(presented.has_expired(&issued, NOON + HOUR));
         let changed = User { version: 4, ..user.clone() };
         assert_eq!(check(&issued, &changed, NOON), Err(refusal), "user changed");
         let disabled = User { is_disabled: true, ..user.clone() };
@@ -315,6 +335,7 @@ mod tests {
         }
         let guess = Presented { secret: "1".into(), ..presented.clone() };
         assert_eq!(guess.check(Some((&issued, &user)), NOON).err(), Some(refusal), "wrong secret");
+        assert!(!guess.has_expired(&issued, NOON + HOUR));
         assert_eq!(presented.check(None, NOON).err(), Some(refusal), "unknown");
         let forged = IssuedCredential { digest: SecretDigest::new(Vec::new()), ..issued };
         assert_eq!(check(&forged, &user, NOON), Err(refusal), "no digest");

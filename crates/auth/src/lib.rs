@@ -3,6 +3,7 @@
 //! Invariant: nothing here does I/O or reads a clock. The server fetches the row, passes it in with
 //! the time, and never grants anything that this crate refused.
 
+mod access_token;
 mod app_token;
 mod authorization;
 mod basic;
@@ -16,6 +17,7 @@ mod policy;
 mod random;
 mod verified_logins;
 
+pub use access_token::{PasswordTokens, TokenRequest};
 pub use app_token::ApplicationToken;
 pub use authorization::Authorization;
 pub use basic::BasicCredentials;

@@ -10,7 +10,7 @@ use actix_web::{
     http::{Method, header::ALLOW},
     web::{self, ServiceConfig},
 };
-use auth::{Lifetime, Policy};
+use auth::{Lifetime, PasswordTokens, Policy};
 use model::{CredentialKind, Retrieval};
 use negotiate::TimeZone;
 use store::Store;
@@ -48,6 +48,8 @@ pub(crate) struct App {
     pub(crate) openings: Vec<Opening>,
     pub(crate) logins: Logins,
     pub(crate) renewals: Renewals,
+    /// Makes the access tokens of callers with a password.
+    pub(crate) password_tokens: PasswordTokens,
     /// The issuer whose JWTs are accepted, if there is one.
     pub(crate) bearer: Option<Arc<Bearer>>,
 }

@@ -28,7 +28,7 @@ use config::{
 use negotiate::TimeZone;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
-use store::{KeySource, OpenError, OpenOptions};
+use store::{KeySource, OpenError, OpenOptions, Quotas};
 
 use self::{
     access::{Auth, List, Online},
@@ -55,6 +55,8 @@ const LOG_BUFFER: RangeInclusive<usize> = 1 << 16..=1 << 30;
 const SECONDS: RangeInclusive<u64> = 1..=3600;
 /// One writes, and at least one reads.
 const CONNECTIONS: RangeInclusive<usize> = 2..=64;
+/// Adding a credential looks at this many rows. A client that asks for tokens all the time has eight that live.
+const CREDENTIALS_PER_USER: RangeInclusive<u32> = 10..=10_000;
 
 /// Every key, as TOML has it.
 const SETTINGS: &[&str] = &[
@@ -91,7 +93,9 @@ const SETTINGS: &[&str] = &[
     "records.providers",
     "records.remove_after_days",
     "records.sweep_seconds",
+    "records.per_user",
     "auth.retrieval",
+    "auth.credentials_per_user",
     "auth.schemes.basic",
     "auth.schemes.so_ticket",
     "auth.schemes.bearer",
@@ -110,6 +114,7 @@ const SETTINGS: &[&str] = &[
     "limits.head_seconds",
     "limits.answer_seconds",
     "limits.idle_seconds",
+    "limits.idempotency_keys_per_user",
     "log.filter",
     "log.buffer_bytes",
 ];
@@ -181,6 +186,7 @@ pub(crate) struct Limits {
     pub(crate) head_seconds: u64,
     pub(crate) answer_seconds: u64,
     pub(crate) idle_seconds: u64,
+    pub(crate) idempotency_keys_per_user: u64,
 }
 
 impl Limits {
@@ -224,10 +230,11 @@ impl Config {
     }
 
     fn check_limits(&self) -> anyhow::Result<()> {
-        let Limits { token_bytes, body_bytes, .. } = self.limits;
+        let Limits { token_bytes, body_bytes, idempotency_keys_per_user, .. } = self.limits;
         let Server { connections, connections_per_address, .. } = self.server;
         for (key, value) in [
             ("limits.token_bytes", token_bytes as u64),
+            ("limits.idempotency_keys_per_user", idempotency_keys_per_user),
             ("server.connections", connections as u64),
             ("server.connections_per_address", connections_per_address as u64),
         ] {
@@ -259,6 +266,9 @@ impl Config {
         }
         if !CONNECTIONS.contains(&self.database.connections) {
             bail!("database.connections must be from 2 to 64");
+        }
+        if !CREDENTIALS_PER_USER.contains(&self.auth.credentials_per_user) {
+            bail!("auth.credentials_per_user must be from 10 to 10000");
         }
         if !ROTATE_AFTER_WRAPS.contains(&self.keys.rotate_after_wraps) {
             bail!("keys.rotate_after_wraps must be from 1048576 to 2147483648");
@@ -347,6 +357,11 @@ impl Config {
             auto_migrate: self.database.auto_migrate,
             connections: self.database.connections,
             lifespans: self.records.lifespans(),
+            quotas: Quotas {
+                credentials: self.auth.credentials_per_user.into(),
+                records: self.records.per_user,
+                idempotency_keys: self.limits.idempotency_keys_per_user,
+            },
         })
     }
 

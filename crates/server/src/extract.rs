@@ -15,10 +15,10 @@ use negotiate::body::Body;
 
 use crate::{app::App, problem::Problem};
 pub(crate) use body::read as read_body;
-pub(crate) use caller::{Caller, by_credential, issue, session};
+pub(crate) use caller::{Caller, access_token, by_credential, issue_ticket, session};
 pub(crate) use idempotency_key::idempotency_key;
 pub(crate) use preferences::Preferences;
-pub(crate) use secret_headers::{secret_headers, take_secrets};
+pub(crate) use secret_headers::take_secrets;
 
 type Extracted<T> = Pin<Box<dyn Future<Output = Result<T, Problem>>>>;
 

@@ -25,6 +25,7 @@ use actix_web::{
 use auth::Scheme;
 use negotiate::MediaType;
 use serde::Serialize;
+use store::Quota;
 use tracing::error;
 use tracing_actix_web::RequestId;
 use utoipa::ToSchema;
@@ -165,6 +166,16 @@ impl Problem {
     fn other_carrier() -> Self {
         let text = Text::new("SR_IDEMPOTENCY_KEY_USED");
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "InvalidOperationException", text)
+    }
+
+    /// 403 for a user that has as many rows as it may have (CONTRACT 35). Trying again does not help by itself.
+    fn quota_reached(quota: Quota) -> Self {
+        let (text, limit) = match quota {
+            Quota::Records(limit) => ("SR_QUOTA_RECORDS", limit),
+            Quota::IdempotencyKeys(limit) => ("SR_QUOTA_IDEMPOTENCY_KEYS", limit),
+        };
+        let text = Text::new(text).with("limit", limit);
+        Self::new(StatusCode::FORBIDDEN, "SoLimitException", text)
     }
 
     /// 429 after too many tries to sign in.

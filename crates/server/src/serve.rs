@@ -22,7 +22,7 @@ use actix_web::{
     web,
 };
 use anyhow::{Context as _, anyhow, bail};
-use auth::{Lifetime, Scheme};
+use auth::{Lifetime, PasswordTokens, Scheme};
 use negotiate::TimeZone;
 use store::Store;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -169,6 +169,7 @@ async fn serve(
         openings,
         logins: Logins::new(config.auth.throttle),
         renewals: Renewals::default(),
+        password_tokens: PasswordTokens::new(),
         bearer,
     };
     // Before the first save, so that none waits for it.

@@ -15,6 +15,9 @@ use crate::problem::chain;
 /// How often uses of records are written down.
 const WRITE_USES_EVERY: Duration = Duration::from_secs(1);
 
+/// How often it is looked for users whose records are to be counted.
+const COUNT_EVERY: Duration = Duration::from_secs(1);
+
 /// What is done, and how often.
 pub(crate) struct Upkeep {
     pub(crate) store: Store,
@@ -30,8 +33,27 @@ impl Upkeep {
     pub(crate) fn start(self) {
         let Self { store, keep_ended, sweep_every, rotate_after_wraps } = self;
         actix_web::rt::spawn(keys::run(store.clone(), rotate_after_wraps));
+        // Each by itself, so that one that fails or takes long keeps none of the others.
         let swept = store.clone();
-        repeat("sweeping", sweep_every, async move || swept.sweep(keep_ended).await);
+        repeat("erasing expired records", sweep_every, async move || {
+            swept.end_expired_records().await
+        });
+        let swept = store.clone();
+        repeat("removing ended records", sweep_every, async move || {
+            swept.remove_ended_records(keep_ended).await
+        });
+        let swept = store.clone();
+        repeat("removing expired credentials", sweep_every, async move || {
+            swept.remove_expired_credentials().await
+        });
+        let swept = store.clone();
+        repeat("removing expired idempotency keys", sweep_every, async move || {
+            swept.remove_expired_idempotency_keys().await
+        });
+        let counted = store.clone();
+        repeat("counting records", COUNT_EVERY, async move || {
+            counted.count_records(sweep_every).await
+        });
         repeat("writing uses", WRITE_USES_EVERY, async move || {
             store.write_uses().await.map(|_is_all| ())
         });

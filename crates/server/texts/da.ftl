@@ -42,6 +42,8 @@ SR_TIME_ZONE = SO-TimeZone skal være en kendt tidszone, f.eks. NO, US-NY eller 
 SR_CULTURE = SO-Culture skal være en kendt kulturkode, f.eks. nb-NO.
 SR_IDEMPOTENCY_KEY = Idempotency-Key skal have 16 til 255 synlige ASCII-tegn uden mellemrum; anførselstegn omkring dem er tilladt.
 SR_IDEMPOTENCY_KEY_USED = Denne Idempotency-Key er inden for de seneste 24 timer brugt til at gemme noget andet; send en anden, når noget andet skal gemmes.
+SR_QUOTA_RECORDS = Denne bruger har { $limit } poster, som er det højst tilladte (records.per_user); den kan gemme igen, når nogle er afsluttet og fjernet.
+SR_QUOTA_IDEMPOTENCY_KEYS = Denne bruger har sendt { $limit } værdier af Idempotency-Key inden for 24 timer, som er det højst tilladte (limits.idempotency_keys_per_user).
 
 SR_LOGIN_REQUIRED = Dette kald kræver login. WWW-Authenticate viser, hvilke autentificeringsmetoder der accepteres.
 SR_LOGIN_REFUSED = Brugernavnet eller adgangskoden er forkert.

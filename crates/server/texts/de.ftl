@@ -42,6 +42,8 @@ SR_TIME_ZONE = SO-TimeZone muss eine bekannte Zeitzone sein, zum Beispiel NO, US
 SR_CULTURE = SO-Culture muss ein bekannter Kulturcode sein, zum Beispiel nb-NO.
 SR_IDEMPOTENCY_KEY = Idempotency-Key muss aus 16 bis 255 sichtbaren ASCII-Zeichen ohne Leerzeichen bestehen; Anführungszeichen darum sind erlaubt.
 SR_IDEMPOTENCY_KEY_USED = Mit diesem Idempotency-Key wurde in den letzten 24 Stunden etwas anderes gespeichert; senden Sie zum Speichern von etwas anderem einen anderen.
+SR_QUOTA_RECORDS = Dieser Benutzer hat { $limit } Datensätze und damit so viele, wie er haben darf (records.per_user); er kann wieder speichern, sobald einige beendet und entfernt sind.
+SR_QUOTA_IDEMPOTENCY_KEYS = Dieser Benutzer hat innerhalb von 24 Stunden { $limit } Werte von Idempotency-Key gesendet und damit so viele, wie er darf (limits.idempotency_keys_per_user).
 
 SR_LOGIN_REQUIRED = Dieser Aufruf erfordert eine Anmeldung. WWW-Authenticate nennt die akzeptierten Authentifizierungsschemas.
 SR_LOGIN_REFUSED = Der Benutzername oder das Passwort ist falsch.

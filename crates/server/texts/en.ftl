@@ -45,6 +45,8 @@ SR_TIME_ZONE = SO-TimeZone is not a known time zone, such as NO, US-NY or Europe
 SR_CULTURE = SO-Culture is not a known culture, such as nb-NO.
 SR_IDEMPOTENCY_KEY = Idempotency-Key must have 16 to 255 visible ASCII characters, and no spaces; quotes around them are allowed.
 SR_IDEMPOTENCY_KEY_USED = This Idempotency-Key was used within the last 24 hours to save something else; send another one for another save.
+SR_QUOTA_RECORDS = This user has { $limit } records, the most that it may have (records.per_user); it can save again once some have ended and been removed.
+SR_QUOTA_IDEMPOTENCY_KEYS = This user has sent { $limit } values of Idempotency-Key within 24 hours, the most that it may (limits.idempotency_keys_per_user).
 
 SR_LOGIN_REQUIRED = This call needs a login; WWW-Authenticate lists the schemes that are accepted.
 SR_LOGIN_REFUSED = The user name or the password is wrong.

@@ -42,6 +42,8 @@ SR_TIME_ZONE = Otsakkeen SO-TimeZone arvon on oltava tunnettu aikavyöhyke, esim
 SR_CULTURE = Otsakkeen SO-Culture arvon on oltava tunnettu kulttuurikoodi, esimerkiksi nb-NO.
 SR_IDEMPOTENCY_KEY = Otsakkeessa Idempotency-Key on oltava 16–255 näkyvää ASCII-merkkiä ilman välilyöntejä; lainausmerkit niiden ympärillä sallitaan.
 SR_IDEMPOTENCY_KEY_USED = Tällä Idempotency-Key-arvolla on tallennettu jotain muuta viimeisten 24 tunnin aikana; lähetä toista tallennusta varten toinen arvo.
+SR_QUOTA_RECORDS = Tällä käyttäjällä on { $limit } tietuetta, mikä on suurin sallittu määrä (records.per_user); tallentaminen onnistuu taas, kun osa on päättynyt ja poistettu.
+SR_QUOTA_IDEMPOTENCY_KEYS = Tämä käyttäjä on lähettänyt { $limit } Idempotency-Key-arvoa 24 tunnin aikana, mikä on suurin sallittu määrä (limits.idempotency_keys_per_user).
 
 SR_LOGIN_REQUIRED = Tämä kutsu vaatii kirjautumisen. Hyväksytyt todennustavat ovat WWW-Authenticate-otsakkeessa.
 SR_LOGIN_REFUSED = Käyttäjänimi tai salasana on väärä.

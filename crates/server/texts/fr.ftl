@@ -42,6 +42,8 @@ SR_TIME_ZONE = SO-TimeZone doit être un fuseau horaire connu, par exemple NO, U
 SR_CULTURE = SO-Culture doit être un code de culture connu, par exemple nb-NO.
 SR_IDEMPOTENCY_KEY = Idempotency-Key doit comporter de 16 à 255 caractères ASCII visibles, sans espace ; des guillemets droits autour sont admis.
 SR_IDEMPOTENCY_KEY_USED = Cet Idempotency-Key a servi à enregistrer autre chose au cours des dernières 24 heures ; envoyez-en un autre pour un autre enregistrement.
+SR_QUOTA_RECORDS = Cet utilisateur a { $limit } enregistrements, le maximum autorisé (records.per_user) ; il pourra de nouveau enregistrer quand certains auront pris fin et auront été supprimés.
+SR_QUOTA_IDEMPOTENCY_KEYS = Cet utilisateur a envoyé { $limit } valeurs de Idempotency-Key en 24 heures, le maximum autorisé (limits.idempotency_keys_per_user).
 
 SR_LOGIN_REQUIRED = Cet appel exige une identification ; WWW-Authenticate indique les méthodes acceptées.
 SR_LOGIN_REFUSED = Le nom d’utilisateur ou le mot de passe est incorrect.

@@ -42,6 +42,8 @@ SR_TIME_ZONE = SO-TimeZone må være en kjent tidssone, for eksempel NO, US-NY e
 SR_CULTURE = SO-Culture må være en kjent kulturkode, for eksempel nb-NO.
 SR_IDEMPOTENCY_KEY = Idempotency-Key må ha 16 til 255 synlige ASCII-tegn, uten mellomrom; anførselstegn rundt dem er tillatt.
 SR_IDEMPOTENCY_KEY_USED = Denne Idempotency-Key er brukt til å lagre noe annet i løpet av de siste 24 timene; send en annen for en annen lagring.
+SR_QUOTA_RECORDS = Denne brukeren har { $limit } poster, som er det meste den kan ha (records.per_user); den kan lagre igjen når noen er avsluttet og fjernet.
+SR_QUOTA_IDEMPOTENCY_KEYS = Denne brukeren har sendt { $limit } verdier av Idempotency-Key på 24 timer, som er det meste den kan (limits.idempotency_keys_per_user).
 
 SR_LOGIN_REQUIRED = Dette kallet krever innlogging. WWW-Authenticate viser hvilke autentiseringsmetoder som godtas.
 SR_LOGIN_REFUSED = Brukernavnet eller passordet er feil.

@@ -42,6 +42,8 @@ SR_TIME_ZONE = SO-TimeZone moet een bekende tijdzone zijn, zoals NO, US-NY of Eu
 SR_CULTURE = SO-Culture moet een bekende cultuurcode zijn, zoals nb-NO.
 SR_IDEMPOTENCY_KEY = Idempotency-Key moet 16 tot 255 zichtbare ASCII-tekens hebben, zonder spaties; aanhalingstekens eromheen zijn toegestaan.
 SR_IDEMPOTENCY_KEY_USED = Met deze Idempotency-Key is in de afgelopen 24 uur iets anders opgeslagen; stuur een andere om iets anders op te slaan.
+SR_QUOTA_RECORDS = Deze gebruiker heeft { $limit } records, het toegestane maximum (records.per_user); opslaan kan weer zodra er enkele zijn beëindigd en verwijderd.
+SR_QUOTA_IDEMPOTENCY_KEYS = Deze gebruiker heeft binnen 24 uur { $limit } waarden van Idempotency-Key verzonden, het toegestane maximum (limits.idempotency_keys_per_user).
 
 SR_LOGIN_REQUIRED = Voor deze aanroep is aanmelding nodig. WWW-Authenticate noemt de schema’s die worden geaccepteerd.
 SR_LOGIN_REFUSED = De gebruikersnaam of het wachtwoord is onjuist.

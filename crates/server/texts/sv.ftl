@@ -42,6 +42,8 @@ SR_TIME_ZONE = SO-TimeZone måste vara en känd tidszon, till exempel NO, US-NY 
 SR_CULTURE = SO-Culture måste vara en känd kulturkod, till exempel nb-NO.
 SR_IDEMPOTENCY_KEY = Idempotency-Key måste ha 16 till 255 synliga ASCII-tecken, utan mellanslag; citattecken runt dem är tillåtna.
 SR_IDEMPOTENCY_KEY_USED = Denna Idempotency-Key har använts för att spara något annat under de senaste 24 timmarna; skicka en annan när något annat ska sparas.
+SR_QUOTA_RECORDS = Den här användaren har { $limit } poster, vilket är det högsta tillåtna (records.per_user); den kan spara igen när några har avslutats och tagits bort.
+SR_QUOTA_IDEMPOTENCY_KEYS = Den här användaren har skickat { $limit } värden av Idempotency-Key inom 24 timmar, vilket är det högsta tillåtna (limits.idempotency_keys_per_user).
 
 SR_LOGIN_REQUIRED = Det här anropet kräver inloggning. WWW-Authenticate visar vilka autentiseringsmetoder som godtas.
 SR_LOGIN_REFUSED = Användarnamnet eller lösenordet är fel.

@@ -12,6 +12,7 @@ use crate::{
     conn::{Conn, on_backend},
     ids,
     schema::applications,
+    unreadable,
 };
 
 /// Stands for every tenant.
@@ -26,8 +27,16 @@ struct ApplicationRow {
 }
 
 impl ApplicationRow {
-    /// `None` for a row that this server did not write.
+    /// `None` for a row that cannot be read.
     fn into_application(self) -> Option<Application> {
+        let application = self.read();
+        if application.is_none() {
+            unreadable::log_once("application", self.name);
+        }
+        application
+    }
+
+    fn read(&self) -> Option<Application> {
         let tenants = match self.tenants.as_str() {
             ALL_TENANTS => None,
             names => {
@@ -127,6 +136,13 @@ pub(crate) fn list(conn: &mut Conn) -> Result<Vec<Application>, StoreError> {
         .order(applications::name)
         .load(conn)?;
     Ok(rows.into_iter().filter_map(ApplicationRow::into_application).collect())
+}
+
+/// The names of the applications whose rows cannot be read.
+pub(crate) fn unreadable(conn: &mut Conn) -> QueryResult<Vec<String>> {
+    let rows = applications::table.select(ApplicationRow::as_select());
+    let rows: Vec<ApplicationRow> = rows.load(conn)?;
+    Ok(rows.into_iter().filter(|row| row.read().is_none()).map(|row| row.name).collect())
 }
 
 /// Shuts an application out, or lets it in again; `NotFound` if there is none of that name.

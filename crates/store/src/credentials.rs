@@ -1,7 +1,8 @@
 //! The credentials table: tickets, sessions, access tokens.
 //!
-//! Invariant: a credential that expired or was revoked never comes back. Expired rows are removed
-//! by the sweeper, and whenever one of them is shown to the server.
+//! Invariant: no write changes more than `BATCH` rows and one. A user has a limited number of living
+//! credentials of a kind. The rows of several credentials are locked in the order of their ids, after the
+//! row of their user.
 
 use std::collections::HashMap;
 
@@ -15,9 +16,15 @@ use crate::{
     StoreError,
     conn::{Conn, on_backend},
     ids,
+    postgres::Session,
+    records::BATCH,
     schema::{credentials, users},
-    users::UserRow,
+    unreadable,
+    users::{self as users_table, UserRow},
 };
+
+/// How many rows are read at once to look for those that cannot be read.
+const PAGE: i64 = 1000;
 
 /// A credential with its user, disabled or not.
 #[derive(Clone, Debug)]
@@ -45,23 +52,30 @@ pub(crate) struct CredentialRow {
 }
 
 impl CredentialRow {
-    /// `None` for a row that this server did not write.
+    /// `None` for a row that cannot be read.
     fn into_credential(self) -> Option<IssuedCredential> {
+        let Some(credential) = self.read() else {
+            unreadable::log_once("credential", self.id);
+            return None;
+        };
+        Some(IssuedCredential { digest: SecretDigest::new(self.digest), ..credential })
+    }
+
+    /// All but the digest.
+    fn read(&self) -> Option<IssuedCredential> {
+        let parent = self.parent.as_deref().map(CredentialId::parse);
+        let application = self.application.as_deref().map(ApplicationName::parse);
         Some(IssuedCredential {
             kind: CredentialKind::of_name(&self.kind)?,
             id: CredentialId::parse(&self.id).ok()?,
-            digest: SecretDigest::new(self.digest),
+            digest: SecretDigest::new(Vec::new()),
             tenant: TenantId::parse(&self.tenant).ok()?,
             login: Login::parse(&self.login).ok()?,
             user_version: self.user_version,
             created: self.created,
             expires: self.expires,
-            parent: self.parent.map(|id| CredentialId::parse(&id)).transpose().ok()?,
-            application: self
-                .application
-                .map(|name| ApplicationName::parse(&name))
-                .transpose()
-                .ok()?,
+            parent: parent.transpose().ok()?,
+            application: application.transpose().ok()?,
         })
     }
 }
@@ -78,19 +92,79 @@ fn is_of_user() -> _ {
     users::tenant.eq(credentials::tenant).and(users::login.eq(credentials::login))
 }
 
-/// Removes what expired.
-pub(crate) fn remove_expired(conn: &mut Conn) -> Result<(), StoreError> {
-    let expired = credentials::table.filter(credentials::expires.le(ids::now()));
+/// The ids of some that expired.
+pub(crate) fn expired(conn: &mut Conn) -> Result<Vec<String>, StoreError> {
+    use credentials::{expires, id, table};
+    let expired = table.filter(expires.le(ids::now())).order(expires).limit(BATCH).select(id);
+    Ok(expired.load(conn)?)
+}
+
+/// Removes those of them that are still expired: one may have been renewed meanwhile.
+pub(crate) fn remove_expired(conn: &mut Conn, ids: &[String]) -> Result<(), StoreError> {
     if let Conn::Postgres(session) = conn {
-        let in_order = expired.order(credentials::id).select(credentials::id).for_update();
-        in_order.load::<String>(session)?;
+        lock_in_order(session, ids)?;
     }
-    diesel::delete(expired).execute(conn)?;
+    let expired = credentials::table
+        .filter(credentials::id.eq_any(ids))
+        .filter(credentials::expires.le(ids::now()));
+    on_backend!(conn, |conn| diesel::delete(expired).execute(conn))?;
     Ok(())
 }
 
-/// Adds a credential.
-pub(crate) fn insert(conn: &mut Conn, credential: &IssuedCredential) -> Result<(), StoreError> {
+/// Locks rows in the order of their ids.
+fn lock_in_order(session: &mut Session, ids: &[String]) -> Result<(), StoreError> {
+    let rows = credentials::table
+        .filter(credentials::id.eq_any(ids))
+        .order(credentials::id)
+        .select(credentials::id)
+        .for_update();
+    rows.load::<String>(session)?;
+    Ok(())
+}
+
+/// Adds a credential. Of its user and kind at most `most` live: those that were used longest ago end for it.
+///
+/// # Errors
+/// `NotFound` if the credential that it was made from was revoked, `Conflict` if its id is taken.
+pub(crate) fn add(
+    conn: &mut Conn,
+    credential: &IssuedCredential,
+    most: i64,
+) -> Result<(), StoreError> {
+    if let Conn::Postgres(session) = conn {
+        users_table::lock(session, credential.tenant.as_str(), credential.login.as_str())?;
+    }
+    // A use prolongs a ticket or a session, and an access token that was made later expires later.
+    let surplus = credentials::table
+        .filter(credentials::tenant.eq(credential.tenant.as_str()))
+        .filter(credentials::login.eq(credential.login.as_str()))
+        .filter(credentials::kind.eq(credential.kind.name()))
+        .filter(credentials::expires.gt(ids::now()))
+        .order(credentials::expires.desc())
+        .offset(most - 1)
+        .limit(BATCH)
+        .select(credentials::id);
+    let surplus: Vec<String> = on_backend!(conn, |conn| surplus.load(conn))?;
+    let parent = credential.parent.as_ref().map(CredentialId::as_str);
+    if let Conn::Postgres(session) = conn {
+        let ids: Vec<String> = surplus.iter().cloned().chain(parent.map(str::to_owned)).collect();
+        if !ids.is_empty() {
+            lock_in_order(session, &ids)?;
+        }
+    }
+    if let Some(parent) = parent {
+        let row = credentials::table.find(parent).select(credentials::id);
+        let row: Option<String> = row.first(conn).optional()?;
+        row.ok_or(StoreError::NotFound("credential"))?;
+    }
+    if !surplus.is_empty() {
+        let surplus = credentials::table.filter(credentials::id.eq_any(&surplus));
+        on_backend!(conn, |conn| diesel::delete(surplus).execute(conn))?;
+    }
+    insert(conn, credential)
+}
+
+fn insert(conn: &mut Conn, credential: &IssuedCredential) -> Result<(), StoreError> {
     let row = CredentialRow {
         id: credential.id.as_str().to_owned(),
         kind: credential.kind.name().to_owned(),
@@ -138,6 +212,19 @@ pub(crate) fn find_all(
     Ok(found.map(|found| (found.credential.id.clone(), found)).collect())
 }
 
+/// The ids of the credentials whose rows cannot be read.
+pub(crate) fn unreadable(conn: &mut Conn) -> QueryResult<Vec<String>> {
+    let (mut found, mut last) = (Vec::new(), String::new());
+    loop {
+        let page = credentials::table.filter(credentials::id.gt(&last)).order(credentials::id);
+        let page = page.limit(PAGE).select(CredentialRow::as_select());
+        let rows: Vec<CredentialRow> = page.load(conn)?;
+        let Some(end) = rows.last() else { return Ok(found) };
+        last.clone_from(&end.id);
+        found.extend(rows.into_iter().filter(|row| row.read().is_none()).map(|row| row.id));
+    }
+}
+
 /// Lets a credential live until `expires`, if it still lives and would not live longer anyway.
 pub(crate) fn renew(conn: &mut Conn, id: &CredentialId, expires: i64) -> Result<(), StoreError> {
     diesel::update(credentials::table.find(id.as_str()))
@@ -175,27 +262,46 @@ pub(crate) fn list(
     Ok(rows.into_iter().filter_map(CredentialRow::into_credential).collect())
 }
 
-/// Ends a credential of a kind, of a tenant's user or of any, and what was made from it; `NotFound` if
-/// there is none.
+/// Ends a credential of a kind, of a tenant's user or of any, and what was made from it; whether nothing of
+/// it is left. If not, some of what was made from it ended, and this is to be done again.
+///
+/// # Errors
+/// `NotFound` if there is none.
 pub(crate) fn revoke(
     conn: &mut Conn,
     kind: CredentialKind,
     id: &CredentialId,
     owner: Option<(&TenantId, &Login)>,
-) -> Result<(), StoreError> {
-    let of_kind = credentials::table.find(id.as_str()).filter(credentials::kind.eq(kind.name()));
-    let mut query = diesel::delete(of_kind).into_boxed();
-    if let Some((tenant, login)) = owner {
-        query = query
-            .filter(credentials::tenant.eq(tenant.as_str()))
-            .filter(credentials::login.eq(login.as_str()));
+) -> Result<bool, StoreError> {
+    let found = credentials::table
+        .find(id.as_str())
+        .filter(credentials::kind.eq(kind.name()))
+        .select((credentials::tenant, credentials::login));
+    let found: Option<(String, String)> = found.first(conn).optional()?;
+    let is_meant = |(tenant, login): &(String, String)| {
+        owner.is_none_or(|owner| owner.0.as_str() == tenant && owner.1.as_str() == login)
+    };
+    let (tenant, login) = found.filter(is_meant).ok_or(StoreError::NotFound(kind.name()))?;
+    if let Conn::Postgres(session) = conn {
+        // Whoever makes a credential of the user waits here, so that nothing is made from this one meanwhile.
+        users_table::lock(session, &tenant, &login)?;
     }
-    if query.execute(conn)? == 0 {
-        return Err(StoreError::NotFound(kind.name()));
+    let children = credentials::table
+        .filter(credentials::parent.eq(id.as_str()))
+        .order(credentials::id)
+        .limit(BATCH)
+        .select(credentials::id);
+    let mut ended: Vec<String> = children.load(conn)?;
+    let is_whole = ended.len() < BATCH as usize;
+    if is_whole {
+        ended.push(id.as_str().to_owned());
     }
-    let children = credentials::table.filter(credentials::parent.eq(id.as_str()));
-    diesel::delete(children).execute(conn)?;
-    Ok(())
+    if let Conn::Postgres(session) = conn {
+        lock_in_order(session, &ended)?;
+    }
+    let ended = credentials::table.filter(credentials::id.eq_any(&ended));
+    on_backend!(conn, |conn| diesel::delete(ended).execute(conn))?;
+    Ok(is_whole)
 }
 
 #[cfg(test)]
@@ -266,7 +372,9 @@ mod tests {
         renew(&mut conn, &living.id, now + HOUR).expect("renew");
         assert_eq!(expiry(&mut conn, &living), Some(now + 2 * HOUR));
 
-        remove_expired(&mut conn).expect("removed");
+        let ids = expired(&mut conn).expect("read");
+        assert_eq!(ids, [dead.id.as_str()]);
+        remove_expired(&mut conn, &[ids, vec![living.id.to_string()]].concat()).expect("removed");
         assert_eq!(expiry(&mut conn, &dead), None);
         assert_eq!(expiry(&mut conn, &living), Some(now + 2 * HOUR));
     }
@@ -294,7 +402,8 @@ mod tests {
             let refused = revoke(&mut conn, kind, &parent.id, owner);
             assert!(matches!(refused, Err(StoreError::NotFound(_))), "{kind:?} {owner:?}");
         }
-        revoke(&mut conn, CredentialKind::Ticket, &parent.id, Some((&tenant, &ann))).expect("own");
+        let own = revoke(&mut conn, CredentialKind::Ticket, &parent.id, Some((&tenant, &ann)));
+        assert!(own.expect("own"), "nothing is left");
         assert!(expiry(&mut conn, &parent).is_none() && expiry(&mut conn, &child).is_none());
         assert!(expiry(&mut conn, &other).is_some());
     }

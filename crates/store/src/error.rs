@@ -9,6 +9,8 @@ use tokio_postgres::error::SqlState;
 
 use crate::postgres::Refusal;
 
+use crate::Quota;
+
 /// What went wrong below; shared, since one failed commit fails every caller in it.
 pub(crate) type Source = Arc<dyn Error + Send + Sync>;
 
@@ -30,6 +32,9 @@ pub enum StoreError {
     /// The row of an idempotency key does not open: it was changed outside of this server.
     #[error("the row of an idempotency key is damaged")]
     DamagedReservation,
+    /// The user has as many rows as it may have; nothing was saved.
+    #[error("the user has reached its quota: {0:?}")]
+    QuotaReached(Quota),
     /// The writer's queue is full; nothing was saved. Trying again soon helps.
     #[error("too many writes are waiting")]
     Overloaded,

@@ -34,6 +34,7 @@ mod postgres_pooler;
 mod postgres_rows;
 mod postgres_tls;
 mod postgres_url;
+mod quotas;
 mod readers;
 mod records;
 mod reservations;
@@ -43,6 +44,7 @@ mod ring;
 mod rotation;
 mod schema;
 mod seal;
+mod unreadable;
 mod users;
 mod uses;
 mod verify;
@@ -50,7 +52,11 @@ mod wrapped_dek;
 mod wraps;
 
 use std::{
-    sync::Arc,
+    slice,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -72,6 +78,7 @@ pub use crate::{
     keys::{KeySource, Keys},
     lifespan::{Lifespan, Lifespans},
     pkcs11::Module,
+    quotas::{Quota, Quotas},
     records::{Listing, Page, Position, RecordInfo},
     retirement::MasterKey,
     rotation::{Rewrapped, Rotation},
@@ -88,6 +95,7 @@ use crate::{
     link::Link,
     lock::InstanceLock,
     outage::Outage,
+    quotas::Tallies,
     readers::Readers,
     reservations::Reservation,
     ring::Ring,
@@ -113,6 +121,8 @@ pub struct OpenOptions {
     pub connections: usize,
     /// How long records live.
     pub lifespans: Lifespans,
+    /// How many rows a user may add.
+    pub quotas: Quotas,
 }
 
 /// The only door to the database. Cheap to clone; all clones are one store.
@@ -125,6 +135,8 @@ struct Inner {
     ring: Ring,
     ids: Ids,
     lifespans: Lifespans,
+    quotas: Quotas,
+    tallies: Tallies,
     uses: Uses,
     last_check: Mutex<Option<(Instant, Result<(), StoreError>)>>,
     /// `None` beside a running server, which has it, and on a server's database.
@@ -234,6 +246,8 @@ impl Store {
             ring: Ring::new(options.keys.clone(), keyring),
             ids: Ids::default(),
             lifespans: options.lifespans.clone(),
+            quotas: options.quotas,
+            tallies: Tallies::default(),
             uses: Uses::default(),
             last_check: Mutex::default(),
             _lock: lock,
@@ -243,14 +257,16 @@ impl Store {
     /// Seals and saves a carrier in the name of `owner`; returns once it is on disk.
     ///
     /// # Errors
-    /// `Overloaded` when the queue is full: nothing was saved. `Unavailable` when the database did not
-    /// confirm the save: without its key nobody can open what may have been saved.
+    /// `Overloaded` when the queue is full, `QuotaReached` when the owner has as many records as it may:
+    /// nothing was saved. `Unavailable` when the database did not confirm the save: without its key nobody can
+    /// open what may have been saved.
     pub async fn save_external_tokens(
         &self,
         owner: &Principal,
         carrier: &TokenManagementInfo,
     ) -> Result<RetrievalKey, StoreError> {
         let inner = &self.0;
+        inner.tallies.admit(owner, false, &inner.quotas)?;
         for _ in 0..ID_ATTEMPTS {
             let key = inner.ids.new_key();
             let save = async |keyring: &Keyring| {
@@ -258,7 +274,11 @@ impl Store {
             };
             match self.under_active_key(save).await {
                 Err(StoreError::Conflict(_)) => continue,
-                saved => return saved.map(|()| key),
+                saved => {
+                    saved?;
+                    inner.tallies.saved(owner, false);
+                    return Ok(key);
+                }
             }
         }
         Err(StoreError::Conflict("record id"))
@@ -279,6 +299,12 @@ impl Store {
         let inner = &self.0;
         let repeats = Repeats::of(owner, idempotency_key);
         let digest = repeats.digest();
+        if let Err(refusal) = inner.tallies.admit(owner, true, &inner.quotas) {
+            // A repeat adds nothing.
+            let found = inner.readers.run(move |conn| reservations::find(conn, digest)).await?;
+            let reservation = found.filter(Reservation::lives).ok_or(refusal)?;
+            return reservation.open(&repeats, carrier);
+        }
         for _ in 0..ID_ATTEMPTS {
             let key = inner.ids.new_key();
             let save = async |keyring: &Keyring| {
@@ -293,7 +319,11 @@ impl Store {
                         return reservation.open(&repeats, carrier);
                     }
                 }
-                saved => return saved.map(|()| key),
+                saved => {
+                    saved?;
+                    inner.tallies.saved(owner, true);
+                    return Ok(key);
+                }
             }
         }
         Err(StoreError::Conflict("record id"))
@@ -380,9 +410,15 @@ impl Store {
         self.0.writer.run_in_turn(turn, move |conn| users::rehash(conn, &user, &hash)).await
     }
 
-    /// Adds a credential that was issued.
+    /// Adds a credential that was issued. Of its user and kind at most `Quotas::credentials` live: those that
+    /// were used longest ago end for it.
+    ///
+    /// # Errors
+    /// `NotFound` when the credential that it was made from was revoked, `Conflict` when it is there already.
     pub async fn add_credential(&self, credential: IssuedCredential) -> Result<(), StoreError> {
-        self.0.writer.run(move |conn| credentials::insert(conn, &credential)).await
+        let most = self.0.quotas.credentials;
+        let add = move |conn: &mut Conn| credentials::add(conn, &credential, most);
+        self.0.writer.run_in_turn(Turn::Alone, add).await
     }
 
     /// The credential of this id, living or not, with its user.
@@ -393,9 +429,12 @@ impl Store {
         self.0.readers.credential(id).await
     }
 
-    /// Removes what expired, so that it stays expired when the clock is set back.
-    pub async fn remove_expired_credentials(&self) -> Result<(), StoreError> {
-        self.0.writer.run_in_turn(Turn::Alone, credentials::remove_expired).await
+    /// Removes a credential that expired, so that it stays expired if the clock is set back.
+    pub async fn remove_expired_credential(&self, id: CredentialId) -> Result<(), StoreError> {
+        let id = id.as_str().to_owned();
+        let turn = Turn::Credential(id.clone());
+        let remove = move |conn: &mut Conn| credentials::remove_expired(conn, slice::from_ref(&id));
+        self.0.writer.run_in_turn(turn, remove).await
     }
 
     /// Lets a living credential live until `expires`, in microseconds since 1970 UTC.
@@ -428,11 +467,18 @@ impl Store {
         id: CredentialId,
         owner: Option<(TenantId, Login)>,
     ) -> Result<(), StoreError> {
+        let is_whole = Arc::new(AtomicBool::new(false));
+        let outcome = Arc::clone(&is_whole);
         let revoke = move |conn: &mut Conn| {
             let owner = owner.as_ref().map(|(tenant, login)| (tenant, login));
-            credentials::revoke(conn, kind, &id, owner)
+            let is_whole = credentials::revoke(conn, kind, &id, owner)?;
+            outcome.store(is_whole, Ordering::Relaxed);
+            Ok(())
         };
-        self.0.writer.run_in_turn(Turn::Alone, revoke).await
+        while !is_whole.load(Ordering::Relaxed) {
+            self.0.writer.run_in_turn(Turn::Alone, revoke.clone()).await?;
+        }
+        Ok(())
     }
 
     /// Registers an application.

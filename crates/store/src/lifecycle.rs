@@ -3,18 +3,22 @@
 //! Invariant: each write is small, goes through the writer, and may be done by any number of servers at
 //! once and be cut off anywhere: whoever comes next finds what is left to do.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use model::{Login, RecordId, RetrievalKey, TenantId};
 use tracing::warn;
 
 use crate::{
-    Listing, Page, RecordInfo, SavedTokens, Store, StoreError,
+    Inner, Listing, Page, RecordInfo, SavedTokens, Store, StoreError,
     commit::Turn,
     conn::Conn,
+    credentials,
     error::told,
     ids,
     records::{self, BATCH},
@@ -102,43 +106,72 @@ impl Store {
         }
     }
 
-    /// Takes the tokens of the records that expired away, and removes those that ended `keep_ended`
-    /// microseconds ago, and credentials and idempotency keys that expired.
-    pub async fn sweep(&self, keep_ended: i64) -> Result<(), StoreError> {
-        let inner = &self.0;
-        self.remove_expired_credentials().await?;
-        loop {
-            let found = inner.readers.run(records::expired).await?;
-            let is_last = found.len() < BATCH as usize;
-            if !found.is_empty() {
-                let count = found.len();
-                let end = move |conn: &mut Conn| records::end_expired(conn, &found);
-                inner.writer.erase(Turn::Alone, count, end).await?;
-            }
-            if is_last {
-                break;
-            }
+    /// Counts the records of the users who save, as far as their quota asks for it: of each at most once in
+    /// `every`, but at once at first.
+    pub async fn count_records(&self, every: Duration) -> Result<(), StoreError> {
+        let Inner { tallies, quotas, readers, .. } = &*self.0;
+        for user in tallies.due(quotas.records, every) {
+            let (before, (tenant, login)) = (tallies.saved_before(&user), user.clone());
+            let count = move |conn: &mut Conn| records::count(conn, &tenant, &login);
+            let records = readers.run_with_patience(count).await?;
+            tallies.counted(&user, records, before);
         }
+        Ok(())
+    }
+
+    /// Takes the tokens of the records that expired away.
+    pub async fn end_expired_records(&self) -> Result<(), StoreError> {
+        let end = async |found: Vec<i64>| {
+            let count = found.len();
+            let end = move |conn: &mut Conn| records::end_expired(conn, &found);
+            self.0.writer.erase(Turn::Alone, count, end).await
+        };
+        self.in_batches(records::expired, end).await
+    }
+
+    /// Removes the records that ended `keep_ended` microseconds ago.
+    pub async fn remove_ended_records(&self, keep_ended: i64) -> Result<(), StoreError> {
         let by = ids::now().saturating_sub(keep_ended);
+        let remove = async |found: Vec<i64>| {
+            let count = found.len();
+            let remove = move |conn: &mut Conn| records::remove(conn, &found, by);
+            self.0.writer.run_on_rows(count, remove).await
+        };
+        self.in_batches(move |conn| records::ended(conn, by), remove).await
+    }
+
+    /// Removes the idempotency keys that expired.
+    pub async fn remove_expired_idempotency_keys(&self) -> Result<(), StoreError> {
+        let remove = async |found: Vec<Vec<u8>>| {
+            let count = found.len();
+            let remove = move |conn: &mut Conn| reservations::remove(conn, &found);
+            self.0.writer.erase(Turn::Alone, count, remove).await
+        };
+        self.in_batches(reservations::expired, remove).await
+    }
+
+    /// Removes the credentials that expired, so that they stay expired if the clock is set back.
+    pub async fn remove_expired_credentials(&self) -> Result<(), StoreError> {
+        let remove = async |found: Vec<String>| {
+            let count = found.len();
+            let remove = move |conn: &mut Conn| credentials::remove_expired(conn, &found);
+            self.0.writer.run_on_rows(count, remove).await
+        };
+        self.in_batches(credentials::expired, remove).await
+    }
+
+    /// Writes what `find` finds, `BATCH` rows a transaction, until it finds fewer. Other writes go on between
+    /// two transactions.
+    async fn in_batches<Row: Send + 'static>(
+        &self,
+        find: impl Fn(&mut Conn) -> Result<Vec<Row>, StoreError> + Clone + Send + 'static,
+        write: impl AsyncFn(Vec<Row>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
         loop {
-            let found = inner.readers.run(move |conn| records::ended(conn, by)).await?;
+            let found = self.0.readers.run(find.clone()).await?;
             let is_last = found.len() < BATCH as usize;
             if !found.is_empty() {
-                let count = found.len();
-                let remove = move |conn: &mut Conn| records::remove(conn, &found, by);
-                inner.writer.run_on_rows(count, remove).await?;
-            }
-            if is_last {
-                break;
-            }
-        }
-        loop {
-            let found = inner.readers.run(reservations::expired).await?;
-            let is_last = found.len() < BATCH as usize;
-            if !found.is_empty() {
-                let count = found.len();
-                let remove = move |conn: &mut Conn| reservations::remove(conn, &found);
-                inner.writer.erase(Turn::Alone, count, remove).await?;
+                write(found).await?;
             }
             if is_last {
                 return Ok(());

@@ -12,7 +12,8 @@ use crate::{
     ids,
     postgres::Session,
     schema::external_tokens,
-    seal,
+    seal, unreadable,
+    verify::counted,
 };
 
 /// How many records a list looks at, at most, before it answers what it has found so far.
@@ -60,13 +61,13 @@ pub struct Listing {
     pub limit: usize,
 }
 
-/// A place in a list: right behind a record.
+/// A place in a list: right behind a record, which may be one that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position {
     /// Whose record it is.
-    pub owner: Login,
-    /// The record.
-    pub record: RecordId,
+    pub owner: String,
+    /// The record's id.
+    pub record: i64,
 }
 
 /// A part of a list.
@@ -92,12 +93,16 @@ struct InfoRow {
 }
 
 impl InfoRow {
-    /// `None` for a row that this server did not write.
+    /// `None` for a row that cannot be read.
     fn into_info(self, now: i64) -> Option<RecordInfo> {
         let expired = self.expires.filter(|expires| *expires <= now);
+        let Some((id, owner)) = readable(self.id, &self.owner) else {
+            unreadable::log_once("record", ids::name_of(self.id));
+            return None;
+        };
         Some(RecordInfo {
-            id: RecordId::from_i64(self.id)?,
-            owner: Login::parse(&self.owner).ok()?,
+            id,
+            owner,
             provider: self.provider,
             created: self.created,
             updated: self.updated,
@@ -106,6 +111,11 @@ impl InfoRow {
             ended: self.ended.or(expired),
         })
     }
+}
+
+/// What a record's id and owner are; `None` if no record of this server has such ones.
+pub(crate) fn readable(id: i64, owner: &str) -> Option<(RecordId, Login)> {
+    Some((RecordId::from_i64(id)?, Login::parse(owner).ok()?))
 }
 
 impl Listing {
@@ -124,15 +134,14 @@ pub(crate) fn list(conn: &mut Conn, listing: &Listing) -> Result<Page, StoreErro
     for _ in 0..LOOKED_AT.div_ceil(together) {
         let rows = rows_behind(conn, listing, after.as_ref(), together)?;
         let is_last = rows.len() < together;
-        for record in rows.into_iter().filter_map(|row| row.into_info(now)) {
+        for row in rows {
             if page.records.len() == listing.limit {
                 page.next = after;
                 return Ok(page);
             }
-            after = Some(Position { owner: record.owner.clone(), record: record.id });
-            if listing.wants(&record) {
-                page.records.push(record);
-            }
+            // Also behind a row that cannot be read, or the list would come to it again and again.
+            after = Some(Position { owner: row.owner.clone(), record: row.id });
+            page.records.extend(row.into_info(now).filter(|record| listing.wants(record)));
         }
         if is_last {
             return Ok(page);
@@ -166,7 +175,7 @@ fn rows_behind(
     };
     let mut rows: Vec<InfoRow> = of_tenant()
         .filter(external_tokens::owner.eq(owner.as_str()))
-        .filter(external_tokens::id.gt(record.as_i64()))
+        .filter(external_tokens::id.gt(record))
         .limit(count as i64)
         .load(conn)?;
     if rows.len() < count {
@@ -205,6 +214,14 @@ pub(crate) fn find_by_key(
     let row: Option<InfoRow> =
         on_backend!(conn, |conn| found.select(InfoRow::as_select()).first(conn)).optional()?;
     Ok(row.and_then(|row| row.into_info(ids::now())))
+}
+
+/// How many records a user has, ended ones included.
+pub(crate) fn count(conn: &mut Conn, tenant: &TenantId, owner: &Login) -> Result<u64, StoreError> {
+    let of_owner = external_tokens::table
+        .filter(external_tokens::tenant.eq(tenant.as_str()))
+        .filter(external_tokens::owner.eq(owner.as_str()));
+    Ok(counted(of_owner.count().get_result(conn)?))
 }
 
 /// What is taken from a record that ends.

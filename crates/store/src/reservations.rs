@@ -66,6 +66,11 @@ impl Reservation {
         }
     }
 
+    /// Whether the save can be repeated still.
+    pub(crate) fn lives(&self) -> bool {
+        self.expires > ids::now()
+    }
+
     /// The key that the save was answered with.
     ///
     /// # Errors

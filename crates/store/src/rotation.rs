@@ -224,7 +224,7 @@ pub(crate) async fn patiently<T>(
 mod tests {
     use super::*;
     use crate::{
-        Database, KeySource, Keys, Lifespans, OpenOptions, external_tokens::Wanted,
+        Database, KeySource, Keys, Lifespans, OpenOptions, Quotas, external_tokens::Wanted,
         schema::external_tokens, wraps::BLOCK,
     };
     use model::{Login, Principal, Provider, RetrievalKey, TenantId, TokenManagementInfo};
@@ -250,6 +250,7 @@ mod tests {
                 auto_migrate: true,
                 connections: 2,
                 lifespans: Lifespans::default(),
+                quotas: Quotas { credentials: 500, records: 1000, idempotency_keys: 1000 },
             };
             let one = Store::open(&options).expect("open");
             let other = Store::open_beside(&options).expect("open beside");

@@ -12,7 +12,9 @@ use crate::{
     StoreError,
     conn::{Conn, on_backend},
     ids,
+    postgres::Session,
     schema::users,
+    unreadable,
 };
 
 /// A user's columns but for the times.
@@ -28,11 +30,24 @@ pub(crate) struct UserRow {
 }
 
 impl UserRow {
-    /// `None` for a row that this server did not write.
+    /// What it is called in messages.
+    fn name(&self) -> String {
+        format!("{}/{}", self.tenant, self.login)
+    }
+
+    fn key(&self) -> Option<(TenantId, Login)> {
+        Some((TenantId::parse(&self.tenant).ok()?, Login::parse(&self.login).ok()?))
+    }
+
+    /// `None` for a row that cannot be read.
     pub(crate) fn into_user(self) -> Option<User> {
+        let Some((tenant, login)) = self.key() else {
+            unreadable::log_once("user", self.name());
+            return None;
+        };
         Some(User {
-            tenant: TenantId::parse(&self.tenant).ok()?,
-            login: Login::parse(&self.login).ok()?,
+            tenant,
+            login,
             password_hash: PasswordHash::from_phc(self.password_hash),
             is_administrator: self.is_administrator,
             is_disabled: self.is_disabled,
@@ -72,6 +87,19 @@ pub(crate) fn find_all(
         users.extend(found.map(|user| ((user.tenant.clone(), user.login.clone()), user)));
     }
     Ok(users)
+}
+
+/// Locks a user's row until the transaction ends.
+pub(crate) fn lock(session: &mut Session, tenant: &str, login: &str) -> Result<(), StoreError> {
+    let row = users::table.find((tenant, login)).select(users::version).for_no_key_update();
+    row.load::<i64>(session)?;
+    Ok(())
+}
+
+/// The names of the users whose rows cannot be read.
+pub(crate) fn unreadable(conn: &mut Conn) -> QueryResult<Vec<String>> {
+    let rows: Vec<UserRow> = users::table.select(UserRow::as_select()).load(conn)?;
+    Ok(rows.iter().filter(|row| row.key().is_none()).map(UserRow::name).collect())
 }
 
 /// How many users all tenants have.

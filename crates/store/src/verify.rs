@@ -6,12 +6,13 @@
 use diesel::{QueryableByName, prelude::*, sql_query, sql_types::Text};
 
 use crate::{
-    CopyError, Database, Keys, OpenError,
+    CopyError, Database, Keys, OpenError, applications,
     conn::{self, Conn},
-    ids,
+    credentials, ids,
     keyring::{Keyring, LIFECYCLE},
-    lock, migrate, postgres_pooler,
-    schema::{external_tokens, users},
+    lock, migrate, postgres_pooler, records,
+    schema::{self, external_tokens},
+    users,
     wrapped_dek::WrappedDek,
 };
 
@@ -34,6 +35,8 @@ pub struct Proof {
     pub is_file: bool,
     /// The ids of records whose data key does not open.
     pub damaged: Vec<String>,
+    /// The rows that cannot be read, by their tables' things and their keys; servers leave them out.
+    pub unreadable: Vec<(&'static str, String)>,
 }
 
 /// Proves a database, also beside servers. Tells how many records were looked at, now and then. Blocks.
@@ -70,6 +73,7 @@ pub(crate) fn prove(
         let Some(end) = rows.last() else { break };
         last = end.id;
         proof.records += rows.len() as u64;
+        proof.note_unreadable(rows.iter().map(|row| (row.id, row.owner.as_str())));
         let shut: Vec<i64> =
             rows.iter().filter(|row| !opens(row, &keyring)).map(|row| row.id).collect();
         if !shut.is_empty() {
@@ -85,12 +89,47 @@ pub(crate) fn prove(
         progress(proof.records);
     }
     if has_ended {
-        let ended = external_tokens::table.filter(external_tokens::ended.is_not_null());
-        proof.ended = counted(ended.count().get_result(conn)?);
+        look_at_ended(conn, &mut proof)?;
     }
-    proof.users = counted(users::table.count().get_result(conn)?);
+    if has_ended {
+        // A schema that is further behind lacks tables.
+        for (thing, rows) in [
+            ("user", users::unreadable(conn)?),
+            ("credential", credentials::unreadable(conn)?),
+            ("application", applications::unreadable(conn)?),
+        ] {
+            proof.unreadable.extend(rows.into_iter().map(|key| (thing, key)));
+        }
+    }
+    proof.users = counted(schema::users::table.count().get_result(conn)?);
     proof.master_keys = keyring.count() as u64;
     Ok(proof)
+}
+
+/// Counts the records that ended, and finds those that cannot be read.
+fn look_at_ended(conn: &mut Conn, proof: &mut Proof) -> Result<(), OpenError> {
+    let mut last = i64::MIN;
+    loop {
+        let page = external_tokens::table
+            .filter(external_tokens::ended.is_not_null())
+            .filter(external_tokens::id.gt(last))
+            .order(external_tokens::id)
+            .limit(PAGE as i64)
+            .select((external_tokens::id, external_tokens::owner));
+        let rows: Vec<(i64, String)> = page.load(conn)?;
+        let Some((end, _owner)) = rows.last() else { return Ok(()) };
+        last = *end;
+        proof.ended += rows.len() as u64;
+        proof.note_unreadable(rows.iter().map(|(id, owner)| (*id, owner.as_str())));
+    }
+}
+
+impl Proof {
+    /// Notes which of these records, by id and owner, cannot be read.
+    fn note_unreadable<'a>(&mut self, records: impl Iterator<Item = (i64, &'a str)>) {
+        let unreadable = records.filter(|(id, owner)| records::readable(*id, owner).is_none());
+        self.unreadable.extend(unreadable.map(|(id, _owner)| ("record", ids::name_of(id))));
+    }
 }
 
 pub(crate) fn counted(rows: i64) -> u64 {

@@ -16,6 +16,7 @@ use crate::{
 pub(crate) struct WrappedDek {
     pub(crate) id: i64,
     tenant: String,
+    pub(crate) owner: String,
     provider: String,
     generation: i32,
     pub(crate) kek_id: String,

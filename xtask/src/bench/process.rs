@@ -107,6 +107,7 @@ pub(super) fn latchkey(binary: &Path, folder: &Path) -> Command {
         .env("LATCHKEY__SERVER__LISTEN", "127.0.0.1:0")
         .env("LATCHKEY__AUTH__THROTTLE__PER_USER", "1000000")
         .env("LATCHKEY__AUTH__THROTTLE__PER_ADDRESS", "1000000")
+        .env("LATCHKEY__RECORDS__PER_USER", "1000000000")
         .env("LATCHKEY__LOG__FILTER", "warn");
     command
 }

@@ -31,6 +31,8 @@ struct Report<'a> {
     users: u64,
     /// The ids of records, as the API has them.
     damaged: &'a [String],
+    /// What servers leave out: `user`, `credential`, `application` or `record`, and the row's key.
+    unreadable: &'a [(&'static str, String)],
     #[serde(skip)]
     proof: &'a Proof,
 }
@@ -45,6 +47,7 @@ impl<'a> Report<'a> {
             ended: proof.ended,
             users: proof.users,
             damaged: &proof.damaged,
+            unreadable: &proof.unreadable,
             proof,
         })
     }
@@ -54,8 +57,21 @@ impl<'a> Report<'a> {
         let mut lines: Vec<String> = done.into_iter().collect();
         lines.extend(proved(self.proof));
         output.made(&lines.join("\n"), self)?;
+        refuse_unreadable(self.unreadable.len())?;
         refuse_damaged(self.damaged.len())
     }
+}
+
+/// An error if rows were found that servers leave out.
+fn refuse_unreadable(count: usize) -> anyhow::Result<()> {
+    if count > 0 {
+        bail!(
+            "{} cannot be read, and servers leave them out: something else wrote them; put them right, or \
+             remove them",
+            counted(count as u64, "row")
+        );
+    }
+    Ok(())
 }
 
 /// An error if records were found that do not open.
@@ -101,7 +117,7 @@ pub(crate) fn restore(config: &Config, output: Output, file: &Path) -> anyhow::R
 
 /// What a proof says, a line each.
 fn proved(proof: &Proof) -> Vec<String> {
-    let Proof { master_keys, records, ended, users, is_file, damaged } = proof;
+    let Proof { master_keys, records, ended, users, is_file, damaged, unreadable } = proof;
     let mut lines = Vec::new();
     if *is_file {
         lines.push("the file: its pages and indexes fit together".to_owned());
@@ -120,6 +136,7 @@ fn proved(proof: &Proof) -> Vec<String> {
         lines.push(format!("ended, and holding nothing: {}", counted(*ended, "record")));
     }
     lines.push(counted(*users, "user"));
+    lines.extend(unreadable.iter().map(|(thing, key)| format!("  {thing} {key:?} cannot be read")));
     lines
 }
 

@@ -18,6 +18,7 @@ const MINUTE: i64 = 60 * 1_000_000;
 pub(crate) struct Auth {
     #[serde(deserialize_with = "read_retrieval", serialize_with = "show_retrieval")]
     pub(crate) retrieval: Retrieval,
+    pub(crate) credentials_per_user: u32,
     pub(crate) schemes: Schemes,
     pub(crate) bearer: Bearer,
     pub(crate) session: Session,

@@ -20,6 +20,7 @@ pub(crate) struct Records {
     pub(crate) expire_unused_after_days: Option<u32>,
     remove_after_days: u32,
     sweep_seconds: u32,
+    pub(crate) per_user: u64,
     providers: Providers,
 }
 
@@ -75,8 +76,8 @@ impl Records {
         if self.remove_after_days > MAX_DAYS {
             bail!("records.remove_after_days must be from 0 to {MAX_DAYS}");
         }
-        if self.sweep_seconds == 0 {
-            bail!("records.sweep_seconds must be at least 1");
+        if self.sweep_seconds == 0 || self.per_user == 0 {
+            bail!("records.sweep_seconds and records.per_user must be at least 1");
         }
         let mut known = HashMap::new();
         for (index, limits) in self.providers.0.iter().enumerate() {
@@ -130,8 +131,9 @@ mod tests {
     use super::*;
 
     fn read(toml: &str) -> anyhow::Result<Records> {
-        let records: Records =
-            toml::from_str(&format!("remove_after_days = 7\nsweep_seconds = 60\n{toml}"))?;
+        let records: Records = toml::from_str(&format!(
+            "remove_after_days = 7\nsweep_seconds = 60\nper_user = 1000\n{toml}"
+        ))?;
         records.check()?;
         Ok(records)
     }

@@ -5,14 +5,20 @@
 
 use actix_web::{
     HttpRequest,
-    http::header::{AUTHORIZATION, COOKIE},
+    http::{
+        Method,
+        header::{AUTHORIZATION, COOKIE},
+    },
     web::Data,
 };
-use auth::{ApplicationToken, AuthError, Authorization, Claims, Presented, Scheme};
+use auth::{
+    ApplicationToken, AuthError, Authorization, Claims, Lifetime, Presented, Scheme, TokenRequest,
+};
 use jiff::Timestamp;
 use model::{
     Application, CredentialKind, IssuedCredential, Login, Principal, SecretText, TenantId, User,
 };
+use store::StoreError;
 use tracing::{Span, info, warn};
 
 use super::secret_headers::{SO_APP_TOKEN, X_XSRF_TOKEN, secret_headers};
@@ -62,6 +68,15 @@ impl Caller {
         }
         caller.application = application(app, request, &caller).await?;
         Ok(caller)
+    }
+
+    /// Its user as it is now.
+    ///
+    /// # Errors
+    /// 403 for a caller that is no user of this server.
+    async fn user(&self, app: &App) -> Result<User, Problem> {
+        let user = app.store.user(&self.principal.tenant, &self.principal.login).await?;
+        user.filter(|user| !user.is_disabled).ok_or_else(Problem::no_user)
     }
 
     /// Says in the log who is calling.
@@ -119,8 +134,9 @@ pub(crate) async fn by_credential(
 ) -> Result<Caller, Problem> {
     let now = Timestamp::now().as_microsecond();
     let found = app.store.credential(presented.id()).await?;
-    if found.as_ref().is_some_and(|found| found.credential.expires <= now)
-        && let Err(error) = app.store.remove_expired_credentials().await
+    // So that it stays expired if the clock is set back.
+    if found.as_ref().is_some_and(|found| presented.has_expired(&found.credential, now))
+        && let Err(error) = app.store.remove_expired_credential(presented.id().clone()).await
     {
         warn!(%error, "an expired credential could not be removed");
     }
@@ -204,28 +220,71 @@ async fn application(
     Ok(Some(application))
 }
 
-/// A ticket or an access token for a caller, for its user as it is now. An access token is bound to the
-/// application that asked for it, and to what the caller came with.
+/// A ticket for a caller, for its user as it is now.
 ///
 /// # Errors
 /// 403 for a caller that is no user of this server.
-pub(crate) async fn issue(
-    app: &App,
-    caller: &Caller,
-    kind: CredentialKind,
-) -> Result<Presented, Problem> {
-    let principal = &caller.principal;
-    let user = app.store.user(&principal.tenant, &principal.login).await?;
-    let user = user.filter(|user| !user.is_disabled).ok_or_else(Problem::no_user)?;
-    let is_token = kind == CredentialKind::AccessToken;
-    let names_tenant = app.has_tenants || is_token;
-    let presented = Presented::generate(kind, names_tenant.then(|| principal.tenant.clone()));
+pub(crate) async fn issue_ticket(app: &App, caller: &Caller) -> Result<Presented, Problem> {
+    let user = caller.user(app).await?;
+    let named = app.has_tenants.then(|| user.tenant.clone());
+    let ticket = Presented::generate(CredentialKind::Ticket, named);
     let now = Timestamp::now().as_microsecond();
-    let mut issued = presented.issue(&user, app.lifetime(kind), now);
-    if is_token {
-        issued.parent = caller.credential.as_ref().map(|parent| parent.id.clone());
-        issued.application = caller.application.as_ref().map(|app| app.name.clone());
+    app.store.add_credential(ticket.issue(&user, Lifetime::TICKET, now)).await?;
+    Ok(ticket)
+}
+
+/// The access token of a caller: the one that it came with, or one that is bound to what it came with and to the
+/// application that asks. A caller that asks again gets the same one for some minutes. For a HEAD none is made.
+///
+/// # Errors
+/// 403 for a caller that is no user of this server, and where nobody would accept the token; 401 if what it
+/// came with was revoked meanwhile.
+pub(crate) async fn access_token(
+    app: &App,
+    request: &HttpRequest,
+    caller: &Caller,
+) -> Result<SecretText, Problem> {
+    let headers = secret_headers(request);
+    let header = headers.get(AUTHORIZATION).map(|header| header.as_bytes());
+    let came_with = header.map(|header| Authorization::parse(header, &app.policy)).transpose()?;
+    let presented = match &came_with {
+        Some(Authorization::Jwt(token)) => return Ok(token.clone()),
+        Some(Authorization::Issued(token)) if token.kind() == CredentialKind::AccessToken => {
+            return Ok(token.text());
+        }
+        Some(Authorization::Issued(ticket)) => Some(ticket.clone()),
+        Some(Authorization::Password(_)) => None,
+        None => session(app, request).transpose()?,
+    };
+    if !app.policy.is_on(Scheme::Bearer) {
+        return Err(Problem::bearer_is_off());
     }
-    app.store.add_credential(issued).await?;
-    Ok(presented)
+    if request.method() == Method::HEAD {
+        return Ok("".into());
+    }
+    let user = caller.user(app).await?;
+    let asked = TokenRequest {
+        user: &user,
+        parent: caller.credential.as_ref().map(|parent| &parent.id),
+        application: caller.application.as_ref().map(|application| &application.name),
+        now: Timestamp::now().as_microsecond(),
+    };
+    let token = match (&presented, &came_with) {
+        (Some(presented), _) => presented.token(asked),
+        (None, Some(Authorization::Password(password))) => {
+            app.password_tokens.token(password, asked)
+        }
+        (None, _) => return Err(AuthError::Missing.into()),
+    };
+    let found = app.store.credential(token.id()).await?;
+    let found = found.as_ref().map(|found| (&found.credential, &found.user));
+    if token.check(found, asked.now).is_err() {
+        match app.store.add_credential(asked.issue(&token)).await {
+            // Another call made it meanwhile: it is the same one.
+            Ok(()) | Err(StoreError::Conflict(_)) => {}
+            Err(StoreError::NotFound(_)) => return Err(AuthError::Missing.into()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(token.text())
 }

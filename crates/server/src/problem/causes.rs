@@ -53,6 +53,7 @@ impl From<StoreError> for Problem {
             // Of what refuses many calls the store and upkeep log when it begins, not each call.
             StoreError::Unavailable(_) => Self::unavailable("SR_UNAVAILABLE"),
             StoreError::Closed => Self::unavailable("SR_STOPPING"),
+            StoreError::QuotaReached(quota) => Self::quota_reached(quota),
             StoreError::OtherCarrier => Self::other_carrier(),
             StoreError::KeyMissing(_) | StoreError::KeyUsedUp(_) => {
                 Self::unavailable("SR_KEY_MISSING")

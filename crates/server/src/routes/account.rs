@@ -183,7 +183,7 @@ pub(crate) async fn issue_ticket(
     app: Data<App>,
 ) -> Result<HttpResponse, Problem> {
     on_form(&app, &request, payload, async |signed_in, _form| {
-        let ticket = extract::issue(&app, &signed_in.caller, CredentialKind::Ticket).await?;
+        let ticket = extract::issue_ticket(&app, &signed_in.caller).await?;
         signed_in.page(&app, &request, Some(ticket.text())).await
     })
     .await

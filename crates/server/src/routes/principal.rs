@@ -1,22 +1,16 @@
 //! Who the caller is, and a token for it (CONTRACT O8).
 //!
 //! Invariant: a caller that came with a bearer token gets that one back, so that none lives on by
-//! asking for another. A HEAD makes none.
+//! asking for another. A HEAD makes none. Asking in a loop adds no row a call.
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    http::{Method, header::AUTHORIZATION},
-    web::Data,
-};
-use auth::Scheme;
-use model::CredentialKind;
+use actix_web::{HttpRequest, HttpResponse, web::Data};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
     answer,
     app::App,
-    extract::{self, Question, secret_headers},
+    extract::{self, Question},
     paths::{CURRENT_PRINCIPAL, CURRENT_TOKEN},
     problem::Problem,
 };
@@ -73,7 +67,7 @@ pub(crate) async fn current_principal(question: Question) -> Result<HttpResponse
 
 /// `GET …/User/currentToken`: an access token for the scheme Bearer, good for an hour.
 ///
-/// A caller that came with a bearer token gets that one back.
+/// A caller that came with a bearer token gets that one back. To ask again soon gives the same one.
 #[utoipa::path(
     get,
     path = CURRENT_TOKEN,
@@ -88,18 +82,6 @@ pub(crate) async fn current_token(
     app: Data<App>,
 ) -> Result<HttpResponse, Problem> {
     let Question { caller, preferences } = question;
-    if caller.scheme == Scheme::Bearer {
-        let headers = secret_headers(&request);
-        let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let token = header.and_then(|header| header.trim().split_once(' '));
-        return answer::write(&preferences, "string", &token.map(|(_, token)| token.trim()));
-    }
-    if !app.policy.is_on(Scheme::Bearer) {
-        return Err(Problem::bearer_is_off());
-    }
-    if request.method() == Method::HEAD {
-        return answer::write(&preferences, "string", &"");
-    }
-    let token = extract::issue(&app, &caller, CredentialKind::AccessToken).await?;
-    answer::write(&preferences, "string", &token.text().expose())
+    let token = extract::access_token(&app, &request, &caller).await?;
+    answer::write(&preferences, "string", &token.expose())
 }

@@ -1,0 +1,216 @@
+//! How many rows a user may add, and how many it has.
+//!
+//! Invariant: a save waits for no count. What a user has is counted beside the saves, and what this process
+//! saves is added to that; so with several servers, and in the second before the first count, a user may pass
+//! its quota by what was saved meanwhile. What is remembered is bounded.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use model::{Login, Principal, TenantId};
+
+use crate::{StoreError, ids};
+
+/// How many users are remembered; past that one is forgotten for another, and counted again when it saves.
+const CAPACITY: usize = 10_000;
+/// How many users are counted in one go.
+const TOGETHER: usize = 100;
+/// How long an idempotency key lives, in microseconds.
+const DAY: i64 = 24 * 60 * 60 * 1_000_000;
+
+/// How many rows a user may have.
+#[derive(Clone, Copy, Debug)]
+pub struct Quotas {
+    /// Living credentials of each kind, at least 1. Those that were used longest ago end for new ones.
+    pub credentials: i64,
+    /// Records, ended ones included until they are removed.
+    pub records: u64,
+    /// Idempotency keys in 24 hours, by each server.
+    pub idempotency_keys: u64,
+}
+
+/// A quota that a user has reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quota {
+    /// Of so many records.
+    Records(u64),
+    /// Of so many idempotency keys in 24 hours.
+    IdempotencyKeys(u64),
+}
+
+/// A user, by tenant and login.
+pub(crate) type Key = (TenantId, Login);
+
+/// What is known of the users who save.
+#[derive(Default)]
+pub(crate) struct Tallies(Mutex<HashMap<Key, Tally>>);
+
+/// What a user has.
+struct Tally {
+    /// Records as they were last counted, and those that were saved since.
+    records: u64,
+    /// How many were saved since.
+    saved: u64,
+    /// When they were counted.
+    counted: Option<Instant>,
+    /// Whether a save was refused since.
+    was_refused: bool,
+    /// Idempotency keys of the last 24 hours, roughly, and since when they are counted.
+    keys: u64,
+    keys_since: i64,
+}
+
+impl Tally {
+    fn new() -> Self {
+        Self {
+            records: 0,
+            saved: 0,
+            counted: None,
+            was_refused: false,
+            keys: 0,
+            keys_since: ids::now(),
+        }
+    }
+
+    /// Whether it is time to count the user's records: at first, and then at most once in `every`, if it was
+    /// refused, comes near the quota, or saved a tenth of it.
+    fn is_due(&self, most: u64, every: Duration) -> bool {
+        let Some(counted) = self.counted else { return self.saved > 0 };
+        let is_near = self.saved > 0 && self.records >= most / 10 * 9;
+        let matters = self.was_refused || is_near || self.saved >= most / 10;
+        matters && counted.elapsed() >= every
+    }
+}
+
+impl Tallies {
+    /// Whether a user may save.
+    ///
+    /// # Errors
+    /// `QuotaReached` if it has as many records, or used as many idempotency keys, as it may.
+    pub(crate) fn admit(
+        &self,
+        owner: &Principal,
+        has_key: bool,
+        quotas: &Quotas,
+    ) -> Result<(), StoreError> {
+        let mut tallies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(tally) = tallies.get_mut(&key(owner)) else { return Ok(()) };
+        if tally.records >= quotas.records {
+            tally.was_refused = true;
+            return Err(StoreError::QuotaReached(Quota::Records(quotas.records)));
+        }
+        let now = ids::now();
+        if !(tally.keys_since..tally.keys_since + DAY).contains(&now) {
+            (tally.keys, tally.keys_since) = (0, now);
+        }
+        if has_key && tally.keys >= quotas.idempotency_keys {
+            let quota = Quota::IdempotencyKeys(quotas.idempotency_keys);
+            return Err(StoreError::QuotaReached(quota));
+        }
+        Ok(())
+    }
+
+    /// Notes a save.
+    pub(crate) fn saved(&self, owner: &Principal, has_key: bool) {
+        let mut tallies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = key(owner);
+        if tallies.len() >= CAPACITY && !tallies.contains_key(&key) {
+            let other = tallies.keys().next().cloned();
+            other.map(|other| tallies.remove(&other));
+        }
+        let tally = tallies.entry(key).or_insert_with(Tally::new);
+        tally.records += 1;
+        tally.saved += 1;
+        tally.keys += u64::from(has_key);
+    }
+
+    /// The users whose records are to be counted now.
+    pub(crate) fn due(&self, most: u64, every: Duration) -> Vec<Key> {
+        let tallies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = tallies.iter().filter(|(_, tally)| tally.is_due(most, every));
+        due.map(|(key, _)| key.clone()).take(TOGETHER).collect()
+    }
+
+    /// How many records of a user are being counted from now on; to be handed to `counted`.
+    pub(crate) fn saved_before(&self, key: &Key) -> u64 {
+        let tallies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tallies.get(key).map_or(0, |tally| tally.saved)
+    }
+
+    /// Notes how many records a user has; `before` were saved before they were counted.
+    pub(crate) fn counted(&self, key: &Key, records: u64, before: u64) {
+        let mut tallies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(tally) = tallies.get_mut(key) else { return };
+        tally.saved = tally.saved.saturating_sub(before);
+        tally.records = records + tally.saved;
+        (tally.counted, tally.was_refused) = (Some(Instant::now()), false);
+    }
+}
+
+fn key(owner: &Principal) -> Key {
+    (owner.tenant.clone(), owner.login.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QUOTAS: Quotas = Quotas { credentials: 1, records: 20, idempotency_keys: 2 };
+
+    fn principal(login: &str) -> Principal {
+        let login = Login::parse(login).expect("login");
+        Principal { tenant: TenantId::single(), login, is_administrator: false }
+    }
+
+    fn admits(tallies: &Tallies, login: &str, has_key: bool) -> bool {
+        tallies.admit(&principal(login), has_key, &QUOTAS).is_ok()
+    }
+
+    /// CONTRACT 35: a user is refused at its quota and not before, and others are not.
+    #[test]
+    fn a_user_is_refused_at_its_quota() {
+        let tallies = Tallies::default();
+        let (ann, key) = (principal("ann"), key(&principal("ann")));
+        tallies.saved(&ann, false);
+        assert_eq!(tallies.due(20, Duration::ZERO).len(), 1, "it was never counted");
+        let before = tallies.saved_before(&key);
+        tallies.saved(&ann, false);
+        tallies.counted(&key, 18, before);
+        assert!(admits(&tallies, "ann", false), "18 and one more");
+        assert_eq!(tallies.due(20, Duration::ZERO).len(), 1, "it is near");
+        assert_eq!(tallies.due(20, Duration::from_secs(60)).len(), 0, "it was counted just now");
+        tallies.saved(&ann, false);
+        assert!(!admits(&tallies, "ann", false) && admits(&tallies, "bob", false));
+        tallies.counted(&key, 5, tallies.saved_before(&key));
+        assert!(admits(&tallies, "ann", false), "some were removed");
+        assert_eq!(tallies.due(20, Duration::ZERO).len(), 0, "nothing was saved since");
+    }
+
+    /// CONTRACT 35: idempotency keys have a quota of their own.
+    #[test]
+    fn keys_are_counted_by_themselves() {
+        let tallies = Tallies::default();
+        for _ in 0..2 {
+            assert!(admits(&tallies, "ann", true));
+            tallies.saved(&principal("ann"), true);
+        }
+        assert!(!admits(&tallies, "ann", true) && admits(&tallies, "ann", false));
+        let mut users = tallies.0.lock().expect("lock");
+        let tally = users.get_mut(&key(&principal("ann"))).expect("known");
+        tally.keys_since -= DAY;
+        drop(users);
+        assert!(admits(&tallies, "ann", true), "a day later");
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let tallies = Tallies::default();
+        for number in 0..CAPACITY + 10 {
+            tallies.saved(&principal(&format!("user{number}")), false);
+        }
+        assert_eq!(tallies.0.lock().expect("lock").len(), CAPACITY);
+    }
+}

@@ -1,0 +1,2 @@
+CREATE INDEX credentials_by_user ON credentials (tenant, login);
+DROP INDEX credentials_by_use;
