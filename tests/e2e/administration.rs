@@ -84,7 +84,7 @@ fn mistakes_are_told() {
     refused(&add, "CANARY\u{7}password\n", "none of them a control character");
     refused(&["user", "add", "ann"], "CANARY-password\n", "--password-file or --password-stdin");
     let file = ["user", "add", "ann", "--password-file", "missing"];
-    refused(&file, "", "cannot read missing");
+    refused(&file, "", "cannot read --password-file = \"missing\"");
     refused(&["user", "add", "a:b", "--password-stdin"], "CANARY-password\n", "is no login");
     let tenant = ["user", "add", "ann", "--tenant", "x", "--password-stdin"];
     refused(&tenant, "CANARY-password\n", "unless tenants = \"path\" is set");

@@ -2,14 +2,15 @@
 
 use std::{
     collections::HashSet,
-    fs,
-    os::unix::fs::{PermissionsExt as _, symlink},
+    fs::{self, Permissions},
+    os::unix::fs::{PermissionsExt as _, chown, symlink},
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
 };
 
+use aws_lc_rs::digest::{SHA256, digest};
 use model::RetrievalKey;
 use serde_json::json;
 
@@ -135,7 +136,7 @@ fn a_backup_is_a_file_for_its_owner_alone() {
     let file = back_up(&app.setup, "backup");
     let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
     assert_eq!(mode(&file), 0o600);
-    assert!(!app.setup.folder().join("backup.unfinished").exists());
+    assert_eq!(left_of(&file), Vec::<PathBuf>::new());
     let bytes = fs::read(&file).expect("the backup");
     for (text, is_there) in [("CANARY", false), (&key[14..57], false), ("tje0", true)] {
         let holds = bytes.windows(text.len()).any(|window| window == text.as_bytes());
@@ -208,6 +209,38 @@ fn without_its_master_key_a_backup_is_refused() {
     assert_not_restored(&Setup::new(), Path::new("nowhere"), &["cannot read nowhere"]);
 }
 
+/// What a forged end calls its key leads out of no folder, and steers no terminal.
+#[test]
+fn the_key_of_a_backup_is_no_path() {
+    const BLOB: usize = 62;
+    const MARK: usize = 16;
+    let app = TestApp::new();
+    let file = back_up(&app.setup, "backup");
+    let whole = fs::read(&file).expect("the backup");
+    let length_at = whole.len() - MARK - 4;
+    let length: [u8; 4] = whole[length_at..length_at + 4].try_into().expect("four bytes");
+    let blob_at = length_at - 32 - BLOB;
+    let about_at = blob_at - u32::from_be_bytes(length) as usize;
+    let forge = |id: &str| {
+        let part = |text: &str| [&(text.len() as u32).to_be_bytes(), text.as_bytes()].concat();
+        let about = [part(id), part("directory"), part("")].concat();
+        let length = (about.len() as u32).to_be_bytes();
+        let sealed = [about.as_slice(), &whole[blob_at..blob_at + BLOB]].concat();
+        let check = digest(&SHA256, &[sealed.as_slice(), &length].concat());
+        let end = [&sealed, check.as_ref(), &length, &whole[length_at + 4..]].concat();
+        fs::write(&file, [&whole[..about_at], &end].concat()).expect("written");
+    };
+    let id =
+        app.setup.key_file().file_stem().expect("name").to_str().expect("UTF-8")[4..].to_owned();
+    forge(&id);
+    assert!(fs::read(&file).expect("the backup") == whole, "it is forged rightly");
+    let place = place_of(&app.setup);
+    for id in ["x/../../y", "../x", "", "\u{1b}[2J", "A", &"a".repeat(33)] {
+        forge(id);
+        assert_not_restored(&place, &file, &["its seal does not open"]);
+    }
+}
+
 /// Nothing is ever written over: a database, an empty one, one whose file alone was moved away, one in use.
 #[test]
 fn what_is_there_is_never_restored_over() {
@@ -246,8 +279,7 @@ fn a_backup_or_restore_that_was_killed_is_made_again() {
     for number in 0..KILLS {
         let file = app.setup.folder().join(format!("backup-{number}"));
         let has_ended = backups.kill(&app.setup, &["backup", text(&file)]);
-        left +=
-            usize::from(app.setup.folder().join(format!("backup-{number}.unfinished")).exists());
+        left += left_of(&file).len();
         if file.exists() {
             let place = place_of(&app.setup);
             place.run(&["restore", text(&file)], "").expect("it is whole");
@@ -256,42 +288,69 @@ fn a_backup_or_restore_that_was_killed_is_made_again() {
             assert!(!has_ended);
         }
         app.setup.run(&["backup", text(&file)], "").expect("the next one");
-        assert!(!app.setup.folder().join(format!("backup-{number}.unfinished")).exists());
+        assert_eq!(left_of(&file), Vec::<PathBuf>::new());
 
         let place = place_of(&app.setup);
         restores.kill(&place, &["restore", text(&whole)]);
-        cut += usize::from(place.data().join("latchkey.db.restoring").exists());
+        cut += left_of(&database_of(&place)).len();
         if !database_of(&place).exists() {
             place.run(&["restore", text(&file)], "").expect("the next one");
         }
-        assert!(!place.data().join("latchkey.db.restoring").exists());
+        assert_eq!(left_of(&database_of(&place)), Vec::<PathBuf>::new());
         assert_same(&database_of(&app.setup), &database_of(&place));
     }
     assert!(left > 0 && cut > 0, "killed in the middle: {left}, {cut}");
     record.assert_kept(&app);
 }
 
-/// Of two backups to one file the second is refused, and nothing is written where a link leads.
+/// Of two backups to one file the second is refused. What a killed one left is removed; what only looks like it,
+/// be it a link or another user's folder, is neither used nor changed.
 #[test]
 fn one_backup_at_a_time_is_written_to_a_file() {
     let app = TestApp::new();
-    let (file, folder) =
-        (app.setup.folder().join("backup"), app.setup.folder().join("backup.unfinished"));
-    let refused = |said: &str| {
-        let refusal = app.setup.run(&["backup", text(&file)], "").expect_err("it is refused");
-        assert!(refusal.contains(said), "{refusal}");
-        assert!(!file.exists());
-    };
+    let file = app.setup.folder().join("backup");
+    let folder = app.setup.folder().join("backup.unfinished-0123456789abcdef");
     fs::create_dir(&folder).expect("folder");
     let other = fs::File::open(&folder).expect("it opens");
     other.try_lock().expect("nobody has it");
-    refused("another process is writing");
+    let refusal = app.setup.run(&["backup", text(&file)], "").expect_err("it is refused");
+    assert!(refusal.contains("another process is writing"), "{refusal}");
+    assert!(!file.exists());
     drop(other);
-    fs::remove_dir(&folder).expect("removed");
-    symlink(app.setup.data(), &folder).expect("a link");
-    refused("is there already");
-    fs::remove_file(&folder).expect("removed");
+    for name in ["backup", "backup-journal", "proof"] {
+        fs::write(folder.join(name), "left").expect("written");
+    }
     back_up(&app.setup, "backup");
+    assert!(!folder.exists(), "it was left by a process that was killed");
+
+    fs::remove_file(&file).expect("removed");
+    symlink(app.setup.data(), &folder).expect("a link");
+    let theirs = app.setup.folder().join("backup.unfinished-fedcba9876543210");
+    let is_other = other_owner(&theirs);
+    back_up(&app.setup, "backup");
+    assert!(folder.is_symlink() && database_of(&app.setup).exists());
+    assert_eq!(theirs.join("proof").exists(), is_other);
+    fs::remove_dir_all(&theirs).unwrap_or_default();
+}
+
+/// Makes a folder of another user, for all to write; false if only root could.
+fn other_owner(folder: &Path) -> bool {
+    fs::create_dir(folder).expect("folder");
+    fs::set_permissions(folder, Permissions::from_mode(0o777)).expect("chmod");
+    symlink("/nowhere/proof", folder.join("backup")).expect("a link");
+    fs::write(folder.join("proof"), "theirs").expect("written");
+    chown(folder, Some(65_534), Some(65_534)).is_ok()
+}
+
+/// What copies that become `file` left beside it.
+fn left_of(file: &Path) -> Vec<PathBuf> {
+    let start = format!("{}.unfinished-", file.file_name().expect("name").display());
+    let Ok(folder) = fs::read_dir(file.parent().expect("folder")) else { return Vec::new() };
+    let paths = folder.map(|entry| entry.expect("entry").path());
+    let is_left = |path: &PathBuf| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&start))
+    };
+    paths.filter(is_left).collect()
 }
 
 /// A copy of what is damaged is a true copy; whoever makes it is told.
@@ -379,7 +438,7 @@ fn a_file_that_fell_apart_is_not_backed_up() {
     refused(&["verify"]);
     refused(&["backup", "backup"]);
     assert!(!setup.folder().join("backup").exists());
-    assert!(!setup.folder().join("backup.unfinished").exists());
+    assert_eq!(left_of(&setup.folder().join("backup")), Vec::<PathBuf>::new());
     fs::write(&file, whole).expect("written");
     back_up(&setup, "backup");
 

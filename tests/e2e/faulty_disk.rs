@@ -116,3 +116,23 @@ fn a_disk_that_is_full_from_the_first_is_told_and_can_be_tried_again() {
     fs::remove_file(&ballast).expect("make room");
     setup.start().client().save(&carrier("CANARY"));
 }
+
+/// What cannot be written whole is removed.
+#[test]
+fn a_full_disk_keeps_no_part_of_a_file() {
+    let setup = Setup::new();
+    setup.run(&["user", "add", "ann", "--password-stdin"], "CANARY-password").expect("a database");
+    let folder = setup.folder().join("small");
+    let Some(_disk) = SmallDisk::mount("a key on a full disk", &folder, "64k") else { return };
+    fs::write(folder.join("filler"), vec![1; 1 << 20]).expect_err("it is full");
+    let on_disk = setup.clone().with("KEYS__DIRECTORY", folder.to_str().expect("UTF-8"));
+    let refused = |setup: &Setup, arguments: &[&str]| {
+        let refusal = setup.run(arguments, "").expect_err("there is no room");
+        assert!(refusal.contains("No space left") || refusal.contains("full"), "{refusal}");
+        let names =
+            fs::read_dir(&folder).expect("folder").map(|entry| entry.expect("entry").path());
+        assert_eq!(names.collect::<Vec<_>>(), [folder.join("filler")], "{arguments:?}");
+    };
+    refused(&on_disk, &["keys", "new"]);
+    refused(&setup, &["backup", "small/backup"]);
+}

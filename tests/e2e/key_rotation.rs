@@ -340,7 +340,11 @@ fn a_key_that_was_copied_to_all_servers_is_taken_up() {
     assert_eq!(keys(&app.setup, &["rotate", "--key", &made])["resumed"], true);
     assert_refused(&app.setup, &["rotate", "--key", &old], "knows the master key");
     assert_refused(&app.setup, &["rotate", "--key", "0123"], "makes such a file");
-    assert_refused(&app.setup, &["rotate", "--key", "../x"], "has letters and digits");
+    assert_refused(
+        &app.setup,
+        &["rotate", "--key", "../x"],
+        "has 1 to 32 digits and lower-case letters",
+    );
     assert_eq!((ids(&app.setup).len(), files(&app.setup)), (2, 2));
 }
 

@@ -43,7 +43,7 @@ fn without_the_right_master_key_there_is_no_start() {
     refused("is no master key: it has 0 bytes");
     fs::write(&file, &right).expect("write");
     fs::set_permissions(&file, Permissions::from_mode(0o644)).expect("chmod");
-    refused("can be read by other users; run `chmod 600`");
+    refused("every user of this machine can read data/keys/");
     fs::remove_file(&file).expect("remove");
     refused("is missing; restore that file from its backup");
     let migrate = setup.clone().arguments(&["migrate"]).refusal();

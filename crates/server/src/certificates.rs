@@ -21,6 +21,7 @@ use rustls::{
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
+use store::secret_file;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 use x509_cert::{Certificate, der::Decode as _};
@@ -222,7 +223,7 @@ fn read(files: &Tls, provider: &CryptoProvider) -> anyhow::Result<CertifiedKey> 
     if chain.is_empty() {
         bail!("server.tls.certificate: {certificate} has no PEM certificate");
     }
-    let text = read_file(&files.key, "server.tls.key")?;
+    let text = secret_file::read(&files.key, "server.tls.key")?;
     let key = PrivateKeyDer::from_pem_slice(&text).with_context(|| {
         let key = files.key.display();
         format!("server.tls.key: {key} is no PEM private key without a passphrase")

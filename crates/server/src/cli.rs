@@ -8,6 +8,7 @@ mod app;
 mod backup;
 mod copy;
 mod keys;
+mod terminal;
 mod ticket;
 mod user;
 
@@ -121,7 +122,7 @@ pub fn main() -> ExitCode {
     match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "latchkey: {error:#}");
+            let _ = writeln!(io::stderr(), "latchkey: {}", terminal::lines(&format!("{error:#}")));
             ExitCode::FAILURE
         }
     }
@@ -130,6 +131,9 @@ pub fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
     // Before there is a secret in memory.
     let undumped = memory::refuse_dumps();
+    // Whatever it was: what is made is for its owner, who may use it.
+    #[cfg(target_os = "linux")]
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let config = Config::load(arguments.config.as_deref())?;
     match &arguments.command {
         None | Some(Command::Serve) => {

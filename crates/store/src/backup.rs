@@ -7,19 +7,22 @@ mod scratch;
 mod trailer;
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Write as _},
-    os::unix::{ffi::OsStrExt as _, fs::OpenOptionsExt as _},
+    fs::{self, File},
+    io,
+    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
 };
 
 use diesel::{RunQueryDsl as _, connection::SimpleConnection as _, sql_query, sql_types::Text};
 
-use self::{scratch::Scratch, trailer::Trailer};
+use self::{
+    scratch::{BACKUP, PROOF, Scratch},
+    trailer::Trailer,
+};
 use crate::{
     CopyError, Database, Keys, OpenError, Proof,
     conn::{self, Conn},
-    files::{self, beside, failed},
+    files::{beside, failed},
     keyring::{self, Keyring},
     lock, verify,
 };
@@ -47,12 +50,13 @@ pub fn backup(
     let rows = keyring::rows_of_any_schema(&mut conn)?;
     let row = rows.into_iter().find(|row| row.id == kek.id()).ok_or(CopyError::Nothing)?;
     let scratch = Scratch::take(file)?;
-    copy_into(&mut conn, scratch.backup())?;
+    let copy = scratch.create(BACKUP)?;
+    copy_into(&mut conn, &scratch.path(BACKUP))?;
     drop(conn);
-    trailer::append(scratch.backup(), kek, &row)?;
-    let mut trailer = Trailer::read(scratch.backup())?;
-    let proof = unpack(&mut trailer, scratch.proof(), keys, progress)?;
-    put_in_place(scratch.backup(), file, CopyError::Exists)?;
+    trailer::append((&copy, &scratch.path(BACKUP)), kek, &row)?;
+    let mut trailer = Trailer::read(copy, scratch.path(BACKUP))?;
+    let (_restored, proof) = unpack(&mut trailer, &scratch, keys, progress)?;
+    put_in_place(&scratch, trailer.file(), BACKUP, file, CopyError::Exists)?;
     Ok(proof)
 }
 
@@ -69,22 +73,20 @@ pub fn restore(
     let Database::Sqlite(path) = database else { return Err(CopyError::OnServer) };
     refuse_existing(path, CopyError::Occupied)?;
     // Before a folder is made for it.
-    let mut trailer = Trailer::read(file)?;
+    let opened = File::open(file).map_err(failed("read", file))?;
+    let mut trailer = Trailer::read(opened, file.to_owned())?;
     trailer.check(keys)?;
     let (path, _lock) = lock::take_place(path)?;
-    let scratch = beside(&path, ".restoring");
-    let outcome = unpack(&mut trailer, &scratch, keys, progress)
-        .and_then(|proof| put_in_place(&scratch, &path, CopyError::Occupied).map(|()| proof));
-    if outcome.is_err() {
-        remove_files(&scratch)?;
-    }
-    outcome
+    let scratch = Scratch::take(&path)?;
+    let (restored, proof) = unpack(&mut trailer, &scratch, keys, progress)?;
+    put_in_place(&scratch, &restored, PROOF, &path, CopyError::Occupied)?;
+    Ok(proof)
 }
 
-/// Copies what SQLite reads in one snapshot, without what was deleted; a writer is not held up.
+/// Copies what SQLite reads in one snapshot, without what was deleted, into an empty file; a writer is not held
+/// up.
 fn copy_into(conn: &mut Conn, path: &Path) -> Result<(), OpenError> {
     let Conn::Sqlite(conn) = conn else { unreachable!("a file is read by SQLite") };
-    files::create_new(path)?;
     // SQLite takes a write into the new file for one into the database.
     conn.batch_execute("PRAGMA query_only = OFF;")?;
     let copied = sql_query("VACUUM INTO ?").bind::<Text, _>(conn::existing(path)).execute(conn);
@@ -99,31 +101,31 @@ fn copy_into(conn: &mut Conn, path: &Path) -> Result<(), OpenError> {
 /// Copies the database out of a backup, opens the seal, and proves the copy, which is then on the disk.
 fn unpack(
     trailer: &mut Trailer,
-    copy: &Path,
+    scratch: &Scratch,
     keys: &Keys,
     progress: &mut dyn FnMut(u64),
-) -> Result<Proof, CopyError> {
-    remove_files(copy)?;
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(0o600);
-    let mut target = options.open(copy).map_err(failed("create", copy))?;
-    trailer.pour(keys, Some((&mut target, copy)))?;
-    target.sync_all().map_err(failed("write", copy))?;
-    drop(target);
-    lock::refuse_foreign(copy)?;
-    let mut conn = Conn::reading(&Database::Sqlite(copy.to_owned()))?;
-    verify::prove(&mut conn, keys, progress)
+) -> Result<(File, Proof), CopyError> {
+    let (mut target, copy) = (scratch.create(PROOF)?, scratch.path(PROOF));
+    trailer.pour(keys, Some((&mut target, &copy)))?;
+    target.sync_all().map_err(failed("write", &copy))?;
+    lock::refuse_foreign(&copy)?;
+    let mut conn = Conn::reading(&Database::Sqlite(copy))?;
+    Ok((target, verify::prove(&mut conn, keys, progress)?))
 }
 
 /// Gives a file the name that it was made for, which is still free.
 fn put_in_place(
-    made: &Path,
+    scratch: &Scratch,
+    file: &File,
+    made: &str,
     name: &Path,
     refusal: fn(PathBuf) -> CopyError,
 ) -> Result<(), CopyError> {
     refuse_existing(name, refusal)?;
-    let put = fs::rename(made, name).and_then(|()| files::sync(files::folder_of(name)));
-    Ok(put.map_err(failed("write", name))?)
+    scratch.put_in_place(file, made, name).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => refusal(name.to_owned()),
+        _ => failed("write", name)(error).into(),
+    })
 }
 
 /// What SQLite keeps in files beside that of a database.
@@ -139,23 +141,4 @@ fn refuse_existing(path: &Path, refusal: fn(PathBuf) -> CopyError) -> Result<(),
         }
     }
     Ok(())
-}
-
-/// Removes what a process that was killed left.
-fn remove_files(path: &Path) -> Result<(), OpenError> {
-    for path in SUFFIXES.map(|suffix| beside(path, suffix)) {
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(failed("remove", &path)(error));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// Adds bytes to a file, and has all of it on the disk.
-fn add_to(path: &Path, bytes: &[u8]) -> Result<(), OpenError> {
-    let add = |mut file: File| file.write_all(bytes).and_then(|()| file.sync_all());
-    File::options().append(true).open(path).and_then(add).map_err(failed("write", path))
 }

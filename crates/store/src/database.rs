@@ -49,10 +49,11 @@ impl fmt::Display for Database {
 }
 
 impl Database {
-    /// Whether there is a database to open; one on a server is made by whoever runs the server.
+    /// Whether there is a database to open, as far as this user may look; one on a server is made by whoever runs
+    /// the server.
     pub fn exists(&self) -> bool {
         match self {
-            Self::Sqlite(path) => path.exists(),
+            Self::Sqlite(path) => path.try_exists().unwrap_or(true),
             Self::Postgres(_) => true,
         }
     }

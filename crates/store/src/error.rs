@@ -212,6 +212,33 @@ pub enum OpenError {
         #[source]
         source: std::io::Error,
     },
+    /// Another user has the file or its folder, and only that user, or root, may do this.
+    #[error(
+        "cannot {action} {}, which belongs to another user; run this command as that user: \
+         `sudo -u '{owner}' latchkey …`", path.display()
+    )]
+    OtherUser {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// The user.
+        owner: String,
+        /// Why it failed.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file with a secret in it cannot be read.
+    #[error("cannot read {setting} = \"{}\"", path.display())]
+    SecretFile {
+        /// What names the file.
+        setting: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// The database cannot be opened or read.
     #[error("cannot open it; {remedy}")]
     Database {
@@ -284,11 +311,15 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
         /// How many bytes it has.
-        length: usize,
+        length: u64,
     },
     /// Others than the owner may read the key.
-    #[error("{} can be read by other users; run `chmod 600` on it", .0.display())]
-    KeyExposed(PathBuf),
+    #[error(
+        "every user of this machine can read {}, or could replace it; run `chmod 600` on it, as its owner. If \
+         its file system ignores `chmod`, keep the master key in a secret: keys.source = \"secret\", with \
+         keys.secret_file, whose rights the platform sets", .0.display()
+    )]
+    Exposed(PathBuf),
     /// A server runs on it, of another version.
     #[error("a server is running on the database {}, and its schema is not of this version; use the \
              `latchkey` of the version that is running", .0.display())]
@@ -367,9 +398,17 @@ pub enum OpenError {
         /// Where it is kept.
         place: String,
     },
-    /// No file of a key is called so.
-    #[error("the id of a master key has letters and digits; `keys new` prints it")]
+    /// No key is called so.
+    #[error(
+        "the id of a master key has 1 to 32 digits and lower-case letters; `keys new` prints it"
+    )]
     KeyId,
+    /// The file of a key has a name that no key has.
+    #[error(
+        "{} is no name of a master key's file, which is like `kek-0123456789abcdef.key`: 1 to 32 digits and \
+         lower-case letters between; rename it, or move it away", .0.display()
+    )]
+    KeyName(PathBuf),
     /// A new database, and more than one key to choose from.
     #[error(
         "the database has no records yet but {} holds more than one master key; move away all but \

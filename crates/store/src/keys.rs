@@ -6,19 +6,22 @@
 
 use std::{
     fmt,
-    fs::{self, File},
-    io::{ErrorKind, Read as _},
-    os::unix::fs::PermissionsExt as _,
+    fs::{self, OpenOptions},
+    io::{self, ErrorKind, Read as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use model::SecretText;
+use rustix::{fs::OFlags, process::geteuid};
+use tracing::warn;
 use zeroize::Zeroizing;
 
 use crate::{
     OpenError,
-    files::{self, failed},
+    files::{self, Exposure, failed},
     ids,
     keyring::KekRow,
     pkcs11::Module,
@@ -28,6 +31,8 @@ use crate::{
 const PREFIX: &str = "kek-";
 const SUFFIX: &str = ".key";
 const KEK_BYTES: usize = 32;
+/// How old a file is that a killed process left, and no other is writing.
+const LEFT: Duration = Duration::from_secs(3600);
 
 /// Where a key is kept, and where the next one is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +97,9 @@ impl Keys {
     /// The key of a row, as far as its id tells; the caller looks at the sentinel.
     pub(crate) fn find(&self, row: &KekRow) -> Result<Kek, OpenError> {
         let id = row.id.clone();
+        if !is_id(&id) {
+            return Err(OpenError::KeyId);
+        }
         match KeySource::of_name(&row.source) {
             Some(KeySource::Directory) => read(&self.file_of(&id), id),
             Some(KeySource::Secret) => {
@@ -171,7 +179,7 @@ impl Keys {
 
     /// The key in a file that lies in the folder.
     pub(crate) fn take_up(&self, id: &str) -> Result<NewKek, OpenError> {
-        if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        if !is_id(id) {
             return Err(OpenError::KeyId);
         }
         if !self.file_of(id).exists() {
@@ -202,9 +210,30 @@ impl Keys {
 
     fn make_file(&self) -> Result<Kek, OpenError> {
         files::create_folder(&self.directory)?;
+        let like = self.youngest_file()?.unwrap_or_else(|| self.directory.clone());
         let (id, bytes) = generate();
-        files::write_whole(&self.file_of(&id), bytes.as_slice())?;
+        let path = self.file_of(&id);
+        refuse_for_others(&path, &like)?;
+        files::write_secret(&path, bytes.as_slice(), &like)?;
         Ok(Kek::new(id, &bytes))
+    }
+
+    /// The youngest file of a key, which shows whose such files are. Removes what a killed process left.
+    fn youngest_file(&self) -> Result<Option<PathBuf>, OpenError> {
+        let mut youngest = None;
+        for (name, path) in self.files()? {
+            let Ok(metadata) = fs::metadata(&path) else { continue };
+            let Ok(modified) = metadata.modified() else { continue };
+            if id_of(&name).is_some() && metadata.is_file() {
+                youngest = youngest.max(Some((modified, path)));
+            } else if name.starts_with(PREFIX)
+                && name.ends_with(files::UNFINISHED)
+                && modified.elapsed().is_ok_and(|age| age > LEFT)
+            {
+                let _ = fs::remove_file(path);
+            }
+        }
+        Ok(youngest.map(|(_modified, path)| path))
     }
 
     fn module(&self) -> Result<&Module, OpenError> {
@@ -213,12 +242,24 @@ impl Keys {
 
     fn ids_of_files(&self) -> Result<Vec<String>, OpenError> {
         let mut ids = Vec::new();
-        for entry in fs::read_dir(&self.directory).map_err(failed("read", &self.directory))? {
-            let name = entry.map_err(failed("read", &self.directory))?.file_name();
-            let id = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX));
-            ids.extend(id.map(str::to_owned));
+        for (name, path) in self.files()? {
+            if let Some(id) = id_of(&name) {
+                ids.push(id.to_owned());
+            } else if name.starts_with(PREFIX) && name.ends_with(SUFFIX) {
+                return Err(OpenError::KeyName(path));
+            }
         }
         Ok(ids)
+    }
+
+    /// The names of the folder's files, and where they are.
+    fn files(&self) -> Result<Vec<(String, PathBuf)>, OpenError> {
+        let named = |entry: io::Result<fs::DirEntry>| {
+            let entry = entry?;
+            Ok((entry.file_name().to_string_lossy().into_owned(), entry.path()))
+        };
+        let entries = fs::read_dir(&self.directory).and_then(|all| all.map(named).collect());
+        entries.map_err(failed("read", &self.directory))
     }
 
     /// The keys of the secret; each is called by a hash of it.
@@ -247,29 +288,81 @@ fn key_bytes(bytes: &[u8]) -> Option<&[u8; KEK_BYTES]> {
     bytes.try_into().ok().filter(|_| !is_constant)
 }
 
+/// Whether a key may be called so: its id becomes a part of a path.
+pub(crate) fn is_id(id: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_digit() || byte.is_ascii_lowercase();
+    (1..=32).contains(&id.len()) && id.bytes().all(is_plain)
+}
+
+/// The id of the key whose file is called so.
+fn id_of(name: &str) -> Option<&str> {
+    name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX).filter(|id| is_id(id))
+}
+
+/// Refuses to make a file beside those of another user, which would lack the right to it. Root gives it to that
+/// user, and root as a server may read whatever there is.
+fn refuse_for_others(path: &Path, like: &Path) -> Result<(), OpenError> {
+    let metadata = fs::metadata(like).map_err(failed("read", like))?;
+    let (owner, me) = (metadata.uid(), geteuid());
+    if !metadata.is_file() || me.is_root() || [0, me.as_raw()].contains(&owner) {
+        return Ok(());
+    }
+    Err(OpenError::OtherUser {
+        action: "create",
+        path: path.to_owned(),
+        owner: files::user_name(owner),
+        source: ErrorKind::PermissionDenied.into(),
+    })
+}
+
 fn read(path: &Path, id: String) -> Result<Kek, OpenError> {
-    let mut file = match File::open(path) {
+    let mut options = OpenOptions::new();
+    // A pipe would wait for somebody who writes.
+    options.read(true).custom_flags(files::flags(OFlags::NONBLOCK));
+    let file = match options.open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => {
             return Err(OpenError::KeyMissing { id, path: path.to_owned() });
         }
         Err(error) => return Err(failed("read", path)(error)),
     };
-    let mode = file.metadata().map_err(failed("read", path))?.permissions().mode();
-    if files::is_exposed(mode) {
-        return Err(OpenError::KeyExposed(path.to_owned()));
+    let metadata = file.metadata().map_err(failed("read", path))?;
+    if !metadata.is_file() {
+        return Err(failed("read", path)(io::Error::other("it is no regular file")));
+    }
+    match files::exposure(&metadata) {
+        Exposure::Everybody => return Err(OpenError::Exposed(path.to_owned())),
+        Exposure::Group => warn!(
+            file = %path.display(),
+            "the group of this master key's file may use it; `chmod 600` on it prevents that"
+        ),
+        Exposure::Nobody => {}
     }
     let mut contents = Zeroizing::new(Vec::with_capacity(KEK_BYTES + 1));
-    file.read_to_end(&mut contents).map_err(failed("read", path))?;
+    let read = file.take(KEK_BYTES as u64 + 1).read_to_end(&mut contents);
+    read.map_err(failed("read", path))?;
     match key_bytes(&contents) {
         Some(bytes) => Ok(Kek::new(id, bytes)),
-        None => Err(OpenError::KeyMalformed { path: path.to_owned(), length: contents.len() }),
+        None => Err(OpenError::KeyMalformed { path: path.to_owned(), length: metadata.len() }),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_is_no_path() {
+        for id in ["0", "0123456789abcdef", &"z".repeat(32)] {
+            assert!(is_id(id), "{id}");
+        }
+        for id in ["", "x/../../y", "..", "A", "å", "a\u{1b}[2J", "a\n", &"z".repeat(33)] {
+            assert!(!is_id(id), "{id:?}");
+            let row =
+                KekRow { id: id.to_owned(), source: "directory".to_owned(), ..KekRow::default() };
+            assert!(matches!(of_secret("").find(&row), Err(OpenError::KeyId)));
+        }
+    }
 
     fn of_secret(secret: &str) -> Keys {
         let directory = PathBuf::new();

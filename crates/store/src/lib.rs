@@ -45,6 +45,7 @@ mod rotation;
 mod schema;
 mod seal;
 mod unreadable;
+pub mod secret_file;
 mod users;
 mod uses;
 mod verify;

@@ -40,7 +40,7 @@ pub(crate) fn take(database: &Database) -> Result<(Database, Option<InstanceLock
         }
     };
     let (path, lock) = take_place(path)?;
-    if !files::create_new(&path)? {
+    if files::create_new(&path, files::folder_of(&path))?.is_none() {
         refuse_foreign(&path)?;
         for file in [path.clone(), beside(&path, "-wal"), beside(&path, "-shm")] {
             files::shut_out_others(&file)?;
@@ -69,7 +69,8 @@ pub(crate) fn take_place(path: &Path) -> Result<(PathBuf, InstanceLock), OpenErr
         Err(_not_there_yet) => fs::canonicalize(folder).map_err(failed("find", folder))?.join(name),
     };
     let lock = beside(&path, ".lock");
-    let file = files::open_or_create(&lock)?;
+    let like = if path.exists() { &path } else { files::folder_of(&path) };
+    let file = files::open_or_create(&lock, like)?;
     match file.try_lock() {
         Ok(()) => Ok((path, InstanceLock { _file: file })),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path)),

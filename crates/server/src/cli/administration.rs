@@ -12,6 +12,7 @@ use model::{Login, TenantId};
 use serde::Serialize;
 use store::{OpenError, OpenOptions, Store, StoreError};
 
+use super::terminal;
 use crate::{
     config::Config,
     paths::{self, Tenants},
@@ -41,9 +42,11 @@ impl Output {
     ) -> anyhow::Result<()> {
         let mut out = io::stdout().lock();
         if self.output == Format::Json {
-            return Ok(writeln!(out, "{}", serde_json::to_string_pretty(rows)?)?);
+            let json = serde_json::to_string_pretty(rows)?;
+            return Ok(writeln!(out, "{}", terminal::json(&json))?);
         }
         let head: Vec<String> = head.iter().map(ToString::to_string).collect();
+        let cells = |row| cells(row).iter().map(|cell| terminal::line(cell)).collect();
         let lines: Vec<Vec<String>> = std::iter::once(head).chain(rows.iter().map(cells)).collect();
         for line in &lines {
             let padded = line.iter().enumerate().map(|(column, cell)| {
@@ -60,8 +63,11 @@ impl Output {
     pub(crate) fn made(self, plain: &str, object: &impl Serialize) -> anyhow::Result<()> {
         let mut out = io::stdout().lock();
         match self.output {
-            Format::Text => writeln!(out, "{plain}")?,
-            Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(object)?)?,
+            Format::Text => writeln!(out, "{}", terminal::lines(plain))?,
+            Format::Json => {
+                let json = serde_json::to_string_pretty(object)?;
+                writeln!(out, "{}", terminal::json(&json))?;
+            }
         }
         Ok(out.flush()?)
     }

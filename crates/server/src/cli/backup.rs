@@ -97,6 +97,7 @@ pub(crate) fn verify(config: &Config, output: Output) -> anyhow::Result<()> {
 
 /// Copies the configured database into a file.
 pub(crate) fn backup(config: &Config, output: Output, file: &Path) -> anyhow::Result<()> {
+    refuse_stream(file)?;
     let database = config.database()?;
     let proof = store::backup(&database, &config.keys()?, file, &mut looked_at())
         .with_context(|| format!("cannot back up the database {database}"))?;
@@ -107,12 +108,24 @@ pub(crate) fn backup(config: &Config, output: Output, file: &Path) -> anyhow::Re
 
 /// Makes the configured database from a file.
 pub(crate) fn restore(config: &Config, output: Output, file: &Path) -> anyhow::Result<()> {
+    refuse_stream(file)?;
     let database = config.database()?;
     let proof = store::restore(file, &database, &config.keys()?, &mut looked_at())
         .with_context(|| format!("cannot restore {} to {database}", file.display()))?;
     info!(records = proof.records, file = %file.display(), "restored the database");
     let done = format!("restored {} to {database}", file.display());
     Report::of(config, Some(file), &proof)?.print(output, Some(done))
+}
+
+/// Refuses what other programs read as standard input or output.
+fn refuse_stream(file: &Path) -> anyhow::Result<()> {
+    if file.as_os_str() == "-" {
+        bail!(
+            "a backup is proved by reading it twice before it counts, so it cannot be a stream; name a file \
+             (./- if it is to be called so), and copy that"
+        );
+    }
+    Ok(())
 }
 
 /// What a proof says, a line each.

@@ -19,6 +19,7 @@ use tracing::info;
 use super::{
     administration::{self as admin, Output, moment},
     backup::{counted, refuse_damaged},
+    terminal,
 };
 use crate::config::Config;
 
@@ -210,5 +211,5 @@ async fn rotate(store: &Store, key: Option<&str>) -> anyhow::Result<Rotated> {
 
 /// Says what is going on. A terminal that went away stops nothing.
 fn tell(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = writeln!(io::stderr(), "{}", terminal::lines(line));
 }

@@ -4,16 +4,16 @@
 //! prompt, a file or standard input.
 
 use std::{
-    fs,
     io::{self, BufRead as _, IsTerminal as _, Write as _},
     path::PathBuf,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use auth::Password;
 use clap::{Args, Subcommand};
 use model::{TenantId, User};
 use serde::Serialize;
+use store::secret_file;
 use tracing::info;
 use zeroize::Zeroizing;
 
@@ -178,8 +178,11 @@ impl PasswordSource {
     fn read(&self) -> anyhow::Result<Password> {
         let text = match &self.password_file {
             Some(file) => {
-                let read = fs::read_to_string(file).map(Zeroizing::new);
-                let text = read.with_context(|| format!("cannot read {}", file.display()))?;
+                let bytes = secret_file::read(file, "--password-file")?;
+                let text = str::from_utf8(&bytes).map_err(|_not_text| {
+                    anyhow!("--password-file {} is not UTF-8", file.display())
+                })?;
+                let text = text.trim_start_matches('\u{feff}');
                 Zeroizing::new(text.lines().next().unwrap_or_default().to_owned())
             }
             None if self.password_stdin => {

@@ -2,13 +2,12 @@
 //!
 //! Invariant: neither a secret nor a PIN is shown.
 
-use std::{fs, path::PathBuf};
+use std::{path::PathBuf, sync::OnceLock};
 
 use anyhow::{Context as _, bail};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
-use store::{KeySource, Module, OpenError};
-use zeroize::Zeroizing;
+use store::{KeySource, Module, secret_file};
 
 /// The master keys.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -20,6 +19,9 @@ pub(crate) struct Keys {
     #[serde(serialize_with = "hide")]
     pub(super) secret: Option<SecretString>,
     pub(super) secret_file: Option<PathBuf>,
+    /// What was in the secret's file, which may be a pipe and is read once.
+    #[serde(skip)]
+    pub(super) secret_of_file: OnceLock<SecretString>,
     pub(crate) rotate_after_wraps: i64,
     pub(super) pkcs11: Option<Pkcs11>,
 }
@@ -37,16 +39,16 @@ pub(super) struct Pkcs11 {
 
 impl Keys {
     pub(super) fn read(&self, directory: PathBuf) -> anyhow::Result<store::Keys> {
-        let Keys { source, secret, secret_file, pkcs11, .. } = self;
+        let Keys { source, secret, secret_file, secret_of_file, pkcs11, .. } = self;
         let secret = match (secret, secret_file) {
             (Some(_), Some(_)) => bail!("set keys.secret or keys.secret_file, not both"),
             (Some(secret), None) => Some(secret.expose_secret().into()),
             (None, Some(path)) => {
-                let text = Zeroizing::new(fs::read(path).with_context(|| {
-                    format!("cannot read keys.secret_file = \"{}\"", path.display())
-                })?);
-                let text = str::from_utf8(&text).map_err(|_not_text| OpenError::SecretMalformed)?;
-                Some(text.into())
+                if secret_of_file.get().is_none() {
+                    let text = secret_file::read_text(path, "keys.secret_file")?;
+                    let _ = secret_of_file.set(text.as_str().into());
+                }
+                secret_of_file.get().map(|secret| secret.expose_secret().into())
             }
             (None, None) => None,
         };

@@ -14,8 +14,7 @@ use std::{
 
 use aws_lc_rs::digest::{Context, Digest, SHA256, SHA256_OUTPUT_LEN, digest};
 
-use super::add_to;
-use crate::{CopyError, Keys, OpenError, files::failed, keyring::KekRow, seal::Kek};
+use crate::{CopyError, Keys, OpenError, files::failed, keyring::KekRow, keys::is_id, seal::Kek};
 
 const MARK: [u8; 16] = *b"Latchkey backup1";
 /// Header, nonce, hash and tag.
@@ -39,10 +38,14 @@ pub(super) struct Trailer {
 }
 
 /// Seals a database's file; then it is a backup, and on the disk.
-pub(super) fn append(path: &Path, kek: &Kek, row: &KekRow) -> Result<(), OpenError> {
-    let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
-    let (length, mut file) = opened.map_err(failed("read", path))?;
-    let hash = pour((&mut file, path), length, None)?;
+pub(super) fn append(
+    (mut file, path): (&File, &Path),
+    kek: &Kek,
+    row: &KekRow,
+) -> Result<(), OpenError> {
+    let begun = file.rewind().and_then(|()| file.metadata());
+    let length = begun.map_err(failed("read", path))?.len();
+    let hash = pour((file, path), length, None)?;
     let about = about(row);
     let blob = kek.seal_backup(&about, hash.as_ref());
     let length = u32::try_from(about.len()).expect("a key's row is short").to_be_bytes();
@@ -51,16 +54,15 @@ pub(super) fn append(path: &Path, kek: &Kek, row: &KekRow) -> Result<(), OpenErr
     for part in [check.as_ref(), &length, &MARK] {
         end.extend_from_slice(part);
     }
-    add_to(path, &end)
+    file.write_all(&end).and_then(|()| file.sync_all()).map_err(failed("write", path))
 }
 
 impl Trailer {
     /// Reads the end of a file.
-    pub(super) fn read(path: &Path) -> Result<Self, CopyError> {
-        let mut file = File::open(path).map_err(failed("read", path))?;
-        let parts = read_end(&mut file).map_err(failed("read", path))?;
-        let (length, end) = parts.ok_or_else(|| CopyError::NoBackup(path.to_owned()))?;
-        let broken = || CopyError::BrokenSeal(path.to_owned());
+    pub(super) fn read(mut file: File, path: PathBuf) -> Result<Self, CopyError> {
+        let parts = read_end(&mut file).map_err(failed("read", &path))?;
+        let (length, end) = parts.ok_or_else(|| CopyError::NoBackup(path.clone()))?;
+        let broken = || CopyError::BrokenSeal(path.clone());
         let (sealed, tail) = end.split_at_checked(end.len() - FIXED + BLOB).ok_or_else(broken)?;
         let (check, tail) = tail.split_at(SHA256_OUTPUT_LEN);
         let about_length = *tail.first_chunk().ok_or_else(broken)?;
@@ -69,7 +71,13 @@ impl Trailer {
         }
         let (about, blob) = sealed.split_last_chunk().ok_or_else(broken)?;
         let kek = row_of(about).ok_or_else(broken)?;
-        Ok(Self { path: path.to_owned(), file, length, about: about.to_vec(), kek, blob: *blob })
+        let (about, blob) = (about.to_vec(), *blob);
+        Ok(Self { path, file, length, about, kek, blob })
+    }
+
+    /// The backup.
+    pub(super) fn file(&self) -> &File {
+        &self.file
     }
 
     /// Checks the seal.
@@ -88,7 +96,7 @@ impl Trailer {
     ) -> Result<(), CopyError> {
         let kek = keys.find(&self.kek)?;
         self.file.rewind().map_err(failed("read", &self.path))?;
-        let hash = pour((&mut self.file, &self.path), self.length, target)?;
+        let hash = pour((&self.file, &self.path), self.length, target)?;
         if kek.opens_backup(&self.about, hash.as_ref(), &self.blob) {
             return Ok(());
         }
@@ -120,7 +128,7 @@ fn read_end(file: &mut File) -> io::Result<Option<(u64, Vec<u8>)>> {
 
 /// Copies so many bytes, if there is a target; their hash.
 fn pour(
-    (source, from): (&mut File, &Path),
+    (mut source, from): (&File, &Path),
     length: u64,
     mut target: Option<(&mut File, &Path)>,
 ) -> Result<Digest, OpenError> {
@@ -161,7 +169,8 @@ fn row_of(mut about: &[u8]) -> Option<KekRow> {
         about = rest;
         Some(part.to_vec())
     };
-    let id = String::from_utf8(part()?).ok()?;
+    // It becomes a part of a path.
+    let id = String::from_utf8(part()?).ok().filter(|id| is_id(id))?;
     let source = String::from_utf8(part()?).ok()?;
     let sealed = part()?;
     let sealed = (!sealed.is_empty()).then_some(sealed);
