@@ -3,6 +3,7 @@
 use std::{
     fs::{self, Permissions},
     os::unix::fs::PermissionsExt as _,
+    thread,
 };
 
 use diesel::connection::SimpleConnection as _;
@@ -126,6 +127,82 @@ fn a_foreign_file_in_the_databases_place_is_left_alone() {
         open_to_all(name);
     }
     is_left_alone();
+}
+
+/// How often the log has that another file is there.
+fn told(app: &TestApp) -> usize {
+    let is_told = |line: &&str| line.contains("ERROR") && line.contains("is not the one that this");
+    app.log().lines().filter(is_told).count()
+}
+
+/// CONTRACT 35: from the moment that another file is in the place of the one that the server has open, or none,
+/// nothing is acknowledged; what was acknowledged is in the file that was moved, with its log or without.
+#[test]
+fn a_file_that_is_replaced_under_the_server_takes_no_saves() {
+    let (mut app, record) = (TestApp::new(), Record::default());
+    let [database, moved, log] =
+        ["latchkey.db", "moved", "latchkey.db-wal"].map(|name| app.setup.data().join(name));
+    let is_refused = |app: &TestApp, call: &str, body: &serde_json::Value| {
+        let why = "moved or replaced while the server was running";
+        let refused = app.client().post(call, body);
+        let refused = refused.expect_error(503, "SoUnavailableException", why);
+        assert_eq!(refused.header("Retry-After"), "1");
+        let ready = app.client().request("GET", "/readyz", &[], b"");
+        ready.expect_error(503, "SoUnavailableException", why);
+    };
+    let save = json!({ "TokenManagementInfo": carrier() });
+    let key = app.client().save(&carrier());
+
+    fs::rename(&database, &moved).expect("move");
+    is_refused(&app, "SaveExternalTokens", &save);
+    is_refused(&app, "GetExternalTokens", &json!({ "Key": key }));
+    fs::copy(&moved, &database).expect("another file");
+    is_refused(&app, "SaveExternalTokens", &save);
+    is_refused(&app, "GetExternalTokens", &json!({ "Key": key }));
+    assert_eq!(told(&app), 1, "it is said once: {}", app.log());
+    fs::rename(&moved, &database).expect("put it back");
+    until("it is ready", || app.client().request("GET", "/readyz", &[], b"").status == 200);
+    assert_eq!(app.client().access_token(&key).as_deref(), Some("fugit"));
+
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let client = app.client();
+                while record.refused() < 100 {
+                    record.save(&client);
+                }
+            });
+        }
+        until("saves", || record.acknowledged() >= 100);
+        fs::rename(&database, &moved).expect("move");
+        fs::write(&database, "").expect("another file");
+    });
+    until("nobody asks, and it is said", || told(&app) == 2);
+    until("the log is cut off", || fs::metadata(&log).is_ok_and(|log| log.len() == 0));
+    app.kill();
+    fs::rename(&moved, &database).expect("put it back");
+    fs::remove_file(&log).expect("as if it were lost");
+    record.assert_kept(&app.setup.start());
+}
+
+/// Without its log, a killed server would lose what it acknowledged since.
+#[test]
+fn a_write_ahead_log_that_is_removed_under_the_server_takes_no_saves() {
+    let (mut app, record) = (TestApp::new(), Record::default());
+    let client = app.client();
+    (0..100).for_each(|_| assert!(record.save(&client)));
+    fs::remove_file(app.setup.data().join("latchkey.db-wal")).expect("remove");
+    let save = json!({ "TokenManagementInfo": carrier() });
+    for _ in 0..2 {
+        let refused = client.post("SaveExternalTokens", &save);
+        refused.expect_error(503, "SoUnavailableException", "moved or replaced");
+    }
+    assert_eq!(told(&app), 1, "{}", app.log());
+    assert!(app.log().contains("latchkey.db-wal is not the one"), "{}", app.log());
+    app.kill();
+    let app = app.setup.start();
+    record.assert_kept(&app);
+    assert!(record.save(&app.client()));
 }
 
 /// A second name for the file would mean a second lock and a second write-ahead log.

@@ -102,6 +102,75 @@ fn a_read_only_disk_refuses_the_start_and_nothing_is_lost() {
     app.client().save(&carrier("CANARY-after"));
 }
 
+/// CONTRACT 35: a server whose disk is full when it starts answers gets, says why it is not ready, and saves as soon
+/// as there is room, whether the server before it stopped in good order or not.
+#[test]
+fn a_server_starts_on_a_full_disk() {
+    let setup = Setup::new();
+    let Some(_disk) = SmallDisk::mount("a start on a full disk", &setup.data(), "1m") else {
+        return;
+    };
+    let ballast = setup.data().join("ballast");
+    let save = json!({ "TokenManagementInfo": carrier("CANARY") });
+    let mut setup = setup;
+    for is_killed in [false, true] {
+        let mut app = setup.start();
+        let key = app.client().save(&carrier("CANARY-before"));
+        setup = if is_killed {
+            app.kill();
+            app.setup.clone()
+        } else {
+            app.stop()
+        };
+        fs::write(&ballast, vec![0; 2_000_000]).expect_err("the disk is full");
+
+        let app = setup.start();
+        let client = app.client();
+        assert_eq!(client.access_token(&key).as_deref(), Some("CANARY-before"));
+        let why = "disk is full or does not work";
+        // The log that a killed server left has some room.
+        let mut saved = None;
+        until("saves are refused", || {
+            let answer = client.post("SaveExternalTokens", &save);
+            saved.insert(answer).status != 200
+        });
+        saved.expect("an answer").expect_error(503, "SoUnavailableException", why);
+        let ready = client.request("GET", "/readyz", &[], b"");
+        ready.expect_error(503, "SoUnavailableException", why);
+        fs::remove_file(&ballast).expect("make room");
+        until("it is ready", || client.request("GET", "/readyz", &[], b"").status == 200);
+        let after = client.save(&carrier("CANARY-after"));
+        assert_eq!(client.access_token(&after).as_deref(), Some("CANARY-after"));
+        assert!(app.admin(&["user", "list"]).contains("tje0"), "other processes may use it again");
+        setup = app.stop();
+    }
+}
+
+/// What has to be written before a start is whole is missing: then it is refused, and nothing is changed.
+#[test]
+fn a_start_that_must_write_is_refused_on_a_full_disk() {
+    let setup = Setup::new();
+    let Some(_disk) = SmallDisk::mount("a migration on a full disk", &setup.data(), "1m") else {
+        return;
+    };
+    let app = setup.start();
+    let key = app.client().save(&carrier("CANARY"));
+    let setup = app.stop();
+    let latest = setup.database().text("SELECT max(version) FROM __diesel_schema_migrations");
+    setup
+        .database()
+        .sql(&format!("DELETE FROM __diesel_schema_migrations WHERE version = '{latest}'"));
+    let ballast = setup.data().join("ballast");
+    fs::write(&ballast, vec![0; 2_000_000]).expect_err("the disk is full");
+    let refusal = setup.refusal();
+    assert!(refusal.contains("make room on its disk"), "{refusal}");
+    fs::remove_file(&ballast).expect("make room");
+    setup
+        .database()
+        .sql(&format!("INSERT INTO __diesel_schema_migrations (version) VALUES ('{latest}')"));
+    assert_eq!(setup.start().client().access_token(&key).as_deref(), Some("CANARY"));
+}
+
 #[test]
 fn a_disk_that_is_full_from_the_first_is_told_and_can_be_tried_again() {
     let setup = Setup::new();

@@ -24,7 +24,7 @@ use actix_web::{
 use anyhow::{Context as _, anyhow, bail};
 use auth::{Lifetime, PasswordTokens, Scheme};
 use negotiate::TimeZone;
-use store::Store;
+use store::{Store, StoreError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 use tracing_actix_web::TracingLogger;
@@ -172,8 +172,14 @@ async fn serve(
         password_tokens: PasswordTokens::new(),
         bearer,
     };
-    // Before the first save, so that none waits for it.
-    store.tend_keys().await?;
+    // Before the first save, so that none waits for it. If the disk is full, records can still be got, and upkeep
+    // tries it again.
+    match store.tend_keys().await {
+        Err(error @ StoreError::Unavailable(_)) => {
+            warn!(error = problem::chain(&error), "nothing can be saved yet");
+        }
+        tended => drop(tended?),
+    }
     let tls = certificates.as_ref().map(Certificates::server_config).transpose()?;
     let door = Door::new(&config.server, &config.limits, app.clients.trusted.clone(), tls)?;
     door.watch();

@@ -24,6 +24,7 @@ use crate::{
     conn::{BUSY_TIMEOUT, Conn, PAGE_SIZE},
     error::told,
     link::Link,
+    place::Place,
 };
 
 /// A page and its header, in bytes; those of older files are smaller.
@@ -77,11 +78,11 @@ struct Frames {
 
 impl Log {
     /// Starts the thread that copies; `None` for a database that looks after its log itself.
-    pub(crate) fn of(database: &Database) -> Option<Self> {
+    pub(crate) fn of(database: &Database, place: Option<Arc<Place>>) -> Option<Self> {
         let Database::Sqlite(_) = database else { return None };
         let (wake, woken) = sync_channel(1);
         let copying = Arc::new(Mutex::new(()));
-        let (held, link) = (Arc::clone(&copying), Link::copying(database.clone()));
+        let (held, link) = (Arc::clone(&copying), Link::copying(database.clone()).at(place));
         let thread = thread::Builder::new()
             .name("latchkey-log".to_owned())
             .spawn(move || copy(link, &woken, &held))
@@ -90,7 +91,8 @@ impl Log {
         Some(Self { wake, copying, thread, commits: 0, bytes: 0, pause_until, cut_at, is_kept })
     }
 
-    /// Has the log cut off at once: the process before may have ended too early for it.
+    /// Has the log cut off at once: the process before may have ended too early for it, or the file was moved
+    /// away from its log.
     pub(crate) fn take_over(&mut self) {
         self.cut_at = Some(Instant::now());
     }
@@ -160,8 +162,8 @@ impl Log {
         });
         let is_cut = matches!(cut, Ok(Frames { busy: 0, .. }));
         match cut {
+            _ if is_cut || self.is_kept => {}
             Err(error) => warn!(error = told(&error), "the write-ahead log cannot be cut off"),
-            Ok(_) if is_cut || self.is_kept => {}
             Ok(_) => warn!("another program keeps what was erased in the write-ahead log"),
         }
         self.is_kept = !is_cut;

@@ -1,7 +1,7 @@
 //! Group commit: the one writer, and the queue before it.
 //!
-//! Invariant: a caller is answered only after the transaction that holds its row was committed, and
-//! a row that the database refuses never fails its neighbours.
+//! Invariant: a caller is answered only after the transaction that holds its row was committed, to the file that
+//! is then at the database's path, and a row that the database refuses never fails its neighbours.
 
 #[cfg(test)]
 mod tests;
@@ -377,7 +377,10 @@ impl Thread {
         works: impl IntoIterator<Item = &'a Work>,
     ) -> Result<Vec<Outcome>, StoreError> {
         let works: Vec<&Work> = works.into_iter().collect();
-        self.link.run(|conn| match conn {
+        if self.link.refuse_other_file().is_err() {
+            self.link.check_place()?;
+        }
+        let outcomes = self.link.run(|conn| match conn {
             // A statement is a transaction, and takes one way to the server and back.
             Conn::Postgres(_) if works.is_empty() => {
                 external_tokens::insert_all(conn, rows).map(|()| Vec::new())
@@ -391,6 +394,12 @@ impl Thread {
                 });
                 outcomes.collect()
             }),
-        })
+        })?;
+        if let Err(error) = self.link.check_files() {
+            // So that the file that was moved has all that was acknowledged, whatever becomes of its log.
+            self.log.iter_mut().for_each(Log::take_over);
+            return Err(error);
+        }
+        Ok(outcomes)
     }
 }

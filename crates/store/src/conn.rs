@@ -83,6 +83,16 @@ impl Conn {
         Ok(conn)
     }
 
+    /// Opens a connection that only reads an SQLite file, where the disk has no room for the index of the
+    /// write-ahead log, which is a file beside it: SQLite keeps the index in memory then, and no other process
+    /// can use the database until this one has closed every such connection.
+    pub(crate) fn reading_alone(database: &Database) -> Result<Self, OpenError> {
+        let Database::Sqlite(path) = database else { return Self::reading(database) };
+        let mut conn = open_uri(&(existing(path) + "&vfs=unix-excl"))?;
+        conn.batch_execute("PRAGMA query_only = ON;")?;
+        Ok(Self::Sqlite(conn))
+    }
+
     /// Opens a connection that only reads.
     pub(crate) fn reading(database: &Database) -> Result<Self, OpenError> {
         match database {
@@ -97,7 +107,11 @@ impl Conn {
 }
 
 fn open_file(path: &Path) -> Result<SqliteConnection, OpenError> {
-    let mut conn = SqliteConnection::establish(&existing(path))?;
+    open_uri(&existing(path))
+}
+
+fn open_uri(uri: &str) -> Result<SqliteConnection, OpenError> {
+    let mut conn = SqliteConnection::establish(uri)?;
     conn.batch_execute(&format!("PRAGMA busy_timeout = {};", BUSY_TIMEOUT.as_millis()))?;
     Ok(conn)
 }

@@ -11,6 +11,8 @@ use crate::postgres::Refusal;
 
 use crate::Quota;
 
+use crate::place::Replaced;
+
 /// What went wrong below; shared, since one failed commit fails every caller in it.
 pub(crate) type Source = Arc<dyn Error + Send + Sync>;
 
@@ -80,6 +82,16 @@ impl StoreError {
     /// Whether a row was refused by itself: others may be written, also on this connection.
     pub(crate) fn refuses_a_row(&self) -> bool {
         matches!(self, Self::Conflict(_) | Self::KeyRetired(_))
+    }
+
+    /// Whether another file took the place of the database's, or none is there.
+    pub fn is_of_another_file(&self) -> bool {
+        matches!(self, Self::Unavailable(cause) if cause.is::<Replaced>())
+    }
+
+    /// Whether the disk of the database is full, or does not work.
+    pub fn is_of_the_disk(&self) -> bool {
+        matches!(self, Self::Unavailable(cause) if tells_of_a_disk(&told(&**cause)))
     }
 
     /// Why, if the database cannot be reached at all: any other write would fail as well.
@@ -424,7 +436,7 @@ impl OpenError {
         let says = |part: &str| message.contains(part);
         let remedy = if says("locked") {
             "another program has locked it: let that program end"
-        } else if says("full") || says("I/O") {
+        } else if tells_of_a_disk(&message) {
             "make room on its disk, or mend it"
         } else if says("readonly") || says("unable to open") {
             "let this user write the file and its folder"
@@ -433,6 +445,18 @@ impl OpenError {
         };
         Self::Database { remedy, source }
     }
+
+    /// Whether SQLite could not write, for the disk is full or a quota is, or does not work.
+    pub(crate) fn is_for_want_of_room(&self) -> bool {
+        matches!(self, Self::Database { source, .. } if tells_of_a_disk(&source.to_string()))
+    }
+}
+
+/// Whether this is what SQLite or PostgreSQL says of a disk that is full, or does not work.
+fn tells_of_a_disk(message: &str) -> bool {
+    ["disk is full", "disk I/O error", "No space left on device"]
+        .iter()
+        .any(|part| message.contains(part))
 }
 
 impl OpenError {

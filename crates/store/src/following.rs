@@ -24,6 +24,7 @@ impl Store {
     /// Follows the database's master keys, and has wraps counted ahead. Asked for once a second. How often
     /// the database's active key has wrapped; `None` if this server lacks it.
     pub async fn tend_keys(&self) -> Result<Option<i64>, StoreError> {
+        self.look_at_place()?;
         let (keyring, rows) = self.0.ring.load(&self.0.readers).await?;
         if let Some(count) = keyring.wraps().due() {
             match self.count_wraps(&keyring, count).await {
@@ -34,6 +35,16 @@ impl Store {
         }
         let active = rows.first().filter(|row| row.id == keyring.active().id());
         Ok(active.map(|row| row.wraps))
+    }
+
+    /// Looks whether the database's file is still in its place, and whether there is room again.
+    fn look_at_place(&self) -> Result<(), StoreError> {
+        let Some(place) = &self.0.place else { return Ok(()) };
+        place.check()?;
+        if place.no_room().is_some() && self.0.readers.is_room(&place.database()) {
+            place.set_room();
+        }
+        Ok(())
     }
 
     /// The key that new records are sealed under, if there are older ones.

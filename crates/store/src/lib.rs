@@ -26,6 +26,7 @@ mod lookups;
 pub mod migrate;
 mod outage;
 mod pkcs11;
+mod place;
 mod postgres;
 #[cfg(feature = "postgres-tls")]
 mod postgres_certificates;
@@ -97,6 +98,7 @@ use crate::{
     lock::InstanceLock,
     outage::Outage,
     quotas::Tallies,
+    place::Place,
     readers::Readers,
     reservations::Reservation,
     ring::Ring,
@@ -139,6 +141,8 @@ struct Inner {
     quotas: Quotas,
     tallies: Tallies,
     uses: Uses,
+    /// Of a file.
+    place: Option<Arc<Place>>,
     last_check: Mutex<Option<(Instant, Result<(), StoreError>)>>,
     /// `None` beside a running server, which has it, and on a server's database.
     _lock: Option<InstanceLock>,
@@ -157,6 +161,20 @@ impl Inner {
         keyring: &Keyring,
     ) -> TokenRow {
         external_tokens::seal(owner, carrier, key, keyring).with_end(&self.lifespans)
+    }
+}
+
+/// A connection to what this process has for itself alone, or is used beside a server: one that writes, or, if the
+/// disk has no room for that, one that reads, and why.
+fn connect(database: &Database, is_alone: bool) -> Result<(Conn, Option<OpenError>), OpenError> {
+    match Conn::writing(database) {
+        Err(error) if is_alone && error.is_for_want_of_room() => {
+            match Conn::reading_alone(database) {
+                Ok(conn) => Ok((conn, Some(error))),
+                Err(_reads_neither) => Err(error),
+            }
+        }
+        opened => Ok((opened?, None)),
     }
 }
 
@@ -221,11 +239,19 @@ impl Store {
                  sslrootcert, or take verify-full"
             );
         }
-        let mut conn = Conn::writing(&database)?;
+        let (mut conn, no_room) = connect(&database, lock.is_some())?;
+        let place = Place::of(&database)?;
         migrate::refuse_newer(&mut conn)?;
         // Before the schema is touched: whoever lacks the right key may need the older version.
         let keyring = load(&options.keys, &mut conn)?;
-        if options.auto_migrate {
+        let has_room = no_room.is_none();
+        if let (Some(error), Some(place)) = (no_room, &place) {
+            // A key and a schema have to be written before there is anything to get.
+            if keyring.is_none() || migrate::require_current(&mut conn).is_err() {
+                return Err(error);
+            }
+            place.set_no_room(error);
+        } else if options.auto_migrate {
             for name in migrate::run(&mut conn)? {
                 info!(migration.name = name, "migrated the database");
             }
@@ -236,20 +262,30 @@ impl Store {
             Some(keyring) => keyring,
             None => Keyring::begin(&options.keys, &mut conn)?,
         };
-        let mut log = Log::of(&database);
+        let mut log = Log::of(&database, place.clone());
         if let (Some(log), Some(_)) = (&mut log, &lock) {
             log.take_over();
         }
         let outage = Arc::new(Outage::default());
         Ok(Self(Arc::new(Inner {
-            readers: Readers::new(&database, options.connections - 1, Arc::clone(&outage)),
-            writer: Writer::start(Link::writing(database.clone(), conn), log, outage),
+            readers: Readers::new(
+                &database,
+                place.clone(),
+                options.connections - 1,
+                Arc::clone(&outage),
+            ),
+            writer: Writer::start(
+                Link::writing(database, has_room.then_some(conn)).at(place.clone()),
+                log,
+                outage,
+            ),
             ring: Ring::new(options.keys.clone(), keyring),
             ids: Ids::default(),
             lifespans: options.lifespans.clone(),
             quotas: options.quotas,
             tallies: Tallies::default(),
             uses: Uses::default(),
+            place,
             last_check: Mutex::default(),
             _lock: lock,
         })))

@@ -15,6 +15,7 @@ use crate::{
     Database, OpenError, StoreError,
     conn::Conn,
     error::{Panicked, Source},
+    place::{Identity, Place},
 };
 
 /// How long a connection may rest before it is tried out.
@@ -22,12 +23,20 @@ const REST: Duration = Duration::from_secs(1);
 /// The pause after a connection that could not be opened: at first, and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
+/// How a connection is opened.
+type Open = fn(&Database) -> Result<Conn, OpenError>;
+
 /// A connection of one thread at a time.
 pub(crate) struct Link {
     database: Database,
-    open: fn(&Database) -> Result<Conn, OpenError>,
+    open: Open,
     conn: Option<Conn>,
     used: Instant,
+    place: Option<Arc<Place>>,
+    /// Which write-ahead log the connection writes to.
+    log: Option<Identity>,
+    /// What is opened while the disk has no room.
+    open_without_room: Option<Open>,
     failure: Option<Failure>,
 }
 
@@ -39,14 +48,15 @@ struct Failure {
 }
 
 impl Link {
-    /// One that may write; the first connection is there already.
-    pub(crate) fn writing(database: Database, conn: Conn) -> Self {
-        Self { conn: Some(conn), ..Self::new(database, Conn::writing) }
+    /// One that may write; the first connection is there already, unless the disk has no room.
+    pub(crate) fn writing(database: Database, conn: Option<Conn>) -> Self {
+        Self { conn, ..Self::new(database, Conn::writing) }
     }
 
     /// One that only reads.
     pub(crate) fn reading(database: Database) -> Self {
-        Self::new(database, Conn::reading)
+        let open_without_room = Some(Conn::reading_alone as Open);
+        Self { open_without_room, ..Self::new(database, Conn::reading) }
     }
 
     /// One that copies an SQLite file's log.
@@ -54,8 +64,42 @@ impl Link {
         Self::new(database, Conn::copying)
     }
 
-    fn new(database: Database, open: fn(&Database) -> Result<Conn, OpenError>) -> Self {
-        Self { database, open, conn: None, used: Instant::now(), failure: None }
+    fn new(database: Database, open: Open) -> Self {
+        Self {
+            database,
+            open,
+            conn: None,
+            used: Instant::now(),
+            place: None,
+            log: None,
+            open_without_room: None,
+            failure: None,
+        }
+    }
+
+    /// To the file of this place, and to no other that comes there.
+    pub(crate) fn at(self, place: Option<Arc<Place>>) -> Self {
+        Self { place, ..self }
+    }
+
+    /// Looks whether the file is still in its place.
+    ///
+    /// # Errors
+    /// As `Place::check`.
+    pub(crate) fn check_place(&self) -> Result<(), StoreError> {
+        self.place.as_ref().map_or(Ok(()), |place| place.check())
+    }
+
+    /// As `check_place`, and looks at the write-ahead log as well; to be called after a commit.
+    pub(crate) fn check_files(&mut self) -> Result<(), StoreError> {
+        let Some(place) = &self.place else { return Ok(()) };
+        place.check()?;
+        place.check_log(&mut self.log)
+    }
+
+    /// As `check_place`, by what is known.
+    pub(crate) fn refuse_other_file(&self) -> Result<(), StoreError> {
+        self.place.as_ref().map_or(Ok(()), |place| place.known())
     }
 
     /// Runs `work`. Unless it succeeds or a row is refused, the connection is given up; a server that did
@@ -97,6 +141,11 @@ impl Link {
         until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()))
     }
 
+    /// Gives the connection up; the next one is opened when there is work.
+    pub(crate) fn disconnect(&mut self) {
+        self.conn = None;
+    }
+
     /// The connection, if it is there without asking anybody.
     pub(crate) fn conn(&mut self) -> Option<&mut Conn> {
         self.conn.as_mut()
@@ -117,7 +166,15 @@ impl Link {
         {
             return Err(StoreError::Unavailable(Arc::clone(cause)));
         }
-        (self.open)(&self.database).map_err(|error| {
+        self.check_place()?;
+        let no_room = self.place.as_ref().and_then(|place| place.no_room());
+        let open = match (no_room, self.open_without_room) {
+            (Some(cause), None) => return Err(StoreError::Unavailable(cause)),
+            (Some(_), Some(open)) => open,
+            (None, _) => self.open,
+        };
+        self.log = None;
+        open(&self.database).map_err(|error| {
             let cause: Source = Arc::new(error);
             self.failed(Arc::clone(&cause));
             StoreError::Unavailable(cause)

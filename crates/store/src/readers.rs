@@ -22,6 +22,7 @@ use crate::{
     link::Link,
     lookups::{Lookup, Lookups},
     outage::{Access, Outage},
+    place::Place,
     users,
 };
 
@@ -35,9 +36,14 @@ pub(crate) enum Readers {
 
 impl Readers {
     /// Connects when there is something to read.
-    pub(crate) fn new(database: &Database, connections: usize, outage: Arc<Outage>) -> Self {
+    pub(crate) fn new(
+        database: &Database,
+        place: Option<Arc<Place>>,
+        connections: usize,
+        outage: Arc<Outage>,
+    ) -> Self {
         match database {
-            Database::Sqlite(_) => Self::File(FileReaders::new(database, outage)),
+            Database::Sqlite(_) => Self::File(FileReaders::new(database, place.as_ref(), outage)),
             Database::Postgres(_) => Self::Server(Lookups::start(database, connections, outage)),
         }
     }
@@ -124,6 +130,18 @@ impl Readers {
     }
 }
 
+impl Readers {
+    /// Whether a connection that writes can be opened while none of these is open. They are opened again when
+    /// there is something to read.
+    pub(crate) fn is_room(&self, database: &Database) -> bool {
+        let Self::File(readers) = self else { return true };
+        let lock = |link| Mutex::lock(link).unwrap_or_else(PoisonError::into_inner);
+        let mut links: Vec<_> = readers.links.iter().map(lock).collect();
+        links.iter_mut().for_each(|link| link.disconnect());
+        Conn::writing(database).is_ok()
+    }
+}
+
 /// A connection for each thread that reads, and some.
 pub(crate) struct FileReaders {
     links: Box<[Mutex<Link>]>,
@@ -136,9 +154,9 @@ thread_local! {
 }
 
 impl FileReaders {
-    fn new(database: &Database, outage: Arc<Outage>) -> Self {
+    fn new(database: &Database, place: Option<&Arc<Place>>, outage: Arc<Outage>) -> Self {
         let count = thread::available_parallelism().map_or(1, usize::from) + 2;
-        let link = || Mutex::new(Link::reading(database.clone()));
+        let link = || Mutex::new(Link::reading(database.clone()).at(place.cloned()));
         Self { links: std::iter::repeat_with(link).take(count).collect(), outage }
     }
 
@@ -153,19 +171,21 @@ impl FileReaders {
         &self,
         query: impl FnOnce(&mut Conn) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        let run = |link: &mut Link| {
+            link.refuse_other_file()?;
+            link.run(query)
+        };
         let home = home();
         let (before, after) = self.links.split_at(home % self.links.len());
         for link in after.iter().chain(before) {
             match link.try_lock() {
-                Ok(mut link) => return link.run(query),
-                Err(TryLockError::Poisoned(link)) => return link.into_inner().run(query),
+                Ok(mut link) => return run(&mut link),
+                Err(TryLockError::Poisoned(link)) => return run(&mut link.into_inner()),
                 Err(TryLockError::WouldBlock) => {}
             }
         }
-        self.links[home % self.links.len()]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .run(query)
+        let link = self.links[home % self.links.len()].lock();
+        run(&mut link.unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -51,7 +51,13 @@ impl From<StoreError> for Problem {
         match error {
             StoreError::Overloaded => Self::unavailable("SR_OVERLOADED"),
             // Of what refuses many calls the store and upkeep log when it begins, not each call.
-            StoreError::Unavailable(_) => Self::unavailable("SR_UNAVAILABLE"),
+            StoreError::Unavailable(_) if error.is_of_another_file() => {
+                Self::unavailable("SR_DATABASE_REPLACED")
+            }
+            StoreError::Unavailable(_) => {
+                let is_of_the_disk = error.is_of_the_disk();
+                Self::unavailable(if is_of_the_disk { "SR_DISK_FULL" } else { "SR_UNAVAILABLE" })
+            }
             StoreError::Closed => Self::unavailable("SR_STOPPING"),
             StoreError::QuotaReached(quota) => Self::quota_reached(quota),
             StoreError::OtherCarrier => Self::other_carrier(),

@@ -38,8 +38,8 @@ impl Bench {
         };
         let keyring = Keyring::begin(&keys, &mut conn).expect("keyring");
         conn.batch_execute(sql).expect(sql);
-        let link = Link::writing(database.clone(), conn);
-        let writer = Arc::new(Writer::start(link, Log::of(&database), Arc::default()));
+        let link = Link::writing(database.clone(), Some(conn));
+        let writer = Arc::new(Writer::start(link, Log::of(&database, None), Arc::default()));
         Self { writer, database, keyring, ids: Ids::default(), _folder: folder }
     }
 
