@@ -89,6 +89,23 @@ fn a_clock_that_jumps_loses_nothing() {
     record.assert_kept(&app);
 }
 
+/// A machine without a clock of its own begins in 1970: ids of records cannot hold that time, and are random.
+#[test]
+fn a_clock_before_2026_is_told_and_fails_no_save() {
+    let Some(setup) = with_a_clock("a clock before 2026") else { return };
+    set(&setup, "-20y");
+    let record = Record::default();
+    let app = setup.start();
+    assert!(app.log().contains("the clock is wrong; set it (NTP)"), "{}", app.log());
+    save_some(&app, &record);
+    let app = app.stop().start();
+    save_some(&app, &record);
+    set(&setup, "+0");
+    save_some(&app, &record);
+    assert_eq!((app.saved_rows(), record.refused() + record.cut_off()), (3 * SAVES, 0));
+    record.assert_kept(&app);
+}
+
 /// CONTRACT 27: what is in use stays good when the clock is set back, or forward by less than it lives;
 /// what was revoked stays revoked at any time, and what was found to be expired stays expired.
 #[test]

@@ -5,7 +5,7 @@
 //! it (6 digits): 63 characters, so that a typo is caught without the database and a scanner can
 //! recognise a leaked key.
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
 use crate::{SecretText, base62};
 
@@ -25,6 +25,11 @@ pub struct RecordId(i64);
 impl RecordId {
     const EPOCH_MICROSECONDS: i64 = 1_767_225_600_000_000;
     const RANDOM_BITS: u32 = 12;
+
+    /// The times, in microseconds since 1970 UTC, that an id can hold. The ids of records that are saved at other
+    /// times must be random: of one time only 4,096 differ.
+    pub const TIMES: Range<i64> =
+        Self::EPOCH_MICROSECONDS..Self::EPOCH_MICROSECONDS + (1 << (63 - Self::RANDOM_BITS));
 
     /// The id of a record saved at `unix_microseconds`; the low 12 bits of `random` tell apart the
     /// records of one microsecond. A time before 2026 counts as 2026-01-01.
@@ -179,6 +184,9 @@ mod tests {
         assert!(at(0) < at(1));
         assert!(at(1) < at(40 * 365 * 86_400 * 1_000_000));
         assert_eq!(at(-5), at(0), "a clock before 2026");
+        let last = RecordId::TIMES.end - 1;
+        assert!(RecordId::at(last - 1, 0xffff) < RecordId::at(last, 0));
+        assert!(!RecordId::TIMES.contains(&(RecordId::EPOCH_MICROSECONDS - 1)));
         assert_eq!(RecordId::at(i64::MAX, 0).as_i64() >> 12, i64::MAX >> 12, "a clock past 2097");
     }
 

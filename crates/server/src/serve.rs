@@ -23,6 +23,8 @@ use actix_web::{
 };
 use anyhow::{Context as _, anyhow, bail};
 use auth::{Lifetime, PasswordTokens, Scheme};
+use jiff::Timestamp;
+use model::RecordId;
 use negotiate::TimeZone;
 use store::{Store, StoreError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -122,12 +124,21 @@ pub(crate) fn run(
     let options = config.open_options()?;
     let store = Store::open(&options)
         .with_context(|| format!("cannot use the database {}", options.database))?;
+    warn_of_clock();
     let outcome = system.block_on(async {
         actix_web::rt::spawn(reload.run(hangups));
         serve(config, listener, http, callers, &store).await
     });
     store.close();
     outcome
+}
+
+/// Ids of records hold the time, and what expires does so by it.
+fn warn_of_clock() {
+    let now = Timestamp::now();
+    if !RecordId::TIMES.contains(&now.as_microsecond()) {
+        warn!(%now, "the clock is wrong; set it (NTP), or what expires ends at a wrong time");
+    }
 }
 
 async fn serve(

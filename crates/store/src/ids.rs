@@ -1,7 +1,8 @@
 //! New record ids and retrieval keys.
 //!
 //! Invariant: within a process ids only grow, even when the clock is set back, so that rows are
-//! appended; between processes the random bits and the primary key keep them apart.
+//! appended; between processes the random bits and the primary key keep them apart. Under a clock whose time no id
+//! can hold, ids do not grow and are random, so that saves go on.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -27,6 +28,10 @@ pub(crate) fn random<const N: usize>() -> Zeroizing<[u8; N]> {
     bytes
 }
 
+/// Of an id under a clock that is wrong: it looks like one of the first half of 2026, so that rows of a clock that
+/// is right are still appended.
+const RANDOM_BITS: u32 = 56;
+
 /// The source of new keys.
 #[derive(Default)]
 pub(crate) struct Ids {
@@ -36,12 +41,16 @@ pub(crate) struct Ids {
 impl Ids {
     /// A key to a record that does not exist yet.
     pub(crate) fn new_key(&self) -> RetrievalKey {
-        let id = self.next(now(), u16::from_ne_bytes(*random()));
+        let id = self.next(now(), u64::from_ne_bytes(*random()));
         wiping_stack(|| RetrievalKey::new(id, &random()))
     }
 
-    fn next(&self, unix_microseconds: i64, bits: u16) -> RecordId {
-        let fresh = RecordId::at(unix_microseconds, bits).as_i64();
+    fn next(&self, unix_microseconds: i64, bits: u64) -> RecordId {
+        if !RecordId::TIMES.contains(&unix_microseconds) {
+            let id = (bits >> (64 - RANDOM_BITS)).cast_signed();
+            return RecordId::from_i64(id).expect("it is positive");
+        }
+        let fresh = RecordId::at(unix_microseconds, bits as u16).as_i64();
         let grown = |last: i64| fresh.max(last.saturating_add(1));
         let before = self
             .last
@@ -63,6 +72,19 @@ mod tests {
         let made: Vec<_> = times.iter().map(|time| ids.next(*time, 0x0fff)).collect();
         assert!(made.is_sorted_by(|a, b| a < b), "{made:?}");
         assert_eq!(made.last(), Some(&RecordId::at(noon + 5, 0x0fff)), "back to the clock's time");
+    }
+
+    #[test]
+    fn ids_are_random_under_a_clock_that_is_wrong() {
+        let ids = Ids::default();
+        let in_2027 = 1_800_000_000_000_000;
+        let before = ids.next(in_2027, 0);
+        for time in [0, -1, 1_700_000_000_000_000, i64::MAX] {
+            assert_eq!(ids.next(time, 5 << 8).as_i64(), 5, "{time}");
+            assert_eq!(ids.next(time, u64::MAX).as_i64(), (1 << RANDOM_BITS) - 1, "{time}");
+        }
+        assert!(ids.next(in_2027, 0).as_i64() == before.as_i64() + 1, "they grow as before");
+        assert!(before.as_i64() > 1 << RANDOM_BITS);
     }
 
     #[test]
