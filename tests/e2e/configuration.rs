@@ -1,6 +1,6 @@
 //! The configuration: its layers, its mistakes, and the listener that it asks for.
 
-use std::{fs, net::TcpListener, process::Command};
+use std::{ffi::OsStr, fs, net::TcpListener, os::unix::ffi::OsStrExt as _, process::Command};
 
 use crate::{
     app::Setup,
@@ -30,11 +30,15 @@ fn a_mistake_in_the_configuration_is_named() {
     refused("SERVER__LISTENS", "127.0.0.1:1", "in the environment is not valid: unknown field");
     refused("DATABASE", "postgres://u:CANARY@h/d", "expected struct Database for key `database`");
     refused("LIMITS__BODY_BYTES", "65536", "limits.body_bytes must be more than");
-    refused("LIMITS__BODY_SECONDS", "0", "must be at least 1");
+    refused("LIMITS__BODY_SECONDS", "0", "limits.body_seconds must be from 1 to 3600");
+    refused("SERVER__CONNECTIONS", "0", "server.connections must be at least 1");
     refused("LIMITS__IDEMPOTENCY_KEYS_PER_USER", "0", "limits.idempotency_keys_per_user must be");
     refused("RECORDS__PER_USER", "0", "records.per_user must be at least 1");
     refused("AUTH__CREDENTIALS_PER_USER", "9", "auth.credentials_per_user must be from 10");
-    refused("SERVER__LISTEN", "nowhere", "server.listen");
+    refused("SERVER__LISTEN", "nowhere", "\"localhost:8080\"");
+    refused("SERVER__LISTEN", "http://127.0.0.1:8080", "\"localhost:8080\"");
+    refused("SERVER__LISTEN", "nowhere.invalid:1", "the name nowhere.invalid has no address");
+    refused("SERVER__LISTEN", ":0", "set server.tls, or server.behind_proxy = true");
     refused("LIMITS__TOKEN_BYTES", "-1", "limits.token_bytes");
     refused("DATABASE__URL", "mysql://CANARY@localhost/x", "database.url must be `sqlite:`");
     refused("RECORDS__EXPIRE_AFTER_DAYS", "0", "records.expire_after_days must be from 1");
@@ -67,7 +71,70 @@ fn a_single_underscore_is_told() {
     let refusal = setup.refusal();
     assert!(refusal.contains("with two underscores, LATCHKEY__SERVER__LISTEN"), "{refusal}");
     // Kubernetes sets such names in every container beside a service that is called `latchkey`.
-    Setup::new().variable("LATCHKEY_PORT", "tcp://10.0.0.1:80").start();
+    let app = Setup::new()
+        .variable("LATCHKEY_PORT", "tcp://10.0.0.1:80")
+        .variable("LATCHKEY_URL_OF_MINE", "x")
+        .variable("LATCHKEY_LISTEN", "127.0.0.1:1")
+        .start();
+    let log = app.log();
+    assert!(!log.contains("LATCHKEY_PORT"), "{log}");
+    assert!(log.contains("LATCHKEY_LISTEN is not read"), "{log}");
+    assert!(log.contains("is LATCHKEY__SERVER__LISTEN meant?"), "{log}");
+}
+
+/// What files and editors leave around a value is no part of it, and an empty variable is unset.
+#[test]
+fn white_space_around_a_variable_is_dropped() {
+    let setup = Setup::new()
+        .with("SERVER__LISTEN", " 127.0.0.1:0\n")
+        .with("DATA_DIRECTORY", "data\r\n")
+        .with("SERVER__TLS__CERTIFICATE", "")
+        .with("SERVER__TLS__KEY", " \n")
+        .with("LIMITS__BODY_SECONDS", "\t9\n")
+        .with("AUTH__SCHEMES__BEARER", " true ")
+        .with("ONLINE__USER_AGENT", " a/b , c/d\n")
+        .with("RECORDS__EXPIRE_AFTER_DAYS", "");
+    let shown = setup.clone().arguments(&["config", "show"]).output();
+    for line in ["listen = \"127.0.0.1:0\"", "body_seconds = 9", "bearer = true"] {
+        assert!(shown.lines().any(|shown| shown == line), "{line} is not in: {shown}");
+    }
+    assert!(!shown.contains("expire_after_days") && !shown.contains("tls"), "{shown}");
+    let app = setup.start();
+    let data = app.setup.folder().join("data");
+    assert!(data.is_dir());
+    // A URL of a server would be read likewise.
+    let url = app.setup.clone().with("DATABASE__URL", "sqlite:data/latchkey.db\n");
+    let shown = url.arguments(&["config", "show"]).output();
+    assert!(shown.contains("url = \"sqlite:data/latchkey.db\"\n"), "{shown}");
+}
+
+/// A value that is no text is named by its variable and not shown.
+#[test]
+fn a_variable_that_is_not_utf_8_is_named() {
+    let setup = Setup::new();
+    let mut command = setup.command();
+    command.env("LATCHKEY__KEYS__SECRET", OsStr::from_bytes(b"CANARY\xff"));
+    let output = command.output().expect("runs");
+    let told = String::from_utf8(output.stderr).expect("UTF-8");
+    assert!(told.contains("the value of LATCHKEY__KEYS__SECRET is not UTF-8"), "{told}");
+    assert!(!told.contains("CANARY"), "{told}");
+}
+
+/// `LATCHKEY_CONFIG` is `--config`, which is stronger; and `localhost` is listened on.
+#[test]
+fn a_variable_names_the_file() {
+    let setup = Setup::new().with("SERVER__LISTEN", "");
+    let file = |name: &str, text: &str| fs::write(setup.folder().join(name), text).expect("file");
+    file("one.toml", "data_directory = 'one'\n[server]\nlisten = 'localhost:0'");
+    file("two.toml", "data_directory = 'two'");
+    let setup = setup.variable("LATCHKEY_CONFIG", "one.toml\n");
+    let app = setup.start();
+    assert!(app.url.starts_with("http://127.0.0.1:"), "{}", app.url);
+    assert!(setup.folder().join("one").is_dir());
+    let shown = setup.clone().arguments(&["--config", "two.toml", "config", "show"]).output();
+    assert!(shown.contains("data_directory = \"two\""), "{shown}");
+    let missing = Setup::new().variable("LATCHKEY_CONFIG", "missing.toml").refusal();
+    assert!(missing.contains("missing.toml"), "{missing}");
 }
 
 /// Defaults, the profile's file, the given file and the environment, each over the one before.

@@ -28,7 +28,7 @@ use self::{
     user::UserCommand,
 };
 use crate::{
-    config::Config,
+    config::{Config, environment},
     memory, serve,
     telemetry::{self, Log},
 };
@@ -37,7 +37,7 @@ use crate::{
 #[derive(Parser)]
 #[command(name = "latchkey", version)]
 struct Arguments {
-    /// A TOML file over the defaults; `config show` prints the keys
+    /// A TOML file over the defaults; `config show` prints the keys. LATCHKEY_CONFIG names it as well
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -134,7 +134,11 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     // Whatever it was: what is made is for its owner, who may use it.
     #[cfg(target_os = "linux")]
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
-    let config = Config::load(arguments.config.as_deref())?;
+    let file = match &arguments.config {
+        Some(file) => Some(file.clone()),
+        None => environment::variable(environment::CONFIG)?.map(PathBuf::from),
+    };
+    let config = Config::load(file.as_deref())?;
     match &arguments.command {
         None | Some(Command::Serve) => {
             let log = Log::start(&config)?;
@@ -142,7 +146,12 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
             if let Err(error) = undumped {
                 warn!(%error, "a crash may write memory to a core dump: the system would not forbid it");
             }
-            serve::run(&config, arguments.config.as_deref(), log.filter())
+            for (name, setting) in environment::unread() {
+                let setting = setting.map(|setting| format!("; is {setting} meant?"));
+                let setting = setting.unwrap_or_default();
+                warn!("{name} is not read: settings begin with LATCHKEY__{setting}");
+            }
+            serve::run(config, file.as_deref(), log.filter())
         }
         Some(Command::Config(command)) => look_at(&config, command),
         Some(command) => {
@@ -158,7 +167,9 @@ fn look_at(config: &Config, command: &ConfigCommand) -> anyhow::Result<()> {
     match command {
         ConfigCommand::Check => {
             telemetry::check(config)?;
-            serve::check(config)?;
+            let mut config = config.clone();
+            config.resolve_listen()?;
+            serve::check(&config)?;
             Ok(writeln!(
                 out,
                 "the configuration is valid; database and keys are looked at by the start"

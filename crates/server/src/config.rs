@@ -5,12 +5,12 @@
 //! shown.
 
 pub(crate) mod access;
+pub(crate) mod environment;
 mod keys;
+mod listen;
 pub(crate) mod records;
 
 use std::{
-    env,
-    ffi::OsString,
     fmt,
     net::SocketAddr,
     ops::RangeInclusive,
@@ -33,6 +33,7 @@ use store::{KeySource, OpenError, OpenOptions, Quotas};
 use self::{
     access::{Auth, List, Online},
     keys::Keys,
+    listen::Listen,
     records::Records,
 };
 use crate::{
@@ -146,7 +147,7 @@ pub(crate) struct Config {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Server {
-    pub(crate) listen: SocketAddr,
+    pub(crate) listen: Listen,
     path_prefix: String,
     pub(crate) behind_proxy: bool,
     trusted_proxies: List,
@@ -215,15 +216,15 @@ impl Config {
     /// # Errors
     /// Names the file, or the environment, that is wrong, and the key.
     pub(crate) fn load(file: Option<&Path>) -> anyhow::Result<Self> {
-        refuse_single_underscores(env::vars_os().map(|(name, _)| name))?;
-        let profile = profile_file(file)?;
+        let environment = environment::read()?;
+        let profile = profile_file(file, environment.clone())?;
         let mut layers = defaults().add_source(toml_file(&profile).required(false));
         read(&layers, &profile.display())?;
         if let Some(file) = file {
             layers = layers.add_source(toml_file(file));
             read(&layers, &file.display())?;
         }
-        let config = read(&layers.add_source(environment()), &"the environment")?;
+        let config = read(&layers.add_source(environment), &"the environment")?;
         config.check_limits()?;
         config.records.check()?;
         Ok(config)
@@ -387,9 +388,19 @@ impl Config {
         self.keys.directory.clone().unwrap_or_else(|| self.data_directory.join("keys"))
     }
 
+    /// Takes the address of a host's name, if `server.listen` has one; it is then that of the configuration.
+    ///
+    /// # Errors
+    /// The name is unknown.
+    pub(crate) fn resolve_listen(&mut self) -> anyhow::Result<SocketAddr> {
+        let address = self.server.listen.resolve()?;
+        self.server.listen = Listen::Address(address);
+        Ok(address)
+    }
+
     /// Whether other machines can reach the server: by its address, or through a proxy.
     pub(crate) fn is_exposed(&self) -> bool {
-        self.server.behind_proxy || !self.server.listen.ip().is_loopback()
+        self.server.behind_proxy || !self.server.listen.is_loopback()
     }
 
     /// Refuses to let credentials travel where others can read them.
@@ -440,17 +451,13 @@ fn toml_file(path: &Path) -> File<FileSourceFile, FileFormat> {
     File::from(path).format(FileFormat::Toml)
 }
 
-fn environment() -> Environment {
-    Environment::with_prefix("LATCHKEY").prefix_separator("__").separator("__")
-}
-
 /// The file of the profile that `file` or the environment names; it need not be there.
-fn profile_file(file: Option<&Path>) -> anyhow::Result<PathBuf> {
+fn profile_file(file: Option<&Path>, environment: Environment) -> anyhow::Result<PathBuf> {
     let mut layers = defaults();
     if let Some(file) = file {
         layers = layers.add_source(toml_file(file));
     }
-    let layers = layers.add_source(environment()).build();
+    let layers = layers.add_source(environment).build();
     let profile = layers
         .and_then(|layers| layers.get_string("profile"))
         .map_err(|error| anyhow!("the configuration cannot be read: {}", told(&error)))?;
@@ -485,21 +492,6 @@ fn told(error: &ConfigError) -> String {
         }
         other => other.to_string(),
     }
-}
-
-/// A setting that would be ignored, for it has one underscore where there should be two, is refused.
-/// Other names are not: a platform may set `LATCHKEY_PORT` for a service that is called so.
-fn refuse_single_underscores(names: impl Iterator<Item = OsString>) -> anyhow::Result<()> {
-    for name in names.filter_map(|name| name.into_string().ok()) {
-        let setting = SETTINGS.iter().find(|setting| {
-            name == format!("LATCHKEY_{}", setting.replace('.', "_").to_uppercase())
-        });
-        if let Some(setting) = setting {
-            let right = setting.replace('.', "__").to_uppercase();
-            bail!("{name} is no setting; with two underscores, LATCHKEY__{right}, it is one");
-        }
-    }
-    Ok(())
 }
 
 /// A file's path is shown, and where a server is; what else is in its URL may be a password.
@@ -574,7 +566,7 @@ mod tests {
         let mut config = Config::load(None).expect("defaults");
         assert!(config.refuse_plain_exposure().is_ok());
         for address in ["0.0.0.0:80", "[::]:80", "192.0.2.1:80"] {
-            config.server.listen = address.parse().expect("address");
+            config.server.listen = Listen::Address(address.parse().expect("address"));
             config.server.behind_proxy = false;
             assert!(config.refuse_plain_exposure().is_err(), "{address}");
             config.server.behind_proxy = true;

@@ -106,10 +106,12 @@ pub(crate) fn check(config: &Config) -> anyhow::Result<Checked> {
 /// # Errors
 /// Why it cannot start, and what to do.
 pub(crate) fn run(
-    config: &Config,
+    mut config: Config,
     config_file: Option<&Path>,
     log_filter: LogFilter,
 ) -> anyhow::Result<()> {
+    let address = config.resolve_listen()?;
+    let config = &config;
     let Checked { http, callers } = check(config)?;
     let system = actix_web::rt::System::new();
     // A start may take long, as when it migrates, and SIGHUP must not end it.
@@ -120,7 +122,7 @@ pub(crate) fn run(
         certificates: http.certificates.clone(),
         bearer: callers.bearer.clone(),
     };
-    let listener = listen(config.server.listen)?;
+    let listener = listen(address)?;
     let options = config.open_options()?;
     let store = Store::open(&options)
         .with_context(|| format!("cannot use the database {}", options.database))?;
