@@ -3,9 +3,11 @@
 use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
+    path::PathBuf,
     process::{Command, Stdio},
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rstest::rstest;
 use serde_json::json;
 
@@ -63,6 +65,91 @@ fn outside_development_a_password_is_generated_and_shown_once() {
     assert!(!app.log().contains(password));
     let again = app.stop().start();
     assert!(!again.greeting.contains("password"), "{}", again.greeting);
+}
+
+/// A password that a file has is printed nowhere, and the file is needed only as long as nobody can sign in.
+#[rstest]
+#[case::by_default("production", None, "admin")]
+#[case::of_a_name("production", Some("ann"), "ann")]
+#[case::in_development("development", None, "admin")]
+fn the_first_password_comes_from_a_file(
+    #[case] profile: &str,
+    #[case] login: Option<&str>,
+    #[case] expected: &str,
+) {
+    let setup = Setup::new().with("PROFILE", profile);
+    let setup =
+        login.into_iter().fold(setup, |setup, login| setup.with("FIRST_USER__LOGIN", login));
+    let setup = setup.with("FIRST_USER__PASSWORD_FILE", "password");
+    let refusal = |setup: &Setup| {
+        let refusal = setup.refusal();
+        assert!(refusal.contains("first_user.password_file"), "{refusal}");
+    };
+    refusal(&setup);
+    let file = setup.folder().join("password");
+    fs::write(&file, "short\n").expect("file");
+    refusal(&setup);
+    fs::write(&file, "CANARY pass word\nmore\n").expect("file");
+    let app = setup.start();
+    assert!(!app.greeting.contains("password"), "{}", app.greeting);
+    app.client().with_password(expected, "CANARY pass word").who(&[]).expect(200);
+    let setup = app.stop();
+    fs::remove_file(file).expect("it was used");
+    let app = setup.start();
+    app.client().with_password(expected, "CANARY pass word").who(&[]).expect(200);
+    app.client().who(&[]).expect(401);
+}
+
+/// The way that README shows: the first user is there before the first start, which then prints no password.
+#[test]
+fn a_command_makes_the_first_user() {
+    let setup = Setup::new().with("PROFILE", "production");
+    fs::write(setup.folder().join("password"), "CANARY-password\n").expect("file");
+    setup.run(&["migrate"], "").expect("it makes the database");
+    let add = ["user", "add", "admin", "--administrator", "--password-file", "password"];
+    setup.run(&add, "").expect("it makes the user");
+    let app = setup.start();
+    assert!(!app.greeting.contains("First user"), "{}", app.greeting);
+    app.client().with_password("admin", "CANARY-password").who(&[]).expect(200);
+}
+
+/// What others on the machine could read or change is told, with the command that mends it.
+#[test]
+fn files_that_others_can_read_are_told() {
+    let mode = |path: PathBuf, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("chmod");
+    };
+    let setup = TestApp::new().stop();
+    let file = |name: &str| setup.folder().join(name);
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("certificate");
+    fs::write(file("server.crt"), made.cert.pem()).expect("write");
+    fs::write(file("server.key"), made.signing_key.serialize_pem()).expect("write");
+    fs::write(file("password"), "CANARY-password").expect("write");
+    fs::write(file("plain.toml"), "[log]\nfilter = 'info'").expect("write");
+    let secret = STANDARD.encode((0..32).collect::<Vec<u8>>());
+    fs::write(file("secret.toml"), format!("[keys]\nsecret = '{secret}'")).expect("write");
+    for (name, bits) in
+        [("data", 0o777), ("server.key", 0o644), ("password", 0o640), ("secret.toml", 0o666)]
+    {
+        mode(file(name), bits);
+    }
+    let setup = setup
+        .with("SERVER__TLS__CERTIFICATE", "server.crt")
+        .with("SERVER__TLS__KEY", "server.key")
+        .with("FIRST_USER__PASSWORD_FILE", "password");
+    let told = |config: &str| {
+        fs::remove_file(setup.folder().join("log")).expect("a new log");
+        setup.clone().arguments(&["--config", config]).start().log()
+    };
+    let log = told("secret.toml");
+    for command in ["chmod 700 'data'", "chmod 600 'server.key'", "chmod 600 'secret.toml'"] {
+        assert!(log.contains(command), "{command} is not in: {log}");
+    }
+    assert!(!log.contains("server.crt") && !log.contains("'password'"), "{log}");
+    mode(setup.data(), 0o700);
+    mode(setup.folder().join("server.key"), 0o600);
+    let log = told("plain.toml");
+    assert!(!log.contains("chmod 600 '") && !log.contains("chmod 700 '"), "{log}");
 }
 
 /// The sample login, which everybody knows, is never where others can reach the server: neither made

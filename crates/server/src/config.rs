@@ -38,6 +38,7 @@ use self::{
 };
 use crate::{
     clients::Clients,
+    first_user::FirstUser,
     paths::{Paths, Tenants},
 };
 
@@ -109,6 +110,8 @@ const SETTINGS: &[&str] = &[
     "auth.throttle.per_user",
     "auth.throttle.per_address",
     "online.user_agent",
+    "first_user.login",
+    "first_user.password_file",
     "limits.token_bytes",
     "limits.body_bytes",
     "limits.body_seconds",
@@ -139,8 +142,12 @@ pub(crate) struct Config {
     pub(crate) records: Records,
     pub(crate) auth: Auth,
     pub(crate) online: Online,
+    pub(crate) first_user: FirstUser,
     pub(crate) limits: Limits,
     pub(crate) log: Log,
+    /// The files of it that hold a secret.
+    #[serde(skip)]
+    secret_files: Vec<PathBuf>,
 }
 
 /// The listener.
@@ -224,7 +231,9 @@ impl Config {
             layers = layers.add_source(toml_file(file));
             read(&layers, &file.display())?;
         }
-        let config = read(&layers.add_source(environment), &"the environment")?;
+        let mut config = read(&layers.add_source(environment), &"the environment")?;
+        let files = [Some(profile.as_path()), file].into_iter().flatten();
+        config.secret_files = files.filter(|file| holds_secret(file)).map(Path::to_owned).collect();
         config.check_limits()?;
         config.records.check()?;
         Ok(config)
@@ -398,6 +407,31 @@ impl Config {
         Ok(address)
     }
 
+    /// The folders of the database and of the keys, which are the server's alone.
+    pub(crate) fn folders(&self) -> Vec<PathBuf> {
+        let mut folders = vec![self.data_directory.clone(), self.keys_directory()];
+        if let Ok(store::Database::Sqlite(file)) = self.database()
+            && let Some(folder) = file.parent()
+        {
+            folders.push(folder.to_owned());
+        }
+        folders.sort();
+        folders.dedup();
+        folders.retain(|folder| !folder.as_os_str().is_empty());
+        folders
+    }
+
+    /// The files that hold a secret, but for those of `keys.directory`.
+    pub(crate) fn secret_files(&self) -> Vec<PathBuf> {
+        let named = [
+            self.server.tls.as_ref().map(|tls| &tls.key),
+            self.keys.secret_file.as_ref(),
+            self.first_user.password_file.as_ref(),
+        ];
+        let named = named.into_iter().flatten();
+        named.chain(&self.secret_files).cloned().collect()
+    }
+
     /// Whether other machines can reach the server: by its address, or through a proxy.
     pub(crate) fn is_exposed(&self) -> bool {
         self.server.behind_proxy || !self.server.listen.is_loopback()
@@ -468,6 +502,18 @@ fn profile_file(file: Option<&Path>, environment: Environment) -> anyhow::Result
     Ok(Path::new("config").join(format!("{profile}.toml")))
 }
 
+/// Settings whose values are secret, as far as a URL has a password.
+const SECRETS: [&str; 3] = ["database.url", "keys.secret", "keys.pkcs11.pin"];
+
+/// Whether a file of the configuration has a secret in it.
+fn holds_secret(file: &Path) -> bool {
+    let file = Layers::builder().add_source(toml_file(file).required(false)).build();
+    file.is_ok_and(|file| {
+        let is_secret = |value: String| !value.starts_with("sqlite:");
+        SECRETS.iter().any(|setting| file.get_string(setting).is_ok_and(is_secret))
+    })
+}
+
 /// The configuration as far as these layers go; an error is that of the layer added last.
 fn read(layers: &Builder, last: &dyn fmt::Display) -> anyhow::Result<Config> {
     let config = layers.build_cloned().and_then(Layers::try_deserialize);
@@ -525,6 +571,8 @@ mod tests {
             pin: Some("CANARY".into()),
         });
         config.server.tls = Some(Tls { certificate: "c".into(), key: "k".into() });
+        config.first_user =
+            FirstUser { login: Some("x".to_owned()), password_file: Some("p".into()) };
         config.records.expire_after_days = Some(1);
         config.records.expire_unused_after_days = Some(1);
         let schemes = &mut config.auth.schemes;

@@ -3,26 +3,66 @@
 //! Invariant: the sample login, whose password everybody knows, never lets anybody in where other
 //! machines can reach the server.
 
-use std::io::{self, Write as _};
+use std::{
+    fs,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, bail};
 use auth::{HashMemory, Password};
 use model::{Login, TenantId, User};
+use serde::{Deserialize, Serialize};
 use store::{Database, Store, StoreError};
+use tracing::info;
+use zeroize::Zeroizing;
 
 use crate::config::Config;
 
 /// The login and the password of the documented sample (CONTRACT 2).
 pub(crate) const SAMPLE: (&str, &str) = ("tje0", "Tje0");
 
+/// The first user, if it is neither the sample login nor one with a generated password.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FirstUser {
+    pub(crate) login: Option<String>,
+    pub(crate) password_file: Option<PathBuf>,
+}
+
+impl FirstUser {
+    /// Whether nobody said who it should be.
+    fn is_open(&self) -> bool {
+        self.login.is_none() && self.password_file.is_none()
+    }
+
+    fn login(&self) -> anyhow::Result<Login> {
+        let login = self.login.as_deref().unwrap_or("admin");
+        Login::parse(login).context("first_user.login is no login")
+    }
+}
+
+/// Whether a new database gets the sample login.
+fn makes_sample(config: &Config) -> bool {
+    config.is_development() && config.first_user.is_open()
+}
+
+/// The password in the first line of a file, which must be one that may be chosen.
+///
+/// # Errors
+/// The file cannot be read, or the password is weak.
+fn password_in(file: &Path) -> anyhow::Result<Password> {
+    let read = fs::read_to_string(file).map(Zeroizing::new);
+    let text = read.with_context(|| format!("cannot read {}", file.display()))?;
+    let line = text.lines().next().unwrap_or_default();
+    Password::choose(line).with_context(|| format!("the first line of {}", file.display()))
+}
+
 /// Refuses a new database whose first user would be the sample login where it is not allowed; to be
 /// called before anything is made.
 pub(crate) fn check(config: &Config, database: &Database) -> anyhow::Result<()> {
-    if config.is_development() && !database.exists() {
-        refuse_exposed_sample(config)
-    } else {
-        Ok(())
-    }
+    config.first_user.login()?;
+    if makes_sample(config) && !database.exists() { refuse_exposed_sample(config) } else { Ok(()) }
 }
 
 /// Makes the first user if there is none, and says who it is; whether the sample login works.
@@ -42,11 +82,16 @@ pub(crate) async fn ensure(store: &Store, config: &Config) -> anyhow::Result<boo
         }
         return Ok(works);
     }
-    let (login, password) = if config.is_development() {
+    let (login, password) = if makes_sample(config) {
         refuse_exposed_sample(config)?;
         (sample_login, sample_password)
+    } else if let Some(file) = &config.first_user.password_file {
+        let login = config.first_user.login()?;
+        let password = password_in(file).context("first_user.password_file")?;
+        info!(user.login = %login, "the first user has the password of first_user.password_file");
+        (login, password)
     } else {
-        let (login, password) = (Login::parse("admin")?, Password::generate());
+        let (login, password) = (config.first_user.login()?, Password::generate());
         // Before the user is saved: a password that nobody could read would lock everybody out.
         let mut out = io::stdout().lock();
         writeln!(out, "First user: {login}, password: {}", password.expose())?;
@@ -54,6 +99,7 @@ pub(crate) async fn ensure(store: &Store, config: &Config) -> anyhow::Result<boo
         out.flush().context("cannot show the first user's password")?;
         (login, password)
     };
+    let is_shown = !makes_sample(config) && config.first_user.password_file.is_none();
     let user = User {
         tenant,
         login,
@@ -63,13 +109,13 @@ pub(crate) async fn ensure(store: &Store, config: &Config) -> anyhow::Result<boo
         version: 1,
     };
     match store.add_user(user).await {
-        Err(StoreError::Conflict(_)) if !config.is_development() => {
+        Err(StoreError::Conflict(_)) if is_shown => {
             writeln!(io::stdout(), "Another server was faster: the password that it shows holds.")?;
         }
         Err(StoreError::Conflict(_)) => {}
         added => added?,
     }
-    Ok(config.is_development())
+    Ok(makes_sample(config))
 }
 
 fn refuse_exposed_sample(config: &Config) -> anyhow::Result<()> {

@@ -11,6 +11,7 @@ mod clients;
 mod config;
 mod connections;
 mod expiry;
+mod exposure;
 mod extract;
 mod first_user;
 mod logins;

@@ -38,6 +38,7 @@ use crate::{
     clients::Clients,
     config::{Config, access::Opening},
     connections::Door,
+    exposure,
     extract::preferences::SO_TIME_ZONE,
     first_user::{self, SAMPLE},
     logins::Logins,
@@ -126,6 +127,7 @@ pub(crate) fn run(
     let options = config.open_options()?;
     let store = Store::open(&options)
         .with_context(|| format!("cannot use the database {}", options.database))?;
+    exposure::warn(config);
     warn_of_clock();
     let outcome = system.block_on(async {
         actix_web::rt::spawn(reload.run(hangups));
