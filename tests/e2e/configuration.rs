@@ -108,6 +108,37 @@ fn white_space_around_a_variable_is_dropped() {
     assert!(shown.contains("url = \"sqlite:data/latchkey.db\"\n"), "{shown}");
 }
 
+/// The URL may be in a file, which has a line's end behind it; but not in two places.
+#[test]
+fn the_url_of_the_database_comes_from_a_file() {
+    let setup = Setup::new().with("DATABASE__URL", "").with("DATABASE__URL_FILE", "url");
+    let refused = |setup: &Setup, said: &str| {
+        let refusal = setup.refusal();
+        assert!(refusal.contains(said), "{refusal}");
+        assert!(!setup.data().exists());
+    };
+    refused(&setup, "cannot read database.url_file");
+    let file = setup.folder().join("url");
+    fs::write(&file, " \n").expect("file");
+    refused(&setup, "database.url_file: url is empty");
+    fs::write(&file, "postgres://u:CANARY@h/d?sslmode=x").expect("file");
+    refused(&setup, "database.url");
+    fs::write(&file, "\u{feff}sqlite:elsewhere/x.db\r\n").expect("file");
+    let both = setup.clone().with("DATABASE__URL", "sqlite:y.db");
+    refused(&both, "set database.url or database.url_file, not both");
+    let app = setup.start();
+    app.client().save(&crate::client::to_save("fugit")["TokenManagementInfo"]);
+    assert!(app.setup.folder().join("elsewhere/x.db").exists());
+    let module = "LATCHKEY__KEYS__PKCS11";
+    let both = Setup::new()
+        .variable(&format!("{module}__MODULE"), "m")
+        .variable(&format!("{module}__TOKEN"), "t")
+        .variable(&format!("{module}__KEY"), "k")
+        .variable(&format!("{module}__PIN"), "CANARY")
+        .variable(&format!("{module}__PIN_FILE"), "pin");
+    refused(&both, "set keys.pkcs11.pin or keys.pkcs11.pin_file, not both");
+}
+
 /// A value that is no text is named by its variable and not shown.
 #[test]
 fn a_variable_that_is_not_utf_8_is_named() {

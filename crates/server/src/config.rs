@@ -11,7 +11,8 @@ mod listen;
 pub(crate) mod records;
 
 use std::{
-    fmt,
+    fmt, fs,
+    io::Read as _,
     net::SocketAddr,
     ops::RangeInclusive,
     path::{Path, PathBuf},
@@ -19,7 +20,7 @@ use std::{
 };
 
 use actix_web::http::Uri;
-use anyhow::{anyhow, bail};
+use anyhow::{Context as _, anyhow, bail};
 use auth::{Installation, Policy};
 use config::{
     Config as Layers, ConfigBuilder, ConfigError, Environment, File, FileFormat, FileSourceFile,
@@ -29,6 +30,7 @@ use negotiate::TimeZone;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 use store::{KeySource, OpenError, OpenOptions, Quotas};
+use zeroize::Zeroizing;
 
 use self::{
     access::{Auth, List, Online},
@@ -79,6 +81,7 @@ const SETTINGS: &[&str] = &[
     "server.tls_reload_seconds",
     "server.drain_seconds",
     "database.url",
+    "database.url_file",
     "database.auto_migrate",
     "database.connections",
     "keys.source",
@@ -89,6 +92,7 @@ const SETTINGS: &[&str] = &[
     "keys.pkcs11.token",
     "keys.pkcs11.key",
     "keys.pkcs11.pin",
+    "keys.pkcs11.pin_file",
     "keys.rotate_after_wraps",
     "records.expire_after_days",
     "records.expire_unused_after_days",
@@ -180,6 +184,7 @@ pub(crate) struct Tls {
 pub(crate) struct Database {
     #[serde(serialize_with = "redact")]
     url: Option<SecretString>,
+    url_file: Option<PathBuf>,
     pub(crate) auto_migrate: bool,
     connections: usize,
 }
@@ -232,11 +237,23 @@ impl Config {
             read(&layers, &file.display())?;
         }
         let mut config = read(&layers.add_source(environment), &"the environment")?;
+        config.read_secret_files()?;
         let files = [Some(profile.as_path()), file].into_iter().flatten();
         config.secret_files = files.filter(|file| holds_secret(file)).map(Path::to_owned).collect();
         config.check_limits()?;
         config.records.check()?;
         Ok(config)
+    }
+
+    /// Reads the files that stand for a setting, each once.
+    fn read_secret_files(&mut self) -> anyhow::Result<()> {
+        let Database { url, url_file, .. } = &mut self.database;
+        read_secret_file(url, url_file.as_deref(), ["database.url", "database.url_file"])?;
+        if let Some(pkcs11) = &mut self.keys.pkcs11 {
+            let settings = ["keys.pkcs11.pin", "keys.pkcs11.pin_file"];
+            read_secret_file(&mut pkcs11.pin, pkcs11.pin_file.as_deref(), settings)?;
+        }
+        Ok(())
     }
 
     fn check_limits(&self) -> anyhow::Result<()> {
@@ -426,6 +443,8 @@ impl Config {
         let named = [
             self.server.tls.as_ref().map(|tls| &tls.key),
             self.keys.secret_file.as_ref(),
+            self.keys.pkcs11.as_ref().and_then(|pkcs11| pkcs11.pin_file.as_ref()),
+            self.database.url_file.as_ref(),
             self.first_user.password_file.as_ref(),
         ];
         let named = named.into_iter().flatten();
@@ -505,6 +524,32 @@ fn profile_file(file: Option<&Path>, environment: Environment) -> anyhow::Result
 /// Settings whose values are secret, as far as a URL has a password.
 const SECRETS: [&str; 3] = ["database.url", "keys.secret", "keys.pkcs11.pin"];
 
+/// The most bytes that are read of a file with a secret.
+const MOST_OF_SECRET: u64 = 1 << 20;
+
+/// Takes the value of a setting from the file that another setting names, without the white space around it.
+fn read_secret_file(
+    value: &mut Option<SecretString>,
+    file: Option<&Path>,
+    [setting, setting_of_file]: [&'static str; 2],
+) -> anyhow::Result<()> {
+    let Some(file) = file else { return Ok(()) };
+    if value.is_some() {
+        bail!("set {setting} or {setting_of_file}, not both");
+    }
+    let cannot = || format!("cannot read {setting_of_file} = \"{}\"", file.display());
+    let mut text = Zeroizing::new(String::new());
+    let read =
+        fs::File::open(file).and_then(|file| file.take(MOST_OF_SECRET).read_to_string(&mut text));
+    read.with_context(cannot)?;
+    let text = text.trim_start_matches('\u{feff}').trim();
+    if text.is_empty() {
+        bail!("{setting_of_file}: {} is empty", file.display());
+    }
+    *value = Some(text.into());
+    Ok(())
+}
+
 /// Whether a file of the configuration has a secret in it.
 fn holds_secret(file: &Path) -> bool {
     let file = Layers::builder().add_source(toml_file(file).required(false)).build();
@@ -562,6 +607,7 @@ mod tests {
         let mut config = Config::load(None).expect("defaults");
         assert!(config.is_development());
         config.database.url = Some("postgres://user:CANARY@host/x".into());
+        config.database.url_file = Some("f".into());
         config.keys.secret = Some("CANARY".into());
         config.keys.secret_file = Some("s".into());
         config.keys.pkcs11 = Some(keys::Pkcs11 {
@@ -569,6 +615,7 @@ mod tests {
             token: "t".to_owned(),
             key: "k".to_owned(),
             pin: Some("CANARY".into()),
+            pin_file: Some("f".into()),
         });
         config.server.tls = Some(Tls { certificate: "c".into(), key: "k".into() });
         config.first_user =

@@ -35,6 +35,7 @@ pub(super) struct Pkcs11 {
     pub(super) key: String,
     #[serde(serialize_with = "hide")]
     pub(super) pin: Option<SecretString>,
+    pub(super) pin_file: Option<PathBuf>,
 }
 
 impl Keys {
@@ -53,8 +54,9 @@ impl Keys {
             (None, None) => None,
         };
         let module = pkcs11.as_ref().map(|pkcs11| {
-            let pin =
-                pkcs11.pin.as_ref().context("set keys.pkcs11.pin, the PIN of the token's user")?;
+            let pin = pkcs11.pin.as_ref().context(
+                "set keys.pkcs11.pin or keys.pkcs11.pin_file, the PIN of the token's user",
+            )?;
             let Pkcs11 { module, token, key, .. } = pkcs11.clone();
             anyhow::Ok(Module::new(module, token, key, pin.expose_secret().into()))
         });
