@@ -206,7 +206,7 @@ pub enum OpenError {
     MayNotCreate(String),
     /// Others than the owner may read a file with a secret.
     #[error("{} can be read by other users; run `chmod 600` on it", .0.display())]
-    Exposed(PathBuf),
+    SecretExposed(PathBuf),
     /// Another process has the database.
     #[error(
         "another server is using the database {}; stop it, or set data_directory to \

@@ -24,7 +24,7 @@ impl Passfile {
             return Err(OpenError::PostgresUrl("passfile is no plain file".into()));
         }
         if about.mode() & 0o077 != 0 {
-            return Err(OpenError::Exposed(path.to_owned()));
+            return Err(OpenError::SecretExposed(path.to_owned()));
         }
         let text = fs::read_to_string(path).map_err(failed("read", path))?;
         Ok(Self(Zeroizing::new(text)))

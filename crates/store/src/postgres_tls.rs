@@ -125,7 +125,7 @@ mod with {
         let about = fs::metadata(path).map_err(failed("read", path))?;
         let others = if about.uid() == 0 { 0o037 } else { 0o077 };
         if about.mode() & others != 0 {
-            return Err(OpenError::Exposed(path.to_owned()));
+            return Err(OpenError::SecretExposed(path.to_owned()));
         }
         let pem = zeroize::Zeroizing::new(fs::read(path).map_err(failed("read", path))?);
         PrivateKeyDer::from_pem_slice(&pem).map_err(|_error| {
