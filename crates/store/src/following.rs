@@ -25,7 +25,7 @@ impl Store {
     /// the database's active key has wrapped; `None` if this server lacks it.
     pub async fn tend_keys(&self) -> Result<Option<i64>, StoreError> {
         self.look_at_place()?;
-        let (keyring, rows) = self.0.ring.load(&self.0.readers).await?;
+        let (keyring, rows) = self.load_keyring().await?;
         if let Some(count) = keyring.wraps().due() {
             match self.count_wraps(&keyring, count).await {
                 // Another key is due; until then saves are told so.
@@ -72,7 +72,7 @@ impl Store {
                 Err(StoreError::KeyRetired(id)) => self.leave_key(&id).await?,
                 // Another server may have put another in its place.
                 Err(StoreError::KeyUsedUp(id)) => {
-                    let now = self.0.ring.load_since(Instant::now(), &self.0.readers).await?;
+                    let now = self.load_keyring_since(Instant::now()).await?;
                     if now.active().id() == id {
                         return Err(StoreError::KeyUsedUp(id));
                     }
@@ -97,7 +97,7 @@ impl Store {
     }
 
     async fn leave_key(&self, id: &str) -> Result<(), StoreError> {
-        let keyring = self.0.ring.load_since(Instant::now(), &self.0.readers).await?;
+        let keyring = self.load_keyring_since(Instant::now()).await?;
         match keyring.missing().first() {
             Some(missing) if keyring.active().id() == id => {
                 Err(StoreError::KeyMissing(missing.id.clone()))
@@ -137,7 +137,7 @@ impl Store {
             return Ok((found, keyring));
         }
         let found = again().await?;
-        let keyring = self.0.ring.load_since(Instant::now(), &self.0.readers).await?;
+        let keyring = self.load_keyring_since(Instant::now()).await?;
         match found.as_ref().and_then(|row| keyring.missing().iter().find(|key| row.needs(&key.id)))
         {
             Some(missing) => Err(StoreError::KeyMissing(missing.id.clone())),

@@ -45,8 +45,9 @@ mod ring;
 mod rotation;
 mod schema;
 mod seal;
-mod unreadable;
 pub mod secret_file;
+mod single_flight;
+mod unreadable;
 mod users;
 mod uses;
 mod verify;
@@ -67,7 +68,6 @@ use model::{
     Login, PasswordHash, Principal, RetrievalKey, SecretDigest, TenantId, TokenManagementInfo,
     User,
 };
-use tokio::sync::Mutex;
 use tracing::{info, warn};
 
 pub use crate::{
@@ -84,6 +84,7 @@ pub use crate::{
     records::{Listing, Page, Position, RecordInfo},
     retirement::MasterKey,
     rotation::{Rewrapped, Rotation},
+    single_flight::SingleFlight,
     uses::Life,
     verify::{Proof, verify},
 };
@@ -108,6 +109,8 @@ use crate::{
 
 /// How long a check counts. Anybody may ask for one, and each writes to the disk.
 const CHECK_COUNTS_FOR: Duration = Duration::from_secs(1);
+/// How many callers may wait for a check.
+const CHECKS_WAITING: usize = 1024;
 /// A fresh id may be taken already: by another server, or before the clock was set back.
 const ID_ATTEMPTS: usize = 4;
 
@@ -143,7 +146,7 @@ struct Inner {
     uses: Uses,
     /// Of a file.
     place: Option<Arc<Place>>,
-    last_check: Mutex<Option<(Instant, Result<(), StoreError>)>>,
+    checks: SingleFlight<Result<(), StoreError>>,
     /// `None` beside a running server, which has it, and on a server's database.
     _lock: Option<InstanceLock>,
 }
@@ -286,7 +289,7 @@ impl Store {
             tallies: Tallies::default(),
             uses: Uses::default(),
             place,
-            last_check: Mutex::default(),
+            checks: SingleFlight::new(CHECKS_WAITING),
             _lock: lock,
         })))
     }
@@ -567,19 +570,16 @@ impl Store {
     /// Checks that the database can be read and written, that none of its master keys is missing here, and
     /// that the one in use still opens its sentinel. Looks at most once a second.
     pub async fn check(&self) -> Result<(), StoreError> {
-        let mut last_check = self.0.last_check.lock().await;
-        if let Some((time, outcome)) = &*last_check
-            && time.elapsed() < CHECK_COUNTS_FOR
-        {
-            return outcome.clone();
-        }
-        let outcome = self.check_now().await;
-        *last_check = Some((Instant::now(), outcome.clone()));
-        outcome
+        let now = Instant::now();
+        let seen = now.checked_sub(CHECK_COUNTS_FOR).unwrap_or(now);
+        let store = self.clone();
+        let check = move || async move { store.check_now().await };
+        let outcome = self.0.checks.since(seen, CHECK_COUNTS_FOR, check).await;
+        outcome.unwrap_or(Err(StoreError::Overloaded))
     }
 
     async fn check_now(&self) -> Result<(), StoreError> {
-        let (keyring, _rows) = self.0.ring.load(&self.0.readers).await?;
+        let (keyring, _rows) = self.load_keyring().await?;
         if let Some(missing) = keyring.missing().first() {
             return Err(StoreError::KeyMissing(missing.id.clone()));
         }

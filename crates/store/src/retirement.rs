@@ -38,10 +38,10 @@ pub struct MasterKey {
 impl Store {
     /// Every master key of the database, the youngest first.
     pub async fn master_keys(&self) -> Result<Vec<MasterKey>, StoreError> {
-        let (keyring, rows) = self.0.ring.load(&self.0.readers).await?;
+        let (keyring, rows) = self.load_keyring().await?;
         let mut keys = Vec::with_capacity(rows.len());
-        for (index, row) in rows.into_iter().enumerate() {
-            keys.push(self.master_key(&keyring, row, index == 0).await?);
+        for (index, row) in rows.iter().enumerate() {
+            keys.push(self.master_key(&keyring, row.clone(), index == 0).await?);
         }
         Ok(keys)
     }
@@ -83,13 +83,14 @@ impl Store {
     /// # Errors
     /// `Unknown`, `RetiredAlready`, `Active`, `InUse`.
     pub async fn retire_key(&self, id: &str) -> Result<MasterKey, KeyError> {
-        let (keyring, rows) = self.0.ring.load(&self.0.readers).await?;
-        let found = rows.into_iter().enumerate().find(|(_index, row)| row.id == id);
-        let Some((index, row)) = found else {
+        let (keyring, rows) = self.load_keyring().await?;
+        let found = rows.iter().position(|row| row.id == id);
+        let Some(index) = found else {
             let is_retired = self.is_retired(id).await?;
             let refusal = if is_retired { KeyError::RetiredAlready } else { KeyError::Unknown };
             return Err(refusal(id.to_owned()));
         };
+        let row = rows[index].clone();
         if index == 0 {
             return Err(KeyError::Active(row.id));
         }

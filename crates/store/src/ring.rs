@@ -9,78 +9,71 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{sync::Mutex, task, time};
+use tokio::{sync::Mutex, task};
 use tracing::{error, info};
 
 use crate::{
-    Keys, StoreError,
+    Keys, SingleFlight, Store, StoreError,
     keyring::{self, KekRow, Keyring},
-    readers::Readers,
 };
 
 /// The least time between two loads on behalf of reads.
 const PAUSE: Duration = Duration::from_millis(50);
+/// How many callers may wait for a load.
+const WAITING: usize = 1 << 16;
 
 /// The keyring, and where its keys come from.
 pub(crate) struct Ring {
     pub(crate) keys: Keys,
     current: RwLock<Arc<Keyring>>,
-    /// When the latest load began that came to its end. Held while one is under way.
-    loaded: Mutex<Option<Instant>>,
+    loads: SingleFlight<Result<Loaded, StoreError>>,
     /// Held while wraps are being counted, so that one call does it for all.
     pub(crate) counting: Mutex<()>,
 }
 
+/// A keyring, and the rows of its keys.
+type Loaded = (Arc<Keyring>, Arc<[KekRow]>);
+
 impl Ring {
     pub(crate) fn new(keys: Keys, keyring: Keyring) -> Self {
         let current = RwLock::new(Arc::new(keyring));
-        Self { keys, current, loaded: Mutex::default(), counting: Mutex::default() }
+        Self { keys, current, loads: SingleFlight::new(WAITING), counting: Mutex::default() }
     }
 
     /// What is known now, without asking anybody.
     pub(crate) fn current(&self) -> Arc<Keyring> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
+}
 
+impl Store {
     /// What the database has now, and the rows of its keys.
-    pub(crate) async fn load(
-        &self,
-        readers: &Readers,
-    ) -> Result<(Arc<Keyring>, Vec<KekRow>), StoreError> {
-        let mut loaded = self.loaded.lock().await;
-        self.load_alone(&mut loaded, readers).await
+    pub(crate) async fn load_keyring(&self) -> Result<Loaded, StoreError> {
+        self.share_load(Instant::now(), Duration::ZERO).await
     }
 
     /// What the database had at some time since `seen`.
-    pub(crate) async fn load_since(
+    pub(crate) async fn load_keyring_since(
         &self,
         seen: Instant,
-        readers: &Readers,
     ) -> Result<Arc<Keyring>, StoreError> {
-        let mut loaded = self.loaded.lock().await;
-        if let Some(last) = *loaded {
-            if last > seen {
-                return Ok(self.current());
-            }
-            time::sleep(PAUSE.saturating_sub(last.elapsed())).await;
-        }
-        Ok(self.load_alone(&mut loaded, readers).await?.0)
+        Ok(self.share_load(seen, PAUSE).await?.0)
     }
 
-    async fn load_alone(
-        &self,
-        loaded: &mut Option<Instant>,
-        readers: &Readers,
-    ) -> Result<(Arc<Keyring>, Vec<KekRow>), StoreError> {
-        let begun = Instant::now();
-        let rows = readers.run(keyring::rows).await?;
-        let before = self.current();
+    async fn share_load(&self, seen: Instant, pause: Duration) -> Result<Loaded, StoreError> {
+        let store = self.clone();
+        let load = move || async move { store.load_keyring_alone().await };
+        self.0.ring.loads.since(seen, pause, load).await.unwrap_or(Err(StoreError::Overloaded))
+    }
+
+    async fn load_keyring_alone(&self) -> Result<Loaded, StoreError> {
+        let rows = self.0.readers.run(keyring::rows).await?;
+        let before = self.0.ring.current();
         if rows.is_empty() || before.is_of(&rows) {
-            *loaded = Some(begun);
-            return Ok((before, rows));
+            return Ok((before, rows.into()));
         }
         // A hardware module may take its time.
-        let (known, keys) = (Arc::clone(&before), self.keys.clone());
+        let (known, keys) = (Arc::clone(&before), self.0.ring.keys.clone());
         let follow = task::spawn_blocking(move || (known.follow(&keys, &rows), rows));
         let (after, rows) = follow.await.map_err(|error| StoreError::Query(Arc::new(error)))?;
         let after = Arc::new(after);
@@ -92,9 +85,8 @@ impl Ring {
         if before.active().id() != after.active().id() {
             info!(kek.id = after.active().id(), "sealing under this master key from now on");
         }
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&after);
-        // Not before: whoever waits for this may be cancelled anywhere, and then the next one must load.
-        *loaded = Some(begun);
-        Ok((after, rows))
+        let current = &self.0.ring.current;
+        *current.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&after);
+        Ok((after, rows.into()))
     }
 }

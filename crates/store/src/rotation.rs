@@ -56,7 +56,7 @@ impl Store {
     /// # Errors
     /// Nothing was changed, but a new key's file may be there.
     pub async fn begin_rotation(&self, id: Option<&str>) -> Result<Rotation, KeyError> {
-        let (keyring, rows) = patiently(|| self.0.ring.load(&self.0.readers)).await?;
+        let (keyring, rows) = patiently(|| self.load_keyring()).await?;
         if let Some(missing) = keyring.missing().first() {
             return Err(StoreError::KeyMissing(missing.id.clone()).into());
         }
@@ -90,7 +90,7 @@ impl Store {
         let add = move |conn: &mut Conn| add(conn, &row, &seen);
         let turn = Turn::MasterKey(active.to_owned());
         let added = patiently(|| self.0.writer.run_in_turn(turn.clone(), add.clone())).await;
-        let (keyring, rows) = patiently(|| self.0.ring.load(&self.0.readers)).await?;
+        let (keyring, rows) = patiently(|| self.load_keyring()).await?;
         match added {
             // An attempt that was not confirmed may have done it.
             Err(StoreError::Conflict(_)) if rows.iter().all(|row| row.id != id) => {
@@ -123,7 +123,7 @@ impl Store {
     pub async fn rewrap(&self) -> Result<Rewrapped, StoreError> {
         let mut records = 0;
         loop {
-            let (keyring, _rows) = patiently(|| self.0.ring.load(&self.0.readers)).await?;
+            let (keyring, _rows) = patiently(|| self.load_keyring()).await?;
             let (mut found, mut unopenable) = (0, Vec::new());
             for kek in keyring.older() {
                 let mut cursor = i64::MIN;
@@ -152,7 +152,7 @@ impl Store {
         rows: Vec<WrappedDek>,
         unopenable: &mut Vec<String>,
     ) -> Result<usize, StoreError> {
-        patiently(|| self.0.ring.load(&self.0.readers)).await?;
+        patiently(|| self.load_keyring()).await?;
         let keyring = patiently(|| self.keyring_to_wrap(rows.len() as i64)).await?;
         let Some(kek) = keyring.find(old).filter(|_| keyring.active().id() != old) else {
             return Ok(0);
@@ -314,7 +314,7 @@ mod tests {
         let find = async || store.readers.tokens(&wanted).await;
         let stale = find().await.expect("read");
         bench.replace_key().await;
-        store.ring.load(&store.readers).await.expect("loaded");
+        bench.one.load_keyring().await.expect("loaded");
         let (row, keyring) = bench.one.with_its_key(stale, find).await.expect("read again");
         let row = row.expect("it is there");
         assert!(row.open(&TenantId::single(), &key, &wanted, &keyring).expect("opens").is_some());
