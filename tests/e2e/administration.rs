@@ -82,6 +82,16 @@ fn mistakes_are_told() {
     refused(&add, "short\n", "a password has 8 to 1024 characters");
     refused(&add, "", "a password has 8 to 1024 characters");
     refused(&add, "CANARY\u{7}password\n", "none of them a control character");
+    refused(&add, &" ".repeat(8), "spaces before and after it do not count");
+    for common in ["password", "12345678", " PassWord1 ", "Latchkey"] {
+        refused(&add, common, "this password is too common");
+        refused(&["user", "password", "tje0", "--password-stdin"], common, "too common");
+    }
+    refused(
+        &["user", "add", "ann.smith", "--password-stdin"],
+        "Ann.Smith\n",
+        "must not be the login",
+    );
     refused(&["user", "add", "ann"], "CANARY-password\n", "--password-file or --password-stdin");
     let file = ["user", "add", "ann", "--password-file", "missing"];
     refused(&file, "", "cannot read --password-file = \"missing\"");

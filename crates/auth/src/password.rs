@@ -10,7 +10,7 @@ use argon2::{
     password_hash::{PasswordHasher as _, phc},
 };
 use aws_lc_rs::constant_time;
-use model::{PasswordHash, SecretText, wiping_stack};
+use model::{Login, PasswordHash, SecretText, wiping_stack};
 
 use crate::random::random;
 
@@ -20,6 +20,11 @@ const DECOY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bGF0Y2hrZXktZGVjb3k$\
                      AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 const GENERATED_CHARS: usize = 20;
+
+/// The passwords that attackers try first, in lower case; `common-passwords.LICENSE` says where they are from.
+const COMMON: &str = include_str!("../common-passwords.txt");
+/// What they try here: the names of the service (NIST SP 800-63B §5.1.1.2).
+const SERVICE: [&str; 2] = ["latchkey", "superoffice"];
 
 /// A password in the clear, for as short as possible.
 #[derive(Clone)]
@@ -43,23 +48,46 @@ impl Password {
     }
 }
 
-/// The password may not be chosen.
+/// Why a password may not be chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a password has 8 to 1024 characters, none of them a control character")]
-pub struct WeakPassword;
+pub enum WeakPassword {
+    /// It is too short, too long, or cannot be sent.
+    #[error(
+        "a password has 8 to 1024 characters, none of them a control character; spaces before and after \
+         it do not count"
+    )]
+    Characters,
+    /// It is one of those that are tried first.
+    #[error("this password is too common; choose one that is not a word or a row of keys")]
+    Common,
+    /// It is the user's login.
+    #[error("a password must not be the login")]
+    Login,
+}
 
 impl Password {
-    /// A password that somebody chose: 8 to 1024 characters that RFC 7617 can carry.
+    /// A password that a user chose: 8 to 1024 characters that RFC 7617 can carry, and not one of those that are
+    /// tried first. There are no rules of composition (NIST SP 800-63B §5.1.1.2).
     ///
     /// # Errors
-    /// It is shorter, longer, or has a control character.
-    pub fn choose(text: &str) -> Result<Self, WeakPassword> {
-        let is_long_enough = (8..=1024).contains(&text.chars().count());
-        if is_long_enough && !text.contains(char::is_control) {
-            Ok(text.into())
-        } else {
-            Err(WeakPassword)
+    /// It is shorter, longer, or has a control character; or it is common or the login, in any case and with any
+    /// spaces around it.
+    pub fn choose(text: &str, login: &Login) -> Result<Self, WeakPassword> {
+        let core = text.trim();
+        if core.chars().count() < 8
+            || text.chars().count() > 1024
+            || text.contains(char::is_control)
+        {
+            return Err(WeakPassword::Characters);
         }
+        let core = core.to_lowercase();
+        if core == login.as_str().to_lowercase() {
+            return Err(WeakPassword::Login);
+        }
+        if SERVICE.contains(&core.as_str()) || COMMON.lines().any(|common| common == core) {
+            return Err(WeakPassword::Common);
+        }
+        Ok(text.into())
     }
 }
 
@@ -170,14 +198,39 @@ mod tests {
         }
     }
 
-    /// ASVS 6.2.1: at least 8 characters.
+    /// ASVS 6.2.1, 6.2.4: at least 8 characters, and none of the common ones.
     #[test]
     fn a_weak_password_cannot_be_chosen() {
-        for good in ["12345678", "blåbær£ø", "a:b c:d e", &"x".repeat(1024)] {
-            assert!(Password::choose(good).is_ok(), "{good}");
+        use WeakPassword::{Characters, Common, Login as IsLogin};
+        let (login, long) = (Login::parse("Ann.Smith-1974").expect("login"), "x".repeat(1025));
+        for good in ["1 2 3 4 5", "blåbær£ø", "a:b c:d e", "password of ann", &"x".repeat(1024)]
+        {
+            assert!(Password::choose(good, &login).is_ok(), "{good}");
         }
-        for bad in ["", "1234567", "1234567\n8", &"x".repeat(1025)] {
-            assert!(matches!(Password::choose(bad), Err(WeakPassword)), "{bad}");
+        for (bad, expected) in [
+            ("", Characters),
+            ("1234567", Characters),
+            ("1234567\n8", Characters),
+            ("        ", Characters),
+            ("\u{3000}\u{a0}  123456  ", Characters),
+            (long.as_str(), Characters),
+            (" ann.smith-1974", IsLogin),
+            ("password", Common),
+            ("PassWord", Common),
+            (" 12345678 ", Common),
+            ("Latchkey", Common),
+        ] {
+            assert_eq!(Password::choose(bad, &login).err(), Some(expected), "{bad}");
+        }
+    }
+
+    /// What is compared with the list is in lower case and trimmed, so the list must be.
+    #[test]
+    fn the_list_of_common_passwords_can_be_matched() {
+        assert!(COMMON.lines().count() > 8000);
+        for common in COMMON.lines().chain(SERVICE) {
+            assert!(common.chars().count() >= 8, "{common}");
+            assert!(common == common.trim().to_lowercase(), "{common}");
         }
     }
 

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, anyhow, bail};
 use auth::Password;
 use clap::{Args, Subcommand};
-use model::{TenantId, User};
+use model::{Login, TenantId, User};
 use serde::Serialize;
 use store::secret_file;
 use tracing::info;
@@ -106,7 +106,7 @@ pub(crate) fn run(config: &Config, output: Output, command: &UserCommand) -> any
     match command {
         UserCommand::Add { login, tenant, administrator, password } => {
             let (name, tenant, login) = (login, tenant.read(config)?, admin::login(login)?);
-            let password_hash = auth::hash(&password.read()?);
+            let password_hash = auth::hash(&password.read(&login)?);
             let user = User {
                 tenant,
                 login,
@@ -132,7 +132,7 @@ pub(crate) fn run(config: &Config, output: Output, command: &UserCommand) -> any
         UserCommand::Password { login, tenant, password } => {
             let (name, tenant, login) = (login, tenant.read(config)?, admin::login(login)?);
             // First: whoever is asked may take a while, and nobody should wait for the database.
-            let hash = auth::hash(&password.read()?);
+            let hash = auth::hash(&password.read(&login)?);
             let user = admin::with_store(config, async |store| {
                 let changed = store.set_password(tenant.clone(), login.clone(), hash).await;
                 changed.map_err(|error| told(error, &format!("{name} of tenant {tenant}")))?;
@@ -174,8 +174,8 @@ fn set_disabled(
 }
 
 impl PasswordSource {
-    /// The password, which must be one that may be chosen.
-    fn read(&self) -> anyhow::Result<Password> {
+    /// The password, which must be one that the user of this login may choose.
+    fn read(&self, login: &Login) -> anyhow::Result<Password> {
         let text = match &self.password_file {
             Some(file) => {
                 let bytes = secret_file::read(file, "--password-file")?;
@@ -192,7 +192,7 @@ impl PasswordSource {
             }
             None => prompt()?,
         };
-        Ok(Password::choose(&text)?)
+        Ok(Password::choose(&text, login)?)
     }
 }
 
