@@ -74,6 +74,37 @@ fn two_credentials_are_refused() {
     assert!(answer.contains("more than one Authorization header"), "{answer}");
 }
 
+/// CONTRACT 25, 35: a header of which a request has one is refused when it is there twice, whatever the values.
+#[test]
+fn headers_that_are_there_twice_are_refused() {
+    let app = TestApp::new();
+    for name in [
+        "Authorization",
+        "Content-Type",
+        "Host",
+        "Idempotency-Key",
+        "Origin",
+        "Sec-Fetch-Site",
+        "SO-AppToken",
+        "X-XSRF-TOKEN",
+    ] {
+        let answer = app.raw(&format!(
+            "GET /api/v1/User/currentPrincipal HTTP/1.1\r\nHost: {}\r\n\
+             Authorization: Basic dGplMDpUamUw\r\nConnection: close\r\n\
+             {name}: CANARY\r\n{}: CANARY\r\n\r\n",
+            app.authority(),
+            name.to_lowercase(),
+        ));
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{name}: {answer}");
+        // What makes two Host headers ambiguous is refused before it is a request (RFC 9112 §3.2).
+        let is_named = answer.contains(&format!("more than one {name} header"));
+        assert!(is_named || name == "Host", "{name}: {answer}");
+    }
+    let lists = [("SO-Language", "nb"), ("SO-Language", "en"), ("SO-TimeZone", "NO")];
+    let answer = app.client().who(&[&lists[..], &[("SO-TimeZone", "includeTZOffset")]].concat());
+    answer.expect(200);
+}
+
 /// A wrong password stays wrong while the right one is remembered, and the other way round.
 #[test]
 fn a_remembered_login_lets_nobody_else_in() {

@@ -7,6 +7,7 @@ mod caller;
 mod idempotency_key;
 pub(crate) mod preferences;
 mod secret_headers;
+mod single_headers;
 
 use std::pin::Pin;
 
@@ -19,6 +20,7 @@ pub(crate) use caller::{Caller, access_token, by_credential, issue_ticket, sessi
 pub(crate) use idempotency_key::idempotency_key;
 pub(crate) use preferences::Preferences;
 pub(crate) use secret_headers::take_secrets;
+pub(crate) use single_headers::refuse_repeated_headers;
 
 type Extracted<T> = Pin<Box<dyn Future<Output = Result<T, Problem>>>>;
 

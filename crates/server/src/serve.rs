@@ -39,7 +39,7 @@ use crate::{
     config::{Config, access::Opening},
     connections::Door,
     exposure,
-    extract::preferences::SO_TIME_ZONE,
+    extract::{preferences::SO_TIME_ZONE, refuse_repeated_headers},
     first_user::{self, SAMPLE},
     logins::Logins,
     paths::{self, Paths, SAVE_EXTERNAL_TOKENS, SIGN_IN, Tenants},
@@ -161,11 +161,6 @@ async fn serve(
 
     let seen_scheme = if config.server.behind_proxy { "https" } else { scheme };
     let Callers { clients, bearer, session_lifetime, openings } = callers;
-    if clients.behind_proxy && clients.trusted.is_empty() {
-        warn!(
-            "server.trusted_proxies is empty: sign-ins are not throttled by the clients' addresses"
-        );
-    }
     if let Some(bearer) = &bearer {
         bearer.fetch_soon();
     }
@@ -212,6 +207,7 @@ async fn serve(
             let app = ActixApp::new()
                 .app_data(app.clone())
                 .app_data(paths.clone())
+                .wrap(from_fn(refuse_repeated_headers))
                 .wrap(Condition::new(!cors_origins.is_empty(), cors(&cors_origins)))
                 .wrap(from_fn(problem::finish))
                 .wrap(TracingLogger::<RequestSpan>::new())

@@ -26,11 +26,7 @@ pub(crate) async fn read(
 ) -> Result<Body, Problem> {
     let coding = preferences::text(headers, &CONTENT_ENCODING).unwrap_or_default();
     let coding = ContentCoding::parse(&coding)?;
-    let mut content_types = headers.get_all(CONTENT_TYPE);
-    let content_type = content_types.next().map(|value| value.to_str().unwrap_or_default());
-    if content_types.next().is_some() {
-        return Err(Problem::many_headers("Content-Type"));
-    }
+    let content_type = headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
     let content_type = content_type.map(|header| ContentType::parse(Some(header))).transpose()?;
     let announced = preferences::text(headers, &CONTENT_LENGTH).and_then(|text| text.parse().ok());
     if announced.is_some_and(|length: usize| length > limits.body_bytes) {

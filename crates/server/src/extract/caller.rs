@@ -44,13 +44,8 @@ impl Caller {
     /// or an application that may not act for this one; 429 after too many tries.
     pub(crate) async fn of(app: &Data<App>, request: &HttpRequest) -> Result<Self, Problem> {
         let secret = secret_headers(request);
-        let mut headers = secret.get_all(AUTHORIZATION);
-        let (first, second) = (headers.next(), headers.next());
-        if second.is_some() {
-            return Err(AuthError::TwoCredentials.into());
-        }
         let tenant = Mount::of(request).tenant;
-        let mut caller = match first {
+        let mut caller = match secret.get(AUTHORIZATION) {
             Some(header) => {
                 let authorization = Authorization::parse(header.as_bytes(), &app.policy)?;
                 by_authorization(app, request, &tenant, authorization).await?

@@ -11,13 +11,9 @@ use crate::problem::Problem;
 /// The idempotency key of a request, if it has one.
 ///
 /// # Errors
-/// 400 for one that is malformed, and for two.
+/// 400 for one that is malformed.
 pub(crate) fn idempotency_key(request: &HttpRequest) -> Result<Option<IdempotencyKey>, Problem> {
     let headers = secret_headers(request);
-    let mut values = headers.get_all(IDEMPOTENCY_KEY);
-    let (first, second) = (values.next(), values.next());
-    if second.is_some() {
-        return Err(Problem::many_headers("Idempotency-Key"));
-    }
-    Ok(first.map(|value| IdempotencyKey::parse(value.as_bytes())).transpose()?)
+    let value = headers.get(IDEMPOTENCY_KEY);
+    Ok(value.map(|value| IdempotencyKey::parse(value.as_bytes())).transpose()?)
 }
