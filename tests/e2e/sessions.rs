@@ -50,7 +50,7 @@ fn signing_in_sets_guarded_cookies() {
     }
     let behind_proxy =
         Setup::new().with("PROFILE", "production").with("SERVER__BEHIND_PROXY", "true");
-    let app = behind_proxy.start();
+    let app = behind_proxy.with("SERVER__TRUSTED_PROXIES", "127.0.0.1").start();
     app.add_user("ann");
     let form = b"login=ann&password=CANARY-password";
     let answer = visitor(&app).request("POST", "/sign-in", &[FORM], form).expect(303);
@@ -76,6 +76,29 @@ fn signing_in_makes_a_new_session() {
     }
     let answer = visitor(&app).who(&former.headers());
     answer.expect_error(401, "SoSessionException", "The session is over");
+}
+
+/// CONTRACT 29: if the former session cannot be ended, no new one begins.
+#[test]
+fn signing_in_is_all_or_nothing() {
+    let app = TestApp::new();
+    let former = app.client().sign_in("tje0", "Tje0");
+    app.sql("CREATE TABLE holds (id TEXT NOT NULL REFERENCES credentials (id))");
+    app.sql("INSERT INTO holds SELECT id FROM credentials");
+    let sign_in = || {
+        let headers = [FORM, ("Cookie", former.cookie.as_str())];
+        visitor(&app).request("POST", "/sign-in", &headers, b"login=tje0&password=Tje0")
+    };
+    let sessions = || app.number("SELECT count(*) FROM credentials");
+    let answer = sign_in().expect(500);
+    assert!(answer.headers.get("Set-Cookie").is_none(), "{answer:?}");
+    assert_eq!(sessions(), 1, "a session that no browser has");
+    visitor(&app).who(&former.headers()).expect(200);
+    app.sql("DROP TABLE holds");
+    let session = Session::of(&sign_in().expect(303));
+    assert_eq!(sessions(), 1);
+    visitor(&app).who(&session.headers()).expect(200);
+    visitor(&app).who(&former.headers()).expect(401);
 }
 
 /// CONTRACT 29: several tabs have one session; it dies when one signs out, for all of them.

@@ -461,6 +461,24 @@ impl Store {
         self.0.writer.run_in_turn(Turn::Alone, add).await
     }
 
+    /// Adds a session, and ends the former one, which may be over already: both or neither.
+    pub async fn replace_session(
+        &self,
+        session: IssuedCredential,
+        former: CredentialId,
+    ) -> Result<(), StoreError> {
+        let replace = move |conn: &mut Conn| match credentials::revoke(
+            conn,
+            CredentialKind::Session,
+            &former,
+            None,
+        ) {
+            Ok(()) | Err(StoreError::NotFound(_)) => credentials::insert(conn, &session),
+            Err(error) => Err(error),
+        };
+        self.0.writer.run_in_turn(Turn::Alone, replace).await
+    }
+
     /// The credential of this id, living or not, with its user.
     pub async fn credential(
         &self,

@@ -11,7 +11,7 @@ use actix_web::{
     cookie::{Cookie, SameSite},
     http::{
         StatusCode, Uri,
-        header::{HOST, HeaderName, LOCATION, ORIGIN, WWW_AUTHENTICATE},
+        header::{HOST, LOCATION, ORIGIN, WWW_AUTHENTICATE},
     },
     web::{Data, Payload},
 };
@@ -28,14 +28,13 @@ use crate::{
     config::Limits,
     extract::{self, Caller, preferences::wording_or_default},
     paths::{ACCOUNT, ACCOUNT_TICKETS, ACCOUNT_TICKETS_REVOKE, Mount, Paths, SIGN_IN, SIGN_OUT},
-    problem::Problem,
+    problem::{Problem, SEC_FETCH_SITE},
 };
 
 /// The most bytes that a form may have.
 const FORM_BYTES: usize = 16 * 1024;
 /// The most tickets that the page lists, the newest first.
 const SHOWN_TICKETS: i64 = 100;
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Read by scripts, which send its value as `X-XSRF-TOKEN`.
 const XSRF_COOKIE: &str = "XSRF-TOKEN";
 /// The field of a form that has the same value.
@@ -103,9 +102,6 @@ pub(crate) async fn sign_in(
     let body = read_form(&app, &request, payload).await?;
     match begin_session(&app, &request, &body).await {
         Ok(session) => {
-            if let Some(Ok(former)) = extract::session(&app, &request) {
-                end_session(&app, former).await?;
-            }
             let mut answer = to(&request, ACCOUNT);
             set_cookies(&app, &mut answer, &session);
             Ok(answer.finish())
@@ -134,7 +130,8 @@ pub(crate) async fn sign_out(
     app: Data<App>,
 ) -> Result<HttpResponse, Problem> {
     on_form(&app, &request, payload, async |signed_in, _form| {
-        end_session(&app, signed_in.session).await?;
+        let session = signed_in.session.id().clone();
+        revoke(&app, CredentialKind::Session, session, None).await?;
         let mut answer = to(&request, SIGN_IN);
         for name in [app.session_cookie(), XSRF_COOKIE] {
             let mut cookie = cookie(&app, name, String::new());
@@ -294,17 +291,23 @@ async fn begin_session(
     let credentials = BasicCredentials { login, password: password.into() };
     let (tenant, address) = (Mount::of(request).tenant, app.client_address(request));
     let user = app.logins.verify(&app.store, &tenant, credentials, address).await?;
+    let former = former_session(app, request).await?;
     let session = Presented::generate(CredentialKind::Session, None);
     let now = Timestamp::now().as_microsecond();
-    app.store.add_credential(session.issue(&user, app.session_lifetime, now)).await?;
+    let issued = session.issue(&user, app.session_lifetime, now);
+    match former {
+        Some(former) => app.store.replace_session(issued, former).await?,
+        None => app.store.add_credential(issued).await?,
+    }
     Ok(session)
 }
 
-/// Ends a session, which may be over already. Whoever has the id without the secret ends nothing.
-async fn end_session(app: &App, session: Presented) -> Result<(), Problem> {
-    match extract::by_credential(app, &session, Scheme::Session).await {
-        Ok(_caller) => revoke(app, CredentialKind::Session, session.id().clone(), None).await,
-        Err(problem) if problem.status_code() == StatusCode::UNAUTHORIZED => Ok(()),
+/// The living session of the browser that signs in. A caller that has the id without the secret ends nothing.
+async fn former_session(app: &App, request: &HttpRequest) -> Result<Option<CredentialId>, Problem> {
+    let Some(Ok(former)) = extract::session(app, request) else { return Ok(None) };
+    match extract::by_credential(app, &former, Scheme::Session).await {
+        Ok(_caller) => Ok(Some(former.id().clone())),
+        Err(problem) if problem.status_code() == StatusCode::UNAUTHORIZED => Ok(None),
         Err(problem) => Err(problem),
     }
 }
