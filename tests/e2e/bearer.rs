@@ -2,23 +2,26 @@
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     process::{Child, ChildStdin, Command, Stdio},
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::{
-    app::{Setup, TestApp},
+    app::{Setup, TestApp, until},
     client::Answer,
+    clock::{self, with_a_clock},
     issuer::{self, AUDIENCE, ISSUER, Issuer},
     official_client::{client, pass},
+    raw::{reset, who_request},
 };
 
 /// What a key server does with a request.
@@ -26,6 +29,8 @@ use crate::{
 enum Behaviour {
     /// Answers with these keys.
     Keys(String),
+    /// Answers with these keys, once this can be locked.
+    KeysAfter(Arc<Mutex<()>>, String),
     /// Answers with this status.
     Status(u16),
     /// Answers with a redirect to itself.
@@ -65,7 +70,11 @@ impl KeyServer {
                          Connection: close\r\n\r\n"
                     )
                 };
-                let behaviour = behaviour.lock().expect("lock").clone();
+                let mut behaviour = behaviour.lock().expect("lock").clone();
+                if let Behaviour::KeysAfter(gate, keys) = behaviour {
+                    drop(gate.lock().expect("lock"));
+                    behaviour = Behaviour::Keys(keys);
+                }
                 // Whoever has heard enough goes away.
                 let _ = match behaviour {
                     Behaviour::Keys(keys) => {
@@ -75,7 +84,7 @@ impl KeyServer {
                     Behaviour::Redirect => {
                         stream.write_all(head(302, "Location: /jwks\r\n", 0).as_bytes())
                     }
-                    Behaviour::Silence => {
+                    Behaviour::Silence | Behaviour::KeysAfter(..) => {
                         silent.push(stream);
                         Ok(())
                     }
@@ -99,7 +108,11 @@ impl KeyServer {
     }
 
     fn trusted(&self) -> TestApp {
-        Setup::new()
+        self.trusted_by(Setup::new())
+    }
+
+    fn trusted_by(&self, setup: Setup) -> TestApp {
+        setup
             .with("AUTH__SCHEMES__BEARER", "true")
             .with("AUTH__BEARER__JWKS", &self.url)
             .with("AUTH__BEARER__ISSUER", ISSUER)
@@ -108,9 +121,13 @@ impl KeyServer {
     }
 }
 
-fn keys(issuers: &[&Issuer]) -> Behaviour {
+fn key_set(issuers: &[&Issuer]) -> String {
     let keys: Vec<Value> = issuers.iter().map(|issuer| issuer.jwk()).collect();
-    Behaviour::Keys(json!({ "keys": keys }).to_string())
+    json!({ "keys": keys }).to_string()
+}
+
+fn keys(issuers: &[&Issuer]) -> Behaviour {
+    Behaviour::Keys(key_set(issuers))
 }
 
 fn call(app: &TestApp, issuer: &Issuer) -> Answer {
@@ -180,6 +197,56 @@ fn a_failure_is_shared() {
             scope.spawn(|| call(&app, &unknown).expect(503));
         }
     });
+}
+
+/// CONTRACT 28: no caller ends a fetch that others wait for: the first one resets its connection, and the
+/// others get the keys.
+#[test]
+fn the_first_caller_of_a_fetch_may_leave() {
+    let (known, unknown) = (Issuer::new("1"), Issuer::new("2"));
+    let server = KeyServer::start(keys(&[&known]));
+    let app = server.trusted();
+    call(&app, &known).expect(200);
+    // The next fetch waits a second after this one, and all callers for it.
+    call(&app, &unknown).expect(401);
+    let before = server.requests();
+    let gate = Arc::new(Mutex::new(()));
+    let shut = gate.lock().expect("lock");
+    server.behave(Behaviour::KeysAfter(Arc::clone(&gate), key_set(&[&known, &unknown])));
+    let mut first = TcpStream::connect(app.authority()).expect("connect");
+    let token = format!("Bearer {}", unknown.token(&json!({})));
+    first.write_all(who_request(app.authority(), &token).as_bytes()).expect("send");
+    thread::sleep(Duration::from_millis(100));
+    thread::scope(|scope| {
+        let others: Vec<_> = (0..5).map(|_| scope.spawn(|| call(&app, &unknown))).collect();
+        until("a fetch", || server.requests() > before);
+        reset(first);
+        thread::sleep(Duration::from_millis(300));
+        drop(shut);
+        for other in others {
+            other.join().expect("a caller").expect(200);
+        }
+    });
+    assert!(server.requests() <= before + 2, "the fetch is shared");
+}
+
+/// CONTRACT 28: while the issuer is away its keys are in force for `auth.bearer.stale_hours`, then for no token.
+#[test]
+fn keys_are_not_in_force_without_end() {
+    let Some(setup) = with_a_clock("keys of an issuer that is away") else { return };
+    let known = Issuer::new("1");
+    let server = KeyServer::start(keys(&[&known]));
+    let app = server.trusted_by(setup.with("AUTH__BEARER__STALE_HOURS", "30"));
+    call(&app, &known).expect(200);
+    server.behave(Behaviour::Status(500));
+    clock::set(&app.setup, "+29h");
+    call(&app, &known).expect(200);
+    clock::set(&app.setup, "+31h");
+    let answer = call(&app, &known);
+    answer.expect_error(503, "SoUnavailableException", "keys of the token's issuer");
+    app.client().who(&[]).expect(200);
+    server.behave(keys(&[&known]));
+    call(&app, &known).expect(200);
 }
 
 /// CONTRACT 28: an issuer that withdraws its keys is heard.
@@ -261,6 +328,8 @@ fn a_mistake_about_the_issuer_is_told() {
         let told = refusal(jwks);
         assert!(told.contains(said), "{jwks}: {told}");
     }
+    let never = Setup::new().with("AUTH__BEARER__STALE_HOURS", "0").refusal();
+    assert!(never.contains("auth.bearer.stale_hours"), "{never}");
     let half = Setup::new().with("AUTH__BEARER__ISSUER", ISSUER).refusal();
     assert!(half.contains("auth.bearer needs jwks, issuer and audience"), "{half}");
 }

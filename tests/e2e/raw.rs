@@ -2,6 +2,9 @@
 //!
 //! Invariant: an answer is taken from a connection's bytes whole or not at all.
 
+use std::{net::TcpStream, time::Duration};
+
+use socket2::SockRef;
 use ureq::http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::client::{Answer, to_save};
@@ -16,6 +19,20 @@ pub(crate) fn save_request(authority: &str, access_token: &str) -> Vec<u8> {
         body.len()
     );
     (head + &body).into_bytes()
+}
+
+/// A request that asks who is calling, as it goes over the wire.
+pub(crate) fn who_request(authority: &str, authorization: &str) -> String {
+    format!(
+        "GET /api/v1/User/currentPrincipal HTTP/1.1\r\nHost: {authority}\r\n\
+         Authorization: {authorization}\r\n\r\n"
+    )
+}
+
+/// Resets a connection, so that the server learns at once that its client left.
+pub(crate) fn reset(stream: TcpStream) {
+    SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("linger");
+    drop(stream);
 }
 
 /// Takes the first answer from what was received, if it is there to its end.

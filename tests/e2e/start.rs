@@ -158,8 +158,10 @@ fn files_that_others_can_read_are_told() {
 #[case::behind_a_proxy("127.0.0.1:0")]
 #[case::on_every_address("0.0.0.0:0")]
 fn the_sample_login_is_not_exposed(#[case] address: &str) {
-    let exposed =
-        |setup: Setup| setup.with("SERVER__LISTEN", address).with("SERVER__BEHIND_PROXY", "true");
+    let exposed = |setup: Setup| {
+        let setup = setup.with("SERVER__LISTEN", address).with("SERVER__BEHIND_PROXY", "true");
+        setup.with("SERVER__TRUSTED_PROXIES", "127.0.0.1")
+    };
     let new = exposed(Setup::new());
     let known = exposed(TestApp::new().stop().with("PROFILE", "production"));
     for setup in [&new, &known] {

@@ -1,10 +1,19 @@
 //! Too many passwords (CONTRACT 33).
 
+use std::{
+    io::Write as _,
+    net::TcpStream,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    thread,
+    time::Duration,
+};
+
 use serde_json::json;
 
 use crate::{
-    app::{Setup, TestApp},
+    app::{Setup, TestApp, until},
     client::Client,
+    raw::{reset, who_request},
 };
 
 /// How many of so many wrong passwords were verified before the first 429.
@@ -72,6 +81,100 @@ fn a_storm_from_everywhere_is_throttled() {
     assert!((20..=24).contains(&verified), "{verified}");
     app.client().who(&[("X-Forwarded-For", "203.0.113.1")]).expect(429);
     app.client().who(&known).expect(200);
+}
+
+/// CONTRACT 33: a user that signed in from a network lately may do so there whatever others try, also when its
+/// password has to be hashed again, and until its own wrong passwords there are too many.
+#[test]
+fn a_user_that_is_known_in_a_network_is_not_locked_out_there() {
+    let setup = Setup::new().with("SERVER__TRUSTED_PROXIES", "127.0.0.1");
+    let setup = setup.with("AUTH__THROTTLE__PER_ADDRESS", "8");
+    let app = setup.with("AUTH__THROTTLE__PER_USER", "3").start();
+    app.add_user("ann");
+    let known = [("X-Forwarded-For", "192.0.2.1")];
+    let ann = app.client().with_password("ann", "CANARY-password");
+    ann.who(&known).expect(200);
+    // Now its password has to be hashed again.
+    app.admin(&["user", "disable", "ann"]);
+    app.admin(&["user", "enable", "ann"]);
+    let others = (0..20).map(|number| {
+        app.client().with_password(&format!("other{number}"), "wrong").who(&known).status
+    });
+    assert!(others.into_iter().any(|status| status == 429), "the network is refused");
+    let wrong = app.client().with_password("ann", "wrong");
+    let from_everywhere = (0..60).map(|number| {
+        wrong.who(&[("X-Forwarded-For", format!("198.51.100.{number}").as_str())]).status
+    });
+    assert!(from_everywhere.into_iter().any(|status| status == 429), "the user is refused");
+    ann.who(&known).expect(200);
+    let own = verified(&app.client(), "ann", &known);
+    assert!((3..=4).contains(&own), "{own}");
+    ann.who(&known).expect(429);
+}
+
+/// CONTRACT 33, 35: while one network fills all places to wait, sign-ins from others are served.
+#[test]
+fn a_flood_from_one_network_leaves_places_to_others() {
+    let setup = Setup::new().with("SERVER__TRUSTED_PROXIES", "127.0.0.1");
+    let setup = setup.with("AUTH__THROTTLE__PER_USER", "100000");
+    let app = setup.with("AUTH__THROTTLE__PER_ADDRESS", "100000").start();
+    let (is_over, refused) = (AtomicBool::new(false), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        for number in 0..300 {
+            let (client, is_over, refused) = (app.client(), &is_over, &refused);
+            let client = client.with_password(&format!("user{number}"), "wrong");
+            scope.spawn(move || {
+                while !is_over.load(Ordering::Relaxed) {
+                    if client.who(&[("X-Forwarded-For", "192.0.2.1")]).status == 503 {
+                        refused.fetch_add(1, Ordering::Relaxed);
+                        thread::sleep(Duration::from_millis(20));
+                    }
+                }
+            });
+        }
+        until("no place is left", || refused.load(Ordering::Relaxed) > 100);
+        let first = |number: usize| {
+            app.client().who(&[("X-Forwarded-For", format!("203.0.113.{number}").as_str())]).status
+        };
+        let statuses: Vec<u16> = (0..5).map(first).collect();
+        is_over.store(true, Ordering::Relaxed);
+        assert_eq!(statuses, [200; 5]);
+    });
+}
+
+/// CONTRACT 33: the memory that passwords are hashed in is given back, also when their callers leave meanwhile.
+#[test]
+fn callers_that_leave_take_no_memory_with_them() {
+    let app = Setup::new().with("AUTH__THROTTLE__PER_USER", "10000").start();
+    app.client().with_password("nobody", "wrong").who(&[]).expect(401);
+    let before = app.resident_megabytes();
+    for round in 0..6 {
+        let callers = (0..4).map(|_| {
+            let mut caller = TcpStream::connect(app.authority()).expect("connect");
+            // The password is wrong.
+            let request = who_request(app.authority(), "Basic bm9ib2R5Ondyb25n");
+            caller.write_all(request.as_bytes()).expect("send");
+            caller
+        });
+        let callers: Vec<_> = callers.collect();
+        thread::sleep(Duration::from_millis(5 * round));
+        callers.into_iter().for_each(reset);
+        until("the memory is back", || app.resident_megabytes() < before + 12);
+    }
+}
+
+/// CONTRACT 33: clients behind a proxy are told apart, or the server does not start.
+#[test]
+fn a_proxy_has_to_be_named() {
+    let setup = Setup::new().with("PROFILE", "production").with("SERVER__BEHIND_PROXY", "true");
+    let refusal = setup.refusal();
+    let expected = "server.behind_proxy needs server.trusted_proxies";
+    assert!(refusal.contains(expected), "{refusal}");
+    let empty = setup.clone().with("SERVER__TRUSTED_PROXIES", " , ").refusal();
+    assert!(empty.contains(expected), "{empty}");
+    let check = setup.run(&["config", "check"], "").expect_err("it says so too");
+    assert!(check.contains(expected), "{check}");
+    assert!(!setup.data().exists(), "a server that does not start made something");
 }
 
 /// CONTRACT 33: the right password uses nothing up.

@@ -2,43 +2,51 @@
 //!
 //! Invariant: no password is kept, only a MAC over it, under a key that lives as long as the process.
 //! The MAC covers the stored hash and the version of the user too, so a changed user is forgotten at
-//! once.
+//! once. The memory is bounded, and evicts one login at a time.
 
 use std::{
-    collections::HashMap,
     net::IpAddr,
+    num::NonZeroUsize,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use aws_lc_rs::hmac;
+use lru::LruCache;
 use model::{User, wiping_stack};
 
 use crate::{Password, random::random};
 
-/// How long a verified login is remembered.
-const REMEMBERED_FOR: Duration = Duration::from_secs(300);
-/// How many are remembered; past that the expired ones go, and if there are none, all.
-const CAPACITY: usize = 10_000;
+/// How long a verified login is remembered after its last use.
+const IDLE_FOR: Duration = Duration::from_secs(300);
+/// How long it is remembered at most, however often it is used.
+const AT_MOST: Duration = Duration::from_secs(12 * 3600);
+/// How many are remembered; past that the least recently used one is evicted.
+const CAPACITY: NonZeroUsize = NonZeroUsize::new(10_000).expect("not 0");
 
 type Mac = [u8; 32];
 
-/// The logins verified in the last minutes. Whether the user is disabled is not its business.
+/// The verified logins that are in use. Whether the user is disabled is not its business.
 pub struct VerifiedLogins {
     key: hmac::Key,
-    expiries: Mutex<HashMap<Mac, Instant>>,
+    logins: Mutex<LruCache<Mac, Verified>>,
+}
+
+struct Verified {
+    at: Instant,
+    used: Instant,
 }
 
 impl VerifiedLogins {
     /// An empty memory with a random key.
     pub fn new() -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, random::<32>().as_slice());
-        Self { key, expiries: Mutex::default() }
+        Self { key, logins: Mutex::new(LruCache::new(CAPACITY)) }
     }
 
-    /// Whether this password was verified for this very state of the user, coming from this network, less
-    /// than five minutes ago. For no user the same work is done.
-    pub fn contains(
+    /// Whether this password was verified for this very state of the user, coming from this network, less than
+    /// 12 hours ago, and used less than five minutes ago; if so it is used now. For no user the same work is done.
+    pub fn recalls(
         &self,
         user: Option<&User>,
         password: &Password,
@@ -46,8 +54,15 @@ impl VerifiedLogins {
         now: Instant,
     ) -> bool {
         let mac = self.mac(user, password, network);
-        let expiries = self.expiries.lock().unwrap_or_else(PoisonError::into_inner);
-        expiries.get(&mac).is_some_and(|expiry| now < *expiry)
+        let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(login) = logins.get_mut(&mac) else { return false };
+        let is_remembered = now < login.used + IDLE_FOR && now < login.at + AT_MOST;
+        if is_remembered {
+            login.used = now;
+        } else {
+            logins.pop(&mac);
+        }
+        is_remembered
     }
 
     /// Remembers that this password was verified just now.
@@ -59,14 +74,8 @@ impl VerifiedLogins {
         now: Instant,
     ) {
         let mac = self.mac(Some(user), password, network);
-        let mut expiries = self.expiries.lock().unwrap_or_else(PoisonError::into_inner);
-        if expiries.len() >= CAPACITY {
-            expiries.retain(|_, expiry| now < *expiry);
-        }
-        if expiries.len() >= CAPACITY {
-            expiries.clear();
-        }
-        expiries.insert(mac, now + REMEMBERED_FOR);
+        let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
+        logins.put(mac, Verified { at: now, used: now });
     }
 
     fn mac(&self, user: Option<&User>, password: &Password, network: Option<IpAddr>) -> Mac {
@@ -120,36 +129,63 @@ mod tests {
 
     const HERE: Option<IpAddr> = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
 
+    /// CONTRACT 26.
     #[test]
-    fn only_the_same_password_of_the_same_user_is_remembered_and_only_for_minutes() {
+    fn only_the_same_password_of_the_same_user_is_remembered() {
         let logins = VerifiedLogins::new();
         let now = Instant::now();
-        let contains = |user: &User, password: &str, network, now| {
-            logins.contains(Some(user), &password.into(), network, now)
+        let recalls = |user: &User, password: &str, network| {
+            logins.recalls(Some(user), &password.into(), network, now)
         };
-        assert!(!contains(&user("h"), "Tje0", HERE, now));
+        assert!(!recalls(&user("h"), "Tje0", HERE));
         logins.remember(&user("h"), &"Tje0".into(), HERE, now);
-        assert!(contains(&user("h"), "Tje0", HERE, now));
-        assert!(!contains(&user("h"), "other", HERE, now));
-        assert!(!contains(&user("new hash"), "Tje0", HERE, now), "password changed");
+        assert!(recalls(&user("h"), "Tje0", HERE));
+        assert!(!recalls(&user("h"), "other", HERE));
+        assert!(!recalls(&user("new hash"), "Tje0", HERE), "password changed");
         let changed = User { version: 2, ..user("h") };
-        assert!(!contains(&changed, "Tje0", HERE, now), "user changed");
+        assert!(!recalls(&changed, "Tje0", HERE), "user changed");
         let elsewhere = Some(IpAddr::V4(Ipv4Addr::BROADCAST));
-        assert!(!contains(&user("h"), "Tje0", elsewhere, now), "from another network");
-        assert!(!contains(&user("h"), "Tje0", None, now));
-        assert!(!contains(&user("h"), "Tje0", HERE, now + REMEMBERED_FOR));
-        assert!(!logins.contains(None, &"Tje0".into(), HERE, now));
+        assert!(!recalls(&user("h"), "Tje0", elsewhere), "from another network");
+        assert!(!recalls(&user("h"), "Tje0", None));
+        assert!(!logins.recalls(None, &"Tje0".into(), HERE, now));
     }
 
+    /// CONTRACT 26: a use prolongs what is remembered, for 12 hours at most.
     #[test]
-    fn the_memory_is_bounded() {
+    fn a_login_in_use_is_remembered_but_not_without_end() {
+        let logins = VerifiedLogins::new();
+        let began = Instant::now();
+        let recalls = |after| logins.recalls(Some(&user("h")), &"Tje0".into(), HERE, began + after);
+        let remember = |after| {
+            logins.remember(&user("h"), &"Tje0".into(), HERE, began + after);
+        };
+        remember(Duration::ZERO);
+        assert!(recalls(IDLE_FOR - Duration::from_secs(1)));
+        assert!(recalls(2 * IDLE_FOR - Duration::from_secs(2)), "it was used");
+        assert!(!recalls(3 * IDLE_FOR), "it was idle");
+        remember(Duration::ZERO);
+        let uses = (1..=u32::MAX).map(|number| number * (IDLE_FOR / 2));
+        let used = uses.take_while(|after| recalls(*after)).count();
+        assert_eq!(used, 12 * 24 - 1, "each 150 seconds, and less than 12 hours");
+        assert!(!recalls(Duration::ZERO), "what ended does not come back");
+    }
+
+    /// One login more evicts one, which is the least recently used.
+    #[test]
+    fn the_memory_is_bounded_and_evicts_one_by_one() {
         let logins = VerifiedLogins::new();
         let now = Instant::now();
-        for number in 0..=CAPACITY {
+        let recalls = |number: usize| {
+            logins.recalls(Some(&user("h")), &number.to_string().as_str().into(), HERE, now)
+        };
+        let remember = |number: usize| {
             logins.remember(&user("h"), &number.to_string().as_str().into(), HERE, now);
-        }
-        assert!(logins.expiries.lock().expect("lock").len() <= CAPACITY);
-        let last = CAPACITY.to_string();
-        assert!(logins.contains(Some(&user("h")), &last.as_str().into(), HERE, now));
+        };
+        (0..CAPACITY.get()).for_each(remember);
+        assert!(recalls(0), "used");
+        remember(CAPACITY.get());
+        assert_eq!(logins.logins.lock().expect("lock").len(), CAPACITY.get());
+        assert!(!recalls(1), "the least recently used");
+        assert!(recalls(0) && (2..=CAPACITY.get()).all(recalls), "all others are there");
     }
 }

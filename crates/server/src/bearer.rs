@@ -1,21 +1,22 @@
 //! The issuer whose JWTs are accepted: its keys, fetched and kept (CONTRACT 28).
 //!
 //! Invariant: keys come only from the configured place, over TLS unless it is on this machine, within
-//! limits of time and size. What was fetched last stays in force until something newer is there.
+//! limits of time and size. What was fetched last stays in force until something newer is there, and no
+//! longer than `auth.bearer.stale_hours`. A fetch belongs to all callers that wait for it: none can end it.
 
 use std::{
     fmt, fs, io,
     net::IpAddr,
     path::PathBuf,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, bail};
 use auth::{Claims, InvalidKeySet, JwtError, JwtVerifier, KeySet};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use model::SecretText;
-use tokio::sync::{Mutex, Semaphore};
+use store::SingleFlight;
 use tracing::{info, warn};
 use ureq::{
     Agent,
@@ -51,13 +52,20 @@ pub(crate) struct Bearer {
     verifier: JwtVerifier,
     source: Source,
     agent: Agent,
-    keys: RwLock<Arc<KeySet>>,
-    /// When the last fetch began, and whether it brought keys; `None` before the first. Held by who is
-    /// fetching.
-    fetched: Mutex<Option<(Instant, bool)>>,
+    fetched: RwLock<Fetched>,
+    /// How long keys stay in force without being fetched again.
+    in_force_for: SignedDuration,
+    /// Whether each fetch brought keys.
+    fetches: SingleFlight<bool>,
     /// When the keys are to be fetched again.
-    stale_at: std::sync::Mutex<Instant>,
-    waiting: Semaphore,
+    stale_at: Mutex<Instant>,
+}
+
+/// The keys that were fetched last.
+struct Fetched {
+    keys: Arc<KeySet>,
+    /// When that fetch began, by the clock that tokens are judged by: it goes on while the machine sleeps.
+    at: Timestamp,
 }
 
 impl fmt::Display for Source {
@@ -84,21 +92,24 @@ impl Bearer {
             bail!("auth.bearer.issuer and auth.bearer.audience must not be empty");
         }
         let source = source(jwks)?;
-        let keys = match &source {
+        let fetched = match &source {
             Source::File(path) => {
+                let at = Timestamp::now();
                 let read = read_file(path).and_then(|json| parse(&json));
-                read.with_context(|| format!("auth.bearer.jwks: {} is no use", path.display()))?
+                let read = read
+                    .with_context(|| format!("auth.bearer.jwks: {} is no use", path.display()))?;
+                Fetched { keys: Arc::new(read), at }
             }
-            Source::Url(_) => KeySet::default(),
+            Source::Url(_) => Fetched { keys: Arc::default(), at: Timestamp::MIN },
         };
         Ok(Some(Self {
             verifier: JwtVerifier::new(issuer.clone(), audience.clone()),
             source,
             agent: agent(),
-            keys: RwLock::new(Arc::new(keys)),
-            fetched: Mutex::default(),
-            stale_at: std::sync::Mutex::new(Instant::now() + FRESH_FOR),
-            waiting: Semaphore::new(WAITING),
+            fetched: RwLock::new(fetched),
+            in_force_for: SignedDuration::from_hours(config.stale_hours.get().into()),
+            fetches: SingleFlight::new(WAITING),
+            stale_at: Mutex::new(Instant::now() + FRESH_FOR),
         }))
     }
 
@@ -127,8 +138,18 @@ impl Bearer {
     }
 
     fn check(&self, token: &SecretText) -> Result<Claims, JwtError> {
-        let keys = Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner));
-        self.verifier.verify(token, &keys, Timestamp::now())
+        let now = Timestamp::now();
+        self.verifier.verify(token, &self.keys_in_force(now), now)
+    }
+
+    /// The keys that were fetched last; none if that is too long ago.
+    fn keys_in_force(&self, now: Timestamp) -> Arc<KeySet> {
+        let fetched = self.fetched.read().unwrap_or_else(PoisonError::into_inner);
+        if now.duration_since(fetched.at) < self.in_force_for {
+            Arc::clone(&fetched.keys)
+        } else {
+            Arc::default()
+        }
     }
 
     /// How long it has been time to fetch the keys again, if it is; told once for each time.
@@ -149,34 +170,40 @@ impl Bearer {
 
     /// Returns once a fetch that began after `arrival` brought keys; many callers share one, and its
     /// failure.
-    async fn fetch_after(&self, arrival: Instant) -> Result<(), Problem> {
-        let _waiting = self.waiting.try_acquire().map_err(|_full| Problem::keys_unavailable())?;
-        let mut fetched = self.fetched.lock().await;
-        if let Some((last, has_succeeded)) = *fetched {
-            if last > arrival {
-                return if has_succeeded { Ok(()) } else { Err(Problem::keys_unavailable()) };
-            }
-            tokio::time::sleep_until((last + FETCHED_AT_MOST_EVERY).into()).await;
+    async fn fetch_after(self: &Arc<Self>, arrival: Instant) -> Result<(), Problem> {
+        let bearer = Arc::clone(self);
+        let fetch = move || async move { bearer.fetch().await };
+        match self.fetches.since(arrival, FETCHED_AT_MOST_EVERY, fetch).await {
+            Some(true) => Ok(()),
+            Some(false) | None => Err(Problem::keys_unavailable()),
         }
-        *fetched = Some((Instant::now(), false));
+    }
+
+    /// Whether the fetch brought keys; those that are known stay if not.
+    async fn fetch(&self) -> bool {
+        let at = Timestamp::now();
         let (source, agent) = (self.source.clone(), self.agent.clone());
         let read = tokio::task::spawn_blocking(move || match &source {
             Source::File(path) => read_file(path).and_then(|json| current(&json)),
             Source::Url(url) => get(&agent, url).and_then(|json| current(&json)),
         });
-        let read = read.await.map_err(|panicked| Problem::internal(&panicked))?;
+        let read = read.await.unwrap_or_else(|panicked| Err(panicked.into()));
         *self.stale_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + FRESH_FOR;
         match read {
             Ok(keys) => {
-                *fetched = fetched.map(|(began, _)| (began, true));
                 info!("read the keys of the issuer of bearer tokens");
-                *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
-                Ok(())
+                let fetched = Fetched { keys: Arc::new(keys), at };
+                *self.fetched.write().unwrap_or_else(PoisonError::into_inner) = fetched;
+                true
             }
             Err(error) => {
                 let source = &self.source;
-                warn!(%source, error = format!("{error:#}"), "auth.bearer.jwks: cannot read the issuer's keys");
-                Err(Problem::keys_unavailable())
+                warn!(
+                    %source,
+                    error = format!("{error:#}"),
+                    "auth.bearer.jwks: cannot read the issuer's keys"
+                );
+                false
             }
         }
     }

@@ -109,6 +109,7 @@ const SETTINGS: &[&str] = &[
     "auth.bearer.jwks",
     "auth.bearer.issuer",
     "auth.bearer.audience",
+    "auth.bearer.stale_hours",
     "auth.session.idle_minutes",
     "auth.session.lifetime_minutes",
     "auth.throttle.per_user",
@@ -329,9 +330,16 @@ impl Config {
     /// How the address of a client is known.
     ///
     /// # Errors
-    /// An item of `server.trusted_proxies` is no address.
+    /// An item of `server.trusted_proxies` is no address, or there is none though a proxy is in front.
     pub(crate) fn clients(&self) -> anyhow::Result<Clients> {
         let trusted = access::networks(&self.server.trusted_proxies, "server.trusted_proxies")?;
+        if self.server.behind_proxy && trusted.is_empty() {
+            bail!(
+                "server.behind_proxy needs server.trusted_proxies, the addresses of the proxy, such as \
+                 [\"127.0.0.1\"] or [\"10.0.0.0/8\"]: otherwise all clients seem to have the proxy's \
+                 address, and wrong passwords of one client lock users out everywhere"
+            );
+        }
         Ok(Clients { trusted, behind_proxy: self.server.behind_proxy })
     }
 

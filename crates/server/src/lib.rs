@@ -14,6 +14,7 @@ mod expiry;
 mod exposure;
 mod extract;
 mod first_user;
+mod hashing;
 mod logins;
 pub mod memory;
 mod openapi;

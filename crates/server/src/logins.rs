@@ -3,21 +3,17 @@
 //! Invariant: an unknown user, a disabled one and a wrong password are answered alike, after the same
 //! work.
 
-use std::{
-    net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
-};
+use std::{net::IpAddr, sync::Arc, time::Instant};
 
-use auth::{AuthError, BasicCredentials, HashMemory, Password, VerifiedLogins};
+use auth::{AuthError, BasicCredentials, Password, VerifiedLogins};
 use model::{PasswordHash, TenantId, User};
 use store::{Store, StoreError};
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::{Span, info, warn};
 
 use crate::{
     clients,
     config::access,
+    hashing::{Hashing, LaneKey, Permit},
     problem::Problem,
     throttle::{Throttle, Try},
 };
@@ -28,49 +24,20 @@ const WAITING: usize = 64;
 /// What is known of the passwords that were tried lately.
 pub(crate) struct Logins {
     known: Arc<Known>,
-    /// How many passwords may be hashed at a time: each takes a core and 19 MiB.
-    hashing: Arc<Semaphore>,
-    waiting: Semaphore,
-    most_waiting: usize,
-}
-
-/// A place among those whose password is hashed, or soon.
-struct Place<'a> {
-    logins: &'a Logins,
-    permit: Option<SemaphorePermit<'a>>,
-}
-
-impl Drop for Place<'_> {
-    /// The last to leave gives the memory back.
-    fn drop(&mut self) {
-        self.permit.take();
-        if self.logins.waiting.available_permits() == self.logins.most_waiting {
-            self.logins.known.memory().clear();
-        }
-    }
+    /// One permit a core: a hash takes a core and 19 MiB.
+    hashing: Hashing,
 }
 
 struct Known {
     verified: VerifiedLogins,
     throttle: Throttle,
-    /// As many as were in use at a time, until nobody waits.
-    memory: Mutex<Vec<HashMemory>>,
 }
 
 impl Logins {
     pub(crate) fn new(limits: access::Throttle) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let known = Known {
-            verified: VerifiedLogins::new(),
-            throttle: Throttle::new(limits),
-            memory: Mutex::default(),
-        };
-        Self {
-            known: Arc::new(known),
-            hashing: Arc::new(Semaphore::new(cores)),
-            waiting: Semaphore::new(cores * WAITING),
-            most_waiting: cores * WAITING,
-        }
+        let known = Known { verified: VerifiedLogins::new(), throttle: Throttle::new(limits) };
+        Self { known: Arc::new(known), hashing: Hashing::new(cores, cores * WAITING) }
     }
 
     /// The user whose password this is.
@@ -97,15 +64,18 @@ impl Logins {
         }
         let user = user.filter(|user| !user.is_disabled);
         let is_remembered =
-            || self.known.verified.contains(user.as_ref(), &password, network, Instant::now());
+            || self.known.verified.recalls(user.as_ref(), &password, network, Instant::now());
         if let (true, Some(user)) = (is_remembered(), &user) {
             return Ok(user.clone());
         }
-        let _place = self.place()?;
-        let permit = Arc::clone(&self.hashing)
-            .acquire_owned()
-            .await
-            .map_err(|closed| Problem::internal(&closed))?;
+        // What would be refused must not take a place of those that wait.
+        self.known.throttle.check_all(&tried)?;
+        let lane = if self.known.throttle.is_known(&tried) {
+            LaneKey::Known(tried.clone())
+        } else {
+            LaneKey::Network(network)
+        };
+        let permit = self.hashing.permit(lane).await.ok_or(StoreError::Overloaded)?;
         // Of many calls that begin at once with the right password, the first pays for all.
         if let (true, Some(user)) = (is_remembered(), &user) {
             return Ok(user.clone());
@@ -113,9 +83,8 @@ impl Logins {
         self.known.throttle.check_all(&tried)?;
         let known = Arc::clone(&self.known);
         let verified = tokio::task::spawn_blocking(move || {
-            // Held until the outcome is known to whoever waits, also if this caller goes away.
-            let _permit = permit;
-            known.verify(user, &password, &tried)
+            // The permit is held until the outcome is known to those that wait, also if this caller leaves.
+            known.verify(user, &password, &tried, permit)
         })
         .await
         .map_err(|panicked| Problem::internal(&panicked))?;
@@ -130,13 +99,6 @@ impl Logins {
     }
 }
 
-impl Logins {
-    fn place(&self) -> Result<Place<'_>, StoreError> {
-        let permit = self.waiting.try_acquire().map_err(|_full| StoreError::Overloaded)?;
-        Ok(Place { logins: self, permit: Some(permit) })
-    }
-}
-
 impl Known {
     /// The user if the password is right, with the password hashed anew if its hash is outdated; or one
     /// failure more. Slow on purpose.
@@ -145,21 +107,18 @@ impl Known {
         user: Option<User>,
         password: &Password,
         tried: &Try,
+        mut permit: Permit,
     ) -> Option<(User, Option<PasswordHash>)> {
-        let mut memory = self.memory().pop().unwrap_or_default();
         let hash = user.as_ref().map(|user| &user.password_hash);
-        let is_right = auth::verify(password, hash, &mut memory);
-        self.memory().push(memory);
+        let is_right = auth::verify(password, hash, &mut permit.memory);
         let Some(user) = user.filter(|_| is_right) else {
             self.throttle.failed(tried);
             return None;
         };
-        self.verified.remember(&user, password, tried.network, Instant::now());
+        let now = Instant::now();
+        self.verified.remember(&user, password, tried.network, now);
+        self.throttle.succeeded(tried, now);
         let renewed = auth::is_outdated(&user.password_hash).then(|| auth::hash(password));
         Some((user, renewed))
-    }
-
-    fn memory(&self) -> MutexGuard<'_, Vec<HashMemory>> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

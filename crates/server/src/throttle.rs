@@ -1,13 +1,14 @@
 //! How many passwords may be tried (CONTRACT 33).
 //!
 //! Invariant: only failures count. What was tried too often is refused before anything is looked up, so
-//! that nothing is told by the time that it takes.
+//! that nothing is told by the time that it takes. A user that signed in from a network lately is refused
+//! there only for wrong passwords of its own there, whatever others try.
 
 use std::{
     collections::HashMap,
     hash::Hash,
     net::IpAddr,
-    num::NonZeroU32,
+    num::{NonZeroU32, NonZeroUsize},
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -18,6 +19,7 @@ use governor::{
     middleware::{NoOpMiddleware, StateInformationMiddleware},
     state::keyed::HashMapStateStore,
 };
+use lru::LruCache;
 use model::{Login, TenantId};
 
 use crate::{config::access, problem::Problem};
@@ -27,6 +29,10 @@ const REMEMBERED_KEYS: usize = 10_000;
 /// How much more a user may be tried from everywhere than from one network: somebody who tries many
 /// passwords shuts the user out of one network, not at once of all.
 const NETWORKS: u32 = 10;
+/// For how long a user counts as known in the network that it signed in from.
+const KNOWN_FOR: Duration = Duration::from_secs(24 * 3600);
+/// How many are known at most; the one that was not looked for the longest is evicted first.
+const KNOWN: NonZeroUsize = NonZeroUsize::new(10_000).expect("not 0");
 
 /// Whose password is tried, and from where; `None` if that is not known.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -41,6 +47,8 @@ pub(crate) struct Throttle {
     by_user_and_network: Failures<Try>,
     by_user: Failures<(TenantId, Login)>,
     by_network: Failures<IpAddr>,
+    /// When each of them signed in.
+    known: Mutex<LruCache<Try, Instant>>,
 }
 
 impl Throttle {
@@ -51,6 +59,7 @@ impl Throttle {
             by_user_and_network: Failures::new(per_user),
             by_user: Failures::new(everywhere),
             by_network: Failures::new(per_address),
+            known: Mutex::new(LruCache::new(KNOWN)),
         }
     }
 
@@ -63,14 +72,29 @@ impl Throttle {
         self.by_user_and_network.check(tried)
     }
 
-    /// Refuses a user that was tried too often from anywhere, and a network that tried too much.
+    /// Refuses a user that was tried too often from anywhere, and a network that tried too much; but of a
+    /// user that is known there only its own wrong passwords count.
     ///
     /// # Errors
     /// 429.
     pub(crate) fn check_all(&self, tried: &Try) -> Result<(), Problem> {
         self.by_user_and_network.check(tried)?;
+        if self.is_known(tried) {
+            return Ok(());
+        }
         self.by_user.check(&(tried.tenant.clone(), tried.login.clone()))?;
         tried.network.map_or(Ok(()), |network| self.by_network.check(&network))
+    }
+
+    /// Whether the user signed in from this network within a day.
+    pub(crate) fn is_known(&self, tried: &Try) -> bool {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(tried).is_some_and(|at| at.elapsed() < KNOWN_FOR)
+    }
+
+    /// Notes that the password was right.
+    pub(crate) fn succeeded(&self, tried: &Try, now: Instant) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).put(tried.clone(), now);
     }
 
     /// Counts a failure.

@@ -139,9 +139,7 @@ mod tests {
         work: &Counted,
     ) -> tokio::task::JoinHandle<Option<usize>> {
         let (flight, work, seen) = (flight.clone(), work.clone(), Instant::now());
-        tokio::spawn(
-            async move { flight.since(seen, Duration::ZERO, move || work.run()).await },
-        )
+        tokio::spawn(async move { flight.since(seen, Duration::ZERO, move || work.run()).await })
     }
 
     async fn settle() {
@@ -194,7 +192,7 @@ mod tests {
             assert_eq!(outcome, Some(number));
         }
         assert!(began.elapsed() >= 2 * pause);
-        let work = Counted { go: Arc::default(), ..Counted::default() };
+        let work = Counted::default();
         let flight = SingleFlight::new(1);
         let waiting = caller(&flight, &work);
         settle().await;

@@ -42,6 +42,7 @@ pub(crate) struct Bearer {
     pub(crate) jwks: Option<String>,
     pub(crate) issuer: Option<String>,
     pub(crate) audience: Option<String>,
+    pub(crate) stale_hours: NonZeroU32,
 }
 
 /// How long browsers stay signed in.
