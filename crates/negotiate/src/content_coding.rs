@@ -1,18 +1,31 @@
 //! Compressed request bodies (CONTRACT 13, RFC 9110 §8.4).
 //!
-//! Invariant: no more than the limit is ever held of what comes out, however little went in.
+//! Invariant: no more than the limit is ever held of what comes out, however little went in; and what goes in is
+//! in so few parts that a body of nothing but empty ones, or of others that cost more than they hold, is refused
+//! before it has cost much.
 
 use std::io::{self, Read};
 
-use flate2::bufread::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use ruzstd::decoding::{
-    FrameDecoder, StreamingDecoder,
+    BlockDecodingStrategy, FrameDecoder,
     errors::{FrameDecoderError, ReadFrameHeaderError},
 };
+use zlib_rs::{Inflate, InflateFlush, Status};
 
 /// The largest window that a zstd frame may ask for (8 MiB, as RFC 8878 §3.1.1.1.2 recommends).
 const ZSTD_WINDOW: u64 = 8 << 20;
 const BROTLI_BUFFER: usize = 4096;
+/// The most members of gzip, or frames of zstd, in a body. Tools that compress in pieces make one of each 64 KB
+/// or more.
+const MEMBERS: usize = 64;
+/// The most blocks of deflate or zstd in a body that may have less than a thousand times as many bytes; beyond,
+/// a thousandth of the limit. Compressors put tens of kilobytes into one, unless they are told to flush.
+const BLOCKS: usize = 4096;
+/// How much comes out of deflate in one step.
+const STEP: usize = 8192;
+/// The window of deflate, as zlib takes it: 32 KB, in the format of zlib or of gzip.
+const WINDOW: u8 = 15;
+const GZIP_WINDOW: u8 = 16 + WINDOW;
 
 /// A content coding that is read here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +54,73 @@ pub enum DecodeError {
     /// More comes out than the limit.
     #[error("the body is longer than {0} bytes")]
     TooLong(usize),
+    /// It is in more members, frames or blocks than anything that compresses makes of so much.
+    #[error("the body is compressed in too many parts")]
+    TooManyParts,
+}
+
+/// Why something cannot be decompressed, whatever the coding is.
+enum Failure {
+    Malformed,
+    TooManyParts,
+}
+
+impl From<io::Error> for Failure {
+    fn from(_: io::Error) -> Self {
+        Self::Malformed
+    }
+}
+
+/// What is decompressed so far, and how far it may go.
+struct Output {
+    bytes: Vec<u8>,
+    limit: usize,
+    /// How many blocks there may still be.
+    blocks: usize,
+}
+
+impl Output {
+    fn new(limit: usize) -> Self {
+        Self { bytes: Vec::new(), limit, blocks: BLOCKS.max(limit / 1024) }
+    }
+
+    fn is_over(&self) -> bool {
+        self.bytes.len() > self.limit
+    }
+
+    fn count_block(&mut self) -> Result<(), Failure> {
+        self.blocks = self.blocks.checked_sub(1).ok_or(Failure::TooManyParts)?;
+        Ok(())
+    }
+
+    /// Reads one byte past the limit at most.
+    fn read(&mut self, decoder: impl Read) -> io::Result<()> {
+        let rest = self.limit.saturating_add(1).saturating_sub(self.bytes.len());
+        decoder.take(rest as u64).read_to_end(&mut self.bytes).map(|_length| ())
+    }
+
+    /// Decompresses one stream of deflate, block by block; what is left of `bytes` behind it.
+    fn inflate<'a>(
+        &mut self,
+        mut stream: Inflate,
+        mut bytes: &'a [u8],
+    ) -> Result<&'a [u8], Failure> {
+        while !self.is_over() {
+            let length = self.bytes.len();
+            let rest = self.limit.saturating_add(1) - length;
+            self.bytes.resize(length + rest.min(STEP), 0);
+            let (taken, made) = (stream.total_in(), stream.total_out());
+            let status = stream.decompress(bytes, &mut self.bytes[length..], InflateFlush::Block);
+            bytes = &bytes[(stream.total_in() - taken) as usize..];
+            self.bytes.truncate(length + (stream.total_out() - made) as usize);
+            match status {
+                Ok(Status::StreamEnd) => break,
+                Ok(Status::Ok) => self.count_block()?,
+                Ok(Status::BufError) | Err(_) => return Err(Failure::Malformed),
+            }
+        }
+        Ok(bytes)
+    }
 }
 
 impl ContentCoding {
@@ -86,53 +166,77 @@ impl ContentCoding {
     /// # Errors
     /// It is malformed, or longer than the limit.
     pub fn decode(self, bytes: &[u8], limit: usize) -> Result<Vec<u8>, DecodeError> {
-        let decoded = match self {
-            Self::Gzip => read(MultiGzDecoder::new(bytes), limit),
-            Self::Deflate if has_zlib_header(bytes) => read(ZlibDecoder::new(bytes), limit),
-            Self::Deflate => read(DeflateDecoder::new(bytes), limit),
-            Self::Brotli if has_large_window(bytes) => Err(io::ErrorKind::InvalidData.into()),
-            Self::Brotli => {
-                read(brotli_decompressor::Decompressor::new(bytes, BROTLI_BUFFER), limit)
+        let mut output = Output::new(limit);
+        let outcome = match self {
+            Self::Gzip => gzip(bytes, &mut output),
+            Self::Deflate => {
+                let stream = Inflate::new(has_zlib_header(bytes), WINDOW);
+                output.inflate(stream, bytes).map(|_rest| ())
             }
-            Self::Zstd => zstd(bytes, limit),
+            Self::Brotli if has_large_window(bytes) => Err(Failure::Malformed),
+            Self::Brotli => {
+                let decoder = brotli_decompressor::Decompressor::new(bytes, BROTLI_BUFFER);
+                output.read(decoder).map_err(Failure::from)
+            }
+            Self::Zstd => zstd(bytes, &mut output),
         };
-        let decoded = decoded.map_err(|_malformed| DecodeError::Malformed(self))?;
-        if decoded.len() > limit { Err(DecodeError::TooLong(limit)) } else { Ok(decoded) }
+        match outcome {
+            Ok(()) if output.is_over() => Err(DecodeError::TooLong(limit)),
+            Ok(()) => Ok(output.bytes),
+            Err(Failure::Malformed) => Err(DecodeError::Malformed(self)),
+            Err(Failure::TooManyParts) => Err(DecodeError::TooManyParts),
+        }
     }
+}
+
+/// Members follow each other (RFC 1952 §2.2).
+fn gzip(mut bytes: &[u8], output: &mut Output) -> Result<(), Failure> {
+    for _member in 0..MEMBERS {
+        bytes = output.inflate(Inflate::new(true, GZIP_WINDOW), bytes)?;
+        if bytes.is_empty() || output.is_over() {
+            return Ok(());
+        }
+    }
+    Err(Failure::TooManyParts)
 }
 
 /// Frames follow each other (RFC 8878 §3), and those that may be skipped hold nothing (§3.1.2).
-fn zstd(mut bytes: &[u8], limit: usize) -> io::Result<Vec<u8>> {
+fn zstd(mut bytes: &[u8], output: &mut Output) -> Result<(), Failure> {
     let mut decoder = FrameDecoder::new();
     decoder.set_max_window_size(ZSTD_WINDOW);
-    let mut decoded = Vec::new();
-    loop {
-        match StreamingDecoder::new_with_decoder(&mut bytes, &mut decoder) {
-            Ok(frame) => decoded.append(&mut read(frame, limit - decoded.len())?),
+    for _frame in 0..MEMBERS {
+        match decoder.reset(&mut bytes) {
+            Ok(()) => zstd_frame(&mut decoder, &mut bytes, output)?,
             Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
                 length,
                 ..
-            })) => bytes = bytes.get(length as usize..).ok_or(io::ErrorKind::UnexpectedEof)?,
-            Err(malformed) => return Err(io::Error::other(malformed)),
+            })) => bytes = bytes.get(length as usize..).ok_or(Failure::Malformed)?,
+            Err(_malformed) => return Err(Failure::Malformed),
         }
-        if decoded.len() > limit {
-            return Ok(decoded);
-        }
-        let checksum = decoder.get_checksum_from_data();
-        if checksum.is_some() && checksum != decoder.get_calculated_checksum() {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
-        if bytes.is_empty() {
-            return Ok(decoded);
+        if bytes.is_empty() || output.is_over() {
+            return Ok(());
         }
     }
+    Err(Failure::TooManyParts)
 }
 
-/// Reads one byte past the limit at most.
-fn read(decoder: impl Read, limit: usize) -> io::Result<Vec<u8>> {
-    let mut decoded = Vec::new();
-    decoder.take((limit as u64).saturating_add(1)).read_to_end(&mut decoded)?;
-    Ok(decoded)
+fn zstd_frame(
+    decoder: &mut FrameDecoder,
+    bytes: &mut &[u8],
+    output: &mut Output,
+) -> Result<(), Failure> {
+    while !decoder.is_finished() {
+        let block = decoder.decode_blocks(&mut *bytes, BlockDecodingStrategy::UptoBlocks(1));
+        block.map_err(|_malformed| Failure::Malformed)?;
+        output.count_block()?;
+        output.read(&mut *decoder)?;
+        if output.is_over() {
+            return Ok(());
+        }
+    }
+    let checksum = decoder.get_checksum_from_data();
+    let is_right = checksum.is_none() || checksum == decoder.get_calculated_checksum();
+    if is_right { Ok(()) } else { Err(Failure::Malformed) }
 }
 
 /// The window size that RFC 7932 §9.1 reserves, and decoders take for one of up to 1 GiB.
@@ -239,6 +343,67 @@ mod tests {
         ] {
             assert!(bomb.len() < 100_000, "{coding:?}");
             assert_eq!(coding.decode(&bomb, 1000), Err(DecodeError::TooLong(1000)), "{coding:?}");
+        }
+    }
+
+    /// Bits, the lowest first.
+    fn bits(groups: &[(u32, u32)], times: usize) -> Vec<u8> {
+        let all = groups.iter().cycle().take(groups.len() * times);
+        let bits = all.flat_map(|(value, count)| (0..*count).map(move |bit| (value >> bit) & 1));
+        let bits: Vec<u32> = bits.collect();
+        let byte = |bits: &[u32]| bits.iter().rev().fold(0, |byte, bit| (byte << 1) | *bit as u8);
+        bits.chunks(8).map(byte).collect()
+    }
+
+    /// CONTRACT 13: work is bounded by the number of parts, whatever they hold; by as many as there may be, a body
+    /// is read.
+    #[test]
+    fn a_body_of_many_parts_is_refused() {
+        let decode = |coding: ContentCoding, bytes: &[u8]| coding.decode(bytes, 1 << 20);
+        let too_many = Err(DecodeError::TooManyParts);
+        let member = gzip(b"x");
+        let frame = zstd::encode_all(&b"x"[..], 3).expect("zstd");
+        for (coding, part) in [(ContentCoding::Gzip, member), (ContentCoding::Zstd, frame)] {
+            let parts = decode(coding, &part.repeat(MEMBERS)).map(|body| body.len());
+            assert_eq!(parts, Ok(MEMBERS), "{coding:?}");
+            assert_eq!(decode(coding, &part.repeat(MEMBERS + 1)), too_many, "{coding:?}");
+        }
+        let skipped = b"\x50\x2a\x4d\x18\0\0\0\0".repeat(MEMBERS + 1);
+        assert_eq!(decode(ContentCoding::Zstd, &skipped), too_many);
+
+        let stored = b"\0\0\0\xff\xff";
+        let fixed = [(2, 3), (0, 7)];
+        let last = b"\x03\0";
+        for count in [1000, BLOCKS + 1] {
+            let expected = if count > BLOCKS { too_many.clone() } else { Ok(Vec::new()) };
+            let blocks = [&stored.repeat(count), &last[..]].concat();
+            assert_eq!(decode(ContentCoding::Deflate, &blocks), expected);
+            // A multiple of eight, so that the last one begins with a byte.
+            let blocks = [&bits(&fixed, count.next_multiple_of(8))[..], last].concat();
+            assert_eq!(decode(ContentCoding::Deflate, &blocks), expected);
+            let frame = [&b"\x28\xb5\x2f\xfd\0\0"[..], &b"\0\0\0".repeat(count), b"\x01\0\0"];
+            assert_eq!(decode(ContentCoding::Zstd, &frame.concat()), expected);
+        }
+        // A longer body may have more of them.
+        let blocks = [&stored.repeat(BLOCKS + 1), &last[..]].concat();
+        assert_eq!(ContentCoding::Deflate.decode(&blocks, 100 << 20), Ok(Vec::new()));
+    }
+
+    /// CONTRACT 13: what a compressor makes of the longest body is read, also if it flushes often.
+    #[test]
+    fn a_long_body_is_read() {
+        let body: Vec<u8> =
+            (0..1 << 20).map(|number: u32| (number.wrapping_mul(number) >> 7) as u8).collect();
+        let mut flushed = ZlibEncoder::new(Vec::new(), Compression::fast());
+        for piece in body.chunks(1024) {
+            flushed.write_all(piece).and_then(|()| flushed.flush()).expect("zlib");
+        }
+        for (coding, bytes) in [
+            (ContentCoding::Gzip, gzip(&body)),
+            (ContentCoding::Deflate, flushed.finish().expect("zlib")),
+            (ContentCoding::Zstd, zstd::encode_all(&body[..], 3).expect("zstd")),
+        ] {
+            assert!(coding.decode(&bytes, 1 << 20).is_ok_and(|read| read == body), "{coding:?}");
         }
     }
 

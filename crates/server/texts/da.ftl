@@ -25,6 +25,7 @@ SR_BAD_REQUEST = Anmodningen kan ikke læses.
 SR_NOT_TEXT = Indholdet af anmodningen er ikke gyldig { $charset }.
 # $coding is a compression's name, such as gzip.
 SR_NOT_COMPRESSED = Indholdet af anmodningen er ikke korrekt komprimeret med { $coding }.
+SR_TOO_MANY_PARTS = Indholdet af anmodningen er komprimeret i for mange dele.
 SR_NOT_JSON = Indholdet af anmodningen er ikke gyldig JSON (linje { $line }, kolonne { $column }).
 SR_NOT_XML = Indholdet af anmodningen er ikke gyldig XML (byte { $position }).
 SR_XML_MIXED = XML-indholdet har tekst ved siden af elementer, eller indhold i et nil-element (byte { $position }).

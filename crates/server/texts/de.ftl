@@ -25,6 +25,7 @@ SR_BAD_REQUEST = Die Anfrage kann nicht gelesen werden.
 SR_NOT_TEXT = Der Anfragekörper ist kein gültiges { $charset }.
 # $coding is a compression's name, such as gzip.
 SR_NOT_COMPRESSED = Der Anfragekörper ist nicht korrekt mit { $coding } komprimiert.
+SR_TOO_MANY_PARTS = Der Anfragekörper ist in zu vielen Teilen komprimiert.
 SR_NOT_JSON = Der Anfragekörper ist kein gültiges JSON (Zeile { $line }, Spalte { $column }).
 SR_NOT_XML = Der Anfragekörper ist kein gültiges XML (Byte { $position }).
 SR_XML_MIXED = Das XML hat Text neben Elementen oder Inhalt in einem nil-Element (Byte { $position }).

@@ -28,6 +28,7 @@ SR_BAD_REQUEST = The request cannot be read.
 SR_NOT_TEXT = The body is not valid { $charset }.
 # $coding is a compression's name, such as gzip.
 SR_NOT_COMPRESSED = The body is not valid { $coding }.
+SR_TOO_MANY_PARTS = The body is compressed in too many parts.
 SR_NOT_JSON = The body is not valid JSON (line { $line }, column { $column }).
 SR_NOT_XML = The body is not valid XML (byte { $position }).
 SR_XML_MIXED = The XML has text beside elements, or content in a nil element (byte { $position }).

@@ -25,6 +25,7 @@ SR_BAD_REQUEST = Pyyntöä ei voi lukea.
 SR_NOT_TEXT = Pyynnön runko ei ole kelvollista { $charset }-tekstiä.
 # $coding is a compression's name, such as gzip.
 SR_NOT_COMPRESSED = Pyynnön runko ei ole kelvollista { $coding }-dataa.
+SR_TOO_MANY_PARTS = Pyynnön runko on pakattu liian moneen osaan.
 SR_NOT_JSON = Pyynnön runko ei ole kelvollista JSON-dataa (rivi { $line }, sarake { $column }).
 SR_NOT_XML = Pyynnön runko ei ole kelvollista XML-dataa (tavu { $position }).
 SR_XML_MIXED = XML:ssä on tekstiä elementtien vieressä tai sisältöä nil-elementissä (tavu { $position }).

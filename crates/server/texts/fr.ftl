@@ -25,6 +25,7 @@ SR_BAD_REQUEST = La requête est illisible.
 SR_NOT_TEXT = Le corps de la requête n’est pas un texte { $charset } valide.
 # $coding is a compression's name, such as gzip.
 SR_NOT_COMPRESSED = Le corps de la requête n’est pas correctement compressé en { $coding }.
+SR_TOO_MANY_PARTS = Le corps de la requête est compressé en trop de parties.
 SR_NOT_JSON = Le corps de la requête n’est pas du JSON valide (ligne { $line }, colonne { $column }).
 SR_NOT_XML = Le corps de la requête n’est pas du XML valide (octet { $position }).
 SR_XML_MIXED = Le XML contient du texte à côté d’éléments, ou du contenu dans un élément nil (octet { $position }).

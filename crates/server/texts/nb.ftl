@@ -25,6 +25,7 @@ SR_BAD_REQUEST = Forespørselen kan ikke leses.
 SR_NOT_TEXT = Innholdet i forespørselen er ikke gyldig { $charset }.
 # $coding is a compression's name, such as gzip.
 SR_NOT_COMPRESSED = Innholdet i forespørselen er ikke riktig komprimert med { $coding }.
+SR_TOO_MANY_PARTS = Innholdet i forespørselen er komprimert i for mange deler.
 SR_NOT_JSON = Innholdet i forespørselen er ikke gyldig JSON (linje { $line }, kolonne { $column }).
 SR_NOT_XML = Innholdet i forespørselen er ikke gyldig XML (byte { $position }).
 SR_XML_MIXED = XML-en har tekst ved siden av elementer, eller innhold i et nil-element (byte { $position }).

@@ -25,6 +25,7 @@ SR_BAD_REQUEST = Het verzoek kan niet worden gelezen.
 SR_NOT_TEXT = De body is geen geldige { $charset }.
 # $coding is a compression's name, such as gzip.
 SR_NOT_COMPRESSED = De body is niet correct gecomprimeerd met { $coding }.
+SR_TOO_MANY_PARTS = De body is in te veel delen gecomprimeerd.
 SR_NOT_JSON = De body is geen geldige JSON (regel { $line }, kolom { $column }).
 SR_NOT_XML = De body is geen geldige XML (byte { $position }).
 SR_XML_MIXED = De XML heeft tekst naast elementen, of inhoud in een nil-element (byte { $position }).

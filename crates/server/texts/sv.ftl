@@ -25,6 +25,7 @@ SR_BAD_REQUEST = Begäran kan inte läsas.
 SR_NOT_TEXT = Innehållet i begäran är inte giltig { $charset }.
 # $coding is a compression's name, such as gzip.
 SR_NOT_COMPRESSED = Innehållet i begäran är inte korrekt komprimerat med { $coding }.
+SR_TOO_MANY_PARTS = Innehållet i begäran är komprimerat i för många delar.
 SR_NOT_JSON = Innehållet i begäran är inte giltig JSON (rad { $line }, kolumn { $column }).
 SR_NOT_XML = Innehållet i begäran är inte giltig XML (byte { $position }).
 SR_XML_MIXED = XML-innehållet har text bredvid element, eller innehåll i ett nil-element (byte { $position }).

@@ -123,6 +123,7 @@ impl From<DecodeError> for Problem {
                 Self::invalid(Text::new("SR_NOT_COMPRESSED").with("coding", coding.name()))
             }
             DecodeError::TooLong(limit) => Self::too_long(limit),
+            DecodeError::TooManyParts => Self::invalid(Text::new("SR_TOO_MANY_PARTS")),
         }
     }
 }
