@@ -30,6 +30,7 @@ fn a_mistake_in_the_configuration_is_named() {
     refused("SERVER__LISTENS", "127.0.0.1:1", "in the environment is not valid: unknown field");
     refused("DATABASE", "postgres://u:CANARY@h/d", "expected struct Database for key `database`");
     refused("LIMITS__BODY_BYTES", "65536", "limits.body_bytes must be more than");
+    refused("LIMITS__BODIES_BYTES", "1", "limits.bodies_bytes must be at least limits.body_bytes");
     refused("LIMITS__BODY_SECONDS", "0", "limits.body_seconds must be from 1 to 3600");
     refused("SERVER__CONNECTIONS", "0", "server.connections must be at least 1");
     refused("LIMITS__IDEMPOTENCY_KEYS_PER_USER", "0", "limits.idempotency_keys_per_user must be");

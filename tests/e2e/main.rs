@@ -11,6 +11,7 @@ mod applications;
 mod backups;
 mod basic;
 mod bearer;
+mod bodies;
 mod certificates;
 mod client;
 mod clock;

@@ -19,7 +19,7 @@ use crate::{
     bearer::Bearer,
     clients::Clients,
     config::{Limits, access::Opening},
-    extract::Caller,
+    extract::{Budget, Caller},
     logins::Logins,
     paths::{self, Paths},
     problem::{ACCEPT_POST, Problem, types_read},
@@ -31,6 +31,8 @@ use crate::{
 pub(crate) struct App {
     pub(crate) store: Store,
     pub(crate) limits: Limits,
+    /// What the bodies of all requests may hold.
+    pub(crate) bodies: Budget,
     /// The zone of dates, unless a request names another.
     pub(crate) base_time_zone: TimeZone,
     /// `http` or `https`, as clients see it.

@@ -119,6 +119,7 @@ const SETTINGS: &[&str] = &[
     "first_user.password_file",
     "limits.token_bytes",
     "limits.body_bytes",
+    "limits.bodies_bytes",
     "limits.body_seconds",
     "limits.head_seconds",
     "limits.answer_seconds",
@@ -196,6 +197,7 @@ pub(crate) struct Database {
 pub(crate) struct Limits {
     pub(crate) token_bytes: usize,
     pub(crate) body_bytes: usize,
+    pub(crate) bodies_bytes: usize,
     pub(crate) body_seconds: u64,
     pub(crate) head_seconds: u64,
     pub(crate) answer_seconds: u64,
@@ -258,7 +260,8 @@ impl Config {
     }
 
     fn check_limits(&self) -> anyhow::Result<()> {
-        let Limits { token_bytes, body_bytes, idempotency_keys_per_user, .. } = self.limits;
+        let Limits { token_bytes, body_bytes, bodies_bytes, idempotency_keys_per_user, .. } =
+            self.limits;
         let Server { connections, connections_per_address, .. } = self.server;
         for (key, value) in [
             ("limits.token_bytes", token_bytes as u64),
@@ -297,6 +300,9 @@ impl Config {
         }
         if !CREDENTIALS_PER_USER.contains(&self.auth.credentials_per_user) {
             bail!("auth.credentials_per_user must be from 10 to 10000");
+        }
+        if bodies_bytes < body_bytes {
+            bail!("limits.bodies_bytes must be at least limits.body_bytes");
         }
         if !ROTATE_AFTER_WRAPS.contains(&self.keys.rotate_after_wraps) {
             bail!("keys.rotate_after_wraps must be from 1048576 to 2147483648");

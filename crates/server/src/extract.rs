@@ -12,10 +12,9 @@ mod single_headers;
 use std::pin::Pin;
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
-use negotiate::body::Body;
 
 use crate::{app::App, problem::Problem};
-pub(crate) use body::read as read_body;
+pub(crate) use body::{Budget, HeldBody, read as read_body};
 pub(crate) use caller::{Caller, access_token, by_credential, issue_ticket, session};
 pub(crate) use idempotency_key::idempotency_key;
 pub(crate) use preferences::Preferences;
@@ -50,7 +49,7 @@ impl FromRequest for Question {
 pub(crate) struct Call {
     pub(crate) caller: Caller,
     pub(crate) preferences: Preferences,
-    pub(crate) body: Body,
+    pub(crate) body: HeldBody,
 }
 
 impl FromRequest for Call {
@@ -66,7 +65,7 @@ impl FromRequest for Call {
             let caller = Caller::of(&app, &request).await?;
             app.admit_to_user_agent(&caller)?;
             let preferences = Preferences::of(&request, &app.base_time_zone)?;
-            let body = read_body(request.headers(), payload, app.limits).await?;
+            let body = read_body(&app, &request, payload, app.limits).await?;
             Ok(Self { caller, preferences, body })
         })
     }

@@ -13,7 +13,7 @@ use actix_web::{
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
     http::{
-        StatusCode,
+        ConnectionType, StatusCode,
         header::{
             ALLOW, CACHE_CONTROL, HOST, HeaderName, HeaderValue, RETRY_AFTER,
             STRICT_TRANSPORT_SECURITY, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
@@ -186,6 +186,11 @@ impl Problem {
             .with(RETRY_AFTER, HeaderValue::from(seconds))
     }
 
+    /// 503 for what is more than the server may hold.
+    pub(crate) fn overloaded() -> Self {
+        Self::unavailable("SR_OVERLOADED")
+    }
+
     /// 503 if the keys of the issuer of bearer tokens cannot be had.
     pub(crate) fn keys_unavailable() -> Self {
         Self::unavailable("SR_KEYS_UNAVAILABLE")
@@ -331,6 +336,10 @@ pub(crate) async fn finish(
         }
         None => response,
     };
+    // No other protocol is spoken here, and the framework keeps no such connection for another request.
+    if response.request().head().connection_type() == ConnectionType::Upgrade {
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
     let id = request_id(response.request());
     let is_strict = is_strict(response.request());
     let headers = response.headers_mut();

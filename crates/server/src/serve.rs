@@ -39,7 +39,7 @@ use crate::{
     config::{Config, access::Opening},
     connections::Door,
     exposure,
-    extract::{preferences::SO_TIME_ZONE, refuse_repeated_headers},
+    extract::{Budget, preferences::SO_TIME_ZONE, refuse_repeated_headers},
     first_user::{self, SAMPLE},
     logins::Logins,
     paths::{self, Paths, SAVE_EXTERNAL_TOKENS, SIGN_IN, Tenants},
@@ -167,6 +167,7 @@ async fn serve(
     let app = App {
         store: store.clone(),
         limits: config.limits,
+        bodies: Budget::new(config.limits.bodies_bytes),
         base_time_zone,
         scheme: seen_scheme,
         // What else listens on the developer's own machine must not be shut off from the browser.

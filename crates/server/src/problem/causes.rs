@@ -49,7 +49,7 @@ impl From<AuthError> for Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Overloaded => Self::unavailable("SR_OVERLOADED"),
+            StoreError::Overloaded => Self::overloaded(),
             // Of what refuses many calls the store and upkeep log when it begins, not each call.
             StoreError::Unavailable(_) if error.is_of_another_file() => {
                 Self::unavailable("SR_DATABASE_REPLACED")

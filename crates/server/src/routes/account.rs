@@ -26,7 +26,7 @@ use self::page::{AccountPage, SignInPage, Ticket, Words, html};
 use crate::{
     app::App,
     config::Limits,
-    extract::{self, Caller, preferences::wording_or_default},
+    extract::{self, Caller, HeldBody, preferences::wording_or_default},
     paths::{ACCOUNT, ACCOUNT_TICKETS, ACCOUNT_TICKETS_REVOKE, Mount, Paths, SIGN_IN, SIGN_OUT},
     problem::{Problem, SEC_FETCH_SITE},
 };
@@ -265,7 +265,7 @@ async fn on_form(
     app: &App,
     request: &HttpRequest,
     payload: Payload,
-    act: impl AsyncFnOnce(SignedIn, Body) -> Result<HttpResponse, Problem>,
+    act: impl AsyncFnOnce(SignedIn, HeldBody) -> Result<HttpResponse, Problem>,
 ) -> Result<HttpResponse, Problem> {
     refuse_other_sites(request)?;
     let Some(signed_in) = SignedIn::of(app, request).await? else {
@@ -335,9 +335,9 @@ fn refuse_without_sessions(app: &App, request: &HttpRequest) -> Result<(), Probl
 }
 
 /// The body of a form, which is short.
-async fn read_form(app: &App, request: &HttpRequest, payload: Payload) -> Result<Body, Problem> {
+async fn read_form(app: &App, request: &HttpRequest, payload: Payload) -> Result<HeldBody, Problem> {
     let limits = Limits { body_bytes: FORM_BYTES.min(app.limits.body_bytes), ..app.limits };
-    extract::read_body(request.headers(), payload, limits).await
+    extract::read_body(app, request, payload, limits).await
 }
 
 /// Refuses a form that a browser says comes from another site; so nobody is signed in or out by one.
