@@ -176,7 +176,7 @@ fn what_is_no_idempotency_key_is_refused(#[case] value: &str) {
     let body = to_save("fugit").to_string();
     let request = |authorization: &str, header: &str| {
         let answer = app.raw(&format!(
-            "POST {SAVE} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: {JSON}\r\n\
+            "POST {SAVE} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: {JSON}\r\n\
              {authorization}Idempotency-Key: {header}\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         ));
@@ -202,7 +202,7 @@ fn after_a_kill_a_save_that_is_sent_again_is_answered_with_its_key() {
     let body = to_save("CANARY-lost").to_string();
     let mut stream = TcpStream::connect(app.authority()).expect("connect");
     let request = format!(
-        "POST {SAVE} HTTP/1.1\r\nHost: x\r\nAuthorization: Basic dGplMDpUamUw\r\n\
+        "POST {SAVE} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic dGplMDpUamUw\r\n\
          Content-Type: {JSON}\r\nIdempotency-Key: {HEADER}\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );

@@ -31,6 +31,7 @@ mod formats;
 mod guessing;
 mod growth;
 mod hardware_keys;
+mod hosts;
 mod idempotency;
 mod issuer;
 mod key_rotation;

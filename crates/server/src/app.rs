@@ -20,6 +20,7 @@ use crate::{
     clients::Clients,
     config::{Limits, access::Opening},
     extract::{Budget, Caller},
+    hosts::{Hosts, Reached},
     logins::Logins,
     paths::{self, Paths},
     problem::{ACCEPT_POST, Problem, types_read},
@@ -35,11 +36,13 @@ pub(crate) struct App {
     pub(crate) bodies: Budget,
     /// The zone of dates, unless a request names another.
     pub(crate) base_time_zone: TimeZone,
-    /// `http` or `https`, as clients see it.
+    /// `http` or `https`, as clients see it unless a trusted proxy says otherwise.
     pub(crate) scheme: &'static str,
     /// Whether browsers are to come back by HTTPS alone.
     pub(crate) is_strict: bool,
     pub(crate) clients: Clients,
+    /// The hosts that requests may name.
+    pub(crate) hosts: Hosts,
     /// The schemes that are on.
     pub(crate) policy: Policy,
     /// Whether paths name tenants.
@@ -58,13 +61,14 @@ pub(crate) struct App {
 
 impl App {
     /// The name of the session's cookie; under TLS one that browsers keep to this host alone.
-    pub(crate) fn session_cookie(&self) -> &'static str {
-        if self.is_secure() { "__Host-latchkey-session" } else { "latchkey-session" }
+    pub(crate) fn session_cookie(&self, request: &HttpRequest) -> &'static str {
+        if self.is_secure(request) { "__Host-latchkey-session" } else { "latchkey-session" }
     }
 
-    /// Whether clients see TLS.
-    pub(crate) fn is_secure(&self) -> bool {
-        self.scheme == "https"
+    /// Whether cookies are for TLS alone: by the configuration, or since the client sees TLS. No head of a
+    /// request takes it back.
+    pub(crate) fn is_secure(&self, request: &HttpRequest) -> bool {
+        self.scheme == "https" || Reached::by(request, self).is_https
     }
 
     /// Where a request comes from, as far as it is known.
@@ -126,8 +130,8 @@ pub(crate) fn configure(routes: &mut ServiceConfig) {
         .service(get(paths::HEALTH, health::alive))
         .service(get(paths::READINESS, health::ready))
         .service(serving(paths::SERVER, "GET, HEAD, POST, OPTIONS"))
-        .default_service(web::to(async |paths: web::Data<Paths>| {
-            Err::<String, _>(Problem::no_such_path(paths.index()))
+        .default_service(web::to(async |request: HttpRequest, paths: web::Data<Paths>| {
+            Err::<String, _>(Problem::no_such_path(paths.index(&request)))
         }));
 }
 

@@ -1,13 +1,13 @@
 //! The address that a request comes from.
 //!
-//! Invariant: `X-Forwarded-For` is believed only as far as trusted proxies wrote it.
+//! Invariant: what a head says of its client is believed only as far as trusted proxies wrote it.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr};
 
-use actix_web::http::header::{HeaderMap, HeaderName};
+use actix_web::http::header::HeaderMap;
 use ipnet::IpNet;
 
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+use crate::forwarded::{self, Said};
 
 /// Which proxies are between the server and its clients.
 #[derive(Clone, Debug)]
@@ -25,27 +25,28 @@ impl Clients {
         if self.trusted.is_empty() {
             return (!self.behind_proxy).then_some(peer);
         }
-        let values: Vec<&str> =
-            headers.get_all(FORWARDED_FOR).filter_map(|value| value.to_str().ok()).collect();
-        let mut address = peer;
-        for before in values.iter().rev().flat_map(|value| value.rsplit(',')) {
-            match written(before.trim()).filter(|_| self.trusts(address)) {
-                Some(before) => address = before.to_canonical(),
-                None => break,
-            }
-        }
-        Some(address)
+        Some(forwarded::client(peer, self, headers))
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
+    /// What trusted proxies say of a request.
+    pub(crate) fn said<'a>(&self, peer: Option<IpAddr>, headers: &'a HeaderMap) -> Said<'a> {
+        let proxy = self.trusted_peer(peer);
+        proxy.map(|proxy| forwarded::said(proxy, self, headers)).unwrap_or_default()
+    }
+
+    /// What trusted proxies took off the path of a request; mostly nothing.
+    pub(crate) fn prefix(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> String {
+        let proxy = self.trusted_peer(peer);
+        proxy.map(|proxy| forwarded::prefix(proxy, self, headers)).unwrap_or_default()
+    }
+
+    fn trusted_peer(&self, peer: Option<IpAddr>) -> Option<IpAddr> {
+        peer.map(|peer| peer.to_canonical()).filter(|peer| self.trusts(*peer))
+    }
+
+    pub(crate) fn trusts(&self, address: IpAddr) -> bool {
         self.trusted.iter().any(|network| network.contains(&address))
     }
-}
-
-/// An address as proxies write it: alone, in brackets, or with a port.
-fn written(address: &str) -> Option<IpAddr> {
-    let alone = address.trim_matches(['[', ']']).parse();
-    alone.ok().or_else(|| address.parse().ok().map(|with_port: SocketAddr| with_port.ip()))
 }
 
 /// The network that one client has: an IPv4 address, or a /64 of IPv6.
@@ -90,7 +91,7 @@ mod tests {
         let trusted = trusted.parse().ok().into_iter().collect();
         let mut headers = HeaderMap::new();
         if let Some(addresses) = forwarded_for {
-            headers.insert(FORWARDED_FOR, HeaderValue::from_str(addresses).expect("header"));
+            headers.insert(forwarded::FOR, HeaderValue::from_str(addresses).expect("header"));
         }
         let address = Clients { trusted, behind_proxy }.address(peer.parse().ok(), &headers);
         assert_eq!(address.map(|address| address.to_string()).as_deref(), expected);

@@ -41,7 +41,8 @@ use self::{
 use crate::{
     clients::Clients,
     first_user::FirstUser,
-    paths::{Paths, Tenants},
+    hosts::Hosts,
+    paths::{self, Paths, Tenants},
 };
 
 const DEFAULTS: &str = include_str!("../../../config/default.toml");
@@ -73,6 +74,7 @@ const SETTINGS: &[&str] = &[
     "server.path_prefix",
     "server.behind_proxy",
     "server.trusted_proxies",
+    "server.hosts",
     "server.cors_origins",
     "server.connections",
     "server.connections_per_address",
@@ -164,6 +166,7 @@ pub(crate) struct Server {
     path_prefix: String,
     pub(crate) behind_proxy: bool,
     trusted_proxies: List,
+    hosts: List,
     cors_origins: List,
     pub(crate) connections: usize,
     pub(crate) connections_per_address: usize,
@@ -316,10 +319,7 @@ impl Config {
     /// The prefix is not one that a path can have.
     pub(crate) fn paths(&self) -> anyhow::Result<Paths> {
         let prefix = self.server.path_prefix.trim_end_matches('/');
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~/".contains(&byte);
-        let has_names = prefix.split('/').skip(1).all(|name| !name.trim_matches('.').is_empty());
-        let begins_right = prefix.is_empty() || prefix.starts_with('/');
-        if !begins_right || !has_names || !prefix.bytes().all(is_plain) {
+        if !paths::is_prefix(prefix) {
             bail!(
                 "server.path_prefix must be empty or like \"/SuperOffice\": a slash before each \
                  name, of letters, digits, `-`, `_`, `.` and `~`"
@@ -347,6 +347,19 @@ impl Config {
             );
         }
         Ok(Clients { trusted, behind_proxy: self.server.behind_proxy })
+    }
+
+    /// The hosts that requests may name.
+    ///
+    /// # Errors
+    /// An item of `server.hosts` is no host.
+    pub(crate) fn hosts(&self) -> anyhow::Result<Hosts> {
+        Hosts::new(self.server.hosts.items(), !self.is_exposed()).ok_or_else(|| {
+            anyhow!(
+                "server.hosts must have names and addresses without a port, such as \
+                 \"latchkey.example.com\", \"192.0.2.1\" and \"[2001:db8::1]\""
+            )
+        })
     }
 
     /// The origins whose scripts may call.

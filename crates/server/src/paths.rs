@@ -17,7 +17,7 @@ use actix_web::{
 use model::TenantId;
 use serde::{Deserialize, Serialize};
 
-use crate::extract::take_secrets;
+use crate::{app::App, extract::take_secrets, hosts::Target};
 
 /// Where the server says it is.
 pub(crate) const HOME: &str = "/";
@@ -102,7 +102,7 @@ impl TryFrom<String> for Tenants {
 /// Where the API is, for a request: below which path, and of which tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mount {
-    /// Prefix and tenant as the request has them, such as `/SuperOffice/Cust12345`; may be empty.
+    /// Prefix and tenant as the client writes them, such as `/SuperOffice/Cust12345`; may be empty.
     pub(crate) base: String,
     pub(crate) tenant: TenantId,
 }
@@ -113,6 +113,16 @@ impl Mount {
         let found = request.extensions().get::<Self>().cloned();
         found.unwrap_or_else(|| Self { base: String::new(), tenant: TenantId::single() })
     }
+}
+
+/// What proxies took off the path, and clients write before it.
+struct StrippedPrefix(String);
+
+/// Whether the text may stand before every path: nothing, or names of plain characters with a slash before each.
+pub(crate) fn is_prefix(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~/".contains(&byte);
+    let has_names = text.split('/').skip(1).all(|name| !name.trim_matches('.').is_empty());
+    (text.is_empty() || text.starts_with('/')) && has_names && text.bytes().all(is_plain)
 }
 
 /// How paths are read.
@@ -132,11 +142,13 @@ impl Paths {
         }
     }
 
-    /// Where the index of the API is, for who does not find it.
-    pub(crate) fn index(&self) -> String {
+    /// Where the index of the API is, for a client that does not find it.
+    pub(crate) fn index(&self, request: &HttpRequest) -> String {
+        let extensions = request.extensions();
+        let stripped = extensions.get().map_or("", |StrippedPrefix(prefix)| prefix);
         match self.tenants {
-            Tenants::Single => format!("{}{API_V1}", self.prefix),
-            Tenants::Path => format!("{}/{{tenant}}{API_V1}", self.prefix),
+            Tenants::Single => format!("{stripped}{}{API_V1}", self.prefix),
+            Tenants::Path => format!("{stripped}{}/{{tenant}}{API_V1}", self.prefix),
         }
     }
 
@@ -188,12 +200,22 @@ pub(crate) async fn normalize(
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
     let paths = request.app_data::<Data<Paths>>().expect("the app is set up with its paths");
+    let app = request.app_data::<Data<App>>().expect("the app is set up with its state");
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    let stripped = app.clients.prefix(peer, request.headers());
     // Percent-encoded letters were decoded already.
     let found = paths.route(request.match_info().as_str());
-    let route = found.map_or(Cow::Borrowed(NOWHERE), |(route, mount)| {
+    let route = found.map_or(Cow::Borrowed(NOWHERE), |(route, mut mount)| {
+        mount.base.insert_str(0, &stripped);
         request.extensions_mut().insert(mount);
         route
     });
+    if !stripped.is_empty() {
+        request.extensions_mut().insert(StrippedPrefix(stripped));
+    }
+    if let Some(target) = Target::of(request.uri()) {
+        request.extensions_mut().insert(target);
+    }
     // Also if it is the same: this one is not a part of the buffer that the request was read into.
     let uri = with_path(request.uri(), &route).unwrap_or_else(|| Uri::from_static(NOWHERE));
     request.match_info_mut().get_mut().update(&uri);

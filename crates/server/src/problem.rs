@@ -108,6 +108,17 @@ impl Problem {
         Self::invalid(Text::new("SR_MANY_HEADERS").with("header", header))
     }
 
+    /// 400 for a host that is none, or that is another server's.
+    pub(crate) fn no_host() -> Self {
+        Self::invalid(Text::new("SR_NO_HOST"))
+    }
+
+    /// 421 for a host that this server does not have (RFC 9110 §15.5.20).
+    pub(crate) fn other_host() -> Self {
+        let text = Text::new("SR_OTHER_HOST");
+        Self::new(StatusCode::MISDIRECTED_REQUEST, "SoNotFoundException", text)
+    }
+
     /// 400 for a body that ends before it should.
     pub(crate) fn body_broke_off() -> Self {
         Self::invalid(Text::new("SR_BODY_BROKE_OFF"))

@@ -41,6 +41,7 @@ use crate::{
     exposure,
     extract::{Budget, preferences::SO_TIME_ZONE, refuse_repeated_headers},
     first_user::{self, SAMPLE},
+    hosts::{self, Hosts},
     logins::Logins,
     paths::{self, Paths, SAVE_EXTERNAL_TOKENS, SIGN_IN, Tenants},
     problem::{self, REQUEST_ID},
@@ -72,6 +73,7 @@ struct Http {
     certificates: Option<Arc<Certificates>>,
     paths: Paths,
     base_time_zone: TimeZone,
+    hosts: Hosts,
     cors_origins: Vec<String>,
 }
 
@@ -91,6 +93,7 @@ pub(crate) fn check(config: &Config) -> anyhow::Result<Checked> {
         certificates: config.server.tls.as_ref().map(Certificates::load).transpose()?,
         paths: config.paths()?,
         base_time_zone: config.base_time_zone()?,
+        hosts: config.hosts()?,
         cors_origins: config.cors_origins()?.to_vec(),
     };
     let callers = Callers {
@@ -155,7 +158,7 @@ async fn serve(
     let signals = Signals::listen()?;
     let sample_works = first_user::ensure(store, config).await?;
     let address = listener.local_addr()?;
-    let Http { certificates, paths, base_time_zone, cors_origins } = http;
+    let Http { certificates, paths, base_time_zone, hosts, cors_origins } = http;
     let scheme = if certificates.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://{address}{}", paths.first_base());
 
@@ -173,6 +176,7 @@ async fn serve(
         // What else listens on the developer's own machine must not be shut off from the browser.
         is_strict: certificates.is_some() && !address.ip().is_loopback(),
         clients,
+        hosts,
         policy: config.policy(),
         has_tenants: paths.tenants == Tenants::Path,
         retrieval: config.auth.retrieval,
@@ -210,6 +214,7 @@ async fn serve(
                 .app_data(paths.clone())
                 .wrap(from_fn(refuse_repeated_headers))
                 .wrap(Condition::new(!cors_origins.is_empty(), cors(&cors_origins)))
+                .wrap(from_fn(hosts::check))
                 .wrap(from_fn(problem::finish))
                 .wrap(TracingLogger::<RequestSpan>::new())
                 .wrap(from_fn(paths::normalize))

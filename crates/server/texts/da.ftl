@@ -18,6 +18,8 @@ SR_ID_SHAPE = Id er ikke id'et på en post: et id består af 11 bogstaver og cif
 SR_OWNER = Owner er ikke et brugernavn.
 SR_CURSOR = Cursor er ikke en værdi, som List har svaret med.
 SR_MANY_HEADERS = Headeren { $header } forekommer mere end én gang.
+SR_NO_HOST = Anmodningen angiver ingen gyldig vært: en vært er et navn eller en adresse, med eller uden port.
+SR_OTHER_HOST = Anmodningen angiver en vært, som denne server ikke har. Den tilføjes med server.hosts i serverens konfiguration.
 SR_BODY_BROKE_OFF = Overførslen af anmodningens indhold blev afbrudt.
 SR_BAD_REQUEST = Anmodningen kan ikke læses.
 

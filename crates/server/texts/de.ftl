@@ -18,6 +18,8 @@ SR_ID_SHAPE = Id ist nicht die ID eines Datensatzes: Eine ID besteht aus 11 Buch
 SR_OWNER = Owner ist kein Benutzername.
 SR_CURSOR = Cursor ist kein Wert, mit dem List geantwortet hat.
 SR_MANY_HEADERS = Der Header { $header } ist mehr als einmal vorhanden.
+SR_NO_HOST = Die Anfrage nennt keinen gültigen Host: Ein Host ist ein Name oder eine Adresse, mit oder ohne Port.
+SR_OTHER_HOST = Die Anfrage nennt einen Host, den dieser Server nicht hat; server.hosts in der Konfiguration des Servers fügt ihn hinzu.
 SR_BODY_BROKE_OFF = Die Übertragung des Anfragekörpers ist abgebrochen.
 SR_BAD_REQUEST = Die Anfrage kann nicht gelesen werden.
 

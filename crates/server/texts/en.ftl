@@ -21,6 +21,8 @@ SR_ID_SHAPE = Id is not the id of a record: an id has 11 letters and digits.
 SR_OWNER = Owner is not a user name.
 SR_CURSOR = Cursor is not one that List answered.
 SR_MANY_HEADERS = There is more than one { $header } header.
+SR_NO_HOST = The request names no host, or one that cannot be: a host is a name or an address, with or without a port.
+SR_OTHER_HOST = The request names a host that this server does not have; server.hosts in the server's configuration adds it.
 SR_BODY_BROKE_OFF = The body broke off.
 SR_BAD_REQUEST = The request cannot be read.
 

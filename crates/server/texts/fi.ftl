@@ -18,6 +18,8 @@ SR_ID_SHAPE = Kentän Id arvo ei ole tietueen tunniste: tunnisteessa on 11 kirja
 SR_OWNER = Kentän Owner arvo ei ole käyttäjänimi.
 SR_CURSOR = Kentän Cursor arvo ei ole Listin palauttama.
 SR_MANY_HEADERS = Otsake { $header } esiintyy useammin kuin kerran.
+SR_NO_HOST = Pyyntö ei nimeä kelvollista isäntää: isäntä on nimi tai osoite, portin kanssa tai ilman.
+SR_OTHER_HOST = Pyyntö nimeää isännän, jota tällä palvelimella ei ole. Se lisätään palvelimen asetuksella server.hosts.
 SR_BODY_BROKE_OFF = Pyynnön rungon siirto keskeytyi.
 SR_BAD_REQUEST = Pyyntöä ei voi lukea.
 

@@ -18,6 +18,8 @@ SR_ID_SHAPE = Id n’est pas l’identifiant d’un enregistrement : un identifi
 SR_OWNER = Owner n’est pas un nom d’utilisateur.
 SR_CURSOR = Cursor n’est pas une valeur que List a renvoyée.
 SR_MANY_HEADERS = L’en-tête { $header } est présent plus d’une fois.
+SR_NO_HOST = La requête n’indique pas d’hôte valide : un hôte est un nom ou une adresse, avec ou sans port.
+SR_OTHER_HOST = La requête indique un hôte que ce serveur n’a pas ; server.hosts, dans la configuration du serveur, l’ajoute.
 SR_BODY_BROKE_OFF = La transmission du corps de la requête a été interrompue.
 SR_BAD_REQUEST = La requête est illisible.
 

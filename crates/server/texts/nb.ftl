@@ -18,6 +18,8 @@ SR_ID_SHAPE = Id er ikke id-en til en post: En id består av 11 bokstaver og sif
 SR_OWNER = Owner er ikke et brukernavn.
 SR_CURSOR = Cursor er ikke en verdi som List har svart med.
 SR_MANY_HEADERS = Headeren { $header } forekommer mer enn én gang.
+SR_NO_HOST = Forespørselen oppgir ingen gyldig vert: en vert er et navn eller en adresse, med eller uten port.
+SR_OTHER_HOST = Forespørselen oppgir en vert som denne serveren ikke har. Den legges til med server.hosts i serverens konfigurasjon.
 SR_BODY_BROKE_OFF = Overføringen av innholdet i forespørselen ble avbrutt.
 SR_BAD_REQUEST = Forespørselen kan ikke leses.
 

@@ -18,6 +18,8 @@ SR_ID_SHAPE = Id is niet de id van een record: een id bestaat uit 11 letters en 
 SR_OWNER = Owner is geen gebruikersnaam.
 SR_CURSOR = Cursor is geen waarde die List heeft teruggegeven.
 SR_MANY_HEADERS = De header { $header } komt meer dan één keer voor.
+SR_NO_HOST = Het verzoek noemt geen geldige host: een host is een naam of een adres, met of zonder poort.
+SR_OTHER_HOST = Het verzoek noemt een host die deze server niet heeft. Voeg hem toe met server.hosts in de configuratie van de server.
 SR_BODY_BROKE_OFF = De overdracht van de body is afgebroken.
 SR_BAD_REQUEST = Het verzoek kan niet worden gelezen.
 

@@ -18,6 +18,8 @@ SR_ID_SHAPE = Id är inte en posts id: ett id består av 11 bokstäver och siffr
 SR_OWNER = Owner är inte ett användarnamn.
 SR_CURSOR = Cursor är inte ett värde som List har svarat med.
 SR_MANY_HEADERS = Headern { $header } förekommer mer än en gång.
+SR_NO_HOST = Begäran anger ingen giltig värd: en värd är ett namn eller en adress, med eller utan port.
+SR_OTHER_HOST = Begäran anger en värd som den här servern inte har. Den läggs till med server.hosts i serverns konfiguration.
 SR_BODY_BROKE_OFF = Överföringen av innehållet i begäran avbröts.
 SR_BAD_REQUEST = Begäran kan inte läsas.
 

@@ -94,9 +94,10 @@ pub(crate) fn session(app: &App, request: &HttpRequest) -> Option<Result<Present
     let headers = secret_headers(request);
     let lines = headers.get_all(COOKIE).map(|line| line.as_bytes());
     let pairs = lines.flat_map(|line| line.split(|byte| *byte == b';'));
+    let name = app.session_cookie(request);
     let values = pairs.filter_map(|pair| {
         let pair = str::from_utf8(pair.trim_ascii()).ok()?;
-        pair.strip_prefix(app.session_cookie())?.strip_prefix('=')
+        pair.strip_prefix(name)?.strip_prefix('=')
     });
     values.map(Presented::parse_session).reduce(|first, next| first.or(next))
 }

@@ -10,8 +10,8 @@ use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError as _,
     cookie::{Cookie, SameSite},
     http::{
-        StatusCode, Uri,
-        header::{HOST, LOCATION, ORIGIN, WWW_AUTHENTICATE},
+        StatusCode,
+        header::{LOCATION, ORIGIN, WWW_AUTHENTICATE},
     },
     web::{Data, Payload},
 };
@@ -27,6 +27,7 @@ use crate::{
     app::App,
     config::Limits,
     extract::{self, Caller, HeldBody, preferences::wording_or_default},
+    hosts::Reached,
     paths::{ACCOUNT, ACCOUNT_TICKETS, ACCOUNT_TICKETS_REVOKE, Mount, Paths, SIGN_IN, SIGN_OUT},
     problem::{Problem, SEC_FETCH_SITE},
 };
@@ -98,12 +99,12 @@ pub(crate) async fn sign_in(
     app: Data<App>,
 ) -> Result<HttpResponse, Problem> {
     refuse_without_sessions(&app, &request)?;
-    refuse_other_sites(&request)?;
+    refuse_other_sites(&app, &request)?;
     let body = read_form(&app, &request, payload).await?;
     match begin_session(&app, &request, &body).await {
         Ok(session) => {
             let mut answer = to(&request, ACCOUNT);
-            set_cookies(&app, &mut answer, &session);
+            set_cookies(&app, &request, &mut answer, &session);
             Ok(answer.finish())
         }
         Err(problem) if problem.status_code().is_client_error() => {
@@ -133,8 +134,8 @@ pub(crate) async fn sign_out(
         let session = signed_in.session.id().clone();
         revoke(&app, CredentialKind::Session, session, None).await?;
         let mut answer = to(&request, SIGN_IN);
-        for name in [app.session_cookie(), XSRF_COOKIE] {
-            let mut cookie = cookie(&app, name, String::new());
+        for name in [app.session_cookie(&request), XSRF_COOKIE] {
+            let mut cookie = cookie(&app, &request, name, String::new());
             cookie.make_removal();
             answer.cookie(cookie);
         }
@@ -254,7 +255,7 @@ impl SignedIn {
             words: Words::of(wording.as_ref()),
         };
         let mut answer = HttpResponse::Ok();
-        set_cookies(app, &mut answer, &self.session);
+        set_cookies(app, request, &mut answer, &self.session);
         html(answer, &page)
     }
 }
@@ -267,7 +268,7 @@ async fn on_form(
     payload: Payload,
     act: impl AsyncFnOnce(SignedIn, HeldBody) -> Result<HttpResponse, Problem>,
 ) -> Result<HttpResponse, Problem> {
-    refuse_other_sites(request)?;
+    refuse_other_sites(app, request)?;
     let Some(signed_in) = SignedIn::of(app, request).await? else {
         return Ok(to(request, SIGN_IN).finish());
     };
@@ -331,25 +332,25 @@ fn refuse_without_sessions(app: &App, request: &HttpRequest) -> Result<(), Probl
         return Ok(());
     }
     let paths = request.app_data::<Data<Paths>>();
-    Err(Problem::no_such_path(paths.map(|paths| paths.index()).unwrap_or_default()))
+    Err(Problem::no_such_path(paths.map(|paths| paths.index(request)).unwrap_or_default()))
 }
 
 /// The body of a form, which is short.
-async fn read_form(app: &App, request: &HttpRequest, payload: Payload) -> Result<HeldBody, Problem> {
+async fn read_form(
+    app: &App,
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<HeldBody, Problem> {
     let limits = Limits { body_bytes: FORM_BYTES.min(app.limits.body_bytes), ..app.limits };
     extract::read_body(app, request, payload, limits).await
 }
 
 /// Refuses a form that a browser says comes from another site; so nobody is signed in or out by one.
-fn refuse_other_sites(request: &HttpRequest) -> Result<(), Problem> {
+fn refuse_other_sites(app: &App, request: &HttpRequest) -> Result<(), Problem> {
     let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
     let is_own = match (header(SEC_FETCH_SITE), header(ORIGIN)) {
         (Some(site), _) => matches!(site, "same-origin" | "none"),
-        (None, Some(origin)) => {
-            let origin: Option<Uri> = origin.parse().ok();
-            let authority = origin.as_ref().and_then(Uri::authority);
-            authority.is_some_and(|authority| header(HOST) == Some(authority.as_str()))
-        }
+        (None, Some(origin)) => Reached::by(request, app).is_origin(origin),
         (None, None) => true,
     };
     if is_own { Ok(()) } else { Err(Problem::other_site()) }
@@ -383,13 +384,21 @@ fn to(request: &HttpRequest, path: &str) -> HttpResponseBuilder {
     answer
 }
 
-fn set_cookies(app: &App, answer: &mut HttpResponseBuilder, session: &Presented) {
-    let mut of_session = cookie(app, app.session_cookie(), session.text().expose().to_owned());
+fn set_cookies(
+    app: &App,
+    request: &HttpRequest,
+    answer: &mut HttpResponseBuilder,
+    session: &Presented,
+) {
+    let text = session.text().expose().to_owned();
+    let mut of_session = cookie(app, request, app.session_cookie(request), text);
     of_session.set_http_only(true);
     answer.cookie(of_session);
-    answer.cookie(cookie(app, XSRF_COOKIE, session.xsrf_token().expose().to_owned()));
+    let xsrf_token = session.xsrf_token().expose().to_owned();
+    answer.cookie(cookie(app, request, XSRF_COOKIE, xsrf_token));
 }
 
-fn cookie(app: &App, name: &'static str, value: String) -> Cookie<'static> {
-    Cookie::build(name, value).path("/").same_site(SameSite::Lax).secure(app.is_secure()).finish()
+fn cookie(app: &App, request: &HttpRequest, name: &'static str, value: String) -> Cookie<'static> {
+    let cookie = Cookie::build(name, value).path("/").same_site(SameSite::Lax);
+    cookie.secure(app.is_secure(request)).finish()
 }

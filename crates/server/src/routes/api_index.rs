@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::header::{CONTENT_SECURITY_POLICY, HOST, LOCATION},
+    http::header::{CONTENT_SECURITY_POLICY, LOCATION},
     web::Data,
 };
 use askama::Template;
@@ -22,8 +22,9 @@ use crate::{
     app::App,
     extract::{
         Preferences,
-        preferences::{accept, text, wording_or_default},
+        preferences::{accept, wording_or_default},
     },
+    hosts::Reached,
     openapi::{self, Call},
     paths::{API, API_V1, DOCS, HOME, Mount, OPENAPI},
     problem::Problem,
@@ -230,9 +231,6 @@ fn respond<T: Serialize + Template>(
 
 /// The URL of a path, as the client of this request would write it.
 fn url(request: &HttpRequest, app: &App, path: &str) -> String {
-    let base = Mount::of(request).base;
-    match text(request.headers(), &HOST) {
-        Some(host) => format!("{}://{host}{base}{path}", app.scheme),
-        None => format!("{base}{path}"),
-    }
+    let origin = Reached::by(request, app).origin().unwrap_or_default();
+    format!("{origin}{}{path}", Mount::of(request).base)
 }

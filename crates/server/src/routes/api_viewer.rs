@@ -69,12 +69,13 @@ pub(crate) async fn to_viewer(request: HttpRequest) -> HttpResponse {
     responses((status = 200, description = "The file"))
 )]
 pub(crate) async fn viewer(
+    request: HttpRequest,
     file: Path<String>,
     paths: Data<Paths>,
 ) -> Result<HttpResponse, Problem> {
     let found = utoipa_swagger_ui::serve(&file, Arc::clone(&CONFIG));
     let found = found.map_err(|error| Problem::internal(&std::io::Error::other(error.to_string())));
-    let file = found?.ok_or_else(|| Problem::no_such_path(paths.index()))?;
+    let file = found?.ok_or_else(|| Problem::no_such_path(paths.index(&request)))?;
     let charset = if file.content_type.starts_with("text/") { "; charset=utf-8" } else { "" };
     let bytes = match file.bytes {
         Cow::Borrowed(bytes) => Bytes::from_static(bytes),
