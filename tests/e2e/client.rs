@@ -2,9 +2,15 @@
 //!
 //! Invariant: an answer is looked at as it is; no status is an error by itself.
 
+use std::sync::Arc;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use rustls::crypto::aws_lc_rs::default_provider;
 use serde_json::{Value, json};
-use ureq::{Agent, RequestExt as _, http};
+use ureq::{
+    Agent, RequestExt as _, http,
+    tls::{Certificate, RootCerts, TlsConfig, TlsProvider},
+};
 
 use crate::app::TIMEOUT;
 
@@ -57,10 +63,26 @@ pub(crate) struct Answer {
 
 impl Client {
     pub(crate) fn new(url: &str) -> Self {
+        Self::with_tls(url, TlsConfig::default())
+    }
+
+    /// To a server whose certificate this is.
+    pub(crate) fn trusting(url: &str, certificate: &str) -> Self {
+        let certificate = Certificate::from_pem(certificate.as_bytes()).expect("PEM");
+        let tls = TlsConfig::builder()
+            .provider(TlsProvider::Rustls)
+            .unversioned_rustls_crypto_provider(Arc::new(default_provider()))
+            .root_certs(RootCerts::new_with_certs(&[certificate]))
+            .build();
+        Self::with_tls(url, tls)
+    }
+
+    fn with_tls(url: &str, tls: TlsConfig) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .timeout_global(Some(TIMEOUT))
+            .tls_config(tls)
             .build();
         let authorization = Some("Basic dGplMDpUamUw".to_owned());
         Self { agent: config.into(), url: url.to_owned(), authorization }

@@ -56,6 +56,7 @@ mod overload;
 mod parts;
 mod paths;
 mod principal;
+mod proxies;
 mod raw;
 mod read_only_disk;
 mod records;
