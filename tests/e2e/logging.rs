@@ -11,15 +11,14 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::{
-    app::{Setup, assert_no_secret, signal, until},
+    app::{Setup, TestApp, assert_no_secret, signal, until},
     client::Client,
 };
 
 const CALLS: usize = 1000;
 
 /// Starts a server whose standard error nobody reads; its process and its URL.
-fn start_unread() -> (Child, String) {
-    let setup = Setup::new().with("LOG__BUFFER_BYTES", "65536");
+fn start_unread(setup: &Setup) -> (Child, String) {
     let mut command = setup.command();
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut process = command.spawn().expect("starts");
@@ -27,8 +26,6 @@ fn start_unread() -> (Child, String) {
     let stdout = process.stdout.as_mut().expect("piped");
     BufReader::new(stdout).read_line(&mut line).expect("the greeting");
     let url = line.trim().strip_prefix("Latchkey is running on ").expect("the URL");
-    // The folder must outlive the process.
-    std::mem::forget(setup);
     (process, url.to_owned())
 }
 
@@ -36,7 +33,8 @@ fn start_unread() -> (Child, String) {
 /// the log says how many lines it lost.
 #[rstest]
 fn a_log_that_nobody_reads_holds_up_nothing(#[values(false, true)] wakes_up: bool) {
-    let (mut process, url) = start_unread();
+    let setup = Setup::new().with("LOG__BUFFER_BYTES", "65536");
+    let (mut process, url) = start_unread(&setup);
     let client = Client::new(&url);
     for _ in 0..CALLS {
         client.who(&[]).expect(200);
@@ -76,7 +74,7 @@ fn a_log_that_nobody_reads_holds_up_nothing(#[values(false, true)] wakes_up: boo
 /// CONTRACT 36: each call on a record is in the log, with who called and the record's id, and no key.
 #[test]
 fn the_log_says_who_did_what_to_which_record() {
-    let app = Setup::new().start();
+    let app = TestApp::new();
     app.add_user("ann");
     let (client, ann) = (app.client(), app.client().with_password("ann", "CANARY-password"));
     let key = client.save(&json!({"Provider": "et", "AccessToken": "fugit"}));
