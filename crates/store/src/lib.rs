@@ -467,14 +467,17 @@ impl Store {
         session: IssuedCredential,
         former: CredentialId,
     ) -> Result<(), StoreError> {
-        let replace = move |conn: &mut Conn| match credentials::revoke(
-            conn,
-            CredentialKind::Session,
-            &former,
-            None,
-        ) {
-            Ok(()) | Err(StoreError::NotFound(_)) => credentials::insert(conn, &session),
-            Err(error) => Err(error),
+        let most = self.0.quotas.credentials;
+        let replace = move |conn: &mut Conn| {
+            // At most a few tokens that were made from it live.
+            loop {
+                match credentials::revoke(conn, CredentialKind::Session, &former, None) {
+                    Ok(false) => {}
+                    Ok(true) | Err(StoreError::NotFound(_)) => break,
+                    Err(error) => return Err(error),
+                }
+            }
+            credentials::add(conn, &session, most)
         };
         self.0.writer.run_in_turn(Turn::Alone, replace).await
     }
