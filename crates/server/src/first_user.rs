@@ -4,18 +4,16 @@
 //! machines can reach the server.
 
 use std::{
-    fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use auth::{HashMemory, Password};
 use model::{Login, TenantId, User};
 use serde::{Deserialize, Serialize};
-use store::{Database, Store, StoreError};
+use store::{Database, Store, StoreError, secret_file};
 use tracing::info;
-use zeroize::Zeroizing;
 
 use crate::config::Config;
 
@@ -47,15 +45,21 @@ fn makes_sample(config: &Config) -> bool {
     config.is_development() && config.first_user.is_open()
 }
 
-/// The password in the first line of a file, which must be one that may be chosen.
+/// The password in the first line of a file, which must be one that the user of this login may choose.
 ///
 /// # Errors
-/// The file cannot be read, or the password is weak.
-fn password_in(file: &Path) -> anyhow::Result<Password> {
-    let read = fs::read_to_string(file).map(Zeroizing::new);
-    let text = read.with_context(|| format!("cannot read {}", file.display()))?;
-    let line = text.lines().next().unwrap_or_default();
-    Password::choose(line).with_context(|| format!("the first line of {}", file.display()))
+/// The file cannot be read, or the password is weak; the message names the setting.
+pub(crate) fn password_in(
+    file: &Path,
+    setting: &'static str,
+    login: &Login,
+) -> anyhow::Result<Password> {
+    let bytes = secret_file::read(file, setting)?;
+    let text = str::from_utf8(&bytes)
+        .map_err(|_not_text| anyhow!("{setting} {} is not UTF-8", file.display()))?;
+    let line = text.trim_start_matches('\u{feff}').lines().next().unwrap_or_default();
+    Password::choose(line, login)
+        .with_context(|| format!("{setting}: the first line of {}", file.display()))
 }
 
 /// Refuses a new database whose first user would be the sample login where it is not allowed; to be
@@ -87,7 +91,7 @@ pub(crate) async fn ensure(store: &Store, config: &Config) -> anyhow::Result<boo
         (sample_login, sample_password)
     } else if let Some(file) = &config.first_user.password_file {
         let login = config.first_user.login()?;
-        let password = password_in(file).context("first_user.password_file")?;
+        let password = password_in(file, "first_user.password_file", &login)?;
         info!(user.login = %login, "the first user has the password of first_user.password_file");
         (login, password)
     } else {

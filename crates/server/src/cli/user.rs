@@ -8,17 +8,16 @@ use std::{
     path::PathBuf,
 };
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use auth::Password;
 use clap::{Args, Subcommand};
 use model::{Login, TenantId, User};
 use serde::Serialize;
-use store::secret_file;
 use tracing::info;
 use zeroize::Zeroizing;
 
 use super::administration::{self as admin, Output, TenantArgument, told};
-use crate::config::Config;
+use crate::{config::Config, first_user::password_in};
 
 #[derive(Subcommand)]
 pub(crate) enum UserCommand {
@@ -177,14 +176,7 @@ impl PasswordSource {
     /// The password, which must be one that the user of this login may choose.
     fn read(&self, login: &Login) -> anyhow::Result<Password> {
         let text = match &self.password_file {
-            Some(file) => {
-                let bytes = secret_file::read(file, "--password-file")?;
-                let text = str::from_utf8(&bytes).map_err(|_not_text| {
-                    anyhow!("--password-file {} is not UTF-8", file.display())
-                })?;
-                let text = text.trim_start_matches('\u{feff}');
-                Zeroizing::new(text.lines().next().unwrap_or_default().to_owned())
-            }
+            Some(file) => return password_in(file, "--password-file", login),
             None if self.password_stdin => {
                 let mut line = Zeroizing::new(String::new());
                 io::stdin().lock().read_line(&mut line).context("cannot read standard input")?;
