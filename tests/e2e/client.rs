@@ -2,15 +2,9 @@
 //!
 //! Invariant: an answer is looked at as it is; no status is an error by itself.
 
-use std::sync::Arc;
-
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use rustls::crypto::aws_lc_rs::default_provider;
 use serde_json::{Value, json};
-use ureq::{
-    Agent, RequestExt as _, http,
-    tls::{Certificate, RootCerts, TlsConfig, TlsProvider},
-};
+use ureq::{Agent, RequestExt as _, http, tls::TlsConfig};
 
 use crate::app::TIMEOUT;
 
@@ -66,18 +60,8 @@ impl Client {
         Self::with_tls(url, TlsConfig::default())
     }
 
-    /// To a server whose certificate this is.
-    pub(crate) fn trusting(url: &str, certificate: &str) -> Self {
-        let certificate = Certificate::from_pem(certificate.as_bytes()).expect("PEM");
-        let tls = TlsConfig::builder()
-            .provider(TlsProvider::Rustls)
-            .unversioned_rustls_crypto_provider(Arc::new(default_provider()))
-            .root_certs(RootCerts::new_with_certs(&[certificate]))
-            .build();
-        Self::with_tls(url, tls)
-    }
-
-    fn with_tls(url: &str, tls: TlsConfig) -> Self {
+    /// With TLS of one's own.
+    pub(crate) fn with_tls(url: &str, tls: TlsConfig) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)

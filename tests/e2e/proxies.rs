@@ -7,9 +7,12 @@ use std::{
     net::{TcpListener, TcpStream},
     path::Path,
     process::{Child, Command, Stdio},
+    sync::Arc,
 };
 
+use rustls::crypto::aws_lc_rs::default_provider;
 use serde_json::json;
+use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 
 use crate::{
     app::{Setup, TestApp, until},
@@ -88,7 +91,13 @@ impl Behind {
     }
 
     fn client(&self) -> Client {
-        Client::trusting(&self.url, &self.certificate).with_password("ann", "CANARY-password")
+        let certificate = Certificate::from_pem(self.certificate.as_bytes()).expect("PEM");
+        let tls = TlsConfig::builder()
+            .provider(TlsProvider::Rustls)
+            .unversioned_rustls_crypto_provider(Arc::new(default_provider()))
+            .root_certs(RootCerts::new_with_certs(&[certificate]))
+            .build();
+        Client::with_tls(&self.url, tls).with_password("ann", "CANARY-password")
     }
 
     /// What anybody does: saves, gets, signs in, follows links.
