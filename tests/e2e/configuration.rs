@@ -99,7 +99,7 @@ fn white_space_around_a_variable_is_dropped() {
     for line in ["listen = \"127.0.0.1:0\"", "body_seconds = 9", "bearer = true"] {
         assert!(shown.lines().any(|shown| shown == line), "{line} is not in: {shown}");
     }
-    assert!(!shown.contains("expire_after_days") && !shown.contains("tls"), "{shown}");
+    assert!(!shown.contains("expire_after_days") && !shown.contains("[server.tls]"), "{shown}");
     let app = setup.start();
     let data = app.setup.folder().join("data");
     assert!(data.is_dir());

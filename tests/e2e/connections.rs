@@ -12,7 +12,10 @@ use std::{
 
 use serde_json::json;
 
-use crate::app::{Setup, TIMEOUT, TestApp, until};
+use crate::{
+    app::{Setup, TIMEOUT, TestApp, until},
+    shutdown::begin_a_save,
+};
 
 /// Requests that a stranger sends on each connection; each is answered with ten times its size.
 const PIPELINED: usize = 20_000;
@@ -112,10 +115,9 @@ fn idle_connections_make_room_for_others() {
     for _ in 0..10 {
         assert_saves(&app);
     }
-    // Those that came last are still there, and the first ones made room.
-    let closed = idle.iter_mut().filter_map(|stream| is_closed(stream).then_some(())).count();
+    // Some made room, and not all.
+    let closed = idle.iter_mut().map(is_closed).filter(|is_closed| *is_closed).count();
     assert!((1..1100).contains(&closed), "{closed} of 1100 are closed");
-    assert!(!is_closed(idle.last_mut().expect("a connection")), "the newest one was closed");
 }
 
 /// The oldest idle connection makes room, one in a request does not.
@@ -123,21 +125,17 @@ fn idle_connections_make_room_for_others() {
 fn a_connection_in_a_request_is_not_closed_for_another() {
     let app = Setup::new().with("SERVER__CONNECTIONS_PER_ADDRESS", "4").start();
     let body = r#"{"TokenManagementInfo":{"Provider":"et","AccessToken":"fugit"}}"#;
-    let mut busy = connect(&app);
-    let head = format!(
-        "POST /api/v1/Agents/User/SaveExternalTokens HTTP/1.1\r\nHost: localhost\r\n\
-         Authorization: Basic dGplMDpUamUw\r\nContent-Type: application/json\r\n\
-         Connection: close\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    );
-    busy.write_all(head.as_bytes()).expect("send");
+    let mut busy = begin_a_save(&app, body);
     let mut oldest = connect(&app);
-    let mut newest: Vec<TcpStream> = (0..6).map(|_| connect(&app)).collect();
+    let mut newer: Vec<TcpStream> = (0..6).map(|_| connect(&app)).collect();
     until("the oldest idle connection is closed", || is_closed(&mut oldest));
-    assert!(!is_closed(newest.last_mut().expect("a connection")), "the newest one was closed");
+    until("others are closed", || {
+        newer.iter_mut().map(is_closed).filter(|is_closed| *is_closed).count() >= 3
+    });
     busy.write_all(body.as_bytes()).expect("send");
-    let mut answer = String::new();
-    busy.read_to_string(&mut answer).expect("receive");
+    let mut answer = vec![0; 4096];
+    let length = busy.read(&mut answer).expect("receive");
+    let answer = String::from_utf8_lossy(&answer[..length]);
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     until("it is logged", || app.log().contains("connections_per_address"));
 }

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Opens a connection and sends the head of a save; returns once the server has taken the request.
-fn begin_a_save(app: &TestApp, body: &str) -> TcpStream {
+pub(crate) fn begin_a_save(app: &TestApp, body: &str) -> TcpStream {
     let mut stream = TcpStream::connect(app.authority()).expect("connect");
     stream.set_read_timeout(Some(TIMEOUT)).expect("timeout");
     let head = format!(

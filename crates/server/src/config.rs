@@ -11,8 +11,7 @@ mod listen;
 pub(crate) mod records;
 
 use std::{
-    fmt, fs,
-    io::Read as _,
+    fmt,
     net::SocketAddr,
     ops::RangeInclusive,
     path::{Path, PathBuf},
@@ -20,7 +19,7 @@ use std::{
 };
 
 use actix_web::http::Uri;
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{anyhow, bail};
 use auth::{Installation, Policy};
 use config::{
     Config as Layers, ConfigBuilder, ConfigError, Environment, File, FileFormat, FileSourceFile,
@@ -29,8 +28,7 @@ use config::{
 use negotiate::TimeZone;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
-use store::{KeySource, OpenError, OpenOptions, Quotas};
-use zeroize::Zeroizing;
+use store::{KeySource, OpenError, OpenOptions, Quotas, secret_file};
 
 use self::{
     access::{Auth, List, Online},
@@ -551,9 +549,6 @@ fn profile_file(file: Option<&Path>, environment: Environment) -> anyhow::Result
 /// Settings whose values are secret, as far as a URL has a password.
 const SECRETS: [&str; 3] = ["database.url", "keys.secret", "keys.pkcs11.pin"];
 
-/// The most bytes that are read of a file with a secret.
-const MOST_OF_SECRET: u64 = 1 << 20;
-
 /// Takes the value of a setting from the file that another setting names, without the white space around it.
 fn read_secret_file(
     value: &mut Option<SecretString>,
@@ -564,16 +559,11 @@ fn read_secret_file(
     if value.is_some() {
         bail!("set {setting} or {setting_of_file}, not both");
     }
-    let cannot = || format!("cannot read {setting_of_file} = \"{}\"", file.display());
-    let mut text = Zeroizing::new(String::new());
-    let read =
-        fs::File::open(file).and_then(|file| file.take(MOST_OF_SECRET).read_to_string(&mut text));
-    read.with_context(cannot)?;
-    let text = text.trim_start_matches('\u{feff}').trim();
+    let text = secret_file::read_text(file, setting_of_file)?;
     if text.is_empty() {
         bail!("{setting_of_file}: {} is empty", file.display());
     }
-    *value = Some(text.into());
+    *value = Some(text.as_str().into());
     Ok(())
 }
 

@@ -169,7 +169,8 @@ mod tests {
         assert!(many[1].try_recv().is_err());
         drop(second);
         assert!(many[1].try_recv().is_ok() && many[2].try_recv().is_ok());
-        assert_eq!((hashing.0.state().free, hashing.0.state().waiting()), (1, 0));
+        let state = hashing.0.state();
+        assert_eq!((state.free, state.waiting()), (1, 0));
     }
 
     /// CONTRACT 33: a full queue has room for another network, until all have as many.

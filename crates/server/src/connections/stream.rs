@@ -18,6 +18,9 @@ use super::{Times, registry::Place};
 /// How many requests the framework may take from a connection before it looks at what it has to send.
 const HEADS: usize = 16;
 
+/// How an answer begins behind which the request goes on.
+const INTERIM: &[u8] = b"HTTP/1.1 100 ";
+
 /// A connection of a client, in the clear or under TLS.
 pub(crate) struct Stream {
     transport: Transport,
@@ -151,7 +154,7 @@ impl AsyncWrite for Stream {
         let this = self.get_mut();
         match Pin::new(&mut this.transport).poll_write(context, bytes) {
             Poll::Ready(written) => {
-                this.has_sent = true;
+                this.has_sent |= !bytes.starts_with(INTERIM);
                 Poll::Ready(written)
             }
             Poll::Pending => this.poll_blocked(context),
