@@ -1,4 +1,4 @@
-//! What a stranger can do with connections alone: nothing that another caller notices.
+//! What a stranger can do with connections alone: nothing that others notice.
 //!
 //! Invariant: none of these clients has a login, and each test ends with a save by one that has.
 

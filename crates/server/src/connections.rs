@@ -1,7 +1,7 @@
 //! The connections of clients: how many there are, who makes room for whom, and what each may hold.
 //!
-//! Invariant: what a stranger can make the server keep is bounded: so many connections in all and of an
-//! address, one head and a few requests of each, and the answers of those until they are sent or given up.
+//! Invariant: what a stranger can make the server keep is bounded: the number of connections, in all and by
+//! address; of each connection one head, a few requests, and their answers until they are sent or given up.
 
 mod registry;
 mod stream;
