@@ -23,7 +23,7 @@ fn an_outage_is_two_lines() {
     let log = app.log();
     let count = |text: &str| log.lines().filter(|line| line.contains(text)).count();
     assert_eq!(count("ERROR"), 1, "{log}");
-    assert_eq!(count("the database is unavailable"), 1, "{log}");
+    assert_eq!(count("the database is unavailable: calls are refused"), 1, "{log}");
     assert_eq!(count("the database is back"), 1, "{log}");
     // Upkeep says for itself, once for each of its steps, that it fails.
     assert!(count("WARN") <= 8, "{log}");
