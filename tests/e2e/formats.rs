@@ -150,7 +150,7 @@ fn xml_can_hold(value: &Value) -> bool {
 }
 
 /// CONTRACT 9–13, 16: a request in each of the seven types; CONTRACT 15, 16: an answer in each of the
-/// six. A thousand carriers of any Unicode: stored the same, answered the same, or refused.
+/// six. A thousand carriers of any Unicode (on PostgreSQL a hundred): stored the same, answered the same, or refused.
 #[test]
 fn every_type_carries_the_same() {
     let app = TestApp::new();
@@ -169,14 +169,16 @@ fn every_type_carries_the_same() {
         text().prop_filter("a token", |token| !token.is_empty()),
         proptest::option::of(text()),
     );
-    let refused = Cell::new(0);
-    let config = Config { cases: 1000, failure_persistence: None, ..Config::default() };
+    let refused = Cell::new(0_u32);
+    // How a body is read does not depend on the database; there it is enough to see that any Unicode is kept.
+    let cases = if app.setup.database().url().is_some() { 100 } else { 1000 };
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
     let outcome = TestRunner::new(config).run(&carrier, |(provider, access, refresh, claims)| {
         let values = [Some(provider), access, Some(refresh), claims];
         let named = FIELDS.iter().map(ToString::to_string).zip(values.map(Value::from));
         let carrier: Map<String, Value> = named.collect();
         let fits_xml = carrier.values().all(xml_can_hold);
-        refused.set(refused.get() + usize::from(!fits_xml));
+        refused.set(refused.get() + u32::from(!fits_xml));
         let mut last_key = String::new();
         for media_type in READ {
             let body = encode(media_type, "TokenManagementInfo", &carrier);
@@ -207,7 +209,7 @@ fn every_type_carries_the_same() {
     });
     outcome.expect("every type carries the same");
     let refused = refused.get();
-    assert!((50..950).contains(&refused), "{refused} carriers did not fit into XML");
+    assert!((cases / 20..cases - cases / 20).contains(&refused), "{refused} did not fit into XML");
 }
 
 /// CONTRACT 8, 10, 15: the key, and null, in each type; a request for a key in each type.
