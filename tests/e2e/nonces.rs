@@ -95,6 +95,6 @@ fn no_nonce_is_used_twice() {
     }
     let twice = nonces.0.values().filter(|blobs| blobs.len() > 1).count();
     assert_eq!(twice, 0, "of {} nonces", nonces.0.len());
-    // Saved and then wrapped anew: in both, 200 of the records are the same ones.
+    // Saved and then rewrapped: in both, 200 of the records are the same ones.
     assert!(nonces.0.len() > 2 * 3 * WRITERS * SAVES, "{}", nonces.0.len());
 }

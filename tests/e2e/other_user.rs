@@ -110,7 +110,7 @@ fn a_server_can_use_what_root_made() {
     save(&start(&other).client());
 }
 
-/// Who is neither root nor the server's user is told whom to be, and leaves nothing.
+/// A command of a user that is neither root nor the server's is refused, names the right user, and leaves nothing.
 #[test]
 fn another_user_is_told_whom_to_be() {
     let Some(setup) = of_nobody("a command of another user") else { return };

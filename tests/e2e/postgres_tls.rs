@@ -1,6 +1,6 @@
 //! TLS between the server and PostgreSQL, beside what psql makes of the same URL.
 //!
-//! Invariant: PostgreSQL accepts nobody without TLS, so that whoever gets in has spoken it.
+//! Invariant: PostgreSQL refuses connections without TLS, so that each one that works has used it.
 
 use std::{
     fs,

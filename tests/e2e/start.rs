@@ -113,7 +113,7 @@ fn a_command_makes_the_first_user() {
     app.client().with_password("admin", "CANARY-password").who(&[]).expect(200);
 }
 
-/// What others on the machine could read or change is told, with the command that mends it.
+/// The server warns of files that others on the machine could read or change, with the command that mends it.
 #[test]
 fn files_that_others_can_read_are_told() {
     let mode = |path: PathBuf, mode| {

@@ -163,7 +163,7 @@ fn callers_that_leave_take_no_memory_with_them() {
     }
 }
 
-/// CONTRACT 33: clients behind a proxy are told apart, or the server does not start.
+/// CONTRACT 33: the server knows clients behind a proxy from each other, or does not start.
 #[test]
 fn a_proxy_has_to_be_named() {
     let setup = Setup::new().with("PROFILE", "production").with("SERVER__BEHIND_PROXY", "true");

@@ -19,7 +19,7 @@ const BROTLI_BUFFER: usize = 4096;
 /// or more.
 const MEMBERS: usize = 64;
 /// The most blocks of deflate or zstd in a body that may have less than a thousand times as many bytes; beyond,
-/// a thousandth of the limit. Compressors put tens of kilobytes into one, unless they are told to flush.
+/// a thousandth of the limit. Compressors put tens of kilobytes into one, unless their caller flushes.
 const BLOCKS: usize = 4096;
 /// How much comes out of deflate in one step.
 const STEP: usize = 8192;

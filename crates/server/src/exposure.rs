@@ -42,7 +42,7 @@ pub(crate) fn warn(config: &Config) {
 }
 
 fn look(path: &Path, rights: u32, what: &'static str) {
-    // What is not there, or cannot be looked at, is for whoever needs it to tell.
+    // The code that needs a file reports that it is missing or cannot be read.
     let Ok(metadata) = fs::metadata(path) else { return };
     let mode = metadata.permissions().mode() & 0o7777;
     if mode & rights != 0 {

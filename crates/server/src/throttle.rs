@@ -1,7 +1,7 @@
 //! How many passwords may be tried (CONTRACT 33).
 //!
 //! Invariant: only failures count. What was tried too often is refused before anything is looked up, so
-//! that nothing is told by the time that it takes. A user that signed in from a network lately is refused
+//! that the time that it takes gives nothing away. A user that signed in from a network lately is refused
 //! there only for wrong passwords of its own there, whatever others try.
 
 use std::{

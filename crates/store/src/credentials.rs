@@ -283,7 +283,7 @@ pub(crate) fn revoke(
     };
     let (tenant, login) = found.filter(is_meant).ok_or(StoreError::NotFound(kind.name()))?;
     if let Conn::Postgres(session) = conn {
-        // Whoever makes a credential of the user waits here, so that nothing is made from this one meanwhile.
+        // A call that adds a credential of the user waits here, so that nothing is made from this one meanwhile.
         users_table::lock(session, &tenant, &login)?;
     }
     let children = credentials::table

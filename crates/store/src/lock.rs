@@ -29,7 +29,7 @@ pub(crate) struct InstanceLock {
 /// SQLite's own locks belong to the process and are lost when it closes any handle on the file, so
 /// this, before there is a connection, is the only place that looks into it without SQLite.
 ///
-/// A server's database is anybody's whom the server lets in, and has no lock; what stands before the server is
+/// A database on a server has no lock, since PostgreSQL decides who may use it; what stands before the server is
 /// looked at instead.
 pub(crate) fn take(database: &Database) -> Result<(Database, Option<InstanceLock>), OpenError> {
     let path = match database {

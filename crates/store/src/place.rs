@@ -69,7 +69,7 @@ impl Place {
     /// Looks whether the file is still there. A change is logged once.
     ///
     /// # Errors
-    /// `Unavailable` if another file is there, or none, or it cannot be told.
+    /// `Unavailable` if another file is there, or none, or `stat` fails.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
         let is_other = match identity(&self.path) {
             Ok(file) => file != self.file,

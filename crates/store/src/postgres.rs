@@ -212,7 +212,7 @@ impl Session {
     fn error(&mut self, error: tokio_postgres::Error) -> Error {
         self.refused = error.code().cloned();
         let Some(refusal) = error.as_db_error() else {
-            // Why a connection was closed was said to whoever drives it.
+            // The task that drives the connection has the reason why it was closed.
             let driver = if error.is_closed() { self.driver.take() } else { None };
             let reason = driver.and_then(|driver| {
                 self.runtime.block_on(async { timeout(CANCEL_TIMEOUT, driver).await }).ok()

@@ -35,9 +35,9 @@ pub struct Quotas {
 /// A quota that a user has reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quota {
-    /// Of so many records.
+    /// Of this number of records.
     Records(u64),
-    /// Of so many idempotency keys in 24 hours.
+    /// Of this number of idempotency keys in 24 hours.
     IdempotencyKeys(u64),
 }
 

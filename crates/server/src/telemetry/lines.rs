@@ -16,7 +16,7 @@ use std::{
 use tracing::warn;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// How long the writer gathers lines, so that it writes many at once.
+/// How long the writer waits for more lines, so that it writes them in a batch.
 const GATHER: Duration = Duration::from_millis(5);
 /// How long it waits when standard error is not ready and does not block.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -137,7 +137,7 @@ impl Shared {
         }
     }
 
-    /// Waits for lines, gathers some, and takes them all.
+    /// Waits for lines, then for more of them, and takes them as a batch.
     fn take(&self, batch: &mut Vec<u8>) {
         let mut state = self.lock();
         state.is_writing = false;
