@@ -9,7 +9,7 @@ use crate::{
     app::{Setup, TestApp, until},
     keys::{
         assert_opens, files, fill, ids, keys, readiness, record, records_elsewhere, remove_file,
-        rotate, rotate_damaged, save, start_rotation, text, try_keys,
+        rotate, rotate_by_force, rotate_damaged, save, start_rotation, text, try_keys,
     },
     load::Random,
 };
@@ -182,7 +182,7 @@ fn a_retired_key_takes_no_record() {
     for _ in 0..3 {
         app.signal("STOP");
         let old = ids(&app.setup).remove(0);
-        rotate(&app.setup);
+        rotate_by_force(&app.setup);
         keys(&app.setup, &["retire", &old]);
         let saved: Vec<String> = thread::scope(|scope| {
             let savers: Vec<_> = (0..8).map(|_| scope.spawn(|| save(&app.client()))).collect();
@@ -271,13 +271,59 @@ fn with_copy_elsewhere(setup: &Setup, file: &Path) -> Setup {
     setup.clone().with("KEYS__DIRECTORY", elsewhere.to_str().expect("UTF-8"))
 }
 
+/// A rotation waits for a running server that lacks the key, as where root made a file that the server's user cannot
+/// read: no record is moved, and the server stays ready. Once the server has the key it does the rest.
+#[test]
+fn a_rotation_waits_for_a_server_that_lacks_the_key() {
+    let app = TestApp::new();
+    let (saved, old) = (save(&app.client()), ids(&app.setup).remove(0));
+    let elsewhere = with_copy_elsewhere(&app.setup, &app.setup.key_file());
+    assert_refused(&elsewhere, &["rotate"], "because these running servers lack it");
+    assert_eq!(records_elsewhere(&app, &old), 0, "nothing was moved");
+    assert_eq!(readiness(&app), 200);
+    assert_opens(&app, &saved);
+    save(&app.client());
+    assert_eq!(records_elsewhere(&app, &old), 0, "nor sealed");
+    let status = keys(&elsewhere, &["status"]);
+    let shown = |index: usize, field: &str| status[index][field].clone();
+    assert_eq!([shown(0, "active"), shown(0, "announced")], [json!(true), json!(false)]);
+    assert_eq!([shown(1, "active"), shown(1, "announced")], [json!(false), json!(true)]);
+    let new = text(&shown(1, "id"));
+    app.logged(&["a master key is missing here", &new]);
+    let other = text(&keys(&elsewhere, &["new"])["id"]);
+    assert_refused(&elsewhere, &["rotate", "--key", &other], "let `latchkey keys rotate` finish");
+
+    let name = format!("kek-{new}.key");
+    let made = app.setup.folder().join("elsewhere").join(&name);
+    fs::copy(made, app.setup.data().join("keys").join(&name)).expect("copy");
+    until("the server moves the records", || records_elsewhere(&app, &new) == 0);
+    assert_opens(&app, &saved);
+    assert_eq!(ids(&app.setup), [new, old]);
+}
+
+/// A key that was announced can be given up; then it never comes into use.
+#[test]
+fn a_key_that_was_announced_is_given_up() {
+    let app = TestApp::new();
+    let (saved, old) = (save(&app.client()), ids(&app.setup).remove(0));
+    let elsewhere = with_copy_elsewhere(&app.setup, &app.setup.key_file());
+    let refusal = try_keys(&elsewhere, &["rotate"]).expect_err("the server lacks the key");
+    let new = ids(&elsewhere).remove(1);
+    assert!(refusal.contains(&format!("keys retire {new}` gives the key up")), "{refusal}");
+    keys(&app.setup, &["retire", &new]);
+    assert_refused(&elsewhere, &["rotate", "--key", &new], "was retired; put a new key");
+    let next = rotate(&app.setup);
+    assert_opens(&app, &saved);
+    assert_eq!(ids(&app.setup), [next, old]);
+}
+
 /// Without the new key a server is not ready and says why, and what does not need it goes on. When the key
 /// comes all is well.
 #[test]
 fn a_server_without_the_new_key_serves_what_it_can() {
     let app = TestApp::new();
     let saved = save(&app.client());
-    let new = rotate(&with_copy_elsewhere(&app.setup, &app.setup.key_file()));
+    let new = rotate_by_force(&with_copy_elsewhere(&app.setup, &app.setup.key_file()));
     until("it is not ready", || readiness(&app) == 503);
     let refused = app.client().post("GetExternalTokens", &json!({ "Key": saved }));
     refused.expect_error(503, "SoUnavailableException", "lacks a master key");

@@ -8,8 +8,8 @@ use crate::{
     app::{Setup, TestApp, until},
     client::to_save,
     keys::{
-        ids, keys, readiness, record, records_elsewhere, remove_file, rotate, rotate_damaged, text,
-        try_keys,
+        ids, keys, readiness, record, records_elsewhere, remove_file, rotate, rotate_by_force,
+        rotate_damaged, text, try_keys,
     },
     load::{Random, Record},
     outage::wait_for_saves,
@@ -87,7 +87,7 @@ fn a_save_and_a_retirement_wait_for_each_other() {
     let key = app.client().save(&json!({"Provider": "et", "AccessToken": "fugit"}));
     let old = ids(&app.setup).remove(0);
     let other = with_own_folder(&app.setup);
-    let new = rotate(&other);
+    let new = rotate_by_force(&other);
     assert_eq!(records_elsewhere(&app, &new), 0);
     let database = app.setup.database();
     let under_old = || records_elsewhere(&app, &new);

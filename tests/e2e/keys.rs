@@ -31,6 +31,11 @@ pub(crate) fn rotate(setup: &Setup) -> String {
     text(&rotated["id"])
 }
 
+/// As `rotate`, without waiting for a running server that cannot have the key.
+pub(crate) fn rotate_by_force(setup: &Setup) -> String {
+    text(&keys(setup, &["rotate", "--force"])["id"])
+}
+
 /// Runs `latchkey keys rotate` where some records do not open, which it says; what it prints as JSON.
 pub(crate) fn rotate_damaged(setup: &Setup) -> Value {
     let output = start_rotation(setup).wait_with_output().expect("it ends");

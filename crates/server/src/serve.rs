@@ -258,6 +258,9 @@ async fn serve(
         () = signals.stop(handle) => warn!("stopping at once"),
     }
     upkeep::finish(store).await;
+    if let Err(error) = store.sign_off().await {
+        warn!(error = problem::chain(&error), "rotations wait some seconds for this server");
+    }
     info!("stopped");
     Ok(())
 }

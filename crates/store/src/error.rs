@@ -565,6 +565,19 @@ pub enum KeyError {
          first"
     )]
     Unfinished(String),
+    /// A running server lacks the key that was announced.
+    #[error(
+        "the master key {id} is not in use yet, because these running servers lack it: {}; the log of each says why \
+         (is the key's file there, and can the server's user read it?); give them the key, or stop them, and run \
+         `latchkey keys rotate` again; `latchkey keys retire {id}` gives the key up",
+        servers.join(", ")
+    )]
+    Unconfirmed {
+        /// The key's id.
+        id: String,
+        /// The servers' names.
+        servers: Vec<String>,
+    },
     /// The database knows no such key.
     #[error("the database knows no master key {0}; `latchkey keys status` lists them")]
     Unknown(String),

@@ -21,11 +21,18 @@ use crate::{
 const SEALINGS: usize = 4;
 
 impl Store {
-    /// Follows the database's master keys, and has wraps counted ahead. Asked for once a second. How often
-    /// the database's active key has wrapped; `None` if this server lacks it.
+    /// Follows the database's master keys, says which of them this server has, puts the next one in use once every
+    /// running server has it, and has wraps counted ahead. A server does so once a second. How often the database's
+    /// active key has wrapped; `None` if this server lacks it.
     pub async fn tend_keys(&self) -> Result<Option<i64>, StoreError> {
         self.look_at_place()?;
         let (keyring, rows) = self.load_keyring().await?;
+        self.report_keys(&keyring).await?;
+        if let Some(announced) = rows.iter().find(|row| row.is_announced())
+            && self.servers_without(&announced.id, &keyring).await?.is_empty()
+        {
+            self.put_in_use(&announced.id, &keyring).await?;
+        }
         if let Some(count) = keyring.wraps().due() {
             match self.count_wraps(&keyring, count).await {
                 // Another key is due; until then saves are told so.
@@ -98,7 +105,7 @@ impl Store {
 
     async fn leave_key(&self, id: &str) -> Result<(), StoreError> {
         let keyring = self.load_keyring_since(Instant::now()).await?;
-        match keyring.missing().first() {
+        match keyring.missing().next() {
             Some(missing) if keyring.active().id() == id => {
                 Err(StoreError::KeyMissing(missing.id.clone()))
             }
@@ -138,8 +145,7 @@ impl Store {
         }
         let found = again().await?;
         let keyring = self.load_keyring_since(Instant::now()).await?;
-        match found.as_ref().and_then(|row| keyring.missing().iter().find(|key| row.needs(&key.id)))
-        {
+        match found.as_ref().and_then(|row| keyring.missing().find(|key| row.needs(&key.id))) {
             Some(missing) => Err(StoreError::KeyMissing(missing.id.clone())),
             None => Ok((found, keyring)),
         }

@@ -23,6 +23,9 @@ use crate::{
 /// The migration since which a key's row says where it is kept.
 pub(crate) const LIFECYCLE: &str = "20261124030000";
 
+/// When a key whose rotation waits for running servers came into use: not yet. It sorts behind all others.
+pub(crate) const ANNOUNCED: i64 = 0;
+
 /// A master key's row: everything but the key.
 #[derive(Clone, Debug, Default, PartialEq, Insertable, Queryable, Selectable)]
 #[diesel(table_name = keks)]
@@ -33,6 +36,13 @@ pub(crate) struct KekRow {
     pub(crate) source: String,
     pub(crate) sealed: Option<Vec<u8>>,
     pub(crate) wraps: i64,
+}
+
+impl KekRow {
+    /// Whether a rotation announced it, and waits for running servers that lack it.
+    pub(crate) fn is_announced(&self) -> bool {
+        self.created == ANNOUNCED
+    }
 }
 
 /// A key in memory.
@@ -47,12 +57,21 @@ pub(crate) struct Missing {
     pub(crate) id: String,
     /// Why not, and what to do.
     pub(crate) told: String,
+    is_announced: bool,
+}
+
+impl Missing {
+    fn new(row: &KekRow, error: &OpenError) -> Self {
+        Self { id: row.id.clone(), told: told(error), is_announced: row.is_announced() }
+    }
 }
 
 /// The master keys that the database needs.
 pub(crate) struct Keyring {
     /// The youngest first; never empty.
     held: Vec<Arc<Held>>,
+    /// The next key, while a rotation waits for running servers that lack it.
+    announced: Option<Arc<Held>>,
     missing: Vec<Missing>,
 }
 
@@ -67,16 +86,27 @@ impl Keyring {
     /// and to retire it.
     pub(crate) fn load_some(keys: &Keys, conn: &mut Conn) -> Result<Option<Self>, OpenError> {
         let rows = rows_of_any_schema(conn)?;
-        let some = Self { held: Vec::new(), missing: Vec::new() }.follow(keys, &rows);
+        let some = Self::of_held(Vec::new()).follow(keys, &rows);
         if some.held.is_empty() { Self::of(keys, &rows, conn) } else { Ok(Some(some)) }
     }
 
     /// The keys of these rows, the youngest first.
     fn of(keys: &Keys, rows: &[KekRow], conn: &mut Conn) -> Result<Option<Self>, OpenError> {
-        let mut held = Vec::with_capacity(rows.len());
+        let mut keyring = Self::of_held(Vec::with_capacity(rows.len()));
+        let held = &mut keyring.held;
         for row in rows {
             match Held::load(keys, row) {
+                Ok(new) if row.is_announced() => keyring.announced = Some(Arc::new(new)),
                 Ok(new) => held.push(Arc::new(new)),
+                Err(error) if row.is_announced() => {
+                    let missing = Missing::new(row, &error);
+                    warn!(
+                        kek.id = missing.id,
+                        error = missing.told,
+                        "a rotation to a master key waits, because it is missing here"
+                    );
+                    keyring.missing.push(missing);
+                }
                 Err(OpenError::KeyMissing { id, .. } | OpenError::SecretMissing(id))
                     if !held.is_empty() && !is_needed(conn, &id)? =>
                 {
@@ -85,38 +115,62 @@ impl Keyring {
                 Err(error) => return Err(error),
             }
         }
-        Ok((!held.is_empty()).then_some(Self { held, missing: Vec::new() }))
+        Ok((!held.is_empty()).then_some(keyring))
+    }
+
+    fn of_held(held: Vec<Arc<Held>>) -> Self {
+        Self { held, announced: None, missing: Vec::new() }
     }
 
     /// The keys of these rows, the youngest first: those that are in memory stay, others are loaded. One
     /// that cannot be is missing, and what is left goes on working.
     pub(crate) fn follow(&self, keys: &Keys, rows: &[KekRow]) -> Self {
-        let (mut held, mut missing) = (Vec::with_capacity(rows.len()), Vec::new());
+        let mut next = Self::of_held(Vec::with_capacity(rows.len()));
         for row in rows {
-            match self.held.iter().find(|held| held.kek.id() == row.id) {
-                Some(known) => held.push(Arc::clone(known)),
-                None => match Held::load(keys, row) {
-                    Ok(new) => held.push(Arc::new(new)),
-                    Err(error) => {
-                        missing.push(Missing { id: row.id.clone(), told: told(&error) });
-                    }
-                },
+            let known = self.all().find(|held| held.kek.id() == row.id);
+            let found = match known {
+                Some(known) => Ok(Arc::clone(known)),
+                None => Held::load(keys, row).map(Arc::new),
+            };
+            match found {
+                Ok(held) if row.is_announced() => next.announced = Some(held),
+                Ok(held) => next.held.push(held),
+                Err(error) => next.missing.push(Missing::new(row, &error)),
             }
         }
-        if held.is_empty() {
-            held.clone_from(&self.held);
+        if next.held.is_empty() {
+            next.held.clone_from(&self.held);
         }
-        Self { held, missing }
+        next
+    }
+
+    /// Those in use, the youngest first, and the one that was announced.
+    fn all(&self) -> impl Iterator<Item = &Arc<Held>> {
+        self.held.iter().chain(&self.announced)
+    }
+
+    /// The ids of the keys that are here, in the order of the database's rows.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &str> {
+        self.all().map(|held| held.kek.id())
     }
 
     /// Whether it is what these rows ask for.
     pub(crate) fn is_of(&self, rows: &[KekRow]) -> bool {
-        let ids = self.held.iter().map(|held| held.kek.id());
-        self.missing.is_empty() && ids.eq(rows.iter().map(|row| row.id.as_str()))
+        let is_in_use = |announced: &Held| {
+            rows.iter().any(|row| row.id == announced.kek.id() && !row.is_announced())
+        };
+        self.missing.is_empty()
+            && self.ids().eq(rows.iter().map(|row| row.id.as_str()))
+            && !self.announced.as_deref().is_some_and(is_in_use)
     }
 
-    /// The keys that the database knows and this process does not have.
-    pub(crate) fn missing(&self) -> &[Missing] {
+    /// The keys that records may need and this process does not have.
+    pub(crate) fn missing(&self) -> impl Iterator<Item = &Missing> {
+        self.missing.iter().filter(|missing| !missing.is_announced)
+    }
+
+    /// As `missing`, with the key that was announced.
+    pub(crate) fn all_missing(&self) -> &[Missing] {
         &self.missing
     }
 
@@ -153,8 +207,7 @@ impl Keyring {
         match conn::write_serially(conn, |conn| insert_first(conn, &new)) {
             Ok(()) => {
                 info!(kek.id = new.kek.id(), "sealing under this master key from now on");
-                let held = vec![Arc::new(Held { kek: new.kek, wraps: Wraps::default() })];
-                Ok(Self { held, missing: Vec::new() })
+                Ok(Self::of_held(vec![Arc::new(Held { kek: new.kek, wraps: Wraps::default() })]))
             }
             Err(StoreError::Conflict(_) | StoreError::Overloaded) => {
                 info!("another server was faster: its master key is that of this database");
@@ -174,7 +227,7 @@ impl Keyring {
     #[cfg(test)]
     pub(crate) fn of_keys(keys: Vec<Kek>) -> Self {
         let held = |kek| Arc::new(Held { kek, wraps: Wraps::default() });
-        Self { held: keys.into_iter().map(held).collect(), missing: Vec::new() }
+        Self::of_held(keys.into_iter().map(held).collect())
     }
 
     /// The key that new records are sealed under: the youngest.
@@ -184,7 +237,7 @@ impl Keyring {
 
     /// The key with this id.
     pub(crate) fn find(&self, id: &str) -> Option<&Kek> {
-        self.held.iter().map(|held| &held.kek).find(|key| key.id() == id)
+        self.all().map(|held| &held.kek).find(|key| key.id() == id)
     }
 
     /// Checks that the active key's sentinel is in the database and opens.

@@ -46,6 +46,7 @@ mod rotation;
 mod schema;
 mod seal;
 pub mod secret_file;
+mod servers;
 mod single_flight;
 mod unreadable;
 mod users;
@@ -104,6 +105,7 @@ use crate::{
     reservations::Reservation,
     ring::Ring,
     seal::Repeats,
+    servers::Presence,
     uses::Uses,
 };
 
@@ -148,7 +150,8 @@ struct Inner {
     place: Option<Arc<Place>>,
     checks: SingleFlight<Result<(), StoreError>>,
     /// `None` beside a running server, which has it, and on a server's database.
-    _lock: Option<InstanceLock>,
+    lock: Option<InstanceLock>,
+    presence: Presence,
 }
 
 /// How the master keys of a database are loaded.
@@ -290,7 +293,8 @@ impl Store {
             uses: Uses::default(),
             place,
             checks: SingleFlight::new(CHECKS_WAITING),
-            _lock: lock,
+            lock,
+            presence: Presence::default(),
         })))
     }
 
@@ -601,7 +605,7 @@ impl Store {
 
     async fn check_now(&self) -> Result<(), StoreError> {
         let (keyring, _rows) = self.load_keyring().await?;
-        if let Some(missing) = keyring.missing().first() {
+        if let Some(missing) = keyring.missing().next() {
             return Err(StoreError::KeyMissing(missing.id.clone()));
         }
         let kek = keyring.active().id().to_owned();

@@ -27,6 +27,8 @@ pub struct MasterKey {
     pub created: i64,
     /// Whether new records are sealed under it.
     pub is_active: bool,
+    /// Whether its rotation waits for running servers that lack it; `created` is 0 then.
+    pub is_announced: bool,
     /// How many data keys were wrapped under it, rounded up.
     pub wraps: i64,
     /// How many records are under it.
@@ -54,9 +56,20 @@ impl Store {
     ) -> Result<MasterKey, StoreError> {
         let records = self.count_under(&row.id).await?;
         let place = self.0.ring.keys.place_of(&row);
+        let is_announced = row.is_announced();
         let KekRow { id, source, created, wraps, .. } = row;
         let is_missing = keyring.find(&id).is_none();
-        Ok(MasterKey { id, source, place, created, is_active, wraps, records, is_missing })
+        Ok(MasterKey {
+            id,
+            source,
+            place,
+            created,
+            is_active,
+            is_announced,
+            wraps,
+            records,
+            is_missing,
+        })
     }
 
     /// How many records are under older keys.

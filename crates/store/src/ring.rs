@@ -77,8 +77,8 @@ impl Store {
         let follow = task::spawn_blocking(move || (known.follow(&keys, &rows), rows));
         let (after, rows) = follow.await.map_err(|error| StoreError::Query(Arc::new(error)))?;
         let after = Arc::new(after);
-        for missing in after.missing() {
-            if before.missing().iter().all(|known| known.id != missing.id) {
+        for missing in after.all_missing() {
+            if before.all_missing().iter().all(|known| known.id != missing.id) {
                 error!(kek.id = missing.id, error = missing.told, "a master key is missing here");
             }
         }

@@ -1,4 +1,5 @@
-//! Rotation: another master key becomes the active one, and the records are moved to it.
+//! Rotation: the next master key is announced, becomes the active one once every running server has it, and the
+//! records are moved to it.
 //!
 //! Invariant: of rotations that begin at once one makes the key, and all may move records. One that was cut
 //! short is resumed before there is another key.
@@ -19,7 +20,7 @@ use crate::{
     commit::Turn,
     conn::Conn,
     ids,
-    keyring::{self, KekRow, Keyring},
+    keyring::{self, ANNOUNCED, KekRow, Keyring},
     rewrap::{self, Move},
     schema::keks,
     wrapped_dek::WrappedDek,
@@ -30,6 +31,9 @@ const BATCH: i64 = 256;
 /// How often a step is tried while the database is busy or away, and the pause between.
 const ATTEMPTS: u32 = 40;
 const PAUSE: Duration = Duration::from_millis(250);
+/// How long a rotation waits for running servers to have the key: some of their turns, and longer than the row of
+/// one that was killed counts.
+const CONFIRMED_WITHIN: Duration = Duration::from_secs(15);
 
 /// A rotation that began.
 #[derive(Debug)]
@@ -50,15 +54,21 @@ pub struct Rewrapped {
 }
 
 impl Store {
-    /// Begins to seal under another key: the next one, or the file of this id; or resumes what was cut short.
-    /// `rewrap` does the rest.
+    /// Announces another key to every running server: the next one, or the file of this id; or resumes what was cut
+    /// short. Servers put it in use (`tend_keys`), and so does `confirm_rotation`; `rewrap` does the rest.
     ///
     /// # Errors
     /// Nothing was changed, but a new key's file may be there.
-    pub async fn begin_rotation(&self, id: Option<&str>) -> Result<Rotation, KeyError> {
+    pub async fn announce_key(&self, id: Option<&str>) -> Result<Rotation, KeyError> {
         let (keyring, rows) = patiently(|| self.load_keyring()).await?;
-        if let Some(missing) = keyring.missing().first() {
+        if let Some(missing) = keyring.missing().next() {
             return Err(StoreError::KeyMissing(missing.id.clone()).into());
+        }
+        if let Some(announced) = rows.iter().find(|row| row.is_announced()) {
+            return match id {
+                Some(id) if id != announced.id => Err(KeyError::Unfinished(announced.id.clone())),
+                _ => Ok(Rotation { id: announced.id.clone(), is_resumed: true }),
+            };
         }
         let active = keyring.active().id();
         let is_unfinished = self.is_unfinished(&keyring).await?;
@@ -87,19 +97,59 @@ impl Store {
             return Err(KeyError::Retired(id));
         }
         let (row, seen) = (keyring::row_of(&new), active.to_owned());
-        let add = move |conn: &mut Conn| add(conn, &row, &seen);
+        let announce = move |conn: &mut Conn| announce(conn, &row, &seen);
         let turn = Turn::MasterKey(active.to_owned());
-        let added = patiently(|| self.0.writer.run_in_turn(turn.clone(), add.clone())).await;
+        let added = patiently(|| self.0.writer.run_in_turn(turn.clone(), announce.clone())).await;
         let (keyring, rows) = patiently(|| self.load_keyring()).await?;
         match added {
             // An attempt that was not confirmed may have done it.
             Err(StoreError::Conflict(_)) if rows.iter().all(|row| row.id != id) => {
                 self.0.ring.keys.discard(&new)?;
-                Ok(Rotation { id: keyring.active().id().to_owned(), is_resumed: true })
+                let other = rows.iter().find(|row| row.is_announced());
+                let id = other.map_or(keyring.active().id(), |other| &other.id).to_owned();
+                Ok(Rotation { id, is_resumed: true })
             }
             Ok(()) | Err(StoreError::Conflict(_)) => Ok(Rotation { id, is_resumed: false }),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Waits until an announced key is in use. With `is_forced` it is put in use at once, and a running server that
+    /// lacks it answers 503 for the records that are moved.
+    ///
+    /// # Errors
+    /// `Unconfirmed` names the running servers that lack the key after 15 seconds; it stays announced. `Unknown` if
+    /// it was retired meanwhile.
+    pub async fn confirm_rotation(&self, id: &str, is_forced: bool) -> Result<(), KeyError> {
+        let begun = Instant::now();
+        loop {
+            let (keyring, rows) = patiently(|| self.load_keyring()).await?;
+            match rows.iter().find(|row| row.id == id) {
+                None => return Err(KeyError::Unknown(id.to_owned())),
+                Some(row) if !row.is_announced() => return Ok(()),
+                Some(_announced) => {}
+            }
+            let servers = match is_forced {
+                true => Vec::new(),
+                false => patiently(|| self.servers_without(id, &keyring)).await?,
+            };
+            if servers.is_empty() {
+                patiently(|| self.put_in_use(id, &keyring)).await?;
+                continue;
+            }
+            if begun.elapsed() > CONFIRMED_WITHIN {
+                return Err(KeyError::Unconfirmed { id: id.to_owned(), servers });
+            }
+            time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Makes an announced key the active one. If another process did so, or retired the key, nothing changes.
+    pub(crate) async fn put_in_use(&self, id: &str, keyring: &Keyring) -> Result<(), StoreError> {
+        let (id, seen) = (id.to_owned(), keyring.active().id().to_owned());
+        let turn = Turn::MasterKey(seen.clone());
+        self.0.writer.run_in_turn(turn, move |conn| put_in_use(conn, &id, &seen)).await?;
+        self.load_keyring().await.map(|_loaded| ())
     }
 
     /// Whether there is a record that could be moved.
@@ -193,18 +243,34 @@ impl Store {
     }
 }
 
-/// Adds a key and makes it the active one; `Conflict` if `seen` is not the active one any more.
-fn add(conn: &mut Conn, row: &KekRow, seen: &str) -> Result<(), StoreError> {
-    // Of two that begin at once the second waits here, and then sees what the first did.
-    diesel::update(keks::table.find(seen)).set(keks::wraps.eq(keks::wraps)).execute(conn)?;
-    let rows = keyring::rows(conn)?;
-    let Some(last) = rows.first().filter(|row| row.id == seen) else {
+/// Adds a key that is not in use yet; `Conflict` if `seen` is not the active one any more, or another was announced.
+fn announce(conn: &mut Conn, row: &KekRow, seen: &str) -> Result<(), StoreError> {
+    let rows = rows_in_turn(conn, seen)?;
+    let is_next = rows.first().is_some_and(|row| row.id == seen);
+    if !is_next || rows.iter().any(KekRow::is_announced) {
         return Err(StoreError::Conflict("rotation"));
-    };
-    // The clock may have been set back. One is what readiness adds for a moment.
-    let created = row.created.max(last.created + 2);
-    diesel::insert_into(keks::table).values(KekRow { created, ..row.clone() }).execute(conn)?;
+    }
+    let row = KekRow { created: ANNOUNCED, ..row.clone() };
+    diesel::insert_into(keks::table).values(row).execute(conn)?;
     Ok(())
+}
+
+/// Makes an announced key the active one, in place of `seen`.
+fn put_in_use(conn: &mut Conn, id: &str, seen: &str) -> Result<(), StoreError> {
+    let rows = rows_in_turn(conn, seen)?;
+    let Some(last) = rows.first() else { return Ok(()) };
+    // The clock may have been set back. One is what readiness adds for a moment.
+    let created = ids::now().max(last.created + 2);
+    let announced = keks::table.find(id).filter(keks::created.eq(ANNOUNCED));
+    diesel::update(announced).set(keks::created.eq(created)).execute(conn)?;
+    Ok(())
+}
+
+/// The rows of all keys. Of two processes that change them at once the second waits here, and then sees what the
+/// first did.
+fn rows_in_turn(conn: &mut Conn, active: &str) -> Result<Vec<KekRow>, StoreError> {
+    diesel::update(keks::table.find(active)).set(keks::wraps.eq(keks::wraps)).execute(conn)?;
+    keyring::rows(conn)
 }
 
 /// Tries a step again while the database is busy or away.
@@ -257,10 +323,11 @@ mod tests {
             Self { one, other, _folder: folder }
         }
 
-        /// Lets the other put another key in place of this one.
+        /// Lets the other put another key in place of this one, which does not notice.
         async fn replace_key(&self) {
             let old = active(&self.other);
-            self.other.begin_rotation(None).await.expect("begun");
+            let rotation = self.other.announce_key(None).await.expect("announced");
+            self.other.confirm_rotation(&rotation.id, true).await.expect("in use");
             self.other.rewrap().await.expect("moved");
             self.other.retire_key(&old).await.expect("retired");
         }
@@ -346,7 +413,9 @@ mod tests {
             Ok(())
         };
         bench.one.0.writer.run(late).await.expect("late");
-        let rotation = bench.one.begin_rotation(None).await.expect("begun");
+        let rotation = bench.one.announce_key(None).await.expect("announced");
+        assert_ne!(active(&bench.one), rotation.id);
+        bench.one.confirm_rotation(&rotation.id, false).await.expect("in use");
         assert_eq!(active(&bench.one), rotation.id);
     }
 
@@ -356,7 +425,8 @@ mod tests {
         let bench = Bench::new();
         let records = [save(&bench.one).await, save(&bench.one).await].map(|key| key.record());
         let old = active(&bench.one);
-        bench.one.begin_rotation(None).await.expect("begun");
+        let rotation = bench.one.announce_key(None).await.expect("announced");
+        bench.one.confirm_rotation(&rotation.id, false).await.expect("in use");
         let keyring = bench.one.0.ring.current();
         let kek = keyring.find(&old).expect("the old key");
         let rows = bench.one.records_under(&old, i64::MIN).await.expect("rows");

@@ -55,6 +55,15 @@ diesel::table! {
 }
 
 diesel::table! {
+    servers (id) {
+        id -> Text,
+        name -> Text,
+        seen -> BigInt,
+        keks -> Text,
+    }
+}
+
+diesel::table! {
     retired_keks (id) {
         id -> Text,
         retired -> BigInt,

@@ -42,6 +42,9 @@ pub(crate) enum KeysCommand {
         /// A key whose file every server has, as `keys new` prints it
         #[arg(long, value_name = "ID")]
         key: Option<String>,
+        /// Do not wait until every running server has the key; one that lacks it cannot read what is moved
+        #[arg(long)]
+        force: bool,
     },
     /// Let the database forget a key that no record needs
     Retire {
@@ -55,8 +58,10 @@ struct Row {
     id: String,
     source: String,
     place: String,
-    created: String,
+    /// `None` as long as it is only announced.
+    created: Option<String>,
     active: bool,
+    announced: bool,
     wraps: i64,
     records: i64,
     /// Whether it is in use for too long.
@@ -78,29 +83,31 @@ impl Row {
     fn of(key: MasterKey) -> Self {
         let created = Timestamp::from_microsecond(key.created).unwrap_or_default();
         let overdue = key.is_active && Timestamp::now().duration_since(created) > LONGEST_USE;
-        let MasterKey { id, source, place, created, is_active, wraps, records, is_missing } = key;
         Self {
-            id,
-            source,
-            place,
-            created: moment(created),
-            active: is_active,
-            wraps,
-            records,
+            created: (!key.is_announced).then(|| moment(key.created)),
+            id: key.id,
+            source: key.source,
+            place: key.place,
+            active: key.is_active,
+            announced: key.is_announced,
+            wraps: key.wraps,
+            records: key.records,
             overdue,
-            missing: is_missing,
+            missing: key.is_missing,
         }
     }
 
     fn cells(&self) -> Vec<String> {
         let state = match (self.active, self.records) {
             (true, _) => "active",
+            (false, _) if self.announced => "announced",
             (false, 0) => "not needed",
             (false, _) => "needed",
         };
         let state = if self.missing { format!("{state}, missing") } else { state.to_owned() };
         let (wraps, records) = (self.wraps.to_string(), self.records.to_string());
-        let texts = [&self.id, &state, &self.created, &wraps, &records, &self.source, &self.place];
+        let created = self.created.as_deref().unwrap_or("-").to_owned();
+        let texts = [&self.id, &state, &created, &wraps, &records, &self.source, &self.place];
         texts.map(Clone::clone).to_vec()
     }
 }
@@ -115,7 +122,8 @@ pub(crate) fn run(config: &Config, output: Output, command: &KeysCommand) -> any
                 tell(&format!(
                     "warning: the master key {} is in use since {}, longer than the two years that NIST \
                      SP 800-57 allows; run `latchkey keys rotate`",
-                    row.id, row.created
+                    row.id,
+                    row.created.as_deref().unwrap_or_default()
                 ));
             }
             let head = ["ID", "STATE", "CREATED", "WRAPS", "RECORDS", "SOURCE", "PLACE"];
@@ -139,9 +147,9 @@ pub(crate) fn run(config: &Config, output: Output, command: &KeysCommand) -> any
             info!(kek.id = id, "made the file of a master key");
             output.made(&format!("{id} {place}"), &json!({ "id": id, "place": place }))
         }
-        KeysCommand::Rotate { key } => {
-            let rotated =
-                admin::with_store(config, async |store| rotate(store, key.as_deref()).await)?;
+        KeysCommand::Rotate { key, force } => {
+            let rotate = async |store: &Store| rotate(store, key.as_deref(), *force).await;
+            let rotated = admin::with_store(config, rotate)?;
             info!(
                 kek.id = rotated.id,
                 records = rotated.records,
@@ -170,12 +178,13 @@ pub(crate) fn run(config: &Config, output: Output, command: &KeysCommand) -> any
     }
 }
 
-async fn rotate(store: &Store, key: Option<&str>) -> anyhow::Result<Rotated> {
-    let begun = Instant::now();
-    let Rotation { id, is_resumed } = store.begin_rotation(key).await?;
+async fn rotate(store: &Store, key: Option<&str>, is_forced: bool) -> anyhow::Result<Rotated> {
+    let Rotation { id, is_resumed } = store.announce_key(key).await?;
     if is_resumed {
         tell(&format!("resuming the rotation to the master key {id}"));
     }
+    store.confirm_rotation(&id, is_forced).await?;
+    let begun = Instant::now();
     let move_all = async {
         let first = store.rewrap().await?;
         time::sleep(KNOWN_EVERYWHERE.saturating_sub(begun.elapsed())).await;

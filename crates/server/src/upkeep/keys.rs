@@ -47,7 +47,7 @@ async fn follow_keys(store: &Store, rotate_after_wraps: i64) {
         if !is_due || told.is_some_and(|told| told.elapsed() < REMINDER) {
             continue;
         }
-        match store.begin_rotation(None).await {
+        match store.announce_key(None).await {
             Ok(rotation) if rotation.is_resumed => {}
             Ok(rotation) => {
                 info!(kek.id = rotation.id, "the master key wrapped often enough: rotating it");
