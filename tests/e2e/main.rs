@@ -53,6 +53,7 @@ mod outage;
 mod outage_log;
 mod outbound;
 mod overload;
+mod pages;
 mod parts;
 mod paths;
 mod principal;

@@ -20,6 +20,7 @@ mod hosts;
 mod logins;
 pub mod memory;
 mod openapi;
+mod pages;
 mod paths;
 mod problem;
 mod reload;

@@ -144,12 +144,20 @@ impl Paths {
 
     /// Where the index of the API is, for a client that does not find it.
     pub(crate) fn index(&self, request: &HttpRequest) -> String {
+        let tenant = if self.tenants == Tenants::Path { "/{tenant}" } else { "" };
+        format!("{}{tenant}{API_V1}", self.prefix_for(request))
+    }
+
+    /// What stands before every path of this server, if there is one tenant.
+    pub(crate) fn only_base(&self, request: &HttpRequest) -> Option<String> {
+        (self.tenants == Tenants::Single).then(|| self.prefix_for(request))
+    }
+
+    /// The prefix as the client writes it.
+    fn prefix_for(&self, request: &HttpRequest) -> String {
         let extensions = request.extensions();
         let stripped = extensions.get().map_or("", |StrippedPrefix(prefix)| prefix);
-        match self.tenants {
-            Tenants::Single => format!("{stripped}{}{API_V1}", self.prefix),
-            Tenants::Path => format!("{stripped}{}/{{tenant}}{API_V1}", self.prefix),
-        }
+        format!("{stripped}{}", self.prefix)
     }
 
     /// The path by which a request is routed, and what stood before it.

@@ -34,6 +34,7 @@ use crate::{
     answer,
     app::App,
     extract::preferences,
+    pages,
     texts::{Text, Wording},
 };
 
@@ -252,7 +253,11 @@ impl Problem {
             _ => accepted.unwrap_or(MediaType::ApplicationJson),
         };
         let body = ErrorBody::new(self, request_id(request).as_deref(), wording.as_ref());
-        let mut answer = answer::error(self.status, media_type, &body);
+        let mut answer = if pages::are_preferred(request.headers()) {
+            pages::problem(request, self.status, &body, wording.as_ref())
+        } else {
+            answer::error(self.status, media_type, &body)
+        };
         if let Some((name, value)) = self.header.as_deref() {
             answer.headers_mut().insert(name.clone(), value.clone());
         }
@@ -296,9 +301,9 @@ pub(crate) struct ErrorBody {
     error_message: String,
     #[schema(example = "Latchkey")]
     error_source: &'static str,
-    message: String,
+    pub(crate) message: String,
     /// The id under which the server's log has the request.
-    message_detail: String,
+    pub(crate) message_detail: String,
 }
 
 impl ErrorBody {

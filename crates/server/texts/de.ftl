@@ -146,6 +146,8 @@ SR_ANSWER = Antwort
 
 ## The pages to sign in and of the account. Labels.
 
+SR_API = API
+SR_ACCOUNT = Konto
 SR_LOGIN_NAME = Benutzername
 SR_PASSWORD = Passwort
 SR_TENANT = Mandant

@@ -149,6 +149,8 @@ SR_ANSWER = Answer
 
 ## The pages to sign in and of the account. Labels.
 
+SR_API = API
+SR_ACCOUNT = Account
 SR_LOGIN_NAME = User name
 SR_PASSWORD = Password
 SR_TENANT = Tenant

@@ -146,6 +146,8 @@ SR_ANSWER = Vastaus
 
 ## The pages to sign in and of the account. Labels.
 
+SR_API = Rajapinta
+SR_ACCOUNT = Tili
 SR_LOGIN_NAME = Käyttäjänimi
 SR_PASSWORD = Salasana
 SR_TENANT = Vuokraaja

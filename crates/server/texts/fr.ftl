@@ -146,6 +146,8 @@ SR_ANSWER = Réponse
 
 ## The pages to sign in and of the account. Labels.
 
+SR_API = API
+SR_ACCOUNT = Compte
 SR_LOGIN_NAME = Nom d’utilisateur
 SR_PASSWORD = Mot de passe
 SR_TENANT = Locataire

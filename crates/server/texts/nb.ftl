@@ -146,6 +146,8 @@ SR_ANSWER = Svar
 
 ## The pages to sign in and of the account. Labels.
 
+SR_API = API
+SR_ACCOUNT = Konto
 SR_LOGIN_NAME = Brukernavn
 SR_PASSWORD = Passord
 SR_TENANT = Leietaker

@@ -146,6 +146,8 @@ SR_ANSWER = Antwoord
 
 ## The pages to sign in and of the account. Labels.
 
+SR_API = API
+SR_ACCOUNT = Account
 SR_LOGIN_NAME = Gebruikersnaam
 SR_PASSWORD = Wachtwoord
 SR_TENANT = Tenant

@@ -146,6 +146,8 @@ SR_ANSWER = Svar
 
 ## The pages to sign in and of the account. Labels.
 
+SR_API = API
+SR_ACCOUNT = Konto
 SR_LOGIN_NAME = Användarnamn
 SR_PASSWORD = Lösenord
 SR_TENANT = Klientorganisation

@@ -22,12 +22,13 @@ use negotiate::body::Body;
 use store::StoreError;
 use utoipa::ToSchema;
 
-use self::page::{AccountPage, SignInPage, Ticket, Words, html};
+use self::page::{AccountPage, SignInPage, Ticket, Words};
 use crate::{
     app::App,
     config::Limits,
     extract::{self, Caller, HeldBody, preferences::wording_or_default},
     hosts::Reached,
+    pages::{Frame, html},
     paths::{ACCOUNT, ACCOUNT_TICKETS, ACCOUNT_TICKETS_REVOKE, Mount, Paths, SIGN_IN, SIGN_OUT},
     problem::{Problem, SEC_FETCH_SITE},
 };
@@ -252,6 +253,7 @@ impl SignedIn {
             xsrf_token: self.session.xsrf_token(),
             ticket,
             tickets: tickets.iter().map(|ticket| Ticket::of(ticket, app, &wording)).collect(),
+            frame: Frame::of(request, wording.as_ref()),
             words: Words::of(wording.as_ref()),
         };
         let mut answer = HttpResponse::Ok();
@@ -362,6 +364,7 @@ fn sign_in_form(request: &HttpRequest, problem: Option<&Problem>) -> Result<Http
     let page = SignInPage {
         base: Mount::of(request).base,
         refusal: problem.map(|problem| problem.in_words(wording.as_ref())),
+        frame: Frame::of(request, wording.as_ref()),
         words: Words::of(wording.as_ref()),
     };
     let Some(problem) = problem else { return html(HttpResponse::Ok(), &page) };

@@ -6,13 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    http::header::{CONTENT_SECURITY_POLICY, LOCATION},
-    web::Data,
-};
+use actix_web::{HttpRequest, HttpResponse, http::header::LOCATION, web::Data};
 use askama::Template;
-use negotiate::MediaType;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -20,21 +15,14 @@ use utoipa::ToSchema;
 use crate::{
     answer,
     app::App,
-    extract::{
-        Preferences,
-        preferences::{accept, wording_or_default},
-    },
+    extract::{Preferences, preferences::wording_or_default},
     hosts::Reached,
     openapi::{self, Call},
+    pages::{self, Frame},
     paths::{API, API_V1, DOCS, HOME, Mount, OPENAPI},
     problem::Problem,
     texts::{Text, Wording},
 };
-
-const HTML: &str = "text/html";
-/// Nothing is loaded and nothing is run; the style stands in the page.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
-                      form-action 'none'; frame-ancestors 'none'";
 
 /// The versions of the API and of the server.
 #[derive(Serialize, ToSchema, Template)]
@@ -50,6 +38,8 @@ pub(crate) struct Versions {
     build: Build,
     #[serde(skip)]
     viewer: String,
+    #[serde(skip)]
+    frame: Frame,
     #[serde(skip)]
     words: Words,
 }
@@ -96,8 +86,9 @@ pub(crate) async fn versions(
     let version = env!("CARGO_PKG_VERSION");
     let build = Build { product_name: "Latchkey", product_version: version, file_version: version };
     let (v1, viewer) = (url(&request, &app, API_V1), url(&request, &app, DOCS));
-    let words = Words::of(wording_or_default(request.headers()).as_ref());
-    let versions = Versions { v1, version, build, viewer, words };
+    let wording = wording_or_default(request.headers());
+    let (frame, words) = (Frame::of(&request, wording.as_ref()), Words::of(wording.as_ref()));
+    let versions = Versions { v1, version, build, viewer, frame, words };
     respond(&request, &app, "Api", &versions)
 }
 
@@ -109,6 +100,8 @@ type Methods = BTreeMap<&'static str, String>;
 struct Routes {
     #[serde(flatten)]
     routes: BTreeMap<String, Methods>,
+    #[serde(skip)]
+    frame: Frame,
     #[serde(skip)]
     words: Words,
 }
@@ -134,7 +127,8 @@ pub(crate) async fn routes(request: HttpRequest, app: Data<App>) -> Result<HttpR
         let methods = routes.entry(url(&request, &app, path)).or_default();
         methods.insert(method, Text::new(summary).in_words(wording.as_ref()));
     }
-    respond(&request, &app, "Routes", &Routes { routes, words: Words::of(wording.as_ref()) })
+    let (frame, words) = (Frame::of(&request, wording.as_ref()), Words::of(wording.as_ref()));
+    respond(&request, &app, "Routes", &Routes { routes, frame, words })
 }
 
 /// What a call does, takes and answers, as OpenAPI describes it.
@@ -151,6 +145,8 @@ struct Operation {
     /// The JSON schema of the answer.
     answer: Value,
     open_api: String,
+    #[serde(skip)]
+    frame: Frame,
     #[serde(skip)]
     words: Words,
 }
@@ -181,6 +177,7 @@ pub(crate) async fn describe(
         request: described.request,
         answer: described.answer,
         open_api: url(&request, &app, OPENAPI),
+        frame: Frame::of(&request, wording.as_ref()),
         words: Words::of(wording.as_ref()),
     };
     respond(&request, &app, "Operation", &operation)
@@ -188,8 +185,6 @@ pub(crate) async fn describe(
 
 /// The words of the pages.
 struct Words {
-    /// ISO 639-1.
-    language: &'static str,
     routes: String,
     viewer: String,
     document: String,
@@ -201,7 +196,6 @@ impl Words {
     fn of(wording: Option<&Wording>) -> Self {
         let text = |name| Text::new(name).in_words(wording);
         Self {
-            language: wording.map_or("en", |wording| wording.language.iso()),
             routes: text("SR_API_ROUTES"),
             viewer: text("SR_API_VIEWER"),
             document: text("SR_OPENAPI"),
@@ -218,15 +212,10 @@ fn respond<T: Serialize + Template>(
     root: &str,
     page: &T,
 ) -> Result<HttpResponse, Problem> {
-    let offered = MediaType::WRITTEN.map(MediaType::essence).into_iter().chain([HTML]);
-    if accept(request.headers()).prefer(offered, |essence| essence) != Some(HTML) {
-        return answer::write(&Preferences::of(request, &app.base_time_zone)?, root, page);
+    if pages::are_preferred(request.headers()) {
+        return pages::html(HttpResponse::Ok(), page);
     }
-    let html = page.render().map_err(|error| Problem::internal(&error))?;
-    Ok(HttpResponse::Ok()
-        .content_type("text/html; charset=utf-8")
-        .insert_header((CONTENT_SECURITY_POLICY, POLICY))
-        .body(html))
+    answer::write(&Preferences::of(request, &app.base_time_zone)?, root, page)
 }
 
 /// The URL of a path, as the client of this request would write it.

@@ -1,11 +1,7 @@
-//! What the pages look like.
+//! What the pages to sign in and of the account show.
 //!
-//! Invariant: everything that is shown is escaped, and the policy lets nothing be loaded and no script run.
+//! Invariant: a secret is shown on the page that answers the request which made it, and on no other.
 
-use actix_web::{
-    HttpResponse, HttpResponseBuilder,
-    http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY},
-};
 use askama::Template;
 use jiff::Timestamp;
 use model::{CredentialId, IssuedCredential, Login, SecretText};
@@ -13,13 +9,9 @@ use negotiate::neutral_date_time;
 
 use crate::{
     app::App,
-    problem::Problem,
+    pages::Frame,
     texts::{Text, Wording},
 };
-
-/// Nothing is loaded and nothing is run; the style stands in the page. Forms go to this site alone.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
-                      form-action 'self'; frame-ancestors 'none'";
 
 #[derive(Template)]
 #[template(path = "sign_in.html")]
@@ -27,6 +19,7 @@ pub(super) struct SignInPage {
     pub(super) base: String,
     /// Why it is shown again.
     pub(super) refusal: Option<String>,
+    pub(super) frame: Frame,
     pub(super) words: Words,
 }
 
@@ -40,6 +33,7 @@ pub(super) struct AccountPage {
     /// One that was just issued.
     pub(super) ticket: Option<SecretText>,
     pub(super) tickets: Vec<Ticket>,
+    pub(super) frame: Frame,
     pub(super) words: Words,
 }
 
@@ -68,23 +62,8 @@ impl Ticket {
     }
 }
 
-/// Answers a page.
-pub(super) fn html(
-    mut answer: HttpResponseBuilder,
-    page: &impl Template,
-) -> Result<HttpResponse, Problem> {
-    let html = page.render().map_err(|error| Problem::internal(&error))?;
-    Ok(answer
-        .content_type("text/html; charset=utf-8")
-        .insert_header((CONTENT_SECURITY_POLICY, POLICY))
-        .insert_header((REFERRER_POLICY, "same-origin"))
-        .body(html))
-}
-
 /// The words of the pages.
 pub(super) struct Words {
-    /// ISO 639-1.
-    language: &'static str,
     sign_in: String,
     sign_out: String,
     login: String,
@@ -103,7 +82,6 @@ impl Words {
     pub(super) fn of(wording: Option<&Wording>) -> Self {
         let text = |name| Text::new(name).in_words(wording);
         Self {
-            language: wording.map_or("en", |wording| wording.language.iso()),
             sign_in: text("SR_SIGN_IN"),
             sign_out: text("SR_SIGN_OUT"),
             login: text("SR_LOGIN_NAME"),

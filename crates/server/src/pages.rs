@@ -1,0 +1,107 @@
+//! What all pages for people have in common, and the page of an error (CONTRACT 34).
+//!
+//! Invariant: everything that is shown is escaped, and the policy lets nothing be loaded and no script run.
+
+use actix_web::{
+    HttpMessage as _, HttpRequest, HttpResponse, HttpResponseBuilder,
+    http::{
+        StatusCode,
+        header::{CONTENT_SECURITY_POLICY, HeaderMap, REFERRER_POLICY},
+    },
+    web::Data,
+};
+use askama::Template;
+use auth::Scheme;
+use negotiate::MediaType;
+
+use crate::{
+    app::App,
+    extract::preferences::accept,
+    paths::{ACCOUNT, API, Mount, Paths},
+    problem::{ErrorBody, Problem},
+    texts::{Text, Wording},
+};
+
+/// The types that only browsers ask for.
+const HTML: [&str; 2] = ["text/html", "application/xhtml+xml"];
+/// Nothing is loaded and nothing is run; the style stands in the page. Forms go to this site alone.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
+                      form-action 'self'; frame-ancestors 'none'";
+
+/// Whether a page is preferred to what programs read, as browsers do.
+pub(crate) fn are_preferred(headers: &HeaderMap) -> bool {
+    let offered = MediaType::WRITTEN.map(MediaType::essence).into_iter().chain(HTML);
+    let preferred = accept(headers).prefer(offered, |essence| essence);
+    preferred.is_some_and(|essence| HTML.contains(&essence))
+}
+
+/// Answers a page.
+///
+/// # Errors
+/// 500 if it could not be written.
+pub(crate) fn html(
+    mut answer: HttpResponseBuilder,
+    page: &impl Template,
+) -> Result<HttpResponse, Problem> {
+    let html = page.render().map_err(|error| Problem::internal(&error))?;
+    Ok(answer
+        .content_type("text/html; charset=utf-8")
+        .insert_header((CONTENT_SECURITY_POLICY, POLICY))
+        .insert_header((REFERRER_POLICY, "same-origin"))
+        .body(html))
+}
+
+/// What is around the content of every page: its language, and the way to other pages.
+pub(crate) struct Frame {
+    /// ISO 639-1.
+    pub(crate) language: &'static str,
+    pub(crate) links: Vec<Link>,
+}
+
+/// A link to another page.
+pub(crate) struct Link {
+    pub(crate) path: String,
+    pub(crate) text: String,
+}
+
+impl Frame {
+    /// That of the reader. Where the path names no tenant, as it should, there is no way on.
+    pub(crate) fn of(request: &HttpRequest, wording: Option<&Wording>) -> Self {
+        let mount = request.extensions().get::<Mount>().map(|mount| mount.base.clone());
+        let base = mount.or_else(|| request.app_data::<Data<Paths>>()?.only_base(request));
+        let has_account =
+            request.app_data::<Data<App>>().is_some_and(|app| app.policy.is_on(Scheme::Session));
+        let pages = [(API, "SR_API"), (ACCOUNT, "SR_ACCOUNT")];
+        let is_there = |path| path != ACCOUNT || has_account;
+        let links = base.into_iter().flat_map(|base| {
+            let pages = pages.into_iter().filter(|(path, _)| is_there(*path));
+            pages.map(move |(path, text)| Link {
+                path: format!("{base}{path}"),
+                text: Text::new(text).in_words(wording),
+            })
+        });
+        Self {
+            language: wording.map_or("en", |wording| wording.language.iso()),
+            links: links.collect(),
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "problem.html")]
+struct ProblemPage<'a> {
+    frame: Frame,
+    status: StatusCode,
+    error: &'a ErrorBody,
+}
+
+/// The page of an error.
+pub(crate) fn problem(
+    request: &HttpRequest,
+    status: StatusCode,
+    error: &ErrorBody,
+    wording: Option<&Wording>,
+) -> HttpResponse {
+    let page = ProblemPage { frame: Frame::of(request, wording), status, error };
+    html(HttpResponse::build(status), &page).unwrap_or_else(|_| HttpResponse::new(status))
+}
