@@ -19,6 +19,7 @@ use crate::{
     app::{Setup, TestApp},
     kills::Killer,
     load::{OnDrop, Random, Record, Saved, lost},
+    parts::rounds,
     sqlite_tables::{Pair, assert_same, numbers, run},
 };
 
@@ -95,8 +96,9 @@ fn a_hundred_backups_under_load() {
     let (record, live) = (Record::default(), database_of(&app.setup));
     // It expires late, or the sweeper takes it between a backup and the comparison.
     run(&live, "INSERT INTO idempotency_keys VALUES (x'01', x'02', x'03', 9223372036854775807)");
+    let backups = rounds(BACKUPS);
     trickle(&app, &record, || {
-        for number in 0..BACKUPS {
+        for number in 0..backups {
             let before = record.saved();
             let file = back_up(&app.setup, &format!("backup-{number}"));
             let place = place_of(&app.setup);
@@ -109,7 +111,7 @@ fn a_hundred_backups_under_load() {
             let lost_ids = before.iter().filter(|saved| !kept.contains(&id_of(saved))).count();
             assert_eq!(lost_ids, 0, "of {} in backup {number}", before.len());
             assert_eq!(Pair::open(&restored, &live).only_in_one(), 0, "backup {number}");
-            if number % (BACKUPS / STARTED) == 0 {
+            if number % (backups / STARTED) == 0 {
                 let tail = &before[before.len().saturating_sub(50)..];
                 let started = place.start();
                 assert_eq!(lost(&started, tail), 0, "in backup {number}");
@@ -118,7 +120,7 @@ fn a_hundred_backups_under_load() {
             fs::remove_file(file).expect("removed");
         }
     });
-    assert!(record.acknowledged() > BACKUPS, "under load: {}", record.acknowledged());
+    assert!(record.acknowledged() > backups, "under load: {}", record.acknowledged());
     assert_eq!(record.refused() + record.cut_off(), 0);
     record.assert_kept(&app);
 

@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::{
     app::{TestApp, until},
     load::{Random, Record, lost},
+    parts::rounds,
 };
 
 const KILLS: usize = 100;
@@ -47,7 +48,8 @@ fn every_acknowledged_save_survives_a_hundred_kills() {
     let mut random = Random::new();
     let record = Record::default();
     let mut app = TestApp::new();
-    for round in 0..KILLS {
+    let kills = rounds(KILLS);
+    for round in 0..kills {
         let before = record.acknowledged();
         record.load(&app.url.clone(), 8, &mut random.split(), || {
             until("a save", || record.acknowledged() > before);
@@ -61,7 +63,7 @@ fn every_acknowledged_save_survives_a_hundred_kills() {
         sample.extend_from_slice(&saved[saved.len() - SAMPLE.min(saved.len())..]);
         assert_eq!(lost(&app, &sample), 0, "in round {round}");
     }
-    assert!(record.cut_off() > KILLS, "killed under load: {}", record.cut_off());
+    assert!(record.cut_off() > kills, "killed under load: {}", record.cut_off());
     assert_eq!(record.refused(), 0);
     record.assert_kept(&app);
 }

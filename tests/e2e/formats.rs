@@ -19,6 +19,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     app::TestApp,
     client::{Answer, Client},
+    parts::rounds,
 };
 
 const SAVE: &str = "/api/v1/Agents/User/SaveExternalTokens";
@@ -171,7 +172,7 @@ fn every_type_carries_the_same() {
     );
     let refused = Cell::new(0_u32);
     // How a body is read does not depend on the database; there it is enough to see that any Unicode is kept.
-    let cases = if app.setup.database().url().is_some() { 100 } else { 1000 };
+    let cases = rounds(if app.setup.database().url().is_some() { 100 } else { 1000 }) as u32;
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let outcome = TestRunner::new(config).run(&carrier, |(provider, access, refresh, claims)| {
         let values = [Some(provider), access, Some(refresh), claims];

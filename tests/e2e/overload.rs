@@ -14,6 +14,7 @@ use std::{
 use crate::{
     app::{Setup, TestApp},
     load::{Random, Record, Saved, assert_none_lost, assert_refused, lost},
+    parts::rounds,
     raw::{save_request, take_answer},
 };
 
@@ -22,7 +23,8 @@ const CLOSED_LOOP: Offer =
     Offer { connections: 64, depth: 1, rate: f64::INFINITY, time: Duration::from_secs(2) };
 /// Requests under way on one connection; past that a client holds back what it would send.
 const DEPTH: usize = 32;
-const OVERLOAD: Duration = Duration::from_secs(60);
+/// In seconds.
+const OVERLOAD: usize = 60;
 /// Threads that send and receive.
 const THREADS: usize = 2;
 /// How much is looked at in the end; the rest is counted.
@@ -165,7 +167,8 @@ fn ten_times_the_capacity_does_no_harm() {
     let rate = 10.0 * capacity;
     // Each waits about a second for its turn, less than what the server takes for a client that is slow.
     let connections = (capacity as usize).clamp(CLOSED_LOOP.connections, 200);
-    let overload = Offer { connections, depth: DEPTH, rate, time: OVERLOAD };
+    let time = Duration::from_secs(rounds(OVERLOAD) as u64);
+    let overload = Offer { connections, depth: DEPTH, rate, time };
     let outcome = overload.make(&app, &record);
     let stopped = Instant::now();
     assert!(record.save(&app.client()));
@@ -173,7 +176,7 @@ fn ten_times_the_capacity_does_no_harm() {
     let after = app.resident_megabytes();
 
     println!("capacity: {capacity:.0} saves a second; then {rate:.0} on {connections} connections");
-    println!("offered {:.0}: {outcome:?}", rate * OVERLOAD.as_secs_f64());
+    println!("offered {:.0}: {outcome:?}", rate * time.as_secs_f64());
     println!("memory: {before} MB, then {after} MB; the next save took {recovery:?}");
     assert!(after < before + SOME_MEGABYTES, "{before} MB, then {after} MB");
     assert!(recovery < Duration::from_secs(1), "{recovery:?}");

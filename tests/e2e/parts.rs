@@ -23,6 +23,13 @@ pub(crate) fn has(program: &str) -> bool {
     probe.is_ok_and(|output| output.status.success())
 }
 
+/// How often a long test does what it does: `whole` times, or a fifth of that with `LATCHKEY_TEST_ROUNDS=few`.
+#[expect(clippy::disallowed_methods, reason = "a switch of the tests, not of the server")]
+pub(crate) fn rounds(whole: usize) -> usize {
+    let are_few = std::env::var("LATCHKEY_TEST_ROUNDS").is_ok_and(|rounds| rounds == "few");
+    if are_few { whole / 5 } else { whole }
+}
+
 #[expect(clippy::disallowed_methods, reason = "a switch of the tests, not of the server")]
 fn all_are_required() -> bool {
     std::env::var("LATCHKEY_TEST_REQUIRE").is_ok_and(|parts| parts == "all")
