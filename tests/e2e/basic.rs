@@ -21,7 +21,7 @@ use crate::app::TestApp;
 #[case::no_colon(Some("Basic dGplMA=="), "the credentials have no colon")]
 #[case::not_utf8(Some("Basic /zph"), "the credentials are not UTF-8")]
 #[case::control_character(Some("Basic dGplMDpUCmUw"), "hold a control character")]
-#[case::other_scheme(Some("Bearer CANARY"), "This Authorization scheme is not accepted here")]
+#[case::other_scheme(Some("Digest CANARY"), "This Authorization scheme is not accepted here")]
 fn whoever_is_not_known_is_challenged(#[case] authorization: Option<&str>, #[case] message: &str) {
     let app = TestApp::new();
     let client = app.client().with_authorization(authorization);
@@ -41,9 +41,9 @@ fn a_script_is_not_offered_basic() {
     let visitor = TestApp::new();
     let client = visitor.client().with_authorization(None);
     for (mode, offered) in [
-        ("cors", &["SoTicket", "Session"][..]),
-        ("same-origin", &["SoTicket", "Session"]),
-        ("navigate", &["Basic", "SoTicket", "Session"]),
+        ("cors", &["SoTicket", "Bearer", "Session"][..]),
+        ("same-origin", &["SoTicket", "Bearer", "Session"]),
+        ("navigate", &["Basic", "SoTicket", "Bearer", "Session"]),
     ] {
         assert_eq!(client.who(&[("Sec-Fetch-Mode", mode)]).expect(401).challenges(), offered);
     }

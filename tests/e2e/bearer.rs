@@ -113,7 +113,6 @@ impl KeyServer {
 
     fn trusted_by(&self, setup: Setup) -> TestApp {
         setup
-            .with("AUTH__SCHEMES__BEARER", "true")
             .with("AUTH__BEARER__JWKS", &self.url)
             .with("AUTH__BEARER__ISSUER", ISSUER)
             .with("AUTH__BEARER__AUDIENCE", AUDIENCE)
@@ -364,7 +363,6 @@ fn a_real_provider_rotates_its_keys() {
     let provider = Provider { process, _stdin: stdin, told };
     let text = |name: &str| provider.told[name].as_str().expect(name);
     let app = Setup::new()
-        .with("AUTH__SCHEMES__BEARER", "true")
         .with("AUTH__BEARER__JWKS", text("jwks"))
         .with("AUTH__BEARER__ISSUER", text("issuer"))
         .with("AUTH__BEARER__AUDIENCE", "urn:latchkey")

@@ -5,21 +5,17 @@
 //! RFC 6750's `insufficient_scope` is not here: access tokens of this server have no scopes, and a 403 says in
 //! its body why the caller may not.
 
-use crate::app::{Setup, TestApp};
+use crate::app::TestApp;
 
 const WHO: &str = "/api/v1/User/currentPrincipal";
 const CURRENT_TOKEN: &str = "/api/v1/User/currentToken";
 const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
 
-fn with_bearer() -> TestApp {
-    Setup::new().with("AUTH__SCHEMES__BEARER", "true").start()
-}
-
 /// CONTRACT 25, 28: in a query, a form, the address's user or the wrong header a credential is none. The
 /// answer is that to a caller who sent nothing: its challenges name no error, and it repeats nothing.
 #[test]
 fn a_credential_in_the_wrong_place_is_none() {
-    let app = with_bearer();
+    let app = TestApp::new();
     let visitor = app.client().with_authorization(None);
     let ticket = app.ticket("tje0");
     let by_ticket = app.client().with_authorization(Some(&format!("SoTicket {ticket}")));
@@ -82,7 +78,7 @@ fn a_credential_in_the_wrong_place_is_none() {
 /// without any.
 #[test]
 fn a_refused_token_and_two_credentials_say_what_is_wrong() {
-    let app = with_bearer();
+    let app = TestApp::new();
     let refused = app.client().with_authorization(Some("Bearer CANARY")).who(&[]).expect(401);
     assert!(format!("{refused:?}").contains("error=\\\"invalid_token\\\""), "{refused:?}");
     let twice = app.client().who(&[("Authorization", "Bearer CANARY")]);

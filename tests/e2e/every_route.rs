@@ -61,8 +61,7 @@ fn assert_headers(answer: &Answer, call: &str) {
 /// holds a secret, and is one line of the log.
 #[test]
 fn every_answer_has_its_headers_and_one_line_in_the_log() {
-    let setup = Setup::new().with("AUTH__SCHEMES__BEARER", "true");
-    let app = setup.with("LOG__FILTER", "info,server=debug").start();
+    let app = Setup::new().with("LOG__FILTER", "info,server=debug").start();
     let visitor = app.client().with_authorization(None);
     let ticket = app.ticket("tje0");
     let by_ticket = app.client().with_authorization(Some(&format!("SoTicket {ticket}")));
@@ -144,7 +143,6 @@ fn no_error_says_what_was_sent_or_what_is_inside() {
         .with("LIMITS__BODY_BYTES", "2000")
         .with("LIMITS__TOKEN_BYTES", "1000")
         .with("AUTH__THROTTLE__PER_USER", "1")
-        .with("AUTH__SCHEMES__BEARER", "true")
         .with("AUTH__BEARER__JWKS", &jwks)
         .with("AUTH__BEARER__ISSUER", ISSUER)
         .with("AUTH__BEARER__AUDIENCE", AUDIENCE)

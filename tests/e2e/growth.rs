@@ -116,7 +116,6 @@ fn asking_for_tokens_in_a_loop_adds_no_row_a_call() {
     let app = issuer::trusting(Setup::new(), &[&issuer])
         .with("AUTH__CREDENTIALS_PER_USER", "10")
         .with("AUTH__SCHEMES__BASIC", "true")
-        .with("AUTH__SCHEMES__BEARER", "true")
         .start();
     let ticket = format!("SoTicket {}", app.ticket("tje0"));
     let session = app.client().sign_in("tje0", "Tje0");

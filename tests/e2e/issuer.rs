@@ -57,7 +57,6 @@ pub(crate) fn write_keys(setup: &Setup, issuers: &[&Issuer]) -> PathBuf {
 pub(crate) fn trusting(setup: Setup, issuers: &[&Issuer]) -> Setup {
     let path = write_keys(&setup, issuers);
     setup
-        .with("AUTH__SCHEMES__BEARER", "true")
         .with("AUTH__BEARER__JWKS", path.to_str().expect("UTF-8"))
         .with("AUTH__BEARER__ISSUER", ISSUER)
         .with("AUTH__BEARER__AUDIENCE", AUDIENCE)

@@ -8,18 +8,22 @@ use std::{
 };
 
 use model::{RecordId, RetrievalKey};
+use rstest::rstest;
 
 use crate::{
     app::{Setup, TestApp},
     parts::{has, leave_out},
 };
 
-/// CONTRACT 2, 3, O1, O2: `authenticateWithPassword`, `saveExternalTokensAsync`,
-/// `getExternalTokensAsync`.
-#[test]
-fn the_official_client_saves_and_gets() {
+/// CONTRACT 2, 3, O1, O2, O8, O16: `authenticateWithPassword`, `saveExternalTokensAsync`,
+/// `getExternalTokensAsync`, `getAccessTokenAsync`, and `currentPrincipal` through the client's converter, in two
+/// versions of the client.
+#[rstest]
+#[case("@superoffice/webapi")]
+#[case("superoffice-webapi-10")]
+fn the_official_client_saves_and_gets(#[case] version: &str) {
     let unknown = RetrievalKey::new(RecordId::at(0, 0), &[7; 32]);
-    run("round-trip.mjs", &[unknown.expose()]);
+    run("round-trip.mjs", &[unknown.expose(), version]);
 }
 
 /// CONTRACT 18, 19, 22, 23, 24: `languageCode`, `cultureCode`, `timezone`, `timezoneInclude`,

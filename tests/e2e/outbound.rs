@@ -72,7 +72,6 @@ impl TlsKeyServer {
 
 fn trusting(jwks: &str) -> Setup {
     Setup::new()
-        .with("AUTH__SCHEMES__BEARER", "true")
         .with("AUTH__BEARER__JWKS", jwks)
         .with("AUTH__BEARER__ISSUER", ISSUER)
         .with("AUTH__BEARER__AUDIENCE", AUDIENCE)

@@ -80,7 +80,7 @@ mod tests {
     use rstest::rstest;
 
     fn all_on() -> Policy {
-        Policy::new(Installation::Onsite, Switches { bearer: Some(true), ..Switches::default() })
+        Policy::new(Installation::Onsite, Switches::default())
     }
 
     fn parse(header: &str) -> Result<Scheme, AuthError> {
@@ -150,7 +150,7 @@ mod tests {
             (basic.as_str(), Switches { basic: Some(false), ..Switches::default() }),
             (basic.as_str(), Switches { so_ticket: Some(false), ..Switches::default() }),
             ("SoTicket ???", Switches { so_ticket: Some(false), ..Switches::default() }),
-            ("Bearer 8A:", Switches::default()),
+            ("Bearer 8A:", Switches { bearer: Some(false), ..Switches::default() }),
         ] {
             let refused = Authorization::parse(header.as_bytes(), &off(switches));
             assert!(matches!(refused, Err(AuthError::UnsupportedScheme)), "{header}");

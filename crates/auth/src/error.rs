@@ -47,6 +47,9 @@ pub enum AuthError {
     /// The bearer token does not let anybody in.
     #[error("the bearer token is not valid")]
     InvalidToken,
+    /// The bearer token is none of this server, and no issuer of others is trusted.
+    #[error("bearer tokens of other issuers are not accepted here")]
+    NoIssuer,
     /// The session's cookie does not let anybody in.
     #[error("the session is over")]
     InvalidSession,

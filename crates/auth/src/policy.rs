@@ -77,7 +77,7 @@ impl Policy {
         match scheme {
             Scheme::Basic => self.switches.basic.unwrap_or(!online),
             Scheme::SoTicket => self.switches.so_ticket.unwrap_or(true),
-            Scheme::Bearer => self.switches.bearer.unwrap_or(online),
+            Scheme::Bearer => self.switches.bearer.unwrap_or(true),
             Scheme::Session => self.switches.session.unwrap_or(true),
         }
     }
@@ -123,7 +123,7 @@ mod tests {
 
     /// CONTRACT 25: the table of the installation types.
     #[rstest]
-    #[case(Installation::Onsite, &["Basic", "SoTicket", "Session"])]
+    #[case(Installation::Onsite, &["Basic", "SoTicket", "Bearer", "Session"])]
     #[case(Installation::Online, &["SoTicket", "Bearer", "Session"])]
     fn the_installation_decides_what_is_on(
         #[case] installation: Installation,

@@ -106,6 +106,7 @@ pub(crate) fn configure(routes: &mut ServiceConfig) {
     routes
         .service(operation(paths::SAVE_EXTERNAL_TOKENS, user_agent::save))
         .service(operation(paths::GET_EXTERNAL_TOKENS, user_agent::get))
+        .service(operation(paths::GET_ACCESS_TOKEN, principal::access_token))
         .service(operation(paths::LIST_EXTERNAL_TOKENS, external_tokens::list))
         .service(operation(paths::DESCRIBE_EXTERNAL_TOKENS, external_tokens::describe))
         .service(operation(paths::REVOKE_EXTERNAL_TOKENS, external_tokens::revoke))

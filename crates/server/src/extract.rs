@@ -71,6 +71,31 @@ impl FromRequest for Call {
     }
 }
 
+/// As `Call`, of an operation whose body may name the application: `AppToken` counts as `SO-AppToken` does.
+pub(crate) struct CallForToken(pub(crate) Call);
+
+impl FromRequest for CallForToken {
+    type Error = Problem;
+    type Future = Extracted<Self>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        let payload = web::Payload::from_request(&request, payload);
+        Box::pin(async move {
+            let app = app(&request);
+            let payload = payload.await.expect("taking the payload does not fail");
+            let caller = Caller::known(&app, &request).await?;
+            let preferences = Preferences::of(&request, &app.base_time_zone)?;
+            let body = read_body(&app, &request, payload, app.limits).await?;
+            let app_token = body.root()?.string("AppToken")?.map(str::trim);
+            let app_token = app_token.filter(|token| !token.is_empty());
+            let caller = caller.with_application(&app, &request, app_token).await?;
+            app.admit_to_user_agent(&caller)?;
+            Ok(Self(Call { caller, preferences, body }))
+        })
+    }
+}
+
 fn app(request: &HttpRequest) -> web::Data<App> {
     request.app_data::<web::Data<App>>().expect("the app is set up with its state").clone()
 }

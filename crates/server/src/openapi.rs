@@ -68,6 +68,7 @@ const USER: &str = "User";
         external_tokens::revoke,
         principal::current_principal,
         principal::current_token,
+        principal::access_token,
         account::sign_in_page,
         account::sign_in,
         account::sign_out,

@@ -28,6 +28,7 @@ pub(crate) const DOCS: &str = "/api/docs";
 pub(crate) const DOCS_FILE: &str = "/api/docs/{file}";
 pub(crate) const SAVE_EXTERNAL_TOKENS: &str = "/api/v1/Agents/User/SaveExternalTokens";
 pub(crate) const GET_EXTERNAL_TOKENS: &str = "/api/v1/Agents/User/GetExternalTokens";
+pub(crate) const GET_ACCESS_TOKEN: &str = "/api/v1/Agents/User/GetAccessToken";
 pub(crate) const LIST_EXTERNAL_TOKENS: &str = "/api/v1/Agents/ExternalTokens/List";
 pub(crate) const DESCRIBE_EXTERNAL_TOKENS: &str = "/api/v1/Agents/ExternalTokens/Describe";
 pub(crate) const REVOKE_EXTERNAL_TOKENS: &str = "/api/v1/Agents/ExternalTokens/Revoke";
@@ -41,13 +42,14 @@ pub(crate) const ACCOUNT_TICKETS_REVOKE: &str = "/account/tickets/revoke";
 pub(crate) const HEALTH: &str = "/healthz";
 pub(crate) const READINESS: &str = "/readyz";
 
-const ALL: [&str; 18] = [
+const ALL: [&str; 19] = [
     API,
     API_V1,
     OPENAPI,
     DOCS,
     SAVE_EXTERNAL_TOKENS,
     GET_EXTERNAL_TOKENS,
+    GET_ACCESS_TOKEN,
     LIST_EXTERNAL_TOKENS,
     DESCRIBE_EXTERNAL_TOKENS,
     REVOKE_EXTERNAL_TOKENS,

@@ -58,6 +58,7 @@ SR_LOGIN_CONTROL = Headeren Authorization har forkert format: loginoplysningerne
 SR_LOGIN_NO_COLON = Headeren Authorization har forkert format: loginoplysningerne mangler et kolon.
 SR_TICKET_INVALID = Loginbilletten har forkert format, er udløbet eller er tilbagekaldt.
 SR_TOKEN_INVALID = Bearer-tokenet har forkert format, er udløbet eller er ikke beregnet til denne server.
+SR_NO_ISSUER = Af bearer-tokens accepteres her kun adgangstokens fra denne server. Med auth.bearer i serverens konfiguration kan en anden udsteder angives.
 SR_SESSION_OVER = Sessionen er afsluttet. Log ind igen.
 SR_XSRF = X-XSRF-TOKEN mangler eller hører ikke til sessionen.
 SR_APPLICATION_REQUIRED = SO-AppToken skal angives sammen med en loginbillet.

@@ -58,6 +58,7 @@ SR_LOGIN_CONTROL = Der Header Authorization ist fehlerhaft: Die Anmeldedaten ent
 SR_LOGIN_NO_COLON = Der Header Authorization ist fehlerhaft: Die Anmeldedaten enthalten keinen Doppelpunkt.
 SR_TICKET_INVALID = Das Ticket ist fehlerhaft, abgelaufen oder widerrufen.
 SR_TOKEN_INVALID = Das Bearer-Token ist fehlerhaft, abgelaufen oder nicht für diesen Server bestimmt.
+SR_NO_ISSUER = Von Bearer-Token werden hier nur Zugriffstoken dieses Servers akzeptiert. Mit auth.bearer in der Serverkonfiguration lässt sich ein anderer Aussteller angeben.
 SR_SESSION_OVER = Die Sitzung ist beendet. Melden Sie sich erneut an.
 SR_XSRF = X-XSRF-TOKEN fehlt oder gehört nicht zur Sitzung.
 SR_APPLICATION_REQUIRED = SO-AppToken ist zusammen mit einem Ticket erforderlich.

@@ -61,6 +61,7 @@ SR_LOGIN_CONTROL = The Authorization header is malformed: the credentials hold a
 SR_LOGIN_NO_COLON = The Authorization header is malformed: the credentials have no colon.
 SR_TICKET_INVALID = The ticket is malformed, expired or revoked.
 SR_TOKEN_INVALID = The bearer token is malformed, expired or not meant for this server.
+SR_NO_ISSUER = Of bearer tokens only this server's own access tokens are accepted here; auth.bearer in the server's configuration names an issuer of others.
 SR_SESSION_OVER = The session is over; sign in again.
 SR_XSRF = X-XSRF-TOKEN is missing, or is not that of the session.
 SR_APPLICATION_REQUIRED = SO-AppToken is required with a ticket.

@@ -58,6 +58,7 @@ SR_LOGIN_CONTROL = Authorization-otsake on virheellinen: kirjautumistiedoissa on
 SR_LOGIN_NO_COLON = Authorization-otsake on virheellinen: kirjautumistiedoista puuttuu kaksoispiste.
 SR_TICKET_INVALID = Kirjautumistiketti on virheellinen, vanhentunut tai mitätöity.
 SR_TOKEN_INVALID = Bearer-tunnus on virheellinen, vanhentunut tai tarkoitettu muulle palvelimelle.
+SR_NO_ISSUER = Bearer-tunnuksista hyväksytään vain tämän palvelimen omat käyttöoikeustunnukset. Muun myöntäjän voi määrittää palvelimen asetuksella auth.bearer.
 SR_SESSION_OVER = Istunto on päättynyt. Kirjaudu uudelleen.
 SR_XSRF = Otsake X-XSRF-TOKEN puuttuu tai ei kuulu istuntoon.
 SR_APPLICATION_REQUIRED = Otsake SO-AppToken on pakollinen kirjautumistiketin kanssa.

@@ -58,6 +58,7 @@ SR_LOGIN_CONTROL = L’en-tête Authorization est mal formé : les identifiant
 SR_LOGIN_NO_COLON = L’en-tête Authorization est mal formé : les identifiants ne contiennent pas de deux-points.
 SR_TICKET_INVALID = Le ticket est mal formé, expiré ou révoqué.
 SR_TOKEN_INVALID = Le jeton Bearer est mal formé, expiré ou n’est pas destiné à ce serveur.
+SR_NO_ISSUER = Parmi les jetons Bearer, seuls les jetons d’accès de ce serveur sont acceptés ici ; auth.bearer, dans la configuration du serveur, permet d’indiquer un autre émetteur.
 SR_SESSION_OVER = La session est terminée ; reconnectez-vous.
 SR_XSRF = X-XSRF-TOKEN est absent ou ne correspond pas à la session.
 SR_APPLICATION_REQUIRED = SO-AppToken est obligatoire avec un ticket.

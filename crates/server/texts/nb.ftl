@@ -58,6 +58,7 @@ SR_LOGIN_CONTROL = Headeren Authorization er feil utformet: Innloggingsopplysnin
 SR_LOGIN_NO_COLON = Headeren Authorization er feil utformet: Innloggingsopplysningene mangler kolon.
 SR_TICKET_INVALID = Innloggingsbilletten er feil utformet, utløpt eller tilbakekalt.
 SR_TOKEN_INVALID = Bearer-tokenet er feil utformet, utløpt eller ikke beregnet på denne serveren.
+SR_NO_ISSUER = Av bearer-tokener godtas her bare tilgangstokener fra denne serveren. Med auth.bearer i serverens konfigurasjon kan en annen utsteder angis.
 SR_SESSION_OVER = Økten er avsluttet. Logg inn på nytt.
 SR_XSRF = X-XSRF-TOKEN mangler eller tilhører ikke økten.
 SR_APPLICATION_REQUIRED = SO-AppToken må oppgis sammen med en innloggingsbillett.

@@ -58,6 +58,7 @@ SR_LOGIN_CONTROL = De header Authorization heeft een ongeldige indeling: de aanm
 SR_LOGIN_NO_COLON = De header Authorization heeft een ongeldige indeling: de aanmeldgegevens bevatten geen dubbele punt.
 SR_TICKET_INVALID = Het ticket heeft een ongeldige indeling, is verlopen of is ingetrokken.
 SR_TOKEN_INVALID = Het bearer-token heeft een ongeldige indeling, is verlopen of is niet voor deze server bedoeld.
+SR_NO_ISSUER = Van bearer-tokens worden hier alleen toegangstokens van deze server geaccepteerd. Met auth.bearer in de serverconfiguratie geeft u een andere uitgever op.
 SR_SESSION_OVER = De sessie is afgelopen. Meld u opnieuw aan.
 SR_XSRF = X-XSRF-TOKEN ontbreekt of hoort niet bij de sessie.
 SR_APPLICATION_REQUIRED = SO-AppToken is verplicht bij een ticket.

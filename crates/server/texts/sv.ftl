@@ -58,6 +58,7 @@ SR_LOGIN_CONTROL = Headern Authorization är felaktigt utformad: inloggningsuppg
 SR_LOGIN_NO_COLON = Headern Authorization är felaktigt utformad: inloggningsuppgifterna saknar kolon.
 SR_TICKET_INVALID = Inloggningsbiljetten är felaktigt utformad, har gått ut eller har återkallats.
 SR_TOKEN_INVALID = Bearer-token är felaktigt utformad, har gått ut eller är inte avsedd för den här servern.
+SR_NO_ISSUER = Av bearer-token godtas här bara åtkomsttoken från den här servern. Med auth.bearer i serverns konfiguration kan en annan utfärdare anges.
 SR_SESSION_OVER = Sessionen är avslutad. Logga in igen.
 SR_XSRF = X-XSRF-TOKEN saknas eller hör inte till sessionen.
 SR_APPLICATION_REQUIRED = SO-AppToken måste anges tillsammans med en inloggningsbiljett.

@@ -43,9 +43,15 @@ impl Caller {
     /// 400 for two credentials; 401 for none, or one that lets nobody in; 403 for one of another tenant
     /// or an application that may not act for this one; 429 after too many tries.
     pub(crate) async fn of(app: &Data<App>, request: &HttpRequest) -> Result<Self, Problem> {
+        let caller = Self::known(app, request).await?;
+        caller.with_application(app, request, None).await
+    }
+
+    /// As `of`, before it is known which application is calling.
+    pub(super) async fn known(app: &Data<App>, request: &HttpRequest) -> Result<Self, Problem> {
         let secret = secret_headers(request);
         let tenant = Mount::of(request).tenant;
-        let mut caller = match secret.get(AUTHORIZATION) {
+        let caller = match secret.get(AUTHORIZATION) {
             Some(header) => {
                 let authorization = Authorization::parse(header.as_bytes(), &app.policy)?;
                 by_authorization(app, request, &tenant, authorization).await?
@@ -61,8 +67,30 @@ impl Caller {
             Span::current().record("tenant.of_path", tenant.as_str());
             return Err(AuthError::OtherTenant.into());
         }
-        caller.application = application(app, request, &caller).await?;
         Ok(caller)
+    }
+
+    /// The same caller with its application, which a body may name as well as the header does.
+    ///
+    /// # Errors
+    /// 400 for a body that names another than the header; 401 if there must be one, or if it is none; 403 for one
+    /// that may not act for this tenant.
+    pub(super) async fn with_application(
+        self,
+        app: &App,
+        request: &HttpRequest,
+        in_body: Option<&str>,
+    ) -> Result<Self, Problem> {
+        let headers = secret_headers(request);
+        let in_header = headers.get(SO_APP_TOKEN).map(|token| token.as_bytes().trim_ascii());
+        let in_body = in_body.map(str::as_bytes);
+        if let (Some(one), Some(other)) = (in_header, in_body)
+            && !one.eq_ignore_ascii_case(other)
+        {
+            return Err(Problem::one_of("SO-AppToken", "AppToken", true));
+        }
+        let application = application(app, in_header.or(in_body), &self).await?;
+        Ok(Self { application, ..self })
     }
 
     /// Its user as it is now.
@@ -153,7 +181,7 @@ pub(crate) async fn by_credential(
 /// The caller that a JWT stands for: its `sub` is the login. Where a path names the tenant, the token
 /// must name it too, or one of any tenant would do.
 async fn by_jwt(app: &App, tenant: &TenantId, token: &SecretText) -> Result<Caller, Problem> {
-    let bearer = app.bearer.as_ref().ok_or(AuthError::InvalidToken)?;
+    let bearer = app.bearer.as_ref().ok_or(AuthError::NoIssuer)?;
     let claims = bearer.verify(token).await?;
     let login = Login::parse(&claims.subject).map_err(|error| {
         info!(%error, "the subject of a JWT cannot be a login");
@@ -184,20 +212,19 @@ fn of_user(user: &User, scheme: Scheme, credential: Option<&IssuedCredential>) -
     Caller { principal, scheme, application: None, claims: None, credential }
 }
 
-/// The application that `SO-AppToken` names, or that an access token was made for. Onsite neither counts.
+/// The application of this token, or that an access token was made for. Onsite neither counts.
 async fn application(
     app: &App,
-    request: &HttpRequest,
+    app_token: Option<&[u8]>,
     caller: &Caller,
 ) -> Result<Option<Application>, Problem> {
     if !app.policy.is_online() {
         return Ok(None);
     }
     let made_for = caller.credential.as_ref().and_then(|made| made.application.clone());
-    let headers = secret_headers(request);
-    let application = match (headers.get(SO_APP_TOKEN), &made_for) {
-        (Some(header), _) => {
-            let token = ApplicationToken::parse(header.as_bytes())?;
+    let application = match (app_token, &made_for) {
+        (Some(token), _) => {
+            let token = ApplicationToken::parse(token)?;
             app.store.application(token.digest()).await?
         }
         (None, Some(name)) => app.store.application_named(name.clone()).await?,

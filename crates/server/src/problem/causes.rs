@@ -28,6 +28,7 @@ impl From<AuthError> for Problem {
             AuthError::Refused => "SR_LOGIN_REFUSED",
             AuthError::InvalidTicket => "SR_TICKET_INVALID",
             AuthError::InvalidToken => "SR_TOKEN_INVALID",
+            AuthError::NoIssuer => "SR_NO_ISSUER",
             AuthError::InvalidSession => "SR_SESSION_OVER",
             AuthError::Xsrf => "SR_XSRF",
             AuthError::ApplicationRequired => "SR_APPLICATION_REQUIRED",
@@ -40,7 +41,7 @@ impl From<AuthError> for Problem {
                 MalformedCredentials::NoColon => "SR_LOGIN_NO_COLON",
             },
         };
-        let refuses_bearer = error == AuthError::InvalidToken;
+        let refuses_bearer = matches!(error, AuthError::InvalidToken | AuthError::NoIssuer);
         let problem = Self::new(StatusCode::UNAUTHORIZED, "SoSessionException", Text::new(text));
         Self { refuses_bearer, ..problem }
     }

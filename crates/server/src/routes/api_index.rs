@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use actix_web::{HttpRequest, HttpResponse, http::header::LOCATION, web::Data};
 use askama::Template;
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -24,34 +25,44 @@ use crate::{
     texts::{Text, Wording},
 };
 
-/// The versions of the API and of the server.
+/// The day of the release, unless the build says another (`SOURCE_DATE_EPOCH`): never that of the machine's clock,
+/// so that the same sources make the same server.
+const RELEASED: &str = "2026-11-28";
+
+/// The versions of the API and of the server, each a text: SuperOffice's C# client reads a dictionary of texts.
 #[derive(Serialize, ToSchema, Template)]
 #[template(path = "versions.html")]
+#[serde(rename_all = "PascalCase")]
 pub(crate) struct Versions {
     /// Where version 1 is.
+    #[serde(rename = "v1")]
     v1: String,
-    /// The version of this server.
-    #[serde(rename = "Version")]
+    /// The version of the API.
+    #[schema(example = "v1")]
     version: &'static str,
-    /// What this server is.
-    #[serde(rename = "NetServerVersion")]
-    build: Build,
+    /// The version of this server.
+    net_server_version: &'static str,
+    /// The same, of four numbers.
+    net_server_assembly: String,
+    /// The day of the release.
+    #[schema(example = "2026-11-28")]
+    net_server_date: String,
+    /// What this server is called.
+    #[schema(example = "Latchkey")]
+    net_server_label: &'static str,
+    /// What this server is, with its version.
+    net_server: String,
+    /// The version of the API that is served.
+    #[schema(example = "v1")]
+    services: &'static str,
+    /// Where that is.
+    services_current: String,
     #[serde(skip)]
     viewer: String,
     #[serde(skip)]
     frame: Frame,
     #[serde(skip)]
     words: Words,
-}
-
-/// Facts about this build of the server.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "PascalCase")]
-struct Build {
-    #[schema(example = "Latchkey")]
-    product_name: &'static str,
-    product_version: &'static str,
-    file_version: &'static str,
 }
 
 /// `GET` where the server says it is: to the index.
@@ -83,13 +94,30 @@ pub(crate) async fn versions(
     request: HttpRequest,
     app: Data<App>,
 ) -> Result<HttpResponse, Problem> {
-    let version = env!("CARGO_PKG_VERSION");
-    let build = Build { product_name: "Latchkey", product_version: version, file_version: version };
-    let (v1, viewer) = (url(&request, &app, API_V1), url(&request, &app, DOCS));
+    let (name, version) = ("Latchkey", env!("CARGO_PKG_VERSION"));
+    let v1 = url(&request, &app, API_V1);
     let wording = wording_or_default(request.headers());
-    let (frame, words) = (Frame::of(&request, wording.as_ref()), Words::of(wording.as_ref()));
-    let versions = Versions { v1, version, build, viewer, frame, words };
+    let versions = Versions {
+        v1: v1.clone(),
+        version: "v1",
+        net_server_version: version,
+        net_server_assembly: format!("{version}.0"),
+        net_server_date: released(option_env!("SOURCE_DATE_EPOCH")),
+        net_server_label: name,
+        net_server: format!("{name} {version}"),
+        services: "v1",
+        services_current: v1,
+        viewer: url(&request, &app, DOCS),
+        frame: Frame::of(&request, wording.as_ref()),
+        words: Words::of(wording.as_ref()),
+    };
     respond(&request, &app, "Api", &versions)
+}
+
+/// The day of the release, by the seconds since 1970 that a build may name.
+fn released(epoch: Option<&str>) -> String {
+    let epoch = epoch.and_then(|seconds| Timestamp::from_second(seconds.parse().ok()?).ok());
+    epoch.map_or_else(|| RELEASED.to_owned(), |moment| moment.strftime("%Y-%m-%d").to_string())
 }
 
 /// Each method of a path, and what it does.
@@ -222,4 +250,17 @@ fn respond<T: Serialize + Template>(
 fn url(request: &HttpRequest, app: &App, path: &str) -> String {
     let origin = Reached::by(request, app).origin().unwrap_or_default();
     format!("{origin}{}{path}", Mount::of(request).base)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// CONTRACT O6: the day is that of the build's sources.
+    #[test]
+    fn the_day_is_that_of_the_release() {
+        assert_eq!(released(None), RELEASED);
+        assert_eq!(released(Some("1764288000")), "2025-11-28");
+        assert_eq!(released(Some("yesterday")), RELEASED);
+    }
 }
