@@ -167,16 +167,58 @@ fn listed_origins_are_let_in() {
             assert!(!told.header("X-Request-Id").is_empty());
         }
     }
+    for (wrong, reason) in [
+        ("*", "server.cors_origins must not be `*`: the scripts of every site"),
+        ("https://good.*", "anybody can register a name"),
+        ("https://*.example.com", "anybody can register a name"),
+    ] {
+        let refusal = Setup::new().with("SERVER__CORS_ORIGINS", wrong).refusal();
+        assert!(refusal.contains(reason), "{refusal}");
+    }
     for wrong in [
         "https://app.example.com/",
         "https://app.example.com:443",
         "https://App.example.com",
         "https://ex%zz",
         "ftp://app.example.com",
-        "*",
         "app.example.com",
     ] {
         let refusal = Setup::new().with("SERVER__CORS_ORIGINS", wrong).refusal();
         assert!(refusal.contains("server.cors_origins must have origins"), "{refusal}");
+    }
+}
+
+/// CONTRACT 32: a star at the end stands for any port, as SuperOffice reads it, and never for a part of a name.
+#[test]
+fn a_star_stands_for_a_port() {
+    let list = "http://localhost*, https://good.example*, http://127.0.0.1:30*";
+    let app = Setup::new().with("SERVER__CORS_ORIGINS", list).start();
+    let visitor = app.client().with_authorization(None);
+    let path = "/api/v1/Agents/User/GetExternalTokens";
+    for (origin, is_listed) in [
+        ("http://localhost", true),
+        ("http://localhost:3000", true),
+        ("http://localhost.evil.example", false),
+        ("http://localhost:3000.evil.example", false),
+        ("https://localhost", false),
+        ("https://good.example:8443", true),
+        ("https://good.example.evil.com", false),
+        ("http://127.0.0.1:3000", true),
+        ("http://127.0.0.1:4000", false),
+        ("http://127.0.0.1", false),
+    ] {
+        let preflight = [
+            ("Origin", origin),
+            ("Access-Control-Request-Method", "POST"),
+            ("Access-Control-Request-Headers", "authorization, content-type"),
+        ];
+        let answer = visitor.request("OPTIONS", path, &preflight, b"");
+        let call = app.client().who(&[("Origin", origin)]);
+        let allowed = if is_listed { origin } else { "" };
+        for answer in [&answer, &call] {
+            assert_eq!(answer.header("Access-Control-Allow-Origin"), allowed, "{answer:?}");
+            assert_eq!(answer.header("Access-Control-Allow-Credentials"), "");
+        }
+        answer.expect(if is_listed { 200 } else { 400 });
     }
 }

@@ -18,7 +18,6 @@ use std::{
     time::Duration,
 };
 
-use actix_web::http::Uri;
 use anyhow::{anyhow, bail};
 use auth::{Installation, Policy};
 use config::{
@@ -40,6 +39,7 @@ use crate::{
     clients::Clients,
     first_user::FirstUser,
     hosts::Hosts,
+    origins::Origins,
     paths::{self, Paths, Tenants},
 };
 
@@ -363,16 +363,9 @@ impl Config {
     /// The origins whose scripts may call.
     ///
     /// # Errors
-    /// An item is not like `https://app.example.com`.
-    pub(crate) fn cors_origins(&self) -> anyhow::Result<&[String]> {
-        let origins = self.server.cors_origins.items();
-        if origins.iter().all(|origin| is_origin(origin)) {
-            return Ok(origins);
-        }
-        bail!(
-            "server.cors_origins must have origins like \"https://app.example.com\": scheme and \
-             host, and a port that is not the scheme's own, in lower case, without a path"
-        )
+    /// An item is not like `https://app.example.com` or `http://localhost*`.
+    pub(crate) fn cors_origins(&self) -> anyhow::Result<Origins> {
+        Origins::parse(self.server.cors_origins.items())
     }
 
     /// The zone of dates, unless a request names another.
@@ -503,20 +496,6 @@ impl Config {
         }
         Ok(toml::to_string(&shown)?)
     }
-}
-
-/// Whether the text is how a browser names an origin (RFC 6454 §6.1).
-fn is_origin(text: &str) -> bool {
-    let Ok(uri) = text.parse::<Uri>() else { return false };
-    let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-        return false;
-    };
-    let is_default_port =
-        matches!((scheme, authority.port_u16()), ("http", Some(80)) | ("https", Some(443)));
-    matches!(scheme, "http" | "https")
-        && !is_default_port
-        && !authority.as_str().contains(['@', '*', '%'])
-        && text == format!("{scheme}://{authority}").to_lowercase()
 }
 
 type Builder = ConfigBuilder<DefaultState>;

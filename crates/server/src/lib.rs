@@ -20,6 +20,7 @@ mod hosts;
 mod logins;
 pub mod memory;
 mod openapi;
+mod origins;
 mod pages;
 mod paths;
 mod problem;

@@ -43,6 +43,7 @@ use crate::{
     first_user::{self, SAMPLE},
     hosts::{self, Hosts},
     logins::Logins,
+    origins::Origins,
     paths::{self, Paths, SAVE_EXTERNAL_TOKENS, SIGN_IN, Tenants},
     problem::{self, REQUEST_ID},
     reload::{Hangups, Reload},
@@ -74,7 +75,7 @@ struct Http {
     paths: Paths,
     base_time_zone: TimeZone,
     hosts: Hosts,
-    cors_origins: Vec<String>,
+    cors_origins: Origins,
 }
 
 /// Checks the configuration.
@@ -94,7 +95,7 @@ pub(crate) fn check(config: &Config) -> anyhow::Result<Checked> {
         paths: config.paths()?,
         base_time_zone: config.base_time_zone()?,
         hosts: config.hosts()?,
-        cors_origins: config.cors_origins()?.to_vec(),
+        cors_origins: config.cors_origins()?,
     };
     let callers = Callers {
         clients: config.clients()?,
@@ -267,13 +268,16 @@ async fn serve(
 
 /// Lets scripts of these origins call (CONTRACT 32). What they send is what the API reads; cookies are
 /// not for them.
-fn cors(origins: &[String]) -> Cors {
-    let cors = Cors::default()
+fn cors(origins: &Origins) -> Cors {
+    let origins = origins.clone();
+    Cors::default()
         .allowed_methods(["GET", "HEAD", "POST"])
         .allow_any_header()
         .expose_headers([REQUEST_ID, RETRY_AFTER, SO_TIME_ZONE, WWW_AUTHENTICATE])
-        .max_age(600);
-    origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin))
+        .max_age(600)
+        .allowed_origin_fn(move |origin, _head| {
+            origin.to_str().is_ok_and(|origin| origins.allow(origin))
+        })
 }
 
 /// SIGTERM and SIGINT, from the moment that they are listened for.
