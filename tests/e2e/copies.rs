@@ -172,7 +172,7 @@ fn a_target_that_was_used_is_refused() {
         ),
         ("UPDATE users SET updated = updated + 1", "UPDATE users SET updated = updated - 1"),
         (
-            "INSERT INTO users SELECT tenant, 'bob', password_hash, FALSE, FALSE, 1, 1, 1 FROM users LIMIT 1",
+            "INSERT INTO users SELECT tenant, 'bob', password_hash, FALSE, FALSE, 1, 1, 1, NULL FROM users LIMIT 1",
             "DELETE FROM users WHERE login = 'bob'",
         ),
         (

@@ -274,7 +274,7 @@ fn rows_that_cannot_be_read_are_told_and_hide_no_others() {
     );
     assert_eq!(app.sql(&copies), COUNT);
     let user = "INSERT INTO users SELECT tenant, 'c:d', password_hash, is_administrator, is_disabled, created, \
-                updated, version FROM users";
+                updated, version, NULL FROM users";
     assert_eq!(app.sql(user), 1);
     add_credentials(&app, 1, "other", "9000000000000000", "NULL");
     let application = format!(

@@ -73,7 +73,7 @@ fn tenants_are_apart() {
     );
     app.sql(
         "INSERT INTO users SELECT 'cust12345', login, password_hash, is_administrator, is_disabled, \
-         created, updated, version FROM users",
+         created, updated, version, NULL FROM users",
     );
     let other_key = saved(&root, &of_other);
     let get = |path: &str, key: &str| {

@@ -404,3 +404,118 @@ fn an_application_may_be_named_in_the_body() {
     let onsite = TestApp::new();
     get_access_token(&onsite.client(), &[], &body("CANARY")).expect(200);
 }
+
+/// CONTRACT 1, O8: a tenant is given back as it was first given, whatever the path, another user or a later start
+/// spells it; tickets and tokens name it so.
+#[test]
+fn a_tenant_is_called_as_it_was_first_given() {
+    let setup = issuer::trusting(Setup::new().with("TENANTS", "path"), &[]);
+    let issuer = Issuer::new("1");
+    issuer::write_keys(&setup, &[&issuer]);
+    let app = setup.start();
+    let add = |login: &str, tenant: &str| {
+        app.admin(&["user", "add", login, "--tenant", tenant, "--password-stdin"]);
+    };
+    add("ann", "Cust26759");
+    add("bob", "CUST26759");
+    // As users are who were added before the name was kept.
+    assert_eq!(app.sql("UPDATE users SET tenant_name = NULL WHERE login = 'bob'"), 1);
+    add("cai", "cust26759");
+    let ticket = app.admin(&["ticket", "issue", "bob", "--tenant", "cust26759"]);
+    let listed = app.admin(&["ticket", "list", "--output", "json"]);
+    assert!(listed.contains("\"Cust26759\""), "{listed}");
+    let prefix = "http://schemes.superoffice.net/identity/";
+    let jwt = |claims: Value| format!("Bearer {}", issuer.token(&claims));
+    let of_user = jwt(json!({ "sub": "ann", format!("{prefix}ctx"): "CUST26759" }));
+    let of_nobody = jwt(json!({ "sub": "dan", format!("{prefix}ctx"): "CuSt26759" }));
+    let check = |app: &TestApp| {
+        let root = app.url.strip_suffix("/default").expect("the tenant").to_owned();
+        for spelled in ["Cust26759", "cust26759", "CUST26759"] {
+            let client = Client::new(&format!("{root}/{spelled}"));
+            let name = |client: Client| {
+                client.who(&[]).expect(200).json()["DatabaseContextIdentifier"].clone()
+            };
+            for login in ["ann", "bob", "cai"] {
+                assert_eq!(name(client.with_password(login, "CANARY-password")), "Cust26759");
+            }
+            let by_ticket = client.with_authorization(Some(&format!("SoTicket {ticket}")));
+            assert_eq!(name(by_ticket.clone()), "Cust26759");
+            assert_eq!(name(client.with_authorization(Some(&of_user))), "Cust26759");
+            assert_eq!(name(client.with_authorization(Some(&of_nobody))), "CuSt26759");
+            let token = by_ticket.request("GET", CURRENT_TOKEN, &[], b"").expect(200).key();
+            assert!(token.starts_with("8A:Cust26759."), "{token}");
+            assert_eq!(
+                name(client.with_authorization(Some(&format!("Bearer {token}")))),
+                "Cust26759"
+            );
+            let lower = token.replace("Cust", "cust");
+            assert_eq!(
+                name(client.with_authorization(Some(&format!("Bearer {lower}")))),
+                "Cust26759"
+            );
+        }
+    };
+    check(&app);
+    check(&app.stop().start());
+}
+
+/// CONTRACT 1, 28: the only tenant has the name that the configuration gives it; what was stored before is still
+/// there, and a JWT of another tenant is refused.
+#[test]
+fn the_only_tenant_has_a_name() {
+    let issuer = Issuer::new("1");
+    let before = issuer::trusting(Setup::new(), &[&issuer]).start();
+    let key = before.client().save(&json!({"Provider": "et", "AccessToken": "fugit"}));
+    let old_token = before.client().request("GET", CURRENT_TOKEN, &[], b"").expect(200).key();
+    let app = before.stop().with("TENANT", "Cust26759").start();
+    assert_eq!(app.client().access_token(&key).as_deref(), Some("fugit"));
+    let name =
+        |client: &Client| client.who(&[]).expect(200).json()["DatabaseContextIdentifier"].clone();
+    assert_eq!(name(&app.client()), "Cust26759");
+    let token = app.client().request("GET", CURRENT_TOKEN, &[], b"").expect(200).key();
+    assert!(token.starts_with("8A:Cust26759."), "{token}");
+    for token in [&token, &old_token] {
+        assert_eq!(
+            name(&app.client().with_authorization(Some(&format!("Bearer {token}")))),
+            "Cust26759"
+        );
+    }
+    let ticket = app.admin(&["ticket", "issue", "tje0", "--tenant", "CUST26759"]);
+    assert_eq!(
+        name(&app.client().with_authorization(Some(&format!("SoTicket {ticket}")))),
+        "Cust26759"
+    );
+    let context = "http://schemes.superoffice.net/identity/ctx";
+    let jwt = |claims: Value| {
+        let jwt = format!("Bearer {}", issuer.token(&claims));
+        app.client().with_authorization(Some(&jwt))
+    };
+    for claims in [json!({ context: "Cust26759" }), json!({ context: "cUST26759" }), json!({})] {
+        let client = jwt(claims);
+        assert_eq!(name(&client), "Cust26759");
+        assert_eq!(client.access_token(&key).as_deref(), Some("fugit"));
+    }
+    for other in ["Cust1", "default", "a b"] {
+        jwt(json!({ context: other })).who(&[]).expect_error(
+            403,
+            "SoSentryException",
+            "another tenant",
+        );
+    }
+    let session = app.client().sign_in("tje0", "Tje0");
+    let page = app.client().with_authorization(None);
+    let page = page.request("GET", "/account", &session.headers(), b"").expect(200).body;
+    assert!(page.contains("Cust26759"), "{page}");
+    for (tenant, said) in [("a b", "tenant must be like"), ("api", "tenant must be like")] {
+        let refusal = Setup::new().with("TENANT", tenant).refusal();
+        assert!(refusal.contains(said), "{refusal}");
+    }
+    let both = Setup::new().with("TENANT", "Cust26759").with("TENANTS", "path").refusal();
+    assert!(both.contains("does not go with tenants = \"path\""), "{both}");
+    // What opens the User agent may name it too.
+    let setup = Setup::new().with("INSTALLATION", "online").with("TENANT", "Cust26759");
+    let online = setup.with("ONLINE__USER_AGENT", "cust26759/*").start();
+    let session = online.client().sign_in("tje0", "Tje0");
+    let visitor = online.client().with_authorization(None);
+    get_access_token(&visitor, &session.headers(), &json!({})).expect(200);
+}

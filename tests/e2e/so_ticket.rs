@@ -87,7 +87,7 @@ fn a_ticket_is_of_one_tenant() {
         client.with_authorization(Some(&format!("SoTicket {ticket}"))).who(&[])
     };
     let answer = who("cUST1").expect(200).json();
-    assert_eq!(answer["DatabaseContextIdentifier"], "cust1");
+    assert_eq!(answer["DatabaseContextIdentifier"], "Cust1");
     for other in ["Cust2", "default", "nobody"] {
         who(other).expect_error(403, "SoSentryException", "belongs to another tenant");
     }

@@ -130,7 +130,7 @@ impl Presented {
     /// The text to give to its bearer.
     pub fn text(&self) -> SecretText {
         let (id, secret) = (self.id.as_str(), self.secret.expose());
-        let tenant = self.tenant.as_ref().map(TenantId::as_str);
+        let tenant = self.tenant.as_ref().map(TenantId::name);
         match self.kind {
             CredentialKind::Ticket => {
                 let tenant = tenant.map(|tenant| format!(";{tenant}")).unwrap_or_default();
@@ -276,7 +276,7 @@ mod tests {
             let parts: Vec<&str> = plain.split(';').collect();
             assert_eq!(parts[0].len(), 32);
             assert!(parts[1].bytes().all(|digit| digit.is_ascii_digit()), "{plain}");
-            assert_eq!(parts.get(2).copied(), tenant.as_ref().map(TenantId::as_str));
+            assert_eq!(parts.get(2).copied(), tenant.as_ref().map(TenantId::name));
 
             let read = Presented::parse_ticket(text.expose()).expect("a ticket");
             assert_eq!(read.id(), ticket.id());
@@ -346,7 +346,7 @@ mod tests {
     fn an_access_token_is_written_as_it_is_read() {
         let token = Presented::generate(CredentialKind::AccessToken, Some(user().tenant));
         let text = token.text();
-        assert!(text.expose().starts_with("8A:cust1."), "{}", text.expose());
+        assert!(text.expose().starts_with("8A:Cust1."), "{}", text.expose());
         let read = Presented::parse_access_token(text.expose()).expect("one").expect("well-formed");
         assert_eq!(read.digest().as_bytes(), token.digest().as_bytes());
         assert_eq!(read.tenant(), token.tenant());

@@ -2,43 +2,78 @@
 //!
 //! Invariant: a `Principal` is made only for credentials that were verified.
 
-use std::fmt;
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+};
 
 /// The text cannot name a tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a tenant has 1 to 64 letters, digits, `-` and `_`")]
 pub struct InvalidTenant;
 
-/// The customer whose records are kept apart from all others', such as `Cust12345`. Its name has no
-/// case.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct TenantId(String);
+/// The customer whose records are kept apart from all others', such as `Cust12345`. It is stored and compared in
+/// lower case, and shown as it was given.
+#[derive(Clone, Debug)]
+pub struct TenantId {
+    stored: String,
+    name: String,
+}
 
 impl TenantId {
     /// The tenant of an installation that has only one.
     pub fn single() -> Self {
-        Self("default".to_owned())
+        Self { stored: "default".to_owned(), name: "default".to_owned() }
+    }
+
+    /// The same, shown by a name of its own.
+    pub fn single_named(name: &Self) -> Self {
+        Self { name: name.name.clone(), ..Self::single() }
     }
 
     /// Reads a tenant's name: 1–64 ASCII letters, digits, `-` and `_`.
     pub fn parse(raw: &str) -> Result<Self, InvalidTenant> {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         if (1..=64).contains(&raw.len()) && raw.bytes().all(is_plain) {
-            Ok(Self(raw.to_ascii_lowercase()))
+            Ok(Self { stored: raw.to_ascii_lowercase(), name: raw.to_owned() })
         } else {
             Err(InvalidTenant)
         }
     }
 
-    /// The name as the database stores it.
+    /// The name as the database stores it, in lower case.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.stored
+    }
+
+    /// Whether this name, in any case, is the one by which the other is shown.
+    pub fn is_named_as(&self, other: &Self) -> bool {
+        self.stored.eq_ignore_ascii_case(&other.name)
+    }
+
+    /// The name as it is shown.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl PartialEq for TenantId {
+    fn eq(&self, other: &Self) -> bool {
+        self.stored == other.stored
+    }
+}
+
+impl Eq for TenantId {}
+
+impl Hash for TenantId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.stored.hash(state);
     }
 }
 
 impl fmt::Display for TenantId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.name)
     }
 }
 
@@ -95,6 +130,12 @@ mod tests {
     fn a_tenants_name_has_no_case() {
         assert_eq!(TenantId::parse("Cust12345"), TenantId::parse("CUST12345"));
         assert_eq!(TenantId::parse("Default"), Ok(TenantId::single()));
+        let given = TenantId::parse("Cust12345").expect("a tenant");
+        assert_eq!((given.as_str(), given.name()), ("cust12345", "Cust12345"));
+        let named = TenantId::single_named(&given);
+        assert_eq!((named.as_str(), named.to_string().as_str()), ("default", "Cust12345"));
+        assert_eq!(named, TenantId::single());
+        assert!(given.is_named_as(&named) && !TenantId::single().is_named_as(&named));
         for bad in ["", "a/b", "a b", "å", "..", "a%20", &"x".repeat(65)] {
             assert_eq!(TenantId::parse(bad), Err(InvalidTenant), "{bad}");
         }

@@ -11,7 +11,7 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 use auth::{Lifetime, PasswordTokens, Policy};
-use model::{CredentialKind, Retrieval};
+use model::{CredentialKind, Retrieval, TenantId};
 use negotiate::TimeZone;
 use store::Store;
 
@@ -45,8 +45,8 @@ pub(crate) struct App {
     pub(crate) hosts: Hosts,
     /// The schemes that are on.
     pub(crate) policy: Policy,
-    /// Whether paths name tenants.
-    pub(crate) has_tenants: bool,
+    /// The tenant of an installation that has only one; without it paths name tenants.
+    pub(crate) only_tenant: Option<TenantId>,
     pub(crate) retrieval: Retrieval,
     pub(crate) session_lifetime: Lifetime,
     /// For whom the User agent is open, in an Online installation.
@@ -75,6 +75,14 @@ impl App {
     pub(crate) fn client_address(&self, request: &HttpRequest) -> Option<IpAddr> {
         let peer = request.peer_addr().map(|peer| peer.ip());
         self.clients.address(peer, request.headers())
+    }
+
+    /// The tenant that a credential or a row of the database names: an only one by the name that it is shown by.
+    pub(crate) fn tenant(&self, named: &TenantId) -> TenantId {
+        match &self.only_tenant {
+            Some(only) if named == only || named.is_named_as(only) => only.clone(),
+            _ => named.clone(),
+        }
     }
 
     /// How long credentials of a kind live.

@@ -24,6 +24,7 @@ use config::{
     Config as Layers, ConfigBuilder, ConfigError, Environment, File, FileFormat, FileSourceFile,
     builder::DefaultState,
 };
+use model::TenantId;
 use negotiate::TimeZone;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
@@ -67,6 +68,7 @@ const SETTINGS: &[&str] = &[
     "data_directory",
     "installation",
     "tenants",
+    "tenant",
     "base_time_zone",
     "server.listen",
     "server.path_prefix",
@@ -141,6 +143,7 @@ pub(crate) struct Config {
     )]
     pub(crate) installation: Installation,
     pub(crate) tenants: Tenants,
+    tenant: Option<String>,
     base_time_zone: String,
     pub(crate) server: Server,
     pub(crate) database: Database,
@@ -323,7 +326,31 @@ impl Config {
                  name, of letters, digits, `-`, `_`, `.` and `~`"
             );
         }
-        Ok(Paths { prefix: prefix.to_owned(), tenants: self.tenants })
+        let only_tenant = self.only_tenant()?.unwrap_or_else(TenantId::single);
+        Ok(Paths { prefix: prefix.to_owned(), tenants: self.tenants, only_tenant })
+    }
+
+    /// The tenant of an installation that has only one, by the name that the configuration gives it.
+    ///
+    /// # Errors
+    /// The name cannot be a tenant's, or paths name the tenants.
+    pub(crate) fn only_tenant(&self) -> anyhow::Result<Option<TenantId>> {
+        match (self.tenants, &self.tenant) {
+            (Tenants::Path, None) => Ok(None),
+            (Tenants::Single, None) => Ok(Some(TenantId::single())),
+            (Tenants::Path, Some(_)) => bail!(
+                "tenant names the only tenant, so it does not go with tenants = \"path\"; remove one of them"
+            ),
+            (Tenants::Single, Some(name)) => {
+                let name = paths::tenant(name).ok_or_else(|| {
+                    anyhow!(
+                        "tenant must be like \"Cust26759\": 1 to 64 letters, digits, `-` and `_`, and no \
+                         path of the server"
+                    )
+                })?;
+                Ok(Some(TenantId::single_named(&name)))
+            }
+        }
     }
 
     /// The schemes that are on.
@@ -613,6 +640,7 @@ mod tests {
             pin: Some("CANARY".into()),
             pin_file: Some("f".into()),
         });
+        config.tenant = Some("x".to_owned());
         config.server.tls = Some(Tls { certificate: "c".into(), key: "k".into() });
         config.first_user =
             FirstUser { login: Some("x".to_owned()), password_file: Some("p".into()) };

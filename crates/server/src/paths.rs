@@ -133,6 +133,8 @@ pub(crate) struct Paths {
     /// Empty, or a slash and one name or more.
     pub(crate) prefix: String,
     pub(crate) tenants: Tenants,
+    /// The tenant of paths that name none.
+    pub(crate) only_tenant: TenantId,
 }
 
 impl Paths {
@@ -164,7 +166,7 @@ impl Paths {
 
     /// The path by which a request is routed, and what stood before it.
     fn route(&self, path: &str) -> Option<(Cow<'static, str>, Mount)> {
-        let single = |base: &str| Mount { base: base.to_owned(), tenant: TenantId::single() };
+        let single = |base: &str| Mount { base: base.to_owned(), tenant: self.only_tenant.clone() };
         let anywhere = if path == "*" { Some(SERVER) } else { known(&PROBES, path) };
         if let Some(route) = anywhere {
             return Some((route.into(), single("")));
@@ -247,7 +249,8 @@ mod tests {
     use super::*;
 
     fn check(prefix: &str, tenants: Tenants, path: &str, expected: Option<(&str, &str, &str)>) {
-        let paths = Paths { prefix: prefix.to_owned(), tenants };
+        let only_tenant = TenantId::single();
+        let paths = Paths { prefix: prefix.to_owned(), tenants, only_tenant };
         let found = paths.route(path);
         let found = found
             .as_ref()

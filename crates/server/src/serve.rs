@@ -44,7 +44,7 @@ use crate::{
     hosts::{self, Hosts},
     logins::Logins,
     origins::Origins,
-    paths::{self, Paths, SAVE_EXTERNAL_TOKENS, SIGN_IN, Tenants},
+    paths::{self, Paths, SAVE_EXTERNAL_TOKENS, SIGN_IN},
     problem::{self, REQUEST_ID},
     reload::{Hangups, Reload},
     renewals::Renewals,
@@ -101,7 +101,7 @@ pub(crate) fn check(config: &Config) -> anyhow::Result<Checked> {
         clients: config.clients()?,
         bearer: Bearer::new(&config.auth.bearer)?.map(Arc::new),
         session_lifetime: config.auth.session_lifetime()?,
-        openings: config.online.openings()?,
+        openings: config.online.openings(config.only_tenant()?.as_ref())?,
     };
     Ok(Checked { http, callers })
 }
@@ -179,7 +179,7 @@ async fn serve(
         clients,
         hosts,
         policy: config.policy(),
-        has_tenants: paths.tenants == Tenants::Path,
+        only_tenant: config.only_tenant()?,
         retrieval: config.auth.retrieval,
         session_lifetime,
         openings,
@@ -335,7 +335,7 @@ fn greet(config: &Config, url: &str, sample_works: bool) -> anyhow::Result<()> {
              {url}{SAVE_EXTERNAL_TOKENS}"
         )?;
     }
-    if policy.is_online() && config.online.openings()?.is_empty() {
+    if policy.is_online() && config.online.openings(None)?.is_empty() {
         writeln!(out, "The User agent is closed; online.user_agent opens it")?;
     }
     if policy.is_on(Scheme::Session) {

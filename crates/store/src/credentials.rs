@@ -248,7 +248,7 @@ pub(crate) fn list(
         .filter(credentials::kind.eq(kind.name()))
         .filter(credentials::expires.gt(ids::now()))
         .filter(credentials::user_version.eq(users::version))
-        .select(CredentialRow::as_select())
+        .select((CredentialRow::as_select(), users::tenant_name))
         .order(credentials::created.desc())
         .limit(limit)
         .into_boxed();
@@ -258,8 +258,13 @@ pub(crate) fn list(
     if let Some(login) = login {
         query = query.filter(credentials::login.eq(login.as_str()));
     }
-    let rows: Vec<CredentialRow> = query.load(conn)?;
-    Ok(rows.into_iter().filter_map(CredentialRow::into_credential).collect())
+    let rows: Vec<(CredentialRow, Option<String>)> = query.load(conn)?;
+    let credential = |(row, name): (CredentialRow, Option<String>)| {
+        let credential = row.into_credential()?;
+        let tenant = users_table::tenant(credential.tenant.as_str(), name.as_deref())?;
+        Some(IssuedCredential { tenant, ..credential })
+    };
+    Ok(rows.into_iter().filter_map(credential).collect())
 }
 
 /// Ends a credential of a kind, of a tenant's user or of any, and what was made from it; whether nothing of

@@ -12,6 +12,7 @@ diesel::table! {
         created -> BigInt,
         updated -> BigInt,
         version -> BigInt,
+        tenant_name -> Nullable<Text>,
     }
 }
 

@@ -1,7 +1,8 @@
 //! The users table.
 //!
 //! Invariant: every query but the count and the list of all names the tenant, and every change but
-//! that of the way a password is hashed makes a new version of the user.
+//! that of the way a password is hashed, and of the tenant's name, makes a new version of the user. All users of
+//! a tenant have the name that was first given.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -27,6 +28,7 @@ pub(crate) struct UserRow {
     is_administrator: bool,
     is_disabled: bool,
     version: i64,
+    tenant_name: Option<String>,
 }
 
 impl UserRow {
@@ -36,7 +38,7 @@ impl UserRow {
     }
 
     fn key(&self) -> Option<(TenantId, Login)> {
-        Some((TenantId::parse(&self.tenant).ok()?, Login::parse(&self.login).ok()?))
+        Some((tenant(&self.tenant, self.tenant_name.as_deref())?, Login::parse(&self.login).ok()?))
     }
 
     /// `None` for a row that cannot be read.
@@ -54,6 +56,12 @@ impl UserRow {
             version: self.version,
         })
     }
+}
+
+/// The tenant of a row, by the name that was first given.
+pub(crate) fn tenant(stored: &str, name: Option<&str>) -> Option<TenantId> {
+    let name = name.filter(|name| name.eq_ignore_ascii_case(stored));
+    TenantId::parse(name.unwrap_or(stored)).ok()
 }
 
 /// The user with this login, disabled or not.
@@ -121,6 +129,10 @@ pub(crate) fn list(conn: &mut Conn, tenant: Option<&TenantId>) -> Result<Vec<Use
 /// Adds a user, whose version is the first; `Conflict` if the tenant has one of that login.
 pub(crate) fn insert(conn: &mut Conn, user: &User) -> Result<(), StoreError> {
     let now = ids::now();
+    let of_tenant = users::table.filter(users::tenant.eq(user.tenant.as_str()));
+    let named = of_tenant.filter(users::tenant_name.is_not_null()).order(users::created);
+    let name: Option<Option<String>> = named.select(users::tenant_name).first(conn).optional()?;
+    let name = name.flatten().unwrap_or_else(|| user.tenant.name().to_owned());
     let inserted = diesel::insert_into(users::table)
         .values((
             users::tenant.eq(user.tenant.as_str()),
@@ -131,12 +143,19 @@ pub(crate) fn insert(conn: &mut Conn, user: &User) -> Result<(), StoreError> {
             users::created.eq(now),
             users::updated.eq(now),
             users::version.eq(user.version),
+            users::tenant_name.eq(&name),
         ))
         .execute(conn);
     match inserted.map_err(StoreError::from) {
-        Err(StoreError::Conflict(_)) => Err(StoreError::Conflict("user")),
-        other => other.map(|_rows| ()),
-    }
+        Err(StoreError::Conflict(_)) => return Err(StoreError::Conflict("user")),
+        other => other?,
+    };
+    // Those who were added before names were kept.
+    diesel::update(users::table.filter(users::tenant.eq(user.tenant.as_str())))
+        .filter(users::tenant_name.is_null())
+        .set((users::tenant_name.eq(&name), users::updated.eq(now)))
+        .execute(conn)?;
+    Ok(())
 }
 
 /// Gives a user another password; `NotFound` if there is no such user.

@@ -13,10 +13,7 @@ use serde::Serialize;
 use store::{OpenError, OpenOptions, Store, StoreError};
 
 use super::terminal;
-use crate::{
-    config::Config,
-    paths::{self, Tenants},
-};
+use crate::{config::Config, paths};
 
 /// How a command answers.
 #[derive(Args, Clone, Copy)]
@@ -95,10 +92,13 @@ pub(crate) fn tenant(name: &str, config: &Config) -> anyhow::Result<TenantId> {
     let tenant = paths::tenant(name).with_context(|| {
         format!("`{name}` cannot be a tenant: it is a path of the server, or has odd characters")
     })?;
-    if config.tenants == Tenants::Single && tenant != TenantId::single() {
-        bail!("there is only one tenant, {}, unless tenants = \"path\" is set", TenantId::single());
+    match config.only_tenant()? {
+        None => Ok(tenant),
+        Some(only) if tenant == only || tenant.is_named_as(&only) => Ok(only),
+        Some(only) => {
+            bail!("there is only one tenant, {only}, unless tenants = \"path\" is set")
+        }
     }
-    Ok(tenant)
 }
 
 pub(crate) fn login(name: &str) -> anyhow::Result<Login> {

@@ -76,17 +76,17 @@ pub(crate) fn run(config: &Config, output: Output, command: &TicketCommand) -> a
     match command {
         TicketCommand::Issue { login, tenant } => {
             let (name, tenant, login) = (login, tenant.read(config)?, admin::login(login)?);
-            let named = (config.tenants == Tenants::Path).then(|| tenant.clone());
-            let ticket = Presented::generate(CredentialKind::Ticket, named);
-            let issued = admin::with_store(config, async |store| {
+            let (ticket, issued) = admin::with_store(config, async |store| {
                 let user = store.user(&tenant, &login).await?.filter(|user| !user.is_disabled);
                 let user = user.with_context(|| {
                     format!("there is no enabled user {name} of tenant {tenant}")
                 })?;
+                let named = (config.tenants == Tenants::Path).then(|| user.tenant.clone());
+                let ticket = Presented::generate(CredentialKind::Ticket, named);
                 let now = Timestamp::now().as_microsecond();
                 let issued = ticket.issue(&user, Lifetime::TICKET, now);
                 store.add_credential(issued.clone()).await?;
-                Ok(issued)
+                Ok((ticket, issued))
             })?;
             info!(
                 ticket.id = %issued.id,

@@ -144,14 +144,16 @@ impl Opening {
 }
 
 impl Online {
-    /// For whom the User agent is open.
+    /// For whom the User agent is open; an installation with one tenant has it by its name too.
     ///
     /// # Errors
     /// An item is not like `cust12345/crm-sync`, with `*` for any.
-    pub(crate) fn openings(&self) -> anyhow::Result<Vec<Opening>> {
+    pub(crate) fn openings(&self, only: Option<&TenantId>) -> anyhow::Result<Vec<Opening>> {
         let opening = |item: &String| {
             let (tenant, application) = item.split_once('/').unwrap_or((item, "*"));
             let tenant = (tenant != "*").then(|| TenantId::parse(tenant)).transpose().ok()?;
+            let is_only = |tenant: &TenantId| only.is_some_and(|only| tenant.is_named_as(only));
+            let tenant = if tenant.as_ref().is_some_and(is_only) { only.cloned() } else { tenant };
             let named = (application != "*").then(|| ApplicationName::parse(application));
             Some(Opening { tenant, application: named.transpose().ok()? })
         };
@@ -221,7 +223,7 @@ mod tests {
 
     fn online(items: &[&str]) -> anyhow::Result<Vec<Opening>> {
         let items = items.iter().map(ToString::to_string).collect();
-        Online { user_agent: List(items) }.openings()
+        Online { user_agent: List(items) }.openings(None)
     }
 
     /// CONTRACT 31: closed unless an item names the tenant and the application.

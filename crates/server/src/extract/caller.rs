@@ -99,7 +99,8 @@ impl Caller {
     /// 403 for a caller that is no user of this server.
     async fn user(&self, app: &App) -> Result<User, Problem> {
         let user = app.store.user(&self.principal.tenant, &self.principal.login).await?;
-        user.filter(|user| !user.is_disabled).ok_or_else(Problem::no_user)
+        let user = user.filter(|user| !user.is_disabled).ok_or_else(Problem::no_user)?;
+        Ok(User { tenant: app.tenant(&user.tenant), ..user })
     }
 
     /// Says in the log who is calling.
@@ -143,7 +144,7 @@ async fn by_authorization(
             // Records whose password it is, also of one that is wrong.
             let user = app.logins.verify(&app.store, tenant, credentials, address).await?;
             Span::current().record("auth.scheme", scheme.name());
-            Ok(of_user(&user, scheme, None))
+            Ok(of_user(app, &user, scheme, None))
         }
         Authorization::Issued(presented) => by_credential(app, &presented, scheme).await,
         Authorization::Jwt(token) => by_jwt(app, tenant, &token).await,
@@ -166,7 +167,7 @@ pub(crate) async fn by_credential(
     }
     let found = found.as_ref().map(|found| (&found.credential, &found.user));
     let (credential, user) = presented.check(found, now)?;
-    if presented.tenant().is_some_and(|named| *named != user.tenant) {
+    if presented.tenant().is_some_and(|named| app.tenant(named) != user.tenant) {
         return Err(AuthError::OtherTenant.into());
     }
     if let Some(expires) = app.lifetime(presented.kind()).renewal(credential, now)
@@ -175,7 +176,7 @@ pub(crate) async fn by_credential(
     {
         warn!(%error, "a credential in use could not be renewed");
     }
-    Ok(of_user(user, scheme, Some(credential)).told())
+    Ok(of_user(app, user, scheme, Some(credential)).told())
 }
 
 /// The caller that a JWT stands for: its `sub` is the login. Where a path names the tenant, the token
@@ -187,24 +188,37 @@ async fn by_jwt(app: &App, tenant: &TenantId, token: &SecretText) -> Result<Call
         info!(%error, "the subject of a JWT cannot be a login");
         AuthError::InvalidToken
     })?;
-    let named = match &claims.tenant {
-        Some(named) => TenantId::parse(named).map_err(|_no_tenant| AuthError::OtherTenant)?,
-        None if app.has_tenants => return Err(AuthError::OtherTenant.into()),
-        None => tenant.clone(),
+    let named = match (&claims.tenant, &app.only_tenant) {
+        (Some(named), only) => {
+            let named = TenantId::parse(named).map_err(|_no_tenant| AuthError::OtherTenant)?;
+            // Of an only tenant the name counts that it has for clients, and not the stored one.
+            if only.as_ref().is_some_and(|only| !named.is_named_as(only)) {
+                return Err(AuthError::OtherTenant.into());
+            }
+            app.tenant(&named)
+        }
+        (None, None) => return Err(AuthError::OtherTenant.into()),
+        (None, Some(_)) => tenant.clone(),
     };
     // Who is disabled here stays out, whatever the issuer says.
     let user = app.store.user(&named, &login).await?;
-    if user.is_some_and(|user| user.is_disabled) {
+    if user.as_ref().is_some_and(|user| user.is_disabled) {
         return Err(AuthError::InvalidToken.into());
     }
-    let principal = Principal { tenant: named, login, is_administrator: claims.is_administrator };
+    let tenant = user.map_or(named, |user| app.tenant(&user.tenant));
+    let principal = Principal { tenant, login, is_administrator: claims.is_administrator };
     let (scheme, claims) = (Scheme::Bearer, Some(claims));
     Ok(Caller { principal, scheme, application: None, claims, credential: None }.told())
 }
 
-fn of_user(user: &User, scheme: Scheme, credential: Option<&IssuedCredential>) -> Caller {
+fn of_user(
+    app: &App,
+    user: &User,
+    scheme: Scheme,
+    credential: Option<&IssuedCredential>,
+) -> Caller {
     let principal = Principal {
-        tenant: user.tenant.clone(),
+        tenant: app.tenant(&user.tenant),
         login: user.login.clone(),
         is_administrator: user.is_administrator,
     };
@@ -249,7 +263,7 @@ async fn application(
 /// 403 for a caller that is no user of this server.
 pub(crate) async fn issue_ticket(app: &App, caller: &Caller) -> Result<Presented, Problem> {
     let user = caller.user(app).await?;
-    let named = app.has_tenants.then(|| user.tenant.clone());
+    let named = app.only_tenant.is_none().then(|| user.tenant.clone());
     let ticket = Presented::generate(CredentialKind::Ticket, named);
     let now = Timestamp::now().as_microsecond();
     app.store.add_credential(ticket.issue(&user, Lifetime::TICKET, now)).await?;

@@ -34,6 +34,7 @@ pub(super) struct UserRow {
     created: i64,
     updated: i64,
     version: i64,
+    tenant_name: Option<String>,
 }
 
 /// An application's row.
