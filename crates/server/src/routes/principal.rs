@@ -101,7 +101,11 @@ enum RoleType {
 
 /// SuperOffice's states of a user of its service desk.
 #[derive(Serialize, ToSchema)]
-#[expect(dead_code, reason = "for OpenAPI; no caller is a user of a service desk")]
+#[expect(
+    dead_code,
+    clippy::enum_variant_names,
+    reason = "SuperOffice's names, for OpenAPI; no caller is a user of a service desk"
+)]
 enum EjUserStatus {
     StatusNone,
     StatusNormal,
