@@ -93,6 +93,20 @@ fn tenants_are_apart() {
     assert!(refusal.contains("base_time_zone must be a known time zone"), "{refusal}");
 }
 
+/// CONTRACT 1: slashes that follow one another count as one, as where a base URL ends in one.
+#[test]
+fn slashes_are_merged() {
+    let app = Setup::new().with("TENANTS", "path").with("SERVER__PATH_PREFIX", "/SO").start();
+    let root = client(&app);
+    let key = saved(&root, &format!("//SO///default/{SAVE}"));
+    let body = json!({ "Key": key }).to_string();
+    let path = format!("/SO//default{}", GET.replace('/', "//"));
+    let got = root.request("POST", &path, &[JSON], body.as_bytes()).expect(200).json();
+    assert_eq!(got["AccessToken"], "fugit");
+    let home = root.request("GET", "//SO//default//", &[], b"");
+    assert!(home.header("Location").ends_with("/SO/default/api"), "{home:?}");
+}
+
 /// CONTRACT 35: so does the server as a whole.
 #[test]
 fn the_server_tells_its_methods() {

@@ -164,8 +164,10 @@ impl Paths {
         format!("{stripped}{}", self.prefix)
     }
 
-    /// The path by which a request is routed, and what stood before it.
+    /// The path by which a request is routed, and what stood before it. Slashes that follow one another count as one.
     fn route(&self, path: &str) -> Option<(Cow<'static, str>, Mount)> {
+        let merged = merge_slashes(path);
+        let path = &*merged;
         let single = |base: &str| Mount { base: base.to_owned(), tenant: self.only_tenant.clone() };
         let anywhere = if path == "*" { Some(SERVER) } else { known(&PROBES, path) };
         if let Some(route) = anywhere {
@@ -197,6 +199,19 @@ impl Paths {
         };
         Some((route, mount))
     }
+}
+
+fn merge_slashes(path: &str) -> Cow<'_, str> {
+    if !path.contains("//") {
+        return path.into();
+    }
+    let mut merged = String::with_capacity(path.len());
+    for character in path.chars() {
+        if character != '/' || !merged.ends_with('/') {
+            merged.push(character);
+        }
+    }
+    merged.into()
 }
 
 /// The path among `paths` that is meant.
@@ -274,11 +289,13 @@ mod tests {
             ("/API/Docs/Index.CSS", Some("/api/docs/Index.CSS")),
             ("*", Some(SERVER)),
             ("/server", None),
-            ("/api//", None),
-            ("//api", None),
+            ("/api//", Some(API)),
+            ("//api", Some(API)),
+            ("//api///v1/Agents//User/SaveExternalTokens", Some(SAVE_EXTERNAL_TOKENS)),
+            ("/api//docs//x", Some("/api/docs/x")),
             ("/", Some(HOME)),
             ("", Some(HOME)),
-            ("//", None),
+            ("//", Some(HOME)),
             ("/nowhere", None),
             ("/api/v2", None),
             ("/api/docsx", None),
@@ -319,6 +336,7 @@ mod tests {
             ("/SuperOffice/Sign-In", None),
             ("/SuperOffice/api/v1", None),
             ("/SuperOffice//api", None),
+            ("//SuperOffice//Cust1//api", Some((API, "/SuperOffice/Cust1", "cust1"))),
             ("/SuperOffice/Cust 1/api", None),
             ("/SuperOffice/Cust1", Some((HOME, "/SuperOffice/Cust1", "cust1"))),
             ("/SuperOffice", None),
