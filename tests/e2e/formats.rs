@@ -282,6 +282,28 @@ fn a_form_is_read_in_each_spelling(#[case] form: &str) {
     assert_eq!(app.client().access_token(&answer.key()).as_deref(), Some("fu git&"));
 }
 
+/// CONTRACT 12: as SuperOffice's pages write patches, without the slash before paths, and with `replace` for what is
+/// not there yet.
+#[rstest]
+#[case(
+    r#"[{"op":"replace","path":"TokenManagementInfo/Provider","value":"et"},
+    {"op":"replace","path":"TokenManagementInfo/AccessToken","value":"fugit"}]"#
+)]
+#[case(
+    r#"[{"op":"replace","path":"/tokenManagementInfo","value":{"Provider":"et"}},
+    {"op":"replace","path":"/tokenManagementInfo/accessToken","value":"fugit"}]"#
+)]
+#[case(
+    r#"[{"op":"add","path":"TokenManagementInfo","value":{"Provider":"et","x":"fugit"}},
+    {"op":"move","from":"TokenManagementInfo/X","path":"TokenManagementInfo/AccessToken"}]"#
+)]
+fn a_patch_is_read_as_superoffice_writes_it(#[case] patch: &str) {
+    let app = TestApp::new();
+    let answer =
+        post(&app.client(), SAVE, "application/json-patch+json", READ[0], patch.as_bytes());
+    assert_eq!(app.client().access_token(&answer.expect(200).key()).as_deref(), Some("fugit"));
+}
+
 /// Each copy puts the whole into its own depths.
 const COPIES: &str = r#"[{"op":"add","path":"/","value":{}},{"op":"copy","from":"","path":"//"},
     {"op":"copy","from":"","path":"////"},{"op":"copy","from":"","path":"////////"},
@@ -314,7 +336,7 @@ const COPIES: &str = r#"[{"op":"add","path":"/","value":{}},{"op":"copy","from":
 #[case::climbing(
     "application/json-patch+json",
     r#"[{"op":"add","path":"../CANARY","value":1}]"#,
-    "Operation 1 of the patch is not valid"
+    "Operation 1 of the patch cannot be applied"
 )]
 #[case::escape(
     "application/json-patch+json",
