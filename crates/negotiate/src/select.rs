@@ -1,6 +1,7 @@
 //! `$select`: which properties of an answer are wanted (CONTRACT 17).
 //!
-//! Invariant: a property that is not selected is null, never missing; what is selected is untouched.
+//! Invariant: a property that is not selected is there without its value, never missing; what is selected is
+//! untouched.
 
 use std::collections::BTreeMap;
 
@@ -80,7 +81,8 @@ impl Select {
         self.children.is_none()
     }
 
-    /// Makes null what is not selected; a root that is no object stays as it is.
+    /// Takes the values of what is not selected: texts and objects become null, and what typed clients cannot read
+    /// null as becomes an empty list, 0 or false. A root that is no object stays as it is.
     ///
     /// ```
     /// use negotiate::Select;
@@ -98,7 +100,7 @@ impl Select {
                 for (name, value) in members {
                     match children.get(&name.to_ascii_lowercase()) {
                         Some(child) => child.apply_within(value),
-                        None => *value = Value::Null,
+                        None => clear(value),
                     }
                 }
             }
@@ -112,9 +114,19 @@ impl Select {
         match value {
             Value::Object(_) | Value::Array(_) => self.apply(value),
             _ if self.is_everything() => {}
-            _ => *value = Value::Null,
+            _ => clear(value),
         }
     }
+}
+
+/// Takes a value, and leaves its type where null would change that.
+fn clear(value: &mut Value) {
+    *value = match value {
+        Value::Array(_) => Value::Array(Vec::new()),
+        Value::Number(_) => 0.into(),
+        Value::Bool(_) => false.into(),
+        Value::Null | Value::String(_) | Value::Object(_) => Value::Null,
+    };
 }
 
 #[cfg(test)]
@@ -125,23 +137,25 @@ mod tests {
 
     /// CONTRACT 17: paths, spaces, case, unknown names; a named parent keeps all its children.
     #[rstest]
-    #[case("", json!({"A": 1, "B": {"C": 2, "D": {"E": 3}}, "F": [{"C": 4, "G": 5}]}))]
-    #[case("*", json!({"A": 1, "B": {"C": 2, "D": {"E": 3}}, "F": [{"C": 4, "G": 5}]}))]
-    #[case(" , ", json!({"A": 1, "B": {"C": 2, "D": {"E": 3}}, "F": [{"C": 4, "G": 5}]}))]
-    #[case("a", json!({"A": 1, "B": null, "F": null}))]
-    #[case(" A , unknown ", json!({"A": 1, "B": null, "F": null}))]
-    #[case("name,department,category/id", json!({"A": null, "B": null, "F": null}))]
-    #[case("b", json!({"A": null, "B": {"C": 2, "D": {"E": 3}}, "F": null}))]
-    #[case("b/*", json!({"A": null, "B": {"C": 2, "D": {"E": 3}}, "F": null}))]
-    #[case("b/c", json!({"A": null, "B": {"C": 2, "D": null}, "F": null}))]
-    #[case("B / D / e", json!({"A": null, "B": {"C": null, "D": {"E": 3}}, "F": null}))]
-    #[case("b/c,b", json!({"A": null, "B": {"C": 2, "D": {"E": 3}}, "F": null}))]
-    #[case("b,b/c", json!({"A": null, "B": {"C": 2, "D": {"E": 3}}, "F": null}))]
-    #[case("f/g", json!({"A": null, "B": null, "F": [{"C": null, "G": 5}]}))]
-    #[case("a/x", json!({"A": null, "B": null, "F": null}))]
-    #[case("/a", json!({"A": null, "B": null, "F": null}))]
-    fn what_is_not_named_is_null(#[case] paths: &str, #[case] expected: Value) {
-        let mut answer = json!({"A": 1, "B": {"C": 2, "D": {"E": 3}}, "F": [{"C": 4, "G": 5}]});
+    #[case("", json!({"A": "1", "B": {"C": 2, "D": {"E": 3}}, "F": [{"C": "4", "G": true}]}))]
+    #[case("*", json!({"A": "1", "B": {"C": 2, "D": {"E": 3}}, "F": [{"C": "4", "G": true}]}))]
+    #[case(" , ", json!({"A": "1", "B": {"C": 2, "D": {"E": 3}}, "F": [{"C": "4", "G": true}]}))]
+    #[case("a", json!({"A": "1", "B": null, "F": []}))]
+    #[case(" A , unknown ", json!({"A": "1", "B": null, "F": []}))]
+    #[case("name,department,category/id", json!({"A": null, "B": null, "F": []}))]
+    #[case("b", json!({"A": null, "B": {"C": 2, "D": {"E": 3}}, "F": []}))]
+    #[case("b/*", json!({"A": null, "B": {"C": 2, "D": {"E": 3}}, "F": []}))]
+    #[case("b/c", json!({"A": null, "B": {"C": 2, "D": null}, "F": []}))]
+    #[case("B / D / e", json!({"A": null, "B": {"C": 0, "D": {"E": 3}}, "F": []}))]
+    #[case("b/c,b", json!({"A": null, "B": {"C": 2, "D": {"E": 3}}, "F": []}))]
+    #[case("b,b/c", json!({"A": null, "B": {"C": 2, "D": {"E": 3}}, "F": []}))]
+    #[case("f/g", json!({"A": null, "B": null, "F": [{"C": null, "G": true}]}))]
+    #[case("f/c", json!({"A": null, "B": null, "F": [{"C": "4", "G": false}]}))]
+    #[case("a/x", json!({"A": null, "B": null, "F": []}))]
+    #[case("/a", json!({"A": null, "B": null, "F": []}))]
+    fn what_is_not_named_has_no_value(#[case] paths: &str, #[case] expected: Value) {
+        let mut answer =
+            json!({"A": "1", "B": {"C": 2, "D": {"E": 3}}, "F": [{"C": "4", "G": true}]});
         Select::parse(paths).apply(&mut answer);
         assert_eq!(answer, expected, "{paths}");
     }
@@ -177,7 +191,7 @@ mod tests {
         let many: Vec<String> = (0..10_000).map(|name| format!("n{name}")).collect();
         let mut answer = json!({"N7": 1, "X": 2});
         Select::parse(&many.join(",")).apply(&mut answer);
-        assert_eq!(answer, json!({"N7": 1, "X": null}));
+        assert_eq!(answer, json!({"N7": 1, "X": 0}));
         drop(Select::parse(&"a/".repeat(50_000)));
     }
 }
