@@ -1,5 +1,6 @@
 //! Basic authentication (CONTRACT 26) on the wire.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rstest::rstest;
 use serde_json::json;
 
@@ -19,7 +20,7 @@ use crate::app::TestApp;
 #[case::login_in_other_case(Some("Basic VEpFMDpUamUw"), "The user name or the password is wrong")]
 #[case::no_base64(Some("Basic CANARY%"), "the credentials are not base64")]
 #[case::no_colon(Some("Basic dGplMA=="), "the credentials have no colon")]
-#[case::not_utf8(Some("Basic /zph"), "the credentials are not UTF-8")]
+#[case::not_utf8(Some("Basic /zph"), "The user name or the password is wrong")]
 #[case::control_character(Some("Basic dGplMDpUCmUw"), "hold a control character")]
 #[case::other_scheme(Some("Digest CANARY"), "This Authorization scheme is not accepted here")]
 fn whoever_is_not_known_is_challenged(#[case] authorization: Option<&str>, #[case] message: &str) {
@@ -33,6 +34,43 @@ fn whoever_is_not_known_is_challenged(#[case] authorization: Option<&str>, #[cas
         assert_eq!(answer.header("WWW-Authenticate"), r#"Basic realm="Latchkey", charset="UTF-8""#);
         assert!(!answer.body.contains("CANARY"), "{}", answer.body);
     }
+}
+
+/// CONTRACT 26: user and password, each, in UTF-8 or ISO-8859-1, and in any form of Unicode; at each door, however
+/// they were set.
+#[test]
+fn a_login_and_a_password_are_the_same_however_they_are_written() {
+    let app = TestApp::new();
+    let (login, password) = ("bj\u{f8}rn-\u{e5}", "Bl\u{e5}b\u{e6}r-CANARY");
+    let (nfd_login, nfd_password) = ("bj\u{f8}rn-a\u{30a}", "Bla\u{30a}b\u{e6}r-CANARY");
+    let add = |login: &str, password: &str| {
+        let arguments = ["user", "add", login, "--password-stdin"];
+        app.setup.run(&arguments, &format!("{password}\n"))
+    };
+    add(nfd_login, nfd_password).expect("added");
+    add(login, password).expect_err("the same login");
+    let client = |bytes: &[u8]| {
+        let header = format!("Basic {}", STANDARD.encode(bytes));
+        app.client().with_authorization(Some(&header))
+    };
+    let latin = |text: &str| text.chars().map(|c| c as u8).collect::<Vec<u8>>();
+    let logins = [login.as_bytes().to_vec(), nfd_login.as_bytes().to_vec(), latin(login)];
+    let passwords =
+        [password.as_bytes().to_vec(), nfd_password.as_bytes().to_vec(), latin(password)];
+    for (login_bytes, password_bytes) in logins.iter().zip(&passwords) {
+        for other in &passwords {
+            client(&[&login_bytes[..], b":", other].concat()).who(&[]).expect(200);
+        }
+        let wrong = [&login_bytes[..], b":", &password_bytes[1..]].concat();
+        client(&wrong).who(&[]).expect(401);
+    }
+    let key = client(&[&logins[0][..], b":", &passwords[0]].concat())
+        .save(&json!({"Provider": "et", "AccessToken": "fugit"}));
+    let other = client(&[&logins[2][..], b":", &passwords[2]].concat());
+    assert_eq!(other.get(&key)["TableRight"]["Mask"], "FULL");
+    let form = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
+    app.client().sign_in(&form(login), &form(nfd_password));
+    app.client().sign_in(&form(nfd_login), &form(password));
 }
 
 /// CONTRACT 25: a script in a browser is told, and its browser does not ask by itself.

@@ -1,6 +1,8 @@
 //! The Basic scheme of RFC 7617.
 //!
-//! Invariant: a `BasicCredentials` came from base64 of UTF-8 without control characters.
+//! Invariant: a `BasicCredentials` came from base64 of text without control characters.
+
+use std::borrow::Cow;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use model::Login;
@@ -28,7 +30,8 @@ pub(crate) enum Basic {
     Ticket(Zeroizing<String>),
 }
 
-/// Reads what follows the scheme's name (CONTRACT 26): base64 of UTF-8, split at the first colon.
+/// Reads what follows the scheme's name (CONTRACT 26): base64, split at the first colon, each part UTF-8, or
+/// otherwise ISO-8859-1.
 ///
 /// A ticket may stand where a user name does, `7T:…` with an empty password. It has a colon of its own,
 /// so it is told apart before the split.
@@ -40,18 +43,30 @@ pub(crate) fn parse(encoded: &str) -> Result<Basic, AuthError> {
         .decode(encoded)
         .map(Zeroizing::new)
         .map_err(|_no_base64| AuthError::Malformed(MalformedCredentials::NotBase64))?;
-    let text = str::from_utf8(&decoded)
-        .map_err(|_not_utf8| AuthError::Malformed(MalformedCredentials::NotUtf8))?;
-    if text.contains(char::is_control) {
+    if let Some(ticket) = str::from_utf8(&decoded).ok().and_then(ticket) {
+        return if ticket.contains(char::is_control) {
+            Err(AuthError::Malformed(MalformedCredentials::ControlCharacter))
+        } else {
+            Ok(Basic::Ticket(Zeroizing::new(ticket.to_owned())))
+        };
+    }
+    let mut parts = decoded.splitn(2, |byte| *byte == b':');
+    let (login, password) = (text(parts.next().unwrap_or_default()), parts.next().map(text));
+    let has_control = |part: &str| part.contains(char::is_control);
+    if has_control(&login) || password.as_deref().is_some_and(has_control) {
         return Err(AuthError::Malformed(MalformedCredentials::ControlCharacter));
     }
-    if let Some(ticket) = ticket(text) {
-        return Ok(Basic::Ticket(Zeroizing::new(ticket.to_owned())));
+    let password = password.ok_or(AuthError::Malformed(MalformedCredentials::NoColon))?;
+    let login = Login::parse(&login).map_err(|_no_user| AuthError::Refused)?;
+    Ok(Basic::Password(BasicCredentials { login, password: (&*password).into() }))
+}
+
+/// UTF-8, which the challenge asks for, or ISO-8859-1, which some clients send all the same.
+fn text(bytes: &[u8]) -> Cow<'_, str> {
+    match str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_latin) => bytes.iter().copied().map(char::from).collect(),
     }
-    let (login, password) =
-        text.split_once(':').ok_or(AuthError::Malformed(MalformedCredentials::NoColon))?;
-    let login = Login::parse(login).map_err(|_no_user| AuthError::Refused)?;
-    Ok(Basic::Password(BasicCredentials { login, password: password.into() }))
 }
 
 /// The ticket, if the text is one with an empty password after it.
@@ -109,12 +124,26 @@ mod tests {
         assert_eq!(parse(&encode("7T:YQBiAGMA:")), Ok(ticket));
     }
 
+    /// CONTRACT 26: each part by itself, as `requests` of Python and old browsers send them.
+    #[rstest]
+    #[case(b"bj\xf8rn:Bl\xe5b\xe6r1", "bjørn", "Blåbær1")]
+    #[case(b"bj\xf8rn:Bl\xc3\xa5b\xc3\xa6r1", "bjørn", "Blåbær1")]
+    #[case(b"bj\xc3\xb8rn:Bl\xe5b\xe6r1:\xe5", "bjørn", "Blåbær1:å")]
+    fn what_is_not_utf_8_is_read_as_iso_8859_1(
+        #[case] bytes: &[u8],
+        #[case] login: &str,
+        #[case] password: &str,
+    ) {
+        assert_eq!(parse(&encode(bytes)), Ok((login.to_owned(), password.to_owned())));
+    }
+
     #[rstest]
     #[case("", AuthError::Malformed(MalformedCredentials::NoColon))]
     #[case("%%%", AuthError::Malformed(MalformedCredentials::NotBase64))]
     #[case("dGplMDpUamUw dGplMDpUamUw", AuthError::Malformed(MalformedCredentials::NotBase64))]
     #[case(&encode("no colon"), AuthError::Malformed(MalformedCredentials::NoColon))]
-    #[case(&encode([0xff, b':', b'x']), AuthError::Malformed(MalformedCredentials::NotUtf8))]
+    #[case(&encode([0x80, b':', b'x']), AuthError::Malformed(MalformedCredentials::ControlCharacter))]
+    #[case(&encode("7T:a\nb:"), AuthError::Malformed(MalformedCredentials::ControlCharacter))]
     #[case(&encode("a:b\nc"), AuthError::Malformed(MalformedCredentials::ControlCharacter))]
     #[case(&encode(":password"), AuthError::Refused)]
     fn what_rfc_7617_does_not_allow_is_refused(#[case] raw: &str, #[case] error: AuthError) {

@@ -1,9 +1,9 @@
 //! Passwords: what they are, and their Argon2id hashes.
 //!
 //! Invariant: verifying costs the same whether the user exists or not, and runs with the parameters
-//! that the hash names.
+//! that the hash names. What is hashed is in Unicode's form NFC, so that a password is the same however it was typed.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use argon2::{
     Algorithm, Argon2, Block, Params, Version,
@@ -11,6 +11,7 @@ use argon2::{
 };
 use aws_lc_rs::constant_time;
 use model::{Login, PasswordHash, SecretText, wiping_stack};
+use unicode_normalization::{UnicodeNormalization as _, is_nfc};
 
 use crate::random::random;
 
@@ -42,9 +43,15 @@ impl Password {
         Self(text.into())
     }
 
-    /// The password's text.
+    /// The password's text, as it was given.
     pub fn expose(&self) -> &str {
         self.0.expose()
+    }
+
+    /// The password in NFC, if that is another text.
+    fn composed(&self) -> Option<Self> {
+        let text = self.expose();
+        if is_nfc(text) { None } else { Some(Self(text.nfc().collect::<String>().into())) }
     }
 }
 
@@ -73,6 +80,8 @@ impl Password {
     /// It is shorter, longer, or has a control character; or it is common or the login, in any case and with any
     /// spaces around it.
     pub fn choose(text: &str, login: &Login) -> Result<Self, WeakPassword> {
+        let text: Cow<'_, str> =
+            if is_nfc(text) { Cow::Borrowed(text) } else { text.nfc().collect() };
         let core = text.trim();
         if core.chars().count() < 8
             || text.chars().count() > 1024
@@ -87,7 +96,7 @@ impl Password {
         if SERVICE.contains(&core.as_str()) || COMMON.lines().any(|common| common == core) {
             return Err(WeakPassword::Common);
         }
-        Ok(text.into())
+        Ok((&*text).into())
     }
 }
 
@@ -103,8 +112,10 @@ impl fmt::Debug for Password {
     }
 }
 
-/// Hashes a password with Argon2id (19 MiB, 2 passes, 1 lane) and a random salt; slow on purpose.
+/// Hashes a password, in NFC, with Argon2id (19 MiB, 2 passes, 1 lane) and a random salt; slow on purpose.
 pub fn hash(password: &Password) -> PasswordHash {
+    let composed = password.composed();
+    let password = composed.as_ref().unwrap_or(password);
     let salt = random::<16>();
     let text = password.expose().as_bytes();
     let hash = || Argon2::default().hash_password_with_salt(text, salt.as_slice());
@@ -123,9 +134,15 @@ const ROOM: usize = (33 << 20) / Block::SIZE;
 
 /// Whether the password is the one that was hashed; `None` stands for a user that does not exist and
 /// takes as long. A hash that cannot be read lets nobody in.
+///
+/// A password that is not in NFC is tried in NFC first and then as it was given, for it may have been hashed so by an
+/// earlier version: then this takes twice as long, whether the user exists or not.
 pub fn verify(password: &Password, hash: Option<&PasswordHash>, memory: &mut HashMemory) -> bool {
     let phc = hash.map_or(DECOY, PasswordHash::expose);
-    wiping_stack(|| matches(password, phc, memory)).unwrap_or(false) && hash.is_some()
+    let mut is_right = |password: &Password| {
+        wiping_stack(|| matches(password, phc, memory)).unwrap_or(false) && hash.is_some()
+    };
+    password.composed().is_some_and(|composed| is_right(&composed)) || is_right(password)
 }
 
 /// `None` for a hash that cannot be read.
@@ -173,6 +190,25 @@ mod tests {
         }
         let damaged = PasswordHash::from_phc("$argon2id$nonsense".to_owned());
         assert!(!verify(&"Tje0".into(), Some(&damaged)));
+    }
+
+    /// CONTRACT 26: RFC 8265 has it so; and hashes of what was not in NFC stay good.
+    #[test]
+    fn a_password_is_the_same_in_every_form() {
+        let (composed, decomposed) = ("Blåbær-1", "Bla\u{30a}bær-1");
+        for chosen in [composed, decomposed] {
+            let login = Login::parse("ann").expect("login");
+            let hash = hash(&Password::choose(chosen, &login).expect("strong"));
+            assert!(
+                verify(&composed.into(), Some(&hash)) && verify(&decomposed.into(), Some(&hash))
+            );
+            assert!(!verify(&"Blabær-1".into(), Some(&hash)));
+        }
+        let old = Argon2::default().hash_password_with_salt(decomposed.as_bytes(), &[7; 16]);
+        let old = PasswordHash::from_phc(old.expect("hash").to_string());
+        assert!(verify(&decomposed.into(), Some(&old)));
+        assert!(!verify(&composed.into(), Some(&old)));
+        assert!(!verify(&decomposed.into(), None));
     }
 
     /// The decoy must parse with today's parameters, or an unknown user would be told by the time.

@@ -7,6 +7,8 @@ use std::{
     hash::{Hash, Hasher},
 };
 
+use unicode_normalization::UnicodeNormalization as _;
+
 /// The text cannot name a tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a tenant has 1 to 64 letters, digits, `-` and `_`")]
@@ -82,17 +84,19 @@ impl fmt::Display for TenantId {
 #[error("a login has 1 to 255 characters, none of them a colon or a control character")]
 pub struct InvalidLogin;
 
-/// A user's name at sign-in. It has no colon, so RFC 7617 can carry it.
+/// A user's name at sign-in, in Unicode's form NFC, so that names that look the same are the same. It has no colon,
+/// so RFC 7617 can carry it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Login(String);
 
 impl Login {
-    /// Reads a login: 1–255 characters without colons or control characters.
+    /// Reads a login, in any form of Unicode: 1–255 characters without colons or control characters.
     pub fn parse(raw: &str) -> Result<Self, InvalidLogin> {
-        let length = raw.chars().count();
+        let login: String = if raw.is_ascii() { raw.to_owned() } else { raw.nfc().collect() };
+        let length = login.chars().count();
         let forbidden = |character: char| character == ':' || character.is_control();
-        if (1..=255).contains(&length) && !raw.contains(forbidden) {
-            Ok(Self(raw.to_owned()))
+        if (1..=255).contains(&length) && !login.contains(forbidden) {
+            Ok(Self(login))
         } else {
             Err(InvalidLogin)
         }
@@ -139,6 +143,15 @@ mod tests {
         for bad in ["", "a/b", "a b", "å", "..", "a%20", &"x".repeat(65)] {
             assert_eq!(TenantId::parse(bad), Err(InvalidTenant), "{bad}");
         }
+    }
+
+    /// CONTRACT 26: RFC 8265 has it so.
+    #[test]
+    fn a_login_is_the_same_in_every_form() {
+        let composed = Login::parse("Åse").expect("login");
+        assert_eq!(Login::parse("A\u{30a}se"), Ok(composed.clone()));
+        assert_eq!(Login::parse("\u{212b}se"), Ok(composed));
+        assert!(Login::parse(&"a\u{30a}".repeat(255)).is_ok());
     }
 
     #[test]
