@@ -45,6 +45,12 @@ fn charsets_are_honoured() {
             ("utf-16", be(&format!("\u{feff}{text}"))),
             ("UTF-16", le(&format!("\u{feff}{text}"))),
             ("utf-16be", be(text)),
+            ("utf8", text.as_bytes().to_vec()),
+            ("", text.as_bytes().to_vec()),
+            ("us-ascii", text.as_bytes().to_vec()),
+            ("latin1", latin(text)),
+            ("windows-1252", latin(text)),
+            ("unicode", le(text)),
         ] {
             let content_type = format!("{media_type}; charset={charset}");
             let answer = save(&client, &content_type, &bytes).expect(200);
@@ -59,6 +65,33 @@ fn charsets_are_honoured() {
         save(&client, &content_type, &wrong).expect(400);
         let odd = &le(text)[1..];
         save(&client, &content_type, odd).expect(400);
+    }
+    // JSON and XML begin with an ASCII character, so that their first bytes tell UTF-16, and what is none.
+    for (media_type, text) in [("application/json", json), ("text/xml", xml)] {
+        for bytes in
+            [le(text), be(text), le(&format!("\u{feff}{text}")), be(&format!("\u{feff}{text}"))]
+        {
+            for content_type in [media_type.to_owned(), format!("{media_type}; charset=utf-8")] {
+                let answer = save(&client, &content_type, &bytes).expect(200);
+                assert_eq!(client.get(&answer.key())["Provider"], "å", "{content_type}");
+            }
+        }
+        let content_type = format!("{media_type}; charset=utf-16");
+        let answer = save(&client, &content_type, text.as_bytes()).expect(200);
+        assert_eq!(client.get(&answer.key())["Provider"], "å", "{content_type}");
+        let answer = save(&client, media_type, &latin(text));
+        answer.expect_error(400, "ArgumentException", "not valid utf-8");
+    }
+    let ascii = xml.replace('å', "&#229;");
+    for (label, document) in [
+        ("ASCII", &ascii),
+        ("utf-16", &xml.to_owned()),
+        ("", &xml.to_owned()),
+        ("utf8", &xml.to_owned()),
+    ] {
+        let document = format!("<?xml version='1.0' encoding='{label}'?>{document}");
+        let answer = save(&client, "text/xml", document.as_bytes()).expect(200);
+        assert_eq!(client.get(&answer.key())["Provider"], "å", "{label}");
     }
     let odd = format!("<?xml version='1.0' encoding='koi8-r'?>{xml}");
     let odd = save(&client, "text/xml", odd.as_bytes());

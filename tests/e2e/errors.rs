@@ -29,7 +29,8 @@ fn expect_shape(answer: &Answer) {
     assert_eq!(body["ErrorMessage"], body["Message"]);
     assert_eq!(body["ErrorSource"], "Latchkey");
     let id = answer.header("X-Request-Id");
-    assert_eq!(body["MessageDetail"], format!("Request id: {id}"));
+    let detail = body["MessageDetail"].as_str().expect("text");
+    assert!(detail.ends_with(&format!("Request id: {id}")), "{detail}");
     assert!(id.len() >= 32, "{id}");
     assert_eq!(answer.header("Content-Type"), "application/json; charset=utf-8");
     assert_eq!(answer.header("Cache-Control"), "no-store");
@@ -97,6 +98,52 @@ fn every_error_has_the_one_shape() {
     let accept = [json[0], ("Accept", "image/png")];
     let answer = client.request("POST", SAVE, &accept, body);
     expect_shape(&answer.expect_error(406, "NotSupportedException", "ask for application/json"));
+}
+
+/// CONTRACT 34, 36: `MessageDetail` says more where there is more to say, and holds no value that is secret.
+#[test]
+fn a_detail_says_what_the_message_does_not() {
+    let app = small_limits().start();
+    let json = "application/json";
+    let provider = format!(r#"{{"TokenManagementInfo":{{"Provider":"{}"}}}}"#, "CANARY".repeat(50));
+    let token = json!({"TokenManagementInfo": {
+        "Provider": "CANARY", "AccessToken": "CANARY".repeat(20)
+    }});
+    let list = "/api/v1/Agents/ExternalTokens/List";
+    for (path, content_type, body, detail) in [
+        (SAVE, json, provider.into_bytes(), "Its length is 300; the limit is 255. "),
+        (SAVE, json, token.to_string().into_bytes(), "Its length is 120; the limit is 100. "),
+        (SAVE, json, b"{}".to_vec(), "TokenManagementInfo is missing, null or empty in the body"),
+        (SAVE, json, b"{\"CANARY\":\"\xe5\"}".to_vec(), "Byte 12 of the body is the first that"),
+        (SAVE, json, b"\xe5".to_vec(), "name it in Content-Type, such as charset=iso-8859-1. "),
+        (list, json, b"{\"Limit\":5000}".to_vec(), "It is 5000. "),
+        (list, json, b"{\"CANARY\"".to_vec(), "Request id: "),
+    ] {
+        let headers = [("Content-Type", content_type)];
+        let answer = app.client().request("POST", path, &headers, &body).expect(400);
+        expect_shape(&answer);
+        let told = answer.json()["MessageDetail"].as_str().expect("text").to_owned();
+        assert!(told.contains(detail), "{told:?} does not say {detail:?}");
+        assert!(!answer.body.contains("CANARY"), "{}", answer.body);
+    }
+}
+
+/// CONTRACT 11: what a client sends as a form because it names no other type is told, with the header to send.
+#[test]
+fn json_that_is_sent_as_a_form_is_told() {
+    let app = TestApp::new();
+    let form = [("Content-Type", "application/x-www-form-urlencoded")];
+    for (body, sent) in [
+        (r#"{"Key":"CANARY"}"#, "The body is JSON, though Content-Type says that it is a form"),
+        ("[]", "send Content-Type: application/json."),
+        ("%7B%22Key%22:%22CANARY%22%7D", "send Content-Type: application/json."),
+        ("<x><Key>CANARY</Key></x>", "send Content-Type: application/xml."),
+    ] {
+        for path in [SAVE, "/api/v1/Agents/User/GetExternalTokens"] {
+            let answer = app.client().request("POST", path, &form, body.as_bytes());
+            expect_shape(&answer.expect_error(400, "ArgumentException", sent));
+        }
+    }
 }
 
 /// CONTRACT 36: the worst a client can do by mistake is to put secrets everywhere; `TestApp` looks

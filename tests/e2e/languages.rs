@@ -138,6 +138,9 @@ fn a_token_that_will_expire_is_told() {
 #[case("UTC", Some("NO, includeTZOffset"), "NO", "2025-11-03T15:05:00+01:00")]
 #[case("UTC", Some("460"), "US-NY", "2025-11-03T09:05:00")]
 #[case("UTC", Some("europe/paris"), "Europe/Paris", "2025-11-03T15:05:00")]
+#[case("UTC", Some("AR-NQ"), "AR-NQ", "2025-11-03T11:05:00")]
+#[case("UTC", Some("BR"), "BR", "2025-11-03T11:05:00")]
+#[case("UTC", Some("W. Europe Standard Time"), "Europe/Berlin", "2025-11-03T15:05:00")]
 #[case("US-NY", None, "US-NY", "2025-11-03T09:05:00")]
 #[case("US-NY", Some(""), "US-NY", "2025-11-03T09:05:00")]
 #[case("Europe/Oslo", Some("UTC"), "UTC", "2025-11-03T14:05:00")]
@@ -155,24 +158,28 @@ fn the_zone_that_was_used_is_told(
     assert_eq!(reason(&answer.json()), format!("[SR_ACCESS_TOKEN_EXPIRED]: {date}"));
 }
 
-/// CONTRACT 22, 23: an unknown zone or culture is refused; a culture without a language is ignored.
+/// CONTRACT 22, 23: a zone that is none is refused where there are dates; a culture that is none is the language's.
 #[test]
-fn an_unknown_zone_or_culture_is_refused() {
+fn an_unknown_zone_is_refused_and_an_unknown_culture_ignored() {
     let app = TestApp::new();
-    let key = app.client().save(&json!({"Provider": "et", "AccessToken": "fugit"}));
-    for zone in ["XX", "US", "9999", "NO, DK", "../../etc/passwd"] {
+    let key = app.client().save(&json!({"Provider": "et", "AccessToken": expired_token()}));
+    for zone in ["XX", "US-XX", "9999", "NO, DK", "../../etc/passwd"] {
         let answer = get(&app, &key, &[("SO-TimeZone", zone)]);
-        answer.expect_error(400, "ArgumentException", "SO-TimeZone is not a known time zone");
+        let message = "SO-TimeZone is not a known time zone";
+        let answer = answer.expect_error(400, "ArgumentException", message);
+        let detail = answer.json()["MessageDetail"].take();
+        let detail = detail.as_str().expect("text");
+        assert!(detail.contains("W. Europe Standard Time. Request id: "), "{detail}");
     }
-    for culture in ["CANARY CANARY", "nb_NO", "*"] {
-        let both = [("SO-Culture", culture), ("Accept-Language", "en")];
-        let answer = get(&app, &key, &both);
-        answer.expect_error(400, "ArgumentException", "SO-Culture is not a known culture");
-        get(&app, &key, &[("SO-Culture", culture)]).expect(200);
+    let date = |culture: &str| {
+        let headers = [("SO-Culture", culture), ("Accept-Language", "en-GB")];
+        reason(&get(&app, &key, &headers).expect(200).json()).to_owned()
+    };
+    for culture in ["CANARY CANARY", "nb_NO", "*", "-", "se-NO", "xx-YY", "1"] {
+        assert!(date(culture).contains("3 November 2025 at 14:05"), "{culture}");
     }
-    // A culture of .NET that CLDR has no data for here must not stop a call.
-    for culture in ["se-NO", "xx-YY"] {
-        get(&app, &key, &[("SO-Culture", culture), ("Accept-Language", "nb")]).expect(200);
+    for culture in ["en-us; en-gb", "xx-YY, en-us", "*; en-US"] {
+        assert!(date(culture).contains("November 3, 2025 at"), "{culture}");
     }
 }
 
@@ -207,6 +214,26 @@ fn errors_are_told_in_every_language_and_type() {
     told.sort();
     told.dedup();
     assert_eq!(told.len(), 8, "{told:?}");
+}
+
+/// CONTRACT 5, 21: that a field is mandatory is said in each language, and by reference without one.
+#[test]
+fn a_mandatory_field_is_told_in_every_language() {
+    let app = TestApp::new();
+    let key = app.client().save(&json!({"Provider": "et", "AccessToken": "fugit"}));
+    let told = |headers: &[(&str, &str)]| {
+        let right = get(&app, &key, headers).expect(200).json();
+        let right = &right["FieldProperties"]["Provider"]["FieldRight"];
+        assert_eq!(right["Mask"], "Update, UIHintMandatory");
+        right["Reason"].as_str().expect("text").to_owned()
+    };
+    assert_eq!(told(&[]), "[SR_ACCESS_MANDATORY]");
+    let languages = ["en", "nb", "sv", "da", "de", "nl", "fr", "fi"];
+    let mut words = languages.map(|language| told(&[("Accept-Language", language)])).to_vec();
+    assert_eq!(words[0], "This field is mandatory.");
+    words.sort();
+    words.dedup();
+    assert_eq!(words.len(), languages.len(), "{words:?}");
 }
 
 /// CONTRACT 19, 22: without a language errors are in English; numbers in them are the culture's.

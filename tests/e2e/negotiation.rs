@@ -44,9 +44,48 @@ fn what_cannot_be_answered_is_not_done() {
         let answer = answer.expect_error(406, "NotSupportedException", "ask for application/json");
         assert_eq!(answer.header("Content-Type"), "application/json; charset=utf-8");
     }
-    let time_zone = save(&app, &[("SO-TimeZone", "CANARY")]);
-    time_zone.expect_error(400, "ArgumentException", "SO-TimeZone is not a known time zone");
     assert_eq!(app.sql("UPDATE external_tokens SET id = id"), 0, "rows were saved");
+}
+
+/// CONTRACT 18, 22, 23: what cannot matter to the answer stops no call.
+#[test]
+fn a_save_is_not_stopped_by_what_does_not_matter_to_it() {
+    let app = TestApp::new();
+    for value in ["CANARY", "2", "BR", "*", "-", "en-us; en-gb", "NO, DK", ""] {
+        for header in ["SO-TimeZone", "SO-Culture", "SO-Language", "Accept-Language"] {
+            let headers = [(header, value), ("SO-Browser-TZ-Offset", value)];
+            let key = save(&app, &headers).expect(200).key();
+            assert!(app.client().revoke(&json!({ "Key": key })));
+            app.client().who(&headers).expect(200);
+            app.client().request("GET", "/api/v1", &headers, b"").expect(200);
+        }
+    }
+    let unused = save(&app, &[("SO-TimeZone", "CANARY")]).expect(200);
+    assert_eq!(unused.header("SO-TimeZone"), "");
+}
+
+/// CONTRACT 14: a page for people is HTML or JSON, or what is asked for, and never refused for its type.
+#[test]
+fn pages_for_people_are_never_not_acceptable() {
+    let app = TestApp::new();
+    let visitor = app.client().with_authorization(None);
+    for path in ["/api", "/api/v1", SAVE, GET] {
+        for (accept, expected) in [
+            ("application/html", "text/html; charset=utf-8"),
+            ("Text/HTML2", "text/html; charset=utf-8"),
+            ("image/png", "application/json; charset=utf-8"),
+            ("*/*;q=0", "application/json; charset=utf-8"),
+            ("application/x-www-form-urlencoded", "application/json; charset=utf-8"),
+            ("text/html;q=0.1, text/xml", "text/xml; charset=utf-8"),
+        ] {
+            let answer = visitor.request("GET", path, &[("Accept", accept)], b"").expect(200);
+            assert_eq!(answer.header("Content-Type"), expected, "{path} {accept}");
+        }
+    }
+    for path in ["/", "/api/docs", "/api/docs/", "/sign-in", "/api/openapi.json", "/healthz"] {
+        let answer = visitor.request("GET", path, &[("Accept", "application/html")], b"");
+        assert!(answer.status < 400, "{path}: {answer:?}");
+    }
 }
 
 /// CONTRACT 14: long and odd headers are read or ignored, and never break anything.
@@ -67,7 +106,7 @@ fn hostile_headers_are_survived() {
     }
     let host = app.authority();
     for header in ["Accept: \u{e5}\u{ff}", "Accept-Language: \u{e5}", "SO-Language: \u{e5}"] {
-        let body = r#"{"Key":"x"}"#;
+        let body = r#"{"Key":"lk_x"}"#;
         let answer = app.raw(&format!(
             "POST {GET} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Basic dGplMDpUamUw\r\n{header}\r\n\
              Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",

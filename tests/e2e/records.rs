@@ -199,6 +199,9 @@ fn a_page_may_be_short_while_there_is_more() {
 #[case("List", json!({"Limit": 0}), "Limit must be from 1 to 1000")]
 #[case("List", json!({"Limit": 1001}), "Limit must be from 1 to 1000")]
 #[case("List", json!({"Limit": -1}), "Limit must be from 1 to 1000")]
+#[case("List", json!({"Limit": 1e300}), "Limit must be from 1 to 1000")]
+#[case("List", json!({"Limit": u64::MAX}), "Limit must be from 1 to 1000")]
+#[case("List", json!({"Limit": 5.5}), "not a number with a fraction")]
 #[case("List", json!({"Limit": 1.5}), "Limit must be a whole number, not a number")]
 #[case("List", json!({"Limit": "CANARY"}), "Limit must be a whole number, not a string")]
 #[case("List", json!({"IncludeEnded": "CANARY"}), "IncludeEnded must be a boolean, not a string")]
@@ -211,7 +214,7 @@ fn a_page_may_be_short_while_there_is_more() {
 #[case("Describe", json!({}), "Key or Id is required")]
 #[case("Describe", json!({"Key": " ", "Id": null}), "Key or Id is required")]
 #[case("Describe", json!({"Key": "CANARY", "Id": "CANARY"}), "Give Key or Id, not both")]
-#[case("Describe", json!({"Key": "CANARY"}), "Key is not a key of this server")]
+#[case("Describe", json!({"Key": "lk_CANARY"}), "Key is not a key of this server")]
 #[case("Describe", json!({"Id": "CANARY"}), "Id is not the id of a record")]
 #[case("Describe", json!({"Id": 7}), "Id must be a string, not a number")]
 #[case("Revoke", json!({}), "Key or Id is required")]
@@ -352,6 +355,22 @@ fn a_list_is_selected_and_translated() {
     assert_eq!(page, json!({"Items": [item], "Cursor": null}));
     let plain = list(&app.client(), &json!({"Provider": "NO:\"Leverandør\";US:\"Supplier\""}));
     assert_eq!(plain["Items"][0]["Provider"], r#"NO:"Leverandør";US:"Supplier""#);
+}
+
+/// CONTRACT 17, 38: what typed clients cannot read null as is empty when it is not selected; and 5.0 is 5.
+#[test]
+fn a_list_that_is_not_selected_is_empty() {
+    let app = TestApp::new();
+    save(&app.client(), "et");
+    for select in ["nothing", "Cursor", "items2", "Items/Nothing"] {
+        let path = format!("{AGENT}/List?$select={select}");
+        let headers = [("Content-Type", "application/json")];
+        let body = br#"{"Limit": 5.0}"#;
+        let page = app.client().request("POST", &path, &headers, body).expect(200).json();
+        let items = page["Items"].as_array().unwrap_or_else(|| panic!("{page}"));
+        assert_eq!(items.len(), usize::from(select == "Items/Nothing"), "{page}");
+        assert_eq!(page["Cursor"], json!(null));
+    }
 }
 
 /// CONTRACT 25, 31, O5, O7: the same callers are let in as to the User agent, and anybody is told what the

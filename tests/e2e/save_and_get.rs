@@ -58,13 +58,14 @@ fn what_comes_back_is_written_exactly_as_documented() {
     let carrier =
         json!({"Provider": "et", "AccessToken": "fugit", "RefreshToken": "odit", "Claims": claims});
     let key = app.client().save(&carrier);
-    let property = |length: usize| {
+    let property = |length: usize, mask: &str, reason: &str| {
         json!({
-            "FieldRight": {"Mask": "Update", "Reason": ""},
+            "FieldRight": {"Mask": mask, "Reason": reason},
             "FieldType": "System.String",
             "FieldLength": length
         })
     };
+    let optional = property(65536, "Update", "");
     let expected = json!({
         "Provider": "et",
         "AccessToken": "fugit",
@@ -72,10 +73,10 @@ fn what_comes_back_is_written_exactly_as_documented() {
         "Claims": claims,
         "TableRight": {"Mask": "FULL", "Reason": ""},
         "FieldProperties": {
-            "Provider": property(255),
-            "AccessToken": property(65536),
-            "RefreshToken": property(65536),
-            "Claims": property(65536)
+            "Provider": property(255, "Update, UIHintMandatory", "[SR_ACCESS_MANDATORY]"),
+            "AccessToken": optional,
+            "RefreshToken": optional,
+            "Claims": optional
         }
     });
     assert_eq!(app.client().get(&key), expected);
@@ -241,21 +242,59 @@ fn a_mistyped_key_is_refused() {
     let get = |body: Value| app.client().post("GetExternalTokens", &body);
     let checksum = get(json!({ "Key": mistyped }));
     checksum.expect_error(400, "ArgumentException", "Key is mistyped: its checksum is wrong");
-    for no_key in ["lk_", "6dd8a1f4-5f0b-4f0c", &key[1..], &format!("{key}0")] {
-        get(json!({ "Key": no_key })).expect_error(400, "ArgumentException", "Key is not a key");
+    let long = format!("lk_{}", "x".repeat(1 << 16));
+    for no_key in ["lk_", "lk_\0", &key[..62], &key[..10], &format!("{key}0"), &long] {
+        for body in [json!({ "Key": no_key }), json!({"Key": format!("\"{no_key}\"")})] {
+            let answer = get(body.clone());
+            let answer = answer.expect_error(400, "ArgumentException", "Key is not a key");
+            let length = no_key.chars().count();
+            let told = format!("The text has {length} characters; a key has 63.");
+            let answer = answer.json()["MessageDetail"].take();
+            assert!(answer.as_str().is_some_and(|detail| detail.starts_with(&told)), "{answer}");
+            for operation in ["Describe", "Revoke"] {
+                app.client().post_records(operation, &body).expect(400);
+            }
+        }
     }
     get(json!({})).expect_error(400, "ArgumentException", "Key is required");
-    get(json!({"Key": ""})).expect_error(400, "ArgumentException", "Key is required");
+    for empty in ["", " ", "\"\"", " \" \" "] {
+        get(json!({ "Key": empty })).expect_error(400, "ArgumentException", "Key is required");
+    }
     get(json!({"Key": null})).expect_error(400, "ArgumentException", "Key is required");
     get(json!({"Key": 1})).expect_error(400, "ArgumentException", "Key must be a string");
 }
 
-/// CONTRACT 8: white space around a key, as pretty-printed XML and pasted lines have it, is not the key's.
+/// CONTRACT 8: white space around a key, as pretty-printed XML and pasted lines have it, is not the key's, nor are
+/// quotes that were copied with it.
 #[test]
-fn a_key_may_have_white_space_around_it() {
+fn a_key_may_have_white_space_and_quotes_around_it() {
     let app = TestApp::new();
     let key = app.client().save(&json!({"Provider": "et", "AccessToken": "fugit"}));
-    assert_eq!(app.client().access_token(&format!("\n  {key} \r\n")).as_deref(), Some("fugit"));
+    for written in [format!("\n  {key} \r\n"), format!("\"{key}\""), format!(" \" {key}\n\"\n")] {
+        assert_eq!(app.client().access_token(&written).as_deref(), Some("fugit"), "{written}");
+        assert!(app.client().describe(&json!({ "Key": written })).is_object(), "{written}");
+    }
+    let id = format!("\"{}\"", &key[3..14]);
+    assert!(app.client().describe(&json!({ "Id": id })).is_object());
+    assert!(app.client().revoke(&json!({"Key": format!("\"{key}\"")})));
+}
+
+/// CONTRACT 8, 39: a text that does not begin as keys do is no key of this server, mistyped or not: it retrieves
+/// nothing, as the documentation's own sample.
+#[test]
+fn what_is_no_key_of_this_server_retrieves_nothing() {
+    let app = TestApp::new();
+    let key = app.client().save(&json!({"Provider": "et", "AccessToken": "fugit"}));
+    let long = "x".repeat(1 << 16);
+    for no_key in
+        ["nam", "6dd8a1f4-5f0b-4f0c", "LK_0", "lk", &key[1..], "nam\0", "\"nam\"", "å", &long]
+    {
+        let body = json!({ "Key": no_key });
+        assert_eq!(app.client().post("GetExternalTokens", &body).expect(200).body, "null");
+        assert_eq!(app.client().post_records("Describe", &body).expect(200).body, "null");
+        assert_eq!(app.client().post_records("Revoke", &body).expect(200).body, "false");
+    }
+    assert_eq!(app.client().access_token(&key).as_deref(), Some("fugit"));
 }
 
 /// Every save makes a record of its own, and none touches another.

@@ -12,9 +12,6 @@ pub enum MalformedCredentials {
     /// What follows the scheme is not base64.
     #[error("the credentials are not base64")]
     NotBase64,
-    /// What was encoded is not UTF-8.
-    #[error("the credentials are not UTF-8")]
-    NotUtf8,
     /// What was encoded has a control character.
     #[error("the credentials hold a control character")]
     ControlCharacter,

@@ -72,7 +72,13 @@ impl fmt::Display for RecordId {
 /// The text is not a retrieval key of this product, or was mistyped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MalformedKey {
-    /// Wrong prefix, length or alphabet.
+    /// It does not begin as keys do: nobody mistyped one, and it retrieves nothing.
+    #[error("is not a key of this server: a key begins with `lk_`")]
+    Foreign,
+    /// It begins as keys do and has this number of characters, as no key has.
+    #[error("is not a key of this server: a key is `lk_` and 60 letters and digits")]
+    Length(usize),
+    /// It begins as keys do and has characters that no key has.
     #[error("is not a key of this server: a key is `lk_` and 60 letters and digits")]
     Shape,
     /// The last six characters do not fit the rest.
@@ -99,12 +105,19 @@ impl RetrievalKey {
         Self { id, text: text.into() }
     }
 
+    /// How many characters a key has.
+    pub const LENGTH: usize = LENGTH;
+
     /// Reads a key as a client sent it (CONTRACT 8).
     pub fn parse(raw: &str) -> Result<Self, MalformedKey> {
-        let digits = raw
-            .strip_prefix(PREFIX)
-            .filter(|digits| raw.len() == LENGTH && base62::is_base62(digits))
-            .ok_or(MalformedKey::Shape)?;
+        let digits = raw.strip_prefix(PREFIX).ok_or(MalformedKey::Foreign)?;
+        let length = raw.chars().count();
+        if length != LENGTH {
+            return Err(MalformedKey::Length(length));
+        }
+        if !base62::is_base62(digits) {
+            return Err(MalformedKey::Shape);
+        }
         let (covered, checksum) = raw.split_at(LENGTH - CHECKSUM_DIGITS);
         if base62::decode(checksum) != Some(u64::from(crc32fast::hash(covered.as_bytes()))) {
             return Err(MalformedKey::Checksum);
@@ -171,8 +184,15 @@ mod tests {
         let good = RetrievalKey::new(RecordId(7), &[9; 32]).expose().to_owned();
         let too_long = format!("{good}0");
         let snowman = format!("lk_{}", "☃".repeat(20));
-        for raw in ["", "lk_", "6dd8a1f4", &good[..62], &too_long, &snowman] {
-            assert_eq!(RetrievalKey::parse(raw).err(), Some(MalformedKey::Shape), "{raw}");
+        for raw in ["lk_", "lk_\0", &good[..62], &too_long, &snowman] {
+            let length = MalformedKey::Length(raw.chars().count());
+            assert_eq!(RetrievalKey::parse(raw).err(), Some(length), "{raw}");
+        }
+        for raw in [format!("lk_{}", "☃".repeat(60)), good.replacen("_0", "_\0", 1)] {
+            assert_eq!(RetrievalKey::parse(&raw).err(), Some(MalformedKey::Shape), "{raw}");
+        }
+        for raw in ["", "nam", "6dd8a1f4", "LK_0", "lk", &good[1..], &"x".repeat(1 << 16)] {
+            assert_eq!(RetrievalKey::parse(raw).err(), Some(MalformedKey::Foreign), "{raw}");
         }
         let swapped = good.replacen("lk_0", "lk_1", 1);
         assert_eq!(RetrievalKey::parse(&swapped).err(), Some(MalformedKey::Checksum));

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use crate::{Login, Principal};
+use crate::{Field, Login, Principal};
 
 /// A caller's access to one record of its own tenant whose key it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,9 +54,10 @@ impl Access {
         }
     }
 
-    /// The right to each of the record's fields.
-    pub fn field_mask(self) -> FieldMask {
+    /// The right to one of the record's fields.
+    pub fn field_mask(self, field: Field) -> FieldMask {
         match self {
+            Self::Full if field == Field::Provider => FieldMask::Mandatory,
             Self::Full => FieldMask::Update,
             Self::ReadOnly => FieldMask::ReadOnly,
             Self::Denied => FieldMask::None,
@@ -90,6 +91,8 @@ impl fmt::Display for TableMask {
 pub enum FieldMask {
     /// Reading and writing.
     Update,
+    /// Reading and writing, with the hint that the field must have a value.
+    Mandatory,
     /// Reading, with the hint to show the field read-only.
     ReadOnly,
     /// Nothing.
@@ -100,6 +103,7 @@ impl fmt::Display for FieldMask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Update => "Update",
+            Self::Mandatory => "Update, UIHintMandatory",
             Self::ReadOnly => "Read, UIHintReadOnly",
             Self::None => "None",
         })
@@ -130,7 +134,11 @@ mod tests {
         ] {
             let access = Access::of(&caller, &owner, retrieval);
             assert_eq!(access.may_read(), masks.0 != "None");
-            let told = (access.table_mask().to_string(), access.field_mask().to_string());
+            let of_field = |field| access.field_mask(field).to_string();
+            let told = (access.table_mask().to_string(), of_field(Field::AccessToken));
+            let of_provider =
+                if access == Access::Full { "Update, UIHintMandatory" } else { masks.1 };
+            assert_eq!(of_field(Field::Provider), of_provider);
             assert_eq!((told.0.as_str(), told.1.as_str()), masks, "{caller:?}");
         }
     }

@@ -54,15 +54,15 @@ pub enum Violation {
     /// Neither token is there.
     #[error("or TokenManagementInfo.RefreshToken is required")]
     NoToken,
-    /// Too many characters.
+    /// Too many characters: so many are the limit, and so many there are.
     #[error("is longer than {0} characters")]
-    TooManyCharacters(usize),
+    TooManyCharacters(usize, usize),
     /// The character U+0000, which not every database can hold.
     #[error("has the character U+0000")]
     NulCharacter,
-    /// Too many bytes of UTF-8.
+    /// Too many bytes of UTF-8: so many are the limit, and so many there are.
     #[error("is longer than {0} bytes")]
-    TooManyBytes(usize),
+    TooManyBytes(usize, usize),
 }
 
 /// The carrier cannot be saved; names the property and never its value.
@@ -83,10 +83,11 @@ impl Provider {
     /// Reads a provider's name.
     pub fn parse(raw: &str) -> Result<Self, InvalidCarrier> {
         let invalid = |violation| InvalidCarrier { field: Field::Provider, violation };
+        let length = raw.chars().count();
         if raw.is_empty() {
             Err(invalid(Violation::Required))
-        } else if raw.chars().count() > PROVIDER_MAX_CHARS {
-            Err(invalid(Violation::TooManyCharacters(PROVIDER_MAX_CHARS)))
+        } else if length > PROVIDER_MAX_CHARS {
+            Err(invalid(Violation::TooManyCharacters(PROVIDER_MAX_CHARS, length)))
         } else if raw.contains('\0') {
             Err(invalid(Violation::NulCharacter))
         } else {
@@ -132,8 +133,9 @@ impl TokenManagementInfo {
             (Field::RefreshToken, &self.refresh_token),
             (Field::Claims, &self.claims),
         ] {
-            if text.as_ref().is_some_and(|text| text.expose().len() > max_bytes) {
-                let violation = Violation::TooManyBytes(max_bytes);
+            let length = text.as_ref().map_or(0, |text| text.expose().len());
+            if length > max_bytes {
+                let violation = Violation::TooManyBytes(max_bytes, length);
                 return Err(InvalidCarrier { field, violation });
             }
         }

@@ -46,6 +46,9 @@ pub enum Malformed {
     /// A reference to an entity that is not one of XML's own five.
     #[error("the XML has an entity that is not one of XML's own five (byte {0})")]
     XmlEntity(u64),
+    /// A form that is no form but a body of this type, which its sender did not name.
+    #[error("the body is {}, sent as a form", .0.essence())]
+    SentAsForm(MediaType),
     /// There is a document type declaration.
     #[error("the body has a document type declaration, which is not read here")]
     DocumentType,
@@ -89,6 +92,8 @@ pub enum Kind {
     Number,
     /// A number without a fraction.
     Integer,
+    /// A number with a fraction, where one without is needed.
+    Fraction,
     /// Text.
     String,
     /// A list.
@@ -104,6 +109,7 @@ impl fmt::Display for Kind {
             Self::Boolean => "a boolean",
             Self::Number => "a number",
             Self::Integer => "a whole number",
+            Self::Fraction => "a number with a fraction",
             Self::String => "a string",
             Self::Array => "an array",
             Self::Object => "an object",
@@ -197,7 +203,7 @@ impl fmt::Debug for Body {
 }
 
 fn decode(charset: Option<Charset>, bytes: &[u8]) -> Result<Cow<'_, str>, NotText> {
-    charset.unwrap_or(Charset::Utf8).decode(bytes)
+    Charset::of_start(bytes, charset).unwrap_or(Charset::Utf8).decode(bytes)
 }
 
 /// Some of a body's properties, and where they are.
@@ -275,8 +281,9 @@ impl<'a> Object<'a> {
         value.map(Some).ok_or_else(|| wrong_type(self.path_to(name), Kind::Boolean, found))
     }
 
-    /// The property as a whole number; `None` if it is missing or null. In XML and in a form it is text,
-    /// and empty text is as good as none.
+    /// The property as a whole number, `5.0` too; `None` if it is missing or null. In XML and in a form it is
+    /// text, and empty text is as good as none. A number that is too large is the largest one, so that a limit
+    /// refuses it.
     ///
     /// ```
     /// use negotiate::{ContentType, body::Body};
@@ -284,7 +291,8 @@ impl<'a> Object<'a> {
     /// let json = ContentType::parse(Some("application/json"))?;
     /// let body = Body::read(json, br#"{"Limit": 10, "Half": 0.5, "Text": "10"}"#)?;
     /// assert_eq!(body.root()?.integer("limit")?, Some(10));
-    /// assert!(body.root()?.integer("Half").is_err());
+    /// let error = body.root()?.integer("Half").unwrap_err();
+    /// assert_eq!(error.to_string(), "Half must be a whole number, not a number with a fraction");
     /// assert!(body.root()?.integer("Text").is_err());
     /// let form = ContentType::parse(Some("application/x-www-form-urlencoded"))?;
     /// assert_eq!(Body::read(form, b"Limit=10")?.root()?.integer("Limit")?, Some(10));
@@ -295,12 +303,24 @@ impl<'a> Object<'a> {
             None | Some(Value::Null) => return Ok(None),
             Some(found) => found,
         };
-        let value = match (found, self.plain_text(found)) {
+        let (whole, number): (Option<i64>, Option<f64>) = match (found, self.plain_text(found)) {
             (_, Some("")) => return Ok(None),
-            (_, Some(text)) => text.parse().ok(),
-            (found, None) => found.as_i64(),
+            (_, Some(text)) => {
+                (text.parse().ok(), text.parse().ok().filter(|n: &f64| n.is_finite()))
+            }
+            (found, None) => (found.as_i64(), found.as_f64()),
         };
-        value.map(Some).ok_or_else(|| wrong_type(self.path_to(name), Kind::Integer, found))
+        match (whole, number) {
+            (Some(whole), _) => Ok(Some(whole)),
+            // The conversion takes the nearest whole number that there is.
+            (None, Some(number)) if number.fract() == 0.0 => Ok(Some(number as i64)),
+            (None, Some(_)) => Err(WrongType {
+                property: self.path_to(name),
+                expected: Kind::Integer,
+                found: Kind::Fraction,
+            }),
+            (None, None) => Err(wrong_type(self.path_to(name), Kind::Integer, found)),
+        }
     }
 
     /// What a type that knows only text has for a number or a truth value.
@@ -377,6 +397,35 @@ mod tests {
         );
     }
 
+    /// CONTRACT 38: `5.0` is 5, and a number that is too large is one that a limit refuses.
+    #[test]
+    fn a_whole_number_may_have_a_point() {
+        for (number, expected) in [
+            ("5.0", Ok(Some(5))),
+            ("5e0", Ok(Some(5))),
+            ("-0.0", Ok(Some(0))),
+            ("1e300", Ok(Some(i64::MAX))),
+            ("-1e300", Ok(Some(i64::MIN))),
+            ("99999999999999999999", Ok(Some(i64::MAX))),
+            ("5.5", Err(Kind::Fraction)),
+            ("1e-3", Err(Kind::Fraction)),
+        ] {
+            for body in [
+                json(&format!("{{\"limit\":{number}}}")),
+                body(MediaType::Form, &format!("limit={number}")),
+                body(MediaType::TextXml, &format!("<x><Limit> {number} </Limit></x>")),
+            ] {
+                let found = body.root().expect("object").integer("Limit");
+                assert_eq!(found.map_err(|wrong| wrong.found), expected, "{number}");
+            }
+        }
+        for text in ["inf", "NaN", "x", "0x5"] {
+            let found = body(MediaType::Form, &format!("limit={text}"));
+            let found = found.root().expect("object").integer("Limit");
+            assert_eq!(found.map_err(|wrong| wrong.found), Err(Kind::String), "{text}");
+        }
+    }
+
     /// CONTRACT 7: nothing has no properties, in any type.
     #[test]
     fn an_empty_body_and_null_have_no_properties() {
@@ -435,8 +484,8 @@ mod tests {
         }
         for (bad, n, b) in [
             (json(r#"{"N":"7","B":"true"}"#), "not a string", "not a string"),
-            (json(r#"{"N":1.5,"B":1}"#), "a whole number, not a number", "a boolean, not a number"),
-            (json(r#"{"N":1e30,"B":[]}"#), "not a number", "not an array"),
+            (json(r#"{"N":1.5,"B":1}"#), "not a number with a fraction", "a boolean, not a number"),
+            (json(r#"{"N":-1e-9,"B":[]}"#), "not a number with a fraction", "not an array"),
             (
                 body(MediaType::TextXml, "<x><N>7a</N><B>yes</B></x>"),
                 "not a string",

@@ -4,6 +4,8 @@
 
 use std::borrow::Cow;
 
+use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
+
 /// A charset that a body may be written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Charset {
@@ -17,22 +19,48 @@ pub enum Charset {
     Utf16Be,
     /// ISO-8859-1: each byte is the code point of its value.
     Latin1,
+    /// windows-1252: ISO-8859-1 with quotes, dashes and the euro sign where that has control characters.
+    Windows1252,
 }
 
 /// The bytes are not text in this charset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not valid {}", .0.name())]
-pub struct NotText(pub Charset);
+#[error("not valid {}", .charset.name())]
+pub struct NotText {
+    /// The charset.
+    pub charset: Charset,
+    /// How many bytes of the body stand before the first that does not fit, if it is known.
+    pub valid_up_to: Option<usize>,
+}
 
 const UTF_8_MARK: &[u8] = b"\xef\xbb\xbf";
 const UTF_16_LE_MARK: [u8; 2] = [0xff, 0xfe];
 const UTF_16_BE_MARK: [u8; 2] = [0xfe, 0xff];
 
 impl Charset {
-    /// Reads a charset's name, in any case.
+    /// Finds a charset by a label of the Encoding Standard, in any case: `utf8`, `latin1`, `us-ascii`, `unicode`.
+    ///
+    /// The Standard takes labels of ISO-8859-1 and of ASCII for windows-1252, since pages of the web mean that. Here
+    /// each is what it says, so that every byte of a token comes back: ISO-8859-1 is that, and ASCII is read as
+    /// UTF-8, of which it is a part.
     pub fn parse(label: &str) -> Option<Self> {
-        let known = [Self::Utf8, Self::Utf16, Self::Utf16Le, Self::Utf16Be, Self::Latin1];
-        known.into_iter().find(|charset| label.eq_ignore_ascii_case(charset.name()))
+        let encoding = Encoding::for_label(label.as_bytes())?;
+        let label = label.trim().to_ascii_lowercase();
+        if encoding == UTF_8 {
+            Some(Self::Utf8)
+        } else if encoding == UTF_16BE {
+            Some(Self::Utf16Be)
+        } else if encoding == UTF_16LE {
+            Some(if label == Self::Utf16Le.name() { Self::Utf16Le } else { Self::Utf16 })
+        } else if encoding != WINDOWS_1252 {
+            None
+        } else if label.contains("1252") {
+            Some(Self::Windows1252)
+        } else if label.ends_with("ascii") || label.starts_with("ansi") {
+            Some(Self::Utf8)
+        } else {
+            Some(Self::Latin1)
+        }
     }
 
     /// The name, as IANA registers it but in lower case.
@@ -43,6 +71,23 @@ impl Charset {
             Self::Utf16Le => "utf-16le",
             Self::Utf16Be => "utf-16be",
             Self::Latin1 => "iso-8859-1",
+            Self::Windows1252 => "windows-1252",
+        }
+    }
+
+    /// Whether a character takes two bytes or more.
+    fn is_wide(self) -> bool {
+        matches!(self, Self::Utf16 | Self::Utf16Le | Self::Utf16Be)
+    }
+
+    /// The charset of JSON or XML, whose first character is ASCII, so that its bytes may tell more than the charset
+    /// that is named: a byte order mark, or UTF-16 by its zeros, and what is not UTF-16 for the lack of them.
+    pub(crate) fn of_start(bytes: &[u8], named: Option<Self>) -> Option<Self> {
+        match bytes {
+            _ if Self::of_mark(bytes).is_some() => Self::of_mark(bytes),
+            [0, 1..=255, ..] => Some(Self::Utf16Be),
+            [1..=255, 0, ..] => Some(Self::Utf16Le),
+            _ => named.filter(|named| !named.is_wide()),
         }
     }
 
@@ -68,8 +113,10 @@ impl Charset {
     pub fn decode(self, bytes: &[u8]) -> Result<Cow<'_, str>, NotText> {
         let decoded = match self {
             Self::Utf8 => {
-                let bytes = bytes.strip_prefix(UTF_8_MARK).unwrap_or(bytes);
-                std::str::from_utf8(bytes).ok().map(Cow::Borrowed)
+                let text = bytes.strip_prefix(UTF_8_MARK).unwrap_or(bytes);
+                let mark = bytes.len() - text.len();
+                let text = std::str::from_utf8(text);
+                text.map(Cow::Borrowed).map_err(|odd| mark + odd.valid_up_to())
             }
             Self::Utf16 => match bytes.strip_prefix(&UTF_16_BE_MARK) {
                 Some(bytes) => utf_16(bytes, u16::from_be_bytes),
@@ -80,21 +127,28 @@ impl Charset {
                 let bytes = bytes.strip_prefix(&UTF_16_BE_MARK).unwrap_or(bytes);
                 utf_16(bytes, u16::from_be_bytes)
             }
-            Self::Latin1 => Some(bytes.iter().copied().map(char::from).collect()),
+            Self::Latin1 => Ok(bytes.iter().copied().map(char::from).collect()),
+            Self::Windows1252 => Ok(WINDOWS_1252.decode_without_bom_handling(bytes).0),
         };
-        decoded.ok_or(NotText(self))
+        decoded.map_err(|read| NotText { charset: self, valid_up_to: Some(read) })
     }
 }
 
-fn utf_16_le(bytes: &[u8]) -> Option<Cow<'_, str>> {
+fn utf_16_le(bytes: &[u8]) -> Result<Cow<'_, str>, usize> {
     utf_16(bytes.strip_prefix(&UTF_16_LE_MARK).unwrap_or(bytes), u16::from_le_bytes)
 }
 
-fn utf_16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Option<Cow<'_, str>> {
+/// The text, or how many bytes of it are valid, without a byte order mark.
+fn utf_16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<Cow<'_, str>, usize> {
     let (pairs, rest) = bytes.as_chunks::<2>();
-    let units = pairs.iter().copied().map(unit);
-    let text: Option<String> = char::decode_utf16(units).collect::<Result<_, _>>().ok();
-    text.filter(|_| rest.is_empty()).map(Cow::Owned)
+    let mut text = String::with_capacity(pairs.len());
+    let mut read = 0;
+    for character in char::decode_utf16(pairs.iter().copied().map(unit)) {
+        let character = character.map_err(|_lone| read)?;
+        read += 2 * character.len_utf16();
+        text.push(character);
+    }
+    if rest.is_empty() { Ok(Cow::Owned(text)) } else { Err(read) }
 }
 
 #[cfg(test)]
@@ -121,6 +175,7 @@ mod tests {
     #[case(Charset::Utf16Be, b"\xfe\xff\0a", Some("a"))]
     #[case(Charset::Utf16Le, b"=\xd8\x00\xde", Some("😀"))]
     #[case(Charset::Latin1, b"\x80\xff", Some("\u{80}ÿ"))]
+    #[case(Charset::Windows1252, b"\x80\xff\x81", Some("€ÿ\u{81}"))]
     fn text_or_nothing(
         #[case] charset: Charset,
         #[case] bytes: &[u8],
@@ -131,10 +186,60 @@ mod tests {
 
     #[test]
     fn names_are_read_in_any_case() {
-        assert_eq!(Charset::parse("ISO-8859-1"), Some(Charset::Latin1));
-        assert_eq!(Charset::parse("Utf-8"), Some(Charset::Utf8));
-        assert_eq!(Charset::parse("utf8"), None);
-        assert_eq!(Charset::parse("utf-7"), None);
+        for (labels, charset) in [
+            (
+                "Utf-8 utf8 UTF8 unicode-1-1-utf-8 US-ASCII ascii ANSI_X3.4-1968",
+                Some(Charset::Utf8),
+            ),
+            ("ISO-8859-1 iso8859-1 Latin1 l1 cp819", Some(Charset::Latin1)),
+            ("windows-1252 CP1252", Some(Charset::Windows1252)),
+            ("UTF-16 unicode ucs-2", Some(Charset::Utf16)),
+            ("UTF-16LE", Some(Charset::Utf16Le)),
+            ("utf-16be", Some(Charset::Utf16Be)),
+            ("utf-7 koi8-r utf-32 x utf iso-8859-15", None),
+        ] {
+            for label in labels.split(' ') {
+                assert_eq!(Charset::parse(label), charset, "{label}");
+            }
+        }
+        assert_eq!(Charset::parse(" utf-8 "), Some(Charset::Utf8));
+        assert_eq!(Charset::parse(""), None);
+    }
+
+    /// CONTRACT 13: what does not fit is told by its place.
+    #[test]
+    fn the_first_byte_that_does_not_fit_is_told() {
+        for (charset, bytes, expected) in [
+            (Charset::Utf8, &b"abc\xe5d"[..], 3),
+            (Charset::Utf8, b"\xef\xbb\xbfa\xff", 4),
+            (Charset::Utf16Le, b"a\0=\xd8\x00\xdeb\0\x00\xd8", 8),
+            (Charset::Utf16Le, b"a\0b", 2),
+        ] {
+            let refused = charset.decode(bytes).map_err(|odd| odd.valid_up_to);
+            assert_eq!(refused, Err(Some(expected)), "{bytes:?}");
+        }
+    }
+
+    /// CONTRACT 13: JSON and XML begin with an ASCII character, so bytes tell what a name gets wrong.
+    #[test]
+    fn the_first_bytes_tell_utf_16() {
+        let (utf_16, latin) = (Some(Charset::Utf16), Some(Charset::Latin1));
+        for (bytes, named, expected) in [
+            (&b"{}"[..], None, None),
+            (b"{}", latin, latin),
+            (b"{}", utf_16, None),
+            (b"<?xml", Some(Charset::Utf16Be), None),
+            (b"{\0}\0", None, Some(Charset::Utf16Le)),
+            (b"\0{\0}", None, Some(Charset::Utf16Be)),
+            (b"\0{\0}", utf_16, Some(Charset::Utf16Be)),
+            (b"\xff\xfe{\0", latin, utf_16),
+            (b"\xef\xbb\xbf{", utf_16, Some(Charset::Utf8)),
+            (b"\0\0", latin, latin),
+            (b"1", None, None),
+            (b"", latin, latin),
+        ] {
+            assert_eq!(Charset::of_start(bytes, named), expected, "{bytes:?} {named:?}");
+        }
     }
 
     proptest! {

@@ -16,22 +16,19 @@ use icu_decimal::{DecimalFormatter, input::Decimal};
 use icu_locale_core::{LanguageIdentifier, Locale};
 use jiff::{Timestamp, ZonedDateTime, tz::TimeZone};
 
-use crate::{WantedLanguage, language::MAX_TAG_BYTES};
+use crate::{
+    WantedLanguage,
+    language::{MAX_TAG_BYTES, ranges},
+};
 
 /// A culture, such as `nb-NO`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Culture(Locale);
 
-/// The text names no culture that is known here.
+/// The text names no culture that is known here: it is no BCP 47 tag, or CLDR has no data for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum UnknownCulture {
-    /// It is no BCP 47 tag.
-    #[error("not the tag of a culture, such as nb-NO")]
-    Malformed,
-    /// CLDR has no data for it.
-    #[error("a culture without data")]
-    NoData,
-}
+#[error("not a known culture, such as nb-NO")]
+pub struct UnknownCulture;
 
 /// What CLDR makes of a date where it knows nothing.
 static OF_ROOT: LazyLock<Option<String>> =
@@ -46,13 +43,26 @@ impl Culture {
     ///
     /// assert_eq!(Culture::parse("de-DE")?.number(65536), "65.536");
     /// assert_eq!(Culture::parse("en-US")?.number(65536), "65,536");
-    /// assert_eq!(Culture::parse("xx-YY"), Err(UnknownCulture::NoData));
+    /// assert_eq!(Culture::parse("xx-YY"), Err(UnknownCulture));
     /// # Ok::<(), UnknownCulture>(())
     /// ```
     pub fn parse(tag: &str) -> Result<Self, UnknownCulture> {
-        let culture = Self::of_tag(tag).ok_or(UnknownCulture::Malformed)?;
+        let culture = Self::of_tag(tag).ok_or(UnknownCulture)?;
         // CLDR has no list to ask. What it does not know it formats as its root does.
-        if culture.date(&sample()) == *OF_ROOT { Err(UnknownCulture::NoData) } else { Ok(culture) }
+        if culture.date(&sample()) == *OF_ROOT { Err(UnknownCulture) } else { Ok(culture) }
+    }
+
+    /// The best culture that a header asks for, which is read as a list of languages is (CONTRACT 22); `None` if
+    /// there is none in it that is known.
+    ///
+    /// ```
+    /// use negotiate::Culture;
+    ///
+    /// assert_eq!(Culture::wanted("en-us; en-gb"), Culture::parse("en-US").ok());
+    /// assert_eq!(Culture::wanted("*"), None);
+    /// ```
+    pub fn wanted(header: &str) -> Option<Self> {
+        ranges(header).into_iter().find_map(|tag| Self::parse(tag).ok())
     }
 
     /// The culture of the language that a client wants: as it asked for it, or the language's usual
@@ -146,18 +156,33 @@ mod tests {
 
     /// CONTRACT 22: what is no culture, or none that is known.
     #[rstest]
-    #[case("", UnknownCulture::Malformed)]
-    #[case("norwegian bokmål", UnknownCulture::Malformed)]
-    #[case("nb_NO", UnknownCulture::Malformed)]
-    #[case("*", UnknownCulture::Malformed)]
-    #[case("-", UnknownCulture::Malformed)]
-    #[case("1", UnknownCulture::Malformed)]
-    #[case(&"en-99999".repeat(20), UnknownCulture::Malformed)]
-    #[case("xx-YY", UnknownCulture::NoData)]
-    #[case("xx-u-nu-thai", UnknownCulture::NoData)]
-    #[case("und", UnknownCulture::NoData)]
-    fn an_unknown_culture_is_refused(#[case] tag: &str, #[case] expected: UnknownCulture) {
-        assert_eq!(Culture::parse(tag), Err(expected), "{tag}");
+    #[case("")]
+    #[case("norwegian bokmål")]
+    #[case("nb_NO")]
+    #[case("*")]
+    #[case("-")]
+    #[case("1")]
+    #[case(&"en-99999".repeat(20))]
+    #[case("xx-YY")]
+    #[case("xx-u-nu-thai")]
+    #[case("und")]
+    fn an_unknown_culture_is_none(#[case] tag: &str) {
+        assert_eq!(Culture::parse(tag), Err(UnknownCulture), "{tag}");
+        assert_eq!(Culture::wanted(tag), None, "{tag}");
+    }
+
+    /// CONTRACT 22: a header is read as one of languages is.
+    #[rstest]
+    #[case("da-DK", Some("da-DK"))]
+    #[case("en-us; en-gb", Some("en-US"))]
+    #[case("*, de", Some("de"))]
+    #[case("xx-YY, nb_NO, fr;q=0.5", Some("fr"))]
+    #[case("en;q=0.1, sv", Some("sv"))]
+    #[case(" , ;", None)]
+    #[case("en;q=0", None)]
+    fn the_best_known_culture_is_wanted(#[case] header: &str, #[case] expected: Option<&str>) {
+        let expected = expected.map(|tag| Culture::parse(tag).expect(tag));
+        assert_eq!(Culture::wanted(header), expected, "{header}");
     }
 
     #[test]

@@ -155,7 +155,7 @@ pub(crate) const MAX_TAG_BYTES: usize = 64;
 
 /// The ranges of a header, the best first, without those of quality 0. SuperOffice's documentation
 /// shows lists with semicolons between, `en-us; en-gb`, so both separate.
-fn ranges(header: &str) -> Vec<&str> {
+pub(crate) fn ranges(header: &str) -> Vec<&str> {
     let mut found: Vec<(&str, u16)> = Vec::new();
     for part in header.split([',', ';']).map(str::trim).filter(|part| !part.is_empty()) {
         match part.split_once('=') {

@@ -1,6 +1,6 @@
 //! The media types of bodies: what a `Content-Type` names, and what may be answered (CONTRACT 13–15).
 //!
-//! Invariant: a body is read only as the type and charset that its header names; nothing is guessed.
+//! Invariant: a body is read only as the type that its header names; nothing is guessed.
 
 use mediatype::{MediaType as Parsed, Name, ReadParams as _};
 
@@ -133,7 +133,9 @@ impl ContentType {
     /// ```
     pub fn parse(header: Option<&str>) -> Result<Self, UnsupportedMediaType> {
         let header = header.ok_or(UnsupportedMediaType::Missing)?;
-        let parsed = Parsed::parse(header).map_err(|_malformed| UnsupportedMediaType::Type)?;
+        let spared = without_empty_parameters(header);
+        let parsed = Parsed::parse(header).or_else(|_malformed| Parsed::parse(&spared));
+        let parsed = parsed.map_err(|_malformed| UnsupportedMediaType::Type)?;
         let essence = parsed.essence().to_string();
         let media_type = MediaType::READ
             .into_iter()
@@ -141,11 +143,19 @@ impl ContentType {
             .ok_or(UnsupportedMediaType::Type)?;
         let charset = parsed
             .get_param(Name::new_unchecked("charset"))
-            .map(|label| Charset::parse(&label.unquoted_str()))
-            .map(|known| known.ok_or(UnsupportedMediaType::Charset))
+            .map(|label| label.unquoted_str().trim_matches([' ', '\'']).to_owned())
+            .filter(|label| !label.is_empty())
+            .map(|label| Charset::parse(&label).ok_or(UnsupportedMediaType::Charset))
             .transpose()?;
         Ok(Self { media_type, charset })
     }
+}
+
+/// A header without the parameters that have no value, such as `charset=`, which the grammar does not have but
+/// clients send.
+fn without_empty_parameters(header: &str) -> String {
+    let parts = header.split(';').map(str::trim);
+    parts.filter(|part| !part.is_empty() && !part.ends_with('=')).collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]
@@ -159,6 +169,14 @@ mod tests {
     #[case("application/json; charset=utf-8", Ok((MediaType::ApplicationJson, Some(Charset::Utf8))))]
     #[case("APPLICATION/JSON;CHARSET=\"UTF-8\"", Ok((MediaType::ApplicationJson, Some(Charset::Utf8))))]
     #[case("application/json; odata=verbose", Ok((MediaType::ApplicationJson, None)))]
+    #[case("application/json; charset=utf8", Ok((MediaType::ApplicationJson, Some(Charset::Utf8))))]
+    #[case("application/json; charset='utf-8'", Ok((MediaType::ApplicationJson, Some(Charset::Utf8))))]
+    #[case("application/json; charset=us-ascii", Ok((MediaType::ApplicationJson, Some(Charset::Utf8))))]
+    #[case("application/json; charset=windows-1252", Ok((MediaType::ApplicationJson, Some(Charset::Windows1252))))]
+    #[case("application/json; charset=", Ok((MediaType::ApplicationJson, None)))]
+    #[case("application/json; charset=\"\"", Ok((MediaType::ApplicationJson, None)))]
+    #[case("application/json; charset=; odata=verbose;", Ok((MediaType::ApplicationJson, None)))]
+    #[case("application/json;", Ok((MediaType::ApplicationJson, None)))]
     #[case("text/json", Ok((MediaType::TextJson, None)))]
     #[case("Text/XML; charset=iso-8859-1", Ok((MediaType::TextXml, Some(Charset::Latin1))))]
     #[case("application/xml;charset=utf-16", Ok((MediaType::ApplicationXml, Some(Charset::Utf16))))]

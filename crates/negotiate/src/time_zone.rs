@@ -1,15 +1,18 @@
 //! The time zone of an answer's dates: `SO-TimeZone` (CONTRACT 23).
 //!
-//! Invariant: zones are those that are compiled in, the same on every machine. A zone is known by one name, which finds it again: the code if it was asked for by code
-//! or id, the IANA name otherwise.
+//! Invariant: zones are those that are compiled in, the same on every machine. A zone is known by one name, which
+//! finds it again: the code if it was asked for by code or id, the IANA name otherwise.
 
-use std::{collections::HashMap, sync::LazyLock};
+use std::{borrow::Cow, collections::HashMap, sync::LazyLock};
 
+use icu_time::zone::{WindowsParser, iana::IanaParserExtended};
 use jiff::{Timestamp, ZonedDateTime, tz};
 
 /// Codes, SuperOffice's ids where they are documented, and IANA names, separated by tabs.
 const TABLE: &str = include_str!("../time_zones.tsv");
 const INCLUDE_OFFSET: &str = "includeTZOffset";
+/// The countries whose states are all in the table.
+const LISTED: [&str; 3] = ["AU", "CA", "US"];
 
 /// A time zone and its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,24 +51,31 @@ static CODES: LazyLock<HashMap<&'static str, (&'static str, &'static str)>> = La
 });
 
 impl TimeZone {
-    /// Finds a zone by SuperOffice's code or id, or by IANA name, in any case.
+    /// Finds a zone by SuperOffice's code or id, or by IANA name, in any case, or by the name that Windows has for
+    /// it. A code of a part of a country that is not known by itself is in the country's zone.
     ///
     /// ```
     /// use negotiate::TimeZone;
     ///
     /// assert_eq!(TimeZone::find("us-ny")?, TimeZone::find("460")?);
     /// assert_eq!(TimeZone::find("europe/oslo")?.name(), "Europe/Oslo");
+    /// assert_eq!(TimeZone::find("W. Europe Standard Time")?.name(), "Europe/Berlin");
     /// # Ok::<(), negotiate::UnknownTimeZone>(())
     /// ```
     pub fn find(text: &str) -> Result<Self, UnknownTimeZone> {
-        let known = CODES.get(text.to_ascii_uppercase().as_str());
-        let iana = known.map_or(text, |(_, iana)| iana);
-        let zone = tz::TimeZone::get(iana).map_err(|_unknown| UnknownTimeZone)?;
+        let code = text.to_ascii_uppercase();
+        let known = match CODES.get(code.as_str()) {
+            Some((code, iana)) => Some((Cow::Borrowed(*code), *iana)),
+            None => country(&code).map(|iana| (Cow::Owned(code), iana)),
+        };
+        let iana = known.as_ref().map(|(_, iana)| *iana).or_else(|| of_windows(text));
+        let zone = tz::TimeZone::get(iana.unwrap_or(text)).map_err(|_unknown| UnknownTimeZone)?;
         if zone.is_unknown() {
             return Err(UnknownTimeZone);
         }
-        let name = known.map(|(code, _)| *code).or(zone.iana_name()).ok_or(UnknownTimeZone)?;
-        Ok(Self { name: name.to_owned(), zone })
+        let name = known.map(|(code, _)| code).or(zone.iana_name().map(Cow::Borrowed));
+        let name = name.ok_or(UnknownTimeZone)?.into_owned();
+        Ok(Self { name, zone })
     }
 
     /// The code, such as `NO`, or the IANA name, such as `Europe/Oslo`.
@@ -77,6 +87,27 @@ impl TimeZone {
     pub fn at(&self, moment: Timestamp) -> ZonedDateTime {
         moment.to_zoned_datetime(self.zone.clone())
     }
+}
+
+/// The zone of the country that a code names a part of: `AR-NQ`, a province, or `PF2A`, one zone of several.
+fn country(code: &str) -> Option<&'static str> {
+    let (country, part) = code.split_at_checked(2)?;
+    let is_part = match part.as_bytes() {
+        [b'-', name @ ..] => {
+            (1..=3).contains(&name.len()) && name.iter().all(u8::is_ascii_alphanumeric)
+        }
+        [b'1'..=b'9', name @ ..] => name.len() <= 1 && name.iter().all(u8::is_ascii_alphabetic),
+        _ => false,
+    };
+    let (_, iana) = CODES.get(country).filter(|_| is_part && !LISTED.contains(&country))?;
+    Some(iana)
+}
+
+/// The IANA name of a zone that Windows names, such as `W. Europe Standard Time` (CLDR's windowsZones).
+fn of_windows(name: &str) -> Option<&'static str> {
+    let zone = WindowsParser::new().parse(name, None)?;
+    let known = IanaParserExtended::new().iter().find(|known| known.time_zone == zone)?;
+    Some(known.canonical)
 }
 
 impl WantedTimeZone {
@@ -156,6 +187,26 @@ mod tests {
     #[case("CA-NL,includeTZOffset", "CA-NL 2026-11-03T10:35:00-03:30")]
     #[case("IN,includeTZOffset", "IN 2026-11-03T19:35:00+05:30")]
     #[case("Etc/UTC,includeTZOffset", "Etc/UTC 2026-11-03T14:05:00+00:00")]
+    #[case("AR-NQ", "AR-NQ 2026-11-03T11:05:00")]
+    #[case("au-qld", "AU-QLD 2026-11-04T00:05:00")]
+    #[case("PF2A,includeTZOffset", "PF2A 2026-11-03T04:35:00-09:30")]
+    #[case("PF", "PF 2026-11-03T04:05:00")]
+    #[case("RU", "RU 2026-11-03T17:05:00")]
+    #[case("RU-KAM", "RU-KAM 2026-11-04T02:05:00")]
+    #[case("RU-MOW", "RU-MOW 2026-11-03T17:05:00")]
+    #[case("BR", "BR 2026-11-03T11:05:00")]
+    #[case("BR-SP", "BR-SP 2026-11-03T11:05:00")]
+    #[case("BR-AC", "BR-AC 2026-11-03T09:05:00")]
+    #[case("CL", "CL 2026-11-03T11:05:00")]
+    #[case("US", "US 2026-11-03T09:05:00")]
+    #[case("CA", "CA 2026-11-03T09:05:00")]
+    #[case("AU", "AU 2026-11-04T01:05:00")]
+    #[case("W. Europe Standard Time", "Europe/Berlin 2026-11-03T15:05:00")]
+    #[case("Eastern Standard Time,includeTZOffset", "America/New_York 2026-11-03T09:05:00-05:00")]
+    #[case("Romance Standard Time", "Europe/Paris 2026-11-03T15:05:00")]
+    #[case("India Standard Time", "Asia/Kolkata 2026-11-03T19:35:00")]
+    #[case("FLE Standard Time", "Europe/Kyiv 2026-11-03T16:05:00")]
+    #[case("UTC-11", "Etc/GMT+11 2026-11-03T03:05:00")]
     fn a_zone_is_found_and_used(#[case] header: &str, #[case] expected: &str) {
         assert_eq!(shown(header, "2026-11-03T14:05:00Z"), expected, "{header}");
     }
@@ -173,13 +224,18 @@ mod tests {
         );
     }
 
-    /// CONTRACT 23: anything else is unknown; so is a country that has several zones.
+    /// CONTRACT 23: anything else is unknown.
     #[rstest]
     #[case("XX")]
-    #[case("US")]
-    #[case("CA")]
-    #[case("AU")]
-    #[case("BR")]
+    #[case("XX-NQ")]
+    #[case("US-XX")]
+    #[case("AR-")]
+    #[case("AR-NQXX")]
+    #[case("NO0")]
+    #[case("NO2AB")]
+    #[case("å-1")]
+    #[case("Standard Time")]
+    #[case("W. Europe Standard Time/001")]
     #[case("0")]
     #[case("-1")]
     #[case("262")]

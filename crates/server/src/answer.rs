@@ -33,7 +33,8 @@ pub(crate) fn write(
         let body = serde_json::to_string(answer).map_err(|error| Problem::internal(&error))?;
         of_type(StatusCode::OK, *media_type, body)
     };
-    if let Ok(zone) = HeaderValue::from_str(time_zone.name()) {
+    let zone = time_zone.as_ref().ok().map(|zone| HeaderValue::from_str(zone.name()));
+    if let Some(Ok(zone)) = zone {
         response.headers_mut().insert(SO_TIME_ZONE, zone);
     }
     Ok(response)

@@ -17,7 +17,7 @@ use crate::{app::App, problem::Problem};
 pub(crate) use body::{Budget, HeldBody, read as read_body};
 pub(crate) use caller::{Caller, access_token, by_credential, issue_ticket, session};
 pub(crate) use idempotency_key::idempotency_key;
-pub(crate) use preferences::Preferences;
+pub(crate) use preferences::{Dates, Preferences};
 pub(crate) use secret_headers::take_secrets;
 pub(crate) use single_headers::refuse_repeated_headers;
 

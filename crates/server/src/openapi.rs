@@ -35,7 +35,7 @@ const PARAMETERS: [(&str, &str, &str); 7] = [
     (
         "header",
         "SO-TimeZone",
-        "The time zone of dates: a code (NO, US-NY), an id (261) or an IANA name; with \
+        "The time zone of dates: a code (NO, US-NY), an id (261), an IANA or a Windows name; with \
          `, includeTZOffset` behind it dates have their offset from UTC.",
     ),
     (

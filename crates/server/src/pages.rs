@@ -6,7 +6,7 @@ use actix_web::{
     HttpMessage as _, HttpRequest, HttpResponse, HttpResponseBuilder,
     http::{
         StatusCode,
-        header::{CONTENT_SECURITY_POLICY, HeaderMap, REFERRER_POLICY},
+        header::{ACCEPT, CONTENT_SECURITY_POLICY, HeaderMap, REFERRER_POLICY},
     },
     web::Data,
 };
@@ -16,7 +16,7 @@ use negotiate::MediaType;
 
 use crate::{
     app::App,
-    extract::preferences::accept,
+    extract::preferences::{accept, text},
     paths::{ACCOUNT, API, Mount, Paths},
     problem::{ErrorBody, Problem},
     texts::{Text, Wording},
@@ -28,11 +28,15 @@ const HTML: [&str; 2] = ["text/html", "application/xhtml+xml"];
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
                       form-action 'self'; frame-ancestors 'none'";
 
-/// Whether a page is preferred to what programs read, as browsers do.
+/// Whether a page is preferred to what programs read, as browsers do. Of types that nothing is served in, one that
+/// has HTML in its name asks for a page, such as `application/html`.
 pub(crate) fn are_preferred(headers: &HeaderMap) -> bool {
     let offered = MediaType::WRITTEN.map(MediaType::essence).into_iter().chain(HTML);
     let preferred = accept(headers).prefer(offered, |essence| essence);
-    preferred.is_some_and(|essence| HTML.contains(&essence))
+    let speaks_of_html = || {
+        text(headers, &ACCEPT).is_some_and(|accept| accept.to_ascii_lowercase().contains("html"))
+    };
+    preferred.map_or_else(speaks_of_html, |essence| HTML.contains(&essence))
 }
 
 /// Answers a page.

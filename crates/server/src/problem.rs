@@ -6,7 +6,7 @@
 
 mod causes;
 
-use std::error::Error;
+use std::{borrow::Cow, error::Error};
 
 use actix_web::{
     HttpMessage as _, HttpRequest, HttpResponse, ResponseError,
@@ -56,6 +56,8 @@ pub(crate) struct Problem {
     status: StatusCode,
     error_type: &'static str,
     text: Text,
+    /// What more there is to say about it; like the text, no value that is secret.
+    details: Vec<Text>,
     header: Option<Box<(HeaderName, HeaderValue)>>,
     /// Whether it is a bearer token that lets nobody in, which its challenge is to say.
     refuses_bearer: bool,
@@ -63,11 +65,15 @@ pub(crate) struct Problem {
 
 impl Problem {
     fn new(status: StatusCode, error_type: &'static str, text: Text) -> Self {
-        Self { status, error_type, text, header: None, refuses_bearer: false }
+        Self { status, error_type, text, details: Vec::new(), header: None, refuses_bearer: false }
     }
 
     fn with(self, name: HeaderName, value: HeaderValue) -> Self {
         Self { header: Some(Box::new((name, value))), ..self }
+    }
+
+    fn with_details(self, details: impl IntoIterator<Item = Text>) -> Self {
+        Self { details: details.into_iter().collect(), ..self }
     }
 
     fn with_list(self, name: HeaderName, list: &str) -> Self {
@@ -83,8 +89,10 @@ impl Problem {
     }
 
     /// 400 for a property that is missing or null.
-    pub(crate) fn required(property: &'static str) -> Self {
-        Self::invalid(Text::new("SR_REQUIRED").with("property", property))
+    pub(crate) fn required(property: impl Into<Cow<'static, str>>) -> Self {
+        let property = property.into();
+        let detail = Text::new("SR_DETAIL_REQUIRED").with("property", property.clone());
+        Self::invalid(Text::new("SR_REQUIRED").with("property", property)).with_details([detail])
     }
 
     /// 400 for two properties of which one is to be given: there is neither, or both.
@@ -94,9 +102,10 @@ impl Problem {
     }
 
     /// 400 for a number that is too small or too large.
-    pub(crate) fn out_of_range(property: &'static str, from: u64, to: u64) -> Self {
+    pub(crate) fn out_of_range(property: &'static str, from: u64, to: u64, found: i64) -> Self {
         let text = Text::new("SR_RANGE").with("property", property);
-        Self::invalid(text.with("from", from).with("to", to))
+        let detail = Text::new("SR_DETAIL_FOUND").with("found", found.to_string());
+        Self::invalid(text.with("from", from).with("to", to)).with_details([detail])
     }
 
     /// 403 for who would revoke what belongs to another.
@@ -245,7 +254,7 @@ impl Problem {
     /// The answer: body, and the header that belongs to the status. Leaves word for the log.
     fn answer(&self, request: &HttpRequest) -> HttpResponse {
         self.leave_word(request);
-        let wording = preferences::wording_or_default(request.headers());
+        let wording = preferences::wording(request.headers());
         let accepted = preferences::media_type(request.headers());
         // A refusal of the type itself cannot be told in that type.
         let media_type = match self.status {
@@ -302,21 +311,22 @@ pub(crate) struct ErrorBody {
     #[schema(example = "Latchkey")]
     error_source: &'static str,
     pub(crate) message: String,
-    /// The id under which the server's log has the request.
+    /// What more there is to say, and the id under which the server's log has the request.
     pub(crate) message_detail: String,
 }
 
 impl ErrorBody {
     fn new(problem: &Problem, request_id: Option<&str>, wording: Option<&Wording>) -> Self {
         let message = problem.text.in_words(wording);
-        let detail = request_id.map(|id| Text::new("SR_REQUEST_ID").with("id", id.to_owned()));
+        let id = request_id.map(|id| Text::new("SR_REQUEST_ID").with("id", id.to_owned()));
+        let details = problem.details.iter().chain(&id).map(|text| text.in_words(wording));
         Self {
             error: true,
             error_type: problem.error_type,
             error_message: message.clone(),
             error_source: "Latchkey",
             message,
-            message_detail: detail.map(|detail| detail.in_words(wording)).unwrap_or_default(),
+            message_detail: details.collect::<Vec<_>>().join(" "),
         }
     }
 }

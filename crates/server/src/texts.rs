@@ -126,6 +126,12 @@ impl From<&'static str> for Argument {
     }
 }
 
+impl From<Cow<'static, str>> for Argument {
+    fn from(text: Cow<'static, str>) -> Self {
+        Self::Verbatim(text)
+    }
+}
+
 impl From<String> for Argument {
     fn from(text: String) -> Self {
         Self::Verbatim(text.into())

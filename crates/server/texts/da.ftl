@@ -34,6 +34,7 @@ SR_XML_MIXED = XML-indholdet har tekst ved siden af elementer, eller indhold i e
 SR_XML_ENTITY = XML-indholdet har en entitet, som ikke er en af XML's egne fem (byte { $position }).
 SR_XML_ENCODING = XML-erklæringen angiver en tegnkodning, der ikke understøttes her.
 SR_DOCUMENT_TYPE = Indholdet af anmodningen har en dokumenttypeerklæring, hvilket ikke understøttes her.
+SR_SENT_AS_FORM = Indholdet er { $format }, men Content-Type siger, at det er en formular, hvilket nogle klienter gør af sig selv. Send Content-Type: { $type }.
 SR_TOO_DEEP = Indholdet af anmodningen er indlejret i mere end { $limit } niveauer.
 SR_TOO_MANY = Indholdet af anmodningen har mere end { $limit } værdier.
 # $number counts the operations of a JSON Patch from 1.
@@ -42,7 +43,6 @@ SR_PATCH_FAILED = Operation { $number } i patchen kan ikke udføres på det, som
 SR_PATCH_TOO_LARGE = Patchen har mere end { $limit } operationer eller kopierer for meget.
 
 SR_TIME_ZONE = SO-TimeZone skal være en kendt tidszone, f.eks. NO, US-NY eller Europe/Oslo.
-SR_CULTURE = SO-Culture skal være en kendt kulturkode, f.eks. nb-NO.
 SR_IDEMPOTENCY_KEY = Idempotency-Key skal have 16 til 255 synlige ASCII-tegn uden mellemrum; anførselstegn omkring dem er tilladt.
 SR_IDEMPOTENCY_KEY_USED = Denne Idempotency-Key er inden for de seneste 24 timer brugt til at gemme noget andet; send en anden, når noget andet skal gemmes.
 SR_QUOTA_RECORDS = Denne bruger har { $limit } poster, som er det højst tilladte (records.per_user); den kan gemme igen, når nogle er afsluttet og fjernet.
@@ -53,7 +53,6 @@ SR_LOGIN_REFUSED = Brugernavnet eller adgangskoden er forkert.
 SR_LOGIN_SCHEME = Autentificeringsmetoden i Authorization accepteres ikke her. WWW-Authenticate viser, hvilke der accepteres.
 SR_LOGIN_NOT_TEXT = Headeren Authorization har forkert format: den indeholder bytes, der ikke er tekst.
 SR_LOGIN_NOT_BASE64 = Headeren Authorization har forkert format: loginoplysningerne er ikke base64.
-SR_LOGIN_NOT_UTF8 = Headeren Authorization har forkert format: loginoplysningerne er ikke UTF-8.
 SR_LOGIN_CONTROL = Headeren Authorization har forkert format: loginoplysningerne indeholder et kontroltegn.
 SR_LOGIN_NO_COLON = Headeren Authorization har forkert format: loginoplysningerne mangler et kolon.
 SR_TICKET_INVALID = Loginbilletten har forkert format, er udløbet eller er tilbagekaldt.
@@ -99,12 +98,21 @@ SR_KEY_MISSING = Denne server mangler en hovednøgle. Prøv igen.
 SR_STOPPING = Serveren er ved at lukke ned og har ikke gemt noget.
 SR_REQUEST_ID = Anmodnings-id: { $id }
 
+SR_DETAIL_REQUIRED = { $property } mangler, er null eller er tom i det indhold, der blev læst. Navne læses uafhængigt af store og små bogstaver.
+SR_DETAIL_FOUND = Værdien er { $found }.
+SR_DETAIL_LENGTH = Længden er { $found }, og grænsen er { $limit }.
+SR_DETAIL_KEY_LENGTH = Teksten har { $found } tegn, en nøgle har { $limit }.
+SR_DETAIL_POSITION = Byte { $position } i indholdet er den første, der ikke passer.
+SR_DETAIL_CHARSET = Hvis indholdet har et andet tegnsæt, skal det angives i Content-Type, f.eks. charset=iso-8859-1.
+SR_DETAIL_TIME_ZONE = En zone har en kode, f.eks. NO eller US-NY, et IANA-navn, f.eks. Europe/Oslo, eller et Windows-navn, f.eks. W. Europe Standard Time.
+
 ## What a value is, in SR_WRONG_TYPE and SR_BODY_WRONG_TYPE
 
 SR_KIND_NULL = null
 SR_KIND_BOOLEAN = en boolesk værdi
 SR_KIND_NUMBER = et tal
 SR_KIND_INTEGER = et heltal
+SR_KIND_FRACTION = et tal med decimaler
 SR_KIND_STRING = en streng
 SR_KIND_ARRAY = et array
 SR_KIND_OBJECT = et objekt
@@ -113,6 +121,7 @@ SR_KIND_OBJECT = et objekt
 
 SR_NOT_OWNER = Du ejer ikke disse tokens.
 SR_ONLY_OWNER = Kun ejeren af disse tokens må se dem.
+SR_ACCESS_MANDATORY = Dette felt er obligatorisk.
 # $date is a date and time in the reader's culture.
 SR_ACCESS_TOKEN_EXPIRES = Adgangstokenet udløber den { $date }.
 SR_ACCESS_TOKEN_EXPIRED = Adgangstokenet udløb den { $date }.

@@ -34,6 +34,7 @@ SR_XML_MIXED = Das XML hat Text neben Elementen oder Inhalt in einem nil-Element
 SR_XML_ENTITY = Das XML hat eine Entität, die keine der fünf von XML selbst ist (Byte { $position }).
 SR_XML_ENCODING = Die XML-Deklaration nennt eine Zeichenkodierung, die hier nicht unterstützt wird.
 SR_DOCUMENT_TYPE = Der Anfragekörper enthält eine Dokumenttypdeklaration; das wird hier nicht unterstützt.
+SR_SENT_AS_FORM = Der Inhalt ist { $format }, aber laut Content-Type ein Formular, was manche Clients von selbst angeben. Senden Sie Content-Type: { $type }.
 SR_TOO_DEEP = Der Anfragekörper ist mehr als { $limit } Ebenen tief verschachtelt.
 SR_TOO_MANY = Der Anfragekörper hat mehr als { $limit } Werte.
 # $number counts the operations of a JSON Patch from 1.
@@ -42,7 +43,6 @@ SR_PATCH_FAILED = Operation { $number } des Patches kann nicht auf das angewende
 SR_PATCH_TOO_LARGE = Der Patch hat mehr als { $limit } Operationen oder kopiert zu viel.
 
 SR_TIME_ZONE = SO-TimeZone muss eine bekannte Zeitzone sein, zum Beispiel NO, US-NY oder Europe/Oslo.
-SR_CULTURE = SO-Culture muss ein bekannter Kulturcode sein, zum Beispiel nb-NO.
 SR_IDEMPOTENCY_KEY = Idempotency-Key muss aus 16 bis 255 sichtbaren ASCII-Zeichen ohne Leerzeichen bestehen; Anführungszeichen darum sind erlaubt.
 SR_IDEMPOTENCY_KEY_USED = Mit diesem Idempotency-Key wurde in den letzten 24 Stunden etwas anderes gespeichert; senden Sie zum Speichern von etwas anderem einen anderen.
 SR_QUOTA_RECORDS = Dieser Benutzer hat { $limit } Datensätze und damit so viele, wie er haben darf (records.per_user); er kann wieder speichern, sobald einige beendet und entfernt sind.
@@ -53,7 +53,6 @@ SR_LOGIN_REFUSED = Der Benutzername oder das Passwort ist falsch.
 SR_LOGIN_SCHEME = Das Authentifizierungsschema in Authorization wird hier nicht akzeptiert. WWW-Authenticate nennt die akzeptierten.
 SR_LOGIN_NOT_TEXT = Der Header Authorization ist fehlerhaft: Er enthält Bytes, die kein Text sind.
 SR_LOGIN_NOT_BASE64 = Der Header Authorization ist fehlerhaft: Die Anmeldedaten sind nicht base64-kodiert.
-SR_LOGIN_NOT_UTF8 = Der Header Authorization ist fehlerhaft: Die Anmeldedaten sind nicht UTF-8-kodiert.
 SR_LOGIN_CONTROL = Der Header Authorization ist fehlerhaft: Die Anmeldedaten enthalten ein Steuerzeichen.
 SR_LOGIN_NO_COLON = Der Header Authorization ist fehlerhaft: Die Anmeldedaten enthalten keinen Doppelpunkt.
 SR_TICKET_INVALID = Das Ticket ist fehlerhaft, abgelaufen oder widerrufen.
@@ -99,12 +98,21 @@ SR_KEY_MISSING = Diesem Server fehlt ein Hauptschlüssel. Versuchen Sie es erneu
 SR_STOPPING = Der Server wird gerade beendet und hat nichts gespeichert.
 SR_REQUEST_ID = Anfrage-ID: { $id }
 
+SR_DETAIL_REQUIRED = { $property } fehlt, ist null oder leer in dem Inhalt, der gelesen wurde. Groß- und Kleinschreibung der Namen ist egal.
+SR_DETAIL_FOUND = Der Wert ist { $found }.
+SR_DETAIL_LENGTH = Die Länge ist { $found }, die Grenze ist { $limit }.
+SR_DETAIL_KEY_LENGTH = Der Text hat { $found } Zeichen, ein Schlüssel hat { $limit }.
+SR_DETAIL_POSITION = Byte { $position } des Inhalts ist das erste, das nicht passt.
+SR_DETAIL_CHARSET = Wenn der Inhalt einen anderen Zeichensatz hat, muss Content-Type ihn nennen, zum Beispiel charset=iso-8859-1.
+SR_DETAIL_TIME_ZONE = Eine Zone hat einen Code wie NO oder US-NY, einen IANA-Namen wie Europe/Oslo oder einen Windows-Namen wie W. Europe Standard Time.
+
 ## What a value is, in SR_WRONG_TYPE and SR_BODY_WRONG_TYPE
 
 SR_KIND_NULL = null
 SR_KIND_BOOLEAN = ein boolescher Wert
 SR_KIND_NUMBER = eine Zahl
 SR_KIND_INTEGER = eine ganze Zahl
+SR_KIND_FRACTION = eine Zahl mit Nachkommastellen
 SR_KIND_STRING = eine Zeichenkette
 SR_KIND_ARRAY = ein Array
 SR_KIND_OBJECT = ein Objekt
@@ -113,6 +121,7 @@ SR_KIND_OBJECT = ein Objekt
 
 SR_NOT_OWNER = Sie sind nicht Eigentümer dieser Token.
 SR_ONLY_OWNER = Nur der Eigentümer dieser Token darf sie sehen.
+SR_ACCESS_MANDATORY = Dieses Feld ist ein Pflichtfeld.
 # $date is a date and time in the reader's culture.
 SR_ACCESS_TOKEN_EXPIRES = Das Zugriffstoken läuft am { $date } ab.
 SR_ACCESS_TOKEN_EXPIRED = Das Zugriffstoken ist am { $date } abgelaufen.

@@ -37,6 +37,8 @@ SR_XML_MIXED = The XML has text beside elements, or content in a nil element (by
 SR_XML_ENTITY = The XML has an entity that is not one of XML's own five (byte { $position }).
 SR_XML_ENCODING = The XML declaration names an encoding that is not read here.
 SR_DOCUMENT_TYPE = The body has a document type declaration, which is not read here.
+# $format is JSON or XML, $type a media type.
+SR_SENT_AS_FORM = The body is { $format }, though Content-Type says that it is a form, which some clients send by themselves; send Content-Type: { $type }.
 SR_TOO_DEEP = The body is nested more than { $limit } deep.
 SR_TOO_MANY = The body has more than { $limit } values.
 # $number counts the operations of a JSON Patch from 1.
@@ -45,7 +47,6 @@ SR_PATCH_FAILED = Operation { $number } of the patch cannot be applied to what t
 SR_PATCH_TOO_LARGE = The patch has more than { $limit } operations, or copies too much.
 
 SR_TIME_ZONE = SO-TimeZone is not a known time zone, such as NO, US-NY or Europe/Oslo.
-SR_CULTURE = SO-Culture is not a known culture, such as nb-NO.
 SR_IDEMPOTENCY_KEY = Idempotency-Key must have 16 to 255 visible ASCII characters, and no spaces; quotes around them are allowed.
 SR_IDEMPOTENCY_KEY_USED = This Idempotency-Key was used within the last 24 hours to save something else; send another one for another save.
 SR_QUOTA_RECORDS = This user has { $limit } records, the most that it may have (records.per_user); it can save again once some have ended and been removed.
@@ -56,7 +57,6 @@ SR_LOGIN_REFUSED = The user name or the password is wrong.
 SR_LOGIN_SCHEME = This Authorization scheme is not accepted here; WWW-Authenticate lists those that are.
 SR_LOGIN_NOT_TEXT = The Authorization header is malformed: it has bytes that are no text.
 SR_LOGIN_NOT_BASE64 = The Authorization header is malformed: the credentials are not base64.
-SR_LOGIN_NOT_UTF8 = The Authorization header is malformed: the credentials are not UTF-8.
 SR_LOGIN_CONTROL = The Authorization header is malformed: the credentials hold a control character.
 SR_LOGIN_NO_COLON = The Authorization header is malformed: the credentials have no colon.
 SR_TICKET_INVALID = The ticket is malformed, expired or revoked.
@@ -102,12 +102,23 @@ SR_KEY_MISSING = This server lacks a master key; try again.
 SR_STOPPING = The server is stopping and has saved nothing.
 SR_REQUEST_ID = Request id: { $id }
 
+## More about what is wrong, in MessageDetail. Whole sentences.
+
+SR_DETAIL_REQUIRED = { $property } is missing, null or empty in the body that was read; names are read in any case.
+SR_DETAIL_FOUND = It is { $found }.
+SR_DETAIL_LENGTH = Its length is { $found }; the limit is { $limit }.
+SR_DETAIL_KEY_LENGTH = The text has { $found } characters; a key has { $limit }.
+SR_DETAIL_POSITION = Byte { $position } of the body is the first that does not fit.
+SR_DETAIL_CHARSET = If the body is in another charset, name it in Content-Type, such as charset=iso-8859-1.
+SR_DETAIL_TIME_ZONE = A zone has a code, such as NO or US-NY, an IANA name, such as Europe/Oslo, or a Windows name, such as W. Europe Standard Time.
+
 ## What a value is, in SR_WRONG_TYPE and SR_BODY_WRONG_TYPE
 
 SR_KIND_NULL = null
 SR_KIND_BOOLEAN = a boolean
 SR_KIND_NUMBER = a number
 SR_KIND_INTEGER = a whole number
+SR_KIND_FRACTION = a number with a fraction
 SR_KIND_STRING = a string
 SR_KIND_ARRAY = an array
 SR_KIND_OBJECT = an object
@@ -116,6 +127,7 @@ SR_KIND_OBJECT = an object
 
 SR_NOT_OWNER = You are not the owner of these tokens.
 SR_ONLY_OWNER = Only the owner of these tokens may see them.
+SR_ACCESS_MANDATORY = This field is mandatory.
 # $date is a date and time in the reader's culture.
 SR_ACCESS_TOKEN_EXPIRES = The access token expires on { $date }.
 SR_ACCESS_TOKEN_EXPIRED = The access token expired on { $date }.

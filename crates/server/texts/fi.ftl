@@ -34,6 +34,7 @@ SR_XML_MIXED = XML:ssä on tekstiä elementtien vieressä tai sisältöä nil-el
 SR_XML_ENTITY = XML:ssä on entiteetti, joka ei ole yksi XML:n omista viidestä (tavu { $position }).
 SR_XML_ENCODING = XML-määrittelyssä on merkistökoodaus, jota ei tueta.
 SR_DOCUMENT_TYPE = Pyynnön rungossa on dokumenttityypin määrittely, jota ei tueta.
+SR_SENT_AS_FORM = Sisältö on muotoa { $format }, mutta Content-Type ilmoittaa lomakkeen, kuten jotkin asiakasohjelmat tekevät itsestään. Lähetä Content-Type: { $type }.
 SR_TOO_DEEP = Pyynnön rungossa on yli { $limit } sisäkkäistä tasoa.
 SR_TOO_MANY = Pyynnön rungossa on yli { $limit } arvoa.
 # $number counts the operations of a JSON Patch from 1.
@@ -42,7 +43,6 @@ SR_PATCH_FAILED = Patchin operaatiota { $number } ei voi soveltaa siihen, mitä 
 SR_PATCH_TOO_LARGE = Patchissa on yli { $limit } operaatiota, tai se kopioi liikaa.
 
 SR_TIME_ZONE = Otsakkeen SO-TimeZone arvon on oltava tunnettu aikavyöhyke, esimerkiksi NO, US-NY tai Europe/Oslo.
-SR_CULTURE = Otsakkeen SO-Culture arvon on oltava tunnettu kulttuurikoodi, esimerkiksi nb-NO.
 SR_IDEMPOTENCY_KEY = Otsakkeessa Idempotency-Key on oltava 16–255 näkyvää ASCII-merkkiä ilman välilyöntejä; lainausmerkit niiden ympärillä sallitaan.
 SR_IDEMPOTENCY_KEY_USED = Tällä Idempotency-Key-arvolla on tallennettu jotain muuta viimeisten 24 tunnin aikana; lähetä toista tallennusta varten toinen arvo.
 SR_QUOTA_RECORDS = Tällä käyttäjällä on { $limit } tietuetta, mikä on suurin sallittu määrä (records.per_user); tallentaminen onnistuu taas, kun osa on päättynyt ja poistettu.
@@ -53,7 +53,6 @@ SR_LOGIN_REFUSED = Käyttäjänimi tai salasana on väärä.
 SR_LOGIN_SCHEME = Authorization-otsakkeen todennustapaa ei hyväksytä. Hyväksytyt todennustavat ovat WWW-Authenticate-otsakkeessa.
 SR_LOGIN_NOT_TEXT = Authorization-otsake on virheellinen: siinä on tavuja, jotka eivät ole tekstiä.
 SR_LOGIN_NOT_BASE64 = Authorization-otsake on virheellinen: kirjautumistiedot eivät ole base64-muodossa.
-SR_LOGIN_NOT_UTF8 = Authorization-otsake on virheellinen: kirjautumistiedot eivät ole UTF-8-muodossa.
 SR_LOGIN_CONTROL = Authorization-otsake on virheellinen: kirjautumistiedoissa on ohjausmerkki.
 SR_LOGIN_NO_COLON = Authorization-otsake on virheellinen: kirjautumistiedoista puuttuu kaksoispiste.
 SR_TICKET_INVALID = Kirjautumistiketti on virheellinen, vanhentunut tai mitätöity.
@@ -99,12 +98,21 @@ SR_KEY_MISSING = Tältä palvelimelta puuttuu pääavain. Yritä uudelleen.
 SR_STOPPING = Palvelin on pysähtymässä eikä ole tallentanut mitään.
 SR_REQUEST_ID = Pyynnön tunniste: { $id }
 
+SR_DETAIL_REQUIRED = { $property } puuttuu, on null tai on tyhjä luetussa sisällössä. Nimien kirjainkoolla ei ole merkitystä.
+SR_DETAIL_FOUND = Arvo on { $found }.
+SR_DETAIL_LENGTH = Pituus on { $found }, ja raja on { $limit }.
+SR_DETAIL_KEY_LENGTH = Tekstissä on { $found } merkkiä, avaimessa { $limit }.
+SR_DETAIL_POSITION = Sisällön tavu { $position } on ensimmäinen, joka ei sovi.
+SR_DETAIL_CHARSET = Jos sisällön merkistö on muu, ilmoita se Content-Type-otsakkeessa, esimerkiksi charset=iso-8859-1.
+SR_DETAIL_TIME_ZONE = Vyöhykkeellä on koodi, kuten NO tai US-NY, IANA-nimi, kuten Europe/Oslo, tai Windows-nimi, kuten W. Europe Standard Time.
+
 ## What a value is, in SR_WRONG_TYPE and SR_BODY_WRONG_TYPE
 
 SR_KIND_NULL = null
 SR_KIND_BOOLEAN = totuusarvo
 SR_KIND_NUMBER = luku
 SR_KIND_INTEGER = kokonaisluku
+SR_KIND_FRACTION = desimaaliluku
 SR_KIND_STRING = merkkijono
 SR_KIND_ARRAY = taulukko
 SR_KIND_OBJECT = objekti
@@ -113,6 +121,7 @@ SR_KIND_OBJECT = objekti
 
 SR_NOT_OWNER = Et ole näiden käyttöoikeustunnusten omistaja.
 SR_ONLY_OWNER = Vain näiden käyttöoikeustunnusten omistaja saa nähdä ne.
+SR_ACCESS_MANDATORY = Tämä kenttä on pakollinen.
 # $date is a date and time in the reader's culture.
 SR_ACCESS_TOKEN_EXPIRES = Käyttöoikeustunnus vanhenee { $date }.
 SR_ACCESS_TOKEN_EXPIRED = Käyttöoikeustunnus vanheni { $date }.

@@ -34,6 +34,7 @@ SR_XML_MIXED = Le XML contient du texte à côté d’éléments, ou du contenu 
 SR_XML_ENTITY = Le XML contient une entité qui n’est pas l’une des cinq de XML (octet { $position }).
 SR_XML_ENCODING = La déclaration XML indique un encodage qui n’est pas pris en charge ici.
 SR_DOCUMENT_TYPE = Le corps de la requête contient une déclaration de type de document, ce qui n’est pas pris en charge ici.
+SR_SENT_AS_FORM = Le contenu est du { $format }, mais Content-Type annonce un formulaire, comme certains clients le font d’eux-mêmes ; envoyez Content-Type: { $type }.
 SR_TOO_DEEP = Le corps de la requête compte plus de { $limit } niveaux d’imbrication.
 SR_TOO_MANY = Le corps de la requête contient plus de { $limit } valeurs.
 # $number counts the operations of a JSON Patch from 1.
@@ -42,7 +43,6 @@ SR_PATCH_FAILED = L’opération { $number } du patch ne peut pas être appliqu�
 SR_PATCH_TOO_LARGE = Le patch compte plus de { $limit } opérations ou copie trop de données.
 
 SR_TIME_ZONE = SO-TimeZone doit être un fuseau horaire connu, par exemple NO, US-NY ou Europe/Oslo.
-SR_CULTURE = SO-Culture doit être un code de culture connu, par exemple nb-NO.
 SR_IDEMPOTENCY_KEY = Idempotency-Key doit comporter de 16 à 255 caractères ASCII visibles, sans espace ; des guillemets droits autour sont admis.
 SR_IDEMPOTENCY_KEY_USED = Cet Idempotency-Key a servi à enregistrer autre chose au cours des dernières 24 heures ; envoyez-en un autre pour un autre enregistrement.
 SR_QUOTA_RECORDS = Cet utilisateur a { $limit } enregistrements, le maximum autorisé (records.per_user) ; il pourra de nouveau enregistrer quand certains auront pris fin et auront été supprimés.
@@ -53,7 +53,6 @@ SR_LOGIN_REFUSED = Le nom d’utilisateur ou le mot de passe est incorrect.
 SR_LOGIN_SCHEME = La méthode indiquée dans Authorization n’est pas acceptée ici ; WWW-Authenticate indique celles qui le sont.
 SR_LOGIN_NOT_TEXT = L’en-tête Authorization est mal formé : il contient des octets qui ne sont pas du texte.
 SR_LOGIN_NOT_BASE64 = L’en-tête Authorization est mal formé : les identifiants ne sont pas en base64.
-SR_LOGIN_NOT_UTF8 = L’en-tête Authorization est mal formé : les identifiants ne sont pas en UTF-8.
 SR_LOGIN_CONTROL = L’en-tête Authorization est mal formé : les identifiants contiennent un caractère de contrôle.
 SR_LOGIN_NO_COLON = L’en-tête Authorization est mal formé : les identifiants ne contiennent pas de deux-points.
 SR_TICKET_INVALID = Le ticket est mal formé, expiré ou révoqué.
@@ -99,12 +98,21 @@ SR_KEY_MISSING = Il manque une clé principale à ce serveur ; réessayez.
 SR_STOPPING = Le serveur est en cours d’arrêt et n’a rien enregistré.
 SR_REQUEST_ID = Identifiant de requête : { $id }
 
+SR_DETAIL_REQUIRED = { $property } est absent, nul ou vide dans le contenu qui a été lu ; la casse des noms n’importe pas.
+SR_DETAIL_FOUND = La valeur est { $found }.
+SR_DETAIL_LENGTH = La longueur est { $found } et la limite est { $limit }.
+SR_DETAIL_KEY_LENGTH = Le texte a { $found } caractères ; une clé en a { $limit }.
+SR_DETAIL_POSITION = L’octet { $position } du contenu est le premier qui ne convient pas.
+SR_DETAIL_CHARSET = Si le contenu a un autre jeu de caractères, indiquez-le dans Content-Type, par exemple charset=iso-8859-1.
+SR_DETAIL_TIME_ZONE = Un fuseau a un code, comme NO ou US-NY, un nom IANA, comme Europe/Oslo, ou un nom Windows, comme W. Europe Standard Time.
+
 ## What a value is, in SR_WRONG_TYPE and SR_BODY_WRONG_TYPE
 
 SR_KIND_NULL = null
 SR_KIND_BOOLEAN = un booléen
 SR_KIND_NUMBER = un nombre
 SR_KIND_INTEGER = un nombre entier
+SR_KIND_FRACTION = un nombre décimal
 SR_KIND_STRING = une chaîne de caractères
 SR_KIND_ARRAY = un tableau
 SR_KIND_OBJECT = un objet
@@ -113,6 +121,7 @@ SR_KIND_OBJECT = un objet
 
 SR_NOT_OWNER = Vous n’êtes pas propriétaire de ces jetons.
 SR_ONLY_OWNER = Seul le propriétaire de ces jetons peut les voir.
+SR_ACCESS_MANDATORY = Ce champ est obligatoire.
 # $date is a date and time in the reader's culture.
 SR_ACCESS_TOKEN_EXPIRES = Le jeton d’accès expire le { $date }.
 SR_ACCESS_TOKEN_EXPIRED = Le jeton d’accès a expiré le { $date }.

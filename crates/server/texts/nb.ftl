@@ -34,6 +34,7 @@ SR_XML_MIXED = XML-en har tekst ved siden av elementer, eller innhold i et nil-e
 SR_XML_ENTITY = XML-en har en entitet som ikke er en av XMLs egne fem (byte { $position }).
 SR_XML_ENCODING = XML-deklarasjonen angir en tegnkoding som ikke støttes her.
 SR_DOCUMENT_TYPE = Innholdet i forespørselen har en dokumenttypedeklarasjon, og det støttes ikke her.
+SR_SENT_AS_FORM = Innholdet er { $format }, men Content-Type sier at det er et skjema, slik noen klienter gjør av seg selv. Send Content-Type: { $type }.
 SR_TOO_DEEP = Innholdet i forespørselen er nøstet i mer enn { $limit } nivåer.
 SR_TOO_MANY = Innholdet i forespørselen har mer enn { $limit } verdier.
 # $number counts the operations of a JSON Patch from 1.
@@ -42,7 +43,6 @@ SR_PATCH_FAILED = Operasjon { $number } i patchen kan ikke utføres på det de f
 SR_PATCH_TOO_LARGE = Patchen har mer enn { $limit } operasjoner eller kopierer for mye.
 
 SR_TIME_ZONE = SO-TimeZone må være en kjent tidssone, for eksempel NO, US-NY eller Europe/Oslo.
-SR_CULTURE = SO-Culture må være en kjent kulturkode, for eksempel nb-NO.
 SR_IDEMPOTENCY_KEY = Idempotency-Key må ha 16 til 255 synlige ASCII-tegn, uten mellomrom; anførselstegn rundt dem er tillatt.
 SR_IDEMPOTENCY_KEY_USED = Denne Idempotency-Key er brukt til å lagre noe annet i løpet av de siste 24 timene; send en annen for en annen lagring.
 SR_QUOTA_RECORDS = Denne brukeren har { $limit } poster, som er det meste den kan ha (records.per_user); den kan lagre igjen når noen er avsluttet og fjernet.
@@ -53,7 +53,6 @@ SR_LOGIN_REFUSED = Brukernavnet eller passordet er feil.
 SR_LOGIN_SCHEME = Autentiseringsmetoden i Authorization godtas ikke her. WWW-Authenticate viser hvilke som godtas.
 SR_LOGIN_NOT_TEXT = Headeren Authorization er feil utformet: Den inneholder byte som ikke er tekst.
 SR_LOGIN_NOT_BASE64 = Headeren Authorization er feil utformet: Innloggingsopplysningene er ikke base64.
-SR_LOGIN_NOT_UTF8 = Headeren Authorization er feil utformet: Innloggingsopplysningene er ikke UTF-8.
 SR_LOGIN_CONTROL = Headeren Authorization er feil utformet: Innloggingsopplysningene inneholder et kontrolltegn.
 SR_LOGIN_NO_COLON = Headeren Authorization er feil utformet: Innloggingsopplysningene mangler kolon.
 SR_TICKET_INVALID = Innloggingsbilletten er feil utformet, utløpt eller tilbakekalt.
@@ -99,12 +98,21 @@ SR_KEY_MISSING = Denne serveren mangler en hovednøkkel. Prøv igjen.
 SR_STOPPING = Serveren er i ferd med å stoppe og har ikke lagret noe.
 SR_REQUEST_ID = Forespørsels-ID: { $id }
 
+SR_DETAIL_REQUIRED = { $property } mangler, er null eller er tom i innholdet som ble lest. Navn leses uavhengig av store og små bokstaver.
+SR_DETAIL_FOUND = Verdien er { $found }.
+SR_DETAIL_LENGTH = Lengden er { $found }, og grensen er { $limit }.
+SR_DETAIL_KEY_LENGTH = Teksten har { $found } tegn, en nøkkel har { $limit }.
+SR_DETAIL_POSITION = Byte { $position } i innholdet er den første som ikke passer.
+SR_DETAIL_CHARSET = Hvis innholdet er i et annet tegnsett, må det angis i Content-Type, for eksempel charset=iso-8859-1.
+SR_DETAIL_TIME_ZONE = En sone har en kode, som NO eller US-NY, et IANA-navn, som Europe/Oslo, eller et Windows-navn, som W. Europe Standard Time.
+
 ## What a value is, in SR_WRONG_TYPE and SR_BODY_WRONG_TYPE
 
 SR_KIND_NULL = null
 SR_KIND_BOOLEAN = en boolsk verdi
 SR_KIND_NUMBER = et tall
 SR_KIND_INTEGER = et heltall
+SR_KIND_FRACTION = et tall med desimaler
 SR_KIND_STRING = en streng
 SR_KIND_ARRAY = en liste
 SR_KIND_OBJECT = et objekt
@@ -113,6 +121,7 @@ SR_KIND_OBJECT = et objekt
 
 SR_NOT_OWNER = Du eier ikke disse tokenene.
 SR_ONLY_OWNER = Bare eieren av disse tokenene kan se dem.
+SR_ACCESS_MANDATORY = Dette feltet er obligatorisk.
 # $date is a date and time in the reader's culture.
 SR_ACCESS_TOKEN_EXPIRES = Tilgangstokenet utløper { $date }.
 SR_ACCESS_TOKEN_EXPIRED = Tilgangstokenet utløp { $date }.

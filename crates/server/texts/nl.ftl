@@ -34,6 +34,7 @@ SR_XML_MIXED = De XML heeft tekst naast elementen, of inhoud in een nil-element 
 SR_XML_ENTITY = De XML heeft een entiteit die niet een van de vijf van XML zelf is (byte { $position }).
 SR_XML_ENCODING = De XML-declaratie noemt een tekencodering die hier niet wordt ondersteund.
 SR_DOCUMENT_TYPE = De body bevat een documenttypedeclaratie en die wordt hier niet ondersteund.
+SR_SENT_AS_FORM = De inhoud is { $format }, maar volgens Content-Type een formulier, wat sommige clients vanzelf sturen. Stuur Content-Type: { $type }.
 SR_TOO_DEEP = De body is meer dan { $limit } niveaus diep genest.
 SR_TOO_MANY = De body heeft meer dan { $limit } waarden.
 # $number counts the operations of a JSON Patch from 1.
@@ -42,7 +43,6 @@ SR_PATCH_FAILED = Bewerking { $number } van de patch kan niet worden toegepast o
 SR_PATCH_TOO_LARGE = De patch heeft meer dan { $limit } bewerkingen of kopieert te veel.
 
 SR_TIME_ZONE = SO-TimeZone moet een bekende tijdzone zijn, zoals NO, US-NY of Europe/Oslo.
-SR_CULTURE = SO-Culture moet een bekende cultuurcode zijn, zoals nb-NO.
 SR_IDEMPOTENCY_KEY = Idempotency-Key moet 16 tot 255 zichtbare ASCII-tekens hebben, zonder spaties; aanhalingstekens eromheen zijn toegestaan.
 SR_IDEMPOTENCY_KEY_USED = Met deze Idempotency-Key is in de afgelopen 24 uur iets anders opgeslagen; stuur een andere om iets anders op te slaan.
 SR_QUOTA_RECORDS = Deze gebruiker heeft { $limit } records, het toegestane maximum (records.per_user); opslaan kan weer zodra er enkele zijn beëindigd en verwijderd.
@@ -53,7 +53,6 @@ SR_LOGIN_REFUSED = De gebruikersnaam of het wachtwoord is onjuist.
 SR_LOGIN_SCHEME = Het schema in Authorization wordt hier niet geaccepteerd. WWW-Authenticate noemt de schema’s die wel worden geaccepteerd.
 SR_LOGIN_NOT_TEXT = De header Authorization heeft een ongeldige indeling: hij bevat bytes die geen tekst zijn.
 SR_LOGIN_NOT_BASE64 = De header Authorization heeft een ongeldige indeling: de aanmeldgegevens zijn geen base64.
-SR_LOGIN_NOT_UTF8 = De header Authorization heeft een ongeldige indeling: de aanmeldgegevens zijn geen UTF-8.
 SR_LOGIN_CONTROL = De header Authorization heeft een ongeldige indeling: de aanmeldgegevens bevatten een besturingsteken.
 SR_LOGIN_NO_COLON = De header Authorization heeft een ongeldige indeling: de aanmeldgegevens bevatten geen dubbele punt.
 SR_TICKET_INVALID = Het ticket heeft een ongeldige indeling, is verlopen of is ingetrokken.
@@ -99,12 +98,21 @@ SR_KEY_MISSING = Deze server mist een hoofdsleutel. Probeer het opnieuw.
 SR_STOPPING = De server wordt gestopt en heeft niets opgeslagen.
 SR_REQUEST_ID = Verzoek-ID: { $id }
 
+SR_DETAIL_REQUIRED = { $property } ontbreekt, is null of is leeg in de inhoud die is gelezen. Hoofdletters in namen maken niet uit.
+SR_DETAIL_FOUND = De waarde is { $found }.
+SR_DETAIL_LENGTH = De lengte is { $found } en de limiet is { $limit }.
+SR_DETAIL_KEY_LENGTH = De tekst heeft { $found } tekens, een sleutel heeft er { $limit }.
+SR_DETAIL_POSITION = Byte { $position } van de inhoud is de eerste die niet past.
+SR_DETAIL_CHARSET = Als de inhoud een andere tekenset heeft, noem die dan in Content-Type, zoals charset=iso-8859-1.
+SR_DETAIL_TIME_ZONE = Een zone heeft een code, zoals NO of US-NY, een IANA-naam, zoals Europe/Oslo, of een Windows-naam, zoals W. Europe Standard Time.
+
 ## What a value is, in SR_WRONG_TYPE and SR_BODY_WRONG_TYPE
 
 SR_KIND_NULL = null
 SR_KIND_BOOLEAN = een booleaanse waarde
 SR_KIND_NUMBER = een getal
 SR_KIND_INTEGER = een geheel getal
+SR_KIND_FRACTION = een getal met decimalen
 SR_KIND_STRING = een string
 SR_KIND_ARRAY = een array
 SR_KIND_OBJECT = een object
@@ -113,6 +121,7 @@ SR_KIND_OBJECT = een object
 
 SR_NOT_OWNER = U bent niet de eigenaar van deze tokens.
 SR_ONLY_OWNER = Alleen de eigenaar van deze tokens mag ze zien.
+SR_ACCESS_MANDATORY = Dit veld is verplicht.
 # $date is a date and time in the reader's culture.
 SR_ACCESS_TOKEN_EXPIRES = Het toegangstoken verloopt op { $date }.
 SR_ACCESS_TOKEN_EXPIRED = Het toegangstoken is verlopen op { $date }.

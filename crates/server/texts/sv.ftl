@@ -34,6 +34,7 @@ SR_XML_MIXED = XML-innehållet har text bredvid element, eller innehåll i ett n
 SR_XML_ENTITY = XML-innehållet har en entitet som inte är en av XML:s egna fem (byte { $position }).
 SR_XML_ENCODING = XML-deklarationen anger en teckenkodning som inte stöds här.
 SR_DOCUMENT_TYPE = Innehållet i begäran har en dokumenttypsdeklaration, vilket inte stöds här.
+SR_SENT_AS_FORM = Innehållet är { $format }, men Content-Type säger att det är ett formulär, vilket vissa klienter gör av sig själva. Skicka Content-Type: { $type }.
 SR_TOO_DEEP = Innehållet i begäran är nästlat i mer än { $limit } nivåer.
 SR_TOO_MANY = Innehållet i begäran har fler än { $limit } värden.
 # $number counts the operations of a JSON Patch from 1.
@@ -42,7 +43,6 @@ SR_PATCH_FAILED = Operation { $number } i patchen kan inte utföras på det som 
 SR_PATCH_TOO_LARGE = Patchen har mer än { $limit } operationer eller kopierar för mycket.
 
 SR_TIME_ZONE = SO-TimeZone måste vara en känd tidszon, till exempel NO, US-NY eller Europe/Oslo.
-SR_CULTURE = SO-Culture måste vara en känd kulturkod, till exempel nb-NO.
 SR_IDEMPOTENCY_KEY = Idempotency-Key måste ha 16 till 255 synliga ASCII-tecken, utan mellanslag; citattecken runt dem är tillåtna.
 SR_IDEMPOTENCY_KEY_USED = Denna Idempotency-Key har använts för att spara något annat under de senaste 24 timmarna; skicka en annan när något annat ska sparas.
 SR_QUOTA_RECORDS = Den här användaren har { $limit } poster, vilket är det högsta tillåtna (records.per_user); den kan spara igen när några har avslutats och tagits bort.
@@ -53,7 +53,6 @@ SR_LOGIN_REFUSED = Användarnamnet eller lösenordet är fel.
 SR_LOGIN_SCHEME = Autentiseringsmetoden i Authorization godtas inte här. WWW-Authenticate visar vilka som godtas.
 SR_LOGIN_NOT_TEXT = Headern Authorization är felaktigt utformad: den innehåller byte som inte är text.
 SR_LOGIN_NOT_BASE64 = Headern Authorization är felaktigt utformad: inloggningsuppgifterna är inte base64.
-SR_LOGIN_NOT_UTF8 = Headern Authorization är felaktigt utformad: inloggningsuppgifterna är inte UTF-8.
 SR_LOGIN_CONTROL = Headern Authorization är felaktigt utformad: inloggningsuppgifterna innehåller ett styrtecken.
 SR_LOGIN_NO_COLON = Headern Authorization är felaktigt utformad: inloggningsuppgifterna saknar kolon.
 SR_TICKET_INVALID = Inloggningsbiljetten är felaktigt utformad, har gått ut eller har återkallats.
@@ -99,12 +98,21 @@ SR_KEY_MISSING = Den här servern saknar en huvudnyckel. Försök igen.
 SR_STOPPING = Servern håller på att stängas av och har inte sparat något.
 SR_REQUEST_ID = Begärande-id: { $id }
 
+SR_DETAIL_REQUIRED = { $property } saknas, är null eller är tom i innehållet som lästes. Namn läses oberoende av stora och små bokstäver.
+SR_DETAIL_FOUND = Värdet är { $found }.
+SR_DETAIL_LENGTH = Längden är { $found } och gränsen är { $limit }.
+SR_DETAIL_KEY_LENGTH = Texten har { $found } tecken, en nyckel har { $limit }.
+SR_DETAIL_POSITION = Byte { $position } i innehållet är den första som inte passar.
+SR_DETAIL_CHARSET = Om innehållet har en annan teckenuppsättning måste den anges i Content-Type, till exempel charset=iso-8859-1.
+SR_DETAIL_TIME_ZONE = En zon har en kod, som NO eller US-NY, ett IANA-namn, som Europe/Oslo, eller ett Windows-namn, som W. Europe Standard Time.
+
 ## What a value is, in SR_WRONG_TYPE and SR_BODY_WRONG_TYPE
 
 SR_KIND_NULL = null
 SR_KIND_BOOLEAN = ett booleskt värde
 SR_KIND_NUMBER = ett tal
 SR_KIND_INTEGER = ett heltal
+SR_KIND_FRACTION = ett tal med decimaler
 SR_KIND_STRING = en sträng
 SR_KIND_ARRAY = en array
 SR_KIND_OBJECT = ett objekt
@@ -113,6 +121,7 @@ SR_KIND_OBJECT = ett objekt
 
 SR_NOT_OWNER = Du äger inte dessa token.
 SR_ONLY_OWNER = Bara ägaren till dessa token får se dem.
+SR_ACCESS_MANDATORY = Det här fältet är obligatoriskt.
 # $date is a date and time in the reader's culture.
 SR_ACCESS_TOKEN_EXPIRES = Åtkomsttoken går ut den { $date }.
 SR_ACCESS_TOKEN_EXPIRED = Åtkomsttoken gick ut den { $date }.

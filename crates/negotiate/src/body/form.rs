@@ -1,18 +1,17 @@
 //! Forms: `Carrier.Name=…`, `Carrier[Name]=…` and `Name=…` (CONTRACT 11).
 //!
 //! Invariant: of fields with the same path the last wins, as in JSON; bytes that are not text are
-//! refused.
+//! refused, and so is what is no form by its first character.
 
 use serde_json::{Map, Value};
 
 use super::{MAX_DEPTH, MAX_VALUES, Malformed};
-use crate::{Charset, NotText, query};
+use crate::{Charset, MediaType, NotText, query};
 
 /// Reads a form. In UTF-16 the bytes that percent signs encode are UTF-8.
 pub(super) fn parse(charset: Charset, bytes: &[u8]) -> Result<Value, Malformed> {
     let (text, charset) = match charset {
-        Charset::Utf8 => (None, Charset::Utf8),
-        Charset::Latin1 => (None, Charset::Latin1),
+        narrow @ (Charset::Utf8 | Charset::Latin1 | Charset::Windows1252) => (None, narrow),
         wide @ (Charset::Utf16 | Charset::Utf16Le | Charset::Utf16Be) => {
             (Some(wide.decode(bytes)?), Charset::Utf8)
         }
@@ -27,12 +26,23 @@ pub(super) fn parse(charset: Charset, bytes: &[u8]) -> Result<Value, Malformed> 
     }
     let mut root = Map::new();
     let mut values = 0;
-    for (name, value) in query::pairs(bytes) {
-        let name = charset.decode(&name)?;
+    for (index, (name, value)) in query::pairs(bytes).enumerate() {
+        if index == 0 {
+            let media_type = match name.trim_ascii_start().first() {
+                Some(b'{' | b'[') => Some(MediaType::ApplicationJson),
+                Some(b'<') => Some(MediaType::ApplicationXml),
+                _ => None,
+            };
+            if let Some(media_type) = media_type {
+                return Err(Malformed::SentAsForm(media_type));
+            }
+        }
+        let odd = NotText { charset, valid_up_to: None };
+        let name = charset.decode(&name).map_err(|_of_the_name| odd)?;
         // A mark within a value is part of it.
         let value = match charset {
-            Charset::Utf8 => String::from_utf8(value).map_err(|_odd| NotText(Charset::Utf8))?,
-            other => other.decode(&value)?.into_owned(),
+            Charset::Utf8 => String::from_utf8(value).map_err(|_of_the_value| odd)?,
+            other => other.decode(&value).map_err(|_of_the_value| odd)?.into_owned(),
         };
         let path = path(&name).map(str::to_ascii_lowercase);
         let path: Vec<String> = path.take(MAX_DEPTH).collect();
@@ -94,7 +104,8 @@ mod tests {
     #[case("a=1\r\n", json!({"a": "1"}))]
     #[case("a=1 \n\n", json!({"a": "1 \n"}))]
     #[case(" a=1\t", json!({"a": "1\t"}))]
-    #[case("[a]=1", json!({"": {"a": "1"}}))]
+    #[case(".a=1", json!({"": {"a": "1"}}))]
+    #[case("a=1&[b]=2", json!({"a": "1", "": {"b": "2"}}))]
     fn fields_are_a_tree(#[case] form: &str, #[case] expected: Value) {
         assert_eq!(parse(Charset::Utf8, form.as_bytes()), Ok(expected), "{form}");
     }
@@ -114,8 +125,21 @@ mod tests {
     fn what_is_no_text_is_refused() {
         for form in [&b"a=%ED%A0%80"[..], b"a=%FF", b"%FF=a", b"a=\xff"] {
             let error = parse(Charset::Utf8, form);
-            assert_eq!(error, Err(Malformed::Text(NotText(Charset::Utf8))));
+            let odd = NotText { charset: Charset::Utf8, valid_up_to: None };
+            assert_eq!(error, Err(Malformed::Text(odd)));
         }
+    }
+
+    /// CONTRACT 11: what a client sends as a form because it names no other type.
+    #[rstest]
+    #[case(r#"{"Key":"lk_1"}"#, MediaType::ApplicationJson)]
+    #[case(r#" [{"op":"add"}]"#, MediaType::ApplicationJson)]
+    #[case("%7B%22Key%22%3A%22a%3Db%22%7D", MediaType::ApplicationJson)]
+    #[case("<x><Key>lk</Key></x>", MediaType::ApplicationXml)]
+    #[case("{}", MediaType::ApplicationJson)]
+    fn json_that_is_sent_as_a_form_is_told(#[case] body: &str, #[case] expected: MediaType) {
+        let refused = parse(Charset::Utf8, body.as_bytes());
+        assert_eq!(refused, Err(Malformed::SentAsForm(expected)), "{body}");
     }
 
     #[test]

@@ -15,16 +15,17 @@ use serde_json::{Map, Value};
 use super::{MAX_DEPTH, MAX_VALUES, Malformed, is_blank};
 use crate::{Charset, xml_chars::is_xml_char};
 
-/// The text of a body: by its byte order mark, or else the charset of its header, or else its
-/// declaration, or else UTF-8 (RFC 7303 §3).
+/// The text of a body: by its first bytes, or else the charset of its header, or else its
+/// declaration, or else UTF-8 (RFC 7303 §3). What is not UTF-16 by its first bytes is not, whatever it declares.
 pub(super) fn decode(charset: Option<Charset>, bytes: &[u8]) -> Result<Cow<'_, str>, Malformed> {
-    if let Some(charset) = Charset::of_mark(bytes).or(charset) {
+    if let Some(charset) = Charset::of_start(bytes, charset) {
         return Ok(charset.decode(bytes)?);
     }
-    let charset = match declared_encoding(bytes) {
-        Some(label) => Charset::parse(&label).ok_or(Malformed::XmlEncoding)?,
-        None => Charset::Utf8,
+    let declared = match declared_encoding(bytes) {
+        Some(label) => Some(Charset::parse(&label).ok_or(Malformed::XmlEncoding)?),
+        None => None,
     };
+    let charset = Charset::of_start(bytes, declared).unwrap_or(Charset::Utf8);
     Ok(charset.decode(bytes)?)
 }
 
@@ -38,7 +39,7 @@ fn declared_encoding(bytes: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(&declaration[..end]).ok()?;
     let declaration = BytesDecl::from_start(BytesStart::from_content(text, "xml".len()));
     let encoding = declaration.encoding()?.ok()?;
-    Some(encoding.into_owned())
+    Some(encoding.into_owned()).filter(|label| !label.trim().is_empty())
 }
 
 /// An element that is not closed yet.
@@ -288,6 +289,12 @@ mod tests {
             (Some(Charset::Latin1), b"<a>\xe5</a>"),
             (None, b"<?xml version='1.0' encoding='ISO-8859-1'?><a>\xe5</a>"),
             (Some(Charset::Utf8), "<?xml version='1.0' encoding='ISO-8859-1'?><a>å</a>".as_bytes()),
+            (None, "<?xml version='1.0' encoding='utf-16'?><a>å</a>".as_bytes()),
+            (Some(Charset::Utf16), "<?xml version='1.0' encoding='utf-16'?><a>å</a>".as_bytes()),
+            (None, "<?xml version='1.0' encoding=''?><a>å</a>".as_bytes()),
+            (None, b"<?xml version='1.0' encoding='ASCII'?><a>&#229;</a>"),
+            (None, b"<?xml version='1.0' encoding='latin1'?><a>\xe5</a>"),
+            (None, &utf_16[2..]),
         ] {
             let text = decode(charset, bytes).expect("text");
             assert_eq!(parse(&text), Ok(json!("å")), "{text}");

@@ -4,7 +4,7 @@
 
 use actix_web::http::{StatusCode, header::ACCEPT_ENCODING};
 use auth::{AuthError, MalformedCredentials};
-use model::{Field, InvalidCarrier, InvalidIdempotencyKey, MalformedKey, Violation};
+use model::{Field, InvalidCarrier, InvalidIdempotencyKey, MalformedKey, RetrievalKey, Violation};
 use negotiate::{
     ContentCoding, DecodeError, MediaType, NotAcceptable, NotText, NotXml, UnknownTimeZone,
     UnsupportedCoding, UnsupportedMediaType,
@@ -36,7 +36,6 @@ impl From<AuthError> for Problem {
             AuthError::Malformed(malformed) => match malformed {
                 MalformedCredentials::NotText => "SR_LOGIN_NOT_TEXT",
                 MalformedCredentials::NotBase64 => "SR_LOGIN_NOT_BASE64",
-                MalformedCredentials::NotUtf8 => "SR_LOGIN_NOT_UTF8",
                 MalformedCredentials::ControlCharacter => "SR_LOGIN_CONTROL",
                 MalformedCredentials::NoColon => "SR_LOGIN_NO_COLON",
             },
@@ -133,8 +132,18 @@ impl From<Malformed> for Problem {
     fn from(error: Malformed) -> Self {
         Self::invalid(match error {
             Malformed::XmlEncoding => return Self::unsupported_body(Text::new("SR_XML_ENCODING")),
-            Malformed::Text(NotText(charset)) => {
-                Text::new("SR_NOT_TEXT").with("charset", charset.name())
+            Malformed::Text(NotText { charset, valid_up_to }) => {
+                let text = Text::new("SR_NOT_TEXT").with("charset", charset.name());
+                let place = |valid| Text::new("SR_DETAIL_POSITION").with("position", valid + 1);
+                let place = valid_up_to.map(place);
+                return Self::invalid(text)
+                    .with_details(place.into_iter().chain([Text::new("SR_DETAIL_CHARSET")]));
+            }
+            Malformed::SentAsForm(media_type) => {
+                let format = if media_type.is_xml() { "XML" } else { "JSON" };
+                Text::new("SR_SENT_AS_FORM")
+                    .with("format", format)
+                    .with("type", media_type.essence())
             }
             Malformed::Json { line, column } => {
                 Text::new("SR_NOT_JSON").with("line", line).with("column", column)
@@ -171,6 +180,7 @@ fn kind(kind: Kind) -> crate::texts::Argument {
         Kind::Boolean => "SR_KIND_BOOLEAN",
         Kind::Number => "SR_KIND_NUMBER",
         Kind::Integer => "SR_KIND_INTEGER",
+        Kind::Fraction => "SR_KIND_FRACTION",
         Kind::String => "SR_KIND_STRING",
         Kind::Array => "SR_KIND_ARRAY",
         Kind::Object => "SR_KIND_OBJECT",
@@ -180,26 +190,38 @@ fn kind(kind: Kind) -> crate::texts::Argument {
 impl From<InvalidCarrier> for Problem {
     fn from(InvalidCarrier { field, violation }: InvalidCarrier) -> Self {
         let named = |text| Text::new(text).with("property", field.to_string());
+        let length = |limit, found| {
+            [Text::new("SR_DETAIL_LENGTH").with("found", found).with("limit", limit)]
+        };
         Self::invalid(match violation {
-            Violation::Required => named("SR_REQUIRED"),
+            Violation::Required => return Self::required(field.to_string()),
             Violation::NoToken => {
                 named("SR_TOKEN_REQUIRED").with("other", Field::RefreshToken.to_string())
             }
-            Violation::TooManyCharacters(limit) => {
-                named("SR_TOO_MANY_CHARACTERS").with("limit", limit)
+            Violation::TooManyCharacters(limit, found) => {
+                let text = named("SR_TOO_MANY_CHARACTERS").with("limit", limit);
+                return Self::invalid(text).with_details(length(limit, found));
             }
             Violation::NulCharacter => named("SR_NUL_CHARACTER"),
-            Violation::TooManyBytes(limit) => named("SR_TOO_MANY_BYTES").with("limit", limit),
+            Violation::TooManyBytes(limit, found) => {
+                let text = named("SR_TOO_MANY_BYTES").with("limit", limit);
+                return Self::invalid(text).with_details(length(limit, found));
+            }
         })
     }
 }
 
 impl From<MalformedKey> for Problem {
     fn from(error: MalformedKey) -> Self {
-        Self::invalid(Text::new(match error {
-            MalformedKey::Shape => "SR_KEY_SHAPE",
-            MalformedKey::Checksum => "SR_KEY_CHECKSUM",
-        }))
+        match error {
+            MalformedKey::Foreign | MalformedKey::Shape => Self::invalid(Text::new("SR_KEY_SHAPE")),
+            MalformedKey::Length(found) => {
+                let length = Text::new("SR_DETAIL_KEY_LENGTH").with("found", found);
+                let length = length.with("limit", RetrievalKey::LENGTH);
+                Self::invalid(Text::new("SR_KEY_SHAPE")).with_details([length])
+            }
+            MalformedKey::Checksum => Self::invalid(Text::new("SR_KEY_CHECKSUM")),
+        }
     }
 }
 
@@ -211,6 +233,6 @@ impl From<InvalidIdempotencyKey> for Problem {
 
 impl From<UnknownTimeZone> for Problem {
     fn from(_: UnknownTimeZone) -> Self {
-        Self::invalid(Text::new("SR_TIME_ZONE"))
+        Self::invalid(Text::new("SR_TIME_ZONE")).with_details([Text::new("SR_DETAIL_TIME_ZONE")])
     }
 }

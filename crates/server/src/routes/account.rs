@@ -26,7 +26,7 @@ use self::page::{AccountPage, SignInPage, Ticket, Words};
 use crate::{
     app::App,
     config::Limits,
-    extract::{self, Caller, HeldBody, preferences::wording_or_default},
+    extract::{self, Caller, HeldBody, preferences::wording},
     hosts::Reached,
     pages::{Frame, html},
     paths::{ACCOUNT, ACCOUNT_TICKETS, ACCOUNT_TICKETS_REVOKE, Mount, Paths, SIGN_IN, SIGN_OUT},
@@ -245,7 +245,7 @@ impl SignedIn {
         let (of_tenant, of_login) = (Some(tenant.clone()), Some(login.clone()));
         let kind = CredentialKind::Ticket;
         let tickets = app.store.credentials(kind, of_tenant, of_login, SHOWN_TICKETS).await?;
-        let wording = wording_or_default(request.headers());
+        let wording = wording(request.headers());
         let page = AccountPage {
             base: Mount::of(request).base,
             login: login.clone(),
@@ -360,7 +360,7 @@ fn refuse_other_sites(app: &App, request: &HttpRequest) -> Result<(), Problem> {
 
 /// The form to sign in, and why it is shown again.
 fn sign_in_form(request: &HttpRequest, problem: Option<&Problem>) -> Result<HttpResponse, Problem> {
-    let wording = wording_or_default(request.headers());
+    let wording = wording(request.headers());
     let page = SignInPage {
         base: Mount::of(request).base,
         refusal: problem.map(|problem| problem.in_words(wording.as_ref())),

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use actix_web::{HttpRequest, HttpResponse, http::header::LOCATION, web::Data};
 use askama::Template;
 use jiff::Timestamp;
+use negotiate::MediaType;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -16,7 +17,10 @@ use utoipa::ToSchema;
 use crate::{
     answer,
     app::App,
-    extract::{Preferences, preferences::wording_or_default},
+    extract::{
+        Preferences,
+        preferences::{media_type, wording},
+    },
     hosts::Reached,
     openapi::{self, Call},
     pages::{self, Frame},
@@ -96,7 +100,7 @@ pub(crate) async fn versions(
 ) -> Result<HttpResponse, Problem> {
     let (name, version) = ("Latchkey", env!("CARGO_PKG_VERSION"));
     let v1 = url(&request, &app, API_V1);
-    let wording = wording_or_default(request.headers());
+    let wording = wording(request.headers());
     let versions = Versions {
         v1: v1.clone(),
         version: "v1",
@@ -149,7 +153,7 @@ struct Routes {
     ))
 )]
 pub(crate) async fn routes(request: HttpRequest, app: Data<App>) -> Result<HttpResponse, Problem> {
-    let wording = wording_or_default(request.headers());
+    let wording = wording(request.headers());
     let mut routes: BTreeMap<String, Methods> = BTreeMap::new();
     for Call { method, path, summary } in openapi::calls() {
         let methods = routes.entry(url(&request, &app, path)).or_default();
@@ -194,7 +198,7 @@ pub(crate) async fn describe(
     request: HttpRequest,
     app: Data<App>,
 ) -> Result<HttpResponse, Problem> {
-    let wording = wording_or_default(request.headers());
+    let wording = wording(request.headers());
     let described = openapi::describe(request.path());
     let described = described.ok_or_else(|| Problem::no_such_path(API_V1.to_owned()))?;
     let operation = Operation {
@@ -233,7 +237,8 @@ impl Words {
     }
 }
 
-/// Answers HTML to who prefers it, and otherwise as any other call.
+/// Answers HTML to who prefers it, and otherwise as any other call; but a page for people is never refused for its type
+/// (CONTRACT 14): who accepts none of them gets HTML if the header speaks of that, and otherwise JSON.
 fn respond<T: Serialize + Template>(
     request: &HttpRequest,
     app: &App,
@@ -243,7 +248,9 @@ fn respond<T: Serialize + Template>(
     if pages::are_preferred(request.headers()) {
         return pages::html(HttpResponse::Ok(), page);
     }
-    answer::write(&Preferences::of(request, &app.base_time_zone)?, root, page)
+    let media_type = media_type(request.headers()).unwrap_or(MediaType::ApplicationJson);
+    let preferences = Preferences::in_type(media_type, request, &app.base_time_zone);
+    answer::write(&preferences, root, page)
 }
 
 /// The URL of a path, as the client of this request would write it.

@@ -11,11 +11,11 @@ use serde::Serialize;
 use store::{Listing, Position, RecordInfo, Store};
 use utoipa::ToSchema;
 
-use super::user_agent::{Right, given};
+use super::user_agent::{Right, given, own_key, unquoted};
 use crate::{
     answer,
     app::App,
-    extract::{Call, Preferences},
+    extract::{Call, Dates},
     paths::{DESCRIBE_EXTERNAL_TOKENS, LIST_EXTERNAL_TOKENS, REVOKE_EXTERNAL_TOKENS},
     problem::Problem,
     telemetry,
@@ -42,6 +42,7 @@ const CURSOR_VERSION: u8 = 1;
 )]
 pub(crate) async fn list(call: Call, app: Data<App>) -> Result<HttpResponse, Problem> {
     let (principal, preferences) = (&call.caller.principal, &call.preferences);
+    let dates = preferences.dates()?;
     let root = call.body.root()?;
     let wanted_owner = given(&root, "Owner")?.map(Login::parse).transpose();
     let wanted_owner = wanted_owner.map_err(|_no_login| Problem::invalid(Text::new("SR_OWNER")))?;
@@ -50,7 +51,7 @@ pub(crate) async fn list(call: Call, app: Data<App>) -> Result<HttpResponse, Pro
         provider: root.string("Provider")?.filter(|name| !name.is_empty()).map(str::to_owned),
         include_ended: root.boolean("IncludeEnded")?.unwrap_or(false),
         limit: limit(&root)?,
-        after: given(&root, "Cursor")?.map(read_cursor).transpose()?,
+        after: unquoted(&root, "Cursor")?.map(read_cursor).transpose()?,
         owner: match wanted_owner {
             owner if principal.is_administrator => owner,
             Some(owner) if owner != principal.login => {
@@ -63,7 +64,7 @@ pub(crate) async fn list(call: Call, app: Data<App>) -> Result<HttpResponse, Pro
     let page = app.store.records(listing).await?;
     telemetry::note_records(page.records.len());
     let access = |record: &RecordInfo| Access::of(principal, &record.owner, app.retrieval);
-    let item = |record: &RecordInfo| ExternalTokenInfo::new(record, access(record), preferences);
+    let item = |record: &RecordInfo| ExternalTokenInfo::new(record, access(record), &dates);
     let page = ExternalTokenPage {
         items: page.records.iter().map(item).collect(),
         cursor: page.next.as_ref().map(write_cursor),
@@ -88,14 +89,13 @@ pub(crate) async fn list(call: Call, app: Data<App>) -> Result<HttpResponse, Pro
 )]
 pub(crate) async fn describe(call: Call, app: Data<App>) -> Result<HttpResponse, Problem> {
     let principal = &call.caller.principal;
+    let dates = call.preferences.dates()?;
     let which = Which::of(&call.body.root()?)?;
     let record = which.find(&app.store, principal).await?;
     let access = |record: &RecordInfo| Access::of(principal, &record.owner, app.retrieval);
     let record = record.filter(|record| !which.is_by_id() || access(record) == Access::Full);
     telemetry::note_found(record.is_some());
-    let info = record
-        .as_ref()
-        .map(|record| ExternalTokenInfo::new(record, access(record), &call.preferences));
+    let info = record.as_ref().map(|record| ExternalTokenInfo::new(record, access(record), &dates));
     answer::write(&call.preferences, "ExternalTokenInfo", &info)
 }
 
@@ -117,7 +117,7 @@ pub(crate) async fn revoke(call: Call, app: Data<App>) -> Result<HttpResponse, P
     let which = Which::of(&call.body.root()?)?;
     let record = match &which {
         Which::Id(id) => Some(*id),
-        Which::Key(_) => {
+        Which::Key(_) | Which::Nothing => {
             let record = which.find(&app.store, principal).await?;
             let access = |record: &RecordInfo| Access::of(principal, &record.owner, app.retrieval);
             let is_refused =
@@ -143,22 +143,28 @@ pub(crate) async fn revoke(call: Call, app: Data<App>) -> Result<HttpResponse, P
 enum Which {
     Key(RetrievalKey),
     Id(RecordId),
+    /// None, by a text that is no key of this server (CONTRACT 8).
+    Nothing,
 }
 
 impl Which {
     fn of(root: &Object<'_>) -> Result<Self, Problem> {
-        let which = match (given(root, "Key")?, given(root, "Id")?) {
-            (Some(key), None) => Self::Key(RetrievalKey::parse(key)?),
+        let which = match (unquoted(root, "Key")?, unquoted(root, "Id")?) {
+            (Some(key), None) => match own_key(key)? {
+                Some(key) => Self::Key(key),
+                None => return Ok(Self::Nothing),
+            },
             (None, Some(id)) => {
                 let id = RecordId::parse(id);
                 Self::Id(id.ok_or_else(|| Problem::invalid(Text::new("SR_ID_SHAPE")))?)
             }
             (key, _) => return Err(Problem::one_of("Key", "Id", key.is_some())),
         };
-        telemetry::note_record(match &which {
-            Self::Key(key) => key.record(),
-            Self::Id(id) => *id,
-        });
+        match &which {
+            Self::Key(key) => telemetry::note_record(key.record()),
+            Self::Id(id) => telemetry::note_record(*id),
+            Self::Nothing => {}
+        }
         Ok(which)
     }
 
@@ -172,14 +178,15 @@ impl Which {
         Ok(match self {
             Self::Key(key) => store.record_of_key(tenant, key.clone()).await?,
             Self::Id(id) => store.record(tenant, *id).await?,
+            Self::Nothing => None,
         })
     }
 }
 
 fn limit(root: &Object<'_>) -> Result<usize, Problem> {
     let Some(limit) = root.integer("Limit")? else { return Ok(DEFAULT_LIMIT) };
-    let limit = usize::try_from(limit).ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
-    limit.ok_or_else(|| Problem::out_of_range("Limit", 1, MAX_LIMIT as u64))
+    let in_range = usize::try_from(limit).ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
+    in_range.ok_or_else(|| Problem::out_of_range("Limit", 1, MAX_LIMIT as u64, limit))
 }
 
 /// A place in a list as text that means nothing to the client.
@@ -271,19 +278,20 @@ struct ExternalTokenInfo {
 
 impl ExternalTokenInfo {
     /// To who may not read the record nothing is told but that.
-    fn new(record: &RecordInfo, access: Access, preferences: &Preferences) -> Self {
+    fn new(record: &RecordInfo, access: Access, dates: &Dates<'_>) -> Self {
+        let preferences = dates.preferences;
         let RecordInfo { id, owner, provider, created, updated, last_used, expires, ended } =
             record;
         let text = |text: &dyn Fn() -> String| access.may_read().then(text);
         let date = |moment: &Option<i64>| {
-            moment.filter(|_moment| access.may_read()).map(|moment| preferences.date(moment))
+            moment.filter(|_moment| access.may_read()).map(|moment| dates.date(moment))
         };
         Self {
             id: text(&|| id.text()),
             provider: text(&|| preferences.value(provider)),
             owner: text(&|| owner.to_string()),
-            created: text(&|| preferences.utc_date(*created)),
-            updated: text(&|| preferences.utc_date(*updated)),
+            created: text(&|| dates.utc_date(*created)),
+            updated: text(&|| dates.utc_date(*updated)),
             last_used: date(last_used),
             expires: date(expires),
             ended: date(ended),

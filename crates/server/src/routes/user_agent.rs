@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use jiff::Timestamp;
 use model::{
-    Access, Field, PROVIDER_MAX_CHARS, Provider, RetrievalKey, SecretText, TokenManagementInfo,
+    Access, Field, FieldMask, MalformedKey, PROVIDER_MAX_CHARS, Provider, RetrievalKey, SecretText,
+    TokenManagementInfo,
 };
 use negotiate::body::{Body, Object, WrongType};
 use serde::Serialize;
@@ -19,7 +20,7 @@ use crate::{
     answer,
     app::App,
     expiry,
-    extract::{Call, Preferences, idempotency_key},
+    extract::{Call, Dates, Preferences, idempotency_key},
     paths::{GET_EXTERNAL_TOKENS, SAVE_EXTERNAL_TOKENS},
     problem::Problem,
     telemetry,
@@ -68,8 +69,8 @@ pub(crate) async fn save(
 
 /// `POST …/GetExternalTokens`: answers the carrier, or null.
 ///
-/// A key that retrieves nothing, for whatever reason, is answered with null; one that is mistyped is an
-/// error.
+/// A key that retrieves nothing, for whatever reason, is answered with null; one of this server's that is cut or
+/// mistyped is an error.
 #[utoipa::path(
     post,
     path = GET_EXTERNAL_TOKENS,
@@ -80,19 +81,24 @@ pub(crate) async fn save(
     responses((status = 200, description = "The tokens, or null", body = Option<Carrier>))
 )]
 pub(crate) async fn get(call: Call, app: Data<App>) -> Result<HttpResponse, Problem> {
+    let dates = call.preferences.dates()?;
     let root = call.body.root()?;
-    let key = given(&root, "Key")?.ok_or_else(|| Problem::required("Key"))?;
-    let key = RetrievalKey::parse(key)?;
-    telemetry::note_record(key.record());
+    let key = unquoted(&root, "Key")?.ok_or_else(|| Problem::required("Key"))?;
     let principal = &call.caller.principal;
-    let saved = app.store.external_tokens(&principal.tenant, &key).await?;
+    let saved = match own_key(key)? {
+        Some(key) => {
+            telemetry::note_record(key.record());
+            app.store.external_tokens(&principal.tenant, &key).await?
+        }
+        None => None,
+    };
     telemetry::note_found(saved.is_some());
     let answered = saved.as_ref().map(|saved| {
         let access = Access::of(principal, &saved.owner, app.retrieval);
         if access.may_read() {
             app.store.note_use(saved);
         }
-        Carrier::new(saved, access, app.limits.token_bytes, &call.preferences)
+        Carrier::new(saved, access, app.limits.token_bytes, &dates)
     });
     answer::write(&call.preferences, CARRIER, &answered)
 }
@@ -106,6 +112,24 @@ fn carrier(body: &Body) -> Result<TokenManagementInfo, Problem> {
         refresh_token: text(&carrier, Field::RefreshToken)?.map(SecretText::from),
         claims: text(&carrier, Field::Claims)?.map(SecretText::from),
     })
+}
+
+/// The key that a text is; `None` if it is no key of this server at all, and so retrieves nothing (CONTRACT 8).
+///
+/// # Errors
+/// It is a key that was cut or mistyped.
+pub(super) fn own_key(text: &str) -> Result<Option<RetrievalKey>, MalformedKey> {
+    match RetrievalKey::parse(text) {
+        Err(MalformedKey::Foreign) => Ok(None),
+        key => key.map(Some),
+    }
+}
+
+/// As `given`, also without the quotes that a text has which was copied with them.
+pub(super) fn unquoted<'a>(root: &Object<'a>, name: &str) -> Result<Option<&'a str>, WrongType> {
+    let Some(text) = given(root, name)? else { return Ok(None) };
+    let bare = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    Ok(Some(bare.unwrap_or(text).trim()).filter(|text| !text.is_empty()))
 }
 
 /// A property as text without white space around it; `None` if nothing is left.
@@ -189,12 +213,8 @@ struct FieldProperty {
 }
 
 impl<'a> Carrier<'a> {
-    fn new(
-        saved: &'a SavedTokens,
-        access: Access,
-        token_bytes: usize,
-        preferences: &Preferences,
-    ) -> Self {
+    fn new(saved: &'a SavedTokens, access: Access, token_bytes: usize, dates: &Dates<'_>) -> Self {
+        let preferences = dates.preferences;
         let TokenManagementInfo { provider, access_token, refresh_token, claims } = &saved.carrier;
         let not_owner = not_owner(access);
         let shown = |secret: &'a Option<SecretText>| {
@@ -207,9 +227,13 @@ impl<'a> Carrier<'a> {
             };
             let expiry = access_token.as_ref().filter(|_| field == Field::AccessToken);
             let expiry = expiry.filter(|_| access.may_read());
-            let expiry = expiry.and_then(|token| expiry_notice(token, preferences));
-            let reason = reason(not_owner.iter().chain(&expiry), preferences);
-            let field_right = Right { mask: access.field_mask().to_string(), reason };
+            let expiry = expiry.and_then(|token| expiry_notice(token, dates));
+            let mask = access.field_mask(field);
+            let mandatory =
+                (mask == FieldMask::Mandatory).then(|| Text::new("SR_ACCESS_MANDATORY"));
+            let reasons = not_owner.iter().chain(&mandatory).chain(&expiry);
+            let field_right =
+                Right { mask: mask.to_string(), reason: reason(reasons, preferences) };
             let property = FieldProperty { field_right, field_type: "System.String", field_length };
             (field.name(), property)
         });
@@ -234,14 +258,14 @@ fn not_owner(access: Access) -> Option<Text> {
 }
 
 /// When the access token expires, or did, if it tells.
-fn expiry_notice(token: &SecretText, preferences: &Preferences) -> Option<Text> {
+fn expiry_notice(token: &SecretText, dates: &Dates<'_>) -> Option<Text> {
     let expiry = expiry::of_token(token.expose())?;
     let name = if expiry > Timestamp::now() {
         "SR_ACCESS_TOKEN_EXPIRES"
     } else {
         "SR_ACCESS_TOKEN_EXPIRED"
     };
-    Some(Text::new(name).with("date", preferences.moment(expiry)))
+    Some(Text::new(name).with("date", dates.moment(expiry)))
 }
 
 fn reason<'a>(texts: impl Iterator<Item = &'a Text>, preferences: &Preferences) -> String {
@@ -286,10 +310,11 @@ mod tests {
                 media_type: MediaType::ApplicationJson,
                 select: Select::everything(),
                 wording,
-                time_zone: TimeZone::find("UTC").expect("UTC"),
+                time_zone: TimeZone::find("UTC"),
                 with_offset: false,
             };
-            let answer = Carrier::new(&saved, Access::ReadOnly, 10, &preferences);
+            let dates = preferences.dates().expect("UTC");
+            let answer = Carrier::new(&saved, Access::ReadOnly, 10, &dates);
             let answer = serde_json::to_value(answer).expect("JSON");
             assert_eq!(answer["AccessToken"], "fugit");
             assert_eq!(answer["TableRight"], json!({"Mask": "Select", "Reason": reason}));
