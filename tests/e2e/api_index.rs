@@ -93,7 +93,7 @@ fn an_operation_describes_itself() {
     assert_eq!(json["Method"], "POST");
     assert_eq!(json["Url"], format!("{}{SAVE}", app.url));
     assert!(json["Description"].as_str().is_some_and(|told| told.contains("keep it as you would")));
-    let provider = "/Request/properties/TokenManagementInfo/properties/Provider/type/0";
+    let provider = "/Request/properties/TokenManagementInfo/properties/Provider/type";
     assert_eq!(json.pointer(provider), Some(&Value::from("string")), "{json:#}");
     assert_eq!(json["Answer"]["type"], "string");
     let get_path = "/api/v1/agents/user/GETEXTERNALTOKENS/";

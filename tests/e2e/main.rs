@@ -48,6 +48,8 @@ mod memory;
 mod negotiation;
 mod nonces;
 mod official_client;
+mod openapi_document;
+mod openapi_tools;
 mod other_user;
 mod outage;
 mod outage_log;

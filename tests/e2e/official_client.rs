@@ -103,14 +103,17 @@ pub(crate) fn client() -> Option<PathBuf> {
 /// Installs what the scripts need, once, however many tests need it.
 fn install(folder: &Path) -> bool {
     static INSTALLED: OnceLock<bool> = OnceLock::new();
-    *INSTALLED.get_or_init(|| {
-        // npm writes this file when it is done; a lock file that is newer asks for other packages.
-        let installed = fs::metadata(folder.join("node_modules/.package-lock.json"));
-        let wanted = fs::metadata(folder.join("package-lock.json"));
-        let time = |found: io::Result<fs::Metadata>| found.and_then(|file| file.modified()).ok();
-        time(installed) >= time(wanted) || {
-            let install = Command::new("npm").arg("ci").current_dir(folder).output().expect("npm");
-            install.status.success()
-        }
-    })
+    *INSTALLED.get_or_init(|| npm_ci(folder))
+}
+
+/// Installs the packages of a folder's lock file, if they are not there.
+pub(crate) fn npm_ci(folder: &Path) -> bool {
+    // npm writes this file when it is done; a lock file that is newer asks for other packages.
+    let installed = fs::metadata(folder.join("node_modules/.package-lock.json"));
+    let wanted = fs::metadata(folder.join("package-lock.json"));
+    let time = |found: io::Result<fs::Metadata>| found.and_then(|file| file.modified()).ok();
+    time(installed) >= time(wanted) || {
+        let install = Command::new("npm").arg("ci").current_dir(folder).output().expect("npm");
+        install.status.success()
+    }
 }

@@ -45,6 +45,7 @@ const XSRF_FIELD: &str = "XSRF_TOKEN";
 /// What a person signs in with.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "for OpenAPI; bodies are read as trees")]
+#[schema(example = json!({"login": "tje0", "password": "Tje0"}))]
 pub(crate) struct SignIn {
     login: String,
     #[schema(format = Password)]
@@ -54,12 +55,21 @@ pub(crate) struct SignIn {
 /// What a form of the account's page sends.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "for OpenAPI; bodies are read as trees")]
-pub(crate) struct Form {
+pub(crate) struct SessionForm {
+    /// The value that belongs to the session.
+    #[schema(rename = "XSRF_TOKEN")]
+    xsrf_token: String,
+}
+
+/// What the form beside a ticket sends.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "for OpenAPI; bodies are read as trees")]
+pub(crate) struct TicketForm {
     /// The value that belongs to the session.
     #[schema(rename = "XSRF_TOKEN")]
     xsrf_token: String,
     /// The id of the ticket to revoke.
-    id: Option<String>,
+    id: String,
 }
 
 /// `GET /sign-in`: the form.
@@ -68,6 +78,7 @@ pub(crate) struct Form {
     path = SIGN_IN,
     operation_id = "SignInPage",
     summary = "SR_SIGN_IN_PAGE",
+    description = "The form to sign in, which needs no script.",
     tag = "Pages",
     security(()),
     responses((status = 200, description = "The form", content_type = "text/html", body = String))
@@ -86,6 +97,7 @@ pub(crate) async fn sign_in_page(
     path = SIGN_IN,
     operation_id = "SignIn",
     summary = "SR_SIGN_IN",
+    description = "Begins a session and leads to the account's page.",
     tag = "Pages",
     security(()),
     request_body(content = SignIn, content_type = "application/x-www-form-urlencoded"),
@@ -121,10 +133,11 @@ pub(crate) async fn sign_in(
     path = SIGN_OUT,
     operation_id = "SignOut",
     summary = "SR_SIGN_OUT",
+    description = "Ends the session and leads to the form to sign in.",
     tag = "Pages",
-    security(()),
-    request_body(content = Form, content_type = "application/x-www-form-urlencoded"),
-    responses((status = 303, description = "To the form to sign in; the session is over"))
+    security((), ("Session" = [])),
+    request_body(content = SessionForm, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 303, description = "To the form to sign in; there is no session any more"))
 )]
 pub(crate) async fn sign_out(
     request: HttpRequest,
@@ -151,8 +164,9 @@ pub(crate) async fn sign_out(
     path = ACCOUNT,
     operation_id = "Account",
     summary = "SR_ACCOUNT_PAGE",
+    description = "The account's page; leads to the form to sign in if there is no session.",
     tag = "Pages",
-    security(()),
+    security((), ("Session" = [])),
     responses(
         (status = 200, description = "The page", content_type = "text/html", body = String),
         (status = 303, description = "To the form to sign in")
@@ -171,10 +185,14 @@ pub(crate) async fn page(request: HttpRequest, app: Data<App>) -> Result<HttpRes
     path = ACCOUNT_TICKETS,
     operation_id = "IssueTicket",
     summary = "SR_NEW_TICKET",
+    description = "Issues a ticket, which the page that answers shows once.",
     tag = "Pages",
-    security(()),
-    request_body(content = Form, content_type = "application/x-www-form-urlencoded"),
-    responses((status = 200, description = "The page", content_type = "text/html", body = String))
+    security((), ("Session" = [])),
+    request_body(content = SessionForm, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, description = "The page", content_type = "text/html", body = String),
+        (status = 303, description = "To the form to sign in, without a session")
+    )
 )]
 pub(crate) async fn issue_ticket(
     request: HttpRequest,
@@ -194,10 +212,11 @@ pub(crate) async fn issue_ticket(
     path = ACCOUNT_TICKETS_REVOKE,
     operation_id = "RevokeTicket",
     summary = "SR_REVOKE_TICKET",
+    description = "Ends a ticket of the person who is signed in; one that is over already is no error.",
     tag = "Pages",
-    security(()),
-    request_body(content = Form, content_type = "application/x-www-form-urlencoded"),
-    responses((status = 303, description = "To the account"))
+    security((), ("Session" = [])),
+    request_body(content = TicketForm, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 303, description = "To the account, or without a session to the form to sign in"))
 )]
 pub(crate) async fn revoke_ticket(
     request: HttpRequest,

@@ -75,6 +75,7 @@ pub(crate) struct Versions {
     path = HOME,
     operation_id = "Home",
     summary = "SR_API_VERSIONS",
+    description = "Leads to the index, `GET /api`.",
     tag = "API",
     security(()),
     responses((status = 307, description = "To the versions"))
@@ -90,6 +91,7 @@ pub(crate) async fn to_index(request: HttpRequest) -> HttpResponse {
     path = API,
     operation_id = "Versions",
     summary = "SR_API_VERSIONS",
+    description = "Says where the API is, and which version of the server answers.",
     tag = "API",
     security(()),
     responses((status = 200, description = "The versions", body = Versions))
@@ -144,6 +146,7 @@ struct Routes {
     path = API_V1,
     operation_id = "Routes",
     summary = "SR_API_ROUTES",
+    description = "Lists every URL that is served, with its methods.",
     tag = "API",
     security(()),
     responses((
@@ -164,10 +167,10 @@ pub(crate) async fn routes(request: HttpRequest, app: Data<App>) -> Result<HttpR
 }
 
 /// What a call does, takes and answers, as OpenAPI describes it.
-#[derive(Serialize, Template)]
+#[derive(Serialize, ToSchema, Template)]
 #[template(path = "operation.html")]
 #[serde(rename_all = "PascalCase")]
-struct Operation {
+pub(crate) struct Operation {
     method: &'static str,
     url: String,
     summary: String,

@@ -16,7 +16,9 @@ use actix_web::{
 use utoipa_swagger_ui::Config;
 
 use crate::{
-    answer, openapi,
+    answer,
+    app::App,
+    openapi,
     paths::{DOCS, DOCS_FILE, Mount, OPENAPI, Paths},
     problem::Problem,
 };
@@ -34,12 +36,13 @@ static CONFIG: LazyLock<Arc<Config<'static>>> =
     path = OPENAPI,
     operation_id = "OpenApi",
     summary = "SR_OPENAPI",
+    description = "This document.",
     tag = "API",
     security(()),
     responses((status = 200, description = "The document", body = serde_json::Value))
 )]
-pub(crate) async fn document(request: HttpRequest) -> HttpResponse {
-    answer::json(&openapi::document_below(&Mount::of(&request).base))
+pub(crate) async fn document(request: HttpRequest, app: Data<App>) -> HttpResponse {
+    answer::json(&openapi::document_below(&Mount::of(&request).base, app.limits.token_bytes))
 }
 
 /// `GET /api/docs`: to the folder of the viewer's files.
@@ -48,6 +51,7 @@ pub(crate) async fn document(request: HttpRequest) -> HttpResponse {
     path = DOCS,
     operation_id = "Viewer",
     summary = "SR_API_VIEWER",
+    description = "Leads to the page on which the API can be read and tried.",
     tag = "API",
     security(()),
     responses((status = 307, description = "To the viewer, in the folder of the same name"))
@@ -63,10 +67,21 @@ pub(crate) async fn to_viewer(request: HttpRequest) -> HttpResponse {
     path = DOCS_FILE,
     operation_id = "ViewerFile",
     summary = "SR_API_VIEWER",
+    description = "A file of the page on which the API can be read and tried.",
     tag = "API",
     security(()),
-    params(("file" = String, Path, description = "The file's name")),
-    responses((status = 200, description = "The file"))
+    params(("file" = String, Path, description = "The file's name", example = "index.css")),
+    responses((
+        status = 200,
+        description = "The file",
+        content(
+            (String = "text/html"),
+            (String = "text/css"),
+            (String = "text/javascript"),
+            (String = "image/png"),
+            (String = "application/json")
+        )
+    ))
 )]
 pub(crate) async fn viewer(
     request: HttpRequest,

@@ -11,7 +11,7 @@ use serde::Serialize;
 use store::{Listing, Position, RecordInfo, Store};
 use utoipa::ToSchema;
 
-use super::user_agent::{Right, given, own_key, unquoted};
+use super::user_agent::{EXAMPLE_KEY, Right, given, own_key, unquoted};
 use crate::{
     answer,
     app::App,
@@ -37,7 +37,7 @@ const CURSOR_VERSION: u8 = 1;
     operation_id = "ListExternalTokens",
     summary = "SR_LIST_EXTERNAL_TOKENS",
     tag = "External tokens",
-    request_body = ListExternalTokens,
+    request_body(content = ListExternalTokens, example = json!({"Provider": "et", "Limit": 10})),
     responses((status = 200, description = "A page of the list", body = ExternalTokenPage))
 )]
 pub(crate) async fn list(call: Call, app: Data<App>) -> Result<HttpResponse, Problem> {
@@ -82,7 +82,7 @@ pub(crate) async fn list(call: Call, app: Data<App>) -> Result<HttpResponse, Pro
     operation_id = "DescribeExternalTokens",
     summary = "SR_DESCRIBE_EXTERNAL_TOKENS",
     tag = "External tokens",
-    request_body = WhichExternalTokens,
+    request_body(content = WhichExternalTokens, example = json!({"Key": EXAMPLE_KEY})),
     responses((
         status = 200, description = "The record, or null", body = Option<ExternalTokenInfo>
     ))
@@ -109,7 +109,7 @@ pub(crate) async fn describe(call: Call, app: Data<App>) -> Result<HttpResponse,
     operation_id = "RevokeExternalTokens",
     summary = "SR_REVOKE_EXTERNAL_TOKENS",
     tag = "External tokens",
-    request_body = WhichExternalTokens,
+    request_body(content = WhichExternalTokens, example = json!({"Id": "01vYvSdgm8u"})),
     responses((status = 200, description = "Whether there were living tokens", body = bool))
 )]
 pub(crate) async fn revoke(call: Call, app: Data<App>) -> Result<HttpResponse, Problem> {
@@ -218,13 +218,17 @@ fn read_cursor(cursor: &str) -> Result<Position, Problem> {
 struct ListExternalTokens {
     /// Only records of this provider, exactly as it was saved.
     provider: Option<String>,
-    /// Only records of this user; another's are only an administrator's to see.
+    /// Only records of this user; another's are only an administrator's to see. A login has 1 to 255 characters, none
+    /// of them a colon or a control character; white space around it does not count.
+    #[schema(pattern = r"^[\t-\r \u0085]*([^:\u0000-\u001f\u007f-\u009f]{1,255}[\t-\r \u0085]*)?$")]
     owner: Option<String>,
     /// Also records that expired or were revoked.
     include_ended: Option<bool>,
     /// How many at most: 1 to 1000, 100 if it is left out.
+    #[schema(minimum = 1, maximum = 1000)]
     limit: Option<i32>,
     /// What the page before answered.
+    #[schema(format = "cursor")]
     cursor: Option<String>,
 }
 
@@ -234,8 +238,10 @@ struct ListExternalTokens {
 #[expect(dead_code, reason = "for OpenAPI; bodies are read as trees")]
 struct WhichExternalTokens {
     /// The key that `SaveExternalTokens` answered.
+    #[schema(format = "retrieval-key")]
     key: Option<String>,
-    /// The id that `List` answered.
+    /// The id that `List` answered: 11 letters and digits.
+    #[schema(format = "record-id", pattern = r"^\s*([0-9A][0-9A-Za-z]{10}\s*)?$")]
     id: Option<String>,
 }
 

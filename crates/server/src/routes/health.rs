@@ -27,6 +27,7 @@ pub(crate) struct Health {
     path = HEALTH,
     operation_id = "Health",
     summary = "SR_HEALTH",
+    description = "Answers as long as the process does. It asks nothing of the database.",
     tag = "Operation",
     security(()),
     responses((status = 200, description = "It does", body = Health))
@@ -45,7 +46,7 @@ pub(crate) async fn alive() -> HttpResponse {
     summary = "SR_READINESS",
     tag = "Operation",
     security(()),
-    responses((status = 200, description = "They can", body = Health))
+    responses((status = 200, description = "It can", body = Health))
 )]
 pub(crate) async fn ready(app: Data<App>) -> Result<HttpResponse, Problem> {
     app.store.check().await?;

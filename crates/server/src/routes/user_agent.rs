@@ -28,6 +28,8 @@ use crate::{
 };
 
 const CARRIER: &str = "TokenManagementInfo";
+/// A key in the document, which retrieves nothing.
+pub(super) const EXAMPLE_KEY: &str = "lk_01vYvSdgm8u000ThisKeyIsAnExampleAndRetrievesNothing0002HeXH9";
 
 /// `POST …/SaveExternalTokens`: saves the carrier; answers the key that retrieves it.
 ///
@@ -43,11 +45,16 @@ const CARRIER: &str = "TokenManagementInfo";
     tag = "User agent",
     params((
         "Idempotency-Key" = Option<String>, Header, nullable = false,
-        min_length = 16, max_length = 255,
+        pattern = r#"^([!#-~][!-~]{15,254}|"[!#-\[\]-~]{16,255}")$"#,
         description = "Names this save: 16 to 255 visible ASCII characters, chosen at random, such as a \
                        UUID. Sent again with it, the save is done once."
     )),
-    request_body = SaveExternalTokens,
+    request_body(
+        content = SaveExternalTokens,
+        example = json!({"TokenManagementInfo": {
+            "Provider": "et", "AccessToken": "fugit", "RefreshToken": "odit"
+        }})
+    ),
     responses((status = 200, description = "The key that retrieves the tokens", body = String))
 )]
 pub(crate) async fn save(
@@ -77,7 +84,7 @@ pub(crate) async fn save(
     operation_id = "GetExternalTokens",
     summary = "SR_GET_EXTERNAL_TOKENS",
     tag = "User agent",
-    request_body = GetExternalTokens,
+    request_body(content = GetExternalTokens, example = json!({"Key": EXAMPLE_KEY})),
     responses((status = 200, description = "The tokens, or null", body = Option<Carrier>))
 )]
 pub(crate) async fn get(call: Call, app: Data<App>) -> Result<HttpResponse, Problem> {
@@ -145,8 +152,35 @@ fn text<'a>(carrier: &Object<'a>, field: Field) -> Result<Option<&'a str>, Wrong
 #[derive(ToSchema)]
 #[schema(rename_all = "PascalCase")]
 #[expect(dead_code, reason = "for OpenAPI; bodies are read as trees")]
-struct SaveExternalTokens<'a> {
-    token_management_info: Carrier<'a>,
+struct SaveExternalTokens {
+    token_management_info: TokensToSave,
+}
+
+/// A provider with the tokens it issued, of which there must be one.
+#[derive(ToSchema)]
+#[schema(rename_all = "PascalCase", example = json!({
+    "Provider": "et", "AccessToken": "fugit", "RefreshToken": "odit"
+}))]
+#[expect(dead_code, reason = "for OpenAPI; bodies are read as trees")]
+struct TokensToSave {
+    /// Who issued the tokens: 1 to 255 characters. It may be a multi-language value.
+    #[schema(min_length = 1, max_length = 255, pattern = r"^[^\u0000]*$")]
+    provider: String,
+    /// Opens the provider's API for a while. The limit counts bytes of UTF-8.
+    #[schema(max_length = 65536)]
+    access_token: Option<String>,
+    /// Gets a new access token. The limit counts bytes of UTF-8.
+    #[schema(max_length = 65536)]
+    refresh_token: Option<String>,
+    /// The claims of the id_token, a JSON dictionary in a string. The limit counts bytes of UTF-8.
+    #[schema(max_length = 65536)]
+    claims: Option<String>,
+    /// Ignored.
+    #[schema(value_type = Value, required = false)]
+    table_right: (),
+    /// Ignored.
+    #[schema(value_type = Value, required = false)]
+    field_properties: (),
 }
 
 /// What `GetExternalTokens` takes.
@@ -155,6 +189,7 @@ struct SaveExternalTokens<'a> {
 #[expect(dead_code, reason = "for OpenAPI; bodies are read as trees")]
 struct GetExternalTokens {
     /// The key that `SaveExternalTokens` answered.
+    #[schema(pattern = r"\S", format = "retrieval-key")]
     key: String,
 }
 
@@ -174,9 +209,9 @@ struct Carrier<'a> {
     refresh_token: Option<&'a str>,
     /// The claims of the id_token, a JSON dictionary in a string.
     claims: Option<&'a str>,
-    /// What the caller may do with the record; ignored in requests.
+    /// What the caller may do with the record.
     table_right: Option<Right>,
-    /// What the caller may do with each field, and its limits; ignored in requests.
+    /// What the caller may do with each field, and its limits.
     field_properties: Option<BTreeMap<&'static str, FieldProperty>>,
 }
 

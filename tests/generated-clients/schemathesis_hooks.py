@@ -1,0 +1,70 @@
+"""Values for the formats of the OpenAPI document, which no schema can describe in full.
+
+Invariant: what is made here is valid. What is not valid is made by schemathesis.
+"""
+
+import base64
+import string
+import zlib
+
+import schemathesis
+from hypothesis import strategies as st
+
+DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase
+
+
+def key(secret: str, record: str = "01vYvSdgm8u") -> str:
+    covered = "lk_" + record + secret
+    number = zlib.crc32(covered.encode())
+    checksum = ""
+    for _ in range(6):
+        number, digit = divmod(number, 62)
+        checksum = DIGITS[digit] + checksum
+    return covered + checksum
+
+
+def cursor(record: int) -> str:
+    place = b"\x01" + record.to_bytes(8, "big") + b"tje0"
+    return base64.urlsafe_b64encode(place).decode().rstrip("=")
+
+
+keys = st.text(DIGITS, min_size=43, max_size=43).map(key)
+ids = st.text(DIGITS, min_size=10, max_size=10).map(lambda digits: "0" + digits)
+cursors = st.integers(0, 2**63 - 1).map(cursor)
+zones = st.sampled_from(["NO", "US-NY", "261", "Europe/Oslo", "NO, includeTZOffset", "includeTZOffset"])
+cultures = st.sampled_from(["nb-NO", "en", "de-DE", "fi-FI"])
+
+schemathesis.openapi.format("retrieval-key", keys)
+schemathesis.openapi.format("record-id", ids)
+schemathesis.openapi.format("cursor", cursors)
+schemathesis.openapi.format("time-zone", zones)
+schemathesis.openapi.format("culture", cultures)
+
+
+TEXT_ONLY = ("application/x-www-form-urlencoded", "application/xml", "text/xml")
+
+
+def is_own(text: str) -> bool:
+    return len(text) == 63 and text.startswith("lk_") and text == key(text[14:57], text[3:14])
+
+
+@schemathesis.hook
+def filter_case(context, case):
+    """Leaves out what no schema can judge."""
+    body, path = case.body, case.operation.path
+    if path.endswith("/List"):
+        # Null is as good as a body that is left out.
+        if body is None:
+            return False
+        # Where all is text, a truth value may be a number, and nothing is as good as none.
+        if case.media_type in TEXT_ONLY and isinstance(body, dict):
+            if str(body.get("IncludeEnded", "true")).strip() in ("0", "1", ""):
+                return False
+            if str(body.get("Limit", "1")).strip() == "":
+                return False
+    # Whether a patch applies depends on each of its operations in turn.
+    if case.media_type == "application/json-patch+json" and isinstance(body, list):
+        return False
+    # A key has a checksum.
+    text = body.get("Key") if isinstance(body, dict) else None
+    return not (isinstance(text, str) and text.strip() and not is_own(text))
