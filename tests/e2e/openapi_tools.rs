@@ -42,14 +42,14 @@ fn schemathesis_finds_nothing() {
     let configuration = clients().join("schemathesis.toml");
     let mut command = Command::new(tools.join("bin/schemathesis"));
     command.arg("--config-file").arg(configuration).arg("run").arg(document);
-    command.args(["--url", &app.url, "--checks", "all", "--seed", SEED, "--max-examples", "20"]);
+    command.args(["--url", &app.url, "--checks", "all", "--seed", SEED, "--max-examples", "10"]);
     command.args(["--header", "Authorization: Basic dGplMDpUamUw", "--no-color"]);
     // Where it finds its hooks, and where it leaves notes.
     let command = command.env("PYTHONPATH", clients()).current_dir(scratch.path());
     let output = command.env("PYTHONDONTWRITEBYTECODE", "1").output().expect("schemathesis");
     assert_passes(&output);
     let told = String::from_utf8_lossy(&output.stdout);
-    assert!(told.contains("No issues found"), "{told}");
+    assert!(told.contains("Test cases:") && !told.contains("unique failures"), "{told}");
 }
 
 /// CONTRACT O1, O2, O7, 9, 11, 12: openapi-python-client's client saves in JSON, as a form and as a merge patch.
@@ -127,7 +127,10 @@ fn node_tools() -> Option<PathBuf> {
     }
     let folder = clients();
     if !*INSTALLED.get_or_init(|| npm_ci(&folder)) {
-        leave_out("what reads the OpenAPI document", "`npm ci` in tests/generated-clients, which failed");
+        leave_out(
+            "what reads the OpenAPI document",
+            "`npm ci` in tests/generated-clients, which failed",
+        );
         return None;
     }
     Some(folder)
@@ -143,7 +146,8 @@ fn python_tools() -> Option<PathBuf> {
     let script = clients().join("install-python");
     let install = || Command::new(script).output().is_ok_and(|output| output.status.success());
     if !*INSTALLED.get_or_init(install) {
-        let missing = "tests/generated-clients/install-python, which failed (Debian: `python3-venv`)";
+        let missing =
+            "tests/generated-clients/install-python, which failed (Debian: `python3-venv`)";
         leave_out("what reads the OpenAPI document", missing);
         return None;
     }

@@ -31,7 +31,12 @@ const PARAMETERS: [(&str, &str, Option<&str>, &str); 6] = [
         None,
         "The language of texts; without one, references and multi-language values stay as they are.",
     ),
-    ("header", "SO-Language", None, "As Accept-Language, and before it; `*` switches translation off."),
+    (
+        "header",
+        "SO-Language",
+        None,
+        "As Accept-Language, and before it; `*` switches translation off.",
+    ),
     (
         "header",
         "SO-Culture",
@@ -53,37 +58,56 @@ const PARAMETERS: [(&str, &str, Option<&str>, &str); 6] = [
     ),
 ];
 
-/// What a call may be refused with: status, name of the component, description, and the header that such an
-/// answer always has.
-const REFUSALS: [(&str, &str, &str, Option<(&str, &str)>); 13] = [
-    ("400", "BadRequest", "The request is malformed or invalid; the message names the property or the header", None),
-    (
-        "401",
-        "Unauthorized",
-        "Nobody is let in by what the request shows",
-        Some(("WWW-Authenticate", "The schemes that are accepted")),
+/// A way in which a call may be refused.
+struct Refusal {
+    status: &'static str,
+    /// The component of the document.
+    name: &'static str,
+    description: &'static str,
+    /// The header that such an answer always has, and what it says.
+    header: Option<(&'static str, &'static str)>,
+}
+
+impl Refusal {
+    const fn new(status: &'static str, name: &'static str, description: &'static str) -> Self {
+        Self { status, name, description, header: None }
+    }
+
+    const fn with(self, header: &'static str, description: &'static str) -> Self {
+        Self { header: Some((header, description)), ..self }
+    }
+}
+
+/// All of them.
+const REFUSALS: [Refusal; 13] = [
+    Refusal::new(
+        "400",
+        "BadRequest",
+        "The request is malformed or invalid; the message names the property or the header",
     ),
-    ("403", "Forbidden", "The caller may not do this", None),
-    ("404", "NotFound", "Nothing is served here", None),
-    ("406", "NotAcceptable", "None of the types in Accept can be answered", None),
-    ("408", "RequestTimeout", "The body does not arrive in time", None),
-    ("413", "ContentTooLarge", "The body is over the size limit", None),
-    ("415", "UnsupportedMediaType", "The body has a type, charset or coding that is not read", None),
-    ("421", "MisdirectedRequest", "The host is another server's", None),
-    ("422", "UnprocessableContent", "The Idempotency-Key is that of another save", None),
-    (
-        "429",
-        "TooManyRequests",
-        "Too many wrong passwords",
-        Some(("Retry-After", "Seconds until another password is verified")),
+    Refusal::new("401", "Unauthorized", "Nobody is let in by what the request shows")
+        .with("WWW-Authenticate", "The schemes that are accepted"),
+    Refusal::new("403", "Forbidden", "The caller may not do this"),
+    Refusal::new("404", "NotFound", "Nothing is served here"),
+    Refusal::new("406", "NotAcceptable", "None of the types in Accept can be answered"),
+    Refusal::new("408", "RequestTimeout", "The body does not arrive in time"),
+    Refusal::new("413", "ContentTooLarge", "The body is over the size limit"),
+    Refusal::new(
+        "415",
+        "UnsupportedMediaType",
+        "The body has a type, charset or coding that is not read",
     ),
-    ("500", "InternalServerError", "The server failed; its log says why, under the request id", None),
-    (
-        "503",
-        "ServiceUnavailable",
-        "The server cannot do it now; nothing is confirmed",
-        Some(("Retry-After", "Seconds until it is worth trying again")),
+    Refusal::new("421", "MisdirectedRequest", "The host is another server's"),
+    Refusal::new("422", "UnprocessableContent", "The Idempotency-Key is that of another save"),
+    Refusal::new("429", "TooManyRequests", "Too many wrong passwords")
+        .with("Retry-After", "Seconds until another password is verified"),
+    Refusal::new(
+        "500",
+        "InternalServerError",
+        "The server failed; its log says why, under the request id",
     ),
+    Refusal::new("503", "ServiceUnavailable", "The server cannot do it now; nothing is confirmed")
+        .with("Retry-After", "Seconds until it is worth trying again"),
 ];
 
 /// The most operations that a JSON patch may have (CONTRACT 12).
@@ -182,7 +206,7 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
         "XSRF": {"type": "apiKey", "in": "header", "name": "X-XSRF-TOKEN"}
     });
     let error = json!({"schema": {"$ref": "#/components/schemas/Error"}});
-    let refusals = REFUSALS.iter().map(|(_, name, description, header)| {
+    let refusals = REFUSALS.iter().map(|Refusal { name, description, header, .. }| {
         let mut refusal = json!({
             "description": description, "content": of_types(&MediaType::WRITTEN, &error)
         });
@@ -242,8 +266,11 @@ static IN_ENGLISH: LazyLock<Value> = LazyLock::new(|| {
 pub(crate) fn document_below(base: &str, token_bytes: usize) -> Value {
     let mut document = IN_ENGLISH.clone();
     document["servers"] = json!([{ "url": if base.is_empty() { "/" } else { base } }]);
-    let carriers =
-        ["TokensToSave", "SaveExternalTokensForm", "SaveExternalTokensXml/properties/TokenManagementInfo"];
+    let carriers = [
+        "TokensToSave",
+        "SaveExternalTokensForm",
+        "SaveExternalTokensXml/properties/TokenManagementInfo",
+    ];
     for carrier in carriers {
         for field in ["AccessToken", "RefreshToken", "Claims"] {
             let place = format!("/components/schemas/{carrier}/properties/{field}/maxLength");
@@ -295,7 +322,8 @@ fn reads_every_type(post: &mut Value, schemas: &mut Value) {
     let json = post["requestBody"]["content"]["application/json"].take();
     let reference = json["schema"]["$ref"].as_str().unwrap_or_default();
     let name = reference.rsplit('/').next().unwrap_or_default().to_owned();
-    let of_schema = |name: &str| json!({"schema": {"$ref": format!("#/components/schemas/{name}")}});
+    let of_schema =
+        |name: &str| json!({"schema": {"$ref": format!("#/components/schemas/{name}")}});
     let plain = schemas[&name].clone();
     let may_be_empty = plain["required"].is_null() && plain["allOf"].is_null();
     post["requestBody"]["required"] = (!may_be_empty).into();
@@ -490,7 +518,7 @@ fn may_be_refused(operation: &mut Value) {
     let has = |name: &str| parameters.is_some_and(|all| all.iter().any(|one| one["name"] == name));
     let (is_repeatable, is_file) = (has("Idempotency-Key"), has("file"));
     let is_page = tag == PAGES;
-    for (status, name, ..) in REFUSALS {
+    for Refusal { status, name, .. } in REFUSALS {
         let may_be = match status {
             "401" | "403" | "429" => is_call || (is_page && is_post),
             "404" => is_page || is_file,

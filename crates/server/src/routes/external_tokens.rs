@@ -220,7 +220,9 @@ struct ListExternalTokens {
     provider: Option<String>,
     /// Only records of this user; another's are only an administrator's to see. A login has 1 to 255 characters, none
     /// of them a colon or a control character; white space around it does not count.
-    #[schema(pattern = r"^[\t-\r \u0085]*([^:\u0000-\u001f\u007f-\u009f]{1,255}[\t-\r \u0085]*)?$")]
+    #[schema(
+        pattern = r"^[\t-\r \u0085]*([^:\u0000-\u001f\u007f-\u009f]{1,255}[\t-\r \u0085]*)?$"
+    )]
     owner: Option<String>,
     /// Also records that expired or were revoked.
     include_ended: Option<bool>,

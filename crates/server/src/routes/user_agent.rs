@@ -29,7 +29,8 @@ use crate::{
 
 const CARRIER: &str = "TokenManagementInfo";
 /// A key in the document, which retrieves nothing.
-pub(super) const EXAMPLE_KEY: &str = "lk_01vYvSdgm8u000ThisKeyIsAnExampleAndRetrievesNothing0002HeXH9";
+pub(super) const EXAMPLE_KEY: &str =
+    "lk_01vYvSdgm8u000ThisKeyIsAnExampleAndRetrievesNothing0002HeXH9";
 
 /// `POST …/SaveExternalTokens`: saves the carrier; answers the key that retrieves it.
 ///
