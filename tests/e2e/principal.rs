@@ -81,7 +81,7 @@ fn every_caller_is_told_who_it_is() {
     let selected = app.client().request("GET", path, &[], b"").expect(200).json();
     assert_eq!(
         (&selected["Associate"], &selected["IsAdministrator"]),
-        (&json!("tje0"), &json!(null))
+        (&json!("tje0"), &json!(false))
     );
     visitor.who(&[]).expect_error(401, "SoSessionException", "This call needs a login");
     app.client().request("POST", path, &[], b"").expect(405);
@@ -230,8 +230,10 @@ fn the_principal_is_superoffices_carrier() {
     let selected = client.request("GET", path, &[], b"").expect(200);
     assert_eq!(members(&selected), MEMBERS);
     let selected = selected.json();
-    let kept: Vec<_> = MEMBERS.iter().filter(|name| !selected[**name].is_null()).collect();
-    assert_eq!(kept, [&"PersonId", &"Licenses", &"UserName"]);
+    let empty = [json!(null), json!(0), json!(false), json!([])];
+    let kept: Vec<_> = MEMBERS.iter().filter(|name| !empty.contains(&selected[**name])).collect();
+    assert_eq!(kept, [&"UserName"], "numbers, truth values and lists are never null");
+    assert_eq!((&selected["PersonId"], &selected["Licenses"]), (&json!(0), &json!([])));
     app.add_user("ann");
     let ann = client.with_password("ann", "CANARY-password").who(&[]).expect(200).json();
     assert_eq!((&ann["RoleName"], &ann["IsAdministrator"]), (&json!("User"), &json!(false)));

@@ -543,7 +543,7 @@ fn may_be_refused(operation: &mut Value) {
     }
 }
 
-/// Lets every property of an answer be null, since `$select` may leave it out (CONTRACT 17).
+/// Lets the texts and objects of an answer be null, since `$select` may leave them out (CONTRACT 17).
 fn leaves_out_by_null(part: &Value, schemas: &mut Value) {
     match part {
         Value::Object(members) => {
@@ -580,8 +580,10 @@ fn nullable(schema: &mut Value) {
     }
     let is_null = |schema: &Value| schema["type"] == "null";
     match &schema["type"] {
-        Value::String(of_one) => schema["type"] = json!([of_one, "null"]),
-        Value::Array(_) => {}
+        Value::String(of_one) if matches!(&**of_one, "string" | "object") => {
+            schema["type"] = json!([of_one, "null"]);
+        }
+        Value::String(_) | Value::Array(_) => {}
         _ if schema["oneOf"].as_array().is_some_and(|all| all.iter().any(is_null)) => {}
         _ => *schema = json!({"oneOf": [schema.take(), {"type": "null"}]}),
     }

@@ -204,7 +204,7 @@ pub(crate) async fn current_token(
     operation_id = "GetAccessToken",
     summary = "SR_CURRENT_TOKEN",
     tag = "User agent",
-    request_body = GetAccessToken,
+    request_body(content = GetAccessToken, example = json!({"IncludeCsSession": false})),
     responses((status = 200, description = "The token", body = String))
 )]
 pub(crate) async fn access_token(
