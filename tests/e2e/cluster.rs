@@ -11,7 +11,10 @@ use std::{
     os::unix::process::{CommandExt as _, parent_id},
     path::{Path, PathBuf},
     process::{self, Child, Command, Output, Stdio},
-    sync::atomic::{AtomicU16, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicU16, Ordering},
+    },
 };
 
 use crate::app::until;
@@ -291,17 +294,24 @@ impl Drop for Cluster {
 }
 
 /// A free port below those that outgoing connections are given: one of them could take it while the server
-/// is away.
+/// is away. No other process of the tests is given it while this one lives.
 pub(crate) fn free_port() -> u16 {
     const FIRST: u16 = 10_000;
     const COUNT: u16 = 20_000;
     static TRIED: AtomicU16 = AtomicU16::new(0);
+    static GIVEN: Mutex<Vec<File>> = Mutex::new(Vec::new());
     let own = u16::try_from(process::id() % u32::from(COUNT)).expect("below 20,000");
     let candidates = std::iter::repeat_with(|| {
         let next = u32::from(own) + u32::from(TRIED.fetch_add(1, Ordering::Relaxed)) * 101;
         FIRST + u16::try_from(next % u32::from(COUNT)).expect("below 20,000")
     });
-    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let is_free = |port: &u16| {
+        let lock = File::create(env::temp_dir().join(format!("latchkey-port-{port}")));
+        let lock = lock.ok().filter(|lock| lock.try_lock().is_ok());
+        let is_free = lock.is_some() && TcpListener::bind(("127.0.0.1", *port)).is_ok();
+        GIVEN.lock().expect("no panic").extend(lock);
+        is_free
+    };
     candidates.take(1000).find(is_free).expect("a free port")
 }
 
