@@ -128,7 +128,7 @@ fn a_detail_says_what_the_message_does_not() {
     }
 }
 
-/// CONTRACT 11: what a client sends as a form because it names no other type is told, with the header to send.
+/// CONTRACT 11: the error for JSON that a client sends as a form names the header to send.
 #[test]
 fn json_that_is_sent_as_a_form_is_told() {
     let app = TestApp::new();

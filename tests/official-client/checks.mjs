@@ -2,6 +2,9 @@
 
 import assert from "node:assert/strict";
 
+// The package of the client: another version has a name of its own.
+export const client = process.env.WEBAPI ?? "@superoffice/webapi";
+
 let checks = 0;
 
 setTimeout(() => {

@@ -3,16 +3,18 @@
 
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
-import { check, done, rejected } from "./checks.mjs";
+import { check, client, done, rejected } from "./checks.mjs";
 
 // The package's ES module build is for bundlers; Node takes its CommonJS build.
 const require = createRequire(import.meta.url);
-const { WebApi } = require("@superoffice/webapi");
-const { ResourceParsing, WebApiBase } = require("@superoffice/webapi/WebApiBase.js");
+const { WebApi } = require(client);
+const { ResourceParsing, WebApiBase } = require(`${client}/WebApiBase.js`);
 
 const [url] = process.argv.slice(2);
 assert.ok(url, "usage: node preferences.mjs URL");
 
+// Version 10 has no `responseCallback`.
+const tellsHeaders = !client.endsWith("-10");
 const provider = 'NO:"Leverandør";US:"Supplier"';
 // A JWT that expired on 3 November 2025, 14:05 UTC.
 const accessToken = "e30.eyJleHAiOjE3NjIxNzg3MDB9.eA";
@@ -77,19 +79,19 @@ await check("switches translation off in one request", async () => {
 await check("asks for a time zone (timezone)", async () => {
   const { reason, zone } = await got({ timezone: "NO" });
   assert.equal(reason, `${expired}2025-11-03T15:05:00`);
-  assert.equal(zone, "NO");
+  if (tellsHeaders) assert.equal(zone, "NO");
 });
 
 await check("asks for the offset as well (timezoneInclude)", async () => {
   const { reason, zone } = await got({ timezone: "US-NY", timezoneInclude: true });
   assert.equal(reason, `${expired}2025-11-03T09:05:00-05:00`);
-  assert.equal(zone, "US-NY");
+  if (tellsHeaders) assert.equal(zone, "US-NY");
 });
 
 await check("asks for the offset alone, in one request", async () => {
   const { reason, zone } = await got({}, { timezoneInclude: true });
   assert.equal(reason, `${expired}2025-11-03T14:05:00Z`);
-  assert.equal(zone, "UTC");
+  if (tellsHeaders) assert.equal(zone, "UTC");
 });
 
 await check("is told that a time zone is not known", async () => {

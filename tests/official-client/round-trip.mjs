@@ -1,16 +1,15 @@
 // Saves and gets external tokens with SuperOffice's own client, unchanged.
-// Usage: node round-trip.mjs URL UNKNOWN_KEY [PACKAGE], the key well-formed but of no record, the package that of
-// another version of the client.
+// Usage: node round-trip.mjs URL UNKNOWN_KEY, the key well-formed but of no record.
 
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
-import { check, done, rejected } from "./checks.mjs";
+import { check, client, done, rejected } from "./checks.mjs";
 
 // The package's ES module build is for bundlers; Node takes its CommonJS build.
 const require = createRequire(import.meta.url);
 
-const [url, unknownKey, client = "@superoffice/webapi"] = process.argv.slice(2);
-assert.ok(url && unknownKey, "usage: node round-trip.mjs URL UNKNOWN_KEY [PACKAGE]");
+const [url, unknownKey] = process.argv.slice(2);
+assert.ok(url && unknownKey, "usage: node round-trip.mjs URL UNKNOWN_KEY");
 const { WebApi } = require(client);
 const { Create_SoPrincipalCarrier_From } = require(`${client}/Converters.js`);
 const enums = require(`${client}/Enums.js`);

@@ -4,12 +4,12 @@
 
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
-import { check, done, rejected } from "./checks.mjs";
+import { check, client, done, rejected } from "./checks.mjs";
 
 // The package's ES module build is for bundlers; Node takes its CommonJS build.
 const require = createRequire(import.meta.url);
-const { WebApi } = require("@superoffice/webapi");
-const { WebApiBase } = require("@superoffice/webapi/WebApiBase.js");
+const { WebApi } = require(client);
+const { WebApiBase } = require(`${client}/WebApiBase.js`);
 
 const [url, ticket, token, applicationToken] = process.argv.slice(2);
 const onsite = token === "--onsite";

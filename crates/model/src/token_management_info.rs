@@ -54,13 +54,13 @@ pub enum Violation {
     /// Neither token is there.
     #[error("or TokenManagementInfo.RefreshToken is required")]
     NoToken,
-    /// Too many characters: so many are the limit, and so many there are.
+    /// Too many characters: the limit, and how many there are.
     #[error("is longer than {0} characters")]
     TooManyCharacters(usize, usize),
     /// The character U+0000, which not every database can hold.
     #[error("has the character U+0000")]
     NulCharacter,
-    /// Too many bytes of UTF-8: so many are the limit, and so many there are.
+    /// Too many bytes of UTF-8: the limit, and how many there are.
     #[error("is longer than {0} bytes")]
     TooManyBytes(usize, usize),
 }

@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(Charset::parse(""), None);
     }
 
-    /// CONTRACT 13: what does not fit is told by its place.
+    /// CONTRACT 13: an error names the place.
     #[test]
     fn the_first_byte_that_does_not_fit_is_told() {
         for (charset, bytes, expected) in [

@@ -138,7 +138,7 @@ const PROBES: &str = "Operation";
         (name = "User", description = "Who is calling."),
         (name = "Pages", description = "For people: signing in and out, and tickets of one's own."),
         (name = "API", description = "What the API is."),
-        (name = "Operation", description = "For whoever supervises the process."),
+        (name = "Operation", description = "For what supervises the process."),
     ),
     paths(
         user_agent::save,
@@ -619,7 +619,7 @@ fn of_types(types: &[MediaType], content: &Value) -> Value {
     types.iter().map(of_type).collect::<Map<_, _>>().into()
 }
 
-/// The types of an answer that is HTML for who prefers it (CONTRACT O5–O7).
+/// The types of an answer that is HTML for a client that prefers it (CONTRACT O5–O7).
 fn for_people(content: &Value) -> Value {
     let mut types = of_types(&MediaType::WRITTEN, content);
     types["text/html"] = json!({"schema": {"type": "string"}});

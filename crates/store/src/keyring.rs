@@ -56,13 +56,13 @@ struct Held {
 pub(crate) struct Missing {
     pub(crate) id: String,
     /// Why not, and what to do.
-    pub(crate) told: String,
+    pub(crate) reason: String,
     is_announced: bool,
 }
 
 impl Missing {
     fn new(row: &KekRow, error: &OpenError) -> Self {
-        Self { id: row.id.clone(), told: told(error), is_announced: row.is_announced() }
+        Self { id: row.id.clone(), reason: told(error), is_announced: row.is_announced() }
     }
 }
 
@@ -102,7 +102,7 @@ impl Keyring {
                     let missing = Missing::new(row, &error);
                     warn!(
                         kek.id = missing.id,
-                        error = missing.told,
+                        error = missing.reason,
                         "a rotation to a master key waits, because it is missing here"
                     );
                     keyring.missing.push(missing);

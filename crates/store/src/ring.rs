@@ -79,7 +79,7 @@ impl Store {
         let after = Arc::new(after);
         for missing in after.all_missing() {
             if before.all_missing().iter().all(|known| known.id != missing.id) {
-                error!(kek.id = missing.id, error = missing.told, "a master key is missing here");
+                error!(kek.id = missing.id, error = missing.reason, "a master key is missing here");
             }
         }
         if before.active().id() != after.active().id() {

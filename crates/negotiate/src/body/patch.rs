@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(patched("[]"), Ok(json!({})));
     }
 
-    /// CONTRACT 12: all or nothing, `test` honoured; what is wrong is told by its place.
+    /// CONTRACT 12: all or nothing, `test` honoured; an error names the place.
     #[rstest]
     #[case(r#"[{"op":"add","path":"/a/b","value":1}]"#, Malformed::PatchFailed(1))]
     #[case(

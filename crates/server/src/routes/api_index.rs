@@ -240,8 +240,8 @@ impl Words {
     }
 }
 
-/// Answers HTML to who prefers it, and otherwise as any other call; but a page for people is never refused for its type
-/// (CONTRACT 14): who accepts none of them gets HTML if the header speaks of that, and otherwise JSON.
+/// Answers HTML to a client that prefers it, and otherwise as any other call. But a page for people is never refused for
+/// its type (CONTRACT 14): a client that accepts none of them gets JSON.
 fn respond<T: Serialize + Template>(
     request: &HttpRequest,
     app: &App,
