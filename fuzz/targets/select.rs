@@ -1,6 +1,6 @@
 //! `$select` in query strings.
 //!
-//! Invariant: it makes properties null and does nothing else, so that a second time changes nothing.
+//! Invariant: it empties values and does nothing else, so that a second time changes nothing.
 
 #![no_main]
 
@@ -23,6 +23,9 @@ fuzz_target!(|query: &str| {
 
 fn is_part(selected: &Value, answer: &Value) -> bool {
     match (selected, answer) {
+        (Value::Array(some), Value::Array(_)) if some.is_empty() => true,
+        (Value::Number(some), Value::Number(_)) if some.as_u64() == Some(0) => true,
+        (Value::Bool(false), Value::Bool(_)) => true,
         (Value::Object(some), Value::Object(all)) => {
             some.keys().eq(all.keys())
                 && some.values().zip(all.values()).all(|(some, all)| is_part(some, all))
