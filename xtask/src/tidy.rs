@@ -54,7 +54,10 @@ pub(crate) fn run(shell: &Shell) -> anyhow::Result<()> {
     for (rule, command) in [
         ("format", cmd!(shell, "cargo fmt --check")),
         ("format", cmd!(shell, "cargo fmt --check --manifest-path fuzz/Cargo.toml")),
-        ("benchmark's patch", cmd!(shell, "git apply --recount --check xtask/bench/no-login.patch")),
+        (
+            "benchmark's patch",
+            cmd!(shell, "git apply --recount --check xtask/bench/no-login.patch"),
+        ),
         ("lints", cmd!(shell, "cargo clippy --workspace --all-targets -- -D warnings")),
     ] {
         if command.run().is_err() {
