@@ -4,7 +4,10 @@
 use rstest::rstest;
 use serde_json::json;
 
-use crate::app::{Setup, TestApp};
+use crate::{
+    app::{Setup, TestApp},
+    client::Answer,
+};
 
 fn online(user_agent: &str) -> TestApp {
     Setup::new().with("INSTALLATION", "online").with("ONLINE__USER_AGENT", user_agent).start()
@@ -130,7 +133,6 @@ fn listed_origins_are_let_in() {
     let list = "https://app.example.com, http://localhost:3000";
     let app = Setup::new().with("SERVER__CORS_ORIGINS", list).start();
     let visitor = app.client().with_authorization(None);
-    let path = "/api/v1/Agents/User/GetExternalTokens";
     for (origin, is_listed) in [
         ("https://app.example.com", true),
         ("http://localhost:3000", true),
@@ -139,18 +141,7 @@ fn listed_origins_are_let_in() {
         ("http://app.example.com", false),
         ("null", false),
     ] {
-        let preflight = [
-            ("Origin", origin),
-            ("Access-Control-Request-Method", "POST"),
-            ("Access-Control-Request-Headers", "authorization, content-type, so-apptoken"),
-        ];
-        let answer = visitor.request("OPTIONS", path, &preflight, b"");
-        let call = app.client().who(&[("Origin", origin)]);
-        let allowed = if is_listed { origin } else { "" };
-        for answer in [&answer, &call] {
-            assert_eq!(answer.header("Access-Control-Allow-Origin"), allowed, "{answer:?}");
-            assert_eq!(answer.header("Access-Control-Allow-Credentials"), "");
-        }
+        let (answer, call) = ask_from(&app, origin, is_listed);
         if is_listed {
             answer.expect(200);
             let exposed = call.header("Access-Control-Expose-Headers").to_ascii_lowercase();
@@ -188,13 +179,30 @@ fn listed_origins_are_let_in() {
     }
 }
 
+/// The answers to a preflight and to a call from an origin, which allow it if it is listed.
+fn ask_from(app: &TestApp, origin: &str, is_listed: bool) -> (Answer, Answer) {
+    let visitor = app.client().with_authorization(None);
+    let preflight = [
+        ("Origin", origin),
+        ("Access-Control-Request-Method", "POST"),
+        ("Access-Control-Request-Headers", "authorization, content-type, so-apptoken"),
+    ];
+    let path = "/api/v1/Agents/User/GetExternalTokens";
+    let answer = visitor.request("OPTIONS", path, &preflight, b"");
+    let call = app.client().who(&[("Origin", origin)]);
+    let allowed = if is_listed { origin } else { "" };
+    for answer in [&answer, &call] {
+        assert_eq!(answer.header("Access-Control-Allow-Origin"), allowed, "{answer:?}");
+        assert_eq!(answer.header("Access-Control-Allow-Credentials"), "");
+    }
+    (answer, call)
+}
+
 /// CONTRACT 32: a star at the end stands for any port, as SuperOffice reads it, and never for a part of a name.
 #[test]
 fn a_star_stands_for_a_port() {
     let list = "http://localhost*, https://good.example*, http://127.0.0.1:30*";
     let app = Setup::new().with("SERVER__CORS_ORIGINS", list).start();
-    let visitor = app.client().with_authorization(None);
-    let path = "/api/v1/Agents/User/GetExternalTokens";
     for (origin, is_listed) in [
         ("http://localhost", true),
         ("http://localhost:3000", true),
@@ -207,18 +215,7 @@ fn a_star_stands_for_a_port() {
         ("http://127.0.0.1:4000", false),
         ("http://127.0.0.1", false),
     ] {
-        let preflight = [
-            ("Origin", origin),
-            ("Access-Control-Request-Method", "POST"),
-            ("Access-Control-Request-Headers", "authorization, content-type"),
-        ];
-        let answer = visitor.request("OPTIONS", path, &preflight, b"");
-        let call = app.client().who(&[("Origin", origin)]);
-        let allowed = if is_listed { origin } else { "" };
-        for answer in [&answer, &call] {
-            assert_eq!(answer.header("Access-Control-Allow-Origin"), allowed, "{answer:?}");
-            assert_eq!(answer.header("Access-Control-Allow-Credentials"), "");
-        }
+        let (answer, _call) = ask_from(&app, origin, is_listed);
         answer.expect(if is_listed { 200 } else { 400 });
     }
 }

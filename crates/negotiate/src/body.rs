@@ -282,7 +282,7 @@ impl<'a> Object<'a> {
     }
 
     /// The property as a whole number, `5.0` too; `None` if it is missing or null. In XML and in a form it is
-    /// text, and empty text is as good as none. A number that is too large is the largest one, so that a limit
+    /// text, and empty text counts as none. A number that is too large is read as the largest one, so that a limit
     /// refuses it.
     ///
     /// ```

@@ -80,8 +80,8 @@ impl Charset {
         matches!(self, Self::Utf16 | Self::Utf16Le | Self::Utf16Be)
     }
 
-    /// The charset of JSON or XML, whose first character is ASCII, so that its bytes may tell more than the charset
-    /// that is named: a byte order mark, or UTF-16 by its zeros, and what is not UTF-16 for the lack of them.
+    /// The charset of JSON or XML. Its first character is ASCII, so its first bytes decide: a byte order mark names the
+    /// charset, and a zero byte means UTF-16. Without either it is not UTF-16, even if that is named.
     pub(crate) fn of_start(bytes: &[u8], named: Option<Self>) -> Option<Self> {
         match bytes {
             _ if Self::of_mark(bytes).is_some() => Self::of_mark(bytes),

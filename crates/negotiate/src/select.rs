@@ -81,8 +81,8 @@ impl Select {
         self.children.is_none()
     }
 
-    /// Takes the values of what is not selected: texts and objects become null, and what typed clients cannot read
-    /// null as becomes an empty list, 0 or false. A root that is no object stays as it is.
+    /// Empties the values that are not selected: texts and objects become null; lists become empty, numbers 0 and
+    /// truth values false, because typed clients cannot read null as any of these. A root that is no object stays as it is.
     ///
     /// ```
     /// use negotiate::Select;

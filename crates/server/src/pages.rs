@@ -69,24 +69,20 @@ pub(crate) struct Link {
 }
 
 impl Frame {
-    /// That of the reader. Where the path names no tenant, as it should, there is no way on.
+    /// That of the reader. Without links where the path lacks the tenant that it should name.
     pub(crate) fn of(request: &HttpRequest, wording: Option<&Wording>) -> Self {
         let mount = request.extensions().get::<Mount>().map(|mount| mount.base.clone());
         let base = mount.or_else(|| request.app_data::<Data<Paths>>()?.only_base(request));
         let has_account =
             request.app_data::<Data<App>>().is_some_and(|app| app.policy.is_on(Scheme::Session));
-        let pages = [(API, "SR_API"), (ACCOUNT, "SR_ACCOUNT")];
-        let is_there = |path| path != ACCOUNT || has_account;
-        let links = base.into_iter().flat_map(|base| {
-            let pages = pages.into_iter().filter(|(path, _)| is_there(*path));
-            pages.map(move |(path, text)| Link {
-                path: format!("{base}{path}"),
-                text: Text::new(text).in_words(wording),
-            })
-        });
+        let link = |path, text| {
+            let text = Text::new(text).in_words(wording);
+            base.as_ref().map(|base| Link { path: format!("{base}{path}"), text })
+        };
+        let account = has_account.then(|| link(ACCOUNT, "SR_ACCOUNT")).flatten();
         Self {
             language: wording.map_or("en", |wording| wording.language.iso()),
-            links: links.collect(),
+            links: link(API, "SR_API").into_iter().chain(account).collect(),
         }
     }
 }

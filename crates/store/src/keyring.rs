@@ -156,12 +156,11 @@ impl Keyring {
 
     /// Whether it is what these rows ask for.
     pub(crate) fn is_of(&self, rows: &[KekRow]) -> bool {
-        let is_in_use = |announced: &Held| {
-            rows.iter().any(|row| row.id == announced.kek.id() && !row.is_announced())
-        };
+        let in_use = rows.iter().filter(|row| !row.is_announced()).map(|row| row.id.as_str());
+        let announced = rows.iter().filter(|row| row.is_announced()).map(|row| row.id.as_str());
         self.missing.is_empty()
-            && self.ids().eq(rows.iter().map(|row| row.id.as_str()))
-            && !self.announced.as_deref().is_some_and(is_in_use)
+            && self.held.iter().map(|held| held.kek.id()).eq(in_use)
+            && self.announced.iter().map(|held| held.kek.id()).eq(announced)
     }
 
     /// The keys that records may need and this process does not have.

@@ -129,9 +129,10 @@ impl Store {
                 Some(row) if !row.is_announced() => return Ok(()),
                 Some(_announced) => {}
             }
-            let servers = match is_forced {
-                true => Vec::new(),
-                false => patiently(|| self.servers_without(id, &keyring)).await?,
+            let servers = if is_forced {
+                Vec::new()
+            } else {
+                patiently(|| self.servers_without(id, &keyring)).await?
             };
             if servers.is_empty() {
                 patiently(|| self.put_in_use(id, &keyring)).await?;

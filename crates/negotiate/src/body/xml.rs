@@ -16,7 +16,8 @@ use super::{MAX_DEPTH, MAX_VALUES, Malformed, is_blank};
 use crate::{Charset, xml_chars::is_xml_char};
 
 /// The text of a body: by its first bytes, or else the charset of its header, or else its
-/// declaration, or else UTF-8 (RFC 7303 §3). What is not UTF-16 by its first bytes is not, whatever it declares.
+/// declaration, or else UTF-8 (RFC 7303 §3). A body whose first bytes are not UTF-16 is not read as
+/// UTF-16, whatever it declares.
 pub(super) fn decode(charset: Option<Charset>, bytes: &[u8]) -> Result<Cow<'_, str>, Malformed> {
     if let Some(charset) = Charset::of_start(bytes, charset) {
         return Ok(charset.decode(bytes)?);

@@ -127,8 +127,8 @@ pub(crate) fn accept(headers: &HeaderMap) -> Accept {
     text(headers, &ACCEPT).map_or_else(Accept::anything, |header| Accept::parse(&header))
 }
 
-/// The language and the culture; without a language the culture does not matter (CONTRACT 22). One that is not known
-/// here is as good as none asked for.
+/// The language and the culture; without a language the culture does not matter (CONTRACT 22). A culture that is
+/// not known here is ignored.
 pub(crate) fn wording(headers: &HeaderMap) -> Option<Wording> {
     let accept_language = text(headers, &ACCEPT_LANGUAGE);
     let so_language = text(headers, &SO_LANGUAGE);
