@@ -43,6 +43,7 @@ pub fn backup(
     if file.as_os_str().as_bytes().ends_with(b"/") {
         return Err(CopyError::NoName(file.to_owned()));
     }
+    scratch::remove_left(file)?;
     refuse_existing(file, CopyError::Exists)?;
     let mut conn = Conn::reading(&lock::look(database)?)?;
     let keyring = Keyring::load(keys, &mut conn)?.ok_or(CopyError::Nothing)?;
@@ -71,6 +72,7 @@ pub fn restore(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Proof, CopyError> {
     let Database::Sqlite(path) = database else { return Err(CopyError::OnServer) };
+    scratch::remove_left(path)?;
     refuse_existing(path, CopyError::Occupied)?;
     // Before a folder is made for it.
     let opened = File::open(file).map_err(failed("read", file))?;

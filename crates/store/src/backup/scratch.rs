@@ -104,8 +104,9 @@ fn open(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// Removes the folders that copies of this name left; `Busy` if one is in use.
-fn remove_left(file: &Path) -> Result<(), CopyError> {
+/// Removes the folders that copies of this name left; `Busy` if one is in use. A copy that was killed after its
+/// file was in place has left one too.
+pub(super) fn remove_left(file: &Path) -> Result<(), CopyError> {
     let mut start = file.file_name().unwrap_or_default().to_owned();
     start.push(MARK);
     let is_random = |byte: &u8| byte.is_ascii_digit() || byte.is_ascii_lowercase();
