@@ -7,11 +7,11 @@ use std::{error::Error, path::PathBuf, sync::Arc};
 use model::RecordId;
 use tokio_postgres::error::SqlState;
 
-use crate::postgres::Refusal;
+use crate::backend::postgres::Refusal;
 
 use crate::Quota;
 
-use crate::place::Replaced;
+use crate::backend::sqlite::place::Replaced;
 
 /// What went wrong below; shared, since one failed commit fails every caller in it.
 pub(crate) type Source = Arc<dyn Error + Send + Sync>;

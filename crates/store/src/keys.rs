@@ -4,6 +4,10 @@
 //! Invariant: a key that is made is on disk, whole, before anything is sealed under it, and no key is
 //! guessed: of several that might be meant, none is taken.
 
+pub(crate) mod keyring;
+pub(crate) mod pkcs11;
+pub(crate) mod wraps;
+
 use std::{
     fmt,
     fs::{self, OpenOptions},
@@ -23,8 +27,7 @@ use crate::{
     OpenError,
     files::{self, Exposure, failed},
     ids,
-    keyring::KekRow,
-    pkcs11::Module,
+    keys::{keyring::KekRow, pkcs11::Module},
     seal::{self, Kek},
 };
 

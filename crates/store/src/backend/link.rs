@@ -1,0 +1,194 @@
+//! A connection that is opened anew after it broke.
+//!
+//! Invariant: a connection on which something failed is never used again, for what state that left
+//! behind is not to be guessed; and a server that is away is not asked in a storm.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use diesel::connection::SimpleConnection as _;
+
+use crate::{
+    Database, OpenError, StoreError,
+    backend::{
+        conn::Conn,
+        sqlite::place::{Identity, Place},
+    },
+    error::{Panicked, Source},
+};
+
+/// How long a connection may rest before it is tried out.
+const REST: Duration = Duration::from_secs(1);
+/// The pause after a connection that could not be opened: at first, and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
+/// How a connection is opened.
+type Open = fn(&Database) -> Result<Conn, OpenError>;
+
+/// A connection of one thread at a time.
+pub(crate) struct Link {
+    database: Database,
+    open: Open,
+    conn: Option<Conn>,
+    used: Instant,
+    place: Option<Arc<Place>>,
+    /// Which write-ahead log the connection writes to.
+    log: Option<Identity>,
+    /// What is opened while the disk has no room.
+    open_without_room: Option<Open>,
+    failure: Option<Failure>,
+}
+
+/// Why there is no connection.
+struct Failure {
+    cause: Source,
+    pause: Duration,
+    until: Instant,
+}
+
+impl Link {
+    /// One that may write; the first connection is there already, unless the disk has no room.
+    pub(crate) fn writing(database: Database, conn: Option<Conn>) -> Self {
+        Self { conn, ..Self::new(database, Conn::writing) }
+    }
+
+    /// One that only reads.
+    pub(crate) fn reading(database: Database) -> Self {
+        let open_without_room = Some(Conn::reading_alone as Open);
+        Self { open_without_room, ..Self::new(database, Conn::reading) }
+    }
+
+    /// One that copies an SQLite file's log.
+    pub(crate) fn copying(database: Database) -> Self {
+        Self::new(database, Conn::copying)
+    }
+
+    fn new(database: Database, open: Open) -> Self {
+        Self {
+            database,
+            open,
+            conn: None,
+            used: Instant::now(),
+            place: None,
+            log: None,
+            open_without_room: None,
+            failure: None,
+        }
+    }
+
+    /// To the file of this place, and to no other that comes there.
+    pub(crate) fn at(self, place: Option<Arc<Place>>) -> Self {
+        Self { place, ..self }
+    }
+
+    /// Looks whether the file is still in its place.
+    ///
+    /// # Errors
+    /// As `Place::check`.
+    pub(crate) fn check_place(&self) -> Result<(), StoreError> {
+        self.place.as_ref().map_or(Ok(()), |place| place.check())
+    }
+
+    /// As `check_place`, and looks at the write-ahead log as well; to be called after a commit.
+    pub(crate) fn check_files(&mut self) -> Result<(), StoreError> {
+        let Some(place) = &self.place else { return Ok(()) };
+        place.check()?;
+        place.check_log(&mut self.log)
+    }
+
+    /// As `check_place`, by what is known.
+    pub(crate) fn refuse_other_file(&self) -> Result<(), StoreError> {
+        self.place.as_ref().map_or(Ok(()), |place| place.known())
+    }
+
+    /// Runs `work`. Unless it succeeds or a row is refused, the connection is given up; a server that did
+    /// not answer, or went away, is left alone for a while. A panic fails this work and no other.
+    ///
+    /// # Errors
+    /// `Unavailable` without a connection; what `work` returns.
+    pub(crate) fn run<T>(
+        &mut self,
+        work: impl FnOnce(&mut Conn) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.try_out();
+        if self.conn.is_none() {
+            self.conn = Some(self.connect()?);
+        }
+        let conn = self.conn.as_mut().expect("it was opened");
+        let outcome = catch_unwind(AssertUnwindSafe(|| work(conn)))
+            .unwrap_or_else(|_panic| Err(StoreError::Query(Arc::new(Panicked))));
+        match &outcome {
+            Err(error) if !error.changed_nothing() && !error.refuses_a_row() => {
+                self.conn = None;
+                if let (Database::Postgres(_), Some(cause)) = (&self.database, error.is_away()) {
+                    self.failed(cause);
+                }
+            }
+            _ => self.failure = None,
+        }
+        outcome
+    }
+
+    /// Whether the server is away, as far as is known.
+    pub(crate) fn is_away(&self) -> bool {
+        self.failure.is_some()
+    }
+
+    /// How long it is left alone from now on.
+    pub(crate) fn pause(&self) -> Duration {
+        let until = self.failure.as_ref().map(|failure| failure.until);
+        until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()))
+    }
+
+    /// Gives the connection up; the next one is opened when there is work.
+    pub(crate) fn disconnect(&mut self) {
+        self.conn = None;
+    }
+
+    /// The connection, if it is there without asking anybody.
+    pub(crate) fn conn(&mut self) -> Option<&mut Conn> {
+        self.conn.as_mut()
+    }
+
+    /// A connection to a server may have ended while it rested.
+    fn try_out(&mut self) {
+        let Some(Conn::Postgres(session)) = &mut self.conn else { return };
+        if self.used.elapsed() > REST && session.batch_execute("SELECT 1").is_err() {
+            self.conn = None;
+        }
+        self.used = Instant::now();
+    }
+
+    fn connect(&mut self) -> Result<Conn, StoreError> {
+        if let Some(Failure { cause, until, .. }) = &self.failure
+            && Instant::now() < *until
+        {
+            return Err(StoreError::Unavailable(Arc::clone(cause)));
+        }
+        self.check_place()?;
+        let no_room = self.place.as_ref().and_then(|place| place.no_room());
+        let open = match (no_room, self.open_without_room) {
+            (Some(cause), None) => return Err(StoreError::Unavailable(cause)),
+            (Some(_), Some(open)) => open,
+            (None, _) => self.open,
+        };
+        self.log = None;
+        open(&self.database).map_err(|error| {
+            let cause: Source = Arc::new(error);
+            self.failed(Arc::clone(&cause));
+            StoreError::Unavailable(cause)
+        })
+    }
+
+    /// Nobody asks again before a pause, counted from now: the attempt itself may have taken long.
+    fn failed(&mut self, cause: Source) {
+        let pause = match &self.failure {
+            Some(last) => (last.pause * 2).min(PAUSES.1),
+            None => PAUSES.0,
+        };
+        self.failure = Some(Failure { cause, pause, until: Instant::now() + pause });
+    }
+}

@@ -1,0 +1,227 @@
+//! The schema's migrations, embedded per backend.
+//!
+//! Invariant: a database that holds a migration which this build does not know is never touched.
+
+use std::{error::Error, thread, time::Duration};
+
+use diesel::{
+    RunQueryDsl as _,
+    backend::Backend,
+    dsl::sql,
+    migration::{MigrationSource, MigrationVersion},
+    pg::Pg,
+    sql_types::{Bool, Text},
+    sqlite::Sqlite,
+};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use tracing::info;
+
+use crate::{
+    Database, Keys, OpenError,
+    backend::{
+        conn::{Conn, limited, on_backend},
+        postgres::Session,
+        sqlite::lock::{self, InstanceLock},
+    },
+    keys::keyring::Keyring,
+};
+
+const SQLITE: EmbeddedMigrations = embed_migrations!("../../migrations/sqlite");
+const POSTGRES: EmbeddedMigrations = embed_migrations!("../../migrations/postgres");
+
+/// How often migrations are tried on a server, and the pause between.
+const ATTEMPTS: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// A migration's name and whether the database has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The name of the migration's folder.
+    pub name: String,
+    /// Whether it was run.
+    pub is_applied: bool,
+}
+
+/// Changes the schema of a database that no server is using.
+pub struct Migrator {
+    conn: Conn,
+    _lock: Option<InstanceLock>,
+}
+
+impl Migrator {
+    /// Takes the database, creating it if there is none.
+    ///
+    /// # Errors
+    /// `InUse` while a server runs on it, `Newer` when this build is too old for it.
+    pub fn open(database: &Database) -> Result<Self, OpenError> {
+        let (database, lock) = lock::take(database)?;
+        let mut conn = Conn::writing(&database)?;
+        refuse_newer(&mut conn)?;
+        Ok(Self { conn, _lock: lock })
+    }
+
+    /// Checks that every master key of the database is there and is the right one: whoever lacks one
+    /// may need the version of the schema that is there.
+    pub fn check_keys(&mut self, keys: &Keys) -> Result<(), OpenError> {
+        Keyring::load(keys, &mut self.conn).map(|_keyring| ())
+    }
+
+    /// Runs what is pending; the names of what was run.
+    pub fn run(&mut self) -> Result<Vec<String>, OpenError> {
+        run(&mut self.conn)
+    }
+
+    /// Reverts the latest migration, and all data in what it created; its name, if there was one.
+    pub fn revert(&mut self) -> Result<Option<String>, OpenError> {
+        let Some(last) = self.status()?.into_iter().rfind(|migration| migration.is_applied) else {
+            return Ok(None);
+        };
+        let reverted = match &mut self.conn {
+            Conn::Sqlite(conn) => conn.revert_last_migration(SQLITE).map(|_version| ()),
+            Conn::Postgres(conn) => conn.revert_last_migration(POSTGRES).map(|_version| ()),
+        };
+        reverted.map_err(|error| failed(&self.conn, error))?;
+        Ok(Some(last.name))
+    }
+
+    /// Every migration of this build, the oldest first.
+    pub fn status(&mut self) -> Result<Vec<Status>, OpenError> {
+        status(&mut self.conn)
+    }
+}
+
+/// Runs what is pending; the names of what was run. Of several servers that begin to do so at once one
+/// succeeds, and the others find nothing left to do.
+pub(crate) fn run(conn: &mut Conn) -> Result<Vec<String>, OpenError> {
+    limited(conn, None, try_to_run)
+}
+
+fn try_to_run(conn: &mut Conn) -> Result<Vec<String>, OpenError> {
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let outcome = pending(conn).and_then(|pending| {
+            if pending.is_empty() {
+                return Ok(pending);
+            }
+            let run = match conn {
+                Conn::Sqlite(conn) => conn.run_pending_migrations(SQLITE).map(|_versions| ()),
+                Conn::Postgres(conn) => {
+                    require_create(conn)?;
+                    conn.run_pending_migrations(POSTGRES).map(|_versions| ())
+                }
+            };
+            run.map_err(|error| failed(conn, error)).map(|()| pending)
+        });
+        match (&outcome, &conn) {
+            // What another server does meanwhile is over soon; a right that is lacking is lacking then, too.
+            (Err(error), Conn::Postgres(_)) if attempts < ATTEMPTS && !error.lasts() => {
+                info!(%error, "trying the migrations again, in case another server is running them");
+                thread::sleep(PAUSE);
+            }
+            _ => return outcome,
+        }
+    }
+}
+
+fn failed(conn: &Conn, error: Box<dyn Error + Send + Sync>) -> OpenError {
+    let refused = match conn {
+        Conn::Sqlite(_) => None,
+        Conn::Postgres(session) => session.refused(),
+    };
+    OpenError::migration(error, refused)
+}
+
+/// Refuses a role that may not make tables. Since version 15 that is any but the owner of the database.
+fn require_create(session: &mut Session) -> Result<(), OpenError> {
+    let may = "COALESCE(has_schema_privilege(current_schema(), 'CREATE'), FALSE)";
+    if diesel::select(sql::<Bool>(may)).get_result::<bool>(session)? {
+        return Ok(());
+    }
+    let schema = "COALESCE(quote_ident(current_schema()), 'public')";
+    let schema = diesel::select(sql::<Text>(schema)).get_result(session)?;
+    Err(OpenError::MayNotCreate(schema))
+}
+
+/// Refuses a database that is behind this build.
+pub(crate) fn require_current(conn: &mut Conn) -> Result<(), OpenError> {
+    match pending(conn)?.into_iter().next() {
+        Some(name) => Err(OpenError::Behind(name)),
+        None => Ok(()),
+    }
+}
+
+/// Whether no migration was run on it yet.
+pub(crate) fn is_new(conn: &mut Conn) -> Result<bool, OpenError> {
+    Ok(applied(conn)?.is_empty())
+}
+
+/// Whether the migration of this version was run.
+pub(crate) fn is_applied(conn: &mut Conn, version: &str) -> Result<bool, OpenError> {
+    Ok(applied(conn)?.contains(&MigrationVersion::from(version)))
+}
+
+fn pending(conn: &mut Conn) -> Result<Vec<String>, OpenError> {
+    let pending = status(conn)?.into_iter().filter(|migration| !migration.is_applied);
+    Ok(pending.map(|migration| migration.name).collect())
+}
+
+/// Refuses a database that holds a migration which this build does not know.
+pub(crate) fn refuse_newer(conn: &mut Conn) -> Result<(), OpenError> {
+    let known = known(conn)?;
+    for version in applied(conn)? {
+        if !known.iter().any(|(known_version, _name)| *known_version == version) {
+            return Err(OpenError::Newer(version.to_string()));
+        }
+    }
+    Ok(())
+}
+
+fn status(conn: &mut Conn) -> Result<Vec<Status>, OpenError> {
+    let applied = applied(conn)?;
+    let known = known(conn)?;
+    let status = |(version, name)| Status { name, is_applied: applied.contains(&version) };
+    Ok(known.into_iter().map(status).collect())
+}
+
+/// The versions of the migrations that were run. To look must not need the right to create, so diesel, which
+/// makes its table if there is none, is not asked.
+fn applied(conn: &mut Conn) -> Result<Vec<MigrationVersion<'static>>, OpenError> {
+    let table = match conn {
+        Conn::Sqlite(_) => {
+            "EXISTS (SELECT 1 FROM sqlite_master WHERE name = '__diesel_schema_migrations')"
+        }
+        Conn::Postgres(_) => {
+            // Also where the role has no rights on it, of which the next query complains.
+            "EXISTS (SELECT 1 FROM pg_tables
+                WHERE schemaname = current_schema() AND tablename = '__diesel_schema_migrations')"
+        }
+    };
+    let versions = "SELECT version FROM __diesel_schema_migrations ORDER BY version";
+    let versions: Vec<String> = on_backend!(conn, |conn| {
+        if !diesel::select(sql::<Bool>(table)).get_result::<bool>(conn)? {
+            return Ok(Vec::new());
+        }
+        sql::<Text>(versions).load(conn)?
+    });
+    Ok(versions.into_iter().map(MigrationVersion::from).collect())
+}
+
+/// The versions and names of this build's migrations, the oldest first.
+fn known(conn: &Conn) -> Result<Vec<(MigrationVersion<'static>, String)>, OpenError> {
+    let mut known = match conn {
+        Conn::Sqlite(_) => names::<Sqlite>(SQLITE),
+        Conn::Postgres(_) => names::<Pg>(POSTGRES),
+    }
+    .map_err(OpenError::Migration)?;
+    known.sort();
+    Ok(known)
+}
+
+fn names<DB: Backend>(
+    migrations: EmbeddedMigrations,
+) -> diesel::migration::Result<Vec<(MigrationVersion<'static>, String)>> {
+    let migrations = MigrationSource::<DB>::migrations(&migrations)?;
+    let names = migrations.iter().map(|migration| migration.name());
+    Ok(names.map(|name| (name.version().as_owned(), name.to_string())).collect())
+}

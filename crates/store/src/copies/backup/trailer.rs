@@ -1,0 +1,183 @@
+//! The end of a backup: by which it is recognised, and which seals all that is before it.
+//!
+//! Invariant: what is poured out of a file is what was sealed, to the last bit.
+//!
+//! A backup is a database's file, then about the key (its id, where it is kept, and what a hardware module opens,
+//! each with its length), a blob of the seal with the SHA-256 of the database's file, a SHA-256 of what is between
+//! that and here, the length of what is about the key (4 bytes), and the mark.
+
+use std::{
+    fs::File,
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    path::{Path, PathBuf},
+};
+
+use aws_lc_rs::digest::{Context, Digest, SHA256, SHA256_OUTPUT_LEN, digest};
+
+use crate::{
+    CopyError, Keys, OpenError,
+    files::failed,
+    keys::{is_id, keyring::KekRow},
+    seal::Kek,
+};
+
+const MARK: [u8; 16] = *b"Latchkey backup1";
+/// Header, nonce, hash and tag.
+const BLOB: usize = 2 + 12 + SHA256_OUTPUT_LEN + 16;
+/// All but what is about the key.
+const FIXED: usize = BLOB + SHA256_OUTPUT_LEN + size_of::<u32>() + MARK.len();
+/// The most that there may be about a key.
+const ABOUT: usize = 1 << 16;
+/// How much is read at once.
+const BUFFER: usize = 1 << 18;
+
+/// A backup, and what its end says.
+pub(super) struct Trailer {
+    path: PathBuf,
+    file: File,
+    /// How long the database's file is.
+    length: u64,
+    about: Vec<u8>,
+    kek: KekRow,
+    blob: [u8; BLOB],
+}
+
+/// Seals a database's file; then it is a backup, and on the disk.
+pub(super) fn append(
+    (mut file, path): (&File, &Path),
+    kek: &Kek,
+    row: &KekRow,
+) -> Result<(), OpenError> {
+    let begun = file.rewind().and_then(|()| file.metadata());
+    let length = begun.map_err(failed("read", path))?.len();
+    let hash = pour((file, path), length, None)?;
+    let about = about(row);
+    let blob = kek.seal_backup(&about, hash.as_ref());
+    let length = u32::try_from(about.len()).expect("a key's row is short").to_be_bytes();
+    let mut end = [about, blob].concat();
+    let check = checksum(&end, length);
+    for part in [check.as_ref(), &length, &MARK] {
+        end.extend_from_slice(part);
+    }
+    file.write_all(&end).and_then(|()| file.sync_all()).map_err(failed("write", path))
+}
+
+impl Trailer {
+    /// Reads the end of a file.
+    pub(super) fn read(mut file: File, path: PathBuf) -> Result<Self, CopyError> {
+        let parts = read_end(&mut file).map_err(failed("read", &path))?;
+        let (length, end) = parts.ok_or_else(|| CopyError::NoBackup(path.clone()))?;
+        let broken = || CopyError::BrokenSeal(path.clone());
+        let (sealed, tail) = end.split_at_checked(end.len() - FIXED + BLOB).ok_or_else(broken)?;
+        let (check, tail) = tail.split_at(SHA256_OUTPUT_LEN);
+        let about_length = *tail.first_chunk().ok_or_else(broken)?;
+        if checksum(sealed, about_length).as_ref() != check {
+            return Err(broken());
+        }
+        let (about, blob) = sealed.split_last_chunk().ok_or_else(broken)?;
+        let kek = row_of(about).ok_or_else(broken)?;
+        let (about, blob) = (about.to_vec(), *blob);
+        Ok(Self { path, file, length, about, kek, blob })
+    }
+
+    /// The backup.
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Checks the seal.
+    ///
+    /// # Errors
+    /// The key is not there, `BrokenSeal`, or the file cannot be read.
+    pub(super) fn check(&mut self, keys: &Keys) -> Result<(), CopyError> {
+        self.pour(keys, None)
+    }
+
+    /// Copies the database's file to `target`, if there is one; what came there is good only if this succeeds.
+    pub(super) fn pour(
+        &mut self,
+        keys: &Keys,
+        target: Option<(&mut File, &Path)>,
+    ) -> Result<(), CopyError> {
+        let kek = keys.find(&self.kek)?;
+        self.file.rewind().map_err(failed("read", &self.path))?;
+        let hash = pour((&self.file, &self.path), self.length, target)?;
+        if kek.opens_backup(&self.about, hash.as_ref(), &self.blob) {
+            return Ok(());
+        }
+        Err(CopyError::BrokenSeal(self.path.clone()))
+    }
+}
+
+/// How long the database's file is, and all that follows; `None` without a mark.
+fn read_end(file: &mut File) -> io::Result<Option<(u64, Vec<u8>)>> {
+    let whole = file.metadata()?.len();
+    let mut tail = [0; size_of::<u32>() + MARK.len()];
+    if whole < FIXED as u64 {
+        return Ok(None);
+    }
+    file.seek(SeekFrom::End(-(tail.len() as i64)))?;
+    file.read_exact(&mut tail)?;
+    let Some(about) = tail.strip_suffix(&MARK).and_then(|about| about.first_chunk()) else {
+        return Ok(None);
+    };
+    let about = u32::from_be_bytes(*about) as usize;
+    // What is too long is not read, and its checksum is wrong.
+    let end = FIXED + about.min(ABOUT);
+    let Some(length) = whole.checked_sub(end as u64) else { return Ok(None) };
+    file.seek(SeekFrom::Start(length))?;
+    let mut bytes = vec![0; end];
+    file.read_exact(&mut bytes)?;
+    Ok(Some((length, bytes)))
+}
+
+/// Copies so many bytes, if there is a target; their hash.
+fn pour(
+    (mut source, from): (&File, &Path),
+    length: u64,
+    mut target: Option<(&mut File, &Path)>,
+) -> Result<Digest, OpenError> {
+    let mut context = Context::new(&SHA256);
+    let mut buffer = vec![0; BUFFER];
+    let mut left = length;
+    while left > 0 {
+        let part = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let part = &mut buffer[..part];
+        source.read_exact(part).map_err(failed("read", from))?;
+        context.update(part);
+        if let Some((target, to)) = &mut target {
+            target.write_all(part).map_err(failed("write", to))?;
+        }
+        left -= part.len() as u64;
+    }
+    Ok(context.finish())
+}
+
+fn checksum(sealed: &[u8], length: [u8; 4]) -> Digest {
+    digest(&SHA256, &[sealed, &length].concat())
+}
+
+fn about(row: &KekRow) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let sealed = row.sealed.as_deref();
+    for part in [row.id.as_bytes(), row.source.as_bytes(), sealed.unwrap_or_default()] {
+        bytes.extend_from_slice(&(part.len() as u32).to_be_bytes());
+        bytes.extend_from_slice(part);
+    }
+    bytes
+}
+
+fn row_of(mut about: &[u8]) -> Option<KekRow> {
+    let mut part = || {
+        let (length, rest) = about.split_first_chunk()?;
+        let (part, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+        about = rest;
+        Some(part.to_vec())
+    };
+    // It becomes a part of a path.
+    let id = String::from_utf8(part()?).ok().filter(|id| is_id(id))?;
+    let source = String::from_utf8(part()?).ok()?;
+    let sealed = part()?;
+    let sealed = (!sealed.is_empty()).then_some(sealed);
+    about.is_empty().then_some(KekRow { id, source, sealed, ..KekRow::default() })
+}

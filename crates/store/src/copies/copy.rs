@@ -1,0 +1,280 @@
+//! Copying a database into another, of any backend.
+//!
+//! Invariant: a target that is neither new nor an earlier copy of the source is left as it is, the source is
+//! never changed, and a copy is called whole only after every row of both was compared.
+
+mod tables;
+
+use std::collections::{HashMap, HashSet};
+
+use diesel::{QueryDsl as _, RunQueryDsl as _, connection::SimpleConnection as _};
+
+use self::tables::{ApplicationRow, RetiredKekRow, Table, UserRow, Which};
+use crate::{
+    CopyError, Database, Keys, OpenError,
+    backend::{
+        conn::{self, Conn},
+        migrate,
+        sqlite::lock::{self, InstanceLock},
+    },
+    keys::keyring::{self, KekRow, Keyring},
+    tables::{
+        credentials::CredentialRow,
+        external_tokens::TokenRow,
+        reservations::Reservation,
+        schema::{external_tokens, retired_keks, users},
+    },
+};
+
+/// How many rows of each table were copied, or were there already and are equal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Copied {
+    /// Master keys: what recognises them, not the keys.
+    pub master_keys: u64,
+    /// Users of all tenants.
+    pub users: u64,
+    /// Tickets, sessions and access tokens.
+    pub credentials: u64,
+    /// Partner applications.
+    pub applications: u64,
+    /// Records.
+    pub records: u64,
+    /// Idempotency keys.
+    pub idempotency_keys: u64,
+}
+
+/// Copies all rows of a database into a new one, or into an earlier copy, whose rows become those of the
+/// source. A file is taken for this process alone; servers of a database on PostgreSQL must be stopped. Tells
+/// what is being done, of which table, and how many rows were done. Blocks.
+///
+/// # Errors
+/// `NotACopy` before anything is changed; `Differs` if a server changed something meanwhile; whatever happened,
+/// the same call goes on with it.
+pub fn copy(
+    from: &Database,
+    to: &Database,
+    keys: &Keys,
+    progress: &mut dyn FnMut(&str, &str, u64),
+) -> Result<Copied, CopyError> {
+    let in_side = |side| move |error| CopyError::Side(side, Box::new(error));
+    let source = Source::open(from, keys).map_err(in_side("source"))?;
+    let target = Target::open(to).map_err(in_side("target"))?;
+    let mut both = Both { source: source.conn, target: target.conn, progress };
+    if !both.is_copy()? {
+        return Err(CopyError::NotACopy(to.to_string()));
+    }
+    both.copy_all()
+}
+
+/// What is copied. A file is not changed meanwhile, by servers or by commands.
+struct Source {
+    conn: Conn,
+    _unchanged: Option<Conn>,
+    _lock: Option<InstanceLock>,
+}
+
+impl Source {
+    fn open(database: &Database, keys: &Keys) -> Result<Self, CopyError> {
+        // What is not there is not made.
+        lock::look(database)?;
+        let (database, lock) = lock::take(database)?;
+        let mut conn = Conn::reading(&database)?;
+        conn::limit(&mut conn, None);
+        migrate::refuse_newer(&mut conn)?;
+        Keyring::load(keys, &mut conn)?.ok_or(CopyError::Nothing)?;
+        migrate::require_current(&mut conn)?;
+        let unchanged = match &database {
+            Database::Sqlite(_) => Some(unchanged(&database)?),
+            Database::Postgres(_) => None,
+        };
+        Ok(Self { conn, _unchanged: unchanged, _lock: lock })
+    }
+}
+
+/// A connection that lets nobody write as long as it is open.
+fn unchanged(database: &Database) -> Result<Conn, OpenError> {
+    let mut conn = Conn::writing(database)?;
+    conn.batch_execute("BEGIN IMMEDIATE")?;
+    Ok(conn)
+}
+
+/// What is copied to, with this build's schema.
+struct Target {
+    conn: Conn,
+    _lock: Option<InstanceLock>,
+}
+
+impl Target {
+    fn open(database: &Database) -> Result<Self, CopyError> {
+        let (database, lock) = lock::take(database)?;
+        let mut conn = Conn::writing(&database)?;
+        if let Conn::Sqlite(conn) = &mut conn {
+            // As no server looks after its log.
+            conn.batch_execute("PRAGMA wal_autocheckpoint = 1000;")?;
+        }
+        conn::limit(&mut conn, None);
+        migrate::refuse_newer(&mut conn)?;
+        if is_empty(&mut conn)? {
+            migrate::run(&mut conn)?;
+        }
+        migrate::require_current(&mut conn)?;
+        Ok(Self { conn, _lock: lock })
+    }
+}
+
+/// Whether there is nothing in it that anybody could miss.
+fn is_empty(conn: &mut Conn) -> Result<bool, OpenError> {
+    if migrate::is_new(conn)? {
+        return Ok(true);
+    }
+    let rows = users::table.count().get_result::<i64>(conn)?
+        + external_tokens::table.count().get_result::<i64>(conn)?;
+    Ok(rows == 0 && keyring::rows_of_any_schema(conn)?.is_empty())
+}
+
+/// Both sides.
+struct Both<'a> {
+    source: Conn,
+    target: Conn,
+    progress: &'a mut dyn FnMut(&str, &str, u64),
+}
+
+impl Both<'_> {
+    /// Whether the target has nothing that the source lacks, or has in an older state.
+    fn is_copy(&mut self) -> Result<bool, CopyError> {
+        let known = keyring::rows_of_any_schema(&mut self.source)?;
+        let keys = keyring::rows_of_any_schema(&mut self.target)?;
+        let retired: Vec<String> =
+            retired_keks::table.select(retired_keks::id).load(&mut self.source)?;
+        // Every server counts wraps when it starts.
+        let is_before = |key: &KekRow, known: &KekRow| {
+            known.id == key.id && known.sentinel == key.sentinel && key.wraps <= known.wraps
+        };
+        let is_known = |key: &KekRow| {
+            retired.contains(&key.id) || known.iter().any(|known| is_before(key, known))
+        };
+        Ok(keys.iter().all(is_known)
+            && self.has_no_more::<UserRow>()?
+            && self.has_no_more::<ApplicationRow>()?
+            && self.has_no_more::<TokenRow>()?)
+    }
+
+    /// Of rows that the source lacks, those that go away by themselves tell nothing.
+    fn has_no_more<T: Table>(&mut self) -> Result<bool, CopyError> {
+        let mut last = None;
+        loop {
+            let page = T::stamps(&mut self.target, Which::After(last.as_ref()))?;
+            let keys: Vec<T::Key> = page.iter().map(|(key, _stamp)| key.clone()).collect();
+            let known = T::stamps(&mut self.source, Which::These(&keys))?;
+            let known: HashMap<T::Key, i64> = known.into_iter().collect();
+            if page.iter().any(|(key, stamp)| known.get(key).is_some_and(|known| known < stamp)) {
+                return Ok(false);
+            }
+            let more: Vec<T::Key> =
+                keys.iter().filter(|key| !known.contains_key(*key)).cloned().collect();
+            if !more.is_empty() {
+                let rows = T::rows(&mut self.target, Which::These(&more))?;
+                let more: HashSet<T::Key> = more.into_iter().collect();
+                if rows.iter().any(|row| more.contains(&row.key()) && !T::GOES(row)) {
+                    return Ok(false);
+                }
+            }
+            last = keys.into_iter().next_back();
+            if last.is_none() {
+                return Ok(true);
+            }
+        }
+    }
+
+    fn copy_all(&mut self) -> Result<Copied, CopyError> {
+        // A key's row is first, so that what is sealed under it is never without.
+        self.copy::<KekRow>()?;
+        self.copy::<RetiredKekRow>()?;
+        self.copy::<UserRow>()?;
+        self.remove_more::<CredentialRow>()?;
+        self.copy::<CredentialRow>()?;
+        self.copy::<ApplicationRow>()?;
+        self.remove_more::<TokenRow>()?;
+        self.copy::<TokenRow>()?;
+        self.remove_more::<KekRow>()?;
+        self.remove_more::<Reservation>()?;
+        self.copy::<Reservation>()?;
+        self.compare::<RetiredKekRow>()?;
+        Ok(Copied {
+            master_keys: self.compare::<KekRow>()?,
+            users: self.compare::<UserRow>()?,
+            credentials: self.compare::<CredentialRow>()?,
+            applications: self.compare::<ApplicationRow>()?,
+            records: self.compare::<TokenRow>()?,
+            idempotency_keys: self.compare::<Reservation>()?,
+        })
+    }
+
+    /// Brings every row of the source to the target, unless it is there and the same.
+    fn copy<T: Table>(&mut self) -> Result<(), CopyError> {
+        self.each_difference::<T>("copied", |target, rows, changed| {
+            Ok(conn::write(target, |conn| {
+                changed.iter().try_for_each(|key| T::remove(conn, key))?;
+                T::insert(conn, rows)
+            })?)
+        })
+        .map(|_rows| ())
+    }
+
+    /// How many rows there are; every one has its like on the other side.
+    fn compare<T: Table>(&mut self) -> Result<u64, CopyError> {
+        let differs = |_: &mut Conn, _: &[T], _: &[T::Key]| Err(CopyError::Differs(T::NAME));
+        let rows = self.each_difference::<T>("compared", differs)?;
+        if T::count(&mut self.target)? == rows {
+            Ok(rows)
+        } else {
+            Err(CopyError::Differs(T::NAME))
+        }
+    }
+
+    /// Calls `on` with those rows of each page that the target lacks or has otherwise, and the keys of the
+    /// latter; how many rows the source has.
+    fn each_difference<T: Table>(
+        &mut self,
+        what: &str,
+        mut on: impl FnMut(&mut Conn, &[T], &[T::Key]) -> Result<(), CopyError>,
+    ) -> Result<u64, CopyError> {
+        let (mut last, mut done) = (None, 0);
+        loop {
+            let mut page = T::rows(&mut self.source, Which::After(last.as_ref()))?;
+            let keys: Vec<T::Key> = page.iter().map(T::key).collect();
+            let there = T::rows(&mut self.target, Which::These(&keys))?;
+            let there: HashMap<T::Key, T> = there.into_iter().map(|row| (row.key(), row)).collect();
+            last = keys.into_iter().next_back();
+            if last.is_none() {
+                return Ok(done);
+            }
+            done += page.len() as u64;
+            page.retain(|row| there.get(&row.key()) != Some(row));
+            if !page.is_empty() {
+                let changed = page.iter().map(T::key).filter(|key| there.contains_key(key));
+                on(&mut self.target, &page, &changed.collect::<Vec<_>>())?;
+            }
+            (self.progress)(what, T::NAME, done);
+        }
+    }
+
+    /// Removes from an earlier copy what the source does not have any more.
+    fn remove_more<T: Table>(&mut self) -> Result<(), CopyError> {
+        let mut last = None;
+        loop {
+            let page = T::stamps(&mut self.target, Which::After(last.as_ref()))?;
+            let keys: Vec<T::Key> = page.into_iter().map(|(key, _stamp)| key).collect();
+            let known = T::stamps(&mut self.source, Which::These(&keys))?;
+            let known: HashSet<T::Key> = known.into_iter().map(|(key, _stamp)| key).collect();
+            conn::write(&mut self.target, |conn| {
+                let mut gone = keys.iter().filter(|key| !known.contains(*key));
+                gone.try_for_each(|key| T::remove(conn, key))
+            })?;
+            last = keys.into_iter().next_back();
+            if last.is_none() {
+                return Ok(());
+            }
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! The master keys (KEKs) of a database, and the sentinels that recognise them.
+//!
+//! Invariant: a `Keyring` holds the right key for every sentinel of the database, or says that the key is
+//! missing; at the start none may be.
+
+use std::sync::Arc;
+
+use diesel::{dsl::exists, prelude::*};
+use tracing::{info, warn};
+
+use crate::{
+    Keys, OpenError, StoreError,
+    backend::{
+        conn::{self, Conn, with_patience},
+        migrate,
+    },
+    error::told,
+    ids,
+    keys::{KeySource, NewKek, wraps::Wraps},
+    seal::Kek,
+    tables::schema::{external_tokens, keks},
+};
+
+/// The migration since which a key's row says where it is kept.
+pub(crate) const LIFECYCLE: &str = "20261124030000";
+
+/// When a key whose rotation waits for running servers came into use: not yet. It sorts behind all others.
+pub(crate) const ANNOUNCED: i64 = 0;
+
+/// A master key's row: everything but the key.
+#[derive(Clone, Debug, Default, PartialEq, Insertable, Queryable, Selectable)]
+#[diesel(table_name = keks)]
+pub(crate) struct KekRow {
+    pub(crate) id: String,
+    pub(crate) sentinel: Vec<u8>,
+    pub(crate) created: i64,
+    pub(crate) source: String,
+    pub(crate) sealed: Option<Vec<u8>>,
+    pub(crate) wraps: i64,
+}
+
+impl KekRow {
+    /// Whether a rotation announced it, and waits for running servers that lack it.
+    pub(crate) fn is_announced(&self) -> bool {
+        self.created == ANNOUNCED
+    }
+}
+
+/// A key in memory.
+struct Held {
+    kek: Kek,
+    wraps: Wraps,
+}
+
+/// A key that the database knows and this process does not have.
+#[derive(Debug)]
+pub(crate) struct Missing {
+    pub(crate) id: String,
+    /// Why not, and what to do.
+    pub(crate) reason: String,
+    is_announced: bool,
+}
+
+impl Missing {
+    fn new(row: &KekRow, error: &OpenError) -> Self {
+        Self { id: row.id.clone(), reason: told(error), is_announced: row.is_announced() }
+    }
+}
+
+/// The master keys that the database needs.
+pub(crate) struct Keyring {
+    /// The youngest first; never empty.
+    held: Vec<Arc<Held>>,
+    /// The next key, while a rotation waits for running servers that lack it.
+    announced: Option<Arc<Held>>,
+    missing: Vec<Missing>,
+}
+
+impl Keyring {
+    /// Loads the keys of the database; `None` if nothing was ever sealed in it.
+    pub(crate) fn load(keys: &Keys, conn: &mut Conn) -> Result<Option<Self>, OpenError> {
+        let rows = rows_of_any_schema(conn)?;
+        Self::of(keys, &rows, conn)
+    }
+
+    /// As `load`, without those that cannot be loaded, as long as there are others: to look at what is missing,
+    /// and to retire it.
+    pub(crate) fn load_some(keys: &Keys, conn: &mut Conn) -> Result<Option<Self>, OpenError> {
+        let rows = rows_of_any_schema(conn)?;
+        let some = Self::of_held(Vec::new()).follow(keys, &rows);
+        if some.held.is_empty() { Self::of(keys, &rows, conn) } else { Ok(Some(some)) }
+    }
+
+    /// The keys of these rows, the youngest first.
+    fn of(keys: &Keys, rows: &[KekRow], conn: &mut Conn) -> Result<Option<Self>, OpenError> {
+        let mut keyring = Self::of_held(Vec::with_capacity(rows.len()));
+        let held = &mut keyring.held;
+        for row in rows {
+            match Held::load(keys, row) {
+                Ok(new) if row.is_announced() => keyring.announced = Some(Arc::new(new)),
+                Ok(new) => held.push(Arc::new(new)),
+                Err(error) if row.is_announced() => {
+                    let missing = Missing::new(row, &error);
+                    warn!(
+                        kek.id = missing.id,
+                        error = missing.reason,
+                        "a rotation to a master key waits, because it is missing here"
+                    );
+                    keyring.missing.push(missing);
+                }
+                Err(OpenError::KeyMissing { id, .. } | OpenError::SecretMissing(id))
+                    if !held.is_empty() && !is_needed(conn, &id)? =>
+                {
+                    return Err(OpenError::KeyNotNeeded(id));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((!held.is_empty()).then_some(keyring))
+    }
+
+    fn of_held(held: Vec<Arc<Held>>) -> Self {
+        Self { held, announced: None, missing: Vec::new() }
+    }
+
+    /// The keys of these rows, the youngest first: those that are in memory stay, others are loaded. One
+    /// that cannot be is missing, and what is left goes on working.
+    pub(crate) fn follow(&self, keys: &Keys, rows: &[KekRow]) -> Self {
+        let mut next = Self::of_held(Vec::with_capacity(rows.len()));
+        for row in rows {
+            let known = self.all().find(|held| held.kek.id() == row.id);
+            let found = match known {
+                Some(known) => Ok(Arc::clone(known)),
+                None => Held::load(keys, row).map(Arc::new),
+            };
+            match found {
+                Ok(held) if row.is_announced() => next.announced = Some(held),
+                Ok(held) => next.held.push(held),
+                Err(error) => next.missing.push(Missing::new(row, &error)),
+            }
+        }
+        if next.held.is_empty() {
+            next.held.clone_from(&self.held);
+        }
+        next
+    }
+
+    /// Those in use, the youngest first, and the one that was announced.
+    fn all(&self) -> impl Iterator<Item = &Arc<Held>> {
+        self.held.iter().chain(&self.announced)
+    }
+
+    /// The ids of the keys that are here, in the order of the database's rows.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &str> {
+        self.all().map(|held| held.kek.id())
+    }
+
+    /// Whether it is what these rows ask for.
+    pub(crate) fn is_of(&self, rows: &[KekRow]) -> bool {
+        let in_use = rows.iter().filter(|row| !row.is_announced()).map(|row| row.id.as_str());
+        let announced = rows.iter().filter(|row| row.is_announced()).map(|row| row.id.as_str());
+        self.missing.is_empty()
+            && self.held.iter().map(|held| held.kek.id()).eq(in_use)
+            && self.announced.iter().map(|held| held.kek.id()).eq(announced)
+    }
+
+    /// The keys that records may need and this process does not have.
+    pub(crate) fn missing(&self) -> impl Iterator<Item = &Missing> {
+        self.missing.iter().filter(|missing| !missing.is_announced)
+    }
+
+    /// As `missing`, with the key that was announced.
+    pub(crate) fn all_missing(&self) -> &[Missing] {
+        &self.missing
+    }
+
+    /// The keys before the active one.
+    pub(crate) fn older(&self) -> impl Iterator<Item = &Kek> {
+        self.held.iter().skip(1).map(|held| &held.kek)
+    }
+
+    /// How many keys it holds.
+    pub(crate) fn count(&self) -> usize {
+        self.held.len()
+    }
+
+    /// How often the active key may wrap.
+    pub(crate) fn wraps(&self) -> &Wraps {
+        &self.active_held().wraps
+    }
+
+    fn active_held(&self) -> &Held {
+        self.held.first().expect("it is never empty")
+    }
+
+    /// Takes the first key of a database that has none. If another server was faster, its key is the
+    /// database's.
+    pub(crate) fn begin(keys: &Keys, conn: &mut Conn) -> Result<Self, OpenError> {
+        let new = keys.first()?;
+        if !new.is_made && new.source == KeySource::Directory {
+            warn!(
+                kek.id = new.kek.id(),
+                "the database is new but its master key is not; if there should be records, \
+                 stop the server and restore the database"
+            );
+        }
+        match conn::write_serially(conn, |conn| insert_first(conn, &new)) {
+            Ok(()) => {
+                info!(kek.id = new.kek.id(), "sealing under this master key from now on");
+                Ok(Self::of_held(vec![Arc::new(Held { kek: new.kek, wraps: Wraps::default() })]))
+            }
+            Err(StoreError::Conflict(_) | StoreError::Overloaded) => {
+                info!("another server was faster: its master key is that of this database");
+                let rows = rows(conn).map_err(|error| OpenError::database(error.into()))?;
+                // It may have taken up this very key, where both have the same folder.
+                if rows.iter().all(|row| row.id != new.kek.id()) {
+                    keys.discard(&new)?;
+                }
+                Self::of(keys, &rows, conn)?
+                    .ok_or_else(|| OpenError::database(StoreError::Sentinel.into()))
+            }
+            Err(error) => Err(OpenError::database(error.into())),
+        }
+    }
+
+    /// These keys, the youngest first.
+    #[cfg(test)]
+    pub(crate) fn of_keys(keys: Vec<Kek>) -> Self {
+        let held = |kek| Arc::new(Held { kek, wraps: Wraps::default() });
+        Self::of_held(keys.into_iter().map(held).collect())
+    }
+
+    /// The key that new records are sealed under: the youngest.
+    pub(crate) fn active(&self) -> &Kek {
+        &self.active_held().kek
+    }
+
+    /// The key with this id.
+    pub(crate) fn find(&self, id: &str) -> Option<&Kek> {
+        self.all().map(|held| &held.kek).find(|key| key.id() == id)
+    }
+
+    /// Checks that the active key's sentinel is in the database and opens.
+    pub(crate) fn check(&self, conn: &mut Conn) -> Result<(), StoreError> {
+        let sentinel: Option<Vec<u8>> =
+            keks::table.find(self.active().id()).select(keks::sentinel).first(conn).optional()?;
+        match sentinel {
+            Some(sentinel) if self.active().opens_sentinel(&sentinel) => Ok(()),
+            _ => Err(StoreError::Sentinel),
+        }
+    }
+}
+
+impl Held {
+    fn load(keys: &Keys, row: &KekRow) -> Result<Self, OpenError> {
+        let kek = keys.find(row)?;
+        if !kek.opens_sentinel(&row.sentinel) {
+            return Err(OpenError::KeyWrong(keys.place_of(row)));
+        }
+        Ok(Self { kek, wraps: Wraps::default() })
+    }
+}
+
+/// The rows of all keys, the youngest first.
+pub(crate) fn rows(conn: &mut Conn) -> Result<Vec<KekRow>, StoreError> {
+    let rows = keks::table.order((keks::created.desc(), keks::id.desc()));
+    Ok(rows.select(KekRow::as_select()).load(conn)?)
+}
+
+/// As `rows`, also before the schema is brought up to date, or made.
+pub(crate) fn rows_of_any_schema(conn: &mut Conn) -> Result<Vec<KekRow>, OpenError> {
+    if migrate::is_new(conn)? {
+        return Ok(Vec::new());
+    }
+    if migrate::is_applied(conn, LIFECYCLE)? {
+        return rows(conn).map_err(|error| OpenError::database(error.into()));
+    }
+    let rows = keks::table.order((keks::created.desc(), keks::id.desc()));
+    let rows: Vec<(String, Vec<u8>, i64)> =
+        rows.select((keks::id, keks::sentinel, keks::created)).load(conn)?;
+    let row = |(id, sentinel, created)| KekRow {
+        id,
+        sentinel,
+        created,
+        source: KeySource::Directory.name().to_owned(),
+        ..KekRow::default()
+    };
+    Ok(rows.into_iter().map(row).collect())
+}
+
+/// Whether a record is under this key.
+pub(crate) fn is_needed(conn: &mut Conn, kek: &str) -> diesel::QueryResult<bool> {
+    let under = external_tokens::table.filter(external_tokens::kek_id.eq(kek));
+    with_patience(conn, |conn| diesel::select(exists(under)).get_result(conn))
+}
+
+/// Adds the row of the first key; `Conflict` if it is not the first.
+fn insert_first(conn: &mut Conn, new: &NewKek) -> Result<(), StoreError> {
+    if keks::table.count().get_result::<i64>(conn)? > 0 {
+        return Err(StoreError::Conflict("master key"));
+    }
+    diesel::insert_into(keks::table).values(row_of(new)).execute(conn)?;
+    Ok(())
+}
+
+/// The row of a key that no database knew, as of now.
+pub(crate) fn row_of(new: &NewKek) -> KekRow {
+    KekRow {
+        id: new.kek.id().to_owned(),
+        sentinel: new.kek.sentinel(),
+        created: ids::now(),
+        source: new.source.name().to_owned(),
+        sealed: new.sealed.clone(),
+        wraps: 0,
+    }
+}
+
+/// Writes a master key's row, and leaves it as it was. SQLite writes nothing for a row that is set to
+/// what it is, hence the two steps.
+pub(crate) fn touch(conn: &mut Conn, id: &str) -> Result<(), StoreError> {
+    for step in [1, -1] {
+        let row = diesel::update(keks::table.find(id));
+        row.set(keks::created.eq(keks::created + step)).execute(conn)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,304 @@
+//! Looking up on a server: what many callers want at the same time is asked for in one statement.
+//!
+//! Invariant: nobody waits for others to gather. A connection that is free takes what is there, and
+//! while it is busy the next question grows.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    hash::Hash,
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use model::{Application, CredentialId, Login, TenantId, User};
+use tokio::sync::oneshot;
+
+use crate::{
+    Database, FoundCredential, StoreError,
+    backend::{
+        conn::{Conn, read, with_patience},
+        link::Link,
+        outage::{Access, Outage},
+    },
+    tables::{
+        applications, credentials,
+        external_tokens::{self, TokenRow, Wanted},
+        users,
+    },
+};
+
+/// Reads that may wait; past that callers are told to come back.
+const QUEUE: usize = 4096;
+/// Reads that are taken at once.
+const BATCH: usize = 128;
+
+/// One that waits for what its key finds.
+pub(crate) type Waiting<K, V> = (K, oneshot::Sender<Result<Option<V>, StoreError>>);
+
+/// A read.
+pub(crate) enum Lookup {
+    User(Waiting<(TenantId, Login), User>),
+    Credential(Waiting<CredentialId, FoundCredential>),
+    /// By the digest of its token.
+    Application(Waiting<Vec<u8>, Application>),
+    ApplicationNamed(Waiting<String, Application>),
+    Tokens(Waiting<Wanted, TokenRow>),
+    /// One that calls make rarely; it is a statement of its own, and what is behind it waits.
+    Other(Work),
+    /// One that may keep a connection for a minute.
+    Patient(Work),
+}
+
+type Work = Box<dyn FnOnce(&mut Link) + Send>;
+
+/// The threads that ask.
+pub(crate) struct Lookups {
+    queue: Arc<Queue>,
+    threads: Vec<JoinHandle<()>>,
+    /// Held by who has a read that may take long.
+    patience: tokio::sync::Mutex<()>,
+    outage: Arc<Outage>,
+}
+
+impl Lookups {
+    /// Starts the threads; they connect when there is something to ask.
+    pub(crate) fn start(database: &Database, connections: usize, outage: Arc<Outage>) -> Self {
+        let queue = Arc::new(Queue { connections, ..Queue::default() });
+        let threads = (0..connections).map(|_| {
+            let (queue, link) = (Arc::clone(&queue), Link::reading(database.clone()));
+            let thread = thread::Builder::new().name("latchkey-reader".to_owned());
+            thread.spawn(move || ask(&queue, link)).expect("the system can start a thread")
+        });
+        let threads = threads.collect();
+        Self { queue, threads, patience: tokio::sync::Mutex::default(), outage }
+    }
+
+    /// What a key finds.
+    ///
+    /// # Errors
+    /// `Overloaded` when too many reads are waiting, `Unavailable` when the server cannot be asked.
+    pub(crate) async fn find<K, V>(
+        &self,
+        key: K,
+        lookup: fn(Waiting<K, V>) -> Lookup,
+    ) -> Result<Option<V>, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        self.queue.add(lookup((key, answer)))?;
+        self.answer(answered).await
+    }
+
+    /// Any other read.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&mut Conn) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.submit(query, Lookup::Other).await
+    }
+
+    /// As `run`, for a read that looks at many rows. One at a time, so that a connection is left for callers.
+    pub(crate) async fn run_with_patience<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&mut Conn) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let _alone = self.patience.lock().await;
+        self.submit(|conn| with_patience(conn, query), Lookup::Patient).await
+    }
+
+    async fn submit<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&mut Conn) -> Result<T, StoreError> + Send + 'static,
+        lookup: fn(Work) -> Lookup,
+    ) -> Result<T, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let work = move |link: &mut Link| {
+            // Whoever went away has no use for the answer.
+            let _ = answer.send(link.run(|conn| read(conn, query)));
+        };
+        self.queue.add(lookup(Box::new(work)))?;
+        self.answer(answered).await
+    }
+
+    async fn answer<T>(
+        &self,
+        answered: oneshot::Receiver<Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let outcome = answered.await.unwrap_or(Err(StoreError::Closed));
+        self.outage.watch(Access::Read, outcome)
+    }
+}
+
+impl Drop for Lookups {
+    fn drop(&mut self) {
+        self.queue.close();
+        for thread in self.threads.drain(..) {
+            // An error means that it is gone already.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What waits to be asked.
+#[derive(Default)]
+struct Queue {
+    state: Mutex<State>,
+    grew: Condvar,
+    ended: Condvar,
+    /// Connections that do not answer callers: that failed and do not work again yet, or are at something long.
+    absent: AtomicUsize,
+    /// How many there are.
+    connections: usize,
+}
+
+#[derive(Default)]
+struct State {
+    lookups: VecDeque<Lookup>,
+    is_closed: bool,
+}
+
+impl Queue {
+    fn add(&self, lookup: Lookup) -> Result<(), StoreError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.lookups.len() >= QUEUE {
+            return Err(StoreError::Overloaded);
+        }
+        state.lookups.push_back(lookup);
+        drop(state);
+        self.grew.notify_one();
+        Ok(())
+    }
+
+    /// Waits until there is something; `None` once it is closed.
+    fn take(&self) -> Option<Vec<Lookup>> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self
+            .grew
+            .wait_while(state, |state| state.lookups.is_empty() && !state.is_closed)
+            .unwrap_or_else(PoisonError::into_inner);
+        if state.is_closed {
+            return None;
+        }
+        // What takes long must not keep what is behind it from the other connection.
+        let is_long = |lookup: &Lookup| matches!(lookup, Lookup::Other(_) | Lookup::Patient(_));
+        let long = state.lookups.iter().position(is_long);
+        let count = long.map_or(state.lookups.len(), |index| index + 1).min(BATCH);
+        let taken = state.lookups.drain(..count).collect();
+        if !state.lookups.is_empty() {
+            self.grew.notify_one();
+        }
+        Some(taken)
+    }
+
+    /// Puts what was taken before what came meanwhile.
+    fn give_back(&self, lookups: Vec<Lookup>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        for lookup in lookups.into_iter().rev() {
+            state.lookups.push_front(lookup);
+        }
+        drop(state);
+        self.grew.notify_one();
+    }
+
+    /// Waits for the end, but no longer than this; whether it came.
+    fn is_closed_within(&self, time: Duration) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.ended.wait_timeout_while(state, time, |state| !state.is_closed);
+        waited.unwrap_or_else(PoisonError::into_inner).0.is_closed
+    }
+
+    /// Whether some connection answers callers.
+    fn has_others(&self) -> bool {
+        self.absent.load(Ordering::Relaxed) < self.connections
+    }
+
+    fn close(&self) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).is_closed = true;
+        self.grew.notify_all();
+        self.ended.notify_all();
+    }
+}
+
+/// Asks what there is to ask, until the queue is closed. A connection that failed leaves it to the others
+/// until it works again; when none is left to answer, callers are told so at once.
+fn ask(queue: &Queue, mut link: Link) {
+    loop {
+        if link.is_away() && queue.has_others() {
+            if queue.is_closed_within(link.pause()) {
+                return;
+            }
+            let _ = link.run(|_conn| Ok(()));
+            if !link.is_away() {
+                queue.absent.fetch_sub(1, Ordering::Relaxed);
+            }
+            continue;
+        }
+        let Some(lookups) = queue.take() else { return };
+        // Another connection may have come back while this one waited for something to ask.
+        if link.is_away() && queue.has_others() {
+            queue.give_back(lookups);
+            continue;
+        }
+        let was_away = link.is_away();
+        answer(queue, &mut link, lookups);
+        match (was_away, link.is_away()) {
+            (false, true) => queue.absent.fetch_add(1, Ordering::Relaxed),
+            (true, false) => queue.absent.fetch_sub(1, Ordering::Relaxed),
+            _ => continue,
+        };
+    }
+}
+
+/// Answers a batch with one statement for each kind of it, and then what may take longer.
+fn answer(queue: &Queue, link: &mut Link, lookups: Vec<Lookup>) {
+    let (mut users, mut credentials, mut tokens) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut applications, mut names) = (Vec::new(), Vec::new());
+    // `take` ends with it.
+    let mut long = None;
+    for lookup in lookups {
+        match lookup {
+            Lookup::User(waiting) => users.push(waiting),
+            Lookup::Credential(waiting) => credentials.push(waiting),
+            Lookup::Application(waiting) => applications.push(waiting),
+            Lookup::ApplicationNamed(waiting) => names.push(waiting),
+            Lookup::Tokens(waiting) => tokens.push(waiting),
+            Lookup::Other(_) | Lookup::Patient(_) => long = Some(lookup),
+        }
+    }
+    together(link, users, users::find_all);
+    together(link, credentials, credentials::find_all);
+    together(link, applications, applications::find_all);
+    together(link, names, applications::find_all_named);
+    together(link, tokens, external_tokens::find_all);
+    match long {
+        Some(Lookup::Other(work)) => work(link),
+        Some(Lookup::Patient(work)) => {
+            queue.absent.fetch_add(1, Ordering::Relaxed);
+            work(link);
+            queue.absent.fetch_sub(1, Ordering::Relaxed);
+        }
+        _ => {}
+    }
+}
+
+type FindAll<K, V> = fn(&mut Conn, &[K]) -> Result<HashMap<K, V>, StoreError>;
+
+fn together<K: Eq + Hash, V: Clone>(
+    link: &mut Link,
+    waiting: Vec<Waiting<K, V>>,
+    find_all: FindAll<K, V>,
+) {
+    if waiting.is_empty() {
+        return;
+    }
+    let (keys, answers): (Vec<K>, Vec<_>) = waiting.into_iter().unzip();
+    let found = link.run(|conn| find_all(conn, &keys));
+    for (key, answer) in keys.iter().zip(answers) {
+        let _ = answer.send(match &found {
+            Ok(found) => Ok(found.get(key).cloned()),
+            Err(error) => Err(error.clone()),
+        });
+    }
+}

@@ -1,0 +1,205 @@
+//! Reading: at once on a thread's own connection to a file, together on few connections to a server.
+//!
+//! Invariant: no read waits for a write, and on a file none waits for another thread's read as long as
+//! there are connections for all.
+
+use std::{
+    cell::Cell,
+    sync::{
+        Arc, Mutex, PoisonError, TryLockError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use model::{Application, ApplicationName, CredentialId, Login, SecretDigest, TenantId, User};
+
+use crate::{
+    Database, FoundCredential, StoreError,
+    backend::{
+        conn::Conn,
+        link::Link,
+        outage::{Access, Outage},
+        sqlite::place::Place,
+    },
+    read::lookups::{Lookup, Lookups},
+    tables::{
+        applications, credentials,
+        external_tokens::{self, TokenRow, Wanted},
+        users,
+    },
+};
+
+/// The connections that read.
+pub(crate) enum Readers {
+    /// To a file: a read takes microseconds, less than the way to another thread and back.
+    File(FileReaders),
+    /// To a server.
+    Server(Lookups),
+}
+
+impl Readers {
+    /// Connects when there is something to read.
+    pub(crate) fn new(
+        database: &Database,
+        place: Option<Arc<Place>>,
+        connections: usize,
+        outage: Arc<Outage>,
+    ) -> Self {
+        match database {
+            Database::Sqlite(_) => Self::File(FileReaders::new(database, place.as_ref(), outage)),
+            Database::Postgres(_) => Self::Server(Lookups::start(database, connections, outage)),
+        }
+    }
+
+    /// The user with this login, disabled or not.
+    pub(crate) async fn user(
+        &self,
+        tenant: &TenantId,
+        login: &Login,
+    ) -> Result<Option<User>, StoreError> {
+        match self {
+            Self::File(readers) => readers.run(|conn| users::find(conn, tenant, login)),
+            Self::Server(lookups) => {
+                lookups.find((tenant.clone(), login.clone()), Lookup::User).await
+            }
+        }
+    }
+
+    /// The credential of this id, living or not, with its user.
+    pub(crate) async fn credential(
+        &self,
+        id: &CredentialId,
+    ) -> Result<Option<FoundCredential>, StoreError> {
+        match self {
+            Self::File(readers) => readers.run(|conn| credentials::find(conn, id)),
+            Self::Server(lookups) => lookups.find(id.clone(), Lookup::Credential).await,
+        }
+    }
+
+    /// The application with this token, disabled or not.
+    pub(crate) async fn application(
+        &self,
+        token: SecretDigest,
+    ) -> Result<Option<Application>, StoreError> {
+        match self {
+            Self::File(readers) => readers.run(|conn| applications::find(conn, &token)),
+            Self::Server(lookups) => {
+                lookups.find(token.as_bytes().to_vec(), Lookup::Application).await
+            }
+        }
+    }
+
+    /// The application of this name, disabled or not.
+    pub(crate) async fn application_named(
+        &self,
+        name: ApplicationName,
+    ) -> Result<Option<Application>, StoreError> {
+        match self {
+            Self::File(readers) => readers.run(|conn| applications::find_named(conn, &name)),
+            Self::Server(lookups) => {
+                lookups.find(name.as_str().to_owned(), Lookup::ApplicationNamed).await
+            }
+        }
+    }
+
+    /// The row that is wanted, if there is one.
+    pub(crate) async fn tokens(&self, wanted: &Wanted) -> Result<Option<TokenRow>, StoreError> {
+        match self {
+            Self::File(readers) => readers.run(|conn| external_tokens::find(conn, wanted)),
+            Self::Server(lookups) => lookups.find(wanted.clone(), Lookup::Tokens).await,
+        }
+    }
+
+    /// Any other read.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&mut Conn) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        match self {
+            Self::File(readers) => readers.run(query),
+            Self::Server(lookups) => lookups.run(query).await,
+        }
+    }
+
+    /// As `run`, for a read that looks at many rows.
+    pub(crate) async fn run_with_patience<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&mut Conn) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        match self {
+            Self::File(readers) => readers.run(query),
+            Self::Server(lookups) => lookups.run_with_patience(query).await,
+        }
+    }
+}
+
+impl Readers {
+    /// Whether a connection that writes can be opened while none of these is open. They are opened again when
+    /// there is something to read.
+    pub(crate) fn is_room(&self, database: &Database) -> bool {
+        let Self::File(readers) = self else { return true };
+        let lock = |link| Mutex::lock(link).unwrap_or_else(PoisonError::into_inner);
+        let mut links: Vec<_> = readers.links.iter().map(lock).collect();
+        links.iter_mut().for_each(|link| link.disconnect());
+        Conn::writing(database).is_ok()
+    }
+}
+
+/// A connection for each thread that reads, and some.
+pub(crate) struct FileReaders {
+    links: Box<[Mutex<Link>]>,
+    outage: Arc<Outage>,
+}
+
+thread_local! {
+    /// Which connection a thread tries first.
+    static HOME: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+impl FileReaders {
+    fn new(database: &Database, place: Option<&Arc<Place>>, outage: Arc<Outage>) -> Self {
+        let count = thread::available_parallelism().map_or(1, usize::from) + 2;
+        let link = || Mutex::new(Link::reading(database.clone()).at(place.cloned()));
+        Self { links: std::iter::repeat_with(link).take(count).collect(), outage }
+    }
+
+    fn run<T>(
+        &self,
+        query: impl FnOnce(&mut Conn) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.outage.watch(Access::Read, self.run_on_some(query))
+    }
+
+    fn run_on_some<T>(
+        &self,
+        query: impl FnOnce(&mut Conn) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let run = |link: &mut Link| {
+            link.refuse_other_file()?;
+            link.run(query)
+        };
+        let home = home();
+        let (before, after) = self.links.split_at(home % self.links.len());
+        for link in after.iter().chain(before) {
+            match link.try_lock() {
+                Ok(mut link) => return run(&mut link),
+                Err(TryLockError::Poisoned(link)) => return run(&mut link.into_inner()),
+                Err(TryLockError::WouldBlock) => {}
+            }
+        }
+        let link = self.links[home % self.links.len()].lock();
+        run(&mut link.unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn home() -> usize {
+    static THREADS: AtomicUsize = AtomicUsize::new(0);
+    HOME.with(|home| {
+        home.get().unwrap_or_else(|| {
+            let number = THREADS.fetch_add(1, Ordering::Relaxed);
+            home.set(Some(number));
+            number
+        })
+    })
+}

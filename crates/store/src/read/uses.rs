@@ -1,0 +1,303 @@
+//! Uses of records, noted when tokens are got and written a little later.
+//!
+//! Invariant: a get never waits for its note to be written, and what waits is bounded; a record that
+//! ended or expired is never touched.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicI64, AtomicUsize, Ordering},
+    },
+};
+
+use diesel::{
+    pg::Pg,
+    prelude::*,
+    query_builder::{AstPass, QueryFragment, QueryId},
+    sql_types::{Array, BigInt, Nullable},
+};
+use model::RecordId;
+
+use crate::{
+    StoreError,
+    backend::conn::Conn,
+    ids,
+    lifespan::{Lifespan, USE_COUNTS_FOR},
+    tables::{records, schema::external_tokens},
+};
+
+/// Notes that may wait; past that, uses are not noted until some were written. Half of them is for records
+/// that may not be unused.
+const NOTES: usize = 1 << 16;
+/// Notes that are written together.
+const BATCH: usize = 256;
+
+/// When a record began and when it was last used, as far as the database knows; in microseconds since
+/// 1970 UTC.
+#[derive(Clone, Copy, Debug)]
+pub struct Life {
+    /// Whose life it is.
+    pub record: RecordId,
+    /// When it was saved.
+    pub created: i64,
+    /// When its tokens were last got, roughly.
+    pub last_used: Option<i64>,
+    /// When it expires.
+    pub expires: Option<i64>,
+}
+
+/// A use to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Use {
+    record: i64,
+    at: i64,
+    /// An earlier use that is later than this stands for this one.
+    unless_since: i64,
+    /// When the record expires from then on; `None` for never.
+    expires: Option<i64>,
+}
+
+/// Uses that wait to be written, one a record.
+#[derive(Default)]
+pub(crate) struct Uses {
+    notes: Mutex<BTreeMap<i64, Use>>,
+    /// How many there are, to know without the lock when there is no room.
+    count: AtomicUsize,
+    /// From which record on they are written next.
+    next: AtomicI64,
+}
+
+impl Uses {
+    /// Notes that a record is used now, unless that was written not long ago.
+    pub(crate) fn note(&self, life: Life, lifespan: Lifespan) {
+        let now = ids::now();
+        let Life { record, created, last_used, expires } = life;
+        let unless_since = now.saturating_sub(USE_COUNTS_FOR);
+        let is_known = last_used.is_some_and(|last_used| last_used > unless_since);
+        let room = if lifespan.unused.is_some() { NOTES } else { NOTES / 2 };
+        if is_known || self.count.load(Ordering::Relaxed) >= room {
+            return;
+        }
+        let record = record.as_i64();
+        let expires = lifespan.expiry_when_used(created, now, expires);
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        notes.entry(record).or_insert(Use { record, at: now, unless_since, expires });
+        self.count.store(notes.len(), Ordering::Relaxed);
+    }
+
+    /// Some of the notes, each in its turn. They stay until they are `done`, so that a use meanwhile is not
+    /// noted again.
+    pub(crate) fn some(&self) -> Vec<Use> {
+        let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = self.next.load(Ordering::Relaxed);
+        let some = |first: i64| notes.range(first..).take(BATCH).map(|(_, noted)| *noted).collect();
+        let behind: Vec<Use> = some(next);
+        if behind.is_empty() { some(i64::MIN) } else { behind }
+    }
+
+    /// Forgets notes that were written.
+    pub(crate) fn done(&self, written: &[Use]) {
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        for noted in written {
+            notes.remove(&noted.record);
+            self.next.store(noted.record.saturating_add(1), Ordering::Relaxed);
+        }
+        self.count.store(notes.len(), Ordering::Relaxed);
+    }
+}
+
+/// Writes uses of records that live.
+pub(crate) fn write(conn: &mut Conn, uses: &[Use]) -> Result<(), StoreError> {
+    let now = ids::now();
+    match conn {
+        Conn::Sqlite(conn) => {
+            for noted in uses {
+                write_one(conn, noted, now)?;
+            }
+        }
+        Conn::Postgres(session) => {
+            let all = WriteAll::of(uses, now);
+            records::lock_in_order(session, &all.records)?;
+            session.execute_returning_count(&all)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_one(conn: &mut SqliteConnection, noted: &Use, now: i64) -> Result<(), StoreError> {
+    let used = diesel::update(external_tokens::table.find(noted.record))
+        .filter(external_tokens::ended.is_null())
+        .filter(external_tokens::expires.is_null().or(external_tokens::expires.gt(now)))
+        .filter(
+            external_tokens::last_used
+                .is_null()
+                .or(external_tokens::last_used.le(noted.unless_since)),
+        );
+    let set = (external_tokens::last_used.eq(noted.at), external_tokens::expires.eq(noted.expires));
+    used.set(set).execute(conn)?;
+    Ok(())
+}
+
+/// The columns of many uses: one statement, and one way to the server and back.
+struct WriteAll {
+    records: Vec<i64>,
+    at: Vec<i64>,
+    unless_since: Vec<i64>,
+    expires: Vec<Option<i64>>,
+    now: i64,
+}
+
+impl WriteAll {
+    fn of(uses: &[Use], now: i64) -> Self {
+        Self {
+            records: uses.iter().map(|noted| noted.record).collect(),
+            at: uses.iter().map(|noted| noted.at).collect(),
+            unless_since: uses.iter().map(|noted| noted.unless_since).collect(),
+            expires: uses.iter().map(|noted| noted.expires).collect(),
+            now,
+        }
+    }
+}
+
+impl QueryId for WriteAll {
+    type QueryId = Self;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl QueryFragment<Pg> for WriteAll {
+    fn walk_ast<'b>(&'b self, mut sql: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        sql.push_sql(
+            "UPDATE external_tokens SET last_used = used.at, \
+             expires = used.expires FROM (SELECT * FROM unnest(",
+        );
+        sql.push_bind_param::<Array<BigInt>, _>(&self.records)?;
+        sql.push_sql(", ");
+        sql.push_bind_param::<Array<BigInt>, _>(&self.at)?;
+        sql.push_sql(", ");
+        sql.push_bind_param::<Array<BigInt>, _>(&self.unless_since)?;
+        sql.push_sql(", ");
+        sql.push_bind_param::<Array<Nullable<BigInt>>, _>(&self.expires)?;
+        sql.push_sql(
+            ") AS noted (record, at, unless_since, expires)) AS used \
+             WHERE external_tokens.id = used.record AND external_tokens.ended IS NULL \
+             AND (external_tokens.last_used IS NULL \
+             OR external_tokens.last_used <= used.unless_since) \
+             AND (external_tokens.expires IS NULL OR external_tokens.expires > ",
+        );
+        sql.push_bind_param::<BigInt, _>(&self.now)?;
+        sql.push_sql(")");
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Database,
+        backend::{migrate, sqlite::lock},
+    };
+    use diesel::connection::SimpleConnection as _;
+
+    fn life(record: i64, last_used: Option<i64>) -> Life {
+        let record = RecordId::from_i64(record).expect("id");
+        Life { record, created: 0, last_used, expires: None }
+    }
+
+    /// CONTRACT 40: a use is noted once until it is written, and not again soon after.
+    #[test]
+    fn a_use_is_noted_when_the_last_is_long_ago() {
+        let (uses, now) = (Uses::default(), ids::now());
+        let hour = 3_600_000_000;
+        let idle = Lifespan { at_most: None, unused: Some(24 * hour) };
+        for (record, last_used, lifespan) in [
+            (1, None, Lifespan::default()),
+            (2, Some(now), Lifespan::default()),
+            (3, Some(now - hour / 2), Lifespan::default()),
+            (4, Some(now - hour), Lifespan::default()),
+            (5, Some(now - hour / 2), idle),
+            (6, Some(now - hour), idle),
+        ] {
+            uses.note(life(record, last_used), lifespan);
+            uses.note(life(record, last_used), lifespan);
+        }
+        let noted = uses.some();
+        assert_eq!(records(&noted), [1, 4, 6]);
+        let until: Vec<_> = noted.iter().map(|noted| noted.expires.is_some()).collect();
+        assert_eq!(until, [false, false, true]);
+        uses.done(&noted[..2]);
+        assert_eq!(uses.some(), noted[2..]);
+        assert_eq!(uses.count.load(Ordering::Relaxed), 1);
+    }
+
+    /// However many are noted meanwhile, each has its turn; and there is room for those that a record's life
+    /// depends on.
+    #[test]
+    fn what_waits_is_bounded_and_written_in_turn() {
+        let uses = Uses::default();
+        let idle = Lifespan { at_most: None, unused: Some(1) };
+        for record in 0..NOTES as i64 {
+            uses.note(life(record, None), Lifespan::default());
+        }
+        assert_eq!(uses.count.load(Ordering::Relaxed), NOTES / 2);
+        let batch = BATCH as i64;
+        for turn in 0..3 {
+            let some = uses.some();
+            assert_eq!(records(&some), (turn * batch..(turn + 1) * batch).collect::<Vec<_>>());
+            uses.done(&some);
+            uses.note(life(0, None), Lifespan::default());
+        }
+        for record in 0..2 * NOTES as i64 {
+            uses.note(life(record, None), idle);
+        }
+        assert_eq!(uses.count.load(Ordering::Relaxed), NOTES);
+        let last = uses.notes.lock().expect("lock").values().last().copied();
+        uses.done(&[last.expect("a note")]);
+        assert_eq!(records(&uses.some())[0], 0, "behind the last comes the first");
+    }
+
+    fn records(uses: &[Use]) -> Vec<i64> {
+        uses.iter().map(|noted| noted.record).collect()
+    }
+
+    /// CONTRACT 40: a use is written on a record that lives, if none was lately, and with it the record's end.
+    #[test]
+    fn a_use_changes_only_what_lives() {
+        let folder = tempfile::tempdir().expect("folder");
+        let database = Database::Sqlite(folder.path().join("test.db"));
+        let (database, _lock) = lock::take(&database).expect("lock");
+        let mut conn = Conn::writing(&database).expect("connect");
+        migrate::run(&mut conn).expect("migrate");
+        let (now, later) = (ids::now(), ids::now() + 1_000_000_000);
+        for (id, last_used, expires, ended) in [
+            (1, "NULL", later.to_string(), "NULL"),
+            (2, "NULL", later.to_string(), "NULL"),
+            (3, "NULL", later.to_string(), "7"),
+            (4, "NULL", "7".to_owned(), "NULL"),
+            (5, "11", later.to_string(), "NULL"),
+        ] {
+            conn.batch_execute(&format!(
+                "INSERT INTO external_tokens VALUES ({id}, 't', 'o', 'p', 1, x'', '', x'', x'', 1, 1, \
+                 {last_used}, {expires}, {ended})"
+            ))
+            .expect("insert");
+        }
+        let noted = |record, expires| Use { record, at: now, unless_since: 10, expires };
+        let uses: Vec<Use> = (1..=5).map(|id| noted(id, (id > 1).then_some(later + 1))).collect();
+        write(&mut conn, &uses).expect("write");
+        let found: Vec<(Option<i64>, Option<i64>)> = external_tokens::table
+            .select((external_tokens::last_used, external_tokens::expires))
+            .order(external_tokens::id)
+            .load(&mut conn)
+            .expect("read");
+        let expected = [
+            (Some(now), None),
+            (Some(now), Some(later + 1)),
+            (None, Some(later)),
+            (None, Some(7)),
+            (Some(11), Some(later)),
+        ];
+        assert_eq!(found, expected);
+    }
+}

@@ -1,0 +1,112 @@
+//! Tickets, sessions and access tokens.
+//!
+//! Invariant: a user has at most `Quotas::credentials` living ones of a kind.
+
+use std::{
+    slice,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use model::{CredentialId, CredentialKind, IssuedCredential, Login, TenantId};
+
+use crate::{
+    FoundCredential, Store, StoreError, backend::conn::Conn, tables::credentials,
+    write::commit::Turn,
+};
+
+impl Store {
+    /// Adds a credential that was issued. Of its user and kind at most `Quotas::credentials` live: those that
+    /// were used longest ago end for it.
+    ///
+    /// # Errors
+    /// `NotFound` when the credential that it was made from was revoked, `Conflict` when it is there already.
+    pub async fn add_credential(&self, credential: IssuedCredential) -> Result<(), StoreError> {
+        let most = self.0.quotas.credentials;
+        let add = move |conn: &mut Conn| credentials::add(conn, &credential, most);
+        self.0.writer.run_in_turn(Turn::Alone, add).await
+    }
+
+    /// Adds a session, and ends the former one, which may be over already: both or neither.
+    pub async fn replace_session(
+        &self,
+        session: IssuedCredential,
+        former: CredentialId,
+    ) -> Result<(), StoreError> {
+        let most = self.0.quotas.credentials;
+        let replace = move |conn: &mut Conn| {
+            // At most a few tokens that were made from it live.
+            loop {
+                match credentials::revoke(conn, CredentialKind::Session, &former, None) {
+                    Ok(false) => {}
+                    Ok(true) | Err(StoreError::NotFound(_)) => break,
+                    Err(error) => return Err(error),
+                }
+            }
+            credentials::add(conn, &session, most)
+        };
+        self.0.writer.run_in_turn(Turn::Alone, replace).await
+    }
+
+    /// The credential of this id, living or not, with its user.
+    pub async fn credential(
+        &self,
+        id: &CredentialId,
+    ) -> Result<Option<FoundCredential>, StoreError> {
+        self.0.readers.credential(id).await
+    }
+
+    /// Removes a credential that expired, so that it stays expired if the clock is set back.
+    pub async fn remove_expired_credential(&self, id: CredentialId) -> Result<(), StoreError> {
+        let id = id.as_str().to_owned();
+        let turn = Turn::Credential(id.clone());
+        let remove = move |conn: &mut Conn| credentials::remove_expired(conn, slice::from_ref(&id));
+        self.0.writer.run_in_turn(turn, remove).await
+    }
+
+    /// Lets a living credential live until `expires`, in microseconds since 1970 UTC.
+    pub async fn renew_credential(&self, id: CredentialId, expires: i64) -> Result<(), StoreError> {
+        let turn = Turn::Credential(id.as_str().to_owned());
+        self.0.writer.run_in_turn(turn, move |conn| credentials::renew(conn, &id, expires)).await
+    }
+
+    /// The living credentials of a kind, the newest first: of a user, of a tenant, or of all.
+    pub async fn credentials(
+        &self,
+        kind: CredentialKind,
+        tenant: Option<TenantId>,
+        login: Option<Login>,
+        limit: i64,
+    ) -> Result<Vec<IssuedCredential>, StoreError> {
+        self.0
+            .readers
+            .run(move |conn| credentials::list(conn, kind, tenant.as_ref(), login.as_ref(), limit))
+            .await
+    }
+
+    /// Ends a credential and what was made from it: that of `owner`, or anybody's.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none of that kind, or it is somebody else's.
+    pub async fn revoke_credential(
+        &self,
+        kind: CredentialKind,
+        id: CredentialId,
+        owner: Option<(TenantId, Login)>,
+    ) -> Result<(), StoreError> {
+        let is_whole = Arc::new(AtomicBool::new(false));
+        let outcome = Arc::clone(&is_whole);
+        let revoke = move |conn: &mut Conn| {
+            let owner = owner.as_ref().map(|(tenant, login)| (tenant, login));
+            let is_whole = credentials::revoke(conn, kind, &id, owner)?;
+            outcome.store(is_whole, Ordering::Relaxed);
+            Ok(())
+        };
+        while !is_whole.load(Ordering::Relaxed) {
+            self.0.writer.run_in_turn(Turn::Alone, revoke.clone()).await?;
+        }
+        Ok(())
+    }
+}

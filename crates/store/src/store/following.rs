@@ -1,0 +1,154 @@
+//! Following the master keys of the database: what saves and gets do about keys that come and go, and the
+//! count of wraps.
+//!
+//! Invariant: that another process rotated or retired a key fails neither a save nor a get.
+
+use std::{sync::Arc, time::Instant};
+
+use diesel::prelude::*;
+
+use crate::{
+    Store, StoreError,
+    backend::conn::Conn,
+    keys::{
+        keyring::Keyring,
+        wraps::{BLOCK, MOST},
+    },
+    tables::{external_tokens::TokenRow, schema::keks},
+    write::commit::Turn,
+};
+
+/// How often a save is sealed anew because its key was retired meanwhile.
+const SEALINGS: usize = 4;
+
+impl Store {
+    /// Follows the database's master keys, says which of them this server has, puts the next one in use once every
+    /// running server has it, and has wraps counted ahead. A server does so once a second. How often the database's
+    /// active key has wrapped; `None` if this server lacks it.
+    pub async fn tend_keys(&self) -> Result<Option<i64>, StoreError> {
+        self.look_at_place()?;
+        let (keyring, rows) = self.load_keyring().await?;
+        self.report_keys(&keyring).await?;
+        if let Some(announced) = rows.iter().find(|row| row.is_announced())
+            && self.servers_without(&announced.id, &keyring).await?.is_empty()
+        {
+            self.put_in_use(&announced.id, &keyring).await?;
+        }
+        if let Some(count) = keyring.wraps().due() {
+            match self.count_wraps(&keyring, count).await {
+                // Another key is due; until then saves are told so.
+                Err(StoreError::KeyUsedUp(_)) => {}
+                counted => counted?,
+            }
+        }
+        let active = rows.first().filter(|row| row.id == keyring.active().id());
+        Ok(active.map(|row| row.wraps))
+    }
+
+    /// Looks whether the database's file is still in its place, and whether there is room again.
+    fn look_at_place(&self) -> Result<(), StoreError> {
+        let Some(place) = &self.0.place else { return Ok(()) };
+        place.check()?;
+        if place.no_room().is_some() && self.0.readers.is_room(&place.database()) {
+            place.set_room();
+        }
+        Ok(())
+    }
+
+    /// The key that new records are sealed under, if there are older ones.
+    pub fn is_between_keys(&self) -> Option<String> {
+        let keyring = self.0.ring.current();
+        keyring.older().next().map(|_older| keyring.active().id().to_owned())
+    }
+
+    /// The keyring, whose active key may be used for so many wraps.
+    ///
+    /// # Errors
+    /// `KeyMissing` if that key was retired, and this process lacks the new one; `KeyUsedUp` if it may wrap no
+    /// more.
+    pub(crate) async fn keyring_to_wrap(&self, count: i64) -> Result<Arc<Keyring>, StoreError> {
+        loop {
+            let keyring = self.0.ring.current();
+            if keyring.wraps().take(count) {
+                return Ok(keyring);
+            }
+            let _counting = self.0.ring.counting.lock().await;
+            if keyring.wraps().take(count) {
+                return Ok(keyring);
+            }
+            match self.count_wraps(&keyring, BLOCK.max(count)).await {
+                Err(StoreError::KeyRetired(id)) => self.leave_key(&id).await?,
+                // Another server may have put another in its place.
+                Err(StoreError::KeyUsedUp(id)) => {
+                    let now = self.load_keyring_since(Instant::now()).await?;
+                    if now.active().id() == id {
+                        return Err(StoreError::KeyUsedUp(id));
+                    }
+                }
+                counted => counted?,
+            }
+        }
+    }
+
+    /// Runs a save, which seals under the active key, again if that key was retired meanwhile.
+    pub(crate) async fn under_active_key<T>(
+        &self,
+        save: impl AsyncFn(&Keyring) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        for _ in 1..SEALINGS {
+            match save(&*self.keyring_to_wrap(1).await?).await {
+                Err(StoreError::KeyRetired(id)) => self.leave_key(&id).await?,
+                saved => return saved,
+            }
+        }
+        save(&*self.keyring_to_wrap(1).await?).await
+    }
+
+    async fn leave_key(&self, id: &str) -> Result<(), StoreError> {
+        let keyring = self.load_keyring_since(Instant::now()).await?;
+        match keyring.missing().next() {
+            Some(missing) if keyring.active().id() == id => {
+                Err(StoreError::KeyMissing(missing.id.clone()))
+            }
+            _ if keyring.active().id() == id => Err(StoreError::Sentinel),
+            _ => Ok(()),
+        }
+    }
+
+    async fn count_wraps(&self, keyring: &Keyring, count: i64) -> Result<(), StoreError> {
+        let id = keyring.active().id().to_owned();
+        let work = move |conn: &mut Conn| {
+            let row = keks::table.find(&id).filter(keks::wraps.le(MOST - count));
+            if diesel::update(row).set(keks::wraps.eq(keks::wraps + count)).execute(conn)? > 0 {
+                return Ok(());
+            }
+            Err(match keks::table.find(&id).select(keks::wraps).first::<i64>(conn).optional()? {
+                Some(_) => StoreError::KeyUsedUp(id.clone()),
+                None => StoreError::KeyRetired(id.clone()),
+            })
+        };
+        let turn = Turn::MasterKey(keyring.active().id().to_owned());
+        self.0.writer.run_in_turn(turn, work).await?;
+        keyring.wraps().add(count);
+        Ok(())
+    }
+
+    /// The row that a read found, and a keyring that has its key. If the key is unknown, another process may
+    /// have made it, or have moved the record since.
+    pub(crate) async fn with_its_key(
+        &self,
+        found: Option<TokenRow>,
+        again: impl AsyncFn() -> Result<Option<TokenRow>, StoreError>,
+    ) -> Result<(Option<TokenRow>, Arc<Keyring>), StoreError> {
+        let keyring = self.0.ring.current();
+        if found.as_ref().is_none_or(|row| row.has_key_in(&keyring)) {
+            return Ok((found, keyring));
+        }
+        let found = again().await?;
+        let keyring = self.load_keyring_since(Instant::now()).await?;
+        match found.as_ref().and_then(|row| keyring.missing().find(|key| row.needs(&key.id))) {
+            Some(missing) => Err(StoreError::KeyMissing(missing.id.clone())),
+            None => Ok((found, keyring)),
+        }
+    }
+}

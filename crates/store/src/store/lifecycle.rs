@@ -1,0 +1,185 @@
+//! The life of records: who sees them, what ends them, and what is done to them beside the calls.
+//!
+//! Invariant: each write is small, goes through the writer, and may be done by any number of servers at
+//! once and be cut off anywhere: whoever comes next finds what is left to do.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use model::{Login, RecordId, RetrievalKey, TenantId};
+use tracing::warn;
+
+use crate::{
+    Listing, Page, RecordInfo, SavedTokens, Store, StoreError,
+    backend::conn::Conn,
+    error::told,
+    ids,
+    read::uses,
+    store::Inner,
+    tables::{
+        credentials,
+        records::{self, BATCH},
+        reservations,
+    },
+    write::commit::Turn,
+};
+
+/// How many batches of uses are written in one go: calls write too.
+const USES_BATCHES: usize = 4;
+
+impl Store {
+    /// A page of a tenant's records, by owner and id.
+    pub async fn records(&self, listing: Listing) -> Result<Page, StoreError> {
+        self.0.readers.run(move |conn| records::list(conn, &listing)).await
+    }
+
+    /// A record of a tenant, living or not.
+    pub async fn record(
+        &self,
+        tenant: TenantId,
+        record: RecordId,
+    ) -> Result<Option<RecordInfo>, StoreError> {
+        self.0.readers.run(move |conn| records::find(conn, &tenant, record)).await
+    }
+
+    /// The record of a key in a tenant, living or not.
+    pub async fn record_of_key(
+        &self,
+        tenant: TenantId,
+        key: RetrievalKey,
+    ) -> Result<Option<RecordInfo>, StoreError> {
+        self.0.readers.run(move |conn| records::find_by_key(conn, &tenant, &key)).await
+    }
+
+    /// Ends a living record of a tenant for good: that of `owner`, or anybody's; whether there was one. Once
+    /// it returns, no get that begins on any server finds it living.
+    pub async fn revoke_record(
+        &self,
+        tenant: TenantId,
+        record: RecordId,
+        owner: Option<Login>,
+    ) -> Result<bool, StoreError> {
+        let lived = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&lived);
+        let revoke = move |conn: &mut Conn| {
+            told.store(records::revoke(conn, &tenant, record, owner.as_ref())?, Ordering::Relaxed);
+            Ok(())
+        };
+        let turn = Turn::Record(record.as_i64());
+        self.0.writer.erase(turn, 1, revoke).await?;
+        Ok(lived.load(Ordering::Relaxed))
+    }
+
+    /// Notes that a caller got these tokens; `write_uses` writes it down.
+    pub fn note_use(&self, saved: &SavedTokens) {
+        let lifespan = self.0.lifespans.of(saved.carrier.provider.as_str());
+        self.0.uses.note(saved.life, lifespan);
+    }
+
+    /// Writes some of the uses that were noted, each in its turn; whether there are no more. What is not
+    /// written stays noted.
+    pub async fn write_uses(&self) -> Result<bool, StoreError> {
+        for _ in 0..USES_BATCHES {
+            let uses = self.0.uses.some();
+            if uses.is_empty() {
+                return Ok(true);
+            }
+            let written = uses.clone();
+            let write = move |conn: &mut Conn| uses::write(conn, &uses);
+            self.0.writer.run_on_rows(written.len(), write).await?;
+            self.0.uses.done(&written);
+        }
+        Ok(false)
+    }
+
+    /// Ends a record that was found to have expired, so that it stays so if the clock is set back. If that
+    /// fails, the next sweep does it.
+    pub(crate) async fn end(&self, record: RecordId) {
+        let id = record.as_i64();
+        let end = move |conn: &mut Conn| records::end_expired(conn, &[id]);
+        // Of a database that cannot be written something was said already.
+        if let Err(error) = self.0.writer.erase(Turn::Record(id), 1, end).await
+            && !matches!(error, StoreError::Unavailable(_))
+        {
+            warn!(error = told(&error), "a record that expired could not be ended yet");
+        }
+    }
+
+    /// Counts the records of the users who save, as far as their quota asks for it: of each at most once in
+    /// `every`, but at once at first.
+    pub async fn count_records(&self, every: Duration) -> Result<(), StoreError> {
+        let Inner { tallies, quotas, readers, .. } = &*self.0;
+        for user in tallies.due(quotas.records, every) {
+            let (before, (tenant, login)) = (tallies.saved_before(&user), user.clone());
+            let count = move |conn: &mut Conn| records::count(conn, &tenant, &login);
+            let records = readers.run_with_patience(count).await?;
+            tallies.counted(&user, records, before);
+        }
+        Ok(())
+    }
+
+    /// Takes the tokens of the records that expired away.
+    pub async fn end_expired_records(&self) -> Result<(), StoreError> {
+        let end = async |found: Vec<i64>| {
+            let count = found.len();
+            let end = move |conn: &mut Conn| records::end_expired(conn, &found);
+            self.0.writer.erase(Turn::Alone, count, end).await
+        };
+        self.in_batches(records::expired, end).await
+    }
+
+    /// Removes the records that ended `keep_ended` microseconds ago.
+    pub async fn remove_ended_records(&self, keep_ended: i64) -> Result<(), StoreError> {
+        let by = ids::now().saturating_sub(keep_ended);
+        let remove = async |found: Vec<i64>| {
+            let count = found.len();
+            let remove = move |conn: &mut Conn| records::remove(conn, &found, by);
+            self.0.writer.run_on_rows(count, remove).await
+        };
+        self.in_batches(move |conn| records::ended(conn, by), remove).await
+    }
+
+    /// Removes the idempotency keys that expired.
+    pub async fn remove_expired_idempotency_keys(&self) -> Result<(), StoreError> {
+        let remove = async |found: Vec<Vec<u8>>| {
+            let count = found.len();
+            let remove = move |conn: &mut Conn| reservations::remove(conn, &found);
+            self.0.writer.erase(Turn::Alone, count, remove).await
+        };
+        self.in_batches(reservations::expired, remove).await
+    }
+
+    /// Removes the credentials that expired, so that they stay expired if the clock is set back.
+    pub async fn remove_expired_credentials(&self) -> Result<(), StoreError> {
+        let remove = async |found: Vec<String>| {
+            let count = found.len();
+            let remove = move |conn: &mut Conn| credentials::remove_expired(conn, &found);
+            self.0.writer.run_on_rows(count, remove).await
+        };
+        self.in_batches(credentials::expired, remove).await
+    }
+
+    /// Writes what `find` finds, `BATCH` rows a transaction, until it finds fewer. Other writes go on between
+    /// two transactions.
+    async fn in_batches<Row: Send + 'static>(
+        &self,
+        find: impl Fn(&mut Conn) -> Result<Vec<Row>, StoreError> + Clone + Send + 'static,
+        write: impl AsyncFn(Vec<Row>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        loop {
+            let found = self.0.readers.run(find.clone()).await?;
+            let is_last = found.len() < BATCH as usize;
+            if !found.is_empty() {
+                write(found).await?;
+            }
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+}

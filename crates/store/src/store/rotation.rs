@@ -1,0 +1,453 @@
+//! Rotation: the next master key is announced, becomes the active one once every running server has it, and the
+//! records are moved to it.
+//!
+//! Invariant: of rotations that begin at once one makes the key, and all may move records. One that was cut
+//! short is resumed before there is another key.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use diesel::prelude::*;
+use tokio::{task, time};
+
+use crate::{
+    KeyError, Store, StoreError,
+    backend::conn::Conn,
+    ids,
+    keys::keyring::{self, ANNOUNCED, KekRow, Keyring},
+    tables::{
+        rewrap::{self, Move},
+        schema::keks,
+        wrapped_dek::WrappedDek,
+    },
+    write::commit::Turn,
+};
+
+/// Records that are moved in one transaction.
+const BATCH: i64 = 256;
+/// How often a step is tried while the database is busy or away, and the pause between.
+const ATTEMPTS: u32 = 40;
+const PAUSE: Duration = Duration::from_millis(250);
+/// How long a rotation waits for running servers to have the key: some of their turns, and longer than the row of
+/// one that was killed counts.
+const CONFIRMED_WITHIN: Duration = Duration::from_secs(15);
+
+/// A rotation that began.
+#[derive(Debug)]
+pub struct Rotation {
+    /// The key that records are moved to.
+    pub id: String,
+    /// Whether it had begun before.
+    pub is_resumed: bool,
+}
+
+/// What became of the records.
+#[derive(Debug, Default)]
+pub struct Rewrapped {
+    /// How many were moved.
+    pub records: usize,
+    /// The ids of those whose data key does not open: they were changed outside of this server.
+    pub unopenable: Vec<String>,
+}
+
+impl Store {
+    /// Announces another key to every running server: the next one, or the file of this id; or resumes what was cut
+    /// short. Servers put it in use (`tend_keys`), and so does `confirm_rotation`; `rewrap` does the rest.
+    ///
+    /// # Errors
+    /// Nothing was changed, but a new key's file may be there.
+    pub async fn announce_key(&self, id: Option<&str>) -> Result<Rotation, KeyError> {
+        let (keyring, rows) = patiently(|| self.load_keyring()).await?;
+        if let Some(missing) = keyring.missing().next() {
+            return Err(StoreError::KeyMissing(missing.id.clone()).into());
+        }
+        if let Some(announced) = rows.iter().find(|row| row.is_announced()) {
+            return match id {
+                Some(id) if id != announced.id => Err(KeyError::Unfinished(announced.id.clone())),
+                _ => Ok(Rotation { id: announced.id.clone(), is_resumed: true }),
+            };
+        }
+        let active = keyring.active().id();
+        let is_unfinished = self.is_unfinished(&keyring).await?;
+        match id {
+            None if is_unfinished => {
+                return Ok(Rotation { id: active.to_owned(), is_resumed: true });
+            }
+            Some(id) if id == active => {
+                return Ok(Rotation { id: active.to_owned(), is_resumed: true });
+            }
+            Some(_) if is_unfinished => return Err(KeyError::Unfinished(active.to_owned())),
+            _ => {}
+        }
+        // A hardware module may take its time.
+        let (keys, wanted) = (self.0.ring.keys.clone(), id.map(str::to_owned));
+        let new = task::spawn_blocking(move || match wanted {
+            None => keys.next(),
+            Some(id) => keys.take_up(&id),
+        });
+        let new = new.await.map_err(|error| StoreError::Query(Arc::new(error)))??;
+        let id = new.kek.id().to_owned();
+        if rows.iter().any(|row| row.id == id) {
+            return Err(KeyError::Known(id));
+        }
+        if self.is_retired(&id).await? {
+            return Err(KeyError::Retired(id));
+        }
+        let (row, seen) = (keyring::row_of(&new), active.to_owned());
+        let announce = move |conn: &mut Conn| announce(conn, &row, &seen);
+        let turn = Turn::MasterKey(active.to_owned());
+        let added = patiently(|| self.0.writer.run_in_turn(turn.clone(), announce.clone())).await;
+        let (keyring, rows) = patiently(|| self.load_keyring()).await?;
+        match added {
+            // An attempt that was not confirmed may have done it.
+            Err(StoreError::Conflict(_)) if rows.iter().all(|row| row.id != id) => {
+                self.0.ring.keys.discard(&new)?;
+                let other = rows.iter().find(|row| row.is_announced());
+                let id = other.map_or(keyring.active().id(), |other| &other.id).to_owned();
+                Ok(Rotation { id, is_resumed: true })
+            }
+            Ok(()) | Err(StoreError::Conflict(_)) => Ok(Rotation { id, is_resumed: false }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Waits until an announced key is in use. With `is_forced` it is put in use at once, and a running server that
+    /// lacks it answers 503 for the records that are moved.
+    ///
+    /// # Errors
+    /// `Unconfirmed` names the running servers that lack the key after 15 seconds; it stays announced. `Unknown` if
+    /// it was retired meanwhile.
+    pub async fn confirm_rotation(&self, id: &str, is_forced: bool) -> Result<(), KeyError> {
+        let begun = Instant::now();
+        loop {
+            let (keyring, rows) = patiently(|| self.load_keyring()).await?;
+            match rows.iter().find(|row| row.id == id) {
+                None => return Err(KeyError::Unknown(id.to_owned())),
+                Some(row) if !row.is_announced() => return Ok(()),
+                Some(_announced) => {}
+            }
+            let servers = if is_forced {
+                Vec::new()
+            } else {
+                patiently(|| self.servers_without(id, &keyring)).await?
+            };
+            if servers.is_empty() {
+                patiently(|| self.put_in_use(id, &keyring)).await?;
+                continue;
+            }
+            if begun.elapsed() > CONFIRMED_WITHIN {
+                return Err(KeyError::Unconfirmed { id: id.to_owned(), servers });
+            }
+            time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Makes an announced key the active one. If another process did so, or retired the key, nothing changes.
+    pub(crate) async fn put_in_use(&self, id: &str, keyring: &Keyring) -> Result<(), StoreError> {
+        let (id, seen) = (id.to_owned(), keyring.active().id().to_owned());
+        let turn = Turn::MasterKey(seen.clone());
+        self.0.writer.run_in_turn(turn, move |conn| put_in_use(conn, &id, &seen)).await?;
+        self.load_keyring().await.map(|_loaded| ())
+    }
+
+    /// Whether there is a record that could be moved.
+    async fn is_unfinished(&self, keyring: &Keyring) -> Result<bool, StoreError> {
+        for kek in keyring.older() {
+            let mut cursor = i64::MIN;
+            while let rows = self.records_under(kek.id(), cursor).await?
+                && let Some(last) = rows.last()
+            {
+                if rows.iter().any(|row| row.unwrap(kek).is_some()) {
+                    return Ok(true);
+                }
+                cursor = last.id;
+            }
+        }
+        Ok(false)
+    }
+
+    /// Moves the records of older keys to the active one until none is left that opens, and works at most
+    /// half of the time.
+    pub async fn rewrap(&self) -> Result<Rewrapped, StoreError> {
+        let mut records = 0;
+        loop {
+            let (keyring, _rows) = patiently(|| self.load_keyring()).await?;
+            let (mut found, mut unopenable) = (0, Vec::new());
+            for kek in keyring.older() {
+                let mut cursor = i64::MIN;
+                loop {
+                    let begun = Instant::now();
+                    let rows = self.records_under(kek.id(), cursor).await?;
+                    let Some(last) = rows.last() else { break };
+                    cursor = last.id;
+                    found += rows.len();
+                    records += self.rewrap_some(kek.id(), rows, &mut unopenable).await?;
+                    time::sleep(begun.elapsed()).await;
+                }
+            }
+            // What another process changed meanwhile, or sealed before it knew of the new key, comes next.
+            let is_same = self.0.ring.current().active().id() == keyring.active().id();
+            if found == unopenable.len() && is_same {
+                return Ok(Rewrapped { records, unopenable });
+            }
+        }
+    }
+
+    /// Moves these; how many were as they had been read.
+    async fn rewrap_some(
+        &self,
+        old: &str,
+        rows: Vec<WrappedDek>,
+        unopenable: &mut Vec<String>,
+    ) -> Result<usize, StoreError> {
+        patiently(|| self.load_keyring()).await?;
+        let keyring = patiently(|| self.keyring_to_wrap(rows.len() as i64)).await?;
+        let Some(kek) = keyring.find(old).filter(|_| keyring.active().id() != old) else {
+            return Ok(0);
+        };
+        let mut moves = Vec::with_capacity(rows.len());
+        for row in rows {
+            match Move::of(&row, kek, keyring.active()) {
+                Some(moved) => moves.push(moved),
+                None => unopenable.push(ids::name_of(row.id)),
+            }
+        }
+        if moves.is_empty() {
+            return Ok(0);
+        }
+        let rows = moves.len();
+        let (moves, count) = (Arc::new(moves), Arc::new(AtomicUsize::new(0)));
+        let (old, new) = (old.to_owned(), keyring.active().id().to_owned());
+        let told = Arc::clone(&count);
+        let work = move |conn: &mut Conn| {
+            told.store(rewrap::update_all(conn, &old, &new, &moves)?, Relaxed);
+            Ok(())
+        };
+        match patiently(|| self.0.writer.run_on_rows(rows, work.clone())).await {
+            // The next pass takes the key that is the active one then.
+            Err(StoreError::KeyRetired(_)) => Ok(0),
+            written => written.map(|()| count.load(Relaxed)),
+        }
+    }
+
+    async fn records_under(&self, kek: &str, after: i64) -> Result<Vec<WrappedDek>, StoreError> {
+        patiently(|| {
+            let kek = kek.to_owned();
+            let find = move |conn: &mut Conn| rewrap::records_under(conn, &kek, after, BATCH);
+            // Right after a large rotation the way through the index may lead past all that it moved.
+            self.0.readers.run_with_patience(find)
+        })
+        .await
+    }
+}
+
+/// Adds a key that is not in use yet; `Conflict` if `seen` is not the active one any more, or another was announced.
+fn announce(conn: &mut Conn, row: &KekRow, seen: &str) -> Result<(), StoreError> {
+    let rows = rows_in_turn(conn, seen)?;
+    let is_next = rows.first().is_some_and(|row| row.id == seen);
+    if !is_next || rows.iter().any(KekRow::is_announced) {
+        return Err(StoreError::Conflict("rotation"));
+    }
+    let row = KekRow { created: ANNOUNCED, ..row.clone() };
+    diesel::insert_into(keks::table).values(row).execute(conn)?;
+    Ok(())
+}
+
+/// Makes an announced key the active one, in place of `seen`.
+fn put_in_use(conn: &mut Conn, id: &str, seen: &str) -> Result<(), StoreError> {
+    let rows = rows_in_turn(conn, seen)?;
+    let Some(last) = rows.first() else { return Ok(()) };
+    // The clock may have been set back. One is what readiness adds for a moment.
+    let created = ids::now().max(last.created + 2);
+    let announced = keks::table.find(id).filter(keks::created.eq(ANNOUNCED));
+    diesel::update(announced).set(keks::created.eq(created)).execute(conn)?;
+    Ok(())
+}
+
+/// The rows of all keys. Of two processes that change them at once the second waits here, and then sees what the
+/// first did.
+fn rows_in_turn(conn: &mut Conn, active: &str) -> Result<Vec<KekRow>, StoreError> {
+    diesel::update(keks::table.find(active)).set(keks::wraps.eq(keks::wraps)).execute(conn)?;
+    keyring::rows(conn)
+}
+
+/// Tries a step again while the database is busy or away.
+pub(crate) async fn patiently<T>(
+    step: impl AsyncFn() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    for _ in 1..ATTEMPTS {
+        match step().await {
+            Err(StoreError::Overloaded | StoreError::Unavailable(_)) => time::sleep(PAUSE).await,
+            outcome => return outcome,
+        }
+    }
+    step().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Database, KeySource, Keys, Lifespans, OpenOptions, Quotas,
+        keys::wraps::BLOCK,
+        tables::{external_tokens::Wanted, schema::external_tokens},
+    };
+    use model::{Login, Principal, Provider, RetrievalKey, TenantId, TokenManagementInfo};
+
+    /// Two processes' stores on one database.
+    struct Bench {
+        one: Store,
+        other: Store,
+        _folder: tempfile::TempDir,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().expect("folder");
+            let options = OpenOptions {
+                database: Database::Sqlite(folder.path().join("test.db")),
+                keys: Keys {
+                    source: KeySource::Directory,
+                    directory: folder.path().join("keys"),
+                    secret: None,
+                    module: None,
+                },
+                auto_migrate: true,
+                connections: 2,
+                lifespans: Lifespans::default(),
+                quotas: Quotas { credentials: 500, records: 1000, idempotency_keys: 1000 },
+            };
+            let one = Store::open(&options).expect("open");
+            let other = Store::open_beside(&options).expect("open beside");
+            Self { one, other, _folder: folder }
+        }
+
+        /// Lets the other put another key in place of this one, which does not notice.
+        async fn replace_key(&self) {
+            let old = active(&self.other);
+            let rotation = self.other.announce_key(None).await.expect("announced");
+            self.other.confirm_rotation(&rotation.id, true).await.expect("in use");
+            self.other.rewrap().await.expect("moved");
+            self.other.retire_key(&old).await.expect("retired");
+        }
+    }
+
+    fn active(store: &Store) -> String {
+        store.0.ring.current().active().id().to_owned()
+    }
+
+    async fn save(store: &Store) -> RetrievalKey {
+        let login = Login::parse("tje0").expect("login");
+        let owner = Principal { tenant: TenantId::single(), login, is_administrator: false };
+        let carrier = TokenManagementInfo {
+            provider: Provider::parse("et").expect("provider"),
+            access_token: Some("fugit".into()),
+            refresh_token: None,
+            claims: None,
+        };
+        store.save_external_tokens(&owner, &carrier).await.expect("saved")
+    }
+
+    async fn opens(store: &Store, key: &RetrievalKey) -> bool {
+        store.external_tokens(&TenantId::single(), key).await.expect("read").is_some()
+    }
+
+    #[tokio::test]
+    async fn who_knows_of_no_rotation_reads_and_saves() {
+        let bench = Bench::new();
+        let first = save(&bench.one).await;
+        bench.replace_key().await;
+        assert!(opens(&bench.one, &first).await, "under a key that it has not seen");
+        // So that it may go on wrapping under that key, as far as it knows.
+        let second = save(&bench.one).await;
+        bench.replace_key().await;
+        let third = save(&bench.one).await;
+        for store in [&bench.one, &bench.other] {
+            for key in [&first, &second, &third] {
+                assert!(opens(store, key).await);
+            }
+        }
+        let keys = bench.other.master_keys().await.expect("keys");
+        assert_eq!((keys.len(), keys[0].records), (1, 3));
+    }
+
+    /// The row was read before the rotation, and is opened when its key is gone.
+    #[tokio::test]
+    async fn a_row_that_was_moved_since_it_was_read_is_read_again() {
+        let bench = Bench::new();
+        let (key, store) = (save(&bench.one).await, &bench.one.0);
+        let wanted = Wanted::by(&key);
+        let find = async || store.readers.tokens(&wanted).await;
+        let stale = find().await.expect("read");
+        bench.replace_key().await;
+        bench.one.load_keyring().await.expect("loaded");
+        let (row, keyring) = bench.one.with_its_key(stale, find).await.expect("read again");
+        let row = row.expect("it is there");
+        assert!(row.open(&TenantId::single(), &key, &wanted, &keyring).expect("opens").is_some());
+    }
+
+    /// What is counted in the database is never below what was wrapped.
+    #[tokio::test]
+    async fn wraps_are_counted_before_they_are_used() {
+        let bench = Bench::new();
+        let (store, counted) =
+            (&bench.one, async || bench.other.master_keys().await.expect("keys")[0].wraps);
+        assert_eq!(counted().await, 0, "no upkeep runs");
+        save(store).await;
+        assert_eq!(counted().await, BLOCK);
+        store.keyring_to_wrap(BLOCK - 2).await.expect("the rest but one");
+        save(store).await;
+        assert_eq!(counted().await, BLOCK, "all of it is used");
+        save(store).await;
+        assert_eq!(counted().await, 2 * BLOCK);
+        store.keyring_to_wrap(3 * BLOCK).await.expect("more at once");
+        assert_eq!(counted().await, 5 * BLOCK);
+    }
+
+    #[tokio::test]
+    async fn a_new_key_is_the_active_one_though_the_clock_was_set_back() {
+        let bench = Bench::new();
+        let late = |conn: &mut Conn| {
+            diesel::update(keks::table).set(keks::created.eq(i64::MAX - 5)).execute(conn)?;
+            Ok(())
+        };
+        bench.one.0.writer.run(late).await.expect("late");
+        let rotation = bench.one.announce_key(None).await.expect("announced");
+        assert_ne!(active(&bench.one), rotation.id);
+        bench.one.confirm_rotation(&rotation.id, false).await.expect("in use");
+        assert_eq!(active(&bench.one), rotation.id);
+    }
+
+    /// Ended, or sealed anew under the old key, since it was read: it stays as it is.
+    #[tokio::test]
+    async fn a_record_that_changed_meanwhile_is_not_moved() {
+        let bench = Bench::new();
+        let records = [save(&bench.one).await, save(&bench.one).await].map(|key| key.record());
+        let old = active(&bench.one);
+        let rotation = bench.one.announce_key(None).await.expect("announced");
+        bench.one.confirm_rotation(&rotation.id, false).await.expect("in use");
+        let keyring = bench.one.0.ring.current();
+        let kek = keyring.find(&old).expect("the old key");
+        let rows = bench.one.records_under(&old, i64::MIN).await.expect("rows");
+        let moves = rows.iter().filter_map(|row| Move::of(row, kek, keyring.active()));
+        let (moves, new) = (moves.collect::<Vec<Move>>(), active(&bench.one));
+        assert_eq!(moves.len(), 2);
+        let work = move |conn: &mut Conn| {
+            let row = |index: usize| external_tokens::table.find(records[index].as_i64());
+            let ended = (external_tokens::kek_id.eq(""), external_tokens::wrapped_dek.eq(vec![]));
+            diesel::update(row(0)).set(ended).execute(conn)?;
+            let changed = external_tokens::wrapped_dek.eq(vec![1_u8]);
+            diesel::update(row(1)).set(changed).execute(conn)?;
+            assert_eq!(rewrap::update_all(conn, &old, &new, &moves)?, 0);
+            let gone = rewrap::update_all(conn, &old, "gone", &moves);
+            assert!(matches!(gone, Err(StoreError::KeyRetired(_))), "{gone:?}");
+            Ok(())
+        };
+        bench.one.0.writer.run(work).await.expect("as it was");
+    }
+}

@@ -1,0 +1,119 @@
+//! The servers that run on one PostgreSQL database, and the master keys that each of them has.
+//!
+//! Invariant: a server that runs has a row that is younger than `STALE`, and the row names no key that the
+//! server lacks. On SQLite there is one server, the one that has the `InstanceLock`, and no row.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use diesel::{dsl::sql, prelude::*, sql_types::BigInt};
+
+use crate::{
+    Store, StoreError, backend::conn::Conn, ids, keys::keyring::Keyring, tables::schema::servers,
+    write::commit::Turn,
+};
+
+/// How often a server writes its row.
+const EVERY: Duration = Duration::from_secs(2);
+/// A server whose row is older does not run any more.
+const STALE: Duration = Duration::from_secs(7);
+/// When the row of a server that does not run is removed.
+const REMOVED_AFTER: Duration = Duration::from_secs(60);
+
+/// The process that has this store, as others know it.
+pub(crate) struct Presence {
+    id: String,
+    /// For people: the machine and the process.
+    name: String,
+    /// What the row says, and since when.
+    written: Mutex<Option<(Instant, String)>>,
+}
+
+impl Default for Presence {
+    fn default() -> Self {
+        let id = ids::random::<8>().iter().map(|byte| format!("{byte:02x}")).collect();
+        let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let name = format!("{machine} (process {})", std::process::id());
+        Self { id, name, written: Mutex::default() }
+    }
+}
+
+impl Store {
+    /// Writes which keys this server has, if that is due.
+    pub(crate) async fn report_keys(&self, keyring: &Keyring) -> Result<(), StoreError> {
+        let presence = &self.0.presence;
+        let keks: String = keyring.ids().flat_map(|id| [" ", id]).collect();
+        let is_written = || {
+            let written = presence.written.lock().unwrap_or_else(PoisonError::into_inner);
+            written.as_ref().is_some_and(|(time, said)| time.elapsed() < EVERY && *said == keks)
+        };
+        if self.0.place.is_some() || is_written() {
+            return Ok(());
+        }
+        let (begun, id, name) = (Instant::now(), presence.id.clone(), presence.name.clone());
+        let said = keks.clone();
+        let report = move |conn: &mut Conn| report(conn, &id, &name, &said);
+        self.0.writer.run_in_turn(Turn::Alone, report).await?;
+        *presence.written.lock().unwrap_or_else(PoisonError::into_inner) = Some((begun, keks));
+        Ok(())
+    }
+
+    /// Says that this server ends.
+    pub async fn sign_off(&self) -> Result<(), StoreError> {
+        if self.0.place.is_some() {
+            return Ok(());
+        }
+        let id = self.0.presence.id.clone();
+        let leave = move |conn: &mut Conn| {
+            diesel::delete(servers::table.find(&id)).execute(conn)?;
+            Ok(())
+        };
+        self.0.writer.run(leave).await
+    }
+
+    /// The names of the running servers that lack a key. Beside the server of a SQLite file it is that one, until it
+    /// puts the key in use itself.
+    pub(crate) async fn servers_without(
+        &self,
+        kek: &str,
+        keyring: &Keyring,
+    ) -> Result<Vec<String>, StoreError> {
+        if self.0.place.is_some() {
+            let is_there = self.0.lock.is_some() && keyring.find(kek).is_some();
+            return Ok(if is_there { vec![] } else { vec!["the one on this database".to_owned()] });
+        }
+        let kek = kek.to_owned();
+        self.0.readers.run(move |conn| without(conn, &kek)).await
+    }
+}
+
+fn report(conn: &mut Conn, id: &str, name: &str, keks: &str) -> Result<(), StoreError> {
+    let now = now(conn)?;
+    let gone = now - REMOVED_AFTER.as_micros() as i64;
+    diesel::delete(servers::table.filter(servers::seen.lt(gone))).execute(conn)?;
+    diesel::delete(servers::table.find(id)).execute(conn)?;
+    let row =
+        (servers::id.eq(id), servers::name.eq(name), servers::seen.eq(now), servers::keks.eq(keks));
+    diesel::insert_into(servers::table).values(row).execute(conn)?;
+    Ok(())
+}
+
+fn without(conn: &mut Conn, kek: &str) -> Result<Vec<String>, StoreError> {
+    let living = servers::seen.ge(now(conn)? - STALE.as_micros() as i64);
+    let running = servers::table.filter(living).order(servers::name);
+    let running: Vec<(String, String)> =
+        running.select((servers::name, servers::keks)).load(conn)?;
+    let lacks = |keks: &str| keks.split(' ').all(|id| id != kek);
+    Ok(running.into_iter().filter(|(_, keks)| lacks(keks)).map(|(name, _)| name).collect())
+}
+
+/// The time by the database's clock, in microseconds: those of several machines may differ.
+fn now(conn: &mut Conn) -> QueryResult<i64> {
+    let clock = sql::<BigInt>("(extract(epoch FROM clock_timestamp()) * 1000000)::BIGINT");
+    match conn {
+        Conn::Sqlite(_) => Ok(ids::now()),
+        Conn::Postgres(conn) => diesel::select(clock).get_result(conn),
+    }
+}

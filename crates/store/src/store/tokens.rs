@@ -1,0 +1,132 @@
+//! Saving and getting external tokens.
+//!
+//! Invariant: a save is answered only after its transaction was committed, and with a key that is stored nowhere.
+
+use model::{IdempotencyKey, Principal, RetrievalKey, TenantId, TokenManagementInfo};
+
+use crate::{
+    SavedTokens, Store, StoreError,
+    backend::conn::Conn,
+    keys::keyring::Keyring,
+    seal::Repeats,
+    store::Inner,
+    tables::{
+        external_tokens::{self, TokenRow, Wanted},
+        reservations::{self, Reservation},
+    },
+};
+
+/// A fresh id may be taken already: by another server, or before the clock was set back.
+const ID_ATTEMPTS: usize = 4;
+
+impl Inner {
+    /// The row of a new record.
+    fn seal(
+        &self,
+        owner: &Principal,
+        carrier: &TokenManagementInfo,
+        key: &RetrievalKey,
+        keyring: &Keyring,
+    ) -> TokenRow {
+        external_tokens::seal(owner, carrier, key, keyring).with_end(&self.lifespans)
+    }
+}
+
+impl Store {
+    /// Seals and saves a carrier in the name of `owner`; returns once it is on disk.
+    ///
+    /// # Errors
+    /// `Overloaded` when the queue is full, `QuotaReached` when the owner has as many records as it may:
+    /// nothing was saved. `Unavailable` when the database did not confirm the save: without its key nobody can
+    /// open what may have been saved.
+    pub async fn save_external_tokens(
+        &self,
+        owner: &Principal,
+        carrier: &TokenManagementInfo,
+    ) -> Result<RetrievalKey, StoreError> {
+        let inner = &self.0;
+        inner.tallies.admit(owner, false, &inner.quotas)?;
+        for _ in 0..ID_ATTEMPTS {
+            let key = inner.ids.new_key();
+            let save = async |keyring: &Keyring| {
+                inner.writer.save(inner.seal(owner, carrier, &key, keyring)).await
+            };
+            match self.under_active_key(save).await {
+                Err(StoreError::Conflict(_)) => continue,
+                saved => {
+                    saved?;
+                    inner.tallies.saved(owner, false);
+                    return Ok(key);
+                }
+            }
+        }
+        Err(StoreError::Conflict("record id"))
+    }
+
+    /// As `save_external_tokens`, but once for an idempotency key in 24 hours: when it is repeated, by
+    /// whatever server and whatever became of the answer, the key is that of the first time.
+    ///
+    /// # Errors
+    /// `OtherCarrier` when the idempotency key is that of another save of the caller; otherwise as
+    /// `save_external_tokens`.
+    pub async fn save_external_tokens_once(
+        &self,
+        owner: &Principal,
+        carrier: &TokenManagementInfo,
+        idempotency_key: &IdempotencyKey,
+    ) -> Result<RetrievalKey, StoreError> {
+        let inner = &self.0;
+        let repeats = Repeats::of(owner, idempotency_key);
+        let digest = repeats.digest();
+        if let Err(refusal) = inner.tallies.admit(owner, true, &inner.quotas) {
+            // A repeat adds nothing.
+            let found = inner.readers.run(move |conn| reservations::find(conn, digest)).await?;
+            let reservation = found.filter(Reservation::lives).ok_or(refusal)?;
+            return reservation.open(&repeats, carrier);
+        }
+        for _ in 0..ID_ATTEMPTS {
+            let key = inner.ids.new_key();
+            let save = async |keyring: &Keyring| {
+                let row = inner.seal(owner, carrier, &key, keyring);
+                inner.writer.save_once(Reservation::new(&repeats, carrier, &key), row).await
+            };
+            match self.under_active_key(save).await {
+                Err(StoreError::Conflict(_)) => {}
+                Err(StoreError::Reserved) => {
+                    let find = move |conn: &mut Conn| reservations::find(conn, digest);
+                    if let Some(reservation) = inner.readers.run(find).await? {
+                        return reservation.open(&repeats, carrier);
+                    }
+                }
+                saved => {
+                    saved?;
+                    inner.tallies.saved(owner, true);
+                    return Ok(key);
+                }
+            }
+        }
+        Err(StoreError::Conflict("record id"))
+    }
+
+    /// What `key` retrieves in this tenant; `None` if it retrieves nothing, whatever the reason.
+    ///
+    /// # Errors
+    /// `Damaged` when the record is there but does not open, `Unavailable` when it cannot be read.
+    pub async fn external_tokens(
+        &self,
+        tenant: &TenantId,
+        key: &RetrievalKey,
+    ) -> Result<Option<SavedTokens>, StoreError> {
+        let wanted = Wanted::by(key);
+        let find = async || self.0.readers.tokens(&wanted).await;
+        let (row, keyring) = self.with_its_key(find().await?, find).await?;
+        match row {
+            Some(row) if row.is_to_end(tenant) => {
+                self.end(key.record()).await;
+                Ok(None)
+            }
+            Some(row) => row.open(tenant, key, &wanted, &keyring),
+            None => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Users.
+//!
+//! Invariant: every change of a user makes a new version of it, which ends what was proved under the old one.
+
+use model::{Login, PasswordHash, TenantId, User};
+
+use crate::{Store, StoreError, backend::conn::Conn, tables::users, write::commit::Turn};
+
+impl Store {
+    /// The user with this login, disabled or not.
+    pub async fn user(&self, tenant: &TenantId, login: &Login) -> Result<Option<User>, StoreError> {
+        self.0.readers.user(tenant, login).await
+    }
+
+    /// Whether nobody can sign in yet.
+    pub async fn has_no_users(&self) -> Result<bool, StoreError> {
+        self.0.readers.run(|conn| users::count(conn).map(|count| count == 0)).await
+    }
+
+    /// Adds a user.
+    ///
+    /// # Errors
+    /// `Conflict` when the tenant has a user of that login.
+    pub async fn add_user(&self, user: User) -> Result<(), StoreError> {
+        self.0.writer.run(move |conn| users::insert(conn, &user)).await
+    }
+
+    /// The users of a tenant, or of all.
+    pub async fn users(&self, tenant: Option<TenantId>) -> Result<Vec<User>, StoreError> {
+        self.0.readers.run(move |conn| users::list(conn, tenant.as_ref())).await
+    }
+
+    /// Gives a user another password, and with it a new version.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such user.
+    pub async fn set_password(
+        &self,
+        tenant: TenantId,
+        login: Login,
+        hash: PasswordHash,
+    ) -> Result<(), StoreError> {
+        let turn = Turn::user(&tenant, &login);
+        let change = move |conn: &mut Conn| users::set_password(conn, &tenant, &login, &hash);
+        self.0.writer.run_in_turn(turn, change).await
+    }
+
+    /// Shuts a user out, or lets it in again; either makes a new version of it.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such user.
+    pub async fn set_user_disabled(
+        &self,
+        tenant: TenantId,
+        login: Login,
+        is_disabled: bool,
+    ) -> Result<(), StoreError> {
+        let turn = Turn::user(&tenant, &login);
+        let change = move |conn: &mut Conn| users::set_disabled(conn, &tenant, &login, is_disabled);
+        self.0.writer.run_in_turn(turn, change).await
+    }
+
+    /// Stores the password of `user` hashed anew, unless the user was changed meanwhile.
+    pub async fn rehash(&self, user: User, hash: PasswordHash) -> Result<(), StoreError> {
+        let turn = Turn::user(&user.tenant, &user.login);
+        self.0.writer.run_in_turn(turn, move |conn| users::rehash(conn, &user, &hash)).await
+    }
+}

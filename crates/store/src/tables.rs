@@ -1,0 +1,14 @@
+//! The tables: rows and statements, a file for each subject.
+//!
+//! Invariant: what is secret is here only as it is sealed or digested.
+
+pub(crate) mod applications;
+pub(crate) mod credentials;
+pub(crate) mod external_tokens;
+pub(crate) mod records;
+pub(crate) mod reservations;
+pub(crate) mod rewrap;
+pub(crate) mod schema;
+pub(crate) mod unreadable;
+pub(crate) mod users;
+pub(crate) mod wrapped_dek;

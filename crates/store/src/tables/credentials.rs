@@ -1,0 +1,463 @@
+//! The credentials table: tickets, sessions, access tokens.
+//!
+//! Invariant: no write changes more than `BATCH` rows and one. A user has a limited number of living
+//! credentials of a kind. The rows of several credentials are locked in the order of their ids, after the
+//! row of their user.
+
+use std::collections::HashMap;
+
+use diesel::prelude::*;
+use model::{
+    ApplicationName, CredentialId, CredentialKind, IssuedCredential, Login, SecretDigest, TenantId,
+    User,
+};
+
+use crate::{
+    StoreError,
+    backend::{
+        conn::{Conn, on_backend},
+        postgres::Session,
+    },
+    ids,
+    tables::{
+        records::BATCH,
+        schema::{credentials, users},
+        unreadable,
+        users::{self as users_table, UserRow},
+    },
+};
+
+/// How many rows are read at once to look for those that cannot be read.
+const PAGE: i64 = 1000;
+
+/// A credential with its user, disabled or not.
+#[derive(Clone, Debug)]
+pub struct FoundCredential {
+    /// What was issued.
+    pub credential: IssuedCredential,
+    /// Who it stands for, as of now.
+    pub user: User,
+}
+
+/// A credential's row.
+#[derive(PartialEq, Insertable, Queryable, Selectable)]
+#[diesel(table_name = credentials)]
+pub(crate) struct CredentialRow {
+    pub(crate) id: String,
+    kind: String,
+    digest: Vec<u8>,
+    tenant: String,
+    login: String,
+    user_version: i64,
+    created: i64,
+    expires: i64,
+    parent: Option<String>,
+    application: Option<String>,
+}
+
+impl CredentialRow {
+    /// `None` for a row that cannot be read.
+    fn into_credential(self) -> Option<IssuedCredential> {
+        let Some(credential) = self.read() else {
+            unreadable::log_once("credential", self.id);
+            return None;
+        };
+        Some(IssuedCredential { digest: SecretDigest::new(self.digest), ..credential })
+    }
+
+    /// All but the digest.
+    fn read(&self) -> Option<IssuedCredential> {
+        let parent = self.parent.as_deref().map(CredentialId::parse);
+        let application = self.application.as_deref().map(ApplicationName::parse);
+        Some(IssuedCredential {
+            kind: CredentialKind::of_name(&self.kind)?,
+            id: CredentialId::parse(&self.id).ok()?,
+            digest: SecretDigest::new(Vec::new()),
+            tenant: TenantId::parse(&self.tenant).ok()?,
+            login: Login::parse(&self.login).ok()?,
+            user_version: self.user_version,
+            created: self.created,
+            expires: self.expires,
+            parent: parent.transpose().ok()?,
+            application: application.transpose().ok()?,
+        })
+    }
+}
+
+impl FoundCredential {
+    fn of_rows((credential, user): (CredentialRow, UserRow)) -> Option<Self> {
+        Some(Self { credential: credential.into_credential()?, user: user.into_user()? })
+    }
+}
+
+/// What ties a credential to its user.
+#[diesel::dsl::auto_type]
+fn is_of_user() -> _ {
+    users::tenant.eq(credentials::tenant).and(users::login.eq(credentials::login))
+}
+
+/// The ids of some that expired.
+pub(crate) fn expired(conn: &mut Conn) -> Result<Vec<String>, StoreError> {
+    use credentials::{expires, id, table};
+    let expired = table.filter(expires.le(ids::now())).order(expires).limit(BATCH).select(id);
+    Ok(expired.load(conn)?)
+}
+
+/// Removes those of them that are still expired: one may have been renewed meanwhile.
+pub(crate) fn remove_expired(conn: &mut Conn, ids: &[String]) -> Result<(), StoreError> {
+    if let Conn::Postgres(session) = conn {
+        lock_in_order(session, ids)?;
+    }
+    let expired = credentials::table
+        .filter(credentials::id.eq_any(ids))
+        .filter(credentials::expires.le(ids::now()));
+    on_backend!(conn, |conn| diesel::delete(expired).execute(conn))?;
+    Ok(())
+}
+
+/// Locks rows in the order of their ids.
+fn lock_in_order(session: &mut Session, ids: &[String]) -> Result<(), StoreError> {
+    let rows = credentials::table
+        .filter(credentials::id.eq_any(ids))
+        .order(credentials::id)
+        .select(credentials::id)
+        .for_update();
+    rows.load::<String>(session)?;
+    Ok(())
+}
+
+/// Adds a credential. Of its user and kind at most `most` live: those that were used longest ago end for it.
+///
+/// # Errors
+/// `NotFound` if the credential that it was made from was revoked, `Conflict` if its id is taken.
+pub(crate) fn add(
+    conn: &mut Conn,
+    credential: &IssuedCredential,
+    most: i64,
+) -> Result<(), StoreError> {
+    if let Conn::Postgres(session) = conn {
+        users_table::lock(session, credential.tenant.as_str(), credential.login.as_str())?;
+    }
+    // A use prolongs a ticket or a session, and an access token that was made later expires later.
+    let surplus = credentials::table
+        .filter(credentials::tenant.eq(credential.tenant.as_str()))
+        .filter(credentials::login.eq(credential.login.as_str()))
+        .filter(credentials::kind.eq(credential.kind.name()))
+        .filter(credentials::expires.gt(ids::now()))
+        .order(credentials::expires.desc())
+        .offset(most - 1)
+        .limit(BATCH)
+        .select(credentials::id);
+    let surplus: Vec<String> = on_backend!(conn, |conn| surplus.load(conn))?;
+    let parent = credential.parent.as_ref().map(CredentialId::as_str);
+    if let Conn::Postgres(session) = conn {
+        let ids: Vec<String> = surplus.iter().cloned().chain(parent.map(str::to_owned)).collect();
+        if !ids.is_empty() {
+            lock_in_order(session, &ids)?;
+        }
+    }
+    if let Some(parent) = parent {
+        let row = credentials::table.find(parent).select(credentials::id);
+        let row: Option<String> = row.first(conn).optional()?;
+        row.ok_or(StoreError::NotFound("credential"))?;
+    }
+    if !surplus.is_empty() {
+        let surplus = credentials::table.filter(credentials::id.eq_any(&surplus));
+        on_backend!(conn, |conn| diesel::delete(surplus).execute(conn))?;
+    }
+    insert(conn, credential)
+}
+
+fn insert(conn: &mut Conn, credential: &IssuedCredential) -> Result<(), StoreError> {
+    let row = CredentialRow {
+        id: credential.id.as_str().to_owned(),
+        kind: credential.kind.name().to_owned(),
+        digest: credential.digest.as_bytes().to_vec(),
+        tenant: credential.tenant.as_str().to_owned(),
+        login: credential.login.as_str().to_owned(),
+        user_version: credential.user_version,
+        created: credential.created,
+        expires: credential.expires,
+        parent: credential.parent.as_ref().map(|id| id.as_str().to_owned()),
+        application: credential.application.as_ref().map(|name| name.as_str().to_owned()),
+    };
+    diesel::insert_into(credentials::table).values(row).execute(conn)?;
+    Ok(())
+}
+
+/// The credential of this id, expired or not, and its user.
+pub(crate) fn find(
+    conn: &mut Conn,
+    id: &CredentialId,
+) -> Result<Option<FoundCredential>, StoreError> {
+    let found = credentials::table
+        .inner_join(users::table.on(is_of_user()))
+        .filter(credentials::id.eq(id.as_str()));
+    let row: Option<(CredentialRow, UserRow)> = on_backend!(conn, |conn| found
+        .select((CredentialRow::as_select(), UserRow::as_select()))
+        .first(conn))
+    .optional()?;
+    Ok(row.and_then(FoundCredential::of_rows))
+}
+
+/// As `find`, for many at once.
+pub(crate) fn find_all(
+    conn: &mut Conn,
+    ids: &[CredentialId],
+) -> Result<HashMap<CredentialId, FoundCredential>, StoreError> {
+    let ids: Vec<&str> = ids.iter().map(CredentialId::as_str).collect();
+    let found = credentials::table
+        .inner_join(users::table.on(is_of_user()))
+        .filter(credentials::id.eq_any(ids));
+    let rows: Vec<(CredentialRow, UserRow)> = on_backend!(conn, |conn| found
+        .select((CredentialRow::as_select(), UserRow::as_select()))
+        .load(conn))?;
+    let found = rows.into_iter().filter_map(FoundCredential::of_rows);
+    Ok(found.map(|found| (found.credential.id.clone(), found)).collect())
+}
+
+/// The ids of the credentials whose rows cannot be read.
+pub(crate) fn unreadable(conn: &mut Conn) -> QueryResult<Vec<String>> {
+    let (mut found, mut last) = (Vec::new(), String::new());
+    loop {
+        let page = credentials::table.filter(credentials::id.gt(&last)).order(credentials::id);
+        let page = page.limit(PAGE).select(CredentialRow::as_select());
+        let rows: Vec<CredentialRow> = page.load(conn)?;
+        let Some(end) = rows.last() else { return Ok(found) };
+        last.clone_from(&end.id);
+        found.extend(rows.into_iter().filter(|row| row.read().is_none()).map(|row| row.id));
+    }
+}
+
+/// Lets a credential live until `expires`, if it still lives and would not live longer anyway.
+pub(crate) fn renew(conn: &mut Conn, id: &CredentialId, expires: i64) -> Result<(), StoreError> {
+    diesel::update(credentials::table.find(id.as_str()))
+        .filter(credentials::expires.gt(ids::now()))
+        .filter(credentials::expires.lt(expires))
+        .set(credentials::expires.eq(expires))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// What of a kind lives, of a user, of a tenant or of all; the newest first, `limit` at most.
+pub(crate) fn list(
+    conn: &mut Conn,
+    kind: CredentialKind,
+    tenant: Option<&TenantId>,
+    login: Option<&Login>,
+    limit: i64,
+) -> Result<Vec<IssuedCredential>, StoreError> {
+    let mut query = credentials::table
+        .inner_join(users::table.on(is_of_user()))
+        .filter(credentials::kind.eq(kind.name()))
+        .filter(credentials::expires.gt(ids::now()))
+        .filter(credentials::user_version.eq(users::version))
+        .select((CredentialRow::as_select(), users::tenant_name))
+        .order(credentials::created.desc())
+        .limit(limit)
+        .into_boxed();
+    if let Some(tenant) = tenant {
+        query = query.filter(credentials::tenant.eq(tenant.as_str()));
+    }
+    if let Some(login) = login {
+        query = query.filter(credentials::login.eq(login.as_str()));
+    }
+    let rows: Vec<(CredentialRow, Option<String>)> = query.load(conn)?;
+    let credential = |(row, name): (CredentialRow, Option<String>)| {
+        let credential = row.into_credential()?;
+        let tenant = users_table::tenant(credential.tenant.as_str(), name.as_deref())?;
+        Some(IssuedCredential { tenant, ..credential })
+    };
+    Ok(rows.into_iter().filter_map(credential).collect())
+}
+
+/// Ends a credential of a kind, of a tenant's user or of any, and what was made from it; whether nothing of
+/// it is left. If not, some of what was made from it ended, and this is to be done again.
+///
+/// # Errors
+/// `NotFound` if there is none.
+pub(crate) fn revoke(
+    conn: &mut Conn,
+    kind: CredentialKind,
+    id: &CredentialId,
+    owner: Option<(&TenantId, &Login)>,
+) -> Result<bool, StoreError> {
+    let found = credentials::table
+        .find(id.as_str())
+        .filter(credentials::kind.eq(kind.name()))
+        .select((credentials::tenant, credentials::login));
+    let found: Option<(String, String)> = found.first(conn).optional()?;
+    let is_meant = |(tenant, login): &(String, String)| {
+        owner.is_none_or(|owner| owner.0.as_str() == tenant && owner.1.as_str() == login)
+    };
+    let (tenant, login) = found.filter(is_meant).ok_or(StoreError::NotFound(kind.name()))?;
+    if let Conn::Postgres(session) = conn {
+        // A call that adds a credential of the user waits here, so that nothing is made from this one meanwhile.
+        users_table::lock(session, &tenant, &login)?;
+    }
+    let children = credentials::table
+        .filter(credentials::parent.eq(id.as_str()))
+        .order(credentials::id)
+        .limit(BATCH)
+        .select(credentials::id);
+    let mut ended: Vec<String> = children.load(conn)?;
+    let is_whole = ended.len() < BATCH as usize;
+    if is_whole {
+        ended.push(id.as_str().to_owned());
+    }
+    if let Conn::Postgres(session) = conn {
+        lock_in_order(session, &ended)?;
+    }
+    let ended = credentials::table.filter(credentials::id.eq_any(&ended));
+    on_backend!(conn, |conn| diesel::delete(ended).execute(conn))?;
+    Ok(is_whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Database,
+        backend::{migrate, sqlite::lock},
+        tables::users,
+    };
+    use model::PasswordHash;
+
+    const HOUR: i64 = 3_600_000_000;
+
+    fn user(login: &str) -> User {
+        User {
+            tenant: TenantId::single(),
+            login: Login::parse(login).expect("login"),
+            password_hash: PasswordHash::from_phc("h".to_owned()),
+            is_administrator: false,
+            is_disabled: false,
+            version: 1,
+        }
+    }
+
+    fn ticket(number: u8, expires: i64) -> IssuedCredential {
+        let User { tenant, login, version, .. } = user("ann");
+        IssuedCredential {
+            kind: CredentialKind::Ticket,
+            id: CredentialId::parse(&format!("{number:032x}")).expect("id"),
+            digest: SecretDigest::new(vec![number; 32]),
+            tenant,
+            login,
+            user_version: version,
+            created: 1,
+            expires,
+            parent: None,
+            application: None,
+        }
+    }
+
+    /// A database with the users `ann` and `bob`.
+    fn database() -> (Conn, tempfile::TempDir) {
+        let folder = tempfile::tempdir().expect("folder");
+        let database = Database::Sqlite(folder.path().join("test.db"));
+        let (database, _lock) = lock::take(&database).expect("lock");
+        let mut conn = Conn::writing(&database).expect("connect");
+        migrate::run(&mut conn).expect("migrate");
+        for login in ["ann", "bob"] {
+            users::insert(&mut conn, &user(login)).expect("user");
+        }
+        (conn, folder)
+    }
+
+    fn expiry(conn: &mut Conn, ticket: &IssuedCredential) -> Option<i64> {
+        find(conn, &ticket.id).expect("read").map(|found| found.credential.expires)
+    }
+
+    /// CONTRACT 27: an expired ticket never comes back, and none is cut short.
+    #[test]
+    fn only_what_lives_is_renewed_and_only_to_live_longer() {
+        let (mut conn, _folder) = database();
+        let now = ids::now();
+        let (dead, living) = (ticket(1, now - 1), ticket(2, now + HOUR));
+        insert(&mut conn, &living).expect("insert");
+        insert(&mut conn, &dead).expect("insert");
+        for ticket in [&dead, &living] {
+            renew(&mut conn, &ticket.id, now + 2 * HOUR).expect("renew");
+        }
+        assert_eq!(expiry(&mut conn, &dead), Some(now - 1));
+        assert_eq!(expiry(&mut conn, &living), Some(now + 2 * HOUR));
+        renew(&mut conn, &living.id, now + HOUR).expect("renew");
+        assert_eq!(expiry(&mut conn, &living), Some(now + 2 * HOUR));
+
+        let ids = expired(&mut conn).expect("read");
+        assert_eq!(ids, [dead.id.as_str()]);
+        remove_expired(&mut conn, &[ids, vec![living.id.to_string()]].concat()).expect("removed");
+        assert_eq!(expiry(&mut conn, &dead), None);
+        assert_eq!(expiry(&mut conn, &living), Some(now + 2 * HOUR));
+    }
+
+    /// CONTRACT 27: only one's own, only of the kind, and with it what was made from it.
+    #[test]
+    fn a_credential_is_revoked_with_its_children() {
+        let (mut conn, _folder) = database();
+        let (parent, other) = (ticket(1, i64::MAX), ticket(2, i64::MAX));
+        let child = IssuedCredential {
+            kind: CredentialKind::AccessToken,
+            parent: Some(parent.id.clone()),
+            ..ticket(3, i64::MAX)
+        };
+        for credential in [&parent, &other, &child] {
+            insert(&mut conn, credential).expect("insert");
+        }
+        let (tenant, bob, ann) = (TenantId::single(), user("bob").login, user("ann").login);
+        let elsewhere = TenantId::parse("cust1").expect("tenant");
+        for (kind, owner) in [
+            (CredentialKind::Ticket, Some((&tenant, &bob))),
+            (CredentialKind::Ticket, Some((&elsewhere, &ann))),
+            (CredentialKind::Session, None),
+        ] {
+            let refused = revoke(&mut conn, kind, &parent.id, owner);
+            assert!(matches!(refused, Err(StoreError::NotFound(_))), "{kind:?} {owner:?}");
+        }
+        let own = revoke(&mut conn, CredentialKind::Ticket, &parent.id, Some((&tenant, &ann)));
+        assert!(own.expect("own"), "nothing is left");
+        assert!(expiry(&mut conn, &parent).is_none() && expiry(&mut conn, &child).is_none());
+        assert!(expiry(&mut conn, &other).is_some());
+    }
+
+    /// CONTRACT 27: what is listed is what works, the newest first.
+    #[test]
+    fn only_what_works_is_listed() {
+        let (mut conn, _folder) = database();
+        let newer = IssuedCredential { created: 2, ..ticket(2, i64::MAX) };
+        let former = IssuedCredential { user_version: 0, ..ticket(3, i64::MAX) };
+        for credential in [&ticket(1, i64::MAX), &newer, &former, &ticket(4, 1)] {
+            insert(&mut conn, credential).expect("insert");
+        }
+        let mut list = |login: &str, limit| {
+            let login = user(login).login;
+            let found = list(&mut conn, CredentialKind::Ticket, None, Some(&login), limit);
+            let created = found.expect("list").into_iter().map(|credential| credential.created);
+            created.collect::<Vec<_>>()
+        };
+        assert_eq!(list("ann", 10), [2, 1]);
+        assert_eq!(list("ann", 1), [2]);
+        assert_eq!(list("bob", 10), [0; 0]);
+    }
+
+    /// CONTRACT 26: a password that was changed meanwhile is not undone by hashing the former one anew.
+    #[test]
+    fn a_changed_password_is_not_hashed_back() {
+        let (mut conn, _folder) = database();
+        let before = user("ann");
+        let new = PasswordHash::from_phc("new".to_owned());
+        users::set_password(&mut conn, &before.tenant, &before.login, &new).expect("changed");
+        let old = PasswordHash::from_phc("old, anew".to_owned());
+        users::rehash(&mut conn, &before, &old).expect("rehash");
+        let found = users::find(&mut conn, &before.tenant, &before.login).expect("read");
+        let found = found.expect("ann");
+        assert_eq!((found.password_hash.expose(), found.version), ("new", 2));
+        users::rehash(&mut conn, &found, &old).expect("rehash");
+        let found = users::find(&mut conn, &before.tenant, &before.login).expect("read");
+        assert_eq!(
+            found.map(|user| user.password_hash.expose().to_owned()).as_deref(),
+            Some("old, anew")
+        );
+    }
+}

@@ -1,0 +1,328 @@
+//! The external_tokens table: sealing a carrier into a row, and opening a row with a key.
+//!
+//! Invariant: only this file turns a carrier into a row and back, and it never does so without the
+//! retrieval key.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeSet, HashMap};
+
+use aws_lc_rs::constant_time;
+use diesel::{
+    pg::Pg,
+    prelude::*,
+    query_builder::{AstPass, QueryFragment, QueryId},
+    sql_types::{Array, BigInt, Binary, Integer, Nullable, Text},
+};
+use model::{Login, Principal, Provider, RecordId, RetrievalKey, TenantId, TokenManagementInfo};
+
+use crate::{
+    StoreError,
+    backend::{
+        conn::{Conn, on_backend},
+        postgres::durable,
+    },
+    ids,
+    keys::keyring::Keyring,
+    lifespan::Lifespans,
+    read::uses::Life,
+    seal::{self, Dek, Place},
+    tables::schema::{external_tokens, keks},
+};
+
+/// A record that its key opened.
+#[derive(Debug)]
+pub struct SavedTokens {
+    /// Who saved it.
+    pub owner: Login,
+    /// What was saved.
+    pub carrier: TokenManagementInfo,
+    /// When it was saved and used.
+    pub life: Life,
+}
+
+/// A row; the plain columns are for listing and policy, the sealed ones hold the secrets.
+#[derive(Clone, PartialEq, Insertable, Queryable, Selectable)]
+#[diesel(table_name = external_tokens)]
+pub(crate) struct TokenRow {
+    pub(crate) id: i64,
+    tenant: String,
+    owner: String,
+    provider: String,
+    generation: i32,
+    key_digest: Vec<u8>,
+    kek_id: String,
+    wrapped_dek: Vec<u8>,
+    sealed: Vec<u8>,
+    created: i64,
+    pub(crate) updated: i64,
+    last_used: Option<i64>,
+    expires: Option<i64>,
+    ended: Option<i64>,
+}
+
+/// The row of a new record.
+pub(crate) fn seal(
+    owner: &Principal,
+    carrier: &TokenManagementInfo,
+    key: &RetrievalKey,
+    keyring: &Keyring,
+) -> TokenRow {
+    let place = Place {
+        tenant: &owner.tenant,
+        record: key.record(),
+        provider: &carrier.provider,
+        generation: 1,
+    };
+    let dek = Dek::generate();
+    let kek = keyring.active();
+    let now = ids::now();
+    TokenRow {
+        id: key.record().as_i64(),
+        tenant: owner.tenant.as_str().to_owned(),
+        owner: owner.login.as_str().to_owned(),
+        provider: carrier.provider.as_str().to_owned(),
+        generation: place.generation,
+        key_digest: seal::key_digest(key).to_vec(),
+        kek_id: kek.id().to_owned(),
+        wrapped_dek: kek.wrap(&dek, place),
+        sealed: seal::seal(carrier, &dek, key, place),
+        created: now,
+        updated: now,
+        last_used: None,
+        expires: None,
+        ended: None,
+    }
+}
+
+impl TokenRow {
+    /// Whether its master key is there, if it needs one to be opened.
+    pub(crate) fn has_key_in(&self, keyring: &Keyring) -> bool {
+        !self.lives() || keyring.find(&self.kek_id).is_some()
+    }
+
+    /// Whether it needs this master key.
+    pub(crate) fn needs(&self, kek: &str) -> bool {
+        self.kek_id == kek
+    }
+
+    /// The row of a new record, with the end that these limits set it.
+    pub(crate) fn with_end(self, lifespans: &Lifespans) -> Self {
+        let expires = lifespans.of(&self.provider).expiry(self.created);
+        Self { expires, ..self }
+    }
+
+    /// About how many bytes it takes.
+    pub(crate) fn size(&self) -> usize {
+        size_of::<Self>() + self.provider.len() + self.sealed.len()
+    }
+}
+
+/// Adds rows, all or none; `Conflict` if an id is taken, `KeyRetired` if the database does not know the key
+/// of one. On SQLite in a transaction, which keeps the keys as they are.
+pub(crate) fn insert_all(conn: &mut Conn, rows: &[TokenRow]) -> Result<(), StoreError> {
+    let kek_ids: BTreeSet<&str> = rows.iter().map(|row| row.kek_id.as_str()).collect();
+    let Some(first_id) = kek_ids.first() else { return Ok(()) };
+    match conn {
+        // A statement is prepared once, and nothing is sent anywhere.
+        Conn::Sqlite(conn) => {
+            for id in &kek_ids {
+                let known = keks::table.find(id).select(keks::id);
+                let known: Option<String> = known.first(conn).optional()?;
+                known.ok_or_else(|| StoreError::KeyRetired((*id).to_owned()))?;
+            }
+            for row in rows {
+                diesel::insert_into(external_tokens::table).values(row).execute(conn)?;
+            }
+        }
+        Conn::Postgres(session) => {
+            let known = Vec::from_iter(kek_ids.iter().copied());
+            if session.execute_returning_count(&InsertAll::of(rows, known))? == 0 {
+                return Err(StoreError::KeyRetired((*first_id).to_owned()));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The columns of many rows: one statement for any number of them, so that it is prepared once. It keeps
+/// their master keys from being retired until it is committed, and adds nothing if one was.
+struct InsertAll<'a> {
+    needed_keks: Vec<&'a str>,
+    needed_keks_count: i64,
+    ids: Vec<i64>,
+    tenants: Vec<&'a str>,
+    owners: Vec<&'a str>,
+    providers: Vec<&'a str>,
+    generations: Vec<i32>,
+    key_digests: Vec<&'a [u8]>,
+    kek_ids: Vec<&'a str>,
+    wrapped_deks: Vec<&'a [u8]>,
+    sealed: Vec<&'a [u8]>,
+    created: Vec<i64>,
+    updated: Vec<i64>,
+    expires: Vec<Option<i64>>,
+}
+
+impl<'a> InsertAll<'a> {
+    fn of(rows: &'a [TokenRow], needed_keks: Vec<&'a str>) -> Self {
+        Self {
+            needed_keks_count: needed_keks.len() as i64,
+            needed_keks,
+            ids: rows.iter().map(|row| row.id).collect(),
+            tenants: rows.iter().map(|row| row.tenant.as_str()).collect(),
+            owners: rows.iter().map(|row| row.owner.as_str()).collect(),
+            providers: rows.iter().map(|row| row.provider.as_str()).collect(),
+            generations: rows.iter().map(|row| row.generation).collect(),
+            key_digests: rows.iter().map(|row| row.key_digest.as_slice()).collect(),
+            kek_ids: rows.iter().map(|row| row.kek_id.as_str()).collect(),
+            wrapped_deks: rows.iter().map(|row| row.wrapped_dek.as_slice()).collect(),
+            sealed: rows.iter().map(|row| row.sealed.as_slice()).collect(),
+            created: rows.iter().map(|row| row.created).collect(),
+            updated: rows.iter().map(|row| row.updated).collect(),
+            expires: rows.iter().map(|row| row.expires).collect(),
+        }
+    }
+}
+
+impl QueryId for InsertAll<'_> {
+    type QueryId = InsertAll<'static>;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl QueryFragment<Pg> for InsertAll<'_> {
+    fn walk_ast<'b>(&'b self, mut sql: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        sql.push_sql(concat!(
+            "WITH durable AS (",
+            durable!(),
+            "), known AS (SELECT id FROM keks WHERE id = ANY("
+        ));
+        sql.push_bind_param::<Array<Text>, _>(&self.needed_keks)?;
+        sql.push_sql(
+            ") FOR KEY SHARE) INSERT INTO external_tokens (id, tenant, owner, provider, generation, key_digest, \
+             kek_id, wrapped_dek, sealed, created, updated, expires) SELECT * FROM unnest(",
+        );
+        sql.push_bind_param::<Array<BigInt>, _>(&self.ids)?;
+        for texts in [&self.tenants, &self.owners, &self.providers] {
+            sql.push_sql(", ");
+            sql.push_bind_param::<Array<Text>, _>(texts)?;
+        }
+        sql.push_sql(", ");
+        sql.push_bind_param::<Array<Integer>, _>(&self.generations)?;
+        sql.push_sql(", ");
+        sql.push_bind_param::<Array<Binary>, _>(&self.key_digests)?;
+        sql.push_sql(", ");
+        sql.push_bind_param::<Array<Text>, _>(&self.kek_ids)?;
+        for blobs in [&self.wrapped_deks, &self.sealed] {
+            sql.push_sql(", ");
+            sql.push_bind_param::<Array<Binary>, _>(blobs)?;
+        }
+        for times in [&self.created, &self.updated] {
+            sql.push_sql(", ");
+            sql.push_bind_param::<Array<BigInt>, _>(times)?;
+        }
+        sql.push_sql(", ");
+        sql.push_bind_param::<Array<Nullable<BigInt>>, _>(&self.expires)?;
+        sql.push_sql(") WHERE (SELECT count(*) FROM known) = ");
+        sql.push_bind_param::<BigInt, _>(&self.needed_keks_count)?;
+        // True whatever it finds, but PostgreSQL runs only what is asked for.
+        sql.push_sql(" AND (SELECT count(*) FROM durable) < 2");
+        Ok(())
+    }
+}
+
+/// What finds a record: its id, and the digest of its key.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Wanted {
+    record: RecordId,
+    digest: [u8; 32],
+}
+
+impl Wanted {
+    /// The record of this key.
+    pub(crate) fn by(key: &RetrievalKey) -> Self {
+        Self { record: key.record(), digest: seal::key_digest(key) }
+    }
+}
+
+/// The row of this id and this digest, if there is one. For whoever lacks the key the database finds
+/// nothing and loads no blob: an unknown id and a wrong secret cost the same (CONTRACT 8).
+pub(crate) fn find(conn: &mut Conn, wanted: &Wanted) -> Result<Option<TokenRow>, StoreError> {
+    let found = external_tokens::table
+        .find(wanted.record.as_i64())
+        .filter(external_tokens::key_digest.eq(wanted.digest.as_slice()));
+    Ok(on_backend!(conn, |conn| found.select(TokenRow::as_select()).first(conn)).optional()?)
+}
+
+/// As `find`, for many at once.
+pub(crate) fn find_all(
+    conn: &mut Conn,
+    wanted: &[Wanted],
+) -> Result<HashMap<Wanted, TokenRow>, StoreError> {
+    let ids: Vec<i64> = wanted.iter().map(|wanted| wanted.record.as_i64()).collect();
+    let digests: Vec<&[u8]> = wanted.iter().map(|wanted| wanted.digest.as_slice()).collect();
+    let found = external_tokens::table
+        .filter(external_tokens::id.eq_any(ids))
+        .filter(external_tokens::key_digest.eq_any(digests));
+    let rows: Vec<TokenRow> =
+        on_backend!(conn, |conn| found.select(TokenRow::as_select()).load(conn))?;
+    let found = rows.into_iter().filter_map(|row| {
+        let record = RecordId::from_i64(row.id)?;
+        let digest = row.key_digest.as_slice().try_into().ok()?;
+        Some((Wanted { record, digest }, row))
+    });
+    Ok(found.collect())
+}
+
+impl TokenRow {
+    /// What was sealed in the row; `None` in another tenant, for another key, and when it has ended or expired
+    /// (CONTRACT 8).
+    ///
+    /// # Errors
+    /// `Damaged` if anything about the row is not as it was sealed.
+    pub(crate) fn open(
+        self,
+        tenant: &TenantId,
+        key: &RetrievalKey,
+        wanted: &Wanted,
+        keyring: &Keyring,
+    ) -> Result<Option<SavedTokens>, StoreError> {
+        let is_right =
+            constant_time::verify_slices_are_equal(&self.key_digest, &wanted.digest).is_ok();
+        if !is_right || self.tenant != tenant.as_str() || !self.lives() {
+            return Ok(None);
+        }
+        self.try_open(tenant, key, keyring).map(Some).ok_or(StoreError::Damaged(key.record()))
+    }
+
+    /// Whether it has neither ended nor expired.
+    pub(crate) fn lives(&self) -> bool {
+        self.ended.is_none() && !self.has_expired()
+    }
+
+    /// Whether it is of this tenant, expired, and was not ended for it yet.
+    pub(crate) fn is_to_end(&self, tenant: &TenantId) -> bool {
+        self.tenant == tenant.as_str() && self.ended.is_none() && self.has_expired()
+    }
+
+    fn has_expired(&self) -> bool {
+        self.expires.is_some_and(|expires| expires <= ids::now())
+    }
+
+    fn try_open(
+        self,
+        tenant: &TenantId,
+        key: &RetrievalKey,
+        keyring: &Keyring,
+    ) -> Option<SavedTokens> {
+        let provider = Provider::parse(&self.provider).ok()?;
+        let record = RecordId::from_i64(self.id)?;
+        let place = Place { tenant, record, provider: &provider, generation: self.generation };
+        let dek = keyring.find(&self.kek_id)?.unwrap(&self.wrapped_dek, place).ok()?;
+        let carrier = seal::open(&self.sealed, &dek, key, place).ok()?;
+        let Self { created, last_used, expires, .. } = self;
+        let life = Life { record, created, last_used, expires };
+        Some(SavedTokens { owner: Login::parse(&self.owner).ok()?, carrier, life })
+    }
+}

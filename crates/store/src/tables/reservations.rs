@@ -1,0 +1,115 @@
+//! The idempotency_keys table: which save an idempotency key stands for, and its retrieval key.
+//!
+//! Invariant: an idempotency key is reserved in the transaction that saves the record, so that there is the
+//! one if, and only if, there is the other.
+
+use diesel::{prelude::*, query_dsl::methods, upsert::excluded};
+use model::{RetrievalKey, TokenManagementInfo};
+
+use crate::{
+    StoreError,
+    backend::conn::{Conn, on_backend},
+    ids,
+    seal::Repeats,
+    tables::{records::BATCH, schema::idempotency_keys},
+};
+
+/// How long a save can be repeated, in microseconds (CONTRACT 42).
+const LIFETIME: i64 = 24 * 60 * 60 * 1_000_000;
+
+/// A row.
+#[derive(PartialEq, Insertable, Queryable, Selectable)]
+#[diesel(table_name = idempotency_keys)]
+pub(crate) struct Reservation {
+    pub(crate) digest: Vec<u8>,
+    fingerprint: Vec<u8>,
+    sealed_key: Vec<u8>,
+    expires: i64,
+}
+
+impl Reservation {
+    /// Of an idempotency key, for the save of this carrier, which this key retrieves.
+    pub(crate) fn new(
+        repeats: &Repeats,
+        carrier: &TokenManagementInfo,
+        key: &RetrievalKey,
+    ) -> Self {
+        Self {
+            digest: repeats.digest().to_vec(),
+            fingerprint: repeats.fingerprint(carrier),
+            sealed_key: repeats.seal(key),
+            expires: ids::now().saturating_add(LIFETIME),
+        }
+    }
+
+    /// What it is found by.
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        self.digest.as_slice().try_into().expect("a digest has 32 bytes")
+    }
+
+    /// Reserves, also in the place of one that expired; `Reserved` if it is taken. Waits for another server
+    /// that is about to.
+    pub(crate) fn insert(&self, conn: &mut Conn) -> Result<(), StoreError> {
+        use idempotency_keys::{digest, expires, fingerprint, sealed_key, table};
+        let anew = (
+            fingerprint.eq(excluded(fingerprint)),
+            sealed_key.eq(excluded(sealed_key)),
+            expires.eq(excluded(expires)),
+        );
+        let reserve = diesel::insert_into(table).values(self);
+        let reserve = reserve.on_conflict(digest).do_update().set(anew);
+        let reserve = methods::FilterDsl::filter(reserve, expires.le(ids::now()));
+        match on_backend!(conn, |conn| reserve.execute(conn))? {
+            0 => Err(StoreError::Reserved),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the save can be repeated still.
+    pub(crate) fn lives(&self) -> bool {
+        self.expires > ids::now()
+    }
+
+    /// The key that the save was answered with.
+    ///
+    /// # Errors
+    /// `OtherCarrier` if another one was saved, `DamagedReservation` if the row is not as it was.
+    pub(crate) fn open(
+        &self,
+        repeats: &Repeats,
+        carrier: &TokenManagementInfo,
+    ) -> Result<RetrievalKey, StoreError> {
+        let key = repeats.open(&self.sealed_key);
+        let key = key.map_err(|_unopenable| StoreError::DamagedReservation)?;
+        if repeats.recognises(carrier, &self.fingerprint) {
+            Ok(key)
+        } else {
+            Err(StoreError::OtherCarrier)
+        }
+    }
+}
+
+/// The reservation of this digest, expired or not.
+pub(crate) fn find(conn: &mut Conn, digest: [u8; 32]) -> Result<Option<Reservation>, StoreError> {
+    let found = idempotency_keys::table.find(digest.as_slice());
+    Ok(found.select(Reservation::as_select()).first(conn).optional()?)
+}
+
+/// The digests of some that expired.
+pub(crate) fn expired(conn: &mut Conn) -> Result<Vec<Vec<u8>>, StoreError> {
+    use idempotency_keys::{digest, expires, table};
+    let expired = table.filter(expires.le(ids::now())).order(expires).limit(BATCH).select(digest);
+    Ok(expired.load(conn)?)
+}
+
+/// Removes those of them that are still expired: one may have been taken up again meanwhile.
+pub(crate) fn remove(conn: &mut Conn, digests: &[Vec<u8>]) -> Result<(), StoreError> {
+    use idempotency_keys::{digest, expires, table};
+    if let Conn::Postgres(session) = conn {
+        let in_order = table.filter(digest.eq_any(digests)).order(digest).select(digest);
+        in_order.for_update().load::<Vec<u8>>(session)?;
+    }
+    let removed = table.filter(digest.eq_any(digests)).filter(expires.le(ids::now()));
+    on_backend!(conn, |conn| diesel::delete(removed).execute(conn))?;
+    Ok(())
+}

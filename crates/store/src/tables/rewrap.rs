@@ -1,0 +1,135 @@
+//! Records that are moved from one master key to another: their rows and statements.
+//!
+//! Invariant: a row is changed only if its wrapped data key is the one that was read, and only as long as
+//! the database knows the new key.
+
+use diesel::{
+    pg::Pg,
+    prelude::*,
+    query_builder::{AstPass, QueryFragment, QueryId},
+    sql_types::{Array, BigInt, Binary, Text},
+};
+
+use crate::{
+    StoreError,
+    backend::conn::Conn,
+    seal::Kek,
+    tables::{
+        schema::{external_tokens, keks},
+        wrapped_dek::WrappedDek,
+    },
+};
+
+/// A data key that is wrapped anew.
+pub(crate) struct Move {
+    id: i64,
+    before: Vec<u8>,
+    after: Vec<u8>,
+}
+
+impl Move {
+    /// Of a record from one master key to another, if its data key opens.
+    pub(crate) fn of(row: &WrappedDek, old: &Kek, new: &Kek) -> Option<Self> {
+        let after = row.rewrap(old, new)?;
+        Some(Self { id: row.id, before: row.wrapped_dek.clone(), after })
+    }
+}
+
+/// Some of the records under a key, in the order of their ids from behind this one on.
+pub(crate) fn records_under(
+    conn: &mut Conn,
+    kek: &str,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<WrappedDek>, StoreError> {
+    let rows = external_tokens::table
+        .filter(external_tokens::kek_id.eq(kek))
+        .filter(external_tokens::id.gt(after))
+        .order(external_tokens::id)
+        .limit(limit);
+    Ok(rows.select(WrappedDek::as_select()).load(conn)?)
+}
+
+/// Moves records that are as they were read to another key, in a transaction; how many. `KeyRetired` if the
+/// database does not know that key.
+pub(crate) fn update_all(
+    conn: &mut Conn,
+    old: &str,
+    new: &str,
+    moves: &[Move],
+) -> Result<usize, StoreError> {
+    let known = keks::table.find(new).select(keks::id);
+    let known: Option<String> = match conn {
+        Conn::Sqlite(conn) => known.first(conn),
+        Conn::Postgres(session) => known.for_key_share().first(session),
+    }
+    .optional()?;
+    known.ok_or_else(|| StoreError::KeyRetired(new.to_owned()))?;
+    match conn {
+        Conn::Sqlite(conn) => {
+            let mut count = 0;
+            for Move { id, before, after } in moves {
+                count += diesel::update(external_tokens::table.find(id))
+                    .filter(external_tokens::kek_id.eq(old))
+                    .filter(external_tokens::wrapped_dek.eq(before))
+                    .set((external_tokens::kek_id.eq(new), external_tokens::wrapped_dek.eq(after)))
+                    .execute(conn)?;
+            }
+            Ok(count)
+        }
+        Conn::Postgres(session) => {
+            Ok(session.execute_returning_count(&UpdateAll::of(old, new, moves))?)
+        }
+    }
+}
+
+/// Moves in one statement, which locks the rows in the order of their ids: two that do so at once wait for
+/// each other, and neither for ever.
+struct UpdateAll<'a> {
+    old: &'a str,
+    new: &'a str,
+    ids: Vec<i64>,
+    before: Vec<&'a [u8]>,
+    after: Vec<&'a [u8]>,
+}
+
+impl<'a> UpdateAll<'a> {
+    fn of(old: &'a str, new: &'a str, moves: &'a [Move]) -> Self {
+        Self {
+            old,
+            new,
+            ids: moves.iter().map(|moved| moved.id).collect(),
+            before: moves.iter().map(|moved| moved.before.as_slice()).collect(),
+            after: moves.iter().map(|moved| moved.after.as_slice()).collect(),
+        }
+    }
+}
+
+impl QueryId for UpdateAll<'_> {
+    type QueryId = UpdateAll<'static>;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl QueryFragment<Pg> for UpdateAll<'_> {
+    fn walk_ast<'b>(&'b self, mut sql: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        sql.push_sql(
+            "WITH moved AS (SELECT t.id, m.after FROM external_tokens t JOIN (SELECT * FROM unnest(",
+        );
+        sql.push_bind_param::<Array<BigInt>, _>(&self.ids)?;
+        for blobs in [&self.before, &self.after] {
+            sql.push_sql(", ");
+            sql.push_bind_param::<Array<Binary>, _>(blobs)?;
+        }
+        sql.push_sql(
+            ") AS u (id, before, after)) m ON t.id = m.id AND t.wrapped_dek = m.before WHERE t.kek_id = ",
+        );
+        sql.push_bind_param::<Text, _>(self.old)?;
+        sql.push_sql(
+            " ORDER BY t.id FOR UPDATE OF t) UPDATE external_tokens SET wrapped_dek = moved.after, \
+             kek_id = ",
+        );
+        sql.push_bind_param::<Text, _>(self.new)?;
+        sql.push_sql(" FROM moved WHERE external_tokens.id = moved.id");
+        Ok(())
+    }
+}

@@ -1,0 +1,44 @@
+//! A record's data key as it is wrapped, and the place that it is wrapped for.
+//!
+//! Invariant: no tokens are loaded, and the data key opens nothing without the caller's key.
+
+use diesel::prelude::*;
+use model::{Provider, RecordId, TenantId};
+
+use crate::{
+    seal::{Dek, Kek, Place},
+    tables::schema::external_tokens,
+};
+
+/// What of a row is needed to unwrap its data key, or to wrap it anew.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = external_tokens)]
+pub(crate) struct WrappedDek {
+    pub(crate) id: i64,
+    tenant: String,
+    pub(crate) owner: String,
+    provider: String,
+    generation: i32,
+    pub(crate) kek_id: String,
+    pub(crate) wrapped_dek: Vec<u8>,
+}
+
+impl WrappedDek {
+    /// The data key, if it opens under this master key.
+    pub(crate) fn unwrap(&self, kek: &Kek) -> Option<Dek> {
+        self.with_place(|place| kek.unwrap(&self.wrapped_dek, place).ok())
+    }
+
+    /// The data key wrapped under another master key, if it opens under the old one.
+    pub(crate) fn rewrap(&self, old: &Kek, new: &Kek) -> Option<Vec<u8>> {
+        let dek = self.unwrap(old)?;
+        self.with_place(|place| Some(new.wrap(&dek, place)))
+    }
+
+    fn with_place<T>(&self, work: impl FnOnce(Place<'_>) -> Option<T>) -> Option<T> {
+        let tenant = TenantId::parse(&self.tenant).ok()?;
+        let provider = Provider::parse(&self.provider).ok()?;
+        let record = RecordId::from_i64(self.id)?;
+        work(Place { tenant: &tenant, record, provider: &provider, generation: self.generation })
+    }
+}

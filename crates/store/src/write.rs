@@ -1,0 +1,5 @@
+//! Writing: one writer, in groups.
+//!
+//! Invariant: a write is answered after its transaction was committed.
+
+pub(crate) mod commit;

@@ -1,0 +1,221 @@
+//! Group commit, on a database of its own for each test.
+
+use super::*;
+use crate::{
+    Database, KeySource, Keys,
+    backend::{migrate, sqlite::lock},
+    ids::Ids,
+    keys::keyring::Keyring,
+    tables::external_tokens::Wanted,
+};
+use diesel::connection::SimpleConnection as _;
+use model::{Principal, Provider, RetrievalKey, TokenManagementInfo};
+use std::sync::mpsc;
+use tokio::{sync::mpsc::unbounded_channel, task::JoinHandle};
+
+/// A writer on a database of its own, and what is needed to make rows and read them.
+struct Bench {
+    writer: Arc<Writer>,
+    database: Database,
+    keyring: Keyring,
+    ids: Ids,
+    _folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self::with("")
+    }
+
+    /// With some SQL run on the writer's own connection.
+    fn with(sql: &str) -> Self {
+        let folder = tempfile::tempdir().expect("folder");
+        let database = Database::Sqlite(folder.path().join("test.db"));
+        let (database, _lock) = lock::take(&database).expect("lock");
+        let mut conn = Conn::writing(&database).expect("connect");
+        migrate::run(&mut conn).expect("migrate");
+        let keys = Keys {
+            source: KeySource::Directory,
+            directory: folder.path().join("keys"),
+            secret: None,
+            module: None,
+        };
+        let keyring = Keyring::begin(&keys, &mut conn).expect("keyring");
+        conn.batch_execute(sql).expect(sql);
+        let link = Link::writing(database.clone(), Some(conn));
+        let writer = Arc::new(Writer::start(link, Log::of(&database, None), Arc::default()));
+        Self { writer, database, keyring, ids: Ids::default(), _folder: folder }
+    }
+
+    fn row(&self) -> (RetrievalKey, TokenRow) {
+        let key = self.ids.new_key();
+        let row = self.row_of(&key);
+        (key, row)
+    }
+
+    fn row_of(&self, key: &RetrievalKey) -> TokenRow {
+        let carrier = TokenManagementInfo {
+            provider: Provider::parse("et").expect("provider"),
+            access_token: Some("fugit".into()),
+            refresh_token: None,
+            claims: None,
+        };
+        external_tokens::seal(&principal(), &carrier, key, &self.keyring)
+    }
+
+    fn is_saved(&self, key: &RetrievalKey) -> bool {
+        let mut conn = Conn::writing(&self.database).expect("connect");
+        external_tokens::find(&mut conn, &Wanted::by(key)).expect("read").is_some()
+    }
+
+    /// Holds the writer up, so that what is queued meanwhile becomes one batch; returns once it
+    /// is held up.
+    async fn hold(&self) -> Held {
+        let (release, released) = mpsc::channel::<()>();
+        let (started, mut has_started) = unbounded_channel();
+        let writer = Arc::clone(&self.writer);
+        let busy = tokio::spawn(async move {
+            let work = move |_conn: &mut Conn| {
+                let _ = started.send(());
+                released.recv().map_err(|error| StoreError::Query(Arc::new(error)))
+            };
+            writer.run(work).await
+        });
+        has_started.recv().await.expect("the writer runs it");
+        Held { release, busy }
+    }
+}
+
+struct Held {
+    release: mpsc::Sender<()>,
+    busy: JoinHandle<Result<(), StoreError>>,
+}
+
+impl Held {
+    async fn release(self) {
+        self.release.send(()).expect("the writer waits");
+        self.busy.await.expect("task").expect("run");
+    }
+}
+
+fn principal() -> Principal {
+    let login = Login::parse("tje0").expect("login");
+    Principal { tenant: TenantId::single(), login, is_administrator: false }
+}
+
+#[tokio::test]
+async fn a_refused_row_fails_alone() {
+    let bench = Bench::new();
+    let (taken, row) = bench.row();
+    bench.writer.save(row).await.expect("first save");
+
+    let held = bench.hold().await;
+    let (before, after) = (bench.row(), bench.row());
+    let (first, second, third, ()) = tokio::join!(
+        bench.writer.save(before.1),
+        bench.writer.save(bench.row_of(&taken)),
+        bench.writer.save(after.1),
+        held.release(),
+    );
+    first.expect("a good row");
+    assert!(matches!(second, Err(StoreError::Conflict(_))), "{second:?}");
+    third.expect("a good row");
+    assert!(bench.is_saved(&taken) && bench.is_saved(&before.0) && bench.is_saved(&after.0));
+}
+
+#[tokio::test]
+async fn a_full_queue_is_told_at_once_and_closing_commits_what_is_queued() {
+    let bench = Bench::new();
+    let held = bench.hold().await;
+    let mut keys = Vec::new();
+    let mut saves = Vec::new();
+    loop {
+        let (key, row) = bench.row();
+        let mut save = Box::pin({
+            let writer = Arc::clone(&bench.writer);
+            async move { writer.save(row).await }
+        });
+        tokio::select! {
+            biased;
+            outcome = &mut save => {
+                assert!(matches!(outcome, Err(StoreError::Overloaded)), "{outcome:?}");
+                break;
+            }
+            () = tokio::task::yield_now() => {}
+        }
+        keys.push(key);
+        saves.push(save);
+    }
+    assert_eq!(saves.len(), QUEUE);
+
+    let writer = Arc::clone(&bench.writer);
+    let closing = tokio::task::spawn_blocking(move || writer.close());
+    held.release().await;
+    for save in saves {
+        save.await.expect("queued before the close");
+    }
+    closing.await.expect("close");
+    assert!(keys.iter().all(|key| bench.is_saved(key)));
+    let late = bench.writer.save(bench.row().1).await;
+    assert!(matches!(late, Err(StoreError::Closed)), "{late:?}");
+}
+
+/// The row goes in, the commit fails: had the answer come before the commit, it would be `Ok`.
+#[tokio::test]
+async fn nobody_is_told_that_a_failed_commit_saved_anything() {
+    let bench = Bench::with(
+        "PRAGMA foreign_keys = ON;
+         CREATE TABLE parents (id INTEGER PRIMARY KEY);
+         CREATE TABLE children
+             (parent INTEGER REFERENCES parents (id) DEFERRABLE INITIALLY DEFERRED);
+         CREATE TRIGGER orphan AFTER INSERT ON external_tokens
+             BEGIN INSERT INTO children VALUES (1); END;",
+    );
+    let (key, row) = bench.row();
+    bench.writer.save(row).await.expect_err("the commit fails");
+    assert!(!bench.is_saved(&key));
+}
+
+/// What servers may wait for each other for, they all take in one order; what takes several rows has a
+/// transaction of its own.
+#[tokio::test]
+async fn writes_keep_to_one_order() {
+    let bench = Bench::new();
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let turns = [
+        Turn::Record(9),
+        Turn::Alone,
+        Turn::Reservation([1; 32]),
+        Turn::Record(-3),
+        Turn::MasterKey("b".to_owned()),
+        Turn::Credential("a".to_owned()),
+        Turn::MasterKey("a".to_owned()),
+    ];
+    let held = bench.hold().await;
+    let writes = turns.iter().map(|turn| {
+        let (written, order) = (turn.clone(), Arc::clone(&order));
+        bench.writer.run_in_turn(turn.clone(), move |_conn| {
+            order.lock().expect("lock").push(written.clone());
+            match written {
+                Turn::Alone => Err(StoreError::Conflict("on purpose")),
+                _ => Ok(()),
+            }
+        })
+    });
+    let (outcomes, ()) = tokio::join!(futures_util::future::join_all(writes), held.release());
+    let mut expected = turns.clone();
+    expected.sort();
+    assert_eq!(*order.lock().expect("lock"), expected, "each once: nothing was rolled back for it");
+    let refused: Vec<bool> = outcomes.iter().map(Result::is_err).collect();
+    assert_eq!(refused, turns.map(|turn| turn == Turn::Alone));
+}
+
+#[tokio::test]
+async fn a_panic_costs_one_write() {
+    let bench = Bench::new();
+    let outcome = bench.writer.run(|_conn| panic!("on purpose")).await;
+    assert!(matches!(outcome, Err(StoreError::Query(_))), "{outcome:?}");
+    let (key, row) = bench.row();
+    bench.writer.save(row).await.expect("the next write");
+    assert!(bench.is_saved(&key));
+}
