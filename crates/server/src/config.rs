@@ -37,11 +37,13 @@ use self::{
     records::Records,
 };
 use crate::{
-    clients::Clients,
+    callers::proxy_trust::Clients,
     first_user::FirstUser,
-    hosts::Hosts,
-    origins::Origins,
-    paths::{self, Paths, Tenants},
+    http::{
+        hosts::Hosts,
+        origins::Origins,
+        paths::{self, Paths, Tenants},
+    },
 };
 
 const DEFAULTS: &str = include_str!("../../../config/default.toml");

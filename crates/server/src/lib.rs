@@ -2,33 +2,18 @@
 //!
 //! Invariant: only this crate knows HTTP and the wire's names; SQL and cryptography are not in it.
 
-mod answer;
-mod app;
-mod bearer;
+mod callers;
 mod certificates;
 pub mod cli;
-mod clients;
 mod config;
-mod connections;
 mod expiry;
 mod exposure;
-mod extract;
 mod first_user;
-mod forwarded;
-mod hashing;
-mod hosts;
-mod logins;
+mod http;
+mod jobs;
 pub mod memory;
-mod openapi;
-mod origins;
-mod pages;
-mod paths;
-mod problem;
 mod reload;
-mod renewals;
-mod routes;
 mod serve;
+mod state;
 mod telemetry;
 mod texts;
-mod throttle;
-mod upkeep;

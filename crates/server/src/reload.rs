@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::{
-    bearer::Bearer,
+    callers::issuer::Bearer,
     certificates::{Certificates, STAYS},
     config::Config,
     telemetry::LogFilter,

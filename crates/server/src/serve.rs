@@ -32,24 +32,24 @@ use tracing::{info, warn};
 use tracing_actix_web::TracingLogger;
 
 use crate::{
-    app::{self, App},
-    bearer::Bearer,
+    callers::{issuer::Bearer, logins::Logins, proxy_trust::Clients, renewals::Renewals},
     certificates::Certificates,
-    clients::Clients,
     config::{Config, access::Opening},
-    connections::Door,
     exposure,
-    extract::{Budget, preferences::SO_TIME_ZONE, refuse_repeated_headers},
     first_user::{self, SAMPLE},
-    hosts::{self, Hosts},
-    logins::Logins,
-    origins::Origins,
-    paths::{self, Paths, SAVE_EXTERNAL_TOKENS, SIGN_IN},
-    problem::{self, REQUEST_ID},
+    http::{
+        self,
+        connections::Door,
+        extract::{Budget, preferences::SO_TIME_ZONE, refuse_repeated_headers},
+        hosts::{self, Hosts},
+        origins::Origins,
+        paths::{self, Paths, SAVE_EXTERNAL_TOKENS, SIGN_IN},
+        problem::{self, REQUEST_ID},
+    },
+    jobs::{self, Upkeep},
     reload::{Hangups, Reload},
-    renewals::Renewals,
+    state::App,
     telemetry::{LogFilter, RequestSpan},
-    upkeep::{self, Upkeep},
 };
 
 /// How long a connection stays half open for what a client still sends that was refused.
@@ -219,7 +219,7 @@ async fn serve(
                 .wrap(from_fn(problem::finish))
                 .wrap(TracingLogger::<RequestSpan>::new())
                 .wrap(from_fn(paths::normalize))
-                .configure(app::configure)
+                .configure(http::routes::configure)
                 .into_factory()
                 .map_err(|error: actix_web::Error| error.error_response());
             let (door, drain) = (door.clone(), drain.clone());
@@ -258,7 +258,7 @@ async fn serve(
         outcome = server => outcome?,
         () = signals.stop(handle) => warn!("stopping at once"),
     }
-    upkeep::finish(store).await;
+    jobs::finish(store).await;
     if let Err(error) = store.sign_off().await {
         warn!(error = problem::chain(&error), "rotations wait some seconds for this server");
     }

@@ -35,10 +35,12 @@ use self::{
 };
 
 use crate::{
-    app::App,
     config::Config,
-    paths::{HEALTH, READINESS},
-    problem::Refusal,
+    http::{
+        paths::{HEALTH, READINESS},
+        problem::Refusal,
+    },
+    state::App,
 };
 
 /// The log of the process, until it is dropped.

@@ -13,7 +13,7 @@ use serde::Serialize;
 use store::{OpenError, OpenOptions, Store, StoreError};
 
 use super::terminal;
-use crate::{config::Config, paths};
+use crate::{config::Config, http::paths};
 
 /// How a command answers.
 #[derive(Args, Clone, Copy)]

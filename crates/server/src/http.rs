@@ -1,0 +1,15 @@
+//! The wire: connections, requests, answers.
+//!
+//! Invariant: every answer that is an error is made by `problem`, and every path that is served is in `routes`.
+
+pub(crate) mod answer;
+pub(crate) mod connections;
+pub(crate) mod extract;
+pub(crate) mod handlers;
+pub(crate) mod hosts;
+pub(crate) mod openapi;
+pub(crate) mod origins;
+pub(crate) mod pages;
+pub(crate) mod paths;
+pub(crate) mod problem;
+pub(crate) mod routes;

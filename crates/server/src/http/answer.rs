@@ -1,0 +1,56 @@
+//! Bodies of answers.
+//!
+//! Invariant: an answer names its type and charset (CONTRACT 2, 15), and is never compressed.
+
+use actix_web::{
+    HttpResponse,
+    http::{StatusCode, header::HeaderValue},
+};
+use negotiate::{MediaType, write_answer};
+use serde::Serialize;
+
+use crate::http::{
+    extract::{Preferences, preferences::SO_TIME_ZONE},
+    problem::{ErrorBody, Problem},
+};
+
+/// Answers 200 as the request prefers, and repeats its time zone. `root` names the element of an
+/// object in XML.
+///
+/// # Errors
+/// 406 if XML was negotiated and cannot hold the answer.
+pub(crate) fn write(
+    preferences: &Preferences,
+    root: &str,
+    answer: &impl Serialize,
+) -> Result<HttpResponse, Problem> {
+    let Preferences { media_type, select, time_zone, .. } = preferences;
+    let mut response = if media_type.is_xml() || !select.is_everything() {
+        let mut tree = serde_json::to_value(answer).map_err(|error| Problem::internal(&error))?;
+        select.apply(&mut tree);
+        of_type(StatusCode::OK, *media_type, write_answer(&tree, root, *media_type)?)
+    } else {
+        let body = serde_json::to_string(answer).map_err(|error| Problem::internal(&error))?;
+        of_type(StatusCode::OK, *media_type, body)
+    };
+    let zone = time_zone.as_ref().ok().map(|zone| HeaderValue::from_str(zone.name()));
+    if let Some(Ok(zone)) = zone {
+        response.headers_mut().insert(SO_TIME_ZONE, zone);
+    }
+    Ok(response)
+}
+
+/// Answers an error; an empty body if that were impossible.
+pub(crate) fn error(status: StatusCode, media_type: MediaType, body: &ErrorBody) -> HttpResponse {
+    let tree = serde_json::to_value(body).unwrap_or_default();
+    of_type(status, media_type, write_answer(&tree, "Error", media_type).unwrap_or_default())
+}
+
+/// Answers 200 in JSON, whatever the request prefers: what machines read.
+pub(crate) fn json(body: &impl Serialize) -> HttpResponse {
+    HttpResponse::Ok().content_type(MediaType::ApplicationJson.content_type()).json(body)
+}
+
+fn of_type(status: StatusCode, media_type: MediaType, body: String) -> HttpResponse {
+    HttpResponse::build(status).content_type(media_type.content_type()).body(body)
+}

@@ -1,0 +1,157 @@
+//! The body of a request.
+//!
+//! Invariant: a body is neither held past its size limit, before or after it is decompressed, nor
+//! waited for past its time limit; all bodies together are not held past their budget. What its headers tell
+//! is judged before it is waited for.
+
+use std::{ops::Deref, sync::Arc, time::Duration};
+
+use actix_web::{
+    HttpRequest,
+    http::{
+        Version,
+        header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING},
+    },
+    web::Payload,
+};
+use futures_util::StreamExt as _;
+use negotiate::{ContentCoding, ContentType, UnsupportedMediaType, body::Body};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::preferences;
+use crate::{config::Limits, http::problem::Problem, state::App};
+
+/// How much of each body is not counted, so that small ones are read while large ones use the budget up. A
+/// connection has buffers of that size anyway.
+const UNCOUNTED: usize = 16 * 1024;
+
+/// How many bytes the bodies of all requests may have together, one permit each.
+#[derive(Clone, Debug)]
+pub(crate) struct Budget(Arc<Semaphore>);
+
+impl Budget {
+    pub(crate) fn new(bytes: usize) -> Self {
+        Self(Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))))
+    }
+}
+
+/// What one body has of the budget; given back when it is dropped.
+struct Share {
+    budget: Budget,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Share {
+    /// Takes what a body of this length still needs.
+    ///
+    /// # Errors
+    /// 503 if there is not so much.
+    fn cover(&mut self, length: usize) -> Result<(), Problem> {
+        let held = self.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let more = length.saturating_sub(UNCOUNTED).saturating_sub(held);
+        if more == 0 {
+            return Ok(());
+        }
+        let more = u32::try_from(more).map_err(|_too_many| Problem::overloaded())?;
+        let more = Arc::clone(&self.budget.0).try_acquire_many_owned(more);
+        let more = more.map_err(|_used_up| Problem::overloaded())?;
+        match &mut self.permit {
+            Some(permit) => permit.merge(more),
+            None => self.permit = Some(more),
+        }
+        Ok(())
+    }
+}
+
+/// A body with its share of the budget.
+pub(crate) struct HeldBody {
+    body: Body,
+    _share: Share,
+}
+
+impl Deref for HeldBody {
+    type Target = Body;
+
+    fn deref(&self) -> &Body {
+        &self.body
+    }
+}
+
+/// Reads a body as its headers say; one that is empty needs no type.
+///
+/// # Errors
+/// 408 and 413 over a limit, 415 for a type or coding that is not read here, 400 for what is
+/// malformed, 503 if too much is held already.
+pub(crate) async fn read(
+    app: &App,
+    request: &HttpRequest,
+    payload: Payload,
+    limits: Limits,
+) -> Result<HeldBody, Problem> {
+    let headers = request.headers();
+    let coding = preferences::text(headers, &CONTENT_ENCODING).unwrap_or_default();
+    let coding = ContentCoding::parse(&coding)?;
+    let content_type = headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
+    let content_type = content_type.map(|header| ContentType::parse(Some(header))).transpose()?;
+    let announced = announced(request);
+    if announced.is_some_and(|length| length > limits.body_bytes) {
+        return Err(Problem::too_long(limits.body_bytes));
+    }
+    let mut share = Share { budget: app.bodies.clone(), permit: None };
+    let time_limit = Duration::from_secs(limits.body_seconds);
+    let receiving = receive(payload, announced, limits.body_bytes, &mut share);
+    let sent = tokio::time::timeout(time_limit, receiving)
+        .await
+        .map_err(|_elapsed| Problem::too_slow(limits.body_seconds))??;
+    let bytes = match coding {
+        Some(coding) if !sent.is_empty() => {
+            let decoded = coding.decode(&sent, limits.body_bytes)?;
+            drop(sent);
+            share.cover(decoded.len())?;
+            decoded
+        }
+        _ => sent,
+    };
+    let body = if bytes.is_empty() {
+        Body::empty()
+    } else {
+        Body::read(content_type.ok_or(UnsupportedMediaType::Missing)?, &bytes)?
+    };
+    Ok(HeldBody { body, _share: share })
+}
+
+/// How long the body is; `None` if only its end will tell. In HTTP/1 a body that announces nothing is empty (RFC
+/// 9112 §6.3). Of a request for another protocol (`Upgrade`) the framework would read on until the client
+/// closes the connection.
+fn announced(request: &HttpRequest) -> Option<usize> {
+    let headers = request.headers();
+    let length = preferences::text(headers, &CONTENT_LENGTH).and_then(|text| text.parse().ok());
+    let ends_by_itself =
+        request.version() > Version::HTTP_11 || headers.contains_key(TRANSFER_ENCODING);
+    length.or((!ends_by_itself).then_some(0))
+}
+
+/// Receives a body up to its length, or its end.
+async fn receive(
+    mut payload: Payload,
+    announced: Option<usize>,
+    limit: usize,
+    share: &mut Share,
+) -> Result<Vec<u8>, Problem> {
+    let mut sent = Vec::with_capacity(announced.unwrap_or(0).min(UNCOUNTED));
+    while announced.is_none_or(|length| sent.len() < length) {
+        let Some(chunk) = payload.next().await else { break };
+        let chunk = chunk.map_err(|_broken| Problem::body_broke_off())?;
+        let rest = announced.unwrap_or(usize::MAX) - sent.len();
+        let chunk = &chunk[..chunk.len().min(rest)];
+        if sent.len() + chunk.len() > limit {
+            return Err(Problem::too_long(limit));
+        }
+        share.cover(sent.len() + chunk.len())?;
+        sent.extend_from_slice(chunk);
+    }
+    if announced.is_some_and(|length| sent.len() < length) {
+        return Err(Problem::body_broke_off());
+    }
+    Ok(sent)
+}

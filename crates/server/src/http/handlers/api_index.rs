@@ -1,0 +1,278 @@
+//! What the API is, for people and programs: `GET /api`, `GET /api/v1`, and `GET` on an operation
+//! (CONTRACT O5–O7).
+//!
+//! Invariant: no login is needed and nothing is run. Every path and method comes from the OpenAPI
+//! document, so what is not in it is not listed.
+
+use std::collections::BTreeMap;
+
+use actix_web::{HttpRequest, HttpResponse, http::header::LOCATION, web::Data};
+use askama::Template;
+use jiff::Timestamp;
+use negotiate::MediaType;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::{
+    http::{
+        answer,
+        extract::{
+            Preferences,
+            preferences::{media_type, wording},
+        },
+        hosts::Reached,
+        openapi::{self, Call},
+        pages::{self, Frame},
+        paths::{API, API_V1, DOCS, HOME, Mount, OPENAPI},
+        problem::Problem,
+    },
+    state::App,
+    texts::{Text, Wording},
+};
+
+/// The day of the release, unless the build says another (`SOURCE_DATE_EPOCH`): never that of the machine's clock,
+/// so that the same sources make the same server.
+const RELEASED: &str = "2026-11-28";
+
+/// The versions of the API and of the server, each a text: SuperOffice's C# client reads a dictionary of texts.
+#[derive(Serialize, ToSchema, Template)]
+#[template(path = "versions.html")]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Versions {
+    /// Where version 1 is.
+    #[serde(rename = "v1")]
+    v1: String,
+    /// The version of the API.
+    #[schema(example = "v1")]
+    version: &'static str,
+    /// The version of this server.
+    net_server_version: &'static str,
+    /// The same, of four numbers.
+    net_server_assembly: String,
+    /// The day of the release.
+    #[schema(example = "2026-11-28")]
+    net_server_date: String,
+    /// What this server is called.
+    #[schema(example = "Latchkey")]
+    net_server_label: &'static str,
+    /// What this server is, with its version.
+    net_server: String,
+    /// The version of the API that is served.
+    #[schema(example = "v1")]
+    services: &'static str,
+    /// Where that is.
+    services_current: String,
+    #[serde(skip)]
+    viewer: String,
+    #[serde(skip)]
+    frame: Frame,
+    #[serde(skip)]
+    words: Words,
+}
+
+/// `GET` where the server says it is: to the index.
+#[utoipa::path(
+    get,
+    path = HOME,
+    operation_id = "Home",
+    summary = "SR_API_VERSIONS",
+    description = "Leads to the index, `GET /api`.",
+    tag = "API",
+    security(()),
+    responses((status = 307, description = "To the versions"))
+)]
+pub(crate) async fn to_index(request: HttpRequest) -> HttpResponse {
+    let index = format!("{}{API}", Mount::of(&request).base);
+    HttpResponse::TemporaryRedirect().insert_header((LOCATION, index)).finish()
+}
+
+/// `GET /api` (CONTRACT O6).
+#[utoipa::path(
+    get,
+    path = API,
+    operation_id = "Versions",
+    summary = "SR_API_VERSIONS",
+    description = "Says where the API is, and which version of the server answers.",
+    tag = "API",
+    security(()),
+    responses((status = 200, description = "The versions", body = Versions))
+)]
+pub(crate) async fn versions(
+    request: HttpRequest,
+    app: Data<App>,
+) -> Result<HttpResponse, Problem> {
+    let (name, version) = ("Latchkey", env!("CARGO_PKG_VERSION"));
+    let v1 = url(&request, &app, API_V1);
+    let wording = wording(request.headers());
+    let versions = Versions {
+        v1: v1.clone(),
+        version: "v1",
+        net_server_version: version,
+        net_server_assembly: format!("{version}.0"),
+        net_server_date: released(option_env!("SOURCE_DATE_EPOCH")),
+        net_server_label: name,
+        net_server: format!("{name} {version}"),
+        services: "v1",
+        services_current: v1,
+        viewer: url(&request, &app, DOCS),
+        frame: Frame::of(&request, wording.as_ref()),
+        words: Words::of(wording.as_ref()),
+    };
+    respond(&request, &app, "Api", &versions)
+}
+
+/// The day of the release, by the seconds since 1970 that a build may name.
+fn released(epoch: Option<&str>) -> String {
+    let epoch = epoch.and_then(|seconds| Timestamp::from_second(seconds.parse().ok()?).ok());
+    epoch.map_or_else(|| RELEASED.to_owned(), |moment| moment.strftime("%Y-%m-%d").to_string())
+}
+
+/// Each method of a path, and what it does.
+type Methods = BTreeMap<&'static str, String>;
+
+#[derive(Serialize, Template)]
+#[template(path = "routes.html")]
+struct Routes {
+    #[serde(flatten)]
+    routes: BTreeMap<String, Methods>,
+    #[serde(skip)]
+    frame: Frame,
+    #[serde(skip)]
+    words: Words,
+}
+
+/// `GET /api/v1` (CONTRACT O7).
+#[utoipa::path(
+    get,
+    path = API_V1,
+    operation_id = "Routes",
+    summary = "SR_API_ROUTES",
+    description = "Lists every URL that is served, with its methods.",
+    tag = "API",
+    security(()),
+    responses((
+        status = 200,
+        description = "URLs, each with its methods and what they do",
+        body = BTreeMap<String, BTreeMap<String, String>>
+    ))
+)]
+pub(crate) async fn routes(request: HttpRequest, app: Data<App>) -> Result<HttpResponse, Problem> {
+    let wording = wording(request.headers());
+    let mut routes: BTreeMap<String, Methods> = BTreeMap::new();
+    for Call { method, path, summary } in openapi::calls() {
+        let methods = routes.entry(url(&request, &app, path)).or_default();
+        methods.insert(method, Text::new(summary).in_words(wording.as_ref()));
+    }
+    let (frame, words) = (Frame::of(&request, wording.as_ref()), Words::of(wording.as_ref()));
+    respond(&request, &app, "Routes", &Routes { routes, frame, words })
+}
+
+/// What a call does, takes and answers, as OpenAPI describes it.
+#[derive(Serialize, ToSchema, Template)]
+#[template(path = "operation.html")]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Operation {
+    method: &'static str,
+    url: String,
+    summary: String,
+    description: &'static str,
+    /// The JSON schema of the request.
+    request: Value,
+    /// The JSON schema of the answer.
+    answer: Value,
+    open_api: String,
+    #[serde(skip)]
+    frame: Frame,
+    #[serde(skip)]
+    words: Words,
+}
+
+impl Operation {
+    fn request_schema(&self) -> String {
+        format!("{:#}", self.request)
+    }
+
+    fn answer_schema(&self) -> String {
+        format!("{:#}", self.answer)
+    }
+}
+
+/// `GET` on an operation: describes it (CONTRACT O5).
+pub(crate) async fn describe(
+    request: HttpRequest,
+    app: Data<App>,
+) -> Result<HttpResponse, Problem> {
+    let wording = wording(request.headers());
+    let described = openapi::describe(request.path());
+    let described = described.ok_or_else(|| Problem::no_such_path(API_V1.to_owned()))?;
+    let operation = Operation {
+        method: "POST",
+        url: url(&request, &app, described.call.path),
+        summary: Text::new(described.call.summary).in_words(wording.as_ref()),
+        description: described.description,
+        request: described.request,
+        answer: described.answer,
+        open_api: url(&request, &app, OPENAPI),
+        frame: Frame::of(&request, wording.as_ref()),
+        words: Words::of(wording.as_ref()),
+    };
+    respond(&request, &app, "Operation", &operation)
+}
+
+/// The words of the pages.
+struct Words {
+    routes: String,
+    viewer: String,
+    document: String,
+    request: String,
+    answer: String,
+}
+
+impl Words {
+    fn of(wording: Option<&Wording>) -> Self {
+        let text = |name| Text::new(name).in_words(wording);
+        Self {
+            routes: text("SR_API_ROUTES"),
+            viewer: text("SR_API_VIEWER"),
+            document: text("SR_OPENAPI"),
+            request: text("SR_REQUEST"),
+            answer: text("SR_ANSWER"),
+        }
+    }
+}
+
+/// Answers HTML to a client that prefers it, and otherwise as any other call. But a page for people is never refused for
+/// its type (CONTRACT 14): a client that accepts none of them gets JSON.
+fn respond<T: Serialize + Template>(
+    request: &HttpRequest,
+    app: &App,
+    root: &str,
+    page: &T,
+) -> Result<HttpResponse, Problem> {
+    if pages::are_preferred(request.headers()) {
+        return pages::html(HttpResponse::Ok(), page);
+    }
+    let media_type = media_type(request.headers()).unwrap_or(MediaType::ApplicationJson);
+    let preferences = Preferences::in_type(media_type, request, &app.base_time_zone);
+    answer::write(&preferences, root, page)
+}
+
+/// The URL of a path, as the client of this request would write it.
+fn url(request: &HttpRequest, app: &App, path: &str) -> String {
+    let origin = Reached::by(request, app).origin().unwrap_or_default();
+    format!("{origin}{}{path}", Mount::of(request).base)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// CONTRACT O6: the day is that of the build's sources.
+    #[test]
+    fn the_day_is_that_of_the_release() {
+        assert_eq!(released(None), RELEASED);
+        assert_eq!(released(Some("1764288000")), "2025-11-28");
+        assert_eq!(released(Some("yesterday")), RELEASED);
+    }
+}

@@ -1,0 +1,338 @@
+//! The ExternalTokens agent: what was saved, without the tokens, and its end (CONTRACT O9–O11).
+//!
+//! Invariant: no answer holds a token, claim or key, and who may not see a record is told the same as if
+//! there were none.
+
+use actix_web::{HttpResponse, web::Data};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use model::{Access, Login, Principal, RecordId, RetrievalKey};
+use negotiate::body::Object;
+use serde::Serialize;
+use store::{Listing, Position, RecordInfo, Store};
+use utoipa::ToSchema;
+
+use super::user_agent::{EXAMPLE_KEY, Right, given, own_key, unquoted};
+use crate::{
+    http::{
+        answer,
+        extract::{Call, Dates},
+        paths::{DESCRIBE_EXTERNAL_TOKENS, LIST_EXTERNAL_TOKENS, REVOKE_EXTERNAL_TOKENS},
+        problem::Problem,
+    },
+    state::App,
+    telemetry,
+    texts::Text,
+};
+
+const DEFAULT_LIMIT: usize = 100;
+const MAX_LIMIT: usize = 1000;
+/// The first byte of a cursor.
+const CURSOR_VERSION: u8 = 1;
+
+/// `POST …/ExternalTokens/List`: what the caller saved; for an administrator, what anybody of the tenant did.
+///
+/// By owner and id. A page may have fewer items than `Limit`, or none; what comes behind it is got with its
+/// `Cursor`, until that is null.
+#[utoipa::path(
+    post,
+    path = LIST_EXTERNAL_TOKENS,
+    operation_id = "ListExternalTokens",
+    summary = "SR_LIST_EXTERNAL_TOKENS",
+    tag = "External tokens",
+    request_body(content = ListExternalTokens, example = json!({"Provider": "et", "Limit": 10})),
+    responses((status = 200, description = "A page of the list", body = ExternalTokenPage))
+)]
+pub(crate) async fn list(call: Call, app: Data<App>) -> Result<HttpResponse, Problem> {
+    let (principal, preferences) = (&call.caller.principal, &call.preferences);
+    let dates = preferences.dates()?;
+    let root = call.body.root()?;
+    let wanted_owner = given(&root, "Owner")?.map(Login::parse).transpose();
+    let wanted_owner = wanted_owner.map_err(|_no_login| Problem::invalid(Text::new("SR_OWNER")))?;
+    let listing = Listing {
+        tenant: principal.tenant.clone(),
+        provider: root.string("Provider")?.filter(|name| !name.is_empty()).map(str::to_owned),
+        include_ended: root.boolean("IncludeEnded")?.unwrap_or(false),
+        limit: limit(&root)?,
+        after: unquoted(&root, "Cursor")?.map(read_cursor).transpose()?,
+        owner: match wanted_owner {
+            owner if principal.is_administrator => owner,
+            Some(owner) if owner != principal.login => {
+                let page = ExternalTokenPage { items: Vec::new(), cursor: None };
+                return answer::write(preferences, "ExternalTokenPage", &page);
+            }
+            _ => Some(principal.login.clone()),
+        },
+    };
+    let page = app.store.records(listing).await?;
+    telemetry::note_records(page.records.len());
+    let access = |record: &RecordInfo| Access::of(principal, &record.owner, app.retrieval);
+    let item = |record: &RecordInfo| ExternalTokenInfo::new(record, access(record), &dates);
+    let page = ExternalTokenPage {
+        items: page.records.iter().map(item).collect(),
+        cursor: page.next.as_ref().map(write_cursor),
+    };
+    answer::write(preferences, "ExternalTokenPage", &page)
+}
+
+/// `POST …/ExternalTokens/Describe`: what is known about a record, or null.
+///
+/// By its key, for whoever gets the tokens by it; by its id, for the owner and administrators. It does not count
+/// as a use.
+#[utoipa::path(
+    post,
+    path = DESCRIBE_EXTERNAL_TOKENS,
+    operation_id = "DescribeExternalTokens",
+    summary = "SR_DESCRIBE_EXTERNAL_TOKENS",
+    tag = "External tokens",
+    request_body(content = WhichExternalTokens, example = json!({"Key": EXAMPLE_KEY})),
+    responses((
+        status = 200, description = "The record, or null", body = Option<ExternalTokenInfo>
+    ))
+)]
+pub(crate) async fn describe(call: Call, app: Data<App>) -> Result<HttpResponse, Problem> {
+    let principal = &call.caller.principal;
+    let dates = call.preferences.dates()?;
+    let which = Which::of(&call.body.root()?)?;
+    let record = which.find(&app.store, principal).await?;
+    let access = |record: &RecordInfo| Access::of(principal, &record.owner, app.retrieval);
+    let record = record.filter(|record| !which.is_by_id() || access(record) == Access::Full);
+    telemetry::note_found(record.is_some());
+    let info = record.as_ref().map(|record| ExternalTokenInfo::new(record, access(record), &dates));
+    answer::write(&call.preferences, "ExternalTokenInfo", &info)
+}
+
+/// `POST …/ExternalTokens/Revoke`: destroys the tokens at once, for good; true if there were any.
+///
+/// For the owner and administrators. Who has the key of another's tokens is refused; to who has only their id,
+/// they are not there.
+#[utoipa::path(
+    post,
+    path = REVOKE_EXTERNAL_TOKENS,
+    operation_id = "RevokeExternalTokens",
+    summary = "SR_REVOKE_EXTERNAL_TOKENS",
+    tag = "External tokens",
+    request_body(content = WhichExternalTokens, example = json!({"Id": "01vYvSdgm8u"})),
+    responses((status = 200, description = "Whether there were living tokens", body = bool))
+)]
+pub(crate) async fn revoke(call: Call, app: Data<App>) -> Result<HttpResponse, Problem> {
+    let principal = &call.caller.principal;
+    let which = Which::of(&call.body.root()?)?;
+    let record = match &which {
+        Which::Id(id) => Some(*id),
+        Which::Key(_) | Which::Nothing => {
+            let record = which.find(&app.store, principal).await?;
+            let access = |record: &RecordInfo| Access::of(principal, &record.owner, app.retrieval);
+            let is_refused =
+                |record: &RecordInfo| record.ended.is_none() && access(record) != Access::Full;
+            if record.as_ref().is_some_and(is_refused) {
+                return Err(Problem::only_owner_revokes());
+            }
+            record.map(|record| record.id)
+        }
+    };
+    let was_revoked = match record {
+        Some(record) => {
+            let owner = (!principal.is_administrator).then(|| principal.login.clone());
+            app.store.revoke_record(principal.tenant.clone(), record, owner).await?
+        }
+        None => false,
+    };
+    telemetry::note_revoked(was_revoked);
+    answer::write(&call.preferences, "boolean", &was_revoked)
+}
+
+/// Which record is meant.
+enum Which {
+    Key(RetrievalKey),
+    Id(RecordId),
+    /// None, by a text that is no key of this server (CONTRACT 8).
+    Nothing,
+}
+
+impl Which {
+    fn of(root: &Object<'_>) -> Result<Self, Problem> {
+        let which = match (unquoted(root, "Key")?, unquoted(root, "Id")?) {
+            (Some(key), None) => match own_key(key)? {
+                Some(key) => Self::Key(key),
+                None => return Ok(Self::Nothing),
+            },
+            (None, Some(id)) => {
+                let id = RecordId::parse(id);
+                Self::Id(id.ok_or_else(|| Problem::invalid(Text::new("SR_ID_SHAPE")))?)
+            }
+            (key, _) => return Err(Problem::one_of("Key", "Id", key.is_some())),
+        };
+        match &which {
+            Self::Key(key) => telemetry::note_record(key.record()),
+            Self::Id(id) => telemetry::note_record(*id),
+            Self::Nothing => {}
+        }
+        Ok(which)
+    }
+
+    fn is_by_id(&self) -> bool {
+        matches!(self, Self::Id(_))
+    }
+
+    /// The record of the caller's tenant, living or not.
+    async fn find(&self, store: &Store, caller: &Principal) -> Result<Option<RecordInfo>, Problem> {
+        let tenant = caller.tenant.clone();
+        Ok(match self {
+            Self::Key(key) => store.record_of_key(tenant, key.clone()).await?,
+            Self::Id(id) => store.record(tenant, *id).await?,
+            Self::Nothing => None,
+        })
+    }
+}
+
+fn limit(root: &Object<'_>) -> Result<usize, Problem> {
+    let Some(limit) = root.integer("Limit")? else { return Ok(DEFAULT_LIMIT) };
+    let in_range = usize::try_from(limit).ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
+    in_range.ok_or_else(|| Problem::out_of_range("Limit", 1, MAX_LIMIT as u64, limit))
+}
+
+/// A place in a list as text that means nothing to the client.
+fn write_cursor(position: &Position) -> String {
+    let mut bytes = vec![CURSOR_VERSION];
+    bytes.extend_from_slice(&position.record.to_be_bytes());
+    bytes.extend_from_slice(position.owner.as_bytes());
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// Reads what `write_cursor` wrote. It only says where to go on: whose records are listed is settled by the
+/// caller and the request.
+fn read_cursor(cursor: &str) -> Result<Position, Problem> {
+    let position = || {
+        let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
+        let (record, owner) = bytes.strip_prefix(&[CURSOR_VERSION])?.split_first_chunk::<8>()?;
+        let (record, owner) = (i64::from_be_bytes(*record), str::from_utf8(owner).ok()?);
+        // PostgreSQL has no text with U+0000.
+        let can_be = !owner.is_empty() && !owner.contains('\0');
+        can_be.then(|| Position { record, owner: owner.to_owned() })
+    };
+    position().ok_or_else(|| Problem::invalid(Text::new("SR_CURSOR")))
+}
+
+/// What `List` takes; everything may be left out.
+#[derive(ToSchema)]
+#[schema(rename_all = "PascalCase")]
+#[expect(dead_code, reason = "for OpenAPI; bodies are read as trees")]
+struct ListExternalTokens {
+    /// Only records of this provider, exactly as it was saved.
+    provider: Option<String>,
+    /// Only records of this user; another's are only an administrator's to see. A login has 1 to 255 characters, none
+    /// of them a colon or a control character; white space around it does not count.
+    #[schema(
+        pattern = r"^[\t-\r \u0085]*([^:\u0000-\u001f\u007f-\u009f]{1,255}[\t-\r \u0085]*)?$"
+    )]
+    owner: Option<String>,
+    /// Also records that expired or were revoked.
+    include_ended: Option<bool>,
+    /// How many at most: 1 to 1000, 100 if it is left out.
+    #[schema(minimum = 1, maximum = 1000)]
+    limit: Option<i32>,
+    /// What the page before answered.
+    #[schema(format = "cursor")]
+    cursor: Option<String>,
+}
+
+/// What `Describe` and `Revoke` take: a key or an id.
+#[derive(ToSchema)]
+#[schema(rename_all = "PascalCase")]
+#[expect(dead_code, reason = "for OpenAPI; bodies are read as trees")]
+struct WhichExternalTokens {
+    /// The key that `SaveExternalTokens` answered.
+    #[schema(format = "retrieval-key")]
+    key: Option<String>,
+    /// The id that `List` answered: 11 letters and digits.
+    #[schema(format = "record-id", pattern = r"^\s*([0-9A][0-9A-Za-z]{10}\s*)?$")]
+    id: Option<String>,
+}
+
+/// A part of a list.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+struct ExternalTokenPage {
+    items: Vec<ExternalTokenInfo>,
+    /// Gets the next page; null if there is none.
+    cursor: Option<String>,
+}
+
+/// What is known about saved tokens without their key.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+struct ExternalTokenInfo {
+    /// The 11 letters and digits behind `lk_` in the key.
+    #[schema(example = "01vYvSdgm8u")]
+    id: Option<String>,
+    /// Who issued the tokens.
+    #[schema(example = "et")]
+    provider: Option<String>,
+    /// The login of who saved them.
+    #[schema(example = "tje0")]
+    owner: Option<String>,
+    /// When they were saved, in UTC.
+    #[schema(example = "2026-11-03T14:05:00")]
+    created: Option<String>,
+    /// When they were last changed, in UTC.
+    updated: Option<String>,
+    /// When they were last got, to the hour; null if never.
+    last_used: Option<String>,
+    /// When they expire, or did; null if they do not.
+    expires: Option<String>,
+    /// Since when they are gone; null while they live.
+    ended: Option<String>,
+    /// What the caller may do with them.
+    table_right: Option<Right>,
+}
+
+impl ExternalTokenInfo {
+    /// To who may not read the record nothing is told but that.
+    fn new(record: &RecordInfo, access: Access, dates: &Dates<'_>) -> Self {
+        let preferences = dates.preferences;
+        let RecordInfo { id, owner, provider, created, updated, last_used, expires, ended } =
+            record;
+        let text = |text: &dyn Fn() -> String| access.may_read().then(text);
+        let date = |moment: &Option<i64>| {
+            moment.filter(|_moment| access.may_read()).map(|moment| dates.date(moment))
+        };
+        Self {
+            id: text(&|| id.text()),
+            provider: text(&|| preferences.value(provider)),
+            owner: text(&|| owner.to_string()),
+            created: text(&|| dates.utc_date(*created)),
+            updated: text(&|| dates.utc_date(*updated)),
+            last_used: date(last_used),
+            expires: date(expires),
+            ended: date(ended),
+            table_right: Some(Right::to_record(access, preferences)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// CONTRACT 38: a cursor is read as it was written, and nothing else is.
+    #[test]
+    fn a_cursor_is_opaque_and_checked() {
+        let position = |owner: &str, record| Position { owner: owner.to_owned(), record };
+        let places = [position("Åse Ødegård", 1 << 60), position("no:login", -1)];
+        for position in &places {
+            assert_eq!(read_cursor(&write_cursor(position)).expect("own"), *position);
+        }
+        let cursor = write_cursor(&places[0]);
+        let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        let no_owner = [&[CURSOR_VERSION][..], &[0; 8]].concat();
+        let with_nul = [&[CURSOR_VERSION][..], &[0; 8], b"a\0b"].concat();
+        let no_text = [&[CURSOR_VERSION][..], &[0; 8], b"\xff"].concat();
+        let other = [&[9][..], &[0; 8], b"a"].concat();
+        for bad in [&no_owner, &with_nul, &no_text, &other, &vec![CURSOR_VERSION; 9]] {
+            assert!(read_cursor(&encode(bad)).is_err(), "{bad:?}");
+        }
+        for bad in ["%", "AQ", &cursor[1..], &format!("{cursor}=")] {
+            assert!(read_cursor(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! `GET /healthz` and `GET /readyz`, for whoever supervises the process.
+//!
+//! Invariant: they need no login and tell nothing but yes or no.
+
+use actix_web::{HttpResponse, web::Data};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{
+    http::{
+        answer,
+        paths::{HEALTH, READINESS},
+        problem::Problem,
+    },
+    state::App,
+};
+
+/// How the server is.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Health {
+    #[schema(example = "ready")]
+    status: &'static str,
+}
+
+/// `GET /healthz`: the process answers.
+#[utoipa::path(
+    get,
+    path = HEALTH,
+    operation_id = "Health",
+    summary = "SR_HEALTH",
+    description = "Answers as long as the process does. It asks nothing of the database.",
+    tag = "Operation",
+    security(()),
+    responses((status = 200, description = "It does", body = Health))
+)]
+pub(crate) async fn alive() -> HttpResponse {
+    answer::json(&Health { status: "alive" })
+}
+
+/// `GET /readyz`: 200 if the server can do its work, 503 or 500 if not.
+///
+/// Writes to the database, at most once a second, and opens the master key's sentinel.
+#[utoipa::path(
+    get,
+    path = READINESS,
+    operation_id = "Readiness",
+    summary = "SR_READINESS",
+    tag = "Operation",
+    security(()),
+    responses((status = 200, description = "It can", body = Health))
+)]
+pub(crate) async fn ready(app: Data<App>) -> Result<HttpResponse, Problem> {
+    app.store.check().await?;
+    Ok(answer::json(&Health { status: "ready" }))
+}

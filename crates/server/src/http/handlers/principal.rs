@@ -1,0 +1,232 @@
+//! Who the caller is, and a token for it (CONTRACT O8, O16).
+//!
+//! Invariant: a caller that came with a bearer token gets that one back, so that none lives on by
+//! asking for another. A HEAD makes none. Asking in a loop adds no row a call.
+
+use actix_web::{HttpRequest, HttpResponse, web::Data};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{
+    http::{
+        answer,
+        extract::{self, Call, CallForToken, Caller, Question},
+        paths::{CURRENT_PRINCIPAL, CURRENT_TOKEN, GET_ACCESS_TOKEN},
+        problem::Problem,
+    },
+    state::App,
+};
+
+/// The caller: the 27 members of SuperOffice's `SoPrincipalCarrier`, and behind them this server's own. What
+/// this server does not know is 0, empty or false.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct SoPrincipalCarrier {
+    user_type: UserType,
+    /// The login; what the caller saves is owned by it.
+    #[schema(example = "tje0")]
+    associate: String,
+    /// The number that the issuer of the token has for it.
+    associate_id: i32,
+    /// Whether it is a person, and not a resource.
+    is_person: bool,
+    person_id: i32,
+    country_id: i32,
+    home_country_id: i32,
+    contact_id: i32,
+    group_id: i32,
+    business_id: i32,
+    category_id: i32,
+    contact_owner: i32,
+    role_id: i32,
+    /// `Administrator` or `User`.
+    #[schema(example = "User")]
+    role_name: &'static str,
+    role_description: &'static str,
+    role_type: RoleType,
+    #[schema(value_type = Vec<Object>)]
+    licenses: Nothing,
+    /// The login; no other name is known.
+    #[schema(example = "tje0")]
+    full_name: String,
+    #[serde(rename = "EMailAddress")]
+    e_mail_address: String,
+    #[schema(value_type = Vec<String>)]
+    function_rights: Nothing,
+    ej_user_id: i32,
+    ej_access_level: i32,
+    ej_user_status: EjUserStatus,
+    #[schema(value_type = Vec<Object>)]
+    provided_credentials: Nothing,
+    #[schema(value_type = Vec<i32>)]
+    secondary_groups: Nothing,
+    /// The tenant.
+    #[schema(example = "default")]
+    database_context_identifier: String,
+    /// The login.
+    #[schema(example = "tje0")]
+    user_name: String,
+    /// What the issuer of the token calls it.
+    user_principal_name: Option<String>,
+    is_administrator: bool,
+    /// The scheme by which it was authenticated.
+    #[schema(example = "Basic")]
+    authentication_type: &'static str,
+    /// The partner application that is calling.
+    application: Option<String>,
+}
+
+/// A list of which this server has no item.
+type Nothing = [(); 0];
+
+/// SuperOffice's types of users.
+#[derive(Serialize, ToSchema)]
+#[expect(dead_code, reason = "for OpenAPI; every caller is an internal associate")]
+enum UserType {
+    Unknown,
+    InternalAssociate,
+    ResourceAssociate,
+    ExternalAssociate,
+    AnonymousAssociate,
+    SystemAssociate,
+}
+
+/// SuperOffice's types of roles.
+#[derive(Serialize, ToSchema)]
+#[expect(dead_code, reason = "for OpenAPI; every caller is an employee")]
+enum RoleType {
+    Employee,
+    ExternalUser,
+    Anonymous,
+    System,
+}
+
+/// SuperOffice's states of a user of its service desk.
+#[derive(Serialize, ToSchema)]
+#[expect(
+    dead_code,
+    clippy::enum_variant_names,
+    reason = "SuperOffice's names, for OpenAPI; no caller is a user of a service desk"
+)]
+enum EjUserStatus {
+    StatusNone,
+    StatusNormal,
+    StatusNotAvailable,
+    StatusDeleted,
+    StatusReadOnly,
+    StatusSpm,
+    StatusSystem,
+}
+
+impl SoPrincipalCarrier {
+    fn of(caller: Caller) -> Self {
+        let Caller { principal, scheme, application, claims, .. } = caller;
+        let claims = claims.as_ref();
+        let login = principal.login.to_string();
+        let associate_id = claims.and_then(|claims| claims.associate_id);
+        Self {
+            user_type: UserType::InternalAssociate,
+            associate: login.clone(),
+            associate_id: associate_id.and_then(|id| id.try_into().ok()).unwrap_or_default(),
+            is_person: true,
+            person_id: 0,
+            country_id: 0,
+            home_country_id: 0,
+            contact_id: 0,
+            group_id: 0,
+            business_id: 0,
+            category_id: 0,
+            contact_owner: 0,
+            role_id: 0,
+            role_name: if principal.is_administrator { "Administrator" } else { "User" },
+            role_description: "",
+            role_type: RoleType::Employee,
+            licenses: [],
+            full_name: login.clone(),
+            e_mail_address: claims.and_then(|claims| claims.email.clone()).unwrap_or_default(),
+            function_rights: [],
+            ej_user_id: 0,
+            ej_access_level: 0,
+            ej_user_status: EjUserStatus::StatusNone,
+            provided_credentials: [],
+            secondary_groups: [],
+            database_context_identifier: principal.tenant.to_string(),
+            user_name: login,
+            user_principal_name: claims.and_then(|claims| claims.upn.clone()),
+            is_administrator: principal.is_administrator,
+            authentication_type: scheme.name(),
+            application: application.map(|application| application.name.to_string()),
+        }
+    }
+}
+
+/// `GET …/User/currentPrincipal`: who is calling.
+#[utoipa::path(
+    get,
+    path = CURRENT_PRINCIPAL,
+    operation_id = "CurrentPrincipal",
+    summary = "SR_CURRENT_PRINCIPAL",
+    description = "Says as whom the request is authenticated, and how.",
+    tag = "User",
+    responses((status = 200, description = "The caller", body = SoPrincipalCarrier))
+)]
+pub(crate) async fn current_principal(question: Question) -> Result<HttpResponse, Problem> {
+    let Question { caller, preferences } = question;
+    answer::write(&preferences, "SoPrincipalCarrier", &SoPrincipalCarrier::of(caller))
+}
+
+/// `GET …/User/currentToken`: an access token for the scheme Bearer, good for an hour.
+///
+/// A caller that came with a bearer token gets that one back. To ask again soon gives the same one.
+#[utoipa::path(
+    get,
+    path = CURRENT_TOKEN,
+    operation_id = "CurrentToken",
+    summary = "SR_CURRENT_TOKEN",
+    tag = "User",
+    responses((status = 200, description = "The token", body = String))
+)]
+pub(crate) async fn current_token(
+    question: Question,
+    request: HttpRequest,
+    app: Data<App>,
+) -> Result<HttpResponse, Problem> {
+    let Question { caller, preferences } = question;
+    let token = extract::access_token(&app, &request, &caller).await?;
+    answer::write(&preferences, "string", &token.expose())
+}
+
+/// `POST …/GetAccessToken`: an access token for the scheme Bearer, as `currentToken` answers it.
+///
+/// `AppToken` names the partner application as the header `SO-AppToken` does, and may be left out. Nothing else is
+/// signed in to: `IncludeCsSession` is read and has no effect.
+#[utoipa::path(
+    post,
+    path = GET_ACCESS_TOKEN,
+    operation_id = "GetAccessToken",
+    summary = "SR_CURRENT_TOKEN",
+    tag = "User agent",
+    request_body(content = GetAccessToken, example = json!({"IncludeCsSession": false})),
+    responses((status = 200, description = "The token", body = String))
+)]
+pub(crate) async fn access_token(
+    call: CallForToken,
+    request: HttpRequest,
+    app: Data<App>,
+) -> Result<HttpResponse, Problem> {
+    let CallForToken(Call { caller, preferences, body }) = call;
+    body.root()?.boolean("IncludeCsSession")?;
+    let token = extract::access_token(&app, &request, &caller).await?;
+    answer::write(&preferences, "string", &token.expose())
+}
+
+/// What `GetAccessToken` takes; everything may be left out.
+#[derive(ToSchema)]
+#[schema(rename_all = "PascalCase")]
+#[expect(dead_code, reason = "for OpenAPI; bodies are read as trees")]
+struct GetAccessToken {
+    /// The token of the partner application.
+    app_token: Option<String>,
+    /// Has no effect.
+    include_cs_session: Option<bool>,
+}

@@ -1,0 +1,109 @@
+//! What all pages for people have in common, and the page of an error (CONTRACT 34).
+//!
+//! Invariant: everything that is shown is escaped, and the policy lets nothing be loaded and no script run.
+
+use actix_web::{
+    HttpMessage as _, HttpRequest, HttpResponse, HttpResponseBuilder,
+    http::{
+        StatusCode,
+        header::{ACCEPT, CONTENT_SECURITY_POLICY, HeaderMap, REFERRER_POLICY},
+    },
+    web::Data,
+};
+use askama::Template;
+use auth::Scheme;
+use negotiate::MediaType;
+
+use crate::{
+    http::{
+        extract::preferences::{accept, text},
+        paths::{ACCOUNT, API, Mount, Paths},
+        problem::{ErrorBody, Problem},
+    },
+    state::App,
+    texts::{Text, Wording},
+};
+
+/// The types that only browsers ask for.
+const HTML: [&str; 2] = ["text/html", "application/xhtml+xml"];
+/// Nothing is loaded and nothing is run; the style stands in the page. Forms go to this site alone.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
+                      form-action 'self'; frame-ancestors 'none'";
+
+/// Whether a page is preferred to what programs read, as browsers do. Of types that nothing is served in, one that
+/// has HTML in its name asks for a page, such as `application/html`.
+pub(crate) fn are_preferred(headers: &HeaderMap) -> bool {
+    let offered = MediaType::WRITTEN.map(MediaType::essence).into_iter().chain(HTML);
+    let preferred = accept(headers).prefer(offered, |essence| essence);
+    let speaks_of_html = || {
+        text(headers, &ACCEPT).is_some_and(|accept| accept.to_ascii_lowercase().contains("html"))
+    };
+    preferred.map_or_else(speaks_of_html, |essence| HTML.contains(&essence))
+}
+
+/// Answers a page.
+///
+/// # Errors
+/// 500 if it could not be written.
+pub(crate) fn html(
+    mut answer: HttpResponseBuilder,
+    page: &impl Template,
+) -> Result<HttpResponse, Problem> {
+    let html = page.render().map_err(|error| Problem::internal(&error))?;
+    Ok(answer
+        .content_type("text/html; charset=utf-8")
+        .insert_header((CONTENT_SECURITY_POLICY, POLICY))
+        .insert_header((REFERRER_POLICY, "same-origin"))
+        .body(html))
+}
+
+/// What is around the content of every page: its language, and the way to other pages.
+pub(crate) struct Frame {
+    /// ISO 639-1.
+    pub(crate) language: &'static str,
+    pub(crate) links: Vec<Link>,
+}
+
+/// A link to another page.
+pub(crate) struct Link {
+    pub(crate) path: String,
+    pub(crate) text: String,
+}
+
+impl Frame {
+    /// That of the reader. Without links where the path lacks the tenant that it should name.
+    pub(crate) fn of(request: &HttpRequest, wording: Option<&Wording>) -> Self {
+        let mount = request.extensions().get::<Mount>().map(|mount| mount.base.clone());
+        let base = mount.or_else(|| request.app_data::<Data<Paths>>()?.only_base(request));
+        let has_account =
+            request.app_data::<Data<App>>().is_some_and(|app| app.policy.is_on(Scheme::Session));
+        let link = |path, text| {
+            let text = Text::new(text).in_words(wording);
+            base.as_ref().map(|base| Link { path: format!("{base}{path}"), text })
+        };
+        let account = has_account.then(|| link(ACCOUNT, "SR_ACCOUNT")).flatten();
+        Self {
+            language: wording.map_or("en", |wording| wording.language.iso()),
+            links: link(API, "SR_API").into_iter().chain(account).collect(),
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "problem.html")]
+struct ProblemPage<'a> {
+    frame: Frame,
+    status: StatusCode,
+    error: &'a ErrorBody,
+}
+
+/// The page of an error.
+pub(crate) fn problem(
+    request: &HttpRequest,
+    status: StatusCode,
+    error: &ErrorBody,
+    wording: Option<&Wording>,
+) -> HttpResponse {
+    let page = ProblemPage { frame: Frame::of(request, wording), status, error };
+    html(HttpResponse::build(status), &page).unwrap_or_else(|_| HttpResponse::new(status))
+}

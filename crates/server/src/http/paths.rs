@@ -1,0 +1,355 @@
+//! The paths of the API, and what may stand before and around them (CONTRACT 1): any case, a trailing
+//! slash, a prefix, a tenant.
+//!
+//! Invariant: routing sees only the paths that are named here, as they are written here; every other
+//! path is one that nothing is served on.
+
+use std::borrow::Cow;
+
+use actix_web::{
+    HttpMessage as _, HttpRequest,
+    body::MessageBody,
+    dev::{ServiceRequest, ServiceResponse},
+    http::uri::{PathAndQuery, Uri},
+    middleware::Next,
+    web::Data,
+};
+use model::TenantId;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    http::{extract::take_secrets, hosts::Target},
+    state::App,
+};
+
+/// Where the server says it is.
+pub(crate) const HOME: &str = "/";
+pub(crate) const API: &str = "/api";
+pub(crate) const API_V1: &str = "/api/v1";
+pub(crate) const OPENAPI: &str = "/api/openapi.json";
+pub(crate) const DOCS: &str = "/api/docs";
+pub(crate) const DOCS_FILE: &str = "/api/docs/{file}";
+pub(crate) const SAVE_EXTERNAL_TOKENS: &str = "/api/v1/Agents/User/SaveExternalTokens";
+pub(crate) const GET_EXTERNAL_TOKENS: &str = "/api/v1/Agents/User/GetExternalTokens";
+pub(crate) const GET_ACCESS_TOKEN: &str = "/api/v1/Agents/User/GetAccessToken";
+pub(crate) const LIST_EXTERNAL_TOKENS: &str = "/api/v1/Agents/ExternalTokens/List";
+pub(crate) const DESCRIBE_EXTERNAL_TOKENS: &str = "/api/v1/Agents/ExternalTokens/Describe";
+pub(crate) const REVOKE_EXTERNAL_TOKENS: &str = "/api/v1/Agents/ExternalTokens/Revoke";
+pub(crate) const CURRENT_PRINCIPAL: &str = "/api/v1/User/currentPrincipal";
+pub(crate) const CURRENT_TOKEN: &str = "/api/v1/User/currentToken";
+pub(crate) const SIGN_IN: &str = "/sign-in";
+pub(crate) const SIGN_OUT: &str = "/sign-out";
+pub(crate) const ACCOUNT: &str = "/account";
+pub(crate) const ACCOUNT_TICKETS: &str = "/account/tickets";
+pub(crate) const ACCOUNT_TICKETS_REVOKE: &str = "/account/tickets/revoke";
+pub(crate) const HEALTH: &str = "/healthz";
+pub(crate) const READINESS: &str = "/readyz";
+
+const ALL: [&str; 19] = [
+    API,
+    API_V1,
+    OPENAPI,
+    DOCS,
+    SAVE_EXTERNAL_TOKENS,
+    GET_EXTERNAL_TOKENS,
+    GET_ACCESS_TOKEN,
+    LIST_EXTERNAL_TOKENS,
+    DESCRIBE_EXTERNAL_TOKENS,
+    REVOKE_EXTERNAL_TOKENS,
+    CURRENT_PRINCIPAL,
+    CURRENT_TOKEN,
+    SIGN_IN,
+    SIGN_OUT,
+    ACCOUNT,
+    ACCOUNT_TICKETS,
+    ACCOUNT_TICKETS_REVOKE,
+    HEALTH,
+    READINESS,
+];
+/// What is served on behalf of nobody, so that neither prefix nor tenant is needed.
+const PROBES: [&str; 2] = [HEALTH, READINESS];
+/// The server as a whole, which requests name by `*` (RFC 9110 §7.1) and no other way.
+pub(crate) const SERVER: &str = "/server";
+/// A path that nothing is served on.
+const NOWHERE: &str = "/nowhere";
+
+/// What no tenant is called: whoever forgot the tenant of a path is told so.
+const RESERVED: [&str; 6] = ["account", "api", "healthz", "readyz", "sign-in", "sign-out"];
+
+/// A tenant by its name; `None` for what none can be called.
+pub(crate) fn tenant(name: &str) -> Option<TenantId> {
+    let tenant = TenantId::parse(name).ok()?;
+    (!RESERVED.contains(&tenant.as_str())).then_some(tenant)
+}
+
+/// Whether the path names a tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase", try_from = "String")]
+pub(crate) enum Tenants {
+    /// There is one tenant, and no path names it.
+    Single,
+    /// The first segment, behind the prefix, is the tenant.
+    Path,
+}
+
+impl TryFrom<String> for Tenants {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        match name.as_str() {
+            "single" => Ok(Self::Single),
+            "path" => Ok(Self::Path),
+            _ => Err("expected `single` or `path`"),
+        }
+    }
+}
+
+/// Where the API is, for a request: below which path, and of which tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mount {
+    /// Prefix and tenant as the client writes them, such as `/SuperOffice/Cust12345`; may be empty.
+    pub(crate) base: String,
+    pub(crate) tenant: TenantId,
+}
+
+impl Mount {
+    /// That of a request which was routed.
+    pub(crate) fn of(request: &HttpRequest) -> Self {
+        let found = request.extensions().get::<Self>().cloned();
+        found.unwrap_or_else(|| Self { base: String::new(), tenant: TenantId::single() })
+    }
+}
+
+/// What proxies took off the path, and clients write before it.
+struct StrippedPrefix(String);
+
+/// Whether the text may stand before every path: nothing, or names of plain characters with a slash before each.
+pub(crate) fn is_prefix(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~/".contains(&byte);
+    let has_names = text.split('/').skip(1).all(|name| !name.trim_matches('.').is_empty());
+    (text.is_empty() || text.starts_with('/')) && has_names && text.bytes().all(is_plain)
+}
+
+/// How paths are read.
+#[derive(Clone, Debug)]
+pub(crate) struct Paths {
+    /// Empty, or a slash and one name or more.
+    pub(crate) prefix: String,
+    pub(crate) tenants: Tenants,
+    /// The tenant of paths that name none.
+    pub(crate) only_tenant: TenantId,
+}
+
+impl Paths {
+    /// Where the first user finds the API.
+    pub(crate) fn first_base(&self) -> String {
+        match self.tenants {
+            Tenants::Single => self.prefix.clone(),
+            Tenants::Path => format!("{}/{}", self.prefix, TenantId::single()),
+        }
+    }
+
+    /// Where the index of the API is, for a client that does not find it.
+    pub(crate) fn index(&self, request: &HttpRequest) -> String {
+        let tenant = if self.tenants == Tenants::Path { "/{tenant}" } else { "" };
+        format!("{}{tenant}{API_V1}", self.prefix_for(request))
+    }
+
+    /// What stands before every path of this server, if there is one tenant.
+    pub(crate) fn only_base(&self, request: &HttpRequest) -> Option<String> {
+        (self.tenants == Tenants::Single).then(|| self.prefix_for(request))
+    }
+
+    /// The prefix as the client writes it.
+    fn prefix_for(&self, request: &HttpRequest) -> String {
+        let extensions = request.extensions();
+        let stripped = extensions.get().map_or("", |StrippedPrefix(prefix)| prefix);
+        format!("{stripped}{}", self.prefix)
+    }
+
+    /// The path by which a request is routed, and what stood before it. Slashes that follow one another count as one.
+    fn route(&self, path: &str) -> Option<(Cow<'static, str>, Mount)> {
+        let merged = merge_slashes(path);
+        let path = &*merged;
+        let single = |base: &str| Mount { base: base.to_owned(), tenant: self.only_tenant.clone() };
+        let anywhere = if path == "*" { Some(SERVER) } else { known(&PROBES, path) };
+        if let Some(route) = anywhere {
+            return Some((route.into(), single("")));
+        }
+        let (prefix, rest) = path.split_at_checked(self.prefix.len())?;
+        let is_below = rest.is_empty() || rest.starts_with('/');
+        if !prefix.eq_ignore_ascii_case(&self.prefix) || !is_below {
+            return None;
+        }
+        if let Some(probe) = known(&PROBES, rest) {
+            return Some((probe.into(), single(prefix)));
+        }
+        let (mount, rest) = match self.tenants {
+            Tenants::Single => (single(prefix), rest),
+            Tenants::Path => {
+                let segment = rest.strip_prefix('/')?.split('/').next().unwrap_or_default();
+                let tenant = tenant(segment)?;
+                let (base, rest) = path.split_at(prefix.len() + 1 + segment.len());
+                (Mount { base: base.to_owned(), tenant }, rest)
+            }
+        };
+        let viewer = rest.split_at_checked(DOCS.len());
+        let route = match viewer.filter(|(docs, _)| docs.eq_ignore_ascii_case(DOCS)) {
+            // Names of files have a case, and the slash before them tells a folder.
+            Some((_, file)) if file.starts_with('/') => format!("{DOCS}{file}").into(),
+            _ if matches!(rest, "" | "/") => HOME.into(),
+            _ => known(&ALL, rest)?.into(),
+        };
+        Some((route, mount))
+    }
+}
+
+fn merge_slashes(path: &str) -> Cow<'_, str> {
+    if !path.contains("//") {
+        return path.into();
+    }
+    let mut merged = String::with_capacity(path.len());
+    for character in path.chars() {
+        if character != '/' || !merged.ends_with('/') {
+            merged.push(character);
+        }
+    }
+    merged.into()
+}
+
+/// The path among `paths` that is meant.
+fn known(paths: &[&'static str], path: &str) -> Option<&'static str> {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    paths.iter().find(|known| known.eq_ignore_ascii_case(path)).copied()
+}
+
+/// Middleware, outermost: lets routing, and whatever comes after it, see the path as it is named
+/// here.
+pub(crate) async fn normalize(
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    let paths = request.app_data::<Data<Paths>>().expect("the app is set up with its paths");
+    let app = request.app_data::<Data<App>>().expect("the app is set up with its state");
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    let stripped = app.clients.prefix(peer, request.headers());
+    // Percent-encoded letters were decoded already.
+    let found = paths.route(request.match_info().as_str());
+    let route = found.map_or(Cow::Borrowed(NOWHERE), |(route, mut mount)| {
+        mount.base.insert_str(0, &stripped);
+        request.extensions_mut().insert(mount);
+        route
+    });
+    if !stripped.is_empty() {
+        request.extensions_mut().insert(StrippedPrefix(stripped));
+    }
+    if let Some(target) = Target::of(request.uri()) {
+        request.extensions_mut().insert(target);
+    }
+    // Also if it is the same: this one is not a part of the buffer that the request was read into.
+    let uri = with_path(request.uri(), &route).unwrap_or_else(|| Uri::from_static(NOWHERE));
+    request.match_info_mut().get_mut().update(&uri);
+    request.head_mut().uri = uri;
+    take_secrets(&mut request);
+    next.call(request).await
+}
+
+fn with_path(uri: &Uri, path: &str) -> Option<Uri> {
+    let path_and_query = match uri.query() {
+        Some(query) => PathAndQuery::try_from(format!("{path}?{query}")),
+        None => PathAndQuery::try_from(path),
+    };
+    Some(Uri::from(path_and_query.ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(prefix: &str, tenants: Tenants, path: &str, expected: Option<(&str, &str, &str)>) {
+        let only_tenant = TenantId::single();
+        let paths = Paths { prefix: prefix.to_owned(), tenants, only_tenant };
+        let found = paths.route(path);
+        let found = found
+            .as_ref()
+            .map(|(route, mount)| (&**route, mount.base.as_str(), mount.tenant.as_str()));
+        assert_eq!(found, expected, "{prefix} {tenants:?} {path}");
+    }
+
+    /// CONTRACT 1: any case, one trailing slash.
+    #[test]
+    fn a_path_has_no_case() {
+        for (path, expected) in [
+            ("/api/v1/Agents/User/SaveExternalTokens", Some(SAVE_EXTERNAL_TOKENS)),
+            ("/API/V1/agents/USER/getexternaltokens/", Some(GET_EXTERNAL_TOKENS)),
+            ("/api/v1/agents/externalTokens/LIST/", Some(LIST_EXTERNAL_TOKENS)),
+            ("/Api", Some(API)),
+            ("/api/", Some(API)),
+            ("/api/v1/", Some(API_V1)),
+            ("/HealthZ", Some(HEALTH)),
+            ("/api/docs", Some(DOCS)),
+            ("/API/Docs/", Some("/api/docs/")),
+            ("/API/Docs/Index.CSS", Some("/api/docs/Index.CSS")),
+            ("*", Some(SERVER)),
+            ("/server", None),
+            ("/api//", Some(API)),
+            ("//api", Some(API)),
+            ("//api///v1/Agents//User/SaveExternalTokens", Some(SAVE_EXTERNAL_TOKENS)),
+            ("/api//docs//x", Some("/api/docs/x")),
+            ("/", Some(HOME)),
+            ("", Some(HOME)),
+            ("//", Some(HOME)),
+            ("/nowhere", None),
+            ("/api/v2", None),
+            ("/api/docsx", None),
+            ("/api/v1/Agents/User/SaveExternalTokensX", None),
+            ("/SuperOffice/api", None),
+            ("/å", None),
+        ] {
+            let expected = expected.map(|route| (route, "", "default"));
+            check("", Tenants::Single, path, expected);
+        }
+    }
+
+    /// CONTRACT 1: a prefix, a tenant, both; without them nothing but the probes is found.
+    #[test]
+    fn what_stands_before_the_api_is_taken_off() {
+        let prefix = "/SuperOffice";
+        for (path, expected) in [
+            ("/SuperOffice/api", Some((API, "/SuperOffice", "default"))),
+            ("/superoffice/API/", Some((API, "/superoffice", "default"))),
+            ("/SuperOffice/healthz", Some((HEALTH, "/SuperOffice", "default"))),
+            ("/healthz", Some((HEALTH, "", "default"))),
+            ("/api", None),
+            ("/SuperOfficeapi", None),
+            ("/SuperOffice", Some((HOME, "/SuperOffice", "default"))),
+            ("/SuperOffice/", Some((HOME, "/SuperOffice", "default"))),
+            ("/", None),
+            ("/SuperOffice/Cust1/api", None),
+            ("/SuperOfficå/api", None),
+        ] {
+            check(prefix, Tenants::Single, path, expected);
+        }
+        for (path, expected) in [
+            ("/SuperOffice/Cust1/api", Some((API, "/SuperOffice/Cust1", "cust1"))),
+            ("/SuperOffice/CUST1/api/docs/x", Some(("/api/docs/x", "/SuperOffice/CUST1", "cust1"))),
+            ("/SuperOffice/readyz/", Some((READINESS, "/SuperOffice", "default"))),
+            ("/SuperOffice/Cust1/readyz", Some((READINESS, "/SuperOffice/Cust1", "cust1"))),
+            ("/SuperOffice/api", None),
+            ("/SuperOffice/Sign-In", None),
+            ("/SuperOffice/api/v1", None),
+            ("/SuperOffice//api", None),
+            ("//SuperOffice//Cust1//api", Some((API, "/SuperOffice/Cust1", "cust1"))),
+            ("/SuperOffice/Cust 1/api", None),
+            ("/SuperOffice/Cust1", Some((HOME, "/SuperOffice/Cust1", "cust1"))),
+            ("/SuperOffice", None),
+            ("/SuperOffice/", None),
+            ("/Cust1/api", None),
+        ] {
+            check(prefix, Tenants::Path, path, expected);
+        }
+        check("", Tenants::Path, "/Cust12345/api/v1", Some((API_V1, "/Cust12345", "cust12345")));
+        check("", Tenants::Path, "/api/v1", None);
+        check("", Tenants::Path, "/api/api/v1", None);
+    }
+}
