@@ -64,7 +64,10 @@ xflags::xflags! {
                 required name: String
             }
         }
-        /// Checks format, lints, layers, migrations, module docs and licences.
-        cmd tidy {}
+        /// Checks format, lints, layers, rooms, migrations, module docs and licences.
+        cmd tidy {
+            /// Only prints which room of a crate uses which, and which files import each other in a circle.
+            optional --graph
+        }
     }
 }

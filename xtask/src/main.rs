@@ -8,7 +8,9 @@ mod bench;
 mod contract;
 mod flags;
 mod fuzz;
+mod imports;
 mod migrate;
+mod rooms;
 mod secrets;
 mod tidy;
 
@@ -25,6 +27,6 @@ fn main() -> anyhow::Result<()> {
         XtaskCmd::Bench(bench) => bench::run(&shell, bench),
         XtaskCmd::Fuzz(fuzz) => fuzz::run(&shell, fuzz),
         XtaskCmd::Migrate(migrate) => migrate::run(&shell, migrate),
-        XtaskCmd::Tidy(_) => tidy::run(&shell),
+        XtaskCmd::Tidy(tidy) => tidy::run(&shell, tidy.graph),
     }
 }

@@ -3,10 +3,7 @@
 //! Invariant: a new migration has the same name and the same files for every backend.
 
 use anyhow::{Context as _, ensure};
-use store::{
-    Database,
-    migrate::{Migrator, Status},
-};
+use store::{Database, Migration, Migrator};
 use xshell::Shell;
 
 use crate::flags::{Migrate, MigrateCmd};
@@ -40,7 +37,7 @@ pub(crate) fn run(shell: &Shell, flags: Migrate) -> anyhow::Result<()> {
             report("ran", migrator.run()?);
         }
         MigrateCmd::Status(_) => {
-            for Status { name, is_applied } in migrator.status()? {
+            for Migration { name, is_applied } in migrator.status()? {
                 let state = if is_applied { "applied" } else { "pending" };
                 println!("{state}  {name}");
             }

@@ -12,7 +12,7 @@ use anyhow::{Context as _, bail};
 use serde::Deserialize;
 use xshell::{Shell, cmd};
 
-use crate::{contract, migrate::BACKENDS, secrets};
+use crate::{contract, migrate::BACKENDS, rooms, secrets};
 
 /// What a crate may depend on within the workspace, and what it must never see from outside.
 struct Layer {
@@ -41,16 +41,21 @@ const LAYERS: [Layer; 8] = [
     Layer { name: "yardstick", may_use: &[], never_sees: &["aws-lc-rs"] },
 ];
 
-pub(crate) fn run(shell: &Shell) -> anyhow::Result<()> {
+/// Checks all rules; with `prints_graph`, prints the rooms and their imports instead.
+pub(crate) fn run(shell: &Shell, prints_graph: bool) -> anyhow::Result<()> {
+    let sources = sources(shell)?;
+    let sources: Vec<&str> = sources.lines().filter(|file| Path::new(file).is_file()).collect();
+    if prints_graph {
+        return rooms::print_graph(&sources);
+    }
     let mut broken = Vec::new();
     let json = cmd!(shell, "cargo metadata --format-version 1 --no-deps").quiet().read()?;
     broken.extend(layers(&serde_json::from_str(&json)?));
     broken.extend(migrations(Path::new("migrations"))?);
-    let sources = sources(shell)?;
-    let sources: Vec<&str> = sources.lines().filter(|file| Path::new(file).is_file()).collect();
     broken.extend(module_docs(&sources)?);
     broken.extend(contract::check(Path::new("CONTRACT.md"), &sources)?);
     broken.extend(secrets::check(&sources)?);
+    broken.extend(rooms::check(&sources)?);
     for (rule, command) in [
         ("format", cmd!(shell, "cargo fmt --check")),
         ("format", cmd!(shell, "cargo fmt --check --manifest-path fuzz/Cargo.toml")),

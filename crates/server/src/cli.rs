@@ -20,7 +20,7 @@ use std::{
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use store::migrate::Migrator;
+use store::Migrator;
 use tracing::warn;
 
 use self::{

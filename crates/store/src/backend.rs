@@ -4,8 +4,9 @@
 
 pub(crate) mod conn;
 pub(crate) mod database;
+mod errors;
 pub(crate) mod link;
-pub mod migrate;
+pub(crate) mod migrate;
 pub(crate) mod outage;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;

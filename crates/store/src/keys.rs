@@ -5,6 +5,7 @@
 //! guessed: of several that might be meant, none is taken.
 
 pub(crate) mod keyring;
+pub(crate) mod live;
 pub(crate) mod pkcs11;
 pub(crate) mod wraps;
 

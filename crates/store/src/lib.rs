@@ -19,24 +19,22 @@ mod store;
 mod tables;
 mod write;
 
-pub use crate::backend::migrate;
 pub use crate::{
-    backend::database::Database,
+    backend::{database::Database, migrate::Migration},
     copies::{
         backup::{backup, restore},
         copy::{Copied, copy},
         verify::{Proof, verify},
     },
-    error::{CopyError, KeyError, OpenError, StoreError},
+    error::{CopyError, KeyError, OpenError, Quota, StoreError},
     keys::{KeySource, Keys, pkcs11::Module},
     lifespan::{Lifespan, Lifespans},
-    quotas::{Quota, Quotas},
-    read::uses::Life,
+    quotas::Quotas,
     single_flight::SingleFlight,
-    store::{MasterKey, OpenOptions, Rewrapped, Rotation, Store},
+    store::{MasterKey, Migrator, OpenOptions, Rewrapped, Rotation, Store},
     tables::{
         credentials::FoundCredential,
-        external_tokens::SavedTokens,
+        external_tokens::{Life, SavedTokens},
         records::{Listing, Page, Position, RecordInfo},
     },
 };

@@ -12,7 +12,7 @@ use std::{
 
 use model::{Login, Principal, TenantId};
 
-use crate::{StoreError, ids};
+use crate::{Quota, StoreError, ids};
 
 /// How many users are remembered; past that one is forgotten for another, and counted again when it saves.
 const CAPACITY: usize = 10_000;
@@ -30,15 +30,6 @@ pub struct Quotas {
     pub records: u64,
     /// Idempotency keys in 24 hours, by each server.
     pub idempotency_keys: u64,
-}
-
-/// A quota that a user has reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Quota {
-    /// Of this number of records.
-    Records(u64),
-    /// Of this number of idempotency keys in 24 hours.
-    IdempotencyKeys(u64),
 }
 
 /// A user, by tenant and login.

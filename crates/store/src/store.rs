@@ -6,8 +6,10 @@ mod applications;
 mod credentials;
 mod following;
 mod lifecycle;
+mod migrator;
 mod retirement;
-mod ring;
+mod retry;
+mod rewrapping;
 mod rotation;
 mod servers;
 mod tokens;
@@ -20,11 +22,10 @@ use std::{
 
 use tracing::{info, warn};
 
+use self::servers::Presence;
 pub use self::{
-    retirement::MasterKey,
-    rotation::{Rewrapped, Rotation},
+    migrator::Migrator, retirement::MasterKey, rewrapping::Rewrapped, rotation::Rotation,
 };
-use self::{ring::Ring, servers::Presence};
 use crate::{
     Database, Keys, Lifespans, OpenError, Quotas, SingleFlight, StoreError,
     backend::{
@@ -39,7 +40,10 @@ use crate::{
         },
     },
     ids::Ids,
-    keys::keyring::{self, Keyring},
+    keys::{
+        keyring::{self, Keyring},
+        live::LiveKeyring,
+    },
     quotas::Tallies,
     read::{readers::Readers, uses::Uses},
     write::commit::{Turn, Writer},
@@ -74,7 +78,7 @@ pub struct Store(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) readers: Readers,
     pub(crate) writer: Writer,
-    pub(crate) ring: Ring,
+    pub(crate) keyring: LiveKeyring,
     pub(crate) ids: Ids,
     pub(crate) lifespans: Lifespans,
     pub(crate) quotas: Quotas,
@@ -206,7 +210,7 @@ impl Store {
                 log,
                 outage,
             ),
-            ring: Ring::new(options.keys.clone(), keyring),
+            keyring: LiveKeyring::new(options.keys.clone(), keyring),
             ids: Ids::default(),
             lifespans: options.lifespans.clone(),
             quotas: options.quotas,

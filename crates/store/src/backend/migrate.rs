@@ -17,13 +17,11 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use tracing::info;
 
 use crate::{
-    Database, Keys, OpenError,
+    OpenError,
     backend::{
         conn::{Conn, limited, on_backend},
         postgres::Session,
-        sqlite::lock::{self, InstanceLock},
     },
-    keys::keyring::Keyring,
 };
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("../../migrations/sqlite");
@@ -35,59 +33,11 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// A migration's name and whether the database has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Status {
+pub struct Migration {
     /// The name of the migration's folder.
     pub name: String,
     /// Whether it was run.
     pub is_applied: bool,
-}
-
-/// Changes the schema of a database that no server is using.
-pub struct Migrator {
-    conn: Conn,
-    _lock: Option<InstanceLock>,
-}
-
-impl Migrator {
-    /// Takes the database, creating it if there is none.
-    ///
-    /// # Errors
-    /// `InUse` while a server runs on it, `Newer` when this build is too old for it.
-    pub fn open(database: &Database) -> Result<Self, OpenError> {
-        let (database, lock) = lock::take(database)?;
-        let mut conn = Conn::writing(&database)?;
-        refuse_newer(&mut conn)?;
-        Ok(Self { conn, _lock: lock })
-    }
-
-    /// Checks that every master key of the database is there and is the right one: whoever lacks one
-    /// may need the version of the schema that is there.
-    pub fn check_keys(&mut self, keys: &Keys) -> Result<(), OpenError> {
-        Keyring::load(keys, &mut self.conn).map(|_keyring| ())
-    }
-
-    /// Runs what is pending; the names of what was run.
-    pub fn run(&mut self) -> Result<Vec<String>, OpenError> {
-        run(&mut self.conn)
-    }
-
-    /// Reverts the latest migration, and all data in what it created; its name, if there was one.
-    pub fn revert(&mut self) -> Result<Option<String>, OpenError> {
-        let Some(last) = self.status()?.into_iter().rfind(|migration| migration.is_applied) else {
-            return Ok(None);
-        };
-        let reverted = match &mut self.conn {
-            Conn::Sqlite(conn) => conn.revert_last_migration(SQLITE).map(|_version| ()),
-            Conn::Postgres(conn) => conn.revert_last_migration(POSTGRES).map(|_version| ()),
-        };
-        reverted.map_err(|error| failed(&self.conn, error))?;
-        Ok(Some(last.name))
-    }
-
-    /// Every migration of this build, the oldest first.
-    pub fn status(&mut self) -> Result<Vec<Status>, OpenError> {
-        status(&mut self.conn)
-    }
 }
 
 /// Runs what is pending; the names of what was run. Of several servers that begin to do so at once one
@@ -122,6 +72,15 @@ fn try_to_run(conn: &mut Conn) -> Result<Vec<String>, OpenError> {
             _ => return outcome,
         }
     }
+}
+
+/// Reverts the latest migration.
+pub(crate) fn revert_last(conn: &mut Conn) -> Result<(), OpenError> {
+    let reverted = match conn {
+        Conn::Sqlite(conn) => conn.revert_last_migration(SQLITE).map(|_version| ()),
+        Conn::Postgres(conn) => conn.revert_last_migration(POSTGRES).map(|_version| ()),
+    };
+    reverted.map_err(|error| failed(conn, error))
 }
 
 fn failed(conn: &Conn, error: Box<dyn Error + Send + Sync>) -> OpenError {
@@ -177,10 +136,10 @@ pub(crate) fn refuse_newer(conn: &mut Conn) -> Result<(), OpenError> {
     Ok(())
 }
 
-fn status(conn: &mut Conn) -> Result<Vec<Status>, OpenError> {
+pub(crate) fn status(conn: &mut Conn) -> Result<Vec<Migration>, OpenError> {
     let applied = applied(conn)?;
     let known = known(conn)?;
-    let status = |(version, name)| Status { name, is_applied: applied.contains(&version) };
+    let status = |(version, name)| Migration { name, is_applied: applied.contains(&version) };
     Ok(known.into_iter().map(status).collect())
 }
 

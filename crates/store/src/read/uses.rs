@@ -17,14 +17,13 @@ use diesel::{
     query_builder::{AstPass, QueryFragment, QueryId},
     sql_types::{Array, BigInt, Nullable},
 };
-use model::RecordId;
 
 use crate::{
     StoreError,
     backend::conn::Conn,
     ids,
     lifespan::{Lifespan, USE_COUNTS_FOR},
-    tables::{records, schema::external_tokens},
+    tables::{external_tokens::Life, records, schema::external_tokens},
 };
 
 /// Notes that may wait; past that, uses are not noted until some were written. Half of them is for records
@@ -32,20 +31,6 @@ use crate::{
 const NOTES: usize = 1 << 16;
 /// Notes that are written together.
 const BATCH: usize = 256;
-
-/// When a record began and when it was last used, as far as the database knows; in microseconds since
-/// 1970 UTC.
-#[derive(Clone, Copy, Debug)]
-pub struct Life {
-    /// Whose life it is.
-    pub record: RecordId,
-    /// When it was saved.
-    pub created: i64,
-    /// When its tokens were last got, roughly.
-    pub last_used: Option<i64>,
-    /// When it expires.
-    pub expires: Option<i64>,
-}
 
 /// A use to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,7 +186,7 @@ mod tests {
     use diesel::connection::SimpleConnection as _;
 
     fn life(record: i64, last_used: Option<i64>) -> Life {
-        let record = RecordId::from_i64(record).expect("id");
+        let record = model::RecordId::from_i64(record).expect("id");
         Life { record, created: 0, last_used, expires: None }
     }
 

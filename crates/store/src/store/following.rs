@@ -3,7 +3,10 @@
 //!
 //! Invariant: that another process rotated or retired a key fails neither a save nor a get.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use diesel::prelude::*;
 
@@ -11,9 +14,11 @@ use crate::{
     Store, StoreError,
     backend::conn::Conn,
     keys::{
-        keyring::Keyring,
+        keyring::{self, Keyring},
+        live::Loaded,
         wraps::{BLOCK, MOST},
     },
+    seal::Kek,
     tables::{external_tokens::TokenRow, schema::keks},
     write::commit::Turn,
 };
@@ -21,7 +26,32 @@ use crate::{
 /// How often a save is sealed anew because its key was retired meanwhile.
 const SEALINGS: usize = 4;
 
+/// The least time between two loads on behalf of reads.
+const PAUSE: Duration = Duration::from_millis(50);
+
 impl Store {
+    /// The keyring that the database has now, and the rows of its keys.
+    pub(crate) async fn load_keyring(&self) -> Result<Loaded, StoreError> {
+        self.share_load(Instant::now(), Duration::ZERO).await
+    }
+
+    /// The keyring that the database had at some time since `seen`.
+    pub(crate) async fn load_keyring_since(
+        &self,
+        seen: Instant,
+    ) -> Result<Arc<Keyring>, StoreError> {
+        Ok(self.share_load(seen, PAUSE).await?.0)
+    }
+
+    async fn share_load(&self, seen: Instant, pause: Duration) -> Result<Loaded, StoreError> {
+        let store = self.clone();
+        let load = move || async move {
+            let rows = store.0.readers.run(keyring::rows).await?;
+            store.0.keyring.follow(rows).await
+        };
+        self.0.keyring.share(seen, pause, load).await
+    }
+
     /// Follows the database's master keys, says which of them this server has, puts the next one in use once every
     /// running server has it, and has wraps counted ahead. A server does so once a second. How often the database's
     /// active key has wrapped; `None` if this server lacks it.
@@ -57,7 +87,7 @@ impl Store {
 
     /// The key that new records are sealed under, if there are older ones.
     pub fn is_between_keys(&self) -> Option<String> {
-        let keyring = self.0.ring.current();
+        let keyring = self.0.keyring.current();
         keyring.older().next().map(|_older| keyring.active().id().to_owned())
     }
 
@@ -68,11 +98,11 @@ impl Store {
     /// more.
     pub(crate) async fn keyring_to_wrap(&self, count: i64) -> Result<Arc<Keyring>, StoreError> {
         loop {
-            let keyring = self.0.ring.current();
+            let keyring = self.0.keyring.current();
             if keyring.wraps().take(count) {
                 return Ok(keyring);
             }
-            let _counting = self.0.ring.counting.lock().await;
+            let _counting = self.0.keyring.counting.lock().await;
             if keyring.wraps().take(count) {
                 return Ok(keyring);
             }
@@ -93,15 +123,15 @@ impl Store {
     /// Runs a save, which seals under the active key, again if that key was retired meanwhile.
     pub(crate) async fn under_active_key<T>(
         &self,
-        save: impl AsyncFn(&Keyring) -> Result<T, StoreError>,
+        save: impl AsyncFn(&Kek) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         for _ in 1..SEALINGS {
-            match save(&*self.keyring_to_wrap(1).await?).await {
+            match save(self.keyring_to_wrap(1).await?.active()).await {
                 Err(StoreError::KeyRetired(id)) => self.leave_key(&id).await?,
                 saved => return saved,
             }
         }
-        save(&*self.keyring_to_wrap(1).await?).await
+        save(self.keyring_to_wrap(1).await?.active()).await
     }
 
     async fn leave_key(&self, id: &str) -> Result<(), StoreError> {
@@ -140,13 +170,14 @@ impl Store {
         found: Option<TokenRow>,
         again: impl AsyncFn() -> Result<Option<TokenRow>, StoreError>,
     ) -> Result<(Option<TokenRow>, Arc<Keyring>), StoreError> {
-        let keyring = self.0.ring.current();
-        if found.as_ref().is_none_or(|row| row.has_key_in(&keyring)) {
+        let keyring = self.0.keyring.current();
+        let needs_no_other = |row: &TokenRow| !row.lives() || keyring.find(row.kek_id()).is_some();
+        if found.as_ref().is_none_or(needs_no_other) {
             return Ok((found, keyring));
         }
         let found = again().await?;
         let keyring = self.load_keyring_since(Instant::now()).await?;
-        match found.as_ref().and_then(|row| keyring.missing().find(|key| row.needs(&key.id))) {
+        match found.as_ref().and_then(|row| keyring.missing().find(|key| key.id == row.kek_id())) {
             Some(missing) => Err(StoreError::KeyMissing(missing.id.clone())),
             None => Ok((found, keyring)),
         }

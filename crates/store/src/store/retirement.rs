@@ -4,12 +4,12 @@
 
 use diesel::{dsl::exists, prelude::*};
 
+use super::retry::with_retries;
 use crate::{
     KeyError, Store, StoreError,
     backend::conn::{self, Conn},
     ids,
     keys::keyring::{KekRow, Keyring, is_needed},
-    store::rotation::patiently,
     tables::schema::{external_tokens, keks, retired_keks},
     write::commit::Turn,
 };
@@ -55,7 +55,7 @@ impl Store {
         is_active: bool,
     ) -> Result<MasterKey, StoreError> {
         let records = self.count_under(&row.id).await?;
-        let place = self.0.ring.keys.place_of(&row);
+        let place = self.0.keyring.keys.place_of(&row);
         let is_announced = row.is_announced();
         let KekRow { id, source, created, wraps, .. } = row;
         let is_missing = keyring.find(&id).is_none();
@@ -75,7 +75,7 @@ impl Store {
     /// How many records are under older keys.
     pub async fn records_to_move(&self) -> Result<i64, StoreError> {
         let mut records = 0;
-        for kek in self.0.ring.current().older() {
+        for kek in self.0.keyring.current().older() {
             records += self.count_under(kek.id()).await?;
         }
         Ok(records)
@@ -113,7 +113,7 @@ impl Store {
         }
         let id = key.id.clone();
         let retire = move |conn: &mut Conn| retire(conn, &id);
-        match patiently(|| self.0.writer.erase(Turn::Alone, 1, retire.clone())).await {
+        match with_retries(|| self.0.writer.erase(Turn::Alone, 1, retire.clone())).await {
             Ok(()) => Ok(key),
             // It was there: an attempt that was not confirmed did it, or another process.
             Err(StoreError::NotFound(_)) if self.is_retired(&key.id).await? => Ok(key),

@@ -5,33 +5,24 @@
 //! short is resumed before there is another key.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use diesel::prelude::*;
 use tokio::{task, time};
 
+use super::retry::with_retries;
 use crate::{
     KeyError, Store, StoreError,
     backend::conn::Conn,
     ids,
     keys::keyring::{self, ANNOUNCED, KekRow, Keyring},
-    tables::{
-        rewrap::{self, Move},
-        schema::keks,
-        wrapped_dek::WrappedDek,
-    },
+    tables::schema::keks,
     write::commit::Turn,
 };
 
-/// Records that are moved in one transaction.
-const BATCH: i64 = 256;
-/// How often a step is tried while the database is busy or away, and the pause between.
-const ATTEMPTS: u32 = 40;
+/// The pause between two looks.
 const PAUSE: Duration = Duration::from_millis(250);
 /// How long a rotation waits for running servers to have the key: some of their turns, and longer than the row of
 /// one that was killed counts.
@@ -46,15 +37,6 @@ pub struct Rotation {
     pub is_resumed: bool,
 }
 
-/// What became of the records.
-#[derive(Debug, Default)]
-pub struct Rewrapped {
-    /// How many were moved.
-    pub records: usize,
-    /// The ids of those whose data key does not open: they were changed outside of this server.
-    pub unopenable: Vec<String>,
-}
-
 impl Store {
     /// Announces another key to every running server: the next one, or the file of this id; or resumes what was cut
     /// short. Servers put it in use (`tend_keys`), and so does `confirm_rotation`; `rewrap` does the rest.
@@ -62,7 +44,7 @@ impl Store {
     /// # Errors
     /// Nothing was changed, but a new key's file may be there.
     pub async fn announce_key(&self, id: Option<&str>) -> Result<Rotation, KeyError> {
-        let (keyring, rows) = patiently(|| self.load_keyring()).await?;
+        let (keyring, rows) = with_retries(|| self.load_keyring()).await?;
         if let Some(missing) = keyring.missing().next() {
             return Err(StoreError::KeyMissing(missing.id.clone()).into());
         }
@@ -85,7 +67,7 @@ impl Store {
             _ => {}
         }
         // A hardware module may take its time.
-        let (keys, wanted) = (self.0.ring.keys.clone(), id.map(str::to_owned));
+        let (keys, wanted) = (self.0.keyring.keys.clone(), id.map(str::to_owned));
         let new = task::spawn_blocking(move || match wanted {
             None => keys.next(),
             Some(id) => keys.take_up(&id),
@@ -101,12 +83,13 @@ impl Store {
         let (row, seen) = (keyring::row_of(&new), active.to_owned());
         let announce = move |conn: &mut Conn| announce(conn, &row, &seen);
         let turn = Turn::MasterKey(active.to_owned());
-        let added = patiently(|| self.0.writer.run_in_turn(turn.clone(), announce.clone())).await;
-        let (keyring, rows) = patiently(|| self.load_keyring()).await?;
+        let added =
+            with_retries(|| self.0.writer.run_in_turn(turn.clone(), announce.clone())).await;
+        let (keyring, rows) = with_retries(|| self.load_keyring()).await?;
         match added {
             // An attempt that was not confirmed may have done it.
             Err(StoreError::Conflict(_)) if rows.iter().all(|row| row.id != id) => {
-                self.0.ring.keys.discard(&new)?;
+                self.0.keyring.keys.discard(&new)?;
                 let other = rows.iter().find(|row| row.is_announced());
                 let id = other.map_or(keyring.active().id(), |other| &other.id).to_owned();
                 Ok(Rotation { id, is_resumed: true })
@@ -125,7 +108,7 @@ impl Store {
     pub async fn confirm_rotation(&self, id: &str, is_forced: bool) -> Result<(), KeyError> {
         let begun = Instant::now();
         loop {
-            let (keyring, rows) = patiently(|| self.load_keyring()).await?;
+            let (keyring, rows) = with_retries(|| self.load_keyring()).await?;
             match rows.iter().find(|row| row.id == id) {
                 None => return Err(KeyError::Unknown(id.to_owned())),
                 Some(row) if !row.is_announced() => return Ok(()),
@@ -134,10 +117,10 @@ impl Store {
             let servers = if is_forced {
                 Vec::new()
             } else {
-                patiently(|| self.servers_without(id, &keyring)).await?
+                with_retries(|| self.servers_without(id, &keyring)).await?
             };
             if servers.is_empty() {
-                patiently(|| self.put_in_use(id, &keyring)).await?;
+                with_retries(|| self.put_in_use(id, &keyring)).await?;
                 continue;
             }
             if begun.elapsed() > CONFIRMED_WITHIN {
@@ -169,80 +152,6 @@ impl Store {
             }
         }
         Ok(false)
-    }
-
-    /// Moves the records of older keys to the active one until none is left that opens, and works at most
-    /// half of the time.
-    pub async fn rewrap(&self) -> Result<Rewrapped, StoreError> {
-        let mut records = 0;
-        loop {
-            let (keyring, _rows) = patiently(|| self.load_keyring()).await?;
-            let (mut found, mut unopenable) = (0, Vec::new());
-            for kek in keyring.older() {
-                let mut cursor = i64::MIN;
-                loop {
-                    let begun = Instant::now();
-                    let rows = self.records_under(kek.id(), cursor).await?;
-                    let Some(last) = rows.last() else { break };
-                    cursor = last.id;
-                    found += rows.len();
-                    records += self.rewrap_some(kek.id(), rows, &mut unopenable).await?;
-                    time::sleep(begun.elapsed()).await;
-                }
-            }
-            // What another process changed meanwhile, or sealed before it knew of the new key, comes next.
-            let is_same = self.0.ring.current().active().id() == keyring.active().id();
-            if found == unopenable.len() && is_same {
-                return Ok(Rewrapped { records, unopenable });
-            }
-        }
-    }
-
-    /// Moves these; how many were as they had been read.
-    async fn rewrap_some(
-        &self,
-        old: &str,
-        rows: Vec<WrappedDek>,
-        unopenable: &mut Vec<String>,
-    ) -> Result<usize, StoreError> {
-        patiently(|| self.load_keyring()).await?;
-        let keyring = patiently(|| self.keyring_to_wrap(rows.len() as i64)).await?;
-        let Some(kek) = keyring.find(old).filter(|_| keyring.active().id() != old) else {
-            return Ok(0);
-        };
-        let mut moves = Vec::with_capacity(rows.len());
-        for row in rows {
-            match Move::of(&row, kek, keyring.active()) {
-                Some(moved) => moves.push(moved),
-                None => unopenable.push(ids::name_of(row.id)),
-            }
-        }
-        if moves.is_empty() {
-            return Ok(0);
-        }
-        let rows = moves.len();
-        let (moves, count) = (Arc::new(moves), Arc::new(AtomicUsize::new(0)));
-        let (old, new) = (old.to_owned(), keyring.active().id().to_owned());
-        let told = Arc::clone(&count);
-        let work = move |conn: &mut Conn| {
-            told.store(rewrap::update_all(conn, &old, &new, &moves)?, Relaxed);
-            Ok(())
-        };
-        match patiently(|| self.0.writer.run_on_rows(rows, work.clone())).await {
-            // The next pass takes the key that is the active one then.
-            Err(StoreError::KeyRetired(_)) => Ok(0),
-            written => written.map(|()| count.load(Relaxed)),
-        }
-    }
-
-    async fn records_under(&self, kek: &str, after: i64) -> Result<Vec<WrappedDek>, StoreError> {
-        patiently(|| {
-            let kek = kek.to_owned();
-            let find = move |conn: &mut Conn| rewrap::records_under(conn, &kek, after, BATCH);
-            // Right after a large rotation the way through the index may lead past all that it moved.
-            self.0.readers.run_with_patience(find)
-        })
-        .await
     }
 }
 
@@ -276,26 +185,17 @@ fn rows_in_turn(conn: &mut Conn, active: &str) -> Result<Vec<KekRow>, StoreError
     keyring::rows(conn)
 }
 
-/// Tries a step again while the database is busy or away.
-pub(crate) async fn patiently<T>(
-    step: impl AsyncFn() -> Result<T, StoreError>,
-) -> Result<T, StoreError> {
-    for _ in 1..ATTEMPTS {
-        match step().await {
-            Err(StoreError::Overloaded | StoreError::Unavailable(_)) => time::sleep(PAUSE).await,
-            outcome => return outcome,
-        }
-    }
-    step().await
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
         Database, KeySource, Keys, Lifespans, OpenOptions, Quotas,
         keys::wraps::BLOCK,
-        tables::{external_tokens::Wanted, schema::external_tokens},
+        tables::{
+            external_tokens::Wanted,
+            rewrap::{self, Move},
+            schema::external_tokens,
+        },
     };
     use model::{Login, Principal, Provider, RetrievalKey, TenantId, TokenManagementInfo};
 
@@ -338,7 +238,7 @@ mod tests {
     }
 
     fn active(store: &Store) -> String {
-        store.0.ring.current().active().id().to_owned()
+        store.0.keyring.current().active().id().to_owned()
     }
 
     async fn save(store: &Store) -> RetrievalKey {
@@ -388,7 +288,9 @@ mod tests {
         bench.one.load_keyring().await.expect("loaded");
         let (row, keyring) = bench.one.with_its_key(stale, find).await.expect("read again");
         let row = row.expect("it is there");
-        assert!(row.open(&TenantId::single(), &key, &wanted, &keyring).expect("opens").is_some());
+        let kek = keyring.find(row.kek_id());
+        let opened = row.open(&TenantId::single(), &key, &wanted, kek).expect("opens");
+        assert!(opened.is_some());
     }
 
     /// What is counted in the database is never below what was wrapped.
@@ -431,7 +333,7 @@ mod tests {
         let old = active(&bench.one);
         let rotation = bench.one.announce_key(None).await.expect("announced");
         bench.one.confirm_rotation(&rotation.id, false).await.expect("in use");
-        let keyring = bench.one.0.ring.current();
+        let keyring = bench.one.0.keyring.current();
         let kek = keyring.find(&old).expect("the old key");
         let rows = bench.one.records_under(&old, i64::MIN).await.expect("rows");
         let moves = rows.iter().filter_map(|row| Move::of(row, kek, keyring.active()));

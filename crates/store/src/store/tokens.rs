@@ -7,8 +7,7 @@ use model::{IdempotencyKey, Principal, RetrievalKey, TenantId, TokenManagementIn
 use crate::{
     SavedTokens, Store, StoreError,
     backend::conn::Conn,
-    keys::keyring::Keyring,
-    seal::Repeats,
+    seal::{Kek, Repeats},
     store::Inner,
     tables::{
         external_tokens::{self, TokenRow, Wanted},
@@ -26,9 +25,9 @@ impl Inner {
         owner: &Principal,
         carrier: &TokenManagementInfo,
         key: &RetrievalKey,
-        keyring: &Keyring,
+        kek: &Kek,
     ) -> TokenRow {
-        external_tokens::seal(owner, carrier, key, keyring).with_end(&self.lifespans)
+        external_tokens::seal(owner, carrier, key, kek).with_end(&self.lifespans)
     }
 }
 
@@ -48,9 +47,8 @@ impl Store {
         inner.tallies.admit(owner, false, &inner.quotas)?;
         for _ in 0..ID_ATTEMPTS {
             let key = inner.ids.new_key();
-            let save = async |keyring: &Keyring| {
-                inner.writer.save(inner.seal(owner, carrier, &key, keyring)).await
-            };
+            let save =
+                async |kek: &Kek| inner.writer.save(inner.seal(owner, carrier, &key, kek)).await;
             match self.under_active_key(save).await {
                 Err(StoreError::Conflict(_)) => continue,
                 saved => {
@@ -86,8 +84,8 @@ impl Store {
         }
         for _ in 0..ID_ATTEMPTS {
             let key = inner.ids.new_key();
-            let save = async |keyring: &Keyring| {
-                let row = inner.seal(owner, carrier, &key, keyring);
+            let save = async |kek: &Kek| {
+                let row = inner.seal(owner, carrier, &key, kek);
                 inner.writer.save_once(Reservation::new(&repeats, carrier, &key), row).await
             };
             match self.under_active_key(save).await {
@@ -125,7 +123,10 @@ impl Store {
                 self.end(key.record()).await;
                 Ok(None)
             }
-            Some(row) => row.open(tenant, key, &wanted, &keyring),
+            Some(row) => {
+                let kek = keyring.find(row.kek_id());
+                row.open(tenant, key, &wanted, kek)
+            }
             None => Ok(None),
         }
     }

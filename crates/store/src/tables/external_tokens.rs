@@ -24,10 +24,8 @@ use crate::{
         postgres::durable,
     },
     ids,
-    keys::keyring::Keyring,
     lifespan::Lifespans,
-    read::uses::Life,
-    seal::{self, Dek, Place},
+    seal::{self, Dek, Kek, Place},
     tables::schema::{external_tokens, keks},
 };
 
@@ -40,6 +38,20 @@ pub struct SavedTokens {
     pub carrier: TokenManagementInfo,
     /// When it was saved and used.
     pub life: Life,
+}
+
+/// When a record began and when it was last used, as far as the database knows; in microseconds since
+/// 1970 UTC.
+#[derive(Clone, Copy, Debug)]
+pub struct Life {
+    /// Whose life it is.
+    pub record: RecordId,
+    /// When it was saved.
+    pub created: i64,
+    /// When its tokens were last got, roughly.
+    pub last_used: Option<i64>,
+    /// When it expires.
+    pub expires: Option<i64>,
 }
 
 /// A row; the plain columns are for listing and policy, the sealed ones hold the secrets.
@@ -67,7 +79,7 @@ pub(crate) fn seal(
     owner: &Principal,
     carrier: &TokenManagementInfo,
     key: &RetrievalKey,
-    keyring: &Keyring,
+    kek: &Kek,
 ) -> TokenRow {
     let place = Place {
         tenant: &owner.tenant,
@@ -76,7 +88,6 @@ pub(crate) fn seal(
         generation: 1,
     };
     let dek = Dek::generate();
-    let kek = keyring.active();
     let now = ids::now();
     TokenRow {
         id: key.record().as_i64(),
@@ -97,14 +108,9 @@ pub(crate) fn seal(
 }
 
 impl TokenRow {
-    /// Whether its master key is there, if it needs one to be opened.
-    pub(crate) fn has_key_in(&self, keyring: &Keyring) -> bool {
-        !self.lives() || keyring.find(&self.kek_id).is_some()
-    }
-
-    /// Whether it needs this master key.
-    pub(crate) fn needs(&self, kek: &str) -> bool {
-        self.kek_id == kek
+    /// The id of the master key that it is sealed under; empty once it has ended.
+    pub(crate) fn kek_id(&self) -> &str {
+        &self.kek_id
     }
 
     /// The row of a new record, with the end that these limits set it.
@@ -280,20 +286,22 @@ impl TokenRow {
     /// (CONTRACT 8).
     ///
     /// # Errors
-    /// `Damaged` if anything about the row is not as it was sealed.
+    /// `Damaged` if anything about the row is not as it was sealed, or its master key is not there.
     pub(crate) fn open(
         self,
         tenant: &TenantId,
         key: &RetrievalKey,
         wanted: &Wanted,
-        keyring: &Keyring,
+        kek: Option<&Kek>,
     ) -> Result<Option<SavedTokens>, StoreError> {
         let is_right =
             constant_time::verify_slices_are_equal(&self.key_digest, &wanted.digest).is_ok();
         if !is_right || self.tenant != tenant.as_str() || !self.lives() {
             return Ok(None);
         }
-        self.try_open(tenant, key, keyring).map(Some).ok_or(StoreError::Damaged(key.record()))
+        kek.and_then(|kek| self.try_open(tenant, key, kek))
+            .map(Some)
+            .ok_or(StoreError::Damaged(key.record()))
     }
 
     /// Whether it has neither ended nor expired.
@@ -310,16 +318,11 @@ impl TokenRow {
         self.expires.is_some_and(|expires| expires <= ids::now())
     }
 
-    fn try_open(
-        self,
-        tenant: &TenantId,
-        key: &RetrievalKey,
-        keyring: &Keyring,
-    ) -> Option<SavedTokens> {
+    fn try_open(self, tenant: &TenantId, key: &RetrievalKey, kek: &Kek) -> Option<SavedTokens> {
         let provider = Provider::parse(&self.provider).ok()?;
         let record = RecordId::from_i64(self.id)?;
         let place = Place { tenant, record, provider: &provider, generation: self.generation };
-        let dek = keyring.find(&self.kek_id)?.unwrap(&self.wrapped_dek, place).ok()?;
+        let dek = kek.unwrap(&self.wrapped_dek, place).ok()?;
         let carrier = seal::open(&self.sealed, &dek, key, place).ok()?;
         let Self { created, last_used, expires, .. } = self;
         let life = Life { record, created, last_used, expires };

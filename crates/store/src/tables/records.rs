@@ -12,7 +12,6 @@ use crate::{
         conn::{Conn, on_backend},
         postgres::Session,
     },
-    copies::verify::counted,
     ids, seal,
     tables::{schema::external_tokens, unreadable},
 };
@@ -222,7 +221,7 @@ pub(crate) fn count(conn: &mut Conn, tenant: &TenantId, owner: &Login) -> Result
     let of_owner = external_tokens::table
         .filter(external_tokens::tenant.eq(tenant.as_str()))
         .filter(external_tokens::owner.eq(owner.as_str()));
-    Ok(counted(of_owner.count().get_result(conn)?))
+    Ok(of_owner.count().get_result::<i64>(conn)?.unsigned_abs())
 }
 
 /// What is taken from a record that ends.

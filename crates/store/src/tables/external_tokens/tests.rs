@@ -1,6 +1,7 @@
 //! Rows that were changed behind the server's back, bit by bit and column by column.
 
 use super::*;
+use crate::keys::keyring::Keyring;
 use crate::{
     ids::{Ids, random},
     seal::Kek,
@@ -33,7 +34,7 @@ impl Vault {
             let key = ids.new_key();
             let login = Login::parse("ann").expect("login");
             let owner = Principal { tenant: tenant_of(tenant), login, is_administrator: false };
-            let row = seal(&owner, &carrier(provider, token), &key, &keyring);
+            let row = seal(&owner, &carrier(provider, token), &key, keyring.active());
             Record { row, key, token: token.to_owned() }
         };
         let mut records = vec![
@@ -68,7 +69,8 @@ impl Vault {
 
     /// The token that opens, if one does.
     fn open(&self, row: TokenRow, tenant: &str, key: &RetrievalKey) -> Option<String> {
-        let opened = row.open(&tenant_of(tenant), key, &Wanted::by(key), &self.keyring);
+        let kek = self.keyring.find(&row.kek_id);
+        let opened = row.open(&tenant_of(tenant), key, &Wanted::by(key), kek);
         opened.ok()??.carrier.access_token.as_ref().map(|token| token.expose().to_owned())
     }
 

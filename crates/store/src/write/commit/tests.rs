@@ -60,7 +60,7 @@ impl Bench {
             refresh_token: None,
             claims: None,
         };
-        external_tokens::seal(&principal(), &carrier, key, &self.keyring)
+        external_tokens::seal(&principal(), &carrier, key, self.keyring.active())
     }
 
     fn is_saved(&self, key: &RetrievalKey) -> bool {

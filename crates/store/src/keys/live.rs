@@ -12,18 +12,14 @@ use std::{
 use tokio::{sync::Mutex, task};
 use tracing::{error, info};
 
-use crate::{
-    Keys, SingleFlight, Store, StoreError,
-    keys::keyring::{self, KekRow, Keyring},
-};
+use super::keyring::{KekRow, Keyring};
+use crate::{Keys, SingleFlight, StoreError};
 
-/// The least time between two loads on behalf of reads.
-const PAUSE: Duration = Duration::from_millis(50);
 /// How many callers may wait for a load.
 const WAITING: usize = 1 << 16;
 
 /// The keyring, and where its keys come from.
-pub(crate) struct Ring {
+pub(crate) struct LiveKeyring {
     pub(crate) keys: Keys,
     current: RwLock<Arc<Keyring>>,
     loads: SingleFlight<Result<Loaded, StoreError>>,
@@ -32,9 +28,9 @@ pub(crate) struct Ring {
 }
 
 /// A keyring, and the rows of its keys.
-type Loaded = (Arc<Keyring>, Arc<[KekRow]>);
+pub(crate) type Loaded = (Arc<Keyring>, Arc<[KekRow]>);
 
-impl Ring {
+impl LiveKeyring {
     pub(crate) fn new(keys: Keys, keyring: Keyring) -> Self {
         let current = RwLock::new(Arc::new(keyring));
         Self { keys, current, loads: SingleFlight::new(WAITING), counting: Mutex::default() }
@@ -44,36 +40,27 @@ impl Ring {
     pub(crate) fn current(&self) -> Arc<Keyring> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
-}
 
-impl Store {
-    /// What the database has now, and the rows of its keys.
-    pub(crate) async fn load_keyring(&self) -> Result<Loaded, StoreError> {
-        self.share_load(Instant::now(), Duration::ZERO).await
-    }
-
-    /// What the database had at some time since `seen`.
-    pub(crate) async fn load_keyring_since(
+    /// What `load` gives, or what it gave to another caller since `seen`; begins at most once in `pause`.
+    pub(crate) async fn share<F>(
         &self,
         seen: Instant,
-    ) -> Result<Arc<Keyring>, StoreError> {
-        Ok(self.share_load(seen, PAUSE).await?.0)
+        pause: Duration,
+        load: impl FnOnce() -> F + Send + 'static,
+    ) -> Result<Loaded, StoreError>
+    where
+        F: Future<Output = Result<Loaded, StoreError>> + Send + 'static,
+    {
+        self.loads.since(seen, pause, load).await.unwrap_or(Err(StoreError::Overloaded))
     }
 
-    async fn share_load(&self, seen: Instant, pause: Duration) -> Result<Loaded, StoreError> {
-        let store = self.clone();
-        let load = move || async move { store.load_keyring_alone().await };
-        self.0.ring.loads.since(seen, pause, load).await.unwrap_or(Err(StoreError::Overloaded))
-    }
-
-    async fn load_keyring_alone(&self) -> Result<Loaded, StoreError> {
-        let rows = self.0.readers.run(keyring::rows).await?;
-        let before = self.0.ring.current();
+    /// Takes up what the rows of the database say; a hardware module may take its time.
+    pub(crate) async fn follow(&self, rows: Vec<KekRow>) -> Result<Loaded, StoreError> {
+        let before = self.current();
         if rows.is_empty() || before.is_of(&rows) {
             return Ok((before, rows.into()));
         }
-        // A hardware module may take its time.
-        let (known, keys) = (Arc::clone(&before), self.0.ring.keys.clone());
+        let (known, keys) = (Arc::clone(&before), self.keys.clone());
         let follow = task::spawn_blocking(move || (known.follow(&keys, &rows), rows));
         let (after, rows) = follow.await.map_err(|error| StoreError::Query(Arc::new(error)))?;
         let after = Arc::new(after);
@@ -85,8 +72,7 @@ impl Store {
         if before.active().id() != after.active().id() {
             info!(kek.id = after.active().id(), "sealing under this master key from now on");
         }
-        let current = &self.0.ring.current;
-        *current.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&after);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&after);
         Ok((after, rows.into()))
     }
 }

@@ -1,0 +1,179 @@
+//! What the errors of the databases mean to the store.
+//!
+//! Invariant: what may succeed when it is tried again is `Unavailable` or `Overloaded`, and nothing else is.
+
+use std::{error::Error, sync::Arc};
+
+use tokio_postgres::error::SqlState;
+
+use super::{postgres::Refusal, sqlite::place::Replaced};
+use crate::{
+    CopyError, OpenError, StoreError,
+    error::{Source, told},
+};
+
+impl From<diesel::result::Error> for StoreError {
+    fn from(error: diesel::result::Error) -> Self {
+        use diesel::result::{DatabaseErrorKind as Kind, Error as Diesel};
+        match error {
+            Diesel::DatabaseError(Kind::UniqueViolation, _) => Self::Conflict("row"),
+            // Another server was faster; whoever tries again finds what it wrote.
+            Diesel::DatabaseError(Kind::SerializationFailure, _) => Self::Overloaded,
+            Diesel::DatabaseError(
+                Kind::Unknown
+                | Kind::ClosedConnection
+                | Kind::UnableToSendCommand
+                | Kind::ReadOnlyTransaction,
+                _,
+            )
+            | Diesel::BrokenTransactionManager
+            | Diesel::RollbackErrorOnCommit { .. }
+            | Diesel::AlreadyInTransaction
+            | Diesel::NotInTransaction => Self::Unavailable(Arc::new(error)),
+            // No other try makes PostgreSQL take what it refuses for its data.
+            Diesel::QueryBuilderError(_)
+                if Refusal::of(&error).is_some_and(|it| !it.is_of_data()) =>
+            {
+                Self::Unavailable(Arc::new(error))
+            }
+            _ => Self::Query(Arc::new(error)),
+        }
+    }
+}
+
+impl StoreError {
+    /// Whether another file took the place of the database's, or none is there.
+    pub fn is_of_another_file(&self) -> bool {
+        matches!(self, Self::Unavailable(cause) if cause.is::<Replaced>())
+    }
+
+    /// Whether the disk of the database is full, or does not work.
+    pub fn is_of_the_disk(&self) -> bool {
+        matches!(self, Self::Unavailable(cause) if tells_of_a_disk(&told(&**cause)))
+    }
+
+    /// Why, if the database cannot be reached at all: any other write would fail as well.
+    pub(crate) fn is_away(&self) -> Option<Source> {
+        use diesel::result::{DatabaseErrorKind as Kind, Error as Diesel};
+        let Self::Unavailable(cause) = self else { return None };
+        match cause.downcast_ref() {
+            Some(Diesel::DatabaseError(Kind::Unknown, _) | Diesel::QueryBuilderError(_)) => None,
+            _ => Some(Arc::clone(cause)),
+        }
+    }
+}
+
+impl OpenError {
+    /// SQLite's message decides what may help; diesel keeps nothing else of it.
+    pub(crate) fn database(source: Box<dyn Error + Send + Sync>) -> Self {
+        let message = source.to_string();
+        let says = |part: &str| message.contains(part);
+        let remedy = if says("locked") {
+            "another program has locked it: let that program end"
+        } else if tells_of_a_disk(&message) {
+            "make room on its disk, or mend it"
+        } else if says("readonly") || says("unable to open") {
+            "let this user write the file and its folder"
+        } else {
+            "if it is damaged, restore it from its backup"
+        };
+        Self::Database { remedy, source }
+    }
+
+    /// Whether SQLite could not write, for the disk is full or a quota is, or does not work.
+    pub(crate) fn is_for_want_of_room(&self) -> bool {
+        matches!(self, Self::Database { source, .. } if tells_of_a_disk(&source.to_string()))
+    }
+}
+
+/// Whether this is what SQLite or PostgreSQL says of a disk that is full, or does not work.
+fn tells_of_a_disk(message: &str) -> bool {
+    ["disk is full", "disk I/O error", "No space left on device"]
+        .iter()
+        .any(|part| message.contains(part))
+}
+
+impl OpenError {
+    /// Of a server that cannot be reached.
+    pub(crate) fn server(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        let remedy = "see that it runs, and that database.url is right";
+        Self::Server { remedy, source: source.into() }
+    }
+
+    /// Of a server that did not let in; why decides what may help.
+    pub(crate) fn refused(source: tokio_postgres::Error) -> Self {
+        match source.code().and_then(remedy) {
+            Some(remedy) => Self::Server { remedy, source: source.into() },
+            None => Self::server(source),
+        }
+    }
+
+    /// Of a migration that failed and was rolled back; `refused` is why, on PostgreSQL.
+    pub(crate) fn migration(
+        source: Box<dyn Error + Send + Sync>,
+        refused: Option<&SqlState>,
+    ) -> Self {
+        match refused {
+            Some(state) => Self::Refused { remedy: remedy(state).unwrap_or(SEE_WHY), source },
+            None => Self::Migration(source),
+        }
+    }
+}
+
+/// What helps against the rest.
+const SEE_WHY: &str = "see why in what it says, and in its log";
+
+impl OpenError {
+    /// Whether it would fail again: somebody must do something about it.
+    pub(crate) fn lasts(&self) -> bool {
+        match self {
+            Self::MayNotCreate(_) => true,
+            Self::Refused { remedy, .. } => *remedy != SEE_WHY,
+            _ => false,
+        }
+    }
+}
+
+/// What may help, by the SQLSTATE.
+fn remedy(state: &SqlState) -> Option<&'static str> {
+    Some(match *state {
+        SqlState::TOO_MANY_CONNECTIONS => {
+            "it has no connection left for this server, which takes as many as database.connections says: \
+             raise max_connections of PostgreSQL, or close what others have open"
+        }
+        SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
+            "check the user and the password of database.url, and pg_hba.conf of PostgreSQL"
+        }
+        SqlState::INVALID_CATALOG_NAME => "make the database, or name another in database.url",
+        SqlState::INSUFFICIENT_PRIVILEGE => {
+            "grant this role what it lacks on the schema and its tables, or make it their owner"
+        }
+        SqlState::DISK_FULL => "make room on the disk of PostgreSQL",
+        SqlState::READ_ONLY_SQL_TRANSACTION => {
+            "this PostgreSQL only reads: name the primary, or several hosts and \
+             target_session_attrs=read-write"
+        }
+        _ => return None,
+    })
+}
+
+impl From<diesel::ConnectionError> for OpenError {
+    fn from(error: diesel::ConnectionError) -> Self {
+        Self::database(error.into())
+    }
+}
+
+impl From<diesel::result::Error> for OpenError {
+    fn from(error: diesel::result::Error) -> Self {
+        match Refusal::of(&error).map(|refusal| remedy(refusal.state()).unwrap_or(SEE_WHY)) {
+            Some(remedy) => Self::Refused { remedy, source: error.into() },
+            None => Self::database(error.into()),
+        }
+    }
+}
+
+impl From<diesel::result::Error> for CopyError {
+    fn from(error: diesel::result::Error) -> Self {
+        Self::Open(error.into())
+    }
+}

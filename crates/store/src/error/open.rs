@@ -1,0 +1,284 @@
+//! A store cannot be opened.
+//!
+//! Invariant: each refusal says what to do.
+
+use std::{error::Error, path::PathBuf};
+
+/// The store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// `database.url` is of no kind that this build can open.
+    #[error(
+        "database.url must be `sqlite:` and the path of a file, such as `sqlite:data/latchkey.db`, or \
+         like `postgres://user:password@host:5432/database`"
+    )]
+    UnsupportedUrl,
+    /// A PostgreSQL URL with something in it that is not understood.
+    #[error("database.url cannot be read as the URL of a PostgreSQL database")]
+    PostgresUrl(#[source] Box<dyn Error + Send + Sync>),
+    /// A PostgreSQL URL that asks for TLS, which this build does not have.
+    #[error(
+        "database.url asks for TLS, which this build does not have; build it with the feature \
+         `postgres-tls`, or add `sslmode=disable` where the network is trusted"
+    )]
+    NoTls,
+    /// The server of the database cannot be reached, or does not let this user in.
+    #[error("the database server cannot be used; {remedy}")]
+    Server {
+        /// What may help.
+        remedy: &'static str,
+        /// Why.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// PostgreSQL refused a statement.
+    #[error("PostgreSQL refuses it; {remedy}")]
+    Refused {
+        /// What may help.
+        remedy: &'static str,
+        /// Why.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// A connection pooler gives each transaction another connection.
+    #[error(
+        "database.url leads to a pooler that gives each transaction or statement another connection; let it \
+         pool sessions (PgBouncer: pool_mode = session), or name PostgreSQL itself"
+    )]
+    Pooler,
+    /// The database cannot hold every text.
+    #[error(
+        "the database has the encoding {0} and must have UTF8; make one by CREATE DATABASE latchkey ENCODING \
+         'UTF8' LOCALE 'C' TEMPLATE template0"
+    )]
+    Encoding(String),
+    /// The role may not make the tables.
+    #[error(
+        "this role may not create tables in the schema {0}; grant CREATE on the schema to this role, or make it \
+         the owner of the database"
+    )]
+    MayNotCreate(String),
+    /// Others than the owner may read a file with a secret.
+    #[error("{} can be read by other users; run `chmod 600` on it", .0.display())]
+    SecretExposed(PathBuf),
+    /// Another process has the database.
+    #[error(
+        "another server is using the database {}; stop it, or set data_directory to \
+         another place", .0.display()
+    )]
+    InUse(PathBuf),
+    /// A folder or file cannot be made, read or written.
+    #[error("cannot {action} {}; check the path, and what this user may do there", path.display())]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why it failed.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Another user has the file or its folder, and only that user, or root, may do this.
+    #[error(
+        "cannot {action} {}, which belongs to another user; run this command as that user: \
+         `sudo -u '{owner}' latchkey …`", path.display()
+    )]
+    OtherUser {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// The user.
+        owner: String,
+        /// Why it failed.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file with a secret in it cannot be read.
+    #[error("cannot read {setting} = \"{}\"", path.display())]
+    SecretFile {
+        /// What names the file.
+        setting: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The database cannot be opened or read.
+    #[error("cannot open it; {remedy}")]
+    Database {
+        /// What may help.
+        remedy: &'static str,
+        /// Why.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// There is no file.
+    #[error("there is no database at {}; check its path, or start a server there to make one", .0.display())]
+    NotThere(PathBuf),
+    /// The file is not a database of this server.
+    #[error("it is no database of this server; set database.url to another file, or move it away")]
+    Foreign,
+    /// The file has several names, and each would have a write-ahead log of its own.
+    #[error("it has {0} names (hard links), but may have only one; remove the others")]
+    Linked(u64),
+    /// The file's pages do not fit together.
+    #[error(
+        "its pages or indexes do not fit together: the file is damaged, restore it from its backup"
+    )]
+    Unsound,
+    /// The schema is behind and the store was told not to migrate.
+    #[error(
+        "the database lacks the migration {0}; run `latchkey migrate`, or set \
+         database.auto_migrate = true"
+    )]
+    Behind(String),
+    /// The schema is of a later version of this software.
+    #[error(
+        "the database was migrated by a newer version (migration {0} is unknown here); start that \
+         version, or restore the backup from before the upgrade"
+    )]
+    Newer(String),
+    /// A migration failed and was rolled back.
+    #[error(
+        "a migration failed and was rolled back; check that the disk has room, and that nobody \
+         changed the schema by hand"
+    )]
+    Migration(#[source] Box<dyn Error + Send + Sync>),
+    /// The database is sealed under a key that is not there.
+    #[error(
+        "the database is sealed under the master key {id}, but {} is missing; restore that file \
+         from its backup, for without it no stored token can be opened", path.display()
+    )]
+    KeyMissing {
+        /// The key's id.
+        id: String,
+        /// Where its file should be.
+        path: PathBuf,
+    },
+    /// A master key is not there, but no record needs it.
+    #[error(
+        "the master key {0} is missing, but no record is under it; run `latchkey keys retire {0}`"
+    )]
+    KeyNotNeeded(String),
+    /// The file does not hold the key that the database is sealed under.
+    #[error(
+        "{0} is not the master key that the database is sealed under; restore the right one from \
+         its backup"
+    )]
+    KeyWrong(String),
+    /// The file holds no usable key.
+    #[error(
+        "{} is no master key: it has {length} bytes and must have 32 random ones; restore it from \
+         its backup", path.display()
+    )]
+    KeyMalformed {
+        /// The file.
+        path: PathBuf,
+        /// How many bytes it has.
+        length: u64,
+    },
+    /// Others than the owner may read the key.
+    #[error(
+        "every user of this machine can read {}, or could replace it; run `chmod 600` on it, as its owner. If \
+         its file system ignores `chmod`, keep the master key in a secret: keys.source = \"secret\", with \
+         keys.secret_file, whose rights the platform sets", .0.display()
+    )]
+    Exposed(PathBuf),
+    /// A server runs on it, of another version.
+    #[error("a server is running on the database {}, and its schema is not of this version; use the \
+             `latchkey` of the version that is running", .0.display())]
+    OtherVersion(PathBuf),
+    /// The database is sealed under a key that the configured secret lacks.
+    #[error(
+        "the database is sealed under the master key {0}, which is not in keys.secret; add it behind the \
+         others, for without it no stored token can be opened"
+    )]
+    SecretMissing(String),
+    /// There is no secret, or no key in it.
+    #[error(
+        "keys.source is \"secret\", but keys.secret has no key; set it to what \
+         `openssl rand -base64 32` prints"
+    )]
+    SecretEmpty,
+    /// A part of the secret is no key.
+    #[error(
+        "keys.secret must have keys of 32 random bytes in Base64, as `openssl rand -base64 32` prints \
+         them, with commas between"
+    )]
+    SecretMalformed,
+    /// There is no file of a key that should be taken up.
+    #[error("there is no {}; `latchkey keys new` makes such a file, and tells its id", .0.display())]
+    NoKeyFile(PathBuf),
+    /// A key is sealed by a hardware module, or the next one should be, and there is none.
+    #[error(
+        "keys.source is \"pkcs11\", or a master key of the database is sealed so; set keys.pkcs11 to its \
+         library, the token, the key and the PIN"
+    )]
+    ModuleMissing,
+    /// A hardware module is needed, which this build cannot use.
+    #[error("this build cannot use hardware modules; build it with the feature `pkcs11`")]
+    NoPkcs11,
+    /// The hardware module has no such token.
+    #[error(
+        "no token of the PKCS#11 module is called `{0}`; see that it is there, and check keys.pkcs11.token"
+    )]
+    ModuleToken(String),
+    /// The token lacks the key that sealed the master key.
+    #[error(
+        "the token `{token}` has no AES key called `{key}`; check keys.pkcs11.token and keys.pkcs11.key, or \
+         restore the token from its backup"
+    )]
+    ModuleKey {
+        /// The token's label.
+        token: String,
+        /// The key's label.
+        key: String,
+    },
+    /// The token does not let in.
+    #[error(
+        "keys.pkcs11.pin is not the PIN of the token's user; mind that a token locks itself after some wrong \
+         ones"
+    )]
+    ModulePin,
+    /// The hardware module does not work.
+    #[error("the PKCS#11 module {} cannot be used; {remedy}", path.display())]
+    Module {
+        /// Its library.
+        path: PathBuf,
+        /// What may help.
+        remedy: &'static str,
+        /// Why.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// A key is kept where this build knows no way to.
+    #[error(
+        "the database is sealed under the master key {id}, which is kept in \"{place}\"; this build knows \
+         no such place"
+    )]
+    KeySource {
+        /// The key's id.
+        id: String,
+        /// Where it is kept.
+        place: String,
+    },
+    /// No key is called so.
+    #[error(
+        "the id of a master key has 1 to 32 digits and lower-case letters; `keys new` prints it"
+    )]
+    KeyId,
+    /// The file of a key has a name that no key has.
+    #[error(
+        "{} is no name of a master key's file, which is like `kek-0123456789abcdef.key`: 1 to 32 digits and \
+         lower-case letters between; rename it, or move it away", .0.display()
+    )]
+    KeyName(PathBuf),
+    /// A new database, and more than one key to choose from.
+    #[error(
+        "the database has no records yet but {} holds more than one master key; move away all but \
+         the one to use", .0.display()
+    )]
+    KeyAmbiguous(PathBuf),
+}
