@@ -46,7 +46,10 @@ use crate::{
     },
     quotas::Tallies,
     read::{readers::Readers, uses::Uses},
-    write::commit::{Turn, Writer},
+    write::{
+        lock_order::{LockOrder, Write},
+        writer::Writer,
+    },
 };
 
 /// How long a check counts. Anybody may ask for one, and each writes to the disk.
@@ -241,8 +244,8 @@ impl Store {
         }
         let kek = keyring.active().id().to_owned();
         self.0.readers.run(move |conn| keyring.check(conn)).await?;
-        let turn = Turn::MasterKey(kek.clone());
-        self.0.writer.run_in_turn(turn, move |conn| keyring::touch(conn, &kek)).await
+        let order = LockOrder::MasterKey(kek.clone());
+        self.0.writer.run(Write::of(order), move |conn| keyring::touch(conn, &kek)).await
     }
 
     /// Commits what is queued, then refuses every further write. Blocks until the writer is done.

@@ -1,5 +1,8 @@
-//! Writing: one writer, in groups.
+//! Writing: a queue, one thread, many writes in a transaction.
 //!
-//! Invariant: a write is answered after its transaction was committed.
+//! Invariant: a caller is answered only after the transaction that holds its write was committed.
 
-pub(crate) mod commit;
+mod batch;
+mod committer;
+pub(crate) mod lock_order;
+pub(crate) mod writer;

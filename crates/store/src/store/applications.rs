@@ -4,7 +4,12 @@
 
 use model::{Application, ApplicationName, SecretDigest};
 
-use crate::{Store, StoreError, backend::conn::Conn, tables::applications};
+use crate::{
+    Store, StoreError,
+    backend::conn::Conn,
+    tables::applications,
+    write::lock_order::{LockOrder, Write},
+};
 
 impl Store {
     /// Registers an application.
@@ -16,7 +21,12 @@ impl Store {
         application: Application,
         token: SecretDigest,
     ) -> Result<(), StoreError> {
-        self.0.writer.run(move |conn| applications::insert(conn, &application, &token)).await
+        self.0
+            .writer
+            .run(Write::of(LockOrder::Nothing), move |conn| {
+                applications::insert(conn, &application, &token)
+            })
+            .await
     }
 
     /// The application with this token, disabled or not.
@@ -50,6 +60,6 @@ impl Store {
         is_disabled: bool,
     ) -> Result<(), StoreError> {
         let change = move |conn: &mut Conn| applications::set_disabled(conn, &name, is_disabled);
-        self.0.writer.run(change).await
+        self.0.writer.run(Write::of(LockOrder::Nothing), change).await
     }
 }

@@ -2,19 +2,15 @@
 //!
 //! Invariant: a user has at most `Quotas::credentials` living ones of a kind.
 
-use std::{
-    slice,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::slice;
 
 use model::{CredentialId, CredentialKind, IssuedCredential, Login, TenantId};
 
 use crate::{
-    FoundCredential, Store, StoreError, backend::conn::Conn, tables::credentials,
-    write::commit::Turn,
+    FoundCredential, Store, StoreError,
+    backend::conn::Conn,
+    tables::credentials,
+    write::lock_order::{LockOrder, Write},
 };
 
 impl Store {
@@ -26,7 +22,7 @@ impl Store {
     pub async fn add_credential(&self, credential: IssuedCredential) -> Result<(), StoreError> {
         let most = self.0.quotas.credentials;
         let add = move |conn: &mut Conn| credentials::add(conn, &credential, most);
-        self.0.writer.run_in_turn(Turn::Alone, add).await
+        self.0.writer.run(Write::alone(), add).await
     }
 
     /// Adds a session, and ends the former one, which may be over already: both or neither.
@@ -47,7 +43,7 @@ impl Store {
             }
             credentials::add(conn, &session, most)
         };
-        self.0.writer.run_in_turn(Turn::Alone, replace).await
+        self.0.writer.run(Write::alone(), replace).await
     }
 
     /// The credential of this id, living or not, with its user.
@@ -61,15 +57,18 @@ impl Store {
     /// Removes a credential that expired, so that it stays expired if the clock is set back.
     pub async fn remove_expired_credential(&self, id: CredentialId) -> Result<(), StoreError> {
         let id = id.as_str().to_owned();
-        let turn = Turn::Credential(id.clone());
+        let order = LockOrder::Credential(id.clone());
         let remove = move |conn: &mut Conn| credentials::remove_expired(conn, slice::from_ref(&id));
-        self.0.writer.run_in_turn(turn, remove).await
+        self.0.writer.run(Write::of(order), remove).await
     }
 
     /// Lets a living credential live until `expires`, in microseconds since 1970 UTC.
     pub async fn renew_credential(&self, id: CredentialId, expires: i64) -> Result<(), StoreError> {
-        let turn = Turn::Credential(id.as_str().to_owned());
-        self.0.writer.run_in_turn(turn, move |conn| credentials::renew(conn, &id, expires)).await
+        let order = LockOrder::Credential(id.as_str().to_owned());
+        self.0
+            .writer
+            .run(Write::of(order), move |conn| credentials::renew(conn, &id, expires))
+            .await
     }
 
     /// The living credentials of a kind, the newest first: of a user, of a tenant, or of all.
@@ -96,17 +95,11 @@ impl Store {
         id: CredentialId,
         owner: Option<(TenantId, Login)>,
     ) -> Result<(), StoreError> {
-        let is_whole = Arc::new(AtomicBool::new(false));
-        let outcome = Arc::clone(&is_whole);
         let revoke = move |conn: &mut Conn| {
             let owner = owner.as_ref().map(|(tenant, login)| (tenant, login));
-            let is_whole = credentials::revoke(conn, kind, &id, owner)?;
-            outcome.store(is_whole, Ordering::Relaxed);
-            Ok(())
+            credentials::revoke(conn, kind, &id, owner)
         };
-        while !is_whole.load(Ordering::Relaxed) {
-            self.0.writer.run_in_turn(Turn::Alone, revoke.clone()).await?;
-        }
+        while !self.0.writer.run(Write::alone(), revoke.clone()).await? {}
         Ok(())
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     },
     seal::Kek,
     tables::{external_tokens::TokenRow, schema::keks},
-    write::commit::Turn,
+    write::lock_order::{LockOrder, Write},
 };
 
 /// How often a save is sealed anew because its key was retired meanwhile.
@@ -157,8 +157,8 @@ impl Store {
                 None => StoreError::KeyRetired(id.clone()),
             })
         };
-        let turn = Turn::MasterKey(keyring.active().id().to_owned());
-        self.0.writer.run_in_turn(turn, work).await?;
+        let order = LockOrder::MasterKey(keyring.active().id().to_owned());
+        self.0.writer.run(Write::of(order), work).await?;
         keyring.wraps().add(count);
         Ok(())
     }

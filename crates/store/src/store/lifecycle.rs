@@ -3,13 +3,7 @@
 //! Invariant: each write is small, goes through the writer, and may be done by any number of servers at
 //! once and be cut off anywhere: whoever comes next finds what is left to do.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
 use model::{Login, RecordId, RetrievalKey, TenantId};
 use tracing::warn;
@@ -26,7 +20,7 @@ use crate::{
         records::{self, BATCH},
         reservations,
     },
-    write::commit::Turn,
+    write::lock_order::{LockOrder, Write},
 };
 
 /// How many batches of uses are written in one go: calls write too.
@@ -64,15 +58,9 @@ impl Store {
         record: RecordId,
         owner: Option<Login>,
     ) -> Result<bool, StoreError> {
-        let lived = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&lived);
-        let revoke = move |conn: &mut Conn| {
-            told.store(records::revoke(conn, &tenant, record, owner.as_ref())?, Ordering::Relaxed);
-            Ok(())
-        };
-        let turn = Turn::Record(record.as_i64());
-        self.0.writer.erase(turn, 1, revoke).await?;
-        Ok(lived.load(Ordering::Relaxed))
+        let revoke = move |conn: &mut Conn| records::revoke(conn, &tenant, record, owner.as_ref());
+        let order = LockOrder::Record(record.as_i64());
+        self.0.writer.run(Write::of(order).rows(1).erasing(), revoke).await
     }
 
     /// Notes that a caller got these tokens; `write_uses` writes it down.
@@ -91,7 +79,7 @@ impl Store {
             }
             let written = uses.clone();
             let write = move |conn: &mut Conn| uses::write(conn, &uses);
-            self.0.writer.run_on_rows(written.len(), write).await?;
+            self.0.writer.run(Write::alone().rows(written.len()), write).await?;
             self.0.uses.done(&written);
         }
         Ok(false)
@@ -103,7 +91,8 @@ impl Store {
         let id = record.as_i64();
         let end = move |conn: &mut Conn| records::end_expired(conn, &[id]);
         // Of a database that cannot be written something was said already.
-        if let Err(error) = self.0.writer.erase(Turn::Record(id), 1, end).await
+        if let Err(error) =
+            self.0.writer.run(Write::of(LockOrder::Record(id)).rows(1).erasing(), end).await
             && !matches!(error, StoreError::Unavailable(_))
         {
             warn!(error = told(&error), "a record that expired could not be ended yet");
@@ -128,7 +117,7 @@ impl Store {
         let end = async |found: Vec<i64>| {
             let count = found.len();
             let end = move |conn: &mut Conn| records::end_expired(conn, &found);
-            self.0.writer.erase(Turn::Alone, count, end).await
+            self.0.writer.run(Write::alone().rows(count).erasing(), end).await
         };
         self.in_batches(records::expired, end).await
     }
@@ -139,7 +128,7 @@ impl Store {
         let remove = async |found: Vec<i64>| {
             let count = found.len();
             let remove = move |conn: &mut Conn| records::remove(conn, &found, by);
-            self.0.writer.run_on_rows(count, remove).await
+            self.0.writer.run(Write::alone().rows(count), remove).await
         };
         self.in_batches(move |conn| records::ended(conn, by), remove).await
     }
@@ -149,7 +138,7 @@ impl Store {
         let remove = async |found: Vec<Vec<u8>>| {
             let count = found.len();
             let remove = move |conn: &mut Conn| reservations::remove(conn, &found);
-            self.0.writer.erase(Turn::Alone, count, remove).await
+            self.0.writer.run(Write::alone().rows(count).erasing(), remove).await
         };
         self.in_batches(reservations::expired, remove).await
     }
@@ -159,7 +148,7 @@ impl Store {
         let remove = async |found: Vec<String>| {
             let count = found.len();
             let remove = move |conn: &mut Conn| credentials::remove_expired(conn, &found);
-            self.0.writer.run_on_rows(count, remove).await
+            self.0.writer.run(Write::alone().rows(count), remove).await
         };
         self.in_batches(credentials::expired, remove).await
     }

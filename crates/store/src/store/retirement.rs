@@ -11,7 +11,7 @@ use crate::{
     ids,
     keys::keyring::{KekRow, Keyring, is_needed},
     tables::schema::{external_tokens, keks, retired_keks},
-    write::commit::Turn,
+    write::lock_order::Write,
 };
 
 /// A master key as the database knows it.
@@ -113,7 +113,9 @@ impl Store {
         }
         let id = key.id.clone();
         let retire = move |conn: &mut Conn| retire(conn, &id);
-        match with_retries(|| self.0.writer.erase(Turn::Alone, 1, retire.clone())).await {
+        match with_retries(|| self.0.writer.run(Write::alone().rows(1).erasing(), retire.clone()))
+            .await
+        {
             Ok(()) => Ok(key),
             // It was there: an attempt that was not confirmed did it, or another process.
             Err(StoreError::NotFound(_)) if self.is_retired(&key.id).await? => Ok(key),

@@ -2,13 +2,7 @@
 //!
 //! Invariant: any number of processes may do so at once, and be stopped anywhere.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 use tokio::time;
 
@@ -21,6 +15,7 @@ use crate::{
         rewrap::{self, Move},
         wrapped_dek::WrappedDek,
     },
+    write::lock_order::Write,
 };
 
 /// Records that are moved in one transaction.
@@ -86,17 +81,13 @@ impl Store {
             return Ok(0);
         }
         let rows = moves.len();
-        let (moves, count) = (Arc::new(moves), Arc::new(AtomicUsize::new(0)));
+        let moves = Arc::new(moves);
         let (old, new) = (old.to_owned(), keyring.active().id().to_owned());
-        let told = Arc::clone(&count);
-        let work = move |conn: &mut Conn| {
-            told.store(rewrap::update_all(conn, &old, &new, &moves)?, Relaxed);
-            Ok(())
-        };
-        match with_retries(|| self.0.writer.run_on_rows(rows, work.clone())).await {
+        let rewrap = move |conn: &mut Conn| rewrap::update_all(conn, &old, &new, &moves);
+        match with_retries(|| self.0.writer.run(Write::alone().rows(rows), rewrap.clone())).await {
             // The next pass takes the key that is the active one then.
             Err(StoreError::KeyRetired(_)) => Ok(0),
-            written => written.map(|()| count.load(Relaxed)),
+            written => written,
         }
     }
 

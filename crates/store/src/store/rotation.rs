@@ -19,7 +19,7 @@ use crate::{
     ids,
     keys::keyring::{self, ANNOUNCED, KekRow, Keyring},
     tables::schema::keks,
-    write::commit::Turn,
+    write::lock_order::{LockOrder, Write},
 };
 
 /// The pause between two looks.
@@ -82,9 +82,9 @@ impl Store {
         }
         let (row, seen) = (keyring::row_of(&new), active.to_owned());
         let announce = move |conn: &mut Conn| announce(conn, &row, &seen);
-        let turn = Turn::MasterKey(active.to_owned());
+        let order = LockOrder::MasterKey(active.to_owned());
         let added =
-            with_retries(|| self.0.writer.run_in_turn(turn.clone(), announce.clone())).await;
+            with_retries(|| self.0.writer.run(Write::of(order.clone()), announce.clone())).await;
         let (keyring, rows) = with_retries(|| self.load_keyring()).await?;
         match added {
             // An attempt that was not confirmed may have done it.
@@ -133,8 +133,8 @@ impl Store {
     /// Makes an announced key the active one. If another process did so, or retired the key, nothing changes.
     pub(crate) async fn put_in_use(&self, id: &str, keyring: &Keyring) -> Result<(), StoreError> {
         let (id, seen) = (id.to_owned(), keyring.active().id().to_owned());
-        let turn = Turn::MasterKey(seen.clone());
-        self.0.writer.run_in_turn(turn, move |conn| put_in_use(conn, &id, &seen)).await?;
+        let order = LockOrder::MasterKey(seen.clone());
+        self.0.writer.run(Write::of(order), move |conn| put_in_use(conn, &id, &seen)).await?;
         self.load_keyring().await.map(|_loaded| ())
     }
 
@@ -318,7 +318,7 @@ mod tests {
             diesel::update(keks::table).set(keks::created.eq(i64::MAX - 5)).execute(conn)?;
             Ok(())
         };
-        bench.one.0.writer.run(late).await.expect("late");
+        bench.one.0.writer.run(Write::of(LockOrder::Nothing), late).await.expect("late");
         let rotation = bench.one.announce_key(None).await.expect("announced");
         assert_ne!(active(&bench.one), rotation.id);
         bench.one.confirm_rotation(&rotation.id, false).await.expect("in use");
@@ -350,6 +350,6 @@ mod tests {
             assert!(matches!(gone, Err(StoreError::KeyRetired(_))), "{gone:?}");
             Ok(())
         };
-        bench.one.0.writer.run(work).await.expect("as it was");
+        bench.one.0.writer.run(Write::of(LockOrder::Nothing), work).await.expect("as it was");
     }
 }

@@ -11,8 +11,12 @@ use std::{
 use diesel::{dsl::sql, prelude::*, sql_types::BigInt};
 
 use crate::{
-    Store, StoreError, backend::conn::Conn, ids, keys::keyring::Keyring, tables::schema::servers,
-    write::commit::Turn,
+    Store, StoreError,
+    backend::conn::Conn,
+    ids,
+    keys::keyring::Keyring,
+    tables::schema::servers,
+    write::lock_order::{LockOrder, Write},
 };
 
 /// How often a server writes its row.
@@ -55,7 +59,7 @@ impl Store {
         let (begun, id, name) = (Instant::now(), presence.id.clone(), presence.name.clone());
         let said = keks.clone();
         let report = move |conn: &mut Conn| report(conn, &id, &name, &said);
-        self.0.writer.run_in_turn(Turn::Alone, report).await?;
+        self.0.writer.run(Write::alone(), report).await?;
         *presence.written.lock().unwrap_or_else(PoisonError::into_inner) = Some((begun, keks));
         Ok(())
     }
@@ -70,7 +74,7 @@ impl Store {
             diesel::delete(servers::table.find(&id)).execute(conn)?;
             Ok(())
         };
-        self.0.writer.run(leave).await
+        self.0.writer.run(Write::of(LockOrder::Nothing), leave).await
     }
 
     /// The names of the running servers that lack a key. Beside the server of a SQLite file it is that one, until it

@@ -4,7 +4,12 @@
 
 use model::{Login, PasswordHash, TenantId, User};
 
-use crate::{Store, StoreError, backend::conn::Conn, tables::users, write::commit::Turn};
+use crate::{
+    Store, StoreError,
+    backend::conn::Conn,
+    tables::users,
+    write::lock_order::{LockOrder, Write},
+};
 
 impl Store {
     /// The user with this login, disabled or not.
@@ -22,7 +27,10 @@ impl Store {
     /// # Errors
     /// `Conflict` when the tenant has a user of that login.
     pub async fn add_user(&self, user: User) -> Result<(), StoreError> {
-        self.0.writer.run(move |conn| users::insert(conn, &user)).await
+        self.0
+            .writer
+            .run(Write::of(LockOrder::Nothing), move |conn| users::insert(conn, &user))
+            .await
     }
 
     /// The users of a tenant, or of all.
@@ -40,9 +48,9 @@ impl Store {
         login: Login,
         hash: PasswordHash,
     ) -> Result<(), StoreError> {
-        let turn = Turn::user(&tenant, &login);
+        let order = LockOrder::user(&tenant, &login);
         let change = move |conn: &mut Conn| users::set_password(conn, &tenant, &login, &hash);
-        self.0.writer.run_in_turn(turn, change).await
+        self.0.writer.run(Write::of(order), change).await
     }
 
     /// Shuts a user out, or lets it in again; either makes a new version of it.
@@ -55,14 +63,14 @@ impl Store {
         login: Login,
         is_disabled: bool,
     ) -> Result<(), StoreError> {
-        let turn = Turn::user(&tenant, &login);
+        let order = LockOrder::user(&tenant, &login);
         let change = move |conn: &mut Conn| users::set_disabled(conn, &tenant, &login, is_disabled);
-        self.0.writer.run_in_turn(turn, change).await
+        self.0.writer.run(Write::of(order), change).await
     }
 
     /// Stores the password of `user` hashed anew, unless the user was changed meanwhile.
     pub async fn rehash(&self, user: User, hash: PasswordHash) -> Result<(), StoreError> {
-        let turn = Turn::user(&user.tenant, &user.login);
-        self.0.writer.run_in_turn(turn, move |conn| users::rehash(conn, &user, &hash)).await
+        let order = LockOrder::user(&user.tenant, &user.login);
+        self.0.writer.run(Write::of(order), move |conn| users::rehash(conn, &user, &hash)).await
     }
 }

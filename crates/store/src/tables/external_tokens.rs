@@ -127,7 +127,7 @@ impl TokenRow {
 
 /// Adds rows, all or none; `Conflict` if an id is taken, `KeyRetired` if the database does not know the key
 /// of one. On SQLite in a transaction, which keeps the keys as they are.
-pub(crate) fn insert_all(conn: &mut Conn, rows: &[TokenRow]) -> Result<(), StoreError> {
+pub(crate) fn insert_all(conn: &mut Conn, rows: &[&TokenRow]) -> Result<(), StoreError> {
     let kek_ids: BTreeSet<&str> = rows.iter().map(|row| row.kek_id.as_str()).collect();
     let Some(first_id) = kek_ids.first() else { return Ok(()) };
     match conn {
@@ -139,7 +139,7 @@ pub(crate) fn insert_all(conn: &mut Conn, rows: &[TokenRow]) -> Result<(), Store
                 known.ok_or_else(|| StoreError::KeyRetired((*id).to_owned()))?;
             }
             for row in rows {
-                diesel::insert_into(external_tokens::table).values(row).execute(conn)?;
+                diesel::insert_into(external_tokens::table).values(*row).execute(conn)?;
             }
         }
         Conn::Postgres(session) => {
@@ -172,7 +172,7 @@ struct InsertAll<'a> {
 }
 
 impl<'a> InsertAll<'a> {
-    fn of(rows: &'a [TokenRow], needed_keks: Vec<&'a str>) -> Self {
+    fn of(rows: &[&'a TokenRow], needed_keks: Vec<&'a str>) -> Self {
         Self {
             needed_keks_count: needed_keks.len() as i64,
             needed_keks,

@@ -1,5 +1,6 @@
 //! Group commit, on a database of its own for each test.
 
+use super::super::batch::Outcome;
 use super::*;
 use crate::{
     Database, KeySource, Keys,
@@ -9,7 +10,7 @@ use crate::{
     tables::external_tokens::Wanted,
 };
 use diesel::connection::SimpleConnection as _;
-use model::{Principal, Provider, RetrievalKey, TokenManagementInfo};
+use model::{Login, Principal, Provider, RetrievalKey, TenantId, TokenManagementInfo};
 use std::sync::mpsc;
 use tokio::{sync::mpsc::unbounded_channel, task::JoinHandle};
 
@@ -79,7 +80,7 @@ impl Bench {
                 let _ = started.send(());
                 released.recv().map_err(|error| StoreError::Query(Arc::new(error)))
             };
-            writer.run(work).await
+            writer.run(Write::of(LockOrder::Nothing), work).await
         });
         has_started.recv().await.expect("the writer runs it");
         Held { release, busy }
@@ -182,38 +183,41 @@ async fn nobody_is_told_that_a_failed_commit_saved_anything() {
 async fn writes_keep_to_one_order() {
     let bench = Bench::new();
     let order = Arc::new(Mutex::new(Vec::new()));
-    let turns = [
-        Turn::Record(9),
-        Turn::Alone,
-        Turn::Reservation([1; 32]),
-        Turn::Record(-3),
-        Turn::MasterKey("b".to_owned()),
-        Turn::Credential("a".to_owned()),
-        Turn::MasterKey("a".to_owned()),
+    let orders = [
+        LockOrder::Record(9),
+        LockOrder::OwnTransaction,
+        LockOrder::IdempotencyKey([1; 32]),
+        LockOrder::Record(-3),
+        LockOrder::MasterKey("b".to_owned()),
+        LockOrder::Credential("a".to_owned()),
+        LockOrder::MasterKey("a".to_owned()),
     ];
     let held = bench.hold().await;
-    let writes = turns.iter().map(|turn| {
-        let (written, order) = (turn.clone(), Arc::clone(&order));
-        bench.writer.run_in_turn(turn.clone(), move |_conn| {
+    let writes = orders.iter().map(|locked| {
+        let (written, order) = (locked.clone(), Arc::clone(&order));
+        bench.writer.run(Write::of(locked.clone()), move |_conn| {
             order.lock().expect("lock").push(written.clone());
             match written {
-                Turn::Alone => Err(StoreError::Conflict("on purpose")),
+                LockOrder::OwnTransaction => Err(StoreError::Conflict("on purpose")),
                 _ => Ok(()),
             }
         })
     });
     let (outcomes, ()) = tokio::join!(futures_util::future::join_all(writes), held.release());
-    let mut expected = turns.clone();
+    let mut expected = orders.clone();
     expected.sort();
     assert_eq!(*order.lock().expect("lock"), expected, "each once: nothing was rolled back for it");
     let refused: Vec<bool> = outcomes.iter().map(Result::is_err).collect();
-    assert_eq!(refused, turns.map(|turn| turn == Turn::Alone));
+    assert_eq!(refused, orders.map(|order| order == LockOrder::OwnTransaction));
 }
 
 #[tokio::test]
 async fn a_panic_costs_one_write() {
     let bench = Bench::new();
-    let outcome = bench.writer.run(|_conn| panic!("on purpose")).await;
+    let outcome = bench
+        .writer
+        .run(Write::of(LockOrder::Nothing), |_conn| -> Outcome { panic!("on purpose") })
+        .await;
     assert!(matches!(outcome, Err(StoreError::Query(_))), "{outcome:?}");
     let (key, row) = bench.row();
     bench.writer.save(row).await.expect("the next write");

@@ -1,0 +1,144 @@
+//! The handle to the writer: group commit behind a bounded queue.
+//!
+//! Invariant: what waits is bounded in number and in bytes; past either bound a write is refused at once.
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{SyncSender, TrySendError, sync_channel},
+    },
+    thread::{self, JoinHandle},
+};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use super::{
+    batch::{Change, Job, Pending, Save},
+    committer::Committer,
+    lock_order::{LockOrder, Write},
+};
+use crate::{
+    StoreError,
+    backend::{
+        conn::Conn,
+        link::Link,
+        outage::{Access, Outage},
+        sqlite::checkpoint::Log,
+    },
+    tables::{
+        external_tokens::{self, TokenRow},
+        reservations::Reservation,
+    },
+};
+
+/// Writes that may wait; past that callers are told to come back.
+const QUEUE: usize = 1024;
+/// Bytes of rows that may wait.
+const QUEUE_BYTES: usize = 32 << 20;
+
+/// The handle to the writer's thread.
+pub(crate) struct Writer {
+    queue: SyncSender<Job>,
+    room: Arc<Semaphore>,
+    outage: Arc<Outage>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    /// Starts the thread, which owns the only connection that writes.
+    pub(crate) fn start(link: Link, log: Option<Log>, outage: Arc<Outage>) -> Self {
+        let (queue, jobs) = sync_channel(QUEUE);
+        let thread = thread::Builder::new()
+            .name("latchkey-writer".to_owned())
+            .spawn(move || Committer::new(link, log, jobs).run())
+            .expect("the system can start a thread");
+        let room = Arc::new(Semaphore::new(QUEUE_BYTES));
+        Self { queue, room, outage, thread: Mutex::new(Some(thread)) }
+    }
+
+    /// Commits a row, together with what else is waiting.
+    pub(crate) async fn save(&self, row: TokenRow) -> Result<(), StoreError> {
+        let room = self.room(&row)?;
+        let (answer, answered) = oneshot::channel();
+        self.submit(Job::Save(Save { row: Box::new(row), answer, _room: room }), answered).await
+    }
+
+    /// As `save`, and reserves an idempotency key in the same transaction; `Reserved`, and nothing is changed,
+    /// if it is taken.
+    pub(crate) async fn save_once(
+        &self,
+        reservation: Reservation,
+        row: TokenRow,
+    ) -> Result<(), StoreError> {
+        let room = self.room(&row)?;
+        let write = Write {
+            size: row.size(),
+            ..Write::of(LockOrder::IdempotencyKey(reservation.digest()))
+        };
+        let save = move |conn: &mut Conn| {
+            reservation.insert(conn)?;
+            external_tokens::insert_all(conn, &[&row])
+        };
+        self.submit_change(write, Some(room), save).await
+    }
+
+    /// Commits any other write, together with what else is waiting; what it gave in the transaction that was
+    /// committed. It may be called again, after what it did was rolled back.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        write: Write,
+        change: impl FnMut(&mut Conn) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.submit_change(write, None, change).await
+    }
+
+    /// Lets the thread finish what is queued and end; blocks until then.
+    pub(crate) fn close(&self) {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // An error means that the thread is gone already.
+            let _ = self.queue.send(Job::Close);
+            let _ = thread.join();
+        }
+    }
+
+    /// Room for a row among those that wait.
+    fn room(&self, row: &TokenRow) -> Result<OwnedSemaphorePermit, StoreError> {
+        let size = row.size().min(QUEUE_BYTES) as u32;
+        let room = Arc::clone(&self.room).try_acquire_many_owned(size);
+        room.map_err(|_full| StoreError::Overloaded)
+    }
+
+    async fn submit_change<T: Send + 'static>(
+        &self,
+        write: Write,
+        room: Option<OwnedSemaphorePermit>,
+        change: impl FnMut(&mut Conn) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let work = Box::new(Pending::new(change, answer));
+        self.submit(Job::Change(Change { write, work, _room: room }), answered).await
+    }
+
+    async fn submit<T>(
+        &self,
+        job: Job,
+        answered: oneshot::Receiver<Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        self.queue.try_send(job).map_err(|error| match error {
+            TrySendError::Full(_) => StoreError::Overloaded,
+            TrySendError::Disconnected(_) => StoreError::Closed,
+        })?;
+        let outcome = answered.await.unwrap_or(Err(StoreError::Closed));
+        self.outage.watch(Access::Write, outcome)
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
