@@ -28,7 +28,7 @@ use model::TenantId;
 use negotiate::TimeZone;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
-use store::{KeySource, OpenError, OpenOptions, Quotas, secret_file};
+use store::{Clock, KeySource, OpenError, OpenOptions, Quotas, secret_file};
 
 use self::{
     access::{Auth, List, Online},
@@ -426,6 +426,7 @@ impl Config {
     /// The database's URL is not one that can be opened.
     pub(crate) fn open_options(&self) -> anyhow::Result<OpenOptions> {
         Ok(OpenOptions {
+            clock: Clock::SYSTEM,
             database: self.database()?,
             keys: self.keys()?,
             auto_migrate: self.database.auto_migrate,

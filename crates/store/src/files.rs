@@ -24,7 +24,7 @@ use rustix::{
 };
 use tracing::warn;
 
-use crate::{OpenError, ids};
+use crate::{OpenError, seal::random_name};
 
 const PRIVATE: u32 = 0o600;
 const GROUP_READS: u32 = 0o040;
@@ -158,11 +158,6 @@ pub(crate) fn rename_new(folder: impl AsFd, from: &Path, to: &Path) -> io::Resul
         }
         Err(error) => Err(error.into()),
     }
-}
-
-/// A name that nobody can guess, of letters and digits.
-pub(crate) fn random_name() -> String {
-    ids::random::<8>().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Makes a folder, and those above it, if they are not there.

@@ -27,7 +27,6 @@ use zeroize::Zeroizing;
 use crate::{
     OpenError,
     files::{self, Exposure, failed},
-    ids,
     keys::{keyring::KekRow, pkcs11::Module},
     seal::{self, Kek},
 };
@@ -282,8 +281,7 @@ impl Keys {
 
 /// A new key, and what it is called.
 fn generate() -> (String, Zeroizing<[u8; KEK_BYTES]>) {
-    let id = ids::random::<8>().iter().map(|byte| format!("{byte:02x}")).collect();
-    (id, ids::random())
+    (seal::random_name(), seal::random())
 }
 
 /// The bytes of a key; `None` if there are more or fewer of them, or all are the same.

@@ -4,14 +4,15 @@
 //! answered only after its transaction was committed.
 
 mod backend;
+mod clock;
 mod copies;
 mod error;
 mod files;
-mod ids;
 mod keys;
 mod lifespan;
 mod quotas;
 mod read;
+mod record_ids;
 mod seal;
 pub mod secret_file;
 mod single_flight;
@@ -21,6 +22,7 @@ mod write;
 
 pub use crate::{
     backend::{database::Database, migrate::Migration},
+    clock::Clock,
     copies::{
         backup::{backup, restore},
         copy::{Copied, copy},

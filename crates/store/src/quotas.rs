@@ -12,7 +12,7 @@ use std::{
 
 use model::{Login, Principal, TenantId};
 
-use crate::{Quota, StoreError, ids};
+use crate::{Quota, StoreError};
 
 /// How many users are remembered; past that one is forgotten for another, and counted again when it saves.
 const CAPACITY: usize = 10_000;
@@ -55,15 +55,8 @@ struct Tally {
 }
 
 impl Tally {
-    fn new() -> Self {
-        Self {
-            records: 0,
-            saved: 0,
-            counted: None,
-            was_refused: false,
-            keys: 0,
-            keys_since: ids::now(),
-        }
+    fn new(now: i64) -> Self {
+        Self { records: 0, saved: 0, counted: None, was_refused: false, keys: 0, keys_since: now }
     }
 
     /// Whether it is time to count the user's records: at first, and then at most once in `every`, if it was
@@ -86,6 +79,7 @@ impl Tallies {
         owner: &Principal,
         has_key: bool,
         quotas: &Quotas,
+        now: i64,
     ) -> Result<(), StoreError> {
         let mut tallies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(tally) = tallies.get_mut(&key(owner)) else { return Ok(()) };
@@ -93,7 +87,6 @@ impl Tallies {
             tally.was_refused = true;
             return Err(StoreError::QuotaReached(Quota::Records(quotas.records)));
         }
-        let now = ids::now();
         if !(tally.keys_since..tally.keys_since + DAY).contains(&now) {
             (tally.keys, tally.keys_since) = (0, now);
         }
@@ -105,14 +98,14 @@ impl Tallies {
     }
 
     /// Notes a save.
-    pub(crate) fn saved(&self, owner: &Principal, has_key: bool) {
+    pub(crate) fn saved(&self, owner: &Principal, has_key: bool, now: i64) {
         let mut tallies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let key = key(owner);
         if tallies.len() >= CAPACITY && !tallies.contains_key(&key) {
             let other = tallies.keys().next().cloned();
             other.map(|other| tallies.remove(&other));
         }
-        let tally = tallies.entry(key).or_insert_with(Tally::new);
+        let tally = tallies.entry(key).or_insert_with(|| Tally::new(now));
         tally.records += 1;
         tally.saved += 1;
         tally.keys += u64::from(has_key);
@@ -157,7 +150,7 @@ mod tests {
     }
 
     fn admits(tallies: &Tallies, login: &str, has_key: bool) -> bool {
-        tallies.admit(&principal(login), has_key, &QUOTAS).is_ok()
+        tallies.admit(&principal(login), has_key, &QUOTAS, 0).is_ok()
     }
 
     /// CONTRACT 35: a user is refused at its quota and not before, and others are not.
@@ -165,15 +158,15 @@ mod tests {
     fn a_user_is_refused_at_its_quota() {
         let tallies = Tallies::default();
         let (ann, key) = (principal("ann"), key(&principal("ann")));
-        tallies.saved(&ann, false);
+        tallies.saved(&ann, false, 0);
         assert_eq!(tallies.due(20, Duration::ZERO).len(), 1, "it was never counted");
         let before = tallies.saved_before(&key);
-        tallies.saved(&ann, false);
+        tallies.saved(&ann, false, 0);
         tallies.counted(&key, 18, before);
         assert!(admits(&tallies, "ann", false), "18 and one more");
         assert_eq!(tallies.due(20, Duration::ZERO).len(), 1, "it is near");
         assert_eq!(tallies.due(20, Duration::from_secs(60)).len(), 0, "it was counted just now");
-        tallies.saved(&ann, false);
+        tallies.saved(&ann, false, 0);
         assert!(!admits(&tallies, "ann", false) && admits(&tallies, "bob", false));
         tallies.counted(&key, 5, tallies.saved_before(&key));
         assert!(admits(&tallies, "ann", false), "some were removed");
@@ -186,7 +179,7 @@ mod tests {
         let tallies = Tallies::default();
         for _ in 0..2 {
             assert!(admits(&tallies, "ann", true));
-            tallies.saved(&principal("ann"), true);
+            tallies.saved(&principal("ann"), true, 0);
         }
         assert!(!admits(&tallies, "ann", true) && admits(&tallies, "ann", false));
         let mut users = tallies.0.lock().expect("lock");
@@ -200,7 +193,7 @@ mod tests {
     fn what_is_remembered_is_bounded() {
         let tallies = Tallies::default();
         for number in 0..CAPACITY + 10 {
-            tallies.saved(&principal(&format!("user{number}")), false);
+            tallies.saved(&principal(&format!("user{number}")), false, 0);
         }
         assert_eq!(tallies.0.lock().expect("lock").len(), CAPACITY);
     }

@@ -27,7 +27,7 @@ pub use self::{
     migrator::Migrator, retirement::MasterKey, rewrapping::Rewrapped, rotation::Rotation,
 };
 use crate::{
-    Database, Keys, Lifespans, OpenError, Quotas, SingleFlight, StoreError,
+    Clock, Database, Keys, Lifespans, OpenError, Quotas, SingleFlight, StoreError,
     backend::{
         conn::Conn,
         link::Link,
@@ -39,13 +39,13 @@ use crate::{
             place::Place,
         },
     },
-    ids::Ids,
     keys::{
         keyring::{self, Keyring},
         live::LiveKeyring,
     },
     quotas::Tallies,
     read::{readers::Readers, uses::Uses},
+    record_ids::RecordIds,
     write::{
         lock_order::{LockOrder, Write},
         writer::Writer,
@@ -68,6 +68,8 @@ pub struct OpenOptions {
     pub auto_migrate: bool,
     /// How many connections to take to a database on a server: one writes, the others read.
     pub connections: usize,
+    /// Tells the time.
+    pub clock: Clock,
     /// How long records live.
     pub lifespans: Lifespans,
     /// How many rows a user may add.
@@ -82,7 +84,8 @@ pub(crate) struct Inner {
     pub(crate) readers: Readers,
     pub(crate) writer: Writer,
     pub(crate) keyring: LiveKeyring,
-    pub(crate) ids: Ids,
+    pub(crate) clock: Clock,
+    pub(crate) ids: RecordIds,
     pub(crate) lifespans: Lifespans,
     pub(crate) quotas: Quotas,
     pub(crate) tallies: Tallies,
@@ -194,7 +197,7 @@ impl Store {
         }
         let keyring = match keyring {
             Some(keyring) => keyring,
-            None => Keyring::begin(&options.keys, &mut conn)?,
+            None => Keyring::begin(&options.keys, &mut conn, options.clock.now())?,
         };
         let mut log = Log::of(&database, place.clone());
         if let (Some(log), Some(_)) = (&mut log, &lock) {
@@ -214,7 +217,8 @@ impl Store {
                 outage,
             ),
             keyring: LiveKeyring::new(options.keys.clone(), keyring),
-            ids: Ids::default(),
+            clock: options.clock,
+            ids: RecordIds::default(),
             lifespans: options.lifespans.clone(),
             quotas: options.quotas,
             tallies: Tallies::default(),

@@ -175,7 +175,7 @@ impl Both<'_> {
             if !more.is_empty() {
                 let rows = T::rows(&mut self.target, Which::These(&more))?;
                 let more: HashSet<T::Key> = more.into_iter().collect();
-                if rows.iter().any(|row| more.contains(&row.key()) && !T::GOES(row)) {
+                if rows.iter().any(|row| more.contains(&row.key()) && !row.expires_by_itself()) {
                     return Ok(false);
                 }
             }

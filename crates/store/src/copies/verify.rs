@@ -13,8 +13,8 @@ use crate::{
         postgres::pooler,
         sqlite::lock,
     },
-    ids,
     keys::keyring::{Keyring, LIFECYCLE},
+    record_ids,
     tables::{
         applications, credentials, records,
         schema::{self, external_tokens},
@@ -90,7 +90,7 @@ pub(crate) fn prove(
         for id in shut {
             let row = find(conn, has_ended, id)?;
             if row.is_some_and(|row| !opens(&row, &keyring)) {
-                proof.damaged.push(ids::name_of(id));
+                proof.damaged.push(record_ids::name_of(id));
             }
         }
         progress(proof.records);
@@ -135,7 +135,7 @@ impl Proof {
     /// Notes which of these records, by id and owner, cannot be read.
     fn note_unreadable<'a>(&mut self, records: impl Iterator<Item = (i64, &'a str)>) {
         let unreadable = records.filter(|(id, owner)| records::readable(*id, owner).is_none());
-        self.unreadable.extend(unreadable.map(|(id, _owner)| ("record", ids::name_of(id))));
+        self.unreadable.extend(unreadable.map(|(id, _owner)| ("record", record_ids::name_of(id))));
     }
 }
 

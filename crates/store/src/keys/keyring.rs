@@ -15,7 +15,6 @@ use crate::{
         migrate,
     },
     error::told,
-    ids,
     keys::{KeySource, NewKek, wraps::Wraps},
     seal::Kek,
     tables::schema::{external_tokens, keks},
@@ -195,7 +194,7 @@ impl Keyring {
 
     /// Takes the first key of a database that has none. If another server was faster, its key is the
     /// database's.
-    pub(crate) fn begin(keys: &Keys, conn: &mut Conn) -> Result<Self, OpenError> {
+    pub(crate) fn begin(keys: &Keys, conn: &mut Conn, now: i64) -> Result<Self, OpenError> {
         let new = keys.first()?;
         if !new.is_made && new.source == KeySource::Directory {
             warn!(
@@ -204,7 +203,8 @@ impl Keyring {
                  stop the server and restore the database"
             );
         }
-        match conn::write_serially(conn, |conn| insert_first(conn, &new)) {
+        let row = row_of(&new, now);
+        match conn::write_serially(conn, |conn| insert_first(conn, &row)) {
             Ok(()) => {
                 info!(kek.id = new.kek.id(), "sealing under this master key from now on");
                 Ok(Self::of_held(vec![Arc::new(Held { kek: new.kek, wraps: Wraps::default() })]))
@@ -295,20 +295,20 @@ pub(crate) fn is_needed(conn: &mut Conn, kek: &str) -> diesel::QueryResult<bool>
 }
 
 /// Adds the row of the first key; `Conflict` if it is not the first.
-fn insert_first(conn: &mut Conn, new: &NewKek) -> Result<(), StoreError> {
+fn insert_first(conn: &mut Conn, row: &KekRow) -> Result<(), StoreError> {
     if keks::table.count().get_result::<i64>(conn)? > 0 {
         return Err(StoreError::Conflict("master key"));
     }
-    diesel::insert_into(keks::table).values(row_of(new)).execute(conn)?;
+    diesel::insert_into(keks::table).values(row).execute(conn)?;
     Ok(())
 }
 
 /// The row of a key that no database knew, as of now.
-pub(crate) fn row_of(new: &NewKek) -> KekRow {
+pub(crate) fn row_of(new: &NewKek, now: i64) -> KekRow {
     KekRow {
         id: new.kek.id().to_owned(),
         sentinel: new.kek.sentinel(),
-        created: ids::now(),
+        created: now,
         source: new.source.name().to_owned(),
         sealed: new.sealed.clone(),
         wraps: 0,

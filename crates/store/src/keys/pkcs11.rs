@@ -74,10 +74,11 @@ mod module {
     use zeroize::Zeroizing;
 
     use super::Module;
-    use crate::{OpenError, ids};
+    use crate::{
+        OpenError,
+        seal::{format::Format, random},
+    };
 
-    /// Format version and algorithm, as in every blob of this server.
-    const HEADER: [u8; 2] = [1, 1];
     const NONCE_LEN: usize = 12;
     const TAG_BITS: u64 = 128;
     const KEY_BYTES: u64 = 32;
@@ -94,7 +95,7 @@ mod module {
                 None => self.make_key(&session)?,
             };
             // A module may choose a nonce of its own, and then writes it here.
-            let mut nonce: Zeroizing<[u8; NONCE_LEN]> = ids::random();
+            let mut nonce: Zeroizing<[u8; NONCE_LEN]> = random();
             let sealed = {
                 let aad = aad(id);
                 let gcm = GcmParams::new(nonce.as_mut_slice(), &aad, TAG_BITS.into());
@@ -102,7 +103,7 @@ mod module {
                 session.encrypt(&Mechanism::AesGcm(gcm), key, kek)
             };
             let sealed = sealed.map_err(|error| self.failed(error))?;
-            Ok([&HEADER, nonce.as_slice(), &sealed].concat())
+            Ok([&Format::V1.header(), nonce.as_slice(), &sealed].concat())
         }
 
         /// Opens what `seal` made. Blocks.
@@ -115,7 +116,7 @@ mod module {
             sealed: &[u8],
         ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
             let wrong = || OpenError::KeyWrong(format!("the key `{}` of the token", self.key));
-            let body = sealed.strip_prefix(&HEADER).ok_or_else(wrong)?;
+            let body = sealed.strip_prefix(&Format::V1.header()).ok_or_else(wrong)?;
             let (nonce, body) = body.split_first_chunk::<NONCE_LEN>().ok_or_else(wrong)?;
             let session = self.log_in(Pkcs11::open_ro_session)?;
             // Two servers that began at once may each have made one.

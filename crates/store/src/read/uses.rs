@@ -21,7 +21,6 @@ use diesel::{
 use crate::{
     StoreError,
     backend::conn::Conn,
-    ids,
     lifespan::{Lifespan, USE_COUNTS_FOR},
     tables::{external_tokens::Life, records, schema::external_tokens},
 };
@@ -55,8 +54,7 @@ pub(crate) struct Uses {
 
 impl Uses {
     /// Notes that a record is used now, unless that was written not long ago.
-    pub(crate) fn note(&self, life: Life, lifespan: Lifespan) {
-        let now = ids::now();
+    pub(crate) fn note(&self, life: Life, lifespan: Lifespan, now: i64) {
         let Life { record, created, last_used, expires } = life;
         let unless_since = now.saturating_sub(USE_COUNTS_FOR);
         let is_known = last_used.is_some_and(|last_used| last_used > unless_since);
@@ -93,8 +91,7 @@ impl Uses {
 }
 
 /// Writes uses of records that live.
-pub(crate) fn write(conn: &mut Conn, uses: &[Use]) -> Result<(), StoreError> {
-    let now = ids::now();
+pub(crate) fn write(conn: &mut Conn, now: i64, uses: &[Use]) -> Result<(), StoreError> {
     match conn {
         Conn::Sqlite(conn) => {
             for noted in uses {
@@ -185,6 +182,9 @@ mod tests {
     };
     use diesel::connection::SimpleConnection as _;
 
+    /// In 2027.
+    const NOW: i64 = 1_800_000_000_000_000;
+
     fn life(record: i64, last_used: Option<i64>) -> Life {
         let record = model::RecordId::from_i64(record).expect("id");
         Life { record, created: 0, last_used, expires: None }
@@ -193,7 +193,7 @@ mod tests {
     /// CONTRACT 40: a use is noted once until it is written, and not again soon after.
     #[test]
     fn a_use_is_noted_when_the_last_is_long_ago() {
-        let (uses, now) = (Uses::default(), ids::now());
+        let (uses, now) = (Uses::default(), NOW);
         let hour = 3_600_000_000;
         let idle = Lifespan { at_most: None, unused: Some(24 * hour) };
         for (record, last_used, lifespan) in [
@@ -204,8 +204,8 @@ mod tests {
             (5, Some(now - hour / 2), idle),
             (6, Some(now - hour), idle),
         ] {
-            uses.note(life(record, last_used), lifespan);
-            uses.note(life(record, last_used), lifespan);
+            uses.note(life(record, last_used), lifespan, NOW);
+            uses.note(life(record, last_used), lifespan, NOW);
         }
         let noted = uses.some();
         assert_eq!(records(&noted), [1, 4, 6]);
@@ -223,7 +223,7 @@ mod tests {
         let uses = Uses::default();
         let idle = Lifespan { at_most: None, unused: Some(1) };
         for record in 0..NOTES as i64 {
-            uses.note(life(record, None), Lifespan::default());
+            uses.note(life(record, None), Lifespan::default(), NOW);
         }
         assert_eq!(uses.count.load(Ordering::Relaxed), NOTES / 2);
         let batch = BATCH as i64;
@@ -231,10 +231,10 @@ mod tests {
             let some = uses.some();
             assert_eq!(records(&some), (turn * batch..(turn + 1) * batch).collect::<Vec<_>>());
             uses.done(&some);
-            uses.note(life(0, None), Lifespan::default());
+            uses.note(life(0, None), Lifespan::default(), NOW);
         }
         for record in 0..2 * NOTES as i64 {
-            uses.note(life(record, None), idle);
+            uses.note(life(record, None), idle, NOW);
         }
         assert_eq!(uses.count.load(Ordering::Relaxed), NOTES);
         let last = uses.notes.lock().expect("lock").values().last().copied();
@@ -254,7 +254,7 @@ mod tests {
         let (database, _lock) = lock::take(&database).expect("lock");
         let mut conn = Conn::writing(&database).expect("connect");
         migrate::run(&mut conn).expect("migrate");
-        let (now, later) = (ids::now(), ids::now() + 1_000_000_000);
+        let (now, later) = (NOW, NOW + 1_000_000_000);
         for (id, last_used, expires, ended) in [
             (1, "NULL", later.to_string(), "NULL"),
             (2, "NULL", later.to_string(), "NULL"),
@@ -270,7 +270,7 @@ mod tests {
         }
         let noted = |record, expires| Use { record, at: now, unless_since: 10, expires };
         let uses: Vec<Use> = (1..=5).map(|id| noted(id, (id > 1).then_some(later + 1))).collect();
-        write(&mut conn, &uses).expect("write");
+        write(&mut conn, NOW, &uses).expect("write");
         let found: Vec<(Option<i64>, Option<i64>)> = external_tokens::table
             .select((external_tokens::last_used, external_tokens::expires))
             .order(external_tokens::id)

@@ -21,10 +21,11 @@ impl Store {
         application: Application,
         token: SecretDigest,
     ) -> Result<(), StoreError> {
+        let clock = self.0.clock;
         self.0
             .writer
             .run(Write::of(LockOrder::Nothing), move |conn| {
-                applications::insert(conn, &application, &token)
+                applications::insert(conn, clock.now(), &application, &token)
             })
             .await
     }
@@ -59,7 +60,10 @@ impl Store {
         name: ApplicationName,
         is_disabled: bool,
     ) -> Result<(), StoreError> {
-        let change = move |conn: &mut Conn| applications::set_disabled(conn, &name, is_disabled);
+        let clock = self.0.clock;
+        let change = move |conn: &mut Conn| {
+            applications::set_disabled(conn, clock.now(), &name, is_disabled)
+        };
         self.0.writer.run(Write::of(LockOrder::Nothing), change).await
     }
 }

@@ -20,8 +20,8 @@ impl Store {
     /// # Errors
     /// `NotFound` when the credential that it was made from was revoked, `Conflict` when it is there already.
     pub async fn add_credential(&self, credential: IssuedCredential) -> Result<(), StoreError> {
-        let most = self.0.quotas.credentials;
-        let add = move |conn: &mut Conn| credentials::add(conn, &credential, most);
+        let (most, clock) = (self.0.quotas.credentials, self.0.clock);
+        let add = move |conn: &mut Conn| credentials::add(conn, clock.now(), &credential, most);
         self.0.writer.run(Write::alone(), add).await
     }
 
@@ -31,7 +31,7 @@ impl Store {
         session: IssuedCredential,
         former: CredentialId,
     ) -> Result<(), StoreError> {
-        let most = self.0.quotas.credentials;
+        let (most, clock) = (self.0.quotas.credentials, self.0.clock);
         let replace = move |conn: &mut Conn| {
             // At most a few tokens that were made from it live.
             loop {
@@ -41,7 +41,7 @@ impl Store {
                     Err(error) => return Err(error),
                 }
             }
-            credentials::add(conn, &session, most)
+            credentials::add(conn, clock.now(), &session, most)
         };
         self.0.writer.run(Write::alone(), replace).await
     }
@@ -58,17 +58,19 @@ impl Store {
     pub async fn remove_expired_credential(&self, id: CredentialId) -> Result<(), StoreError> {
         let id = id.as_str().to_owned();
         let order = LockOrder::Credential(id.clone());
-        let remove = move |conn: &mut Conn| credentials::remove_expired(conn, slice::from_ref(&id));
+        let clock = self.0.clock;
+        let remove = move |conn: &mut Conn| {
+            credentials::remove_expired(conn, clock.now(), slice::from_ref(&id))
+        };
         self.0.writer.run(Write::of(order), remove).await
     }
 
     /// Lets a living credential live until `expires`, in microseconds since 1970 UTC.
     pub async fn renew_credential(&self, id: CredentialId, expires: i64) -> Result<(), StoreError> {
         let order = LockOrder::Credential(id.as_str().to_owned());
-        self.0
-            .writer
-            .run(Write::of(order), move |conn| credentials::renew(conn, &id, expires))
-            .await
+        let clock = self.0.clock;
+        let renew = move |conn: &mut Conn| credentials::renew(conn, clock.now(), &id, expires);
+        self.0.writer.run(Write::of(order), renew).await
     }
 
     /// The living credentials of a kind, the newest first: of a user, of a tenant, or of all.
@@ -79,9 +81,12 @@ impl Store {
         login: Option<Login>,
         limit: i64,
     ) -> Result<Vec<IssuedCredential>, StoreError> {
+        let clock = self.0.clock;
         self.0
             .readers
-            .run(move |conn| credentials::list(conn, kind, tenant.as_ref(), login.as_ref(), limit))
+            .run(move |conn| {
+                credentials::list(conn, clock.now(), kind, tenant.as_ref(), login.as_ref(), limit)
+            })
             .await
     }
 

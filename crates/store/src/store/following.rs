@@ -171,7 +171,8 @@ impl Store {
         again: impl AsyncFn() -> Result<Option<TokenRow>, StoreError>,
     ) -> Result<(Option<TokenRow>, Arc<Keyring>), StoreError> {
         let keyring = self.0.keyring.current();
-        let needs_no_other = |row: &TokenRow| !row.lives() || keyring.find(row.kek_id()).is_some();
+        let needs_no_other =
+            |row: &TokenRow| !row.lives(self.0.clock.now()) || keyring.find(row.kek_id()).is_some();
         if found.as_ref().is_none_or(needs_no_other) {
             return Ok((found, keyring));
         }

@@ -12,7 +12,6 @@ use crate::{
     Listing, Page, RecordInfo, SavedTokens, Store, StoreError,
     backend::conn::Conn,
     error::told,
-    ids,
     read::uses,
     store::Inner,
     tables::{
@@ -29,7 +28,8 @@ const USES_BATCHES: usize = 4;
 impl Store {
     /// A page of a tenant's records, by owner and id.
     pub async fn records(&self, listing: Listing) -> Result<Page, StoreError> {
-        self.0.readers.run(move |conn| records::list(conn, &listing)).await
+        let clock = self.0.clock;
+        self.0.readers.run(move |conn| records::list(conn, clock.now(), &listing)).await
     }
 
     /// A record of a tenant, living or not.
@@ -38,7 +38,8 @@ impl Store {
         tenant: TenantId,
         record: RecordId,
     ) -> Result<Option<RecordInfo>, StoreError> {
-        self.0.readers.run(move |conn| records::find(conn, &tenant, record)).await
+        let clock = self.0.clock;
+        self.0.readers.run(move |conn| records::find(conn, clock.now(), &tenant, record)).await
     }
 
     /// The record of a key in a tenant, living or not.
@@ -47,7 +48,8 @@ impl Store {
         tenant: TenantId,
         key: RetrievalKey,
     ) -> Result<Option<RecordInfo>, StoreError> {
-        self.0.readers.run(move |conn| records::find_by_key(conn, &tenant, &key)).await
+        let clock = self.0.clock;
+        self.0.readers.run(move |conn| records::find_by_key(conn, clock.now(), &tenant, &key)).await
     }
 
     /// Ends a living record of a tenant for good: that of `owner`, or anybody's; whether there was one. Once
@@ -58,7 +60,10 @@ impl Store {
         record: RecordId,
         owner: Option<Login>,
     ) -> Result<bool, StoreError> {
-        let revoke = move |conn: &mut Conn| records::revoke(conn, &tenant, record, owner.as_ref());
+        let clock = self.0.clock;
+        let revoke = move |conn: &mut Conn| {
+            records::revoke(conn, clock.now(), &tenant, record, owner.as_ref())
+        };
         let order = LockOrder::Record(record.as_i64());
         self.0.writer.run(Write::of(order).rows(1).erasing(), revoke).await
     }
@@ -66,7 +71,7 @@ impl Store {
     /// Notes that a caller got these tokens; `write_uses` writes it down.
     pub fn note_use(&self, saved: &SavedTokens) {
         let lifespan = self.0.lifespans.of(saved.carrier.provider.as_str());
-        self.0.uses.note(saved.life, lifespan);
+        self.0.uses.note(saved.life, lifespan, self.0.clock.now());
     }
 
     /// Writes some of the uses that were noted, each in its turn; whether there are no more. What is not
@@ -78,7 +83,8 @@ impl Store {
                 return Ok(true);
             }
             let written = uses.clone();
-            let write = move |conn: &mut Conn| uses::write(conn, &uses);
+            let clock = self.0.clock;
+            let write = move |conn: &mut Conn| uses::write(conn, clock.now(), &uses);
             self.0.writer.run(Write::alone().rows(written.len()), write).await?;
             self.0.uses.done(&written);
         }
@@ -89,7 +95,8 @@ impl Store {
     /// fails, the next sweep does it.
     pub(crate) async fn end(&self, record: RecordId) {
         let id = record.as_i64();
-        let end = move |conn: &mut Conn| records::end_expired(conn, &[id]);
+        let clock = self.0.clock;
+        let end = move |conn: &mut Conn| records::end_expired(conn, clock.now(), &[id]);
         // Of a database that cannot be written something was said already.
         if let Err(error) =
             self.0.writer.run(Write::of(LockOrder::Record(id)).rows(1).erasing(), end).await
@@ -114,17 +121,18 @@ impl Store {
 
     /// Takes the tokens of the records that expired away.
     pub async fn end_expired_records(&self) -> Result<(), StoreError> {
+        let clock = self.0.clock;
         let end = async |found: Vec<i64>| {
             let count = found.len();
-            let end = move |conn: &mut Conn| records::end_expired(conn, &found);
+            let end = move |conn: &mut Conn| records::end_expired(conn, clock.now(), &found);
             self.0.writer.run(Write::alone().rows(count).erasing(), end).await
         };
-        self.in_batches(records::expired, end).await
+        self.in_batches(move |conn| records::expired(conn, clock.now()), end).await
     }
 
     /// Removes the records that ended `keep_ended` microseconds ago.
     pub async fn remove_ended_records(&self, keep_ended: i64) -> Result<(), StoreError> {
-        let by = ids::now().saturating_sub(keep_ended);
+        let by = self.0.clock.now().saturating_sub(keep_ended);
         let remove = async |found: Vec<i64>| {
             let count = found.len();
             let remove = move |conn: &mut Conn| records::remove(conn, &found, by);
@@ -135,22 +143,25 @@ impl Store {
 
     /// Removes the idempotency keys that expired.
     pub async fn remove_expired_idempotency_keys(&self) -> Result<(), StoreError> {
+        let clock = self.0.clock;
         let remove = async |found: Vec<Vec<u8>>| {
             let count = found.len();
-            let remove = move |conn: &mut Conn| reservations::remove(conn, &found);
+            let remove = move |conn: &mut Conn| reservations::remove(conn, clock.now(), &found);
             self.0.writer.run(Write::alone().rows(count).erasing(), remove).await
         };
-        self.in_batches(reservations::expired, remove).await
+        self.in_batches(move |conn| reservations::expired(conn, clock.now()), remove).await
     }
 
     /// Removes the credentials that expired, so that they stay expired if the clock is set back.
     pub async fn remove_expired_credentials(&self) -> Result<(), StoreError> {
+        let clock = self.0.clock;
         let remove = async |found: Vec<String>| {
             let count = found.len();
-            let remove = move |conn: &mut Conn| credentials::remove_expired(conn, &found);
+            let remove =
+                move |conn: &mut Conn| credentials::remove_expired(conn, clock.now(), &found);
             self.0.writer.run(Write::alone().rows(count), remove).await
         };
-        self.in_batches(credentials::expired, remove).await
+        self.in_batches(move |conn| credentials::expired(conn, clock.now()), remove).await
     }
 
     /// Writes what `find` finds, `BATCH` rows a transaction, until it finds fewer. Other writes go on between

@@ -8,7 +8,6 @@ use super::retry::with_retries;
 use crate::{
     KeyError, Store, StoreError,
     backend::conn::{self, Conn},
-    ids,
     keys::keyring::{KekRow, Keyring, is_needed},
     tables::schema::{external_tokens, keks, retired_keks},
     write::lock_order::Write,
@@ -112,7 +111,8 @@ impl Store {
             return Err(KeyError::InUse { id: key.id, records: key.records });
         }
         let id = key.id.clone();
-        let retire = move |conn: &mut Conn| retire(conn, &id);
+        let clock = self.0.clock;
+        let retire = move |conn: &mut Conn| retire(conn, &id, clock.now());
         match with_retries(|| self.0.writer.run(Write::alone().rows(1).erasing(), retire.clone()))
             .await
         {
@@ -139,14 +139,14 @@ impl Store {
 
 /// Removes a key; `Conflict` if a record is under it. A server that is adding one holds the key's row until
 /// it is done; then the record is seen here: what is read is not older than the lock (`READ COMMITTED`).
-fn retire(conn: &mut Conn, id: &str) -> Result<(), StoreError> {
+fn retire(conn: &mut Conn, id: &str, now: i64) -> Result<(), StoreError> {
     if diesel::delete(keks::table.find(id)).execute(conn)? == 0 {
         return Err(StoreError::NotFound("master key"));
     }
     if is_needed(conn, id)? {
         return Err(StoreError::Conflict("record under the key"));
     }
-    let row = (retired_keks::id.eq(id), retired_keks::retired.eq(ids::now()));
+    let row = (retired_keks::id.eq(id), retired_keks::retired.eq(now));
     diesel::insert_into(retired_keks::table).values(row).execute(conn)?;
     Ok(())
 }

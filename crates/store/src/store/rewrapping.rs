@@ -10,7 +10,7 @@ use super::retry::with_retries;
 use crate::{
     Store, StoreError,
     backend::conn::Conn,
-    ids,
+    record_ids,
     tables::{
         rewrap::{self, Move},
         wrapped_dek::WrappedDek,
@@ -74,7 +74,7 @@ impl Store {
         for row in rows {
             match Move::of(&row, kek, keyring.active()) {
                 Some(moved) => moves.push(moved),
-                None => unopenable.push(ids::name_of(row.id)),
+                None => unopenable.push(record_ids::name_of(row.id)),
             }
         }
         if moves.is_empty() {

@@ -16,7 +16,6 @@ use super::retry::with_retries;
 use crate::{
     KeyError, Store, StoreError,
     backend::conn::Conn,
-    ids,
     keys::keyring::{self, ANNOUNCED, KekRow, Keyring},
     tables::schema::keks,
     write::lock_order::{LockOrder, Write},
@@ -80,7 +79,7 @@ impl Store {
         if self.is_retired(&id).await? {
             return Err(KeyError::Retired(id));
         }
-        let (row, seen) = (keyring::row_of(&new), active.to_owned());
+        let (row, seen) = (keyring::row_of(&new, self.0.clock.now()), active.to_owned());
         let announce = move |conn: &mut Conn| announce(conn, &row, &seen);
         let order = LockOrder::MasterKey(active.to_owned());
         let added =
@@ -133,8 +132,11 @@ impl Store {
     /// Makes an announced key the active one. If another process did so, or retired the key, nothing changes.
     pub(crate) async fn put_in_use(&self, id: &str, keyring: &Keyring) -> Result<(), StoreError> {
         let (id, seen) = (id.to_owned(), keyring.active().id().to_owned());
-        let order = LockOrder::MasterKey(seen.clone());
-        self.0.writer.run(Write::of(order), move |conn| put_in_use(conn, &id, &seen)).await?;
+        let (order, clock) = (LockOrder::MasterKey(seen.clone()), self.0.clock);
+        self.0
+            .writer
+            .run(Write::of(order), move |conn| put_in_use(conn, &id, &seen, clock.now()))
+            .await?;
         self.load_keyring().await.map(|_loaded| ())
     }
 
@@ -168,11 +170,11 @@ fn announce(conn: &mut Conn, row: &KekRow, seen: &str) -> Result<(), StoreError>
 }
 
 /// Makes an announced key the active one, in place of `seen`.
-fn put_in_use(conn: &mut Conn, id: &str, seen: &str) -> Result<(), StoreError> {
+fn put_in_use(conn: &mut Conn, id: &str, seen: &str, now: i64) -> Result<(), StoreError> {
     let rows = rows_in_turn(conn, seen)?;
     let Some(last) = rows.first() else { return Ok(()) };
     // The clock may have been set back. One is what readiness adds for a moment.
-    let created = ids::now().max(last.created + 2);
+    let created = now.max(last.created + 2);
     let announced = keks::table.find(id).filter(keks::created.eq(ANNOUNCED));
     diesel::update(announced).set(keks::created.eq(created)).execute(conn)?;
     Ok(())
@@ -189,7 +191,7 @@ fn rows_in_turn(conn: &mut Conn, active: &str) -> Result<Vec<KekRow>, StoreError
 mod tests {
     use super::*;
     use crate::{
-        Database, KeySource, Keys, Lifespans, OpenOptions, Quotas,
+        Clock, Database, KeySource, Keys, Lifespans, OpenOptions, Quotas,
         keys::wraps::BLOCK,
         tables::{
             external_tokens::Wanted,
@@ -219,6 +221,7 @@ mod tests {
                 },
                 auto_migrate: true,
                 connections: 2,
+                clock: Clock::SYSTEM,
                 lifespans: Lifespans::default(),
                 quotas: Quotas { credentials: 500, records: 1000, idempotency_keys: 1000 },
             };
@@ -289,7 +292,8 @@ mod tests {
         let (row, keyring) = bench.one.with_its_key(stale, find).await.expect("read again");
         let row = row.expect("it is there");
         let kek = keyring.find(row.kek_id());
-        let opened = row.open(&TenantId::single(), &key, &wanted, kek).expect("opens");
+        let opened =
+            row.open(&TenantId::single(), &key, &wanted, kek, Clock::SYSTEM.now()).expect("opens");
         assert!(opened.is_some());
     }
 

@@ -13,8 +13,8 @@ use diesel::{dsl::sql, prelude::*, sql_types::BigInt};
 use crate::{
     Store, StoreError,
     backend::conn::Conn,
-    ids,
     keys::keyring::Keyring,
+    seal::random_name,
     tables::schema::servers,
     write::lock_order::{LockOrder, Write},
 };
@@ -37,7 +37,7 @@ pub(crate) struct Presence {
 
 impl Default for Presence {
     fn default() -> Self {
-        let id = ids::random::<8>().iter().map(|byte| format!("{byte:02x}")).collect();
+        let id = random_name();
         let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let name = format!("{machine} (process {})", std::process::id());
         Self { id, name, written: Mutex::default() }
@@ -117,7 +117,7 @@ fn without(conn: &mut Conn, kek: &str) -> Result<Vec<String>, StoreError> {
 fn now(conn: &mut Conn) -> QueryResult<i64> {
     let clock = sql::<BigInt>("(extract(epoch FROM clock_timestamp()) * 1000000)::BIGINT");
     match conn {
-        Conn::Sqlite(_) => Ok(ids::now()),
+        Conn::Sqlite(_) => unreachable!("one server has a file, and writes no row"),
         Conn::Postgres(conn) => diesel::select(clock).get_result(conn),
     }
 }

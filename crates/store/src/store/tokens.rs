@@ -7,7 +7,7 @@ use model::{IdempotencyKey, Principal, RetrievalKey, TenantId, TokenManagementIn
 use crate::{
     SavedTokens, Store, StoreError,
     backend::conn::Conn,
-    seal::{Kek, Repeats},
+    seal::{IdempotencySeal, Kek},
     store::Inner,
     tables::{
         external_tokens::{self, TokenRow, Wanted},
@@ -27,7 +27,7 @@ impl Inner {
         key: &RetrievalKey,
         kek: &Kek,
     ) -> TokenRow {
-        external_tokens::seal(owner, carrier, key, kek).with_end(&self.lifespans)
+        external_tokens::seal(owner, carrier, key, kek, self.clock.now()).with_end(&self.lifespans)
     }
 }
 
@@ -44,16 +44,16 @@ impl Store {
         carrier: &TokenManagementInfo,
     ) -> Result<RetrievalKey, StoreError> {
         let inner = &self.0;
-        inner.tallies.admit(owner, false, &inner.quotas)?;
+        inner.tallies.admit(owner, false, &inner.quotas, inner.clock.now())?;
         for _ in 0..ID_ATTEMPTS {
-            let key = inner.ids.new_key();
+            let key = inner.ids.new_key(inner.clock.now());
             let save =
                 async |kek: &Kek| inner.writer.save(inner.seal(owner, carrier, &key, kek)).await;
             match self.under_active_key(save).await {
                 Err(StoreError::Conflict(_)) => continue,
                 saved => {
                     saved?;
-                    inner.tallies.saved(owner, false);
+                    inner.tallies.saved(owner, false, inner.clock.now());
                     return Ok(key);
                 }
             }
@@ -74,19 +74,20 @@ impl Store {
         idempotency_key: &IdempotencyKey,
     ) -> Result<RetrievalKey, StoreError> {
         let inner = &self.0;
-        let repeats = Repeats::of(owner, idempotency_key);
+        let repeats = IdempotencySeal::of(owner, idempotency_key);
         let digest = repeats.digest();
-        if let Err(refusal) = inner.tallies.admit(owner, true, &inner.quotas) {
+        if let Err(refusal) = inner.tallies.admit(owner, true, &inner.quotas, inner.clock.now()) {
             // A repeat adds nothing.
             let found = inner.readers.run(move |conn| reservations::find(conn, digest)).await?;
-            let reservation = found.filter(Reservation::lives).ok_or(refusal)?;
+            let reservation = found.filter(|row| row.lives(inner.clock.now())).ok_or(refusal)?;
             return reservation.open(&repeats, carrier);
         }
         for _ in 0..ID_ATTEMPTS {
-            let key = inner.ids.new_key();
+            let key = inner.ids.new_key(inner.clock.now());
             let save = async |kek: &Kek| {
                 let row = inner.seal(owner, carrier, &key, kek);
-                inner.writer.save_once(Reservation::new(&repeats, carrier, &key), row).await
+                let reservation = Reservation::new(&repeats, carrier, &key, inner.clock.now());
+                inner.writer.save_once(reservation, row, inner.clock).await
             };
             match self.under_active_key(save).await {
                 Err(StoreError::Conflict(_)) => {}
@@ -98,7 +99,7 @@ impl Store {
                 }
                 saved => {
                     saved?;
-                    inner.tallies.saved(owner, true);
+                    inner.tallies.saved(owner, true, inner.clock.now());
                     return Ok(key);
                 }
             }
@@ -119,13 +120,13 @@ impl Store {
         let find = async || self.0.readers.tokens(&wanted).await;
         let (row, keyring) = self.with_its_key(find().await?, find).await?;
         match row {
-            Some(row) if row.is_to_end(tenant) => {
+            Some(row) if row.is_to_end(tenant, self.0.clock.now()) => {
                 self.end(key.record()).await;
                 Ok(None)
             }
             Some(row) => {
                 let kek = keyring.find(row.kek_id());
-                row.open(tenant, key, &wanted, kek)
+                row.open(tenant, key, &wanted, kek, self.0.clock.now())
             }
             None => Ok(None),
         }

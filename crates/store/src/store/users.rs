@@ -27,10 +27,9 @@ impl Store {
     /// # Errors
     /// `Conflict` when the tenant has a user of that login.
     pub async fn add_user(&self, user: User) -> Result<(), StoreError> {
-        self.0
-            .writer
-            .run(Write::of(LockOrder::Nothing), move |conn| users::insert(conn, &user))
-            .await
+        let clock = self.0.clock;
+        let add = move |conn: &mut Conn| users::insert(conn, clock.now(), &user);
+        self.0.writer.run(Write::of(LockOrder::Nothing), add).await
     }
 
     /// The users of a tenant, or of all.
@@ -49,7 +48,9 @@ impl Store {
         hash: PasswordHash,
     ) -> Result<(), StoreError> {
         let order = LockOrder::user(&tenant, &login);
-        let change = move |conn: &mut Conn| users::set_password(conn, &tenant, &login, &hash);
+        let clock = self.0.clock;
+        let change =
+            move |conn: &mut Conn| users::set_password(conn, clock.now(), &tenant, &login, &hash);
         self.0.writer.run(Write::of(order), change).await
     }
 
@@ -64,7 +65,10 @@ impl Store {
         is_disabled: bool,
     ) -> Result<(), StoreError> {
         let order = LockOrder::user(&tenant, &login);
-        let change = move |conn: &mut Conn| users::set_disabled(conn, &tenant, &login, is_disabled);
+        let clock = self.0.clock;
+        let change = move |conn: &mut Conn| {
+            users::set_disabled(conn, clock.now(), &tenant, &login, is_disabled)
+        };
         self.0.writer.run(Write::of(order), change).await
     }
 

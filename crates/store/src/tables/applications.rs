@@ -10,7 +10,6 @@ use model::{Application, ApplicationName, SecretDigest, TenantId};
 use crate::{
     StoreError,
     backend::conn::{Conn, on_backend},
-    ids,
     tables::{schema::applications, unreadable},
 };
 
@@ -51,10 +50,10 @@ impl ApplicationRow {
 /// Adds an application; `Conflict` if there is one of that name.
 pub(crate) fn insert(
     conn: &mut Conn,
+    now: i64,
     application: &Application,
     token: &SecretDigest,
 ) -> Result<(), StoreError> {
-    let now = ids::now();
     let tenants = match &application.tenants {
         None => ALL_TENANTS.to_owned(),
         Some(tenants) => tenants.iter().map(TenantId::as_str).collect::<Vec<_>>().join(","),
@@ -147,11 +146,12 @@ pub(crate) fn unreadable(conn: &mut Conn) -> QueryResult<Vec<String>> {
 /// Shuts an application out, or lets it in again; `NotFound` if there is none of that name.
 pub(crate) fn set_disabled(
     conn: &mut Conn,
+    now: i64,
     name: &ApplicationName,
     is_disabled: bool,
 ) -> Result<(), StoreError> {
     let changed = diesel::update(applications::table.find(name.as_str()))
-        .set((applications::is_disabled.eq(is_disabled), applications::updated.eq(ids::now())))
+        .set((applications::is_disabled.eq(is_disabled), applications::updated.eq(now)))
         .execute(conn)?;
     if changed == 0 { Err(StoreError::NotFound("application")) } else { Ok(()) }
 }

@@ -18,7 +18,6 @@ use crate::{
         conn::{Conn, on_backend},
         postgres::Session,
     },
-    ids,
     tables::{
         records::BATCH,
         schema::{credentials, users},
@@ -97,20 +96,19 @@ fn is_of_user() -> _ {
 }
 
 /// The ids of some that expired.
-pub(crate) fn expired(conn: &mut Conn) -> Result<Vec<String>, StoreError> {
+pub(crate) fn expired(conn: &mut Conn, now: i64) -> Result<Vec<String>, StoreError> {
     use credentials::{expires, id, table};
-    let expired = table.filter(expires.le(ids::now())).order(expires).limit(BATCH).select(id);
+    let expired = table.filter(expires.le(now)).order(expires).limit(BATCH).select(id);
     Ok(expired.load(conn)?)
 }
 
 /// Removes those of them that are still expired: one may have been renewed meanwhile.
-pub(crate) fn remove_expired(conn: &mut Conn, ids: &[String]) -> Result<(), StoreError> {
+pub(crate) fn remove_expired(conn: &mut Conn, now: i64, ids: &[String]) -> Result<(), StoreError> {
     if let Conn::Postgres(session) = conn {
         lock_in_order(session, ids)?;
     }
-    let expired = credentials::table
-        .filter(credentials::id.eq_any(ids))
-        .filter(credentials::expires.le(ids::now()));
+    let expired =
+        credentials::table.filter(credentials::id.eq_any(ids)).filter(credentials::expires.le(now));
     on_backend!(conn, |conn| diesel::delete(expired).execute(conn))?;
     Ok(())
 }
@@ -132,6 +130,7 @@ fn lock_in_order(session: &mut Session, ids: &[String]) -> Result<(), StoreError
 /// `NotFound` if the credential that it was made from was revoked, `Conflict` if its id is taken.
 pub(crate) fn add(
     conn: &mut Conn,
+    now: i64,
     credential: &IssuedCredential,
     most: i64,
 ) -> Result<(), StoreError> {
@@ -143,7 +142,7 @@ pub(crate) fn add(
         .filter(credentials::tenant.eq(credential.tenant.as_str()))
         .filter(credentials::login.eq(credential.login.as_str()))
         .filter(credentials::kind.eq(credential.kind.name()))
-        .filter(credentials::expires.gt(ids::now()))
+        .filter(credentials::expires.gt(now))
         .order(credentials::expires.desc())
         .offset(most - 1)
         .limit(BATCH)
@@ -230,9 +229,14 @@ pub(crate) fn unreadable(conn: &mut Conn) -> QueryResult<Vec<String>> {
 }
 
 /// Lets a credential live until `expires`, if it still lives and would not live longer anyway.
-pub(crate) fn renew(conn: &mut Conn, id: &CredentialId, expires: i64) -> Result<(), StoreError> {
+pub(crate) fn renew(
+    conn: &mut Conn,
+    now: i64,
+    id: &CredentialId,
+    expires: i64,
+) -> Result<(), StoreError> {
     diesel::update(credentials::table.find(id.as_str()))
-        .filter(credentials::expires.gt(ids::now()))
+        .filter(credentials::expires.gt(now))
         .filter(credentials::expires.lt(expires))
         .set(credentials::expires.eq(expires))
         .execute(conn)?;
@@ -242,6 +246,7 @@ pub(crate) fn renew(conn: &mut Conn, id: &CredentialId, expires: i64) -> Result<
 /// What of a kind lives, of a user, of a tenant or of all; the newest first, `limit` at most.
 pub(crate) fn list(
     conn: &mut Conn,
+    now: i64,
     kind: CredentialKind,
     tenant: Option<&TenantId>,
     login: Option<&Login>,
@@ -250,7 +255,7 @@ pub(crate) fn list(
     let mut query = credentials::table
         .inner_join(users::table.on(is_of_user()))
         .filter(credentials::kind.eq(kind.name()))
-        .filter(credentials::expires.gt(ids::now()))
+        .filter(credentials::expires.gt(now))
         .filter(credentials::user_version.eq(users::version))
         .select((CredentialRow::as_select(), users::tenant_name))
         .order(credentials::created.desc())
@@ -323,6 +328,8 @@ mod tests {
     };
     use model::PasswordHash;
 
+    /// In 2027.
+    const NOW: i64 = 1_800_000_000_000_000;
     const HOUR: i64 = 3_600_000_000;
 
     fn user(login: &str) -> User {
@@ -360,7 +367,7 @@ mod tests {
         let mut conn = Conn::writing(&database).expect("connect");
         migrate::run(&mut conn).expect("migrate");
         for login in ["ann", "bob"] {
-            users::insert(&mut conn, &user(login)).expect("user");
+            users::insert(&mut conn, NOW, &user(login)).expect("user");
         }
         (conn, folder)
     }
@@ -373,21 +380,22 @@ mod tests {
     #[test]
     fn only_what_lives_is_renewed_and_only_to_live_longer() {
         let (mut conn, _folder) = database();
-        let now = ids::now();
+        let now = NOW;
         let (dead, living) = (ticket(1, now - 1), ticket(2, now + HOUR));
         insert(&mut conn, &living).expect("insert");
         insert(&mut conn, &dead).expect("insert");
         for ticket in [&dead, &living] {
-            renew(&mut conn, &ticket.id, now + 2 * HOUR).expect("renew");
+            renew(&mut conn, now, &ticket.id, now + 2 * HOUR).expect("renew");
         }
         assert_eq!(expiry(&mut conn, &dead), Some(now - 1));
         assert_eq!(expiry(&mut conn, &living), Some(now + 2 * HOUR));
-        renew(&mut conn, &living.id, now + HOUR).expect("renew");
+        renew(&mut conn, now, &living.id, now + HOUR).expect("renew");
         assert_eq!(expiry(&mut conn, &living), Some(now + 2 * HOUR));
 
-        let ids = expired(&mut conn).expect("read");
+        let ids = expired(&mut conn, now).expect("read");
         assert_eq!(ids, [dead.id.as_str()]);
-        remove_expired(&mut conn, &[ids, vec![living.id.to_string()]].concat()).expect("removed");
+        remove_expired(&mut conn, now, &[ids, vec![living.id.to_string()]].concat())
+            .expect("removed");
         assert_eq!(expiry(&mut conn, &dead), None);
         assert_eq!(expiry(&mut conn, &living), Some(now + 2 * HOUR));
     }
@@ -432,7 +440,7 @@ mod tests {
         }
         let mut list = |login: &str, limit| {
             let login = user(login).login;
-            let found = list(&mut conn, CredentialKind::Ticket, None, Some(&login), limit);
+            let found = list(&mut conn, NOW, CredentialKind::Ticket, None, Some(&login), limit);
             let created = found.expect("list").into_iter().map(|credential| credential.created);
             created.collect::<Vec<_>>()
         };
@@ -447,7 +455,7 @@ mod tests {
         let (mut conn, _folder) = database();
         let before = user("ann");
         let new = PasswordHash::from_phc("new".to_owned());
-        users::set_password(&mut conn, &before.tenant, &before.login, &new).expect("changed");
+        users::set_password(&mut conn, NOW, &before.tenant, &before.login, &new).expect("changed");
         let old = PasswordHash::from_phc("old, anew".to_owned());
         users::rehash(&mut conn, &before, &old).expect("rehash");
         let found = users::find(&mut conn, &before.tenant, &before.login).expect("read");

@@ -23,9 +23,8 @@ use crate::{
         conn::{Conn, on_backend},
         postgres::durable,
     },
-    ids,
     lifespan::Lifespans,
-    seal::{self, Dek, Kek, Place},
+    seal::{self, Dek, Kek, SealContext},
     tables::schema::{external_tokens, keks},
 };
 
@@ -80,15 +79,15 @@ pub(crate) fn seal(
     carrier: &TokenManagementInfo,
     key: &RetrievalKey,
     kek: &Kek,
+    now: i64,
 ) -> TokenRow {
-    let place = Place {
+    let place = SealContext {
         tenant: &owner.tenant,
         record: key.record(),
         provider: &carrier.provider,
         generation: 1,
     };
     let dek = Dek::generate();
-    let now = ids::now();
     TokenRow {
         id: key.record().as_i64(),
         tenant: owner.tenant.as_str().to_owned(),
@@ -293,10 +292,11 @@ impl TokenRow {
         key: &RetrievalKey,
         wanted: &Wanted,
         kek: Option<&Kek>,
+        now: i64,
     ) -> Result<Option<SavedTokens>, StoreError> {
         let is_right =
             constant_time::verify_slices_are_equal(&self.key_digest, &wanted.digest).is_ok();
-        if !is_right || self.tenant != tenant.as_str() || !self.lives() {
+        if !is_right || self.tenant != tenant.as_str() || !self.lives(now) {
             return Ok(None);
         }
         kek.and_then(|kek| self.try_open(tenant, key, kek))
@@ -305,23 +305,24 @@ impl TokenRow {
     }
 
     /// Whether it has neither ended nor expired.
-    pub(crate) fn lives(&self) -> bool {
-        self.ended.is_none() && !self.has_expired()
+    pub(crate) fn lives(&self, now: i64) -> bool {
+        self.ended.is_none() && !self.has_expired(now)
     }
 
     /// Whether it is of this tenant, expired, and was not ended for it yet.
-    pub(crate) fn is_to_end(&self, tenant: &TenantId) -> bool {
-        self.tenant == tenant.as_str() && self.ended.is_none() && self.has_expired()
+    pub(crate) fn is_to_end(&self, tenant: &TenantId, now: i64) -> bool {
+        self.tenant == tenant.as_str() && self.ended.is_none() && self.has_expired(now)
     }
 
-    fn has_expired(&self) -> bool {
-        self.expires.is_some_and(|expires| expires <= ids::now())
+    fn has_expired(&self, now: i64) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
     }
 
     fn try_open(self, tenant: &TenantId, key: &RetrievalKey, kek: &Kek) -> Option<SavedTokens> {
         let provider = Provider::parse(&self.provider).ok()?;
         let record = RecordId::from_i64(self.id)?;
-        let place = Place { tenant, record, provider: &provider, generation: self.generation };
+        let place =
+            SealContext { tenant, record, provider: &provider, generation: self.generation };
         let dek = kek.unwrap(&self.wrapped_dek, place).ok()?;
         let carrier = seal::open(&self.sealed, &dek, key, place).ok()?;
         let Self { created, last_used, expires, .. } = self;

@@ -12,7 +12,7 @@ use crate::{
         conn::{Conn, on_backend},
         postgres::Session,
     },
-    ids, seal,
+    record_ids, seal,
     tables::{schema::external_tokens, unreadable},
 };
 
@@ -97,7 +97,7 @@ impl InfoRow {
     fn into_info(self, now: i64) -> Option<RecordInfo> {
         let expired = self.expires.filter(|expires| *expires <= now);
         let Some((id, owner)) = readable(self.id, &self.owner) else {
-            unreadable::log_once("record", ids::name_of(self.id));
+            unreadable::log_once("record", record_ids::name_of(self.id));
             return None;
         };
         Some(RecordInfo {
@@ -126,8 +126,7 @@ impl Listing {
 }
 
 /// A page of a tenant's records.
-pub(crate) fn list(conn: &mut Conn, listing: &Listing) -> Result<Page, StoreError> {
-    let now = ids::now();
+pub(crate) fn list(conn: &mut Conn, now: i64, listing: &Listing) -> Result<Page, StoreError> {
     let together = TOGETHER.max(listing.limit + 1);
     let mut page = Page { records: Vec::new(), next: None };
     let mut after = listing.after.clone();
@@ -189,6 +188,7 @@ fn rows_behind(
 /// A record of a tenant, living or not.
 pub(crate) fn find(
     conn: &mut Conn,
+    now: i64,
     tenant: &TenantId,
     record: RecordId,
 ) -> Result<Option<RecordInfo>, StoreError> {
@@ -197,12 +197,13 @@ pub(crate) fn find(
         .filter(external_tokens::tenant.eq(tenant.as_str()));
     let row: Option<InfoRow> =
         on_backend!(conn, |conn| found.select(InfoRow::as_select()).first(conn)).optional()?;
-    Ok(row.and_then(|row| row.into_info(ids::now())))
+    Ok(row.and_then(|row| row.into_info(now)))
 }
 
 /// The record of a key in a tenant, living or not (CONTRACT 8).
 pub(crate) fn find_by_key(
     conn: &mut Conn,
+    now: i64,
     tenant: &TenantId,
     key: &RetrievalKey,
 ) -> Result<Option<RecordInfo>, StoreError> {
@@ -213,7 +214,7 @@ pub(crate) fn find_by_key(
         .filter(external_tokens::tenant.eq(tenant.as_str()));
     let row: Option<InfoRow> =
         on_backend!(conn, |conn| found.select(InfoRow::as_select()).first(conn)).optional()?;
-    Ok(row.and_then(|row| row.into_info(ids::now())))
+    Ok(row.and_then(|row| row.into_info(now)))
 }
 
 /// How many records a user has, ended ones included.
@@ -238,11 +239,11 @@ fn shredded() -> _ {
 /// Ends a record of a tenant now, if it lives and is this owner's, or anybody's; whether it did.
 pub(crate) fn revoke(
     conn: &mut Conn,
+    now: i64,
     tenant: &TenantId,
     record: RecordId,
     owner: Option<&Login>,
 ) -> Result<bool, StoreError> {
-    let now = ids::now();
     let living = external_tokens::table
         .find(record.as_i64())
         .filter(external_tokens::tenant.eq(tenant.as_str()))
@@ -297,10 +298,10 @@ pub(crate) fn lock_in_order(session: &mut Session, records: &[i64]) -> Result<()
 }
 
 /// Some records that expired and have not ended yet.
-pub(crate) fn expired(conn: &mut Conn) -> Result<Vec<i64>, StoreError> {
+pub(crate) fn expired(conn: &mut Conn, now: i64) -> Result<Vec<i64>, StoreError> {
     let expired = external_tokens::table
         .filter(external_tokens::ended.is_null())
-        .filter(external_tokens::expires.le(ids::now()))
+        .filter(external_tokens::expires.le(now))
         .order(external_tokens::expires)
         .select(external_tokens::id)
         .limit(BATCH);
@@ -308,14 +309,14 @@ pub(crate) fn expired(conn: &mut Conn) -> Result<Vec<i64>, StoreError> {
 }
 
 /// Ends those of the records that expired, as of the time when they did.
-pub(crate) fn end_expired(conn: &mut Conn, records: &[i64]) -> Result<(), StoreError> {
+pub(crate) fn end_expired(conn: &mut Conn, now: i64, records: &[i64]) -> Result<(), StoreError> {
     if let Conn::Postgres(session) = conn {
         lock_in_order(session, records)?;
     }
     let expired = external_tokens::table
         .filter(external_tokens::id.eq_any(records))
         .filter(external_tokens::ended.is_null())
-        .filter(external_tokens::expires.le(ids::now()));
+        .filter(external_tokens::expires.le(now));
     let ended = external_tokens::ended.eq(external_tokens::expires);
     on_backend!(conn, |conn| diesel::update(expired).set((ended, shredded())).execute(conn))?;
     Ok(())

@@ -9,8 +9,7 @@ use model::{RetrievalKey, TokenManagementInfo};
 use crate::{
     StoreError,
     backend::conn::{Conn, on_backend},
-    ids,
-    seal::Repeats,
+    seal::IdempotencySeal,
     tables::{records::BATCH, schema::idempotency_keys},
 };
 
@@ -30,15 +29,16 @@ pub(crate) struct Reservation {
 impl Reservation {
     /// Of an idempotency key, for the save of this carrier, which this key retrieves.
     pub(crate) fn new(
-        repeats: &Repeats,
+        repeats: &IdempotencySeal,
         carrier: &TokenManagementInfo,
         key: &RetrievalKey,
+        now: i64,
     ) -> Self {
         Self {
             digest: repeats.digest().to_vec(),
             fingerprint: repeats.fingerprint(carrier),
             sealed_key: repeats.seal(key),
-            expires: ids::now().saturating_add(LIFETIME),
+            expires: now.saturating_add(LIFETIME),
         }
     }
 
@@ -49,7 +49,7 @@ impl Reservation {
 
     /// Reserves, also in the place of one that expired; `Reserved` if it is taken. Waits for another server
     /// that is about to.
-    pub(crate) fn insert(&self, conn: &mut Conn) -> Result<(), StoreError> {
+    pub(crate) fn insert(&self, conn: &mut Conn, now: i64) -> Result<(), StoreError> {
         use idempotency_keys::{digest, expires, fingerprint, sealed_key, table};
         let anew = (
             fingerprint.eq(excluded(fingerprint)),
@@ -58,7 +58,7 @@ impl Reservation {
         );
         let reserve = diesel::insert_into(table).values(self);
         let reserve = reserve.on_conflict(digest).do_update().set(anew);
-        let reserve = methods::FilterDsl::filter(reserve, expires.le(ids::now()));
+        let reserve = methods::FilterDsl::filter(reserve, expires.le(now));
         match on_backend!(conn, |conn| reserve.execute(conn))? {
             0 => Err(StoreError::Reserved),
             _ => Ok(()),
@@ -66,8 +66,8 @@ impl Reservation {
     }
 
     /// Whether the save can be repeated still.
-    pub(crate) fn lives(&self) -> bool {
-        self.expires > ids::now()
+    pub(crate) fn lives(&self, now: i64) -> bool {
+        self.expires > now
     }
 
     /// The key that the save was answered with.
@@ -76,7 +76,7 @@ impl Reservation {
     /// `OtherCarrier` if another one was saved, `DamagedReservation` if the row is not as it was.
     pub(crate) fn open(
         &self,
-        repeats: &Repeats,
+        repeats: &IdempotencySeal,
         carrier: &TokenManagementInfo,
     ) -> Result<RetrievalKey, StoreError> {
         let key = repeats.open(&self.sealed_key);
@@ -96,20 +96,20 @@ pub(crate) fn find(conn: &mut Conn, digest: [u8; 32]) -> Result<Option<Reservati
 }
 
 /// The digests of some that expired.
-pub(crate) fn expired(conn: &mut Conn) -> Result<Vec<Vec<u8>>, StoreError> {
+pub(crate) fn expired(conn: &mut Conn, now: i64) -> Result<Vec<Vec<u8>>, StoreError> {
     use idempotency_keys::{digest, expires, table};
-    let expired = table.filter(expires.le(ids::now())).order(expires).limit(BATCH).select(digest);
+    let expired = table.filter(expires.le(now)).order(expires).limit(BATCH).select(digest);
     Ok(expired.load(conn)?)
 }
 
 /// Removes those of them that are still expired: one may have been taken up again meanwhile.
-pub(crate) fn remove(conn: &mut Conn, digests: &[Vec<u8>]) -> Result<(), StoreError> {
+pub(crate) fn remove(conn: &mut Conn, now: i64, digests: &[Vec<u8>]) -> Result<(), StoreError> {
     use idempotency_keys::{digest, expires, table};
     if let Conn::Postgres(session) = conn {
         let in_order = table.filter(digest.eq_any(digests)).order(digest).select(digest);
         in_order.for_update().load::<Vec<u8>>(session)?;
     }
-    let removed = table.filter(digest.eq_any(digests)).filter(expires.le(ids::now()));
+    let removed = table.filter(digest.eq_any(digests)).filter(expires.le(now));
     on_backend!(conn, |conn| diesel::delete(removed).execute(conn))?;
     Ok(())
 }

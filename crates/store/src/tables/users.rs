@@ -15,7 +15,6 @@ use crate::{
         conn::{Conn, on_backend},
         postgres::Session,
     },
-    ids,
     tables::{schema::users, unreadable},
 };
 
@@ -128,8 +127,7 @@ pub(crate) fn list(conn: &mut Conn, tenant: Option<&TenantId>) -> Result<Vec<Use
 }
 
 /// Adds a user, whose version is the first; `Conflict` if the tenant has one of that login.
-pub(crate) fn insert(conn: &mut Conn, user: &User) -> Result<(), StoreError> {
-    let now = ids::now();
+pub(crate) fn insert(conn: &mut Conn, now: i64, user: &User) -> Result<(), StoreError> {
     let of_tenant = users::table.filter(users::tenant.eq(user.tenant.as_str()));
     let named = of_tenant.filter(users::tenant_name.is_not_null()).order(users::created);
     let name: Option<Option<String>> = named.select(users::tenant_name).first(conn).optional()?;
@@ -162,6 +160,7 @@ pub(crate) fn insert(conn: &mut Conn, user: &User) -> Result<(), StoreError> {
 /// Gives a user another password; `NotFound` if there is no such user.
 pub(crate) fn set_password(
     conn: &mut Conn,
+    now: i64,
     tenant: &TenantId,
     login: &Login,
     hash: &PasswordHash,
@@ -170,7 +169,7 @@ pub(crate) fn set_password(
         .set((
             users::password_hash.eq(hash.expose()),
             users::version.eq(users::version + 1),
-            users::updated.eq(ids::now()),
+            users::updated.eq(now),
         ))
         .execute(conn)?;
     found(changed)
@@ -179,6 +178,7 @@ pub(crate) fn set_password(
 /// Shuts a user out, or lets it in again; `NotFound` if there is no such user.
 pub(crate) fn set_disabled(
     conn: &mut Conn,
+    now: i64,
     tenant: &TenantId,
     login: &Login,
     is_disabled: bool,
@@ -187,7 +187,7 @@ pub(crate) fn set_disabled(
         .set((
             users::is_disabled.eq(is_disabled),
             users::version.eq(users::version + 1),
-            users::updated.eq(ids::now()),
+            users::updated.eq(now),
         ))
         .execute(conn)?;
     found(changed)

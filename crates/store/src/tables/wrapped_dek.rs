@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use model::{Provider, RecordId, TenantId};
 
 use crate::{
-    seal::{Dek, Kek, Place},
+    seal::{Dek, Kek, SealContext},
     tables::schema::external_tokens,
 };
 
@@ -35,10 +35,15 @@ impl WrappedDek {
         self.with_place(|place| Some(new.wrap(&dek, place)))
     }
 
-    fn with_place<T>(&self, work: impl FnOnce(Place<'_>) -> Option<T>) -> Option<T> {
+    fn with_place<T>(&self, work: impl FnOnce(SealContext<'_>) -> Option<T>) -> Option<T> {
         let tenant = TenantId::parse(&self.tenant).ok()?;
         let provider = Provider::parse(&self.provider).ok()?;
         let record = RecordId::from_i64(self.id)?;
-        work(Place { tenant: &tenant, record, provider: &provider, generation: self.generation })
+        work(SealContext {
+            tenant: &tenant,
+            record,
+            provider: &provider,
+            generation: self.generation,
+        })
     }
 }

@@ -21,7 +21,7 @@ use super::{
     lock_order::{LockOrder, Write},
 };
 use crate::{
-    StoreError,
+    Clock, StoreError,
     backend::{
         conn::Conn,
         link::Link,
@@ -72,6 +72,7 @@ impl Writer {
         &self,
         reservation: Reservation,
         row: TokenRow,
+        clock: Clock,
     ) -> Result<(), StoreError> {
         let room = self.room(&row)?;
         let write = Write {
@@ -79,7 +80,7 @@ impl Writer {
             ..Write::of(LockOrder::IdempotencyKey(reservation.digest()))
         };
         let save = move |conn: &mut Conn| {
-            reservation.insert(conn)?;
+            reservation.insert(conn, clock.now())?;
             external_tokens::insert_all(conn, &[&row])
         };
         self.submit_change(write, Some(room), save).await

@@ -24,6 +24,7 @@ use super::SUFFIXES;
 use crate::{
     CopyError, OpenError,
     files::{self, beside, failed, flags},
+    seal::random_name,
 };
 
 /// What follows the name of the copy; random letters and digits follow that.
@@ -47,7 +48,7 @@ impl Scratch {
         let above = files::folder_of(file);
         fs::metadata(above).map_err(failed("find", above))?;
         remove_left(file)?;
-        let path = beside(file, &format!("{MARK}{}", files::random_name()));
+        let path = beside(file, &format!("{MARK}{}", random_name()));
         DirBuilder::new().mode(0o700).create(&path).map_err(failed("create", &path))?;
         match open(&path) {
             Ok(Some(folder)) => Ok(Self { path, folder }),
@@ -112,9 +113,7 @@ pub(super) fn remove_left(file: &Path) -> Result<(), CopyError> {
     let is_random = |byte: &u8| byte.is_ascii_digit() || byte.is_ascii_lowercase();
     let is_left = |name: &OsStr| {
         let rest = name.as_bytes().strip_prefix(start.as_bytes());
-        rest.is_some_and(|rest| {
-            rest.len() == files::random_name().len() && rest.iter().all(is_random)
-        })
+        rest.is_some_and(|rest| rest.len() == random_name().len() && rest.iter().all(is_random))
     };
     // What cannot be looked at stays.
     let Ok(entries) = fs::read_dir(files::folder_of(file)) else { return Ok(()) };

@@ -18,12 +18,12 @@ use crate::{
     CopyError, Keys, OpenError,
     files::failed,
     keys::{is_id, keyring::KekRow},
-    seal::Kek,
+    seal::{Kek, format::OVERHEAD},
 };
 
 const MARK: [u8; 16] = *b"Latchkey backup1";
-/// Header, nonce, hash and tag.
-const BLOB: usize = 2 + 12 + SHA256_OUTPUT_LEN + 16;
+/// A blob of the seal with the hash.
+const BLOB: usize = SHA256_OUTPUT_LEN + OVERHEAD;
 /// All but what is about the key.
 const FIXED: usize = BLOB + SHA256_OUTPUT_LEN + size_of::<u32>() + MARK.len();
 /// The most that there may be about a key.

@@ -7,7 +7,7 @@ use std::hash::Hash;
 use diesel::{dsl::sql, prelude::*, sql_types::BigInt};
 
 use crate::{
-    StoreError,
+    Clock, StoreError,
     backend::conn::{Conn, on_backend},
     copies::verify::counted,
     keys::keyring::KekRow,
@@ -74,11 +74,12 @@ pub(super) trait Table: PartialEq + Sized {
     type Key: Clone + Eq + Hash;
     /// What its rows are called.
     const NAME: &'static str;
-    /// Whether rows of its kind, as this one is, go away by themselves: that the source lacks it tells nothing.
-    const GOES: fn(&Self) -> bool;
 
     /// The row's key.
     fn key(&self) -> Self::Key;
+    /// Whether the row may disappear by itself. Then its absence from the source does not prove that the target was
+    /// used.
+    fn expires_by_itself(&self) -> bool;
     /// Whole rows.
     fn rows(conn: &mut Conn, which: Which<'_, Self::Key>) -> Result<Vec<Self>, StoreError>;
     /// The keys of rows, each with a number that grows when the row is changed.
@@ -94,23 +95,36 @@ pub(super) trait Table: PartialEq + Sized {
     fn count(conn: &mut Conn) -> Result<u64, StoreError>;
 }
 
-/// A `Table`: its columns that are the key, what grows, and how rows are found by a key or keys.
-macro_rules! table {
+/// Makes a row's type a `Table`: what its key is, what grows when it changes, and how rows are found by a key or
+/// keys. The short form is for a key of one column.
+macro_rules! copied_table {
     (
-        $row:ty, $table:ident, $name:literal, $key:ty: $columns:expr, |$self:ident| $of:expr, $stamp:expr,
-        |$one:ident| $after:expr, $is:expr, |$many:ident| $among:expr, $goes:expr
+        row: $row:ty,
+        table: $table:ident,
+        name: $name:literal,
+        key: $key:ty = $columns:expr,
+        key_of: |$self:ident| $of:expr,
+        stamp: $stamp:expr,
+        after: |$one:ident| $after:expr,
+        is: $is:expr,
+        among: |$many:ident| $among:expr,
+        expires_by_itself: |$this:ident| $expires:expr,
     ) => {
         impl Table for $row {
             type Key = $key;
             const NAME: &'static str = $name;
-            const GOES: fn(&Self) -> bool = $goes;
 
             fn key(&$self) -> $key {
                 $of
             }
 
+            fn expires_by_itself(&self) -> bool {
+                let $this = self;
+                $expires
+            }
+
             fn rows(conn: &mut Conn, which: Which<'_, $key>) -> Result<Vec<Self>, StoreError> {
-                table!(@select conn, which, $table::table, $columns, |$one| $after, |$many| $among)
+                copied_table!(@select conn, which, $table::table, $columns, |$one| $after, |$many| $among)
             }
 
             fn stamps(
@@ -118,7 +132,7 @@ macro_rules! table {
                 which: Which<'_, $key>,
             ) -> Result<Vec<($key, i64)>, StoreError> {
                 let stamps = $table::table.select(($columns, $stamp));
-                table!(@select conn, which, stamps, $columns, |$one| $after, |$many| $among)
+                copied_table!(@select conn, which, stamps, $columns, |$one| $after, |$many| $among)
             }
 
             fn insert(conn: &mut Conn, rows: &[Self]) -> Result<(), StoreError> {
@@ -160,43 +174,93 @@ macro_rules! table {
             Which::These($many) => $query.filter($among).load(conn)?,
         }))
     };
-    // With a key of one column.
-    ($row:ty, $table:ident, $name:literal, $key:ty: $column:ident, $stamp:ident, $goes:expr) => {
-        table!(
-            $row, $table, $name, $key: $table::$column, |self| self.$column.clone(), $table::$stamp,
-            |one| $table::$column.gt(one), $table::$column.eq(one), |many| $table::$column.eq_any(many),
-            $goes
-        );
+    (
+        row: $row:ty,
+        table: $table:ident,
+        name: $name:literal,
+        key: $key:ty = $column:ident,
+        stamp: $stamp:ident,
+        expires_by_itself: $expires:literal,
+    ) => {
+        copied_table! {
+            row: $row,
+            table: $table,
+            name: $name,
+            key: $key = $table::$column,
+            key_of: |self| self.$column.clone(),
+            stamp: $table::$stamp,
+            after: |one| $table::$column.gt(one),
+            is: $table::$column.eq(one),
+            among: |many| $table::$column.eq_any(many),
+            expires_by_itself: |_row| $expires,
+        }
     };
 }
 
-table!(KekRow, keks, "master keys", String: id, created, stays);
-table!(RetiredKekRow, retired_keks, "retired master keys", String: id, retired, stays);
-table!(CredentialRow, credentials, "credentials", String: id, created, goes);
-table!(ApplicationRow, applications, "applications", String: name, updated, stays);
-// A record that ended was changed when it did.
-table!(
-    TokenRow, external_tokens, "records", i64: external_tokens::id,
-    |self| self.id, sql::<BigInt>("coalesce(ended, updated)"),
-    |one| external_tokens::id.gt(one), external_tokens::id.eq(one),
-    |many| external_tokens::id.eq_any(many), |row| !row.lives()
-);
-table!(Reservation, idempotency_keys, "idempotency keys", Vec<u8>: digest, expires, goes);
-table!(
-    UserRow, users, "users", (String, String): (users::tenant, users::login),
-    |self| (self.tenant.clone(), self.login.clone()), users::updated,
-    |one| users::tenant.gt(&one.0).or(users::tenant.eq(&one.0).and(users::login.gt(&one.1))),
-    users::tenant.eq(&one.0).and(users::login.eq(&one.1)),
-    |many| users::tenant
+copied_table! {
+    row: KekRow,
+    table: keks,
+    name: "master keys",
+    key: String = id,
+    stamp: created,
+    expires_by_itself: false,
+}
+copied_table! {
+    row: RetiredKekRow,
+    table: retired_keks,
+    name: "retired master keys",
+    key: String = id,
+    stamp: retired,
+    expires_by_itself: false,
+}
+copied_table! {
+    row: CredentialRow,
+    table: credentials,
+    name: "credentials",
+    key: String = id,
+    stamp: created,
+    expires_by_itself: true,
+}
+copied_table! {
+    row: ApplicationRow,
+    table: applications,
+    name: "applications",
+    key: String = name,
+    stamp: updated,
+    expires_by_itself: false,
+}
+copied_table! {
+    row: TokenRow,
+    table: external_tokens,
+    name: "records",
+    key: i64 = external_tokens::id,
+    key_of: |self| self.id,
+    // A record that ended was changed when it did.
+    stamp: sql::<BigInt>("coalesce(ended, updated)"),
+    after: |one| external_tokens::id.gt(one),
+    is: external_tokens::id.eq(one),
+    among: |many| external_tokens::id.eq_any(many),
+    expires_by_itself: |row| !row.lives(Clock::SYSTEM.now()),
+}
+copied_table! {
+    row: Reservation,
+    table: idempotency_keys,
+    name: "idempotency keys",
+    key: Vec<u8> = digest,
+    stamp: expires,
+    expires_by_itself: true,
+}
+copied_table! {
+    row: UserRow,
+    table: users,
+    name: "users",
+    key: (String, String) = (users::tenant, users::login),
+    key_of: |self| (self.tenant.clone(), self.login.clone()),
+    stamp: users::updated,
+    after: |one| users::tenant.gt(&one.0).or(users::tenant.eq(&one.0).and(users::login.gt(&one.1))),
+    is: users::tenant.eq(&one.0).and(users::login.eq(&one.1)),
+    among: |many| users::tenant
         .eq_any(many.iter().map(|key| &key.0))
         .and(users::login.eq_any(many.iter().map(|key| &key.1))),
-    stays
-);
-
-fn stays<T>(_row: &T) -> bool {
-    false
-}
-
-fn goes<T>(_row: &T) -> bool {
-    true
+    expires_by_itself: |_row| false,
 }

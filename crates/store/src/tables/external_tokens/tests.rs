@@ -3,8 +3,9 @@
 use super::*;
 use crate::keys::keyring::Keyring;
 use crate::{
-    ids::{Ids, random},
-    seal::Kek,
+    Clock,
+    record_ids::RecordIds,
+    seal::{Kek, random},
 };
 use model::SecretText;
 
@@ -29,12 +30,18 @@ impl Vault {
     fn new() -> Self {
         let keks = ["kek-a", "kek-b"].map(|id| Kek::new(id.to_owned(), &random()));
         let keyring = Keyring::of_keys(keks.into());
-        let ids = Ids::default();
+        let ids = RecordIds::default();
         let record = |tenant: &str, provider: &str, token: &str| {
-            let key = ids.new_key();
+            let key = ids.new_key(Clock::SYSTEM.now());
             let login = Login::parse("ann").expect("login");
             let owner = Principal { tenant: tenant_of(tenant), login, is_administrator: false };
-            let row = seal(&owner, &carrier(provider, token), &key, keyring.active());
+            let row = seal(
+                &owner,
+                &carrier(provider, token),
+                &key,
+                keyring.active(),
+                Clock::SYSTEM.now(),
+            );
             Record { row, key, token: token.to_owned() }
         };
         let mut records = vec![
@@ -46,7 +53,7 @@ impl Vault {
         let first = records[0].clone();
         let (tenant, provider) = (tenant_of(TENANTS[0]), Provider::parse("et").expect("provider"));
         let record = first.key.record();
-        let place = Place { tenant: &tenant, record, provider: &provider, generation: 1 };
+        let place = SealContext { tenant: &tenant, record, provider: &provider, generation: 1 };
         let kek = |id| keyring.find(id).expect("it is there");
 
         let dek = kek("kek-a").unwrap(&first.row.wrapped_dek, place).expect("unwraps");
@@ -55,7 +62,7 @@ impl Vault {
             TokenRow { kek_id, wrapped_dek: kek("kek-b").wrap(&dek, place), ..first.row.clone() };
         records.push(Record { row, ..first.clone() });
 
-        let later = Place { generation: 2, ..place };
+        let later = SealContext { generation: 2, ..place };
         let dek = Dek::generate();
         let row = TokenRow {
             generation: 2,
@@ -70,7 +77,7 @@ impl Vault {
     /// The token that opens, if one does.
     fn open(&self, row: TokenRow, tenant: &str, key: &RetrievalKey) -> Option<String> {
         let kek = self.keyring.find(&row.kek_id);
-        let opened = row.open(&tenant_of(tenant), key, &Wanted::by(key), kek);
+        let opened = row.open(&tenant_of(tenant), key, &Wanted::by(key), kek, Clock::SYSTEM.now());
         opened.ok()??.carrier.access_token.as_ref().map(|token| token.expose().to_owned())
     }
 
@@ -198,5 +205,5 @@ fn a_row_that_ended_does_not_open() {
     let vault = Vault::new();
     let row = &vault.records[0].row;
     vault.assert_shut(&TokenRow { ended: Some(1), ..row.clone() }, "ended");
-    vault.assert_shut(&TokenRow { expires: Some(ids::now()), ..row.clone() }, "expired");
+    vault.assert_shut(&TokenRow { expires: Some(Clock::SYSTEM.now()), ..row.clone() }, "expired");
 }

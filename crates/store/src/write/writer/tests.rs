@@ -3,10 +3,10 @@
 use super::super::batch::Outcome;
 use super::*;
 use crate::{
-    Database, KeySource, Keys,
+    Clock, Database, KeySource, Keys,
     backend::{migrate, sqlite::lock},
-    ids::Ids,
     keys::keyring::Keyring,
+    record_ids::RecordIds,
     tables::external_tokens::Wanted,
 };
 use diesel::connection::SimpleConnection as _;
@@ -19,7 +19,7 @@ struct Bench {
     writer: Arc<Writer>,
     database: Database,
     keyring: Keyring,
-    ids: Ids,
+    ids: RecordIds,
     _folder: tempfile::TempDir,
 }
 
@@ -41,15 +41,15 @@ impl Bench {
             secret: None,
             module: None,
         };
-        let keyring = Keyring::begin(&keys, &mut conn).expect("keyring");
+        let keyring = Keyring::begin(&keys, &mut conn, 0).expect("keyring");
         conn.batch_execute(sql).expect(sql);
         let link = Link::writing(database.clone(), Some(conn));
         let writer = Arc::new(Writer::start(link, Log::of(&database, None), Arc::default()));
-        Self { writer, database, keyring, ids: Ids::default(), _folder: folder }
+        Self { writer, database, keyring, ids: RecordIds::default(), _folder: folder }
     }
 
     fn row(&self) -> (RetrievalKey, TokenRow) {
-        let key = self.ids.new_key();
+        let key = self.ids.new_key(Clock::SYSTEM.now());
         let row = self.row_of(&key);
         (key, row)
     }
@@ -61,7 +61,13 @@ impl Bench {
             refresh_token: None,
             claims: None,
         };
-        external_tokens::seal(&principal(), &carrier, key, self.keyring.active())
+        external_tokens::seal(
+            &principal(),
+            &carrier,
+            key,
+            self.keyring.active(),
+            Clock::SYSTEM.now(),
+        )
     }
 
     fn is_saved(&self, key: &RetrievalKey) -> bool {

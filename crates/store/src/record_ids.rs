@@ -6,26 +6,13 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use aws_lc_rs::rand;
-use jiff::Timestamp;
 use model::{RecordId, RetrievalKey, wiping_stack};
-use zeroize::Zeroizing;
 
-/// Microseconds since 1970-01-01 UTC, the form in which every time is stored.
-pub(crate) fn now() -> i64 {
-    Timestamp::now().as_microsecond()
-}
+use crate::seal::random;
 
 /// What a record is called: its id as the API has it, or the number of a row that this server did not make.
 pub(crate) fn name_of(record: i64) -> String {
     RecordId::from_i64(record).map_or_else(|| record.to_string(), RecordId::text)
-}
-
-/// Fills a buffer with random bytes.
-pub(crate) fn random<const N: usize>() -> Zeroizing<[u8; N]> {
-    let mut bytes = Zeroizing::new([0; N]);
-    rand::fill(bytes.as_mut_slice()).expect("the system's random number generator works");
-    bytes
 }
 
 /// Of an id under a clock that is wrong: it looks like one of the first half of 2026, so that rows of a clock that
@@ -34,14 +21,14 @@ const RANDOM_BITS: u32 = 56;
 
 /// The source of new keys.
 #[derive(Default)]
-pub(crate) struct Ids {
+pub(crate) struct RecordIds {
     last: AtomicI64,
 }
 
-impl Ids {
-    /// A key to a record that does not exist yet.
-    pub(crate) fn new_key(&self) -> RetrievalKey {
-        let id = self.next(now(), u64::from_ne_bytes(*random()));
+impl RecordIds {
+    /// A key to a record that does not exist yet; `now` is in microseconds since 1970 UTC.
+    pub(crate) fn new_key(&self, now: i64) -> RetrievalKey {
+        let id = self.next(now, u64::from_ne_bytes(*random()));
         wiping_stack(|| RetrievalKey::new(id, &random()))
     }
 
@@ -66,7 +53,7 @@ mod tests {
 
     #[test]
     fn ids_grow_even_when_the_clock_is_set_back() {
-        let ids = Ids::default();
+        let ids = RecordIds::default();
         let noon = 1_800_000_000_000_000;
         let times = [noon, noon, noon + 1, noon - 3_600_000_000, noon - 1, noon + 5];
         let made: Vec<_> = times.iter().map(|time| ids.next(*time, 0x0fff)).collect();
@@ -76,7 +63,7 @@ mod tests {
 
     #[test]
     fn ids_are_random_under_a_clock_that_is_wrong() {
-        let ids = Ids::default();
+        let ids = RecordIds::default();
         let in_2027 = 1_800_000_000_000_000;
         let before = ids.next(in_2027, 0);
         for time in [0, -1, 1_700_000_000_000_000, i64::MAX] {
@@ -89,8 +76,8 @@ mod tests {
 
     #[test]
     fn keys_are_random() {
-        let ids = Ids::default();
-        let (one, two) = (ids.new_key(), ids.new_key());
+        let ids = RecordIds::default();
+        let (one, two) = (ids.new_key(0), ids.new_key(0));
         assert!(one.expose()[14..57] != two.expose()[14..57]);
     }
 }

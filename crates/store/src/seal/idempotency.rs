@@ -13,16 +13,19 @@ use aws_lc_rs::{
 use model::{IdempotencyKey, Principal, RetrievalKey, TokenManagementInfo, wiping_stack};
 use zeroize::Zeroizing;
 
-use super::{Purpose, Unopenable, aad, decrypt, encrypt, part, to_bytes};
+use super::{
+    carrier::version_1,
+    format::{Purpose, Unopenable, decrypt, encrypt, part},
+};
 
 /// What an idempotency key of one caller opens and recognises.
-pub(crate) struct Repeats {
+pub(crate) struct IdempotencySeal {
     digest: [u8; 32],
     seal: LessSafeKey,
     mac: hmac::Key,
 }
 
-impl Repeats {
+impl IdempotencySeal {
     /// Of this caller alone: the same key of another one has nothing in common with it.
     pub(crate) fn of(caller: &Principal, key: &IdempotencyKey) -> Self {
         wiping_stack(|| Self::derive(caller, key))
@@ -66,24 +69,27 @@ impl Repeats {
 
     /// Seals the key that the save is answered with.
     pub(crate) fn seal(&self, key: &RetrievalKey) -> Vec<u8> {
-        wiping_stack(|| encrypt(&self.seal, &self.aad(), key.expose().as_bytes()))
+        wiping_stack(|| {
+            encrypt(&self.seal, Purpose::RetrievalKey, &[&self.digest], key.expose().as_bytes())
+        })
     }
 
     /// Opens what `seal` made.
     pub(crate) fn open(&self, sealed: &[u8]) -> Result<RetrievalKey, Unopenable> {
-        let plain = wiping_stack(|| decrypt(&self.seal, &self.aad(), sealed))?;
-        let text = str::from_utf8(&plain).map_err(|_not_text| Unopenable)?;
+        let opened =
+            wiping_stack(|| decrypt(&self.seal, Purpose::RetrievalKey, &[&self.digest], sealed))?;
+        let text = str::from_utf8(&opened.plain).map_err(|_not_text| Unopenable)?;
         RetrievalKey::parse(text).map_err(|_no_key| Unopenable)
-    }
-
-    fn aad(&self) -> Vec<u8> {
-        aad(Purpose::RetrievalKey, &[&self.digest])
     }
 }
 
-/// The carrier as bytes, which differ if anything of it does.
+/// The carrier as bytes, which differ if anything of it does. The first three secrets are laid out as in
+/// `carrier::version_1`. A field that was added later is appended by its name, and left out if it is absent, so that
+/// the fingerprint of a carrier without it stays as it was.
 fn canonical(carrier: &TokenManagementInfo) -> Zeroizing<Vec<u8>> {
-    let (provider, secrets) = (carrier.provider.as_str().as_bytes(), to_bytes(carrier));
+    let TokenManagementInfo { provider, access_token, refresh_token, claims } = carrier;
+    let secrets = version_1([access_token, refresh_token, claims]);
+    let provider = provider.as_str().as_bytes();
     let mut bytes = Zeroizing::new(Vec::with_capacity(4 + provider.len() + secrets.len()));
     part(&mut bytes, provider);
     bytes.extend_from_slice(&secrets);
@@ -93,16 +99,16 @@ fn canonical(carrier: &TokenManagementInfo) -> Zeroizing<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::Ids;
+    use crate::record_ids::RecordIds;
     use model::{Login, Provider, TenantId};
 
     const HEADER: &str = "8e03978e-40d5-43e8-bc93-6894a57f9324";
 
-    fn repeats(tenant: &str, login: &str, header: &str) -> Repeats {
+    fn seal_of(tenant: &str, login: &str, header: &str) -> IdempotencySeal {
         let tenant = TenantId::parse(tenant).expect("tenant");
         let login = Login::parse(login).expect("login");
         let caller = Principal { tenant, login, is_administrator: false };
-        Repeats::of(&caller, &IdempotencyKey::parse(header.as_bytes()).expect("key"))
+        IdempotencySeal::of(&caller, &IdempotencyKey::parse(header.as_bytes()).expect("key"))
     }
 
     fn carrier(
@@ -121,20 +127,20 @@ mod tests {
 
     #[test]
     fn the_same_key_of_the_same_caller_opens_and_no_other() {
-        let key = Ids::default().new_key();
-        let own = repeats("Cust12345", "ann", HEADER);
+        let key = RecordIds::default().new_key(0);
+        let own = seal_of("Cust12345", "ann", HEADER);
         let sealed = own.seal(&key);
         assert!(sealed != own.seal(&key), "a nonce of its own");
-        let again = repeats("Cust12345", "ann", HEADER);
+        let again = seal_of("Cust12345", "ann", HEADER);
         assert_eq!(again.open(&sealed).expect("opens").expose(), key.expose());
         let told = carrier("et", Some("fugit"), None, None);
         let fingerprint = own.fingerprint(&told);
         assert!(again.recognises(&told, &fingerprint));
         for other in [
-            repeats("Cust1234", "5ann", HEADER),
-            repeats("Cust1234", "ann", HEADER),
-            repeats("Cust12345", "bob", HEADER),
-            repeats("Cust12345", "ann", &HEADER.to_uppercase()),
+            seal_of("Cust1234", "5ann", HEADER),
+            seal_of("Cust1234", "ann", HEADER),
+            seal_of("Cust12345", "bob", HEADER),
+            seal_of("Cust12345", "ann", &HEADER.to_uppercase()),
         ] {
             assert!(other.digest() != own.digest());
             assert!(other.open(&sealed).is_err());
@@ -144,8 +150,8 @@ mod tests {
 
     #[test]
     fn no_flipped_bit_opens_or_is_recognised() {
-        let own = repeats("Cust12345", "ann", HEADER);
-        let mut sealed = own.seal(&Ids::default().new_key());
+        let own = seal_of("Cust12345", "ann", HEADER);
+        let mut sealed = own.seal(&RecordIds::default().new_key(0));
         for bit in 0..sealed.len() * 8 {
             sealed[bit / 8] ^= 1 << (bit % 8);
             assert!(own.open(&sealed).is_err(), "bit {bit}");
@@ -164,7 +170,7 @@ mod tests {
     /// Whatever differs between two carriers, their fingerprints do.
     #[test]
     fn every_part_of_a_carrier_counts() {
-        let own = repeats("Cust12345", "ann", HEADER);
+        let own = seal_of("Cust12345", "ann", HEADER);
         let carriers = [
             carrier("et", Some("fugit"), None, None),
             carrier("te", Some("fugit"), None, None),

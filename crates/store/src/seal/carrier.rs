@@ -1,0 +1,249 @@
+//! A record's carrier, sealed so that its data key (DEK) and its retrieval key are both needed to open it.
+//!
+//! Invariant: a carrier opens only with both keys together, in the context that it was sealed for.
+
+use aws_lc_rs::{
+    aead::{AES_256_GCM, LessSafeKey, UnboundKey},
+    digest, hkdf,
+};
+use model::{Provider, RetrievalKey, SecretText, TokenManagementInfo, wiping_stack};
+use zeroize::Zeroizing;
+
+use super::{
+    format::{Format, KEY_LEN, Purpose, Unopenable, decrypt, encrypt},
+    kek::{Dek, SealContext},
+};
+
+/// Seals a carrier's tokens and claims so that DEK and retrieval key are both needed to open them.
+/// The provider is not in the blob but bound by its AAD.
+pub(crate) fn seal(
+    carrier: &TokenManagementInfo,
+    dek: &Dek,
+    key: &RetrievalKey,
+    context: SealContext<'_>,
+) -> Vec<u8> {
+    let TokenManagementInfo {
+        provider: _bound_by_the_context,
+        access_token,
+        refresh_token,
+        claims,
+    } = carrier;
+    context.with_parts("", |parts| {
+        wiping_stack(|| {
+            let plain = version_1([access_token, refresh_token, claims]);
+            encrypt(&record_key(dek, key), Purpose::Carrier, parts, &plain)
+        })
+    })
+}
+
+/// Opens what `seal` made.
+pub(crate) fn open(
+    sealed: &[u8],
+    dek: &Dek,
+    key: &RetrievalKey,
+    context: SealContext<'_>,
+) -> Result<TokenManagementInfo, Unopenable> {
+    let opened = context.with_parts("", |parts| {
+        wiping_stack(|| decrypt(&record_key(dek, key), Purpose::Carrier, parts, sealed))
+    })?;
+    match opened.format {
+        Format::V1 => read_version_1(&opened.plain, context.provider).ok_or(Unopenable),
+    }
+}
+
+/// What the database keeps of a retrieval key: enough to recognise it, not to open anything.
+pub(crate) fn key_digest(key: &RetrievalKey) -> [u8; 32] {
+    wiping_stack(|| {
+        let mut context = digest::Context::new(&digest::SHA256);
+        context.update(b"latchkey retrieval key digest v1\0");
+        context.update(key.expose().as_bytes());
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(context.finish().as_ref());
+        bytes
+    })
+}
+
+fn record_key(dek: &Dek, key: &RetrievalKey) -> LessSafeKey {
+    // Both parts have a fixed length, so their concatenation is unambiguous.
+    let mut secret = Zeroizing::new(Vec::with_capacity(KEY_LEN + key.expose().len()));
+    secret.extend_from_slice(dek.bytes());
+    secret.extend_from_slice(key.expose().as_bytes());
+    let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, b"").extract(&secret);
+    let okm =
+        prk.expand(&[b"latchkey carrier v1"], &AES_256_GCM).expect("32 bytes are not too many");
+    LessSafeKey::new(UnboundKey::from(okm))
+}
+
+/// The layout of `Format::V1`. Each secret: a byte that says whether it is there, then its length (4 bytes) and its text.
+pub(super) fn version_1(fields: [&Option<SecretText>; 3]) -> Zeroizing<Vec<u8>> {
+    let length = |field: &&Option<SecretText>| 5 + field.as_ref().map_or(0, |f| f.expose().len());
+    let mut bytes = Zeroizing::new(Vec::with_capacity(fields.iter().map(length).sum()));
+    for field in fields {
+        match field {
+            None => bytes.push(0),
+            Some(text) => {
+                bytes.push(1);
+                bytes.extend_from_slice(&(text.expose().len() as u32).to_be_bytes());
+                bytes.extend_from_slice(text.expose().as_bytes());
+            }
+        }
+    }
+    bytes
+}
+
+/// Reads what `version_1` made.
+fn read_version_1(mut bytes: &[u8], provider: &Provider) -> Option<TokenManagementInfo> {
+    let mut field = || -> Option<Option<SecretText>> {
+        let (is_some, rest) = bytes.split_first()?;
+        bytes = rest;
+        if *is_some == 0 {
+            return Some(None);
+        }
+        let (length, rest) = bytes.split_first_chunk::<4>()?;
+        let (text, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+        bytes = rest;
+        Some(Some(str::from_utf8(text).ok()?.into()))
+    };
+    let carrier = TokenManagementInfo {
+        provider: provider.clone(),
+        access_token: field()?,
+        refresh_token: field()?,
+        claims: field()?,
+    };
+    bytes.is_empty().then_some(carrier)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{kek::Kek, random::random};
+    use super::*;
+    use crate::record_ids::RecordIds;
+    use model::{RecordId, TenantId};
+
+    struct Sealed {
+        kek: Kek,
+        key: RetrievalKey,
+        tenant: TenantId,
+        provider: Provider,
+        wrapped: Vec<u8>,
+        sealed: Vec<u8>,
+    }
+
+    impl Sealed {
+        fn new() -> Self {
+            let kek = Kek::new("kek-a".to_owned(), &random());
+            let key = RecordIds::default().new_key(0);
+            let tenant = TenantId::single();
+            let provider = Provider::parse("et").expect("provider");
+            let context = SealContext {
+                tenant: &tenant,
+                record: key.record(),
+                provider: &provider,
+                generation: 1,
+            };
+            let dek = Dek::generate();
+            let carrier = TokenManagementInfo {
+                provider: provider.clone(),
+                access_token: Some("fugit".into()),
+                refresh_token: Some("".into()),
+                claims: None,
+            };
+            let wrapped = kek.wrap(&dek, context);
+            let sealed = seal(&carrier, &dek, &key, context);
+            Self { kek, key, wrapped, sealed, tenant, provider }
+        }
+
+        fn context(&self) -> SealContext<'_> {
+            SealContext {
+                tenant: &self.tenant,
+                record: self.key.record(),
+                provider: &self.provider,
+                generation: 1,
+            }
+        }
+
+        fn open(&self) -> Result<TokenManagementInfo, Unopenable> {
+            self.open_in(self.context())
+        }
+
+        fn open_in(&self, context: SealContext<'_>) -> Result<TokenManagementInfo, Unopenable> {
+            open(&self.sealed, &self.kek.unwrap(&self.wrapped, context)?, &self.key, context)
+        }
+    }
+
+    #[test]
+    fn what_was_sealed_opens_byte_for_byte() {
+        let carrier = Sealed::new().open().expect("opens");
+        assert_eq!(carrier.access_token.as_ref().map(SecretText::expose), Some("fugit"));
+        assert_eq!(carrier.refresh_token.as_ref().map(SecretText::expose), Some(""));
+        assert!(carrier.claims.is_none());
+    }
+
+    #[test]
+    fn no_flipped_bit_opens() {
+        let mut sealed = Sealed::new();
+        for bit in 0..sealed.sealed.len() * 8 {
+            sealed.sealed[bit / 8] ^= 1 << (bit % 8);
+            assert!(sealed.open().is_err(), "carrier, bit {bit}");
+            sealed.sealed[bit / 8] ^= 1 << (bit % 8);
+        }
+        for bit in 0..sealed.wrapped.len() * 8 {
+            sealed.wrapped[bit / 8] ^= 1 << (bit % 8);
+            assert!(sealed.open().is_err(), "DEK, bit {bit}");
+            sealed.wrapped[bit / 8] ^= 1 << (bit % 8);
+        }
+        for length in 0..sealed.sealed.len() {
+            let whole = std::mem::take(&mut sealed.sealed);
+            sealed.sealed = whole[..length].to_vec();
+            assert!(sealed.open().is_err(), "carrier cut to {length}");
+            sealed.sealed = whole;
+        }
+        assert!(sealed.open().is_ok());
+    }
+
+    /// A field copied to another row, tenant, provider or generation does not open there.
+    #[test]
+    fn a_seal_holds_only_in_its_context() {
+        let sealed = Sealed::new();
+        let right = sealed.context();
+        let other_record = RecordId::from_i64(right.record.as_i64() + 1).expect("id");
+        let other_provider = Provider::parse("te").expect("provider");
+        assert!(sealed.open_in(SealContext { record: other_record, ..right }).is_err());
+        assert!(sealed.open_in(SealContext { provider: &other_provider, ..right }).is_err());
+        assert!(sealed.open_in(SealContext { generation: 2, ..right }).is_err());
+        // The DEK's wrap is bound to the place too; the carrier must refuse by itself.
+        let dek = sealed.kek.unwrap(&sealed.wrapped, right).expect("unwraps");
+        let elsewhere = SealContext { record: other_record, ..right };
+        assert!(open(&sealed.sealed, &dek, &sealed.key, elsewhere).is_err());
+    }
+
+    /// Database, backup and master key together open nothing without the caller's key.
+    #[test]
+    fn both_keys_are_needed() {
+        let mut sealed = Sealed::new();
+        let other = RetrievalKey::new(sealed.key.record(), &[0; 32]);
+        let own = std::mem::replace(&mut sealed.key, other);
+        assert!(sealed.open().is_err(), "another retrieval key to the same record");
+        sealed.key = own;
+        let own = std::mem::replace(&mut sealed.kek, Kek::new("kek-a".to_owned(), &random()));
+        assert!(sealed.open().is_err(), "another master key of the same name");
+        sealed.kek = own;
+        assert!(sealed.open().is_ok());
+    }
+
+    #[test]
+    fn a_sentinel_tells_keys_apart_and_blobs_are_not_interchangeable() {
+        let sealed = Sealed::new();
+        assert!(sealed.kek.opens_sentinel(&sealed.kek.sentinel()));
+        assert!(!Kek::new("kek-a".to_owned(), &random()).opens_sentinel(&sealed.kek.sentinel()));
+        assert!(!sealed.kek.opens_sentinel(&sealed.wrapped));
+        assert!(sealed.kek.unwrap(&sealed.kek.sentinel(), sealed.context()).is_err());
+    }
+
+    #[test]
+    fn equal_carriers_look_different_and_hold_no_plaintext() {
+        let (one, two) = (Sealed::new(), Sealed::new());
+        assert!(one.sealed != two.sealed);
+        assert!(!one.sealed.windows(5).any(|window| window == b"fugit"));
+    }
+}

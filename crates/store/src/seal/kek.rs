@@ -1,0 +1,116 @@
+//! Master keys (KEKs) and what they seal: records' data keys (DEKs), their own sentinels, the hash of a backup.
+//!
+//! Invariant: a DEK is wrapped for one record, in one context, under one KEK, and unwraps nowhere else.
+
+use aws_lc_rs::{aead::LessSafeKey, digest};
+use model::{Provider, RecordId, TenantId, wiping_stack};
+use zeroize::Zeroizing;
+
+use super::{
+    format::{KEY_LEN, Purpose, Unopenable, aes_256_gcm, decrypt, encrypt},
+    random::random,
+};
+
+/// What a record's blobs are bound to.
+#[derive(Clone, Copy)]
+pub(crate) struct SealContext<'a> {
+    pub(crate) tenant: &'a TenantId,
+    pub(crate) record: RecordId,
+    pub(crate) provider: &'a Provider,
+    pub(crate) generation: i32,
+}
+
+impl SealContext<'_> {
+    /// Calls `work` with the parts of the AAD; `kek_id` is empty for the carrier, because otherwise a KEK could not be
+    /// replaced without every caller's key.
+    pub(super) fn with_parts<T>(&self, kek_id: &str, work: impl FnOnce(&[&[u8]]) -> T) -> T {
+        work(&[
+            self.tenant.as_str().as_bytes(),
+            &self.record.as_i64().to_be_bytes(),
+            self.provider.as_str().as_bytes(),
+            &self.generation.to_be_bytes(),
+            kek_id.as_bytes(),
+        ])
+    }
+}
+
+/// A record's own key.
+pub(crate) struct Dek(Zeroizing<[u8; KEY_LEN]>);
+
+impl Dek {
+    /// A random key.
+    pub(crate) fn generate() -> Self {
+        Self(random())
+    }
+
+    /// The bytes, to derive the key of a carrier.
+    pub(super) fn bytes(&self) -> &[u8; KEY_LEN] {
+        &self.0
+    }
+}
+
+/// A master key, which wraps DEKs.
+pub(crate) struct Kek {
+    id: String,
+    key: LessSafeKey,
+}
+
+impl Kek {
+    pub(crate) fn new(id: String, bytes: &[u8; KEY_LEN]) -> Self {
+        Self { id, key: aes_256_gcm(bytes) }
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(crate) fn wrap(&self, dek: &Dek, context: SealContext<'_>) -> Vec<u8> {
+        context.with_parts(&self.id, |parts| {
+            wiping_stack(|| encrypt(&self.key, Purpose::Dek, parts, dek.bytes()))
+        })
+    }
+
+    pub(crate) fn unwrap(
+        &self,
+        wrapped: &[u8],
+        context: SealContext<'_>,
+    ) -> Result<Dek, Unopenable> {
+        let opened = context.with_parts(&self.id, |parts| {
+            wiping_stack(|| decrypt(&self.key, Purpose::Dek, parts, wrapped))
+        })?;
+        let mut dek = Dek(Zeroizing::new([0; KEY_LEN]));
+        if opened.plain.len() != KEY_LEN {
+            return Err(Unopenable);
+        }
+        dek.0.copy_from_slice(&opened.plain);
+        Ok(dek)
+    }
+
+    /// A blob that only this key opens, kept in the database to recognise the key by.
+    pub(crate) fn sentinel(&self) -> Vec<u8> {
+        encrypt(&self.key, Purpose::Sentinel, &[self.id.as_bytes()], b"latchkey")
+    }
+
+    pub(crate) fn opens_sentinel(&self, sentinel: &[u8]) -> bool {
+        decrypt(&self.key, Purpose::Sentinel, &[self.id.as_bytes()], sentinel).is_ok()
+    }
+
+    /// Seals the hash of a backup, and what is said about its key.
+    pub(crate) fn seal_backup(&self, about: &[u8], hash: &[u8]) -> Vec<u8> {
+        encrypt(&self.key, Purpose::Backup, &[self.id.as_bytes(), about], hash)
+    }
+
+    /// Whether the blob is what `seal_backup` made of these.
+    pub(crate) fn opens_backup(&self, about: &[u8], hash: &[u8], blob: &[u8]) -> bool {
+        let opened = decrypt(&self.key, Purpose::Backup, &[self.id.as_bytes(), about], blob);
+        opened.is_ok_and(|opened| opened.plain.as_slice() == hash)
+    }
+}
+
+/// The id of a master key that has no other name: a hash, which does not reveal the key.
+pub(crate) fn kek_id(bytes: &[u8; KEY_LEN]) -> String {
+    let mut context = digest::Context::new(&digest::SHA256);
+    context.update(b"latchkey master key id v1\0");
+    context.update(bytes);
+    context.finish().as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,18 @@
+//! Random bytes, for keys, nonces and names.
+//!
+//! Invariant: they come from the system's generator, and are wiped when they are dropped.
+
+use aws_lc_rs::rand;
+use zeroize::Zeroizing;
+
+/// Fills a buffer with random bytes.
+pub(crate) fn random<const N: usize>() -> Zeroizing<[u8; N]> {
+    let mut bytes = Zeroizing::new([0; N]);
+    rand::fill(bytes.as_mut_slice()).expect("the system's random number generator works");
+    bytes
+}
+
+/// A name of 16 hexadecimal digits that nobody can guess.
+pub(crate) fn random_name() -> String {
+    random::<8>().iter().map(|byte| format!("{byte:02x}")).collect()
+}
