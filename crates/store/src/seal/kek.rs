@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::{
     format::{KEY_LEN, Purpose, Unopenable, aes_256_gcm, decrypt, encrypt},
-    random::random,
+    random,
 };
 
 /// What a record's blobs are bound to.
@@ -34,13 +34,19 @@ impl SealContext<'_> {
     }
 }
 
-/// A record's own key.
-pub(crate) struct Dek(Zeroizing<[u8; KEY_LEN]>);
+/// A record's own key. It is on the heap, because moves of it would leave copies on the stack otherwise.
+pub(crate) struct Dek(Box<Zeroizing<[u8; KEY_LEN]>>);
 
 impl Dek {
     /// A random key.
     pub(crate) fn generate() -> Self {
-        Self(random())
+        let mut dek = Self::zero();
+        random::fill(dek.0.as_mut_slice());
+        dek
+    }
+
+    fn zero() -> Self {
+        Self(Box::new(Zeroizing::new([0; KEY_LEN])))
     }
 
     /// The bytes, to derive the key of a carrier.
@@ -78,7 +84,7 @@ impl Kek {
         let opened = context.with_parts(&self.id, |parts| {
             wiping_stack(|| decrypt(&self.key, Purpose::Dek, parts, wrapped))
         })?;
-        let mut dek = Dek(Zeroizing::new([0; KEY_LEN]));
+        let mut dek = Dek::zero();
         if opened.plain.len() != KEY_LEN {
             return Err(Unopenable);
         }

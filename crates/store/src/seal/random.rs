@@ -6,9 +6,14 @@ use aws_lc_rs::rand;
 use zeroize::Zeroizing;
 
 /// Fills a buffer with random bytes.
+pub(super) fn fill(bytes: &mut [u8]) {
+    rand::fill(bytes).expect("the system's random number generator works");
+}
+
+/// Random bytes.
 pub(crate) fn random<const N: usize>() -> Zeroizing<[u8; N]> {
     let mut bytes = Zeroizing::new([0; N]);
-    rand::fill(bytes.as_mut_slice()).expect("the system's random number generator works");
+    fill(bytes.as_mut_slice());
     bytes
 }
 
