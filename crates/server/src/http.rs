@@ -11,5 +11,8 @@ pub(crate) mod openapi;
 pub(crate) mod origins;
 pub(crate) mod pages;
 pub(crate) mod paths;
+pub(crate) mod preferences;
 pub(crate) mod problem;
 pub(crate) mod routes;
+pub(crate) mod secret_headers;
+pub(crate) mod single_headers;

@@ -10,7 +10,7 @@ use negotiate::{MediaType, write_answer};
 use serde::Serialize;
 
 use crate::http::{
-    extract::{Preferences, preferences::SO_TIME_ZONE},
+    preferences::{Preferences, SO_TIME_ZONE},
     problem::{ErrorBody, Problem},
 };
 

@@ -5,21 +5,18 @@
 mod body;
 mod caller;
 mod idempotency_key;
-pub(crate) mod preferences;
-mod secret_headers;
-mod single_headers;
 
 use std::pin::Pin;
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
 
-use crate::{http::problem::Problem, state::App};
+use crate::{
+    http::{preferences::Preferences, problem::Problem},
+    state::App,
+};
 pub(crate) use body::{Budget, HeldBody, read as read_body};
 pub(crate) use caller::{Caller, access_token, by_credential, issue_ticket, session};
 pub(crate) use idempotency_key::idempotency_key;
-pub(crate) use preferences::{Dates, Preferences};
-pub(crate) use secret_headers::take_secrets;
-pub(crate) use single_headers::refuse_repeated_headers;
 
 type Extracted<T> = Pin<Box<dyn Future<Output = Result<T, Problem>>>>;
 

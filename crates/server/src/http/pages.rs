@@ -16,8 +16,8 @@ use negotiate::MediaType;
 
 use crate::{
     http::{
-        extract::preferences::{accept, text},
         paths::{ACCOUNT, API, Mount, Paths},
+        preferences::{accept, text},
         problem::{ErrorBody, Problem},
     },
     state::App,

@@ -18,7 +18,7 @@ use model::TenantId;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    http::{extract::take_secrets, hosts::Target},
+    http::{hosts::Target, secret_headers::take_secrets},
     state::App,
 };
 

@@ -31,7 +31,7 @@ use tracing_actix_web::RequestId;
 use utoipa::ToSchema;
 
 use crate::{
-    http::{answer, extract::preferences, pages},
+    http::{answer, pages, preferences},
     state::App,
     texts::{Text, Wording},
 };

@@ -18,8 +18,11 @@ use futures_util::StreamExt as _;
 use negotiate::{ContentCoding, ContentType, UnsupportedMediaType, body::Body};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::preferences;
-use crate::{config::Limits, http::problem::Problem, state::App};
+use crate::{
+    config::Limits,
+    http::{preferences, problem::Problem},
+    state::App,
+};
 
 /// How much of each body is not counted, so that small ones are read while large ones use the budget up. A
 /// connection has buffers of that size anyway.

@@ -21,9 +21,12 @@ use model::{
 use store::StoreError;
 use tracing::{Span, info, warn};
 
-use super::secret_headers::{SO_APP_TOKEN, X_XSRF_TOKEN, secret_headers};
 use crate::{
-    http::{paths::Mount, problem::Problem},
+    http::{
+        paths::Mount,
+        problem::Problem,
+        secret_headers::{SO_APP_TOKEN, X_XSRF_TOKEN, secret_headers},
+    },
     state::App,
 };
 

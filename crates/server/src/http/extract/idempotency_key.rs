@@ -5,8 +5,10 @@
 use actix_web::HttpRequest;
 use model::IdempotencyKey;
 
-use super::secret_headers::{IDEMPOTENCY_KEY, secret_headers};
-use crate::http::problem::Problem;
+use crate::http::{
+    problem::Problem,
+    secret_headers::{IDEMPOTENCY_KEY, secret_headers},
+};
 
 /// The idempotency key of a request, if it has one.
 ///

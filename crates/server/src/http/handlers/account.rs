@@ -26,12 +26,13 @@ use self::page::{AccountPage, SignInPage, Ticket, Words};
 use crate::{
     config::Limits,
     http::{
-        extract::{self, Caller, HeldBody, preferences::wording},
+        extract::{self, Caller, HeldBody},
         hosts::Reached,
         pages::{Frame, html},
         paths::{
             ACCOUNT, ACCOUNT_TICKETS, ACCOUNT_TICKETS_REVOKE, Mount, Paths, SIGN_IN, SIGN_OUT,
         },
+        preferences::wording,
         problem::{Problem, SEC_FETCH_SITE},
     },
     state::App,

@@ -17,14 +17,11 @@ use utoipa::ToSchema;
 use crate::{
     http::{
         answer,
-        extract::{
-            Preferences,
-            preferences::{media_type, wording},
-        },
         hosts::Reached,
         openapi::{self, Call},
         pages::{self, Frame},
         paths::{API, API_V1, DOCS, HOME, Mount, OPENAPI},
+        preferences::{Preferences, media_type, wording},
         problem::Problem,
     },
     state::App,

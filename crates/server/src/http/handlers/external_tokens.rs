@@ -15,8 +15,9 @@ use super::user_agent::{EXAMPLE_KEY, Right, given, own_key, unquoted};
 use crate::{
     http::{
         answer,
-        extract::{Call, Dates},
+        extract::Call,
         paths::{DESCRIBE_EXTERNAL_TOKENS, LIST_EXTERNAL_TOKENS, REVOKE_EXTERNAL_TOKENS},
+        preferences::Dates,
         problem::Problem,
     },
     state::App,

@@ -20,8 +20,9 @@ use crate::{
     expiry,
     http::{
         answer,
-        extract::{Call, Dates, Preferences, idempotency_key},
+        extract::{Call, idempotency_key},
         paths::{GET_EXTERNAL_TOKENS, SAVE_EXTERNAL_TOKENS},
+        preferences::{Dates, Preferences},
         problem::Problem,
     },
     state::App,

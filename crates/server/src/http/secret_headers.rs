@@ -15,8 +15,8 @@ use actix_web::{
 };
 
 pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-pub(super) const SO_APP_TOKEN: HeaderName = HeaderName::from_static("so-apptoken");
-pub(super) const X_XSRF_TOKEN: HeaderName = HeaderName::from_static("x-xsrf-token");
+pub(crate) const SO_APP_TOKEN: HeaderName = HeaderName::from_static("so-apptoken");
+pub(crate) const X_XSRF_TOKEN: HeaderName = HeaderName::from_static("x-xsrf-token");
 
 const SECRET: [HeaderName; 6] =
     [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE, IDEMPOTENCY_KEY, SO_APP_TOKEN, X_XSRF_TOKEN];

@@ -13,10 +13,7 @@ use negotiate::{
     neutral_date_time, wanted_language,
 };
 
-use crate::{
-    http::problem::Problem,
-    texts::{Argument, Text, Wording},
-};
+use crate::texts::{Argument, Text, Wording};
 
 const SO_LANGUAGE: HeaderName = HeaderName::from_static("so-language");
 const SO_CULTURE: HeaderName = HeaderName::from_static("so-culture");
@@ -39,8 +36,8 @@ impl Preferences {
     /// Reads a request's headers and query.
     ///
     /// # Errors
-    /// 406 if no type is acceptable.
-    pub(crate) fn of(request: &HttpRequest, base_zone: &TimeZone) -> Result<Self, Problem> {
+    /// No type is acceptable.
+    pub(crate) fn of(request: &HttpRequest, base_zone: &TimeZone) -> Result<Self, NotAcceptable> {
         Ok(Self::in_type(media_type(request.headers())?, request, base_zone))
     }
 
@@ -64,8 +61,8 @@ impl Preferences {
     /// How dates are to be written, for an answer that has any.
     ///
     /// # Errors
-    /// 400 if the request names a zone that is none.
-    pub(crate) fn dates(&self) -> Result<Dates<'_>, Problem> {
+    /// The request names a zone that does not exist.
+    pub(crate) fn dates(&self) -> Result<Dates<'_>, UnknownTimeZone> {
         Ok(Dates { preferences: self, time_zone: self.time_zone.as_ref().map_err(|error| *error)? })
     }
 
