@@ -37,7 +37,7 @@ use self::{
     records::Records,
 };
 use crate::{
-    callers::proxy_trust::Clients,
+    callers::proxy_trust::ProxyTrust,
     first_user::FirstUser,
     http::{
         hosts::Hosts,
@@ -364,7 +364,7 @@ impl Config {
     ///
     /// # Errors
     /// An item of `server.trusted_proxies` is no address, or there is none though a proxy is in front.
-    pub(crate) fn clients(&self) -> anyhow::Result<Clients> {
+    pub(crate) fn proxy_trust(&self) -> anyhow::Result<ProxyTrust> {
         let trusted = access::networks(&self.server.trusted_proxies, "server.trusted_proxies")?;
         if self.server.behind_proxy && trusted.is_empty() {
             bail!(
@@ -373,7 +373,7 @@ impl Config {
                  address, and wrong passwords of one client lock users out everywhere"
             );
         }
-        Ok(Clients { trusted, behind_proxy: self.server.behind_proxy })
+        Ok(ProxyTrust { trusted, behind_proxy: self.server.behind_proxy })
     }
 
     /// The hosts that requests may name.

@@ -32,7 +32,7 @@ use tracing::{info, warn};
 use tracing_actix_web::TracingLogger;
 
 use crate::{
-    callers::{issuer::Bearer, logins::Logins, proxy_trust::Clients, renewals::Renewals},
+    callers::{issuer::Bearer, logins::Logins, proxy_trust::ProxyTrust, renewals::Renewals},
     certificates::Certificates,
     config::{Config, access::Opening},
     exposure,
@@ -65,7 +65,7 @@ pub(crate) struct Checked {
 
 /// Who may call.
 struct Callers {
-    clients: Clients,
+    proxy_trust: ProxyTrust,
     bearer: Option<Arc<Bearer>>,
     session_lifetime: Lifetime,
     openings: Vec<Opening>,
@@ -100,7 +100,7 @@ pub(crate) fn check(config: &Config) -> anyhow::Result<Checked> {
         cors_origins: config.cors_origins()?,
     };
     let callers = Callers {
-        clients: config.clients()?,
+        proxy_trust: config.proxy_trust()?,
         bearer: Bearer::new(&config.auth.bearer)?.map(Arc::new),
         session_lifetime: config.auth.session_lifetime()?,
         openings: config.online.openings(config.only_tenant()?.as_ref())?,
@@ -166,7 +166,7 @@ async fn serve(
     let url = format!("{scheme}://{address}{}", paths.first_base());
 
     let seen_scheme = if config.server.behind_proxy { "https" } else { scheme };
-    let Callers { clients, bearer, session_lifetime, openings } = callers;
+    let Callers { proxy_trust, bearer, session_lifetime, openings } = callers;
     if let Some(bearer) = &bearer {
         bearer.fetch_soon();
     }
@@ -178,7 +178,7 @@ async fn serve(
         scheme: seen_scheme,
         // What else listens on the developer's own machine must not be shut off from the browser.
         is_strict: certificates.is_some() && !address.ip().is_loopback(),
-        clients,
+        proxy_trust,
         hosts,
         policy: config.policy(),
         only_tenant: config.only_tenant()?,
@@ -199,7 +199,7 @@ async fn serve(
         tended => drop(tended?),
     }
     let tls = certificates.as_ref().map(Certificates::server_config).transpose()?;
-    let door = Door::new(&config.server, &config.limits, app.clients.trusted.clone(), tls)?;
+    let door = Door::new(&config.server, &config.limits, app.proxy_trust.trusted.clone(), tls)?;
     door.watch();
     let (head_time, idle_time) = (config.limits.head_time(), config.limits.idle_time());
     let (app, paths) = (web::Data::new(app), web::Data::new(paths));

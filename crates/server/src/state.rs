@@ -11,7 +11,7 @@ use negotiate::TimeZone;
 use store::Store;
 
 use crate::{
-    callers::{issuer::Bearer, logins::Logins, proxy_trust::Clients, renewals::Renewals},
+    callers::{issuer::Bearer, logins::Logins, proxy_trust::ProxyTrust, renewals::Renewals},
     config::{Limits, access::Opening},
     http::{
         extract::{Budget, Caller},
@@ -32,7 +32,7 @@ pub(crate) struct App {
     pub(crate) scheme: &'static str,
     /// Whether browsers are to come back by HTTPS alone.
     pub(crate) is_strict: bool,
-    pub(crate) clients: Clients,
+    pub(crate) proxy_trust: ProxyTrust,
     /// The hosts that requests may name.
     pub(crate) hosts: Hosts,
     /// The schemes that are on.
@@ -66,7 +66,7 @@ impl App {
     /// Where a request comes from, as far as it is known.
     pub(crate) fn client_address(&self, request: &HttpRequest) -> Option<IpAddr> {
         let peer = request.peer_addr().map(|peer| peer.ip());
-        self.clients.address(peer, request.headers())
+        self.proxy_trust.address(peer, request.headers())
     }
 
     /// The tenant that a credential or a row of the database names: an only one by the name that it is shown by.

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use actix_web::http::header::{FORWARDED, HeaderMap, HeaderName};
 
 use crate::{
-    callers::proxy_trust::Clients,
+    callers::proxy_trust::ProxyTrust,
     http::{hosts::Host, paths},
 };
 
@@ -38,9 +38,13 @@ struct Walk {
 
 /// Walks from the proxy that sent the request to the client, as far as proxies are trusted and what they wrote
 /// can be read.
-fn walk(peer: IpAddr, clients: &Clients, mut before: impl Iterator<Item = Option<IpAddr>>) -> Walk {
+fn walk(
+    peer: IpAddr,
+    proxy_trust: &ProxyTrust,
+    mut before: impl Iterator<Item = Option<IpAddr>>,
+) -> Walk {
     let mut walk = Walk { address: peer, proxies: 0 };
-    while clients.trusts(walk.address) {
+    while proxy_trust.trusts(walk.address) {
         walk.proxies += 1;
         match before.next().flatten() {
             Some(before) => walk.address = before.to_canonical(),
@@ -50,30 +54,30 @@ fn walk(peer: IpAddr, clients: &Clients, mut before: impl Iterator<Item = Option
     walk
 }
 
-fn by_items(peer: IpAddr, clients: &Clients, headers: &HeaderMap) -> Walk {
-    walk(peer, clients, from_right(headers, FOR).map(address))
+fn by_items(peer: IpAddr, proxy_trust: &ProxyTrust, headers: &HeaderMap) -> Walk {
+    walk(peer, proxy_trust, from_right(headers, FOR).map(address))
 }
 
-fn by_elements(peer: IpAddr, clients: &Clients, headers: &HeaderMap) -> Walk {
+fn by_elements(peer: IpAddr, proxy_trust: &ProxyTrust, headers: &HeaderMap) -> Walk {
     let before = from_right(headers, FORWARDED).map(|text| address(Element::parse(text)?.client?));
-    walk(peer, clients, before)
+    walk(peer, proxy_trust, before)
 }
 
 /// The address of the client of a request that a trusted proxy sent. If both kinds of headers are there and
 /// differ, one of them may be the client's own: then it is the proxy's address.
-pub(crate) fn client(peer: IpAddr, clients: &Clients, headers: &HeaderMap) -> IpAddr {
-    let by = |name, walk: fn(IpAddr, &Clients, &HeaderMap) -> Walk| {
-        headers.contains_key(name).then(|| walk(peer, clients, headers).address)
+pub(crate) fn client(peer: IpAddr, proxy_trust: &ProxyTrust, headers: &HeaderMap) -> IpAddr {
+    let by = |name, walk: fn(IpAddr, &ProxyTrust, &HeaderMap) -> Walk| {
+        headers.contains_key(name).then(|| walk(peer, proxy_trust, headers).address)
     };
     agreed(by(FOR, by_items), by(FORWARDED, by_elements), PartialEq::eq).unwrap_or(peer)
 }
 
 /// What is said of a request that a trusted proxy sent.
-pub(crate) fn said<'a>(peer: IpAddr, clients: &Clients, headers: &'a HeaderMap) -> Said<'a> {
-    let proxies = by_items(peer, clients, headers).proxies;
+pub(crate) fn said<'a>(peer: IpAddr, proxy_trust: &ProxyTrust, headers: &'a HeaderMap) -> Said<'a> {
+    let proxies = by_items(peer, proxy_trust, headers).proxies;
     // What the outermost of the trusted proxies wrote; those behind it may have replaced it, not added to it.
     let item = |name| from_right(headers, name).take(proxies).last();
-    let proxies = by_elements(peer, clients, headers).proxies;
+    let proxies = by_elements(peer, proxy_trust, headers).proxies;
     let elements = || from_right(headers, FORWARDED).take(proxies).map_while(Element::parse);
     let in_element = |part: fn(&Element<'a>) -> Option<&'a [u8]>| {
         elements().filter_map(|element| part(&element)).last()
@@ -90,8 +94,8 @@ pub(crate) fn said<'a>(peer: IpAddr, clients: &Clients, headers: &'a HeaderMap) 
 }
 
 /// What trusted proxies took off the path, each its own part.
-pub(crate) fn prefix(peer: IpAddr, clients: &Clients, headers: &HeaderMap) -> String {
-    let proxies = by_items(peer, clients, headers).proxies;
+pub(crate) fn prefix(peer: IpAddr, proxy_trust: &ProxyTrust, headers: &HeaderMap) -> String {
+    let proxies = by_items(peer, proxy_trust, headers).proxies;
     let parts = from_right(headers, PREFIX).take(proxies).map(|part| {
         let part = str::from_utf8(part).ok()?.trim_end_matches('/');
         paths::is_prefix(part).then_some(part)
@@ -194,9 +198,9 @@ mod tests {
         headers
     }
 
-    fn ours() -> Clients {
+    fn ours() -> ProxyTrust {
         let trusted = vec!["10.0.0.0/8".parse().expect("a network")];
-        Clients { trusted, behind_proxy: true }
+        ProxyTrust { trusted, behind_proxy: true }
     }
 
     fn client_of(lines: &[(HeaderName, &[u8])]) -> String {

@@ -11,14 +11,14 @@ use crate::callers::forwarded::{self, Said};
 
 /// Which proxies are between the server and its clients.
 #[derive(Clone, Debug)]
-pub(crate) struct Clients {
+pub(crate) struct ProxyTrust {
     /// Those whose word counts.
     pub(crate) trusted: Vec<IpNet>,
     /// Whether clients come through one that may not be among them.
     pub(crate) behind_proxy: bool,
 }
 
-impl Clients {
+impl ProxyTrust {
     /// The client's address; `None` if only that of a proxy is known.
     pub(crate) fn address(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
         let peer = peer?.to_canonical();
@@ -93,7 +93,7 @@ mod tests {
         if let Some(addresses) = forwarded_for {
             headers.insert(forwarded::FOR, HeaderValue::from_str(addresses).expect("header"));
         }
-        let address = Clients { trusted, behind_proxy }.address(peer.parse().ok(), &headers);
+        let address = ProxyTrust { trusted, behind_proxy }.address(peer.parse().ok(), &headers);
         assert_eq!(address.map(|address| address.to_string()).as_deref(), expected);
     }
 

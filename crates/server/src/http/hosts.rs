@@ -161,7 +161,7 @@ pub(crate) struct Reached {
 impl Reached {
     /// As trusted proxies tell, or as the request itself does.
     pub(crate) fn by(request: &HttpRequest, app: &App) -> Self {
-        let said = app.clients.said(peer(request), request.headers());
+        let said = app.proxy_trust.said(peer(request), request.headers());
         let own = own_host(request);
         let host = said.host.or_else(|| Host::parse(own.as_bytes()));
         let host = host.map(|host| host.or_port(said.port).to_string());
@@ -227,7 +227,7 @@ fn judge(request: &ServiceRequest) -> Result<(), Problem> {
     line.filter(|line| !line.is_empty()).map(parse).transpose()?;
     let own = own.filter(|own| !own.is_empty()).map(parse).transpose()?;
     let is_probe = matches!(request.path(), paths::HEALTH | paths::READINESS);
-    let said = app.clients.said(peer(request.request()), headers);
+    let said = app.proxy_trust.said(peer(request.request()), headers);
     match said.host.or(own) {
         Some(host) if !is_probe && !app.hosts.admit(&host) => Err(Problem::other_host()),
         _ => Ok(()),

@@ -232,7 +232,7 @@ pub(crate) async fn normalize(
     let paths = request.app_data::<Data<Paths>>().expect("the app is set up with its paths");
     let app = request.app_data::<Data<App>>().expect("the app is set up with its state");
     let peer = request.peer_addr().map(|peer| peer.ip());
-    let stripped = app.clients.prefix(peer, request.headers());
+    let stripped = app.proxy_trust.prefix(peer, request.headers());
     // Percent-encoded letters were decoded already.
     let found = paths.route(request.match_info().as_str());
     let route = found.map_or(Cow::Borrowed(NOWHERE), |(route, mut mount)| {
