@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::{
-    callers::issuer::Bearer,
+    callers::issuer::Issuer,
     certificates::{Certificates, STAYS},
     config::Config,
     telemetry::LogFilter,
@@ -42,7 +42,7 @@ pub(crate) struct Reload {
     pub(crate) config_file: Option<PathBuf>,
     pub(crate) log_filter: LogFilter,
     pub(crate) certificates: Option<Arc<Certificates>>,
-    pub(crate) bearer: Option<Arc<Bearer>>,
+    pub(crate) issuer: Option<Arc<Issuer>>,
 }
 
 impl Reload {
@@ -52,9 +52,9 @@ impl Reload {
             info!("SIGHUP: reading certificate, keys of bearer tokens and log.filter again");
             self.read_filter();
             self.read_certificate().await;
-            if let Some(bearer) = &self.bearer {
+            if let Some(issuer) = &self.issuer {
                 // It logs what comes of it.
-                bearer.fetch_soon();
+                issuer.fetch_soon();
             }
         }
     }

@@ -32,7 +32,7 @@ use tracing::{info, warn};
 use tracing_actix_web::TracingLogger;
 
 use crate::{
-    callers::{issuer::Bearer, logins::Logins, proxy_trust::ProxyTrust, renewals::Renewals},
+    callers::{issuer::Issuer, logins::Logins, proxy_trust::ProxyTrust, renewals::Renewals},
     certificates::Certificates,
     config::{Config, access::Opening},
     exposure,
@@ -66,7 +66,7 @@ pub(crate) struct Checked {
 /// Who may call.
 struct Callers {
     proxy_trust: ProxyTrust,
-    bearer: Option<Arc<Bearer>>,
+    issuer: Option<Arc<Issuer>>,
     session_lifetime: Lifetime,
     openings: Vec<Opening>,
 }
@@ -101,7 +101,7 @@ pub(crate) fn check(config: &Config) -> anyhow::Result<Checked> {
     };
     let callers = Callers {
         proxy_trust: config.proxy_trust()?,
-        bearer: Bearer::new(&config.auth.bearer)?.map(Arc::new),
+        issuer: Issuer::new(&config.auth.bearer)?.map(Arc::new),
         session_lifetime: config.auth.session_lifetime()?,
         openings: config.online.openings(config.only_tenant()?.as_ref())?,
     };
@@ -127,7 +127,7 @@ pub(crate) fn run(
         config_file: config_file.map(Path::to_owned),
         log_filter,
         certificates: http.certificates.clone(),
-        bearer: callers.bearer.clone(),
+        issuer: callers.issuer.clone(),
     };
     let listener = listen(address)?;
     let options = config.open_options()?;
@@ -166,9 +166,9 @@ async fn serve(
     let url = format!("{scheme}://{address}{}", paths.first_base());
 
     let seen_scheme = if config.server.behind_proxy { "https" } else { scheme };
-    let Callers { proxy_trust, bearer, session_lifetime, openings } = callers;
-    if let Some(bearer) = &bearer {
-        bearer.fetch_soon();
+    let Callers { proxy_trust, issuer, session_lifetime, openings } = callers;
+    if let Some(issuer) = &issuer {
+        issuer.fetch_soon();
     }
     let app = App {
         store: store.clone(),
@@ -188,7 +188,7 @@ async fn serve(
         logins: Logins::new(config.auth.throttle),
         renewals: Renewals::default(),
         password_tokens: PasswordTokens::new(),
-        bearer,
+        issuer,
     };
     // Before the first save, so that none waits for it. If the disk is full, records can still be got, and upkeep
     // tries it again.

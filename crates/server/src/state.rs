@@ -11,7 +11,7 @@ use negotiate::TimeZone;
 use store::Store;
 
 use crate::{
-    callers::{issuer::Bearer, logins::Logins, proxy_trust::ProxyTrust, renewals::Renewals},
+    callers::{issuer::Issuer, logins::Logins, proxy_trust::ProxyTrust, renewals::Renewals},
     config::{Limits, access::Opening},
     http::{
         extract::{Budget, Caller},
@@ -48,7 +48,7 @@ pub(crate) struct App {
     /// Makes the access tokens of callers with a password.
     pub(crate) password_tokens: PasswordTokens,
     /// The issuer whose JWTs are accepted, if there is one.
-    pub(crate) bearer: Option<Arc<Bearer>>,
+    pub(crate) issuer: Option<Arc<Issuer>>,
 }
 
 impl App {

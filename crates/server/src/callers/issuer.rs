@@ -48,7 +48,7 @@ enum Source {
 }
 
 /// A trusted issuer and its keys.
-pub(crate) struct Bearer {
+pub(crate) struct Issuer {
     verifier: JwtVerifier,
     source: Source,
     agent: Agent,
@@ -77,7 +77,7 @@ impl fmt::Display for Source {
     }
 }
 
-impl Bearer {
+impl Issuer {
     /// What the configuration names; `None` if it names nothing.
     ///
     /// # Errors
@@ -162,17 +162,17 @@ impl Bearer {
 
     /// Fetches the keys without being waited for; a failure is logged.
     pub(crate) fn fetch_soon(self: &Arc<Self>) {
-        let bearer = Arc::clone(self);
+        let issuer = Arc::clone(self);
         actix_web::rt::spawn(async move {
-            let _ = bearer.fetch_after(Instant::now()).await;
+            let _ = issuer.fetch_after(Instant::now()).await;
         });
     }
 
     /// Returns once a fetch that began after `arrival` brought keys; many callers share one, and its
     /// failure.
     async fn fetch_after(self: &Arc<Self>, arrival: Instant) -> Result<(), Problem> {
-        let bearer = Arc::clone(self);
-        let fetch = move || async move { bearer.fetch().await };
+        let issuer = Arc::clone(self);
+        let fetch = move || async move { issuer.fetch().await };
         match self.fetches.since(arrival, FETCHED_AT_MOST_EVERY, fetch).await {
             Some(true) => Ok(()),
             Some(false) | None => Err(Problem::keys_unavailable()),

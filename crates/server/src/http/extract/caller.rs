@@ -188,8 +188,8 @@ pub(crate) async fn by_credential(
 /// The caller that a JWT stands for: its `sub` is the login. Where a path names the tenant, the token
 /// must name it too, or one of any tenant would do.
 async fn by_jwt(app: &App, tenant: &TenantId, token: &SecretText) -> Result<Caller, Problem> {
-    let bearer = app.bearer.as_ref().ok_or(AuthError::NoIssuer)?;
-    let claims = bearer.verify(token).await?;
+    let issuer = app.issuer.as_ref().ok_or(AuthError::NoIssuer)?;
+    let claims = issuer.verify(token).await?;
     let login = Login::parse(&claims.subject).map_err(|error| {
         info!(%error, "the subject of a JWT cannot be a login");
         AuthError::InvalidToken
