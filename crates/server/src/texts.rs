@@ -34,7 +34,7 @@ static BUNDLES: LazyLock<BTreeMap<Language, Bundle>> =
 
 /// How people are to read an answer: in which language, and with numbers and dates of which culture.
 #[derive(Clone, Debug)]
-pub(crate) struct Wording {
+pub(crate) struct Locale {
     pub(crate) language: Language,
     pub(crate) culture: Culture,
 }
@@ -57,7 +57,7 @@ pub(crate) enum Argument {
     Time(ZonedDateTime, bool),
 }
 
-impl Wording {
+impl Locale {
     /// Translates a value that is stored: a multi-language value to one text, references to texts.
     pub(crate) fn of_value(&self, value: &str) -> String {
         let text_of = |name: &str| message(self.language, name, &FluentArgs::new());
@@ -75,12 +75,12 @@ impl Text {
         self
     }
 
-    /// The text in words: without a wording English, with neutral numbers and dates.
-    pub(crate) fn in_words(&self, wording: Option<&Wording>) -> String {
-        let language = wording.map_or(Language::English, |wording| wording.language);
+    /// The text in words: without a locale English, with neutral numbers and dates.
+    pub(crate) fn in_words(&self, locale: Option<&Locale>) -> String {
+        let language = locale.map_or(Language::English, |locale| locale.language);
         let mut arguments = FluentArgs::new();
         for (name, argument) in &self.arguments {
-            arguments.set(*name, FluentValue::from(argument.shown(wording)));
+            arguments.set(*name, FluentValue::from(argument.shown(locale)));
         }
         let words = message(language, self.name, &arguments);
         words.unwrap_or_else(|| self.reference())
@@ -106,14 +106,14 @@ impl fmt::Display for Text {
 }
 
 impl Argument {
-    fn shown(&self, wording: Option<&Wording>) -> String {
-        match (self, wording) {
+    fn shown(&self, locale: Option<&Locale>) -> String {
+        match (self, locale) {
             (Self::Verbatim(text), _) => text.to_string(),
-            (Self::Number(number), Some(wording)) => wording.culture.number(*number),
+            (Self::Number(number), Some(locale)) => locale.culture.number(*number),
             (Self::Number(number), None) => number.to_string(),
-            (Self::Text(name), _) => Text::new(name).in_words(wording),
-            (Self::Time(time, with_offset), Some(wording)) => {
-                wording.culture.date_time(time, *with_offset)
+            (Self::Text(name), _) => Text::new(name).in_words(locale),
+            (Self::Time(time, with_offset), Some(locale)) => {
+                locale.culture.date_time(time, *with_offset)
             }
             (Self::Time(time, with_offset), None) => neutral_date_time(time, *with_offset),
         }
@@ -175,8 +175,8 @@ mod tests {
     use super::*;
     use std::{collections::BTreeSet, fs, path::Path};
 
-    fn wording(language: Language, culture: &str) -> Wording {
-        Wording { language, culture: Culture::parse(culture).expect(culture) }
+    fn locale(language: Language, culture: &str) -> Locale {
+        Locale { language, culture: Culture::parse(culture).expect(culture) }
     }
 
     /// The names in a file, each with the arguments that it has, in the file's order.
@@ -239,12 +239,12 @@ mod tests {
         let text =
             Text::new("SR_TOO_MANY_BYTES").with("property", "Claims").with("limit", 65536_usize);
         assert_eq!(text.in_words(None), "Claims is longer than 65536 bytes.");
-        let american = wording(Language::English, "en-US");
+        let american = locale(Language::English, "en-US");
         assert_eq!(text.in_words(Some(&american)), "Claims is longer than 65,536 bytes.");
-        let mixed = wording(Language::English, "de");
+        let mixed = locale(Language::English, "de");
         assert_eq!(text.in_words(Some(&mixed)), "Claims is longer than 65.536 bytes.");
         assert_eq!(text.reference(), "[SR_TOO_MANY_BYTES]: Claims, 65536");
-        let norwegian = text.in_words(Some(&wording(Language::Norwegian, "nb")));
+        let norwegian = text.in_words(Some(&locale(Language::Norwegian, "nb")));
         assert!(norwegian.contains("Claims") && norwegian.contains("65\u{a0}536"), "{norwegian}");
         assert_eq!(Text::new("SR_NOT_OWNER").reference(), "[SR_NOT_OWNER]");
     }
@@ -252,7 +252,7 @@ mod tests {
     /// CONTRACT 20, 21: a language that values may have, but texts have not, falls back to English.
     #[test]
     fn texts_fall_back_to_english() {
-        let spanish = wording(Language::Spanish, "es");
+        let spanish = locale(Language::Spanish, "es");
         let text = Text::new("SR_NOT_OWNER").in_words(Some(&spanish));
         assert_eq!(text, "You are not the owner of these tokens.");
         assert_eq!(spanish.of_value(r#"US:"Supplier";SP:"Proveedor""#), "Proveedor");
@@ -261,7 +261,7 @@ mod tests {
     /// CONTRACT 19: references in values; one that needs an argument, or is not known, stays.
     #[test]
     fn a_value_is_translated() {
-        let english = wording(Language::English, "en");
+        let english = locale(Language::English, "en");
         for (value, expected) in [
             ("et", "et"),
             ("[SR_NOT_OWNER]", "You are not the owner of these tokens."),

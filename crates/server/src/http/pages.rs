@@ -21,7 +21,7 @@ use crate::{
         problem::{ErrorBody, Problem},
     },
     state::App,
-    texts::{Text, Wording},
+    texts::{Locale, Text},
 };
 
 /// The types that only browsers ask for.
@@ -72,18 +72,18 @@ pub(crate) struct Link {
 
 impl Frame {
     /// That of the reader. Without links where the path lacks the tenant that it should name.
-    pub(crate) fn of(request: &HttpRequest, wording: Option<&Wording>) -> Self {
+    pub(crate) fn of(request: &HttpRequest, locale: Option<&Locale>) -> Self {
         let mount = request.extensions().get::<Mount>().map(|mount| mount.base.clone());
         let base = mount.or_else(|| request.app_data::<Data<Paths>>()?.only_base(request));
         let has_account =
             request.app_data::<Data<App>>().is_some_and(|app| app.policy.is_on(Scheme::Session));
         let link = |path, text| {
-            let text = Text::new(text).in_words(wording);
+            let text = Text::new(text).in_words(locale);
             base.as_ref().map(|base| Link { path: format!("{base}{path}"), text })
         };
         let account = has_account.then(|| link(ACCOUNT, "SR_ACCOUNT")).flatten();
         Self {
-            language: wording.map_or("en", |wording| wording.language.iso()),
+            language: locale.map_or("en", |locale| locale.language.iso()),
             links: link(API, "SR_API").into_iter().chain(account).collect(),
         }
     }
@@ -102,8 +102,8 @@ pub(crate) fn problem(
     request: &HttpRequest,
     status: StatusCode,
     error: &ErrorBody,
-    wording: Option<&Wording>,
+    locale: Option<&Locale>,
 ) -> HttpResponse {
-    let page = ProblemPage { frame: Frame::of(request, wording), status, error };
+    let page = ProblemPage { frame: Frame::of(request, locale), status, error };
     html(HttpResponse::build(status), &page).unwrap_or_else(|_| HttpResponse::new(status))
 }

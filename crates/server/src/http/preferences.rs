@@ -13,7 +13,7 @@ use negotiate::{
     neutral_date_time, wanted_language,
 };
 
-use crate::texts::{Argument, Text, Wording};
+use crate::texts::{Argument, Locale, Text};
 
 const SO_LANGUAGE: HeaderName = HeaderName::from_static("so-language");
 const SO_CULTURE: HeaderName = HeaderName::from_static("so-culture");
@@ -25,7 +25,7 @@ pub(crate) struct Preferences {
     pub(crate) media_type: MediaType,
     pub(crate) select: Select,
     /// `None` if nothing is to be translated.
-    pub(crate) wording: Option<Wording>,
+    pub(crate) locale: Option<Locale>,
     /// Asked for by `dates`: a zone that is none matters to no answer without dates.
     pub(crate) time_zone: Result<TimeZone, UnknownTimeZone>,
     /// Whether dates are to have their offset from UTC.
@@ -52,7 +52,7 @@ impl Preferences {
         Self {
             media_type,
             select: Select::of_query(request.query_string()),
-            wording: wording(headers),
+            locale: locale(headers),
             with_offset: zone.as_ref().is_ok_and(|zone| zone.with_offset),
             time_zone: zone.map(|zone| zone.zone.unwrap_or_else(|| base_zone.clone())),
         }
@@ -68,15 +68,15 @@ impl Preferences {
 
     /// A text of this server's own: in words, or as a reference.
     pub(crate) fn text(&self, text: &Text) -> String {
-        match &self.wording {
-            Some(wording) => text.in_words(Some(wording)),
+        match &self.locale {
+            Some(locale) => text.in_words(Some(locale)),
             None => text.reference(),
         }
     }
 
     /// A value for people that is stored.
     pub(crate) fn value(&self, value: &str) -> String {
-        self.wording.as_ref().map_or_else(|| value.to_owned(), |wording| wording.of_value(value))
+        self.locale.as_ref().map_or_else(|| value.to_owned(), |locale| locale.of_value(value))
     }
 }
 
@@ -126,13 +126,13 @@ pub(crate) fn accept(headers: &HeaderMap) -> Accept {
 
 /// The language and the culture; without a language the culture does not matter (CONTRACT 22). A culture that is
 /// not known here is ignored.
-pub(crate) fn wording(headers: &HeaderMap) -> Option<Wording> {
+pub(crate) fn locale(headers: &HeaderMap) -> Option<Locale> {
     let accept_language = text(headers, &ACCEPT_LANGUAGE);
     let so_language = text(headers, &SO_LANGUAGE);
     let wanted = wanted_language(so_language.as_deref(), accept_language.as_deref())?;
     let culture = text(headers, &SO_CULTURE).and_then(|header| Culture::wanted(&header));
     let culture = culture.unwrap_or_else(|| Culture::of_language(&wanted));
-    Some(Wording { language: wanted.language, culture })
+    Some(Locale { language: wanted.language, culture })
 }
 
 /// A header's values, joined as RFC 9110 §5.3 allows. What is no text in them reads as U+FFFD.

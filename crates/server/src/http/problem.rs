@@ -33,7 +33,7 @@ use utoipa::ToSchema;
 use crate::{
     http::{answer, pages, preferences},
     state::App,
-    texts::{Text, Wording},
+    texts::{Locale, Text},
 };
 
 /// Sent by browsers (W3C Fetch Metadata).
@@ -235,8 +235,8 @@ impl Problem {
     }
 
     /// What is wrong, in the words of the reader.
-    pub(crate) fn in_words(&self, wording: Option<&Wording>) -> String {
-        self.text.in_words(wording)
+    pub(crate) fn in_words(&self, locale: Option<&Locale>) -> String {
+        self.text.in_words(locale)
     }
 
     /// The header that belongs to the status, if there is one.
@@ -252,16 +252,16 @@ impl Problem {
     /// The answer: body, and the header that belongs to the status. Leaves word for the log.
     fn answer(&self, request: &HttpRequest) -> HttpResponse {
         self.leave_word(request);
-        let wording = preferences::wording(request.headers());
+        let locale = preferences::locale(request.headers());
         let accepted = preferences::media_type(request.headers());
         // A refusal of the type itself cannot be told in that type.
         let media_type = match self.status {
             StatusCode::NOT_ACCEPTABLE => MediaType::ApplicationJson,
             _ => accepted.unwrap_or(MediaType::ApplicationJson),
         };
-        let body = ErrorBody::new(self, request_id(request).as_deref(), wording.as_ref());
+        let body = ErrorBody::new(self, request_id(request).as_deref(), locale.as_ref());
         let mut answer = if pages::are_preferred(request.headers()) {
-            pages::problem(request, self.status, &body, wording.as_ref())
+            pages::problem(request, self.status, &body, locale.as_ref())
         } else {
             answer::error(self.status, media_type, &body)
         };
@@ -314,10 +314,10 @@ pub(crate) struct ErrorBody {
 }
 
 impl ErrorBody {
-    fn new(problem: &Problem, request_id: Option<&str>, wording: Option<&Wording>) -> Self {
-        let message = problem.text.in_words(wording);
+    fn new(problem: &Problem, request_id: Option<&str>, locale: Option<&Locale>) -> Self {
+        let message = problem.text.in_words(locale);
         let id = request_id.map(|id| Text::new("SR_REQUEST_ID").with("id", id.to_owned()));
-        let details = problem.details.iter().chain(&id).map(|text| text.in_words(wording));
+        let details = problem.details.iter().chain(&id).map(|text| text.in_words(locale));
         Self {
             error: true,
             error_type: problem.error_type,

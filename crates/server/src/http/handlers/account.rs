@@ -32,7 +32,7 @@ use crate::{
         paths::{
             ACCOUNT, ACCOUNT_TICKETS, ACCOUNT_TICKETS_REVOKE, Mount, Paths, SIGN_IN, SIGN_OUT,
         },
-        preferences::wording,
+        preferences::locale,
         problem::{Problem, SEC_FETCH_SITE},
     },
     state::App,
@@ -269,16 +269,16 @@ impl SignedIn {
         let (of_tenant, of_login) = (Some(tenant.clone()), Some(login.clone()));
         let kind = CredentialKind::Ticket;
         let tickets = app.store.credentials(kind, of_tenant, of_login, SHOWN_TICKETS).await?;
-        let wording = wording(request.headers());
+        let locale = locale(request.headers());
         let page = AccountPage {
             base: Mount::of(request).base,
             login: login.clone(),
             tenant: tenant.to_string(),
             xsrf_token: self.session.xsrf_token(),
             ticket,
-            tickets: tickets.iter().map(|ticket| Ticket::of(ticket, app, &wording)).collect(),
-            frame: Frame::of(request, wording.as_ref()),
-            words: Words::of(wording.as_ref()),
+            tickets: tickets.iter().map(|ticket| Ticket::of(ticket, app, &locale)).collect(),
+            frame: Frame::of(request, locale.as_ref()),
+            words: Words::of(locale.as_ref()),
         };
         let mut answer = HttpResponse::Ok();
         set_cookies(app, request, &mut answer, &self.session);
@@ -384,12 +384,12 @@ fn refuse_other_sites(app: &App, request: &HttpRequest) -> Result<(), Problem> {
 
 /// The form to sign in, and why it is shown again.
 fn sign_in_form(request: &HttpRequest, problem: Option<&Problem>) -> Result<HttpResponse, Problem> {
-    let wording = wording(request.headers());
+    let locale = locale(request.headers());
     let page = SignInPage {
         base: Mount::of(request).base,
-        refusal: problem.map(|problem| problem.in_words(wording.as_ref())),
-        frame: Frame::of(request, wording.as_ref()),
-        words: Words::of(wording.as_ref()),
+        refusal: problem.map(|problem| problem.in_words(locale.as_ref())),
+        frame: Frame::of(request, locale.as_ref()),
+        words: Words::of(locale.as_ref()),
     };
     let Some(problem) = problem else { return html(HttpResponse::Ok(), &page) };
     problem.leave_word(request);

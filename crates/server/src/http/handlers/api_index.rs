@@ -21,11 +21,11 @@ use crate::{
         openapi::{self, Call},
         pages::{self, Frame},
         paths::{API, API_V1, DOCS, HOME, Mount, OPENAPI},
-        preferences::{Preferences, media_type, wording},
+        preferences::{Preferences, locale, media_type},
         problem::Problem,
     },
     state::App,
-    texts::{Text, Wording},
+    texts::{Locale, Text},
 };
 
 /// The day of the release, unless the build says another (`SOURCE_DATE_EPOCH`): never that of the machine's clock,
@@ -101,7 +101,7 @@ pub(crate) async fn versions(
 ) -> Result<HttpResponse, Problem> {
     let (name, version) = ("Latchkey", env!("CARGO_PKG_VERSION"));
     let v1 = url(&request, &app, API_V1);
-    let wording = wording(request.headers());
+    let locale = locale(request.headers());
     let versions = Versions {
         v1: v1.clone(),
         version: "v1",
@@ -113,8 +113,8 @@ pub(crate) async fn versions(
         services: "v1",
         services_current: v1,
         viewer: url(&request, &app, DOCS),
-        frame: Frame::of(&request, wording.as_ref()),
-        words: Words::of(wording.as_ref()),
+        frame: Frame::of(&request, locale.as_ref()),
+        words: Words::of(locale.as_ref()),
     };
     respond(&request, &app, "Api", &versions)
 }
@@ -155,13 +155,13 @@ struct Routes {
     ))
 )]
 pub(crate) async fn routes(request: HttpRequest, app: Data<App>) -> Result<HttpResponse, Problem> {
-    let wording = wording(request.headers());
+    let locale = locale(request.headers());
     let mut routes: BTreeMap<String, Methods> = BTreeMap::new();
     for Call { method, path, summary } in openapi::calls() {
         let methods = routes.entry(url(&request, &app, path)).or_default();
-        methods.insert(method, Text::new(summary).in_words(wording.as_ref()));
+        methods.insert(method, Text::new(summary).in_words(locale.as_ref()));
     }
-    let (frame, words) = (Frame::of(&request, wording.as_ref()), Words::of(wording.as_ref()));
+    let (frame, words) = (Frame::of(&request, locale.as_ref()), Words::of(locale.as_ref()));
     respond(&request, &app, "Routes", &Routes { routes, frame, words })
 }
 
@@ -200,19 +200,19 @@ pub(crate) async fn describe(
     request: HttpRequest,
     app: Data<App>,
 ) -> Result<HttpResponse, Problem> {
-    let wording = wording(request.headers());
+    let locale = locale(request.headers());
     let described = openapi::describe(request.path());
     let described = described.ok_or_else(|| Problem::no_such_path(API_V1.to_owned()))?;
     let operation = Operation {
         method: "POST",
         url: url(&request, &app, described.call.path),
-        summary: Text::new(described.call.summary).in_words(wording.as_ref()),
+        summary: Text::new(described.call.summary).in_words(locale.as_ref()),
         description: described.description,
         request: described.request,
         answer: described.answer,
         open_api: url(&request, &app, OPENAPI),
-        frame: Frame::of(&request, wording.as_ref()),
-        words: Words::of(wording.as_ref()),
+        frame: Frame::of(&request, locale.as_ref()),
+        words: Words::of(locale.as_ref()),
     };
     respond(&request, &app, "Operation", &operation)
 }
@@ -227,8 +227,8 @@ struct Words {
 }
 
 impl Words {
-    fn of(wording: Option<&Wording>) -> Self {
-        let text = |name| Text::new(name).in_words(wording);
+    fn of(locale: Option<&Locale>) -> Self {
+        let text = |name| Text::new(name).in_words(locale);
         Self {
             routes: text("SR_API_ROUTES"),
             viewer: text("SR_API_VIEWER"),

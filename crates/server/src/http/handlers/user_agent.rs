@@ -319,7 +319,7 @@ mod tests {
     use serde_json::json;
     use store::Life;
 
-    use crate::texts::Wording;
+    use crate::texts::Locale;
 
     /// CONTRACT 5, 6, 19: another caller who holds the key is told that it may only read, and why: by
     /// reference, or in words.
@@ -341,14 +341,14 @@ mod tests {
             },
         };
         let culture = Culture::parse("en").expect("culture");
-        let english = Wording { language: Language::English, culture };
-        for (wording, reason) in
+        let english = Locale { language: Language::English, culture };
+        for (locale, reason) in
             [(None, "[SR_NOT_OWNER]"), (Some(english), "You are not the owner of these tokens.")]
         {
             let preferences = Preferences {
                 media_type: MediaType::ApplicationJson,
                 select: Select::everything(),
-                wording,
+                locale,
                 time_zone: TimeZone::find("UTC"),
                 with_offset: false,
             };

@@ -10,7 +10,7 @@ use negotiate::neutral_date_time;
 use crate::{
     http::pages::Frame,
     state::App,
-    texts::{Text, Wording},
+    texts::{Locale, Text},
 };
 
 #[derive(Template)]
@@ -45,12 +45,12 @@ pub(super) struct Ticket {
 }
 
 impl Ticket {
-    pub(super) fn of(ticket: &IssuedCredential, app: &App, wording: &Option<Wording>) -> Self {
+    pub(super) fn of(ticket: &IssuedCredential, app: &App, locale: &Option<Locale>) -> Self {
         let shown = |microseconds| {
             let moment = Timestamp::from_microsecond(microseconds).unwrap_or_default();
             let time = app.base_time_zone.at(moment);
-            match wording {
-                Some(wording) => wording.culture.date_time(&time, true),
+            match locale {
+                Some(locale) => locale.culture.date_time(&time, true),
                 None => neutral_date_time(&time, true),
             }
         };
@@ -79,8 +79,8 @@ pub(super) struct Words {
 }
 
 impl Words {
-    pub(super) fn of(wording: Option<&Wording>) -> Self {
-        let text = |name| Text::new(name).in_words(wording);
+    pub(super) fn of(locale: Option<&Locale>) -> Self {
+        let text = |name| Text::new(name).in_words(locale);
         Self {
             sign_in: text("SR_SIGN_IN"),
             sign_out: text("SR_SIGN_OUT"),
