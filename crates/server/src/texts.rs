@@ -1,8 +1,7 @@
-//! What the server says to people, in their language (CONTRACT 19–22): the messages of
-//! `texts/*.ftl`.
+//! The messages of `texts/*.ftl`: what the server says to people, in their language (CONTRACT 19–22).
 //!
-//! Invariant: a message holds text of this project's own, names of properties and numbers, never a
-//! value that a client sent or the database holds.
+//! Invariant: a message holds this project's own text, names of properties and numbers. It never holds a value
+//! that a client sent or that the database stores.
 
 use std::{
     borrow::Cow,
@@ -32,7 +31,7 @@ const FILES: [(Language, &str); 8] = [
 static BUNDLES: LazyLock<BTreeMap<Language, Bundle>> =
     LazyLock::new(|| FILES.map(|(language, file)| (language, bundle(language, file))).into());
 
-/// How people are to read an answer: in which language, and with numbers and dates of which culture.
+/// The language of an answer for people, and the culture of its numbers and dates.
 #[derive(Clone, Debug)]
 pub(crate) struct Locale {
     pub(crate) language: Language,
@@ -41,7 +40,7 @@ pub(crate) struct Locale {
 
 /// A message of `texts/*.ftl`, by its name, with its arguments.
 #[derive(Clone, Debug)]
-pub(crate) struct Text {
+pub(crate) struct Message {
     name: &'static str,
     arguments: Vec<(&'static str, Argument)>,
 }
@@ -52,20 +51,20 @@ pub(crate) enum Argument {
     Verbatim(Cow<'static, str>),
     Number(u64),
     /// The name of another message.
-    Text(&'static str),
+    Message(&'static str),
     /// A date and time, and whether its offset from UTC is to be shown.
     Time(ZonedDateTime, bool),
 }
 
 impl Locale {
-    /// Translates a value that is stored: a multi-language value to one text, references to texts.
+    /// Translates a stored value: takes one language of a multi-language value, and replaces references by texts.
     pub(crate) fn of_value(&self, value: &str) -> String {
         let text_of = |name: &str| message(self.language, name, &FluentArgs::new());
         string_references(multi_language(value, self.language), text_of).into_owned()
     }
 }
 
-impl Text {
+impl Message {
     pub(crate) fn new(name: &'static str) -> Self {
         Self { name, arguments: Vec::new() }
     }
@@ -75,7 +74,7 @@ impl Text {
         self
     }
 
-    /// The text in words: without a locale English, with neutral numbers and dates.
+    /// The message in words. Without a locale it is English, with neutral numbers and dates.
     pub(crate) fn in_words(&self, locale: Option<&Locale>) -> String {
         let language = locale.map_or(Language::English, |locale| locale.language);
         let mut arguments = FluentArgs::new();
@@ -86,8 +85,8 @@ impl Text {
         words.unwrap_or_else(|| self.reference())
     }
 
-    /// The text as a reference, for who wants no translation (CONTRACT 19): `[SR_NAME]`, and behind
-    /// it the arguments.
+    /// The message as a reference, for clients that ask for no translation (CONTRACT 19): `[SR_NAME]`, followed
+    /// by the arguments.
     pub(crate) fn reference(&self) -> String {
         let mut reference = format!("[{}]", self.name);
         for (position, (_, argument)) in self.arguments.iter().enumerate() {
@@ -98,7 +97,7 @@ impl Text {
     }
 }
 
-impl fmt::Display for Text {
+impl fmt::Display for Message {
     /// In English.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.in_words(None))
@@ -111,7 +110,7 @@ impl Argument {
             (Self::Verbatim(text), _) => text.to_string(),
             (Self::Number(number), Some(locale)) => locale.culture.number(*number),
             (Self::Number(number), None) => number.to_string(),
-            (Self::Text(name), _) => Text::new(name).in_words(locale),
+            (Self::Message(name), _) => Message::new(name).in_words(locale),
             (Self::Time(time, with_offset), Some(locale)) => {
                 locale.culture.date_time(time, *with_offset)
             }
@@ -150,8 +149,8 @@ impl From<u64> for Argument {
     }
 }
 
-/// A message in a language, or in English if there is none in that; `None` if it is not known, or
-/// lacks an argument.
+/// A message in a language, or in English if the language has no messages. `None` if no such message exists,
+/// or if an argument is missing.
 fn message(language: Language, name: &str, arguments: &FluentArgs<'_>) -> Option<String> {
     let bundle = BUNDLES.get(&language).or_else(|| BUNDLES.get(&Language::English))?;
     let pattern = bundle.get_message(name)?.value()?;
@@ -164,7 +163,7 @@ fn bundle(language: Language, file: &str) -> Bundle {
     let tag: LanguageIdentifier = language.iso().parse().unwrap_or_default();
     let mut bundle = Bundle::new_concurrent(vec![tag]);
     bundle.set_use_isolating(false);
-    // A test reads every file; a message that were not read would be told by its reference.
+    // A test parses every file. A message that did not parse would be shown as its reference.
     let (Ok(resource) | Err((resource, _))) = FluentResource::try_new(file.to_owned());
     let _ = bundle.add_resource(resource);
     bundle
@@ -237,7 +236,7 @@ mod tests {
     #[test]
     fn a_text_is_words_or_a_reference() {
         let text =
-            Text::new("SR_TOO_MANY_BYTES").with("property", "Claims").with("limit", 65536_usize);
+            Message::new("SR_TOO_MANY_BYTES").with("property", "Claims").with("limit", 65536_usize);
         assert_eq!(text.in_words(None), "Claims is longer than 65536 bytes.");
         let american = locale(Language::English, "en-US");
         assert_eq!(text.in_words(Some(&american)), "Claims is longer than 65,536 bytes.");
@@ -246,14 +245,14 @@ mod tests {
         assert_eq!(text.reference(), "[SR_TOO_MANY_BYTES]: Claims, 65536");
         let norwegian = text.in_words(Some(&locale(Language::Norwegian, "nb")));
         assert!(norwegian.contains("Claims") && norwegian.contains("65\u{a0}536"), "{norwegian}");
-        assert_eq!(Text::new("SR_NOT_OWNER").reference(), "[SR_NOT_OWNER]");
+        assert_eq!(Message::new("SR_NOT_OWNER").reference(), "[SR_NOT_OWNER]");
     }
 
     /// CONTRACT 20, 21: a language that values may have, but texts have not, falls back to English.
     #[test]
     fn texts_fall_back_to_english() {
         let spanish = locale(Language::Spanish, "es");
-        let text = Text::new("SR_NOT_OWNER").in_words(Some(&spanish));
+        let text = Message::new("SR_NOT_OWNER").in_words(Some(&spanish));
         assert_eq!(text, "You are not the owner of these tokens.");
         assert_eq!(spanish.of_value(r#"US:"Supplier";SP:"Proveedor""#), "Proveedor");
     }

@@ -17,7 +17,7 @@ use crate::{
         },
         problem::ErrorBody,
     },
-    texts::Text,
+    texts::Message,
 };
 
 /// What chooses how a call is answered: place, name, format, effect. `Accept` is no parameter in OpenAPI.
@@ -261,7 +261,7 @@ static IN_ENGLISH: LazyLock<Value> = LazyLock::new(|| {
     let mut document = DOCUMENT.clone();
     for Call { method, path, summary } in calls() {
         let operation = &mut document["paths"][path][method.to_ascii_lowercase()];
-        operation["summary"] = Text::new(summary).to_string().into();
+        operation["summary"] = Message::new(summary).to_string().into();
     }
     document
 });

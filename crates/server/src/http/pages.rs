@@ -21,7 +21,7 @@ use crate::{
         problem::{ErrorBody, Problem},
     },
     state::App,
-    texts::{Locale, Text},
+    texts::{Locale, Message},
 };
 
 /// The types that only browsers ask for.
@@ -78,7 +78,7 @@ impl Frame {
         let has_account =
             request.app_data::<Data<App>>().is_some_and(|app| app.policy.is_on(Scheme::Session));
         let link = |path, text| {
-            let text = Text::new(text).in_words(locale);
+            let text = Message::new(text).in_words(locale);
             base.as_ref().map(|base| Link { path: format!("{base}{path}"), text })
         };
         let account = has_account.then(|| link(ACCOUNT, "SR_ACCOUNT")).flatten();

@@ -13,7 +13,7 @@ use negotiate::{
     neutral_date_time, wanted_language,
 };
 
-use crate::texts::{Argument, Locale, Text};
+use crate::texts::{Argument, Locale, Message};
 
 const SO_LANGUAGE: HeaderName = HeaderName::from_static("so-language");
 const SO_CULTURE: HeaderName = HeaderName::from_static("so-culture");
@@ -67,7 +67,7 @@ impl Preferences {
     }
 
     /// A text of this server's own: in words, or as a reference.
-    pub(crate) fn text(&self, text: &Text) -> String {
+    pub(crate) fn text(&self, text: &Message) -> String {
         match &self.locale {
             Some(locale) => text.in_words(Some(locale)),
             None => text.reference(),

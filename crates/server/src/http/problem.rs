@@ -33,7 +33,7 @@ use utoipa::ToSchema;
 use crate::{
     http::{answer, pages, preferences},
     state::App,
-    texts::{Locale, Text},
+    texts::{Locale, Message},
 };
 
 /// Sent by browsers (W3C Fetch Metadata).
@@ -49,28 +49,35 @@ const CHOSEN_BY: HeaderValue =
 
 /// An error on its way to the client.
 #[derive(Debug, thiserror::Error)]
-#[error("{text}")]
+#[error("{message}")]
 pub(crate) struct Problem {
     status: StatusCode,
     error_type: &'static str,
-    text: Text,
-    /// What more there is to say about it; like the text, no value that is secret.
-    details: Vec<Text>,
+    message: Message,
+    /// What more there is to say about it; like the message, no value that is secret.
+    details: Vec<Message>,
     header: Option<Box<(HeaderName, HeaderValue)>>,
     /// Whether it is a bearer token that lets nobody in, which its challenge is to say.
     refuses_bearer: bool,
 }
 
 impl Problem {
-    fn new(status: StatusCode, error_type: &'static str, text: Text) -> Self {
-        Self { status, error_type, text, details: Vec::new(), header: None, refuses_bearer: false }
+    fn new(status: StatusCode, error_type: &'static str, message: Message) -> Self {
+        Self {
+            status,
+            error_type,
+            message,
+            details: Vec::new(),
+            header: None,
+            refuses_bearer: false,
+        }
     }
 
     fn with(self, name: HeaderName, value: HeaderValue) -> Self {
         Self { header: Some(Box::new((name, value))), ..self }
     }
 
-    fn with_details(self, details: impl IntoIterator<Item = Text>) -> Self {
+    fn with_details(self, details: impl IntoIterator<Item = Message>) -> Self {
         Self { details: details.into_iter().collect(), ..self }
     }
 
@@ -81,127 +88,127 @@ impl Problem {
         }
     }
 
-    /// 400; the text names the property or the header.
-    pub(crate) fn invalid(text: Text) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "ArgumentException", text)
+    /// 400; the message names the property or the header.
+    pub(crate) fn invalid(message: Message) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "ArgumentException", message)
     }
 
     /// 400 for a property that is missing or null.
     pub(crate) fn required(property: impl Into<Cow<'static, str>>) -> Self {
         let property = property.into();
-        let detail = Text::new("SR_DETAIL_REQUIRED").with("property", property.clone());
-        Self::invalid(Text::new("SR_REQUIRED").with("property", property)).with_details([detail])
+        let detail = Message::new("SR_DETAIL_REQUIRED").with("property", property.clone());
+        Self::invalid(Message::new("SR_REQUIRED").with("property", property)).with_details([detail])
     }
 
     /// 400 for two properties of which one is to be given: there is neither, or both.
     pub(crate) fn one_of(name: &'static str, other: &'static str, are_both: bool) -> Self {
-        let text = if are_both { "SR_NOT_BOTH" } else { "SR_TOKEN_REQUIRED" };
-        Self::invalid(Text::new(text).with("property", name).with("other", other))
+        let name_of_message = if are_both { "SR_NOT_BOTH" } else { "SR_TOKEN_REQUIRED" };
+        Self::invalid(Message::new(name_of_message).with("property", name).with("other", other))
     }
 
     /// 400 for a number that is too small or too large.
     pub(crate) fn out_of_range(property: &'static str, from: u64, to: u64, found: i64) -> Self {
-        let text = Text::new("SR_RANGE").with("property", property);
-        let detail = Text::new("SR_DETAIL_FOUND").with("found", found.to_string());
-        Self::invalid(text.with("from", from).with("to", to)).with_details([detail])
+        let message = Message::new("SR_RANGE").with("property", property);
+        let detail = Message::new("SR_DETAIL_FOUND").with("found", found.to_string());
+        Self::invalid(message.with("from", from).with("to", to)).with_details([detail])
     }
 
     /// 403 for who would revoke what belongs to another.
     pub(crate) fn only_owner_revokes() -> Self {
-        Self::forbidden(Text::new("SR_ONLY_OWNER_REVOKES"))
+        Self::forbidden(Message::new("SR_ONLY_OWNER_REVOKES"))
     }
 
     /// 400 for a header that may be there only once.
     pub(crate) fn many_headers(header: &'static str) -> Self {
-        Self::invalid(Text::new("SR_MANY_HEADERS").with("header", header))
+        Self::invalid(Message::new("SR_MANY_HEADERS").with("header", header))
     }
 
     /// 400 for a host that is none, or that is another server's.
     pub(crate) fn no_host() -> Self {
-        Self::invalid(Text::new("SR_NO_HOST"))
+        Self::invalid(Message::new("SR_NO_HOST"))
     }
 
     /// 421 for a host that this server does not have (RFC 9110 §15.5.20).
     pub(crate) fn other_host() -> Self {
-        let text = Text::new("SR_OTHER_HOST");
-        Self::new(StatusCode::MISDIRECTED_REQUEST, "SoNotFoundException", text)
+        let message = Message::new("SR_OTHER_HOST");
+        Self::new(StatusCode::MISDIRECTED_REQUEST, "SoNotFoundException", message)
     }
 
     /// 400 for a body that ends before it should.
     pub(crate) fn body_broke_off() -> Self {
-        Self::invalid(Text::new("SR_BODY_BROKE_OFF"))
+        Self::invalid(Message::new("SR_BODY_BROKE_OFF"))
     }
 
     /// 404 for a path that nothing is served on; what is, stands at the path `index`.
     pub(crate) fn no_such_path(index: String) -> Self {
-        let text = Text::new("SR_NO_SUCH_PATH").with("index", index);
-        Self::new(StatusCode::NOT_FOUND, "SoNotFoundException", text)
+        let message = Message::new("SR_NO_SUCH_PATH").with("index", index);
+        Self::new(StatusCode::NOT_FOUND, "SoNotFoundException", message)
     }
 
     /// 405 for a path that serves only the methods `allowed`.
     pub(crate) fn method_not_allowed(allowed: &'static str) -> Self {
-        let text = Text::new("SR_METHOD_NOT_ALLOWED").with("methods", allowed);
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "NotSupportedException", text)
+        let message = Message::new("SR_METHOD_NOT_ALLOWED").with("methods", allowed);
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "NotSupportedException", message)
             .with(ALLOW, HeaderValue::from_static(allowed))
     }
 
     /// 408 for a body that does not arrive.
     pub(crate) fn too_slow(seconds: u64) -> Self {
-        let text = Text::new("SR_TOO_SLOW").with("limit", seconds);
-        Self::new(StatusCode::REQUEST_TIMEOUT, "SoLimitException", text)
+        let message = Message::new("SR_TOO_SLOW").with("limit", seconds);
+        Self::new(StatusCode::REQUEST_TIMEOUT, "SoLimitException", message)
     }
 
     /// 403 for a caller that is known but may not do this.
-    fn forbidden(text: Text) -> Self {
-        Self::new(StatusCode::FORBIDDEN, "SoSentryException", text)
+    fn forbidden(message: Message) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "SoSentryException", message)
     }
 
     /// 403 for a User agent that is closed (CONTRACT 31).
     pub(crate) fn agent_is_closed() -> Self {
-        Self::forbidden(Text::new("SR_AGENT_CLOSED"))
+        Self::forbidden(Message::new("SR_AGENT_CLOSED"))
     }
 
     /// 403 for a token that nobody would accept.
     pub(crate) fn bearer_is_off() -> Self {
-        Self::forbidden(Text::new("SR_BEARER_OFF"))
+        Self::forbidden(Message::new("SR_BEARER_OFF"))
     }
 
     /// 403 for a caller that another issuer vouches for, and that is no user here.
     pub(crate) fn no_user() -> Self {
-        Self::forbidden(Text::new("SR_NO_USER"))
+        Self::forbidden(Message::new("SR_NO_USER"))
     }
 
     /// 403 for a form that another site sent.
     pub(crate) fn other_site() -> Self {
-        Self::forbidden(Text::new("SR_OTHER_SITE"))
+        Self::forbidden(Message::new("SR_OTHER_SITE"))
     }
 
     /// 413 for a body over the limit.
     pub(crate) fn too_long(limit: usize) -> Self {
-        let text = Text::new("SR_BODY_TOO_LONG").with("limit", limit);
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "SoLimitException", text)
+        let message = Message::new("SR_BODY_TOO_LONG").with("limit", limit);
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "SoLimitException", message)
     }
 
     /// 422 for a save under the idempotency key of another one (CONTRACT 43).
     fn other_carrier() -> Self {
-        let text = Text::new("SR_IDEMPOTENCY_KEY_USED");
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "InvalidOperationException", text)
+        let message = Message::new("SR_IDEMPOTENCY_KEY_USED");
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "InvalidOperationException", message)
     }
 
     /// 403 for a user that has as many rows as it may have (CONTRACT 35). Trying again does not help by itself.
     fn quota_reached(quota: Quota) -> Self {
-        let (text, limit) = match quota {
+        let (name, limit) = match quota {
             Quota::Records(limit) => ("SR_QUOTA_RECORDS", limit),
             Quota::IdempotencyKeys(limit) => ("SR_QUOTA_IDEMPOTENCY_KEYS", limit),
         };
-        let text = Text::new(text).with("limit", limit);
-        Self::new(StatusCode::FORBIDDEN, "SoLimitException", text)
+        let message = Message::new(name).with("limit", limit);
+        Self::new(StatusCode::FORBIDDEN, "SoLimitException", message)
     }
 
     /// 429 after too many tries to sign in.
     pub(crate) fn throttled(seconds: u64) -> Self {
-        let text = Text::new("SR_THROTTLED").with("limit", seconds);
-        Self::new(StatusCode::TOO_MANY_REQUESTS, "SoLimitException", text)
+        let message = Message::new("SR_THROTTLED").with("limit", seconds);
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "SoLimitException", message)
             .with(RETRY_AFTER, HeaderValue::from(seconds))
     }
 
@@ -218,25 +225,29 @@ impl Problem {
     /// 500; the cause goes to the log with all its sources.
     pub(crate) fn internal(cause: &(dyn Error + 'static)) -> Self {
         error!(error = chain(cause), "internal error");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "SoServerException", Text::new("SR_INTERNAL"))
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "SoServerException",
+            Message::new("SR_INTERNAL"),
+        )
     }
 
-    fn not_acceptable(text: Text) -> Self {
-        Self::new(StatusCode::NOT_ACCEPTABLE, "NotSupportedException", text)
+    fn not_acceptable(message: Message) -> Self {
+        Self::new(StatusCode::NOT_ACCEPTABLE, "NotSupportedException", message)
     }
 
-    fn unsupported(text: Text) -> Self {
-        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "NotSupportedException", text)
+    fn unsupported(message: Message) -> Self {
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "NotSupportedException", message)
     }
 
-    fn unavailable(text: &'static str) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "SoUnavailableException", Text::new(text))
+    fn unavailable(name: &'static str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "SoUnavailableException", Message::new(name))
             .with(RETRY_AFTER, RETRY_SECONDS)
     }
 
     /// What is wrong, in the words of the reader.
     pub(crate) fn in_words(&self, locale: Option<&Locale>) -> String {
-        self.text.in_words(locale)
+        self.message.in_words(locale)
     }
 
     /// The header that belongs to the status, if there is one.
@@ -246,7 +257,7 @@ impl Problem {
 
     /// Leaves word for the log.
     pub(crate) fn leave_word(&self, request: &HttpRequest) {
-        request.extensions_mut().insert(Refusal(self.text.to_string()));
+        request.extensions_mut().insert(Refusal(self.message.to_string()));
     }
 
     /// The answer: body, and the header that belongs to the status. Leaves word for the log.
@@ -315,9 +326,9 @@ pub(crate) struct ErrorBody {
 
 impl ErrorBody {
     fn new(problem: &Problem, request_id: Option<&str>, locale: Option<&Locale>) -> Self {
-        let message = problem.text.in_words(locale);
-        let id = request_id.map(|id| Text::new("SR_REQUEST_ID").with("id", id.to_owned()));
-        let details = problem.details.iter().chain(&id).map(|text| text.in_words(locale));
+        let message = problem.message.in_words(locale);
+        let id = request_id.map(|id| Message::new("SR_REQUEST_ID").with("id", id.to_owned()));
+        let details = problem.details.iter().chain(&id).map(|message| message.in_words(locale));
         Self {
             error: true,
             error_type: problem.error_type,
@@ -398,7 +409,7 @@ fn request_id(request: &HttpRequest) -> Option<String> {
 fn from_framework(error: &actix_web::Error) -> Problem {
     let status = error.as_response_error().status_code();
     if status.is_client_error() {
-        Problem::new(status, "ArgumentException", Text::new("SR_BAD_REQUEST"))
+        Problem::new(status, "ArgumentException", Message::new("SR_BAD_REQUEST"))
     } else {
         let cause = std::io::Error::other(error.to_string());
         Problem::internal(&cause)

@@ -25,7 +25,7 @@ use crate::{
         problem::Problem,
     },
     state::App,
-    texts::{Locale, Text},
+    texts::{Locale, Message},
 };
 
 /// The day of the release, unless the build says another (`SOURCE_DATE_EPOCH`): never that of the machine's clock,
@@ -159,7 +159,7 @@ pub(crate) async fn routes(request: HttpRequest, app: Data<App>) -> Result<HttpR
     let mut routes: BTreeMap<String, Methods> = BTreeMap::new();
     for Call { method, path, summary } in openapi::calls() {
         let methods = routes.entry(url(&request, &app, path)).or_default();
-        methods.insert(method, Text::new(summary).in_words(locale.as_ref()));
+        methods.insert(method, Message::new(summary).in_words(locale.as_ref()));
     }
     let (frame, words) = (Frame::of(&request, locale.as_ref()), Words::of(locale.as_ref()));
     respond(&request, &app, "Routes", &Routes { routes, frame, words })
@@ -206,7 +206,7 @@ pub(crate) async fn describe(
     let operation = Operation {
         method: "POST",
         url: url(&request, &app, described.call.path),
-        summary: Text::new(described.call.summary).in_words(locale.as_ref()),
+        summary: Message::new(described.call.summary).in_words(locale.as_ref()),
         description: described.description,
         request: described.request,
         answer: described.answer,
@@ -228,7 +228,7 @@ struct Words {
 
 impl Words {
     fn of(locale: Option<&Locale>) -> Self {
-        let text = |name| Text::new(name).in_words(locale);
+        let text = |name| Message::new(name).in_words(locale);
         Self {
             routes: text("SR_API_ROUTES"),
             viewer: text("SR_API_VIEWER"),

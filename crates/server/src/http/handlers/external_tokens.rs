@@ -22,7 +22,7 @@ use crate::{
     },
     state::App,
     telemetry,
-    texts::Text,
+    texts::Message,
 };
 
 const DEFAULT_LIMIT: usize = 100;
@@ -48,7 +48,8 @@ pub(crate) async fn list(call: Call, app: Data<App>) -> Result<HttpResponse, Pro
     let dates = preferences.dates()?;
     let root = call.body.root()?;
     let wanted_owner = given(&root, "Owner")?.map(Login::parse).transpose();
-    let wanted_owner = wanted_owner.map_err(|_no_login| Problem::invalid(Text::new("SR_OWNER")))?;
+    let wanted_owner =
+        wanted_owner.map_err(|_no_login| Problem::invalid(Message::new("SR_OWNER")))?;
     let listing = Listing {
         tenant: principal.tenant.clone(),
         provider: root.string("Provider")?.filter(|name| !name.is_empty()).map(str::to_owned),
@@ -159,7 +160,7 @@ impl Which {
             },
             (None, Some(id)) => {
                 let id = RecordId::parse(id);
-                Self::Id(id.ok_or_else(|| Problem::invalid(Text::new("SR_ID_SHAPE")))?)
+                Self::Id(id.ok_or_else(|| Problem::invalid(Message::new("SR_ID_SHAPE")))?)
             }
             (key, _) => return Err(Problem::one_of("Key", "Id", key.is_some())),
         };
@@ -211,7 +212,7 @@ fn read_cursor(cursor: &str) -> Result<Position, Problem> {
         let can_be = !owner.is_empty() && !owner.contains('\0');
         can_be.then(|| Position { record, owner: owner.to_owned() })
     };
-    position().ok_or_else(|| Problem::invalid(Text::new("SR_CURSOR")))
+    position().ok_or_else(|| Problem::invalid(Message::new("SR_CURSOR")))
 }
 
 /// What `List` takes; everything may be left out.

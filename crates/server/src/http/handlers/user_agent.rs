@@ -27,7 +27,7 @@ use crate::{
     },
     state::App,
     telemetry,
-    texts::Text,
+    texts::Message,
 };
 
 const CARRIER: &str = "TokenManagementInfo";
@@ -269,7 +269,7 @@ impl<'a> Carrier<'a> {
             let expiry = expiry.and_then(|token| expiry_notice(token, dates));
             let mask = access.field_mask(field);
             let mandatory =
-                (mask == FieldMask::Mandatory).then(|| Text::new("SR_ACCESS_MANDATORY"));
+                (mask == FieldMask::Mandatory).then(|| Message::new("SR_ACCESS_MANDATORY"));
             let reasons = not_owner.iter().chain(&mandatory).chain(&expiry);
             let field_right =
                 Right { mask: mask.to_string(), reason: reason(reasons, preferences) };
@@ -288,26 +288,26 @@ impl<'a> Carrier<'a> {
 }
 
 /// Why the caller may not do everything.
-fn not_owner(access: Access) -> Option<Text> {
+fn not_owner(access: Access) -> Option<Message> {
     match access {
         Access::Full => None,
-        Access::ReadOnly => Some(Text::new("SR_NOT_OWNER")),
-        Access::Denied => Some(Text::new("SR_ONLY_OWNER")),
+        Access::ReadOnly => Some(Message::new("SR_NOT_OWNER")),
+        Access::Denied => Some(Message::new("SR_ONLY_OWNER")),
     }
 }
 
 /// When the access token expires, or did, if it tells.
-fn expiry_notice(token: &SecretText, dates: &Dates<'_>) -> Option<Text> {
+fn expiry_notice(token: &SecretText, dates: &Dates<'_>) -> Option<Message> {
     let expiry = expiry::of_token(token.expose())?;
     let name = if expiry > Timestamp::now() {
         "SR_ACCESS_TOKEN_EXPIRES"
     } else {
         "SR_ACCESS_TOKEN_EXPIRED"
     };
-    Some(Text::new(name).with("date", dates.moment(expiry)))
+    Some(Message::new(name).with("date", dates.moment(expiry)))
 }
 
-fn reason<'a>(texts: impl Iterator<Item = &'a Text>, preferences: &Preferences) -> String {
+fn reason<'a>(texts: impl Iterator<Item = &'a Message>, preferences: &Preferences) -> String {
     texts.map(|text| preferences.text(text)).collect::<Vec<_>>().join(" ")
 }
 

@@ -13,15 +13,15 @@ use negotiate::{
 use store::StoreError;
 
 use super::{ACCEPT_POST, Problem, types_read};
-use crate::texts::Text;
+use crate::texts::Message;
 
 impl From<AuthError> for Problem {
     fn from(error: AuthError) -> Self {
-        let text = match error {
+        let name = match error {
             AuthError::TwoCredentials => return Self::many_headers("Authorization"),
-            AuthError::OtherTenant => return Self::forbidden(Text::new("SR_OTHER_TENANT")),
+            AuthError::OtherTenant => return Self::forbidden(Message::new("SR_OTHER_TENANT")),
             AuthError::ApplicationNotAllowed => {
-                return Self::forbidden(Text::new("SR_APPLICATION_TENANT"));
+                return Self::forbidden(Message::new("SR_APPLICATION_TENANT"));
             }
             AuthError::Missing => "SR_LOGIN_REQUIRED",
             AuthError::UnsupportedScheme => "SR_LOGIN_SCHEME",
@@ -41,7 +41,7 @@ impl From<AuthError> for Problem {
             },
         };
         let refuses_bearer = matches!(error, AuthError::InvalidToken | AuthError::NoIssuer);
-        let problem = Self::new(StatusCode::UNAUTHORIZED, "SoSessionException", Text::new(text));
+        let problem = Self::new(StatusCode::UNAUTHORIZED, "SoSessionException", Message::new(name));
         Self { refuses_bearer, ..problem }
     }
 }
@@ -79,13 +79,13 @@ impl From<StoreError> for Problem {
 impl From<NotAcceptable> for Problem {
     fn from(_: NotAcceptable) -> Self {
         let types = MediaType::WRITTEN.map(MediaType::essence).join(", ");
-        Self::not_acceptable(Text::new("SR_NOT_ACCEPTABLE").with("types", types))
+        Self::not_acceptable(Message::new("SR_NOT_ACCEPTABLE").with("types", types))
     }
 }
 
 impl From<NotXml> for Problem {
     fn from(_: NotXml) -> Self {
-        Self::not_acceptable(Text::new("SR_ANSWER_NOT_XML"))
+        Self::not_acceptable(Message::new("SR_ANSWER_NOT_XML"))
     }
 }
 
@@ -93,26 +93,28 @@ impl From<UnsupportedMediaType> for Problem {
     fn from(error: UnsupportedMediaType) -> Self {
         Self::unsupported_body(match error {
             UnsupportedMediaType::Missing => {
-                Text::new("SR_CONTENT_TYPE_MISSING").with("types", types_read())
+                Message::new("SR_CONTENT_TYPE_MISSING").with("types", types_read())
             }
-            UnsupportedMediaType::Type => Text::new("SR_CONTENT_TYPE").with("types", types_read()),
-            UnsupportedMediaType::Charset => Text::new("SR_CHARSET"),
+            UnsupportedMediaType::Type => {
+                Message::new("SR_CONTENT_TYPE").with("types", types_read())
+            }
+            UnsupportedMediaType::Charset => Message::new("SR_CHARSET"),
         })
     }
 }
 
 impl Problem {
     /// 415 for a type or a charset.
-    fn unsupported_body(text: Text) -> Self {
-        Self::unsupported(text).with_list(ACCEPT_POST, &types_read())
+    fn unsupported_body(message: Message) -> Self {
+        Self::unsupported(message).with_list(ACCEPT_POST, &types_read())
     }
 }
 
 impl From<UnsupportedCoding> for Problem {
     fn from(_: UnsupportedCoding) -> Self {
         let codings = ContentCoding::ALL.map(ContentCoding::name).join(", ");
-        let text = Text::new("SR_CONTENT_ENCODING").with("codings", codings.clone());
-        Self::unsupported(text).with_list(ACCEPT_ENCODING, &codings)
+        let message = Message::new("SR_CONTENT_ENCODING").with("codings", codings.clone());
+        Self::unsupported(message).with_list(ACCEPT_ENCODING, &codings)
     }
 }
 
@@ -120,10 +122,10 @@ impl From<DecodeError> for Problem {
     fn from(error: DecodeError) -> Self {
         match error {
             DecodeError::Malformed(coding) => {
-                Self::invalid(Text::new("SR_NOT_COMPRESSED").with("coding", coding.name()))
+                Self::invalid(Message::new("SR_NOT_COMPRESSED").with("coding", coding.name()))
             }
             DecodeError::TooLong(limit) => Self::too_long(limit),
-            DecodeError::TooManyParts => Self::invalid(Text::new("SR_TOO_MANY_PARTS")),
+            DecodeError::TooManyParts => Self::invalid(Message::new("SR_TOO_MANY_PARTS")),
         }
     }
 }
@@ -131,51 +133,61 @@ impl From<DecodeError> for Problem {
 impl From<Malformed> for Problem {
     fn from(error: Malformed) -> Self {
         Self::invalid(match error {
-            Malformed::XmlEncoding => return Self::unsupported_body(Text::new("SR_XML_ENCODING")),
+            Malformed::XmlEncoding => {
+                return Self::unsupported_body(Message::new("SR_XML_ENCODING"));
+            }
             Malformed::Text(NotText { charset, valid_up_to }) => {
-                let text = Text::new("SR_NOT_TEXT").with("charset", charset.name());
-                let place = |valid| Text::new("SR_DETAIL_POSITION").with("position", valid + 1);
+                let message = Message::new("SR_NOT_TEXT").with("charset", charset.name());
+                let place = |valid| Message::new("SR_DETAIL_POSITION").with("position", valid + 1);
                 let place = valid_up_to.map(place);
-                return Self::invalid(text)
-                    .with_details(place.into_iter().chain([Text::new("SR_DETAIL_CHARSET")]));
+                return Self::invalid(message)
+                    .with_details(place.into_iter().chain([Message::new("SR_DETAIL_CHARSET")]));
             }
             Malformed::SentAsForm(media_type) => {
                 let format = if media_type.is_xml() { "XML" } else { "JSON" };
-                Text::new("SR_SENT_AS_FORM")
+                Message::new("SR_SENT_AS_FORM")
                     .with("format", format)
                     .with("type", media_type.essence())
             }
             Malformed::Json { line, column } => {
-                Text::new("SR_NOT_JSON").with("line", line).with("column", column)
+                Message::new("SR_NOT_JSON").with("line", line).with("column", column)
             }
-            Malformed::Xml(position) => Text::new("SR_NOT_XML").with("position", position),
-            Malformed::XmlMixed(position) => Text::new("SR_XML_MIXED").with("position", position),
-            Malformed::XmlEntity(position) => Text::new("SR_XML_ENTITY").with("position", position),
-            Malformed::DocumentType => Text::new("SR_DOCUMENT_TYPE"),
-            Malformed::TooMany(limit) => Text::new("SR_TOO_MANY").with("limit", limit),
-            Malformed::TooDeep(limit) => Text::new("SR_TOO_DEEP").with("limit", limit),
+            Malformed::Xml(position) => Message::new("SR_NOT_XML").with("position", position),
+            Malformed::XmlMixed(position) => {
+                Message::new("SR_XML_MIXED").with("position", position)
+            }
+            Malformed::XmlEntity(position) => {
+                Message::new("SR_XML_ENTITY").with("position", position)
+            }
+            Malformed::DocumentType => Message::new("SR_DOCUMENT_TYPE"),
+            Malformed::TooMany(limit) => Message::new("SR_TOO_MANY").with("limit", limit),
+            Malformed::TooDeep(limit) => Message::new("SR_TOO_DEEP").with("limit", limit),
             Malformed::PatchOperation(number) => {
-                Text::new("SR_PATCH_OPERATION").with("number", number)
+                Message::new("SR_PATCH_OPERATION").with("number", number)
             }
-            Malformed::PatchFailed(number) => Text::new("SR_PATCH_FAILED").with("number", number),
-            Malformed::PatchTooLarge(limit) => Text::new("SR_PATCH_TOO_LARGE").with("limit", limit),
+            Malformed::PatchFailed(number) => {
+                Message::new("SR_PATCH_FAILED").with("number", number)
+            }
+            Malformed::PatchTooLarge(limit) => {
+                Message::new("SR_PATCH_TOO_LARGE").with("limit", limit)
+            }
         })
     }
 }
 
 impl From<WrongType> for Problem {
     fn from(WrongType { property, expected, found }: WrongType) -> Self {
-        let text = if property.is_empty() {
-            Text::new("SR_BODY_WRONG_TYPE")
+        let message = if property.is_empty() {
+            Message::new("SR_BODY_WRONG_TYPE")
         } else {
-            Text::new("SR_WRONG_TYPE").with("property", property)
+            Message::new("SR_WRONG_TYPE").with("property", property)
         };
-        Self::invalid(text.with("expected", kind(expected)).with("found", kind(found)))
+        Self::invalid(message.with("expected", kind(expected)).with("found", kind(found)))
     }
 }
 
 fn kind(kind: Kind) -> crate::texts::Argument {
-    crate::texts::Argument::Text(match kind {
+    crate::texts::Argument::Message(match kind {
         Kind::Null => "SR_KIND_NULL",
         Kind::Boolean => "SR_KIND_BOOLEAN",
         Kind::Number => "SR_KIND_NUMBER",
@@ -189,9 +201,9 @@ fn kind(kind: Kind) -> crate::texts::Argument {
 
 impl From<InvalidCarrier> for Problem {
     fn from(InvalidCarrier { field, violation }: InvalidCarrier) -> Self {
-        let named = |text| Text::new(text).with("property", field.to_string());
+        let named = |message| Message::new(message).with("property", field.to_string());
         let length = |limit, found| {
-            [Text::new("SR_DETAIL_LENGTH").with("found", found).with("limit", limit)]
+            [Message::new("SR_DETAIL_LENGTH").with("found", found).with("limit", limit)]
         };
         Self::invalid(match violation {
             Violation::Required => return Self::required(field.to_string()),
@@ -199,13 +211,13 @@ impl From<InvalidCarrier> for Problem {
                 named("SR_TOKEN_REQUIRED").with("other", Field::RefreshToken.to_string())
             }
             Violation::TooManyCharacters(limit, found) => {
-                let text = named("SR_TOO_MANY_CHARACTERS").with("limit", limit);
-                return Self::invalid(text).with_details(length(limit, found));
+                let message = named("SR_TOO_MANY_CHARACTERS").with("limit", limit);
+                return Self::invalid(message).with_details(length(limit, found));
             }
             Violation::NulCharacter => named("SR_NUL_CHARACTER"),
             Violation::TooManyBytes(limit, found) => {
-                let text = named("SR_TOO_MANY_BYTES").with("limit", limit);
-                return Self::invalid(text).with_details(length(limit, found));
+                let message = named("SR_TOO_MANY_BYTES").with("limit", limit);
+                return Self::invalid(message).with_details(length(limit, found));
             }
         })
     }
@@ -214,25 +226,28 @@ impl From<InvalidCarrier> for Problem {
 impl From<MalformedKey> for Problem {
     fn from(error: MalformedKey) -> Self {
         match error {
-            MalformedKey::Foreign | MalformedKey::Shape => Self::invalid(Text::new("SR_KEY_SHAPE")),
-            MalformedKey::Length(found) => {
-                let length = Text::new("SR_DETAIL_KEY_LENGTH").with("found", found);
-                let length = length.with("limit", RetrievalKey::LENGTH);
-                Self::invalid(Text::new("SR_KEY_SHAPE")).with_details([length])
+            MalformedKey::Foreign | MalformedKey::Shape => {
+                Self::invalid(Message::new("SR_KEY_SHAPE"))
             }
-            MalformedKey::Checksum => Self::invalid(Text::new("SR_KEY_CHECKSUM")),
+            MalformedKey::Length(found) => {
+                let length = Message::new("SR_DETAIL_KEY_LENGTH").with("found", found);
+                let length = length.with("limit", RetrievalKey::LENGTH);
+                Self::invalid(Message::new("SR_KEY_SHAPE")).with_details([length])
+            }
+            MalformedKey::Checksum => Self::invalid(Message::new("SR_KEY_CHECKSUM")),
         }
     }
 }
 
 impl From<InvalidIdempotencyKey> for Problem {
     fn from(_: InvalidIdempotencyKey) -> Self {
-        Self::invalid(Text::new("SR_IDEMPOTENCY_KEY"))
+        Self::invalid(Message::new("SR_IDEMPOTENCY_KEY"))
     }
 }
 
 impl From<UnknownTimeZone> for Problem {
     fn from(_: UnknownTimeZone) -> Self {
-        Self::invalid(Text::new("SR_TIME_ZONE")).with_details([Text::new("SR_DETAIL_TIME_ZONE")])
+        Self::invalid(Message::new("SR_TIME_ZONE"))
+            .with_details([Message::new("SR_DETAIL_TIME_ZONE")])
     }
 }

@@ -10,7 +10,7 @@ use negotiate::neutral_date_time;
 use crate::{
     http::pages::Frame,
     state::App,
-    texts::{Locale, Text},
+    texts::{Locale, Message},
 };
 
 #[derive(Template)]
@@ -80,7 +80,7 @@ pub(super) struct Words {
 
 impl Words {
     pub(super) fn of(locale: Option<&Locale>) -> Self {
-        let text = |name| Text::new(name).in_words(locale);
+        let text = |name| Message::new(name).in_words(locale);
         Self {
             sign_in: text("SR_SIGN_IN"),
             sign_out: text("SR_SIGN_OUT"),
