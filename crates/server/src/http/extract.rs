@@ -20,14 +20,14 @@ pub(crate) use idempotency_key::idempotency_key;
 
 type Extracted<T> = Pin<Box<dyn Future<Output = Result<T, Problem>>>>;
 
-/// An authenticated question: who asks, and how it is to be answered. A route without it or `Call` has
+/// An authenticated request: who calls, and how it is to be answered. A route without it or `AgentCall` has
 /// no principal.
-pub(crate) struct Question {
+pub(crate) struct Authenticated {
     pub(crate) caller: Caller,
     pub(crate) preferences: Preferences,
 }
 
-impl FromRequest for Question {
+impl FromRequest for Authenticated {
     type Error = Problem;
     type Future = Extracted<Self>;
 
@@ -43,13 +43,13 @@ impl FromRequest for Question {
 }
 
 /// An authenticated call of an operation of the User agent, and what it is called with.
-pub(crate) struct Call {
+pub(crate) struct AgentCall {
     pub(crate) caller: Caller,
     pub(crate) preferences: Preferences,
     pub(crate) body: HeldBody,
 }
 
-impl FromRequest for Call {
+impl FromRequest for AgentCall {
     type Error = Problem;
     type Future = Extracted<Self>;
 
@@ -68,10 +68,10 @@ impl FromRequest for Call {
     }
 }
 
-/// As `Call`, of an operation whose body may name the application: `AppToken` counts as `SO-AppToken` does.
-pub(crate) struct CallForToken(pub(crate) Call);
+/// As `AgentCall`, of an operation whose body may name the application: `AppToken` counts as `SO-AppToken` does.
+pub(crate) struct AgentCallWithAppToken(pub(crate) AgentCall);
 
-impl FromRequest for CallForToken {
+impl FromRequest for AgentCallWithAppToken {
     type Error = Problem;
     type Future = Extracted<Self>;
 
@@ -88,7 +88,7 @@ impl FromRequest for CallForToken {
             let app_token = app_token.filter(|token| !token.is_empty());
             let caller = caller.with_application(&app, &request, app_token).await?;
             app.admit_to_user_agent(&caller)?;
-            Ok(Self(Call { caller, preferences, body }))
+            Ok(Self(AgentCall { caller, preferences, body }))
         })
     }
 }

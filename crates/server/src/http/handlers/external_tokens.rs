@@ -15,7 +15,7 @@ use super::user_agent::{EXAMPLE_KEY, Right, given, own_key, unquoted};
 use crate::{
     http::{
         answer,
-        extract::Call,
+        extract::AgentCall,
         paths::{DESCRIBE_EXTERNAL_TOKENS, LIST_EXTERNAL_TOKENS, REVOKE_EXTERNAL_TOKENS},
         preferences::Dates,
         problem::Problem,
@@ -43,7 +43,7 @@ const CURSOR_VERSION: u8 = 1;
     request_body(content = ListExternalTokens, example = json!({"Provider": "et", "Limit": 10})),
     responses((status = 200, description = "A page of the list", body = ExternalTokenPage))
 )]
-pub(crate) async fn list(call: Call, app: Data<App>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn list(call: AgentCall, app: Data<App>) -> Result<HttpResponse, Problem> {
     let (principal, preferences) = (&call.caller.principal, &call.preferences);
     let dates = preferences.dates()?;
     let root = call.body.root()?;
@@ -91,7 +91,7 @@ pub(crate) async fn list(call: Call, app: Data<App>) -> Result<HttpResponse, Pro
         status = 200, description = "The record, or null", body = Option<ExternalTokenInfo>
     ))
 )]
-pub(crate) async fn describe(call: Call, app: Data<App>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn describe(call: AgentCall, app: Data<App>) -> Result<HttpResponse, Problem> {
     let principal = &call.caller.principal;
     let dates = call.preferences.dates()?;
     let which = Which::of(&call.body.root()?)?;
@@ -116,7 +116,7 @@ pub(crate) async fn describe(call: Call, app: Data<App>) -> Result<HttpResponse,
     request_body(content = WhichExternalTokens, example = json!({"Id": "01vYvSdgm8u"})),
     responses((status = 200, description = "Whether there were living tokens", body = bool))
 )]
-pub(crate) async fn revoke(call: Call, app: Data<App>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn revoke(call: AgentCall, app: Data<App>) -> Result<HttpResponse, Problem> {
     let principal = &call.caller.principal;
     let which = Which::of(&call.body.root()?)?;
     let record = match &which {

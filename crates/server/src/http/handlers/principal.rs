@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use crate::{
     http::{
         answer,
-        extract::{self, Call, CallForToken, Caller, Question},
+        extract::{self, AgentCall, AgentCallWithAppToken, Authenticated, Caller},
         paths::{CURRENT_PRINCIPAL, CURRENT_TOKEN, GET_ACCESS_TOKEN},
         problem::Problem,
     },
@@ -170,8 +170,10 @@ impl SoPrincipalCarrier {
     tag = "User",
     responses((status = 200, description = "The caller", body = SoPrincipalCarrier))
 )]
-pub(crate) async fn current_principal(question: Question) -> Result<HttpResponse, Problem> {
-    let Question { caller, preferences } = question;
+pub(crate) async fn current_principal(
+    authenticated: Authenticated,
+) -> Result<HttpResponse, Problem> {
+    let Authenticated { caller, preferences } = authenticated;
     answer::write(&preferences, "SoPrincipalCarrier", &SoPrincipalCarrier::of(caller))
 }
 
@@ -187,11 +189,11 @@ pub(crate) async fn current_principal(question: Question) -> Result<HttpResponse
     responses((status = 200, description = "The token", body = String))
 )]
 pub(crate) async fn current_token(
-    question: Question,
+    authenticated: Authenticated,
     request: HttpRequest,
     app: Data<App>,
 ) -> Result<HttpResponse, Problem> {
-    let Question { caller, preferences } = question;
+    let Authenticated { caller, preferences } = authenticated;
     let token = extract::access_token(&app, &request, &caller).await?;
     answer::write(&preferences, "string", &token.expose())
 }
@@ -210,11 +212,11 @@ pub(crate) async fn current_token(
     responses((status = 200, description = "The token", body = String))
 )]
 pub(crate) async fn access_token(
-    call: CallForToken,
+    call: AgentCallWithAppToken,
     request: HttpRequest,
     app: Data<App>,
 ) -> Result<HttpResponse, Problem> {
-    let CallForToken(Call { caller, preferences, body }) = call;
+    let AgentCallWithAppToken(AgentCall { caller, preferences, body }) = call;
     body.root()?.boolean("IncludeCsSession")?;
     let token = extract::access_token(&app, &request, &caller).await?;
     answer::write(&preferences, "string", &token.expose())

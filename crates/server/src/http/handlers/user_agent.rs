@@ -20,7 +20,7 @@ use crate::{
     expiry,
     http::{
         answer,
-        extract::{Call, idempotency_key},
+        extract::{AgentCall, idempotency_key},
         paths::{GET_EXTERNAL_TOKENS, SAVE_EXTERNAL_TOKENS},
         preferences::{Dates, Preferences},
         problem::Problem,
@@ -62,7 +62,7 @@ pub(super) const EXAMPLE_KEY: &str =
     responses((status = 200, description = "The key that retrieves the tokens", body = String))
 )]
 pub(crate) async fn save(
-    call: Call,
+    call: AgentCall,
     request: HttpRequest,
     app: Data<App>,
 ) -> Result<HttpResponse, Problem> {
@@ -91,7 +91,7 @@ pub(crate) async fn save(
     request_body(content = GetExternalTokens, example = json!({"Key": EXAMPLE_KEY})),
     responses((status = 200, description = "The tokens, or null", body = Option<Carrier>))
 )]
-pub(crate) async fn get(call: Call, app: Data<App>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn get(call: AgentCall, app: Data<App>) -> Result<HttpResponse, Problem> {
     let dates = call.preferences.dates()?;
     let root = call.body.root()?;
     let key = unquoted(&root, "Key")?.ok_or_else(|| Problem::required("Key"))?;
