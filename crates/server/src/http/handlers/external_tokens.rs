@@ -11,7 +11,7 @@ use serde::Serialize;
 use store::{Listing, Position, RecordInfo, Store};
 use utoipa::ToSchema;
 
-use super::user_agent::{EXAMPLE_KEY, Right, given, own_key, unquoted};
+use super::user_agent::{EXAMPLE_KEY, Right, non_blank, own_key, unquoted};
 use crate::{
     http::{
         answer,
@@ -47,7 +47,7 @@ pub(crate) async fn list(call: AgentCall, app: Data<App>) -> Result<HttpResponse
     let (principal, preferences) = (&call.caller.principal, &call.preferences);
     let dates = preferences.dates()?;
     let root = call.body.root()?;
-    let wanted_owner = given(&root, "Owner")?.map(Login::parse).transpose();
+    let wanted_owner = non_blank(&root, "Owner")?.map(Login::parse).transpose();
     let wanted_owner =
         wanted_owner.map_err(|_no_login| Problem::invalid(Message::new("SR_OWNER")))?;
     let listing = Listing {

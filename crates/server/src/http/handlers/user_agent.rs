@@ -136,15 +136,15 @@ pub(super) fn own_key(text: &str) -> Result<Option<RetrievalKey>, MalformedKey> 
     }
 }
 
-/// As `given`, also without the quotes that a text has which was copied with them.
+/// As `non_blank`, also without the quotes that a text has which was copied with them.
 pub(super) fn unquoted<'a>(root: &Object<'a>, name: &str) -> Result<Option<&'a str>, WrongType> {
-    let Some(text) = given(root, name)? else { return Ok(None) };
+    let Some(text) = non_blank(root, name)? else { return Ok(None) };
     let bare = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
     Ok(Some(bare.unwrap_or(text).trim()).filter(|text| !text.is_empty()))
 }
 
 /// A property as text without white space around it; `None` if nothing is left.
-pub(super) fn given<'a>(root: &Object<'a>, name: &str) -> Result<Option<&'a str>, WrongType> {
+pub(super) fn non_blank<'a>(root: &Object<'a>, name: &str) -> Result<Option<&'a str>, WrongType> {
     Ok(root.string(name)?.map(str::trim).filter(|text| !text.is_empty()))
 }
 
