@@ -34,7 +34,7 @@ use tracing_actix_web::TracingLogger;
 use crate::{
     callers::{issuer::Issuer, logins::Logins, proxy_trust::ProxyTrust, renewals::Renewals},
     certificates::Certificates,
-    config::{Config, access::Opening},
+    config::{Config, access::AgentAccessRule},
     exposure,
     first_user::{self, SAMPLE},
     http::{
@@ -68,7 +68,7 @@ struct Callers {
     proxy_trust: ProxyTrust,
     issuer: Option<Arc<Issuer>>,
     session_lifetime: Lifetime,
-    openings: Vec<Opening>,
+    agent_access_rules: Vec<AgentAccessRule>,
 }
 
 /// How requests come in, and what they mean.
@@ -103,7 +103,7 @@ pub(crate) fn check(config: &Config) -> anyhow::Result<Checked> {
         proxy_trust: config.proxy_trust()?,
         issuer: Issuer::new(&config.auth.bearer)?.map(Arc::new),
         session_lifetime: config.auth.session_lifetime()?,
-        openings: config.online.openings(config.only_tenant()?.as_ref())?,
+        agent_access_rules: config.online.agent_access_rules(config.only_tenant()?.as_ref())?,
     };
     Ok(Checked { http, callers })
 }
@@ -166,7 +166,7 @@ async fn serve(
     let url = format!("{scheme}://{address}{}", paths.first_base());
 
     let seen_scheme = if config.server.behind_proxy { "https" } else { scheme };
-    let Callers { proxy_trust, issuer, session_lifetime, openings } = callers;
+    let Callers { proxy_trust, issuer, session_lifetime, agent_access_rules } = callers;
     if let Some(issuer) = &issuer {
         issuer.fetch_soon();
     }
@@ -184,7 +184,7 @@ async fn serve(
         only_tenant: config.only_tenant()?,
         retrieval: config.auth.retrieval,
         session_lifetime,
-        openings,
+        agent_access_rules,
         logins: Logins::new(config.auth.throttle),
         renewals: Renewals::default(),
         password_tokens: PasswordTokens::new(),
@@ -337,7 +337,7 @@ fn greet(config: &Config, url: &str, sample_works: bool) -> anyhow::Result<()> {
              {url}{SAVE_EXTERNAL_TOKENS}"
         )?;
     }
-    if policy.is_online() && config.online.openings(None)?.is_empty() {
+    if policy.is_online() && config.online.agent_access_rules(None)?.is_empty() {
         writeln!(out, "The User agent is closed; online.user_agent opens it")?;
     }
     if policy.is_on(Scheme::Session) {

@@ -12,7 +12,7 @@ use store::Store;
 
 use crate::{
     callers::{issuer::Issuer, logins::Logins, proxy_trust::ProxyTrust, renewals::Renewals},
-    config::{Limits, access::Opening},
+    config::{Limits, access::AgentAccessRule},
     http::{
         extract::{Budget, Caller},
         hosts::{Hosts, Reached},
@@ -42,7 +42,7 @@ pub(crate) struct App {
     pub(crate) retrieval: Retrieval,
     pub(crate) session_lifetime: Lifetime,
     /// For whom the User agent is open, in an Online installation.
-    pub(crate) openings: Vec<Opening>,
+    pub(crate) agent_access_rules: Vec<AgentAccessRule>,
     pub(crate) logins: Logins,
     pub(crate) renewals: Renewals,
     /// Makes the access tokens of callers with a password.
@@ -92,8 +92,8 @@ impl App {
     /// 403 where it is closed.
     pub(crate) fn admit_to_user_agent(&self, caller: &Caller) -> Result<(), Problem> {
         let application = caller.application.as_ref().map(|application| &application.name);
-        let is_open = |opening: &Opening| opening.admits(&caller.principal.tenant, application);
-        if !self.policy.is_online() || self.openings.iter().any(is_open) {
+        let is_open = |rule: &AgentAccessRule| rule.admits(&caller.principal.tenant, application);
+        if !self.policy.is_online() || self.agent_access_rules.iter().any(is_open) {
             Ok(())
         } else {
             Err(Problem::agent_is_closed())

@@ -130,12 +130,12 @@ impl Auth {
 
 /// A tenant and an application for which the User agent is open (CONTRACT 31); `None` stands for any.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Opening {
+pub(crate) struct AgentAccessRule {
     tenant: Option<TenantId>,
     application: Option<ApplicationName>,
 }
 
-impl Opening {
+impl AgentAccessRule {
     /// Whether it opens the agent for this tenant and application.
     pub(crate) fn admits(&self, tenant: &TenantId, application: Option<&ApplicationName>) -> bool {
         self.tenant.as_ref().is_none_or(|open| open == tenant)
@@ -148,17 +148,20 @@ impl Online {
     ///
     /// # Errors
     /// An item is not like `cust12345/crm-sync`, with `*` for any.
-    pub(crate) fn openings(&self, only: Option<&TenantId>) -> anyhow::Result<Vec<Opening>> {
-        let opening = |item: &String| {
+    pub(crate) fn agent_access_rules(
+        &self,
+        only: Option<&TenantId>,
+    ) -> anyhow::Result<Vec<AgentAccessRule>> {
+        let rule = |item: &String| {
             let (tenant, application) = item.split_once('/').unwrap_or((item, "*"));
             let tenant = (tenant != "*").then(|| TenantId::parse(tenant)).transpose().ok()?;
             let is_only = |tenant: &TenantId| only.is_some_and(|only| tenant.is_named_as(only));
             let tenant = if tenant.as_ref().is_some_and(is_only) { only.cloned() } else { tenant };
             let named = (application != "*").then(|| ApplicationName::parse(application));
-            Some(Opening { tenant, application: named.transpose().ok()? })
+            Some(AgentAccessRule { tenant, application: named.transpose().ok()? })
         };
-        let openings = self.user_agent.items().iter().map(opening).collect::<Option<_>>();
-        openings.ok_or_else(|| {
+        let agent_access_rules = self.user_agent.items().iter().map(rule).collect::<Option<_>>();
+        agent_access_rules.ok_or_else(|| {
             anyhow!(
                 "online.user_agent must have items like \"cust12345/crm-sync\": a tenant and an \
                  application, each of which may be `*`"
@@ -221,9 +224,9 @@ fn show_retrieval<S: Serializer>(retrieval: &Retrieval, serializer: S) -> Result
 mod tests {
     use super::*;
 
-    fn online(items: &[&str]) -> anyhow::Result<Vec<Opening>> {
+    fn online(items: &[&str]) -> anyhow::Result<Vec<AgentAccessRule>> {
         let items = items.iter().map(ToString::to_string).collect();
-        Online { user_agent: List(items) }.openings(None)
+        Online { user_agent: List(items) }.agent_access_rules(None)
     }
 
     /// CONTRACT 31: closed unless an item names the tenant and the application.
@@ -240,9 +243,9 @@ mod tests {
             (&["*/crm-sync"], [true, false, false, true]),
             (&["cust2/*", "cust1/other"], [false, true, false, true]),
         ] {
-            let openings = online(items).expect("valid");
+            let agent_access_rules = online(items).expect("valid");
             let is_open = |tenant: &TenantId, application| {
-                openings.iter().any(|opening| opening.admits(tenant, application))
+                agent_access_rules.iter().any(|rule| rule.admits(tenant, application))
             };
             let found = [
                 is_open(&tenant("cust1"), Some(&sync)),
