@@ -39,7 +39,7 @@ use crate::{
     first_user::{self, SAMPLE},
     http::{
         self,
-        connections::Door,
+        connections::Acceptor,
         extract::Budget,
         hosts::{self, Hosts},
         origins::Origins,
@@ -199,15 +199,16 @@ async fn serve(
         tended => drop(tended?),
     }
     let tls = certificates.as_ref().map(Certificates::server_config).transpose()?;
-    let door = Door::new(&config.server, &config.limits, app.proxy_trust.trusted.clone(), tls)?;
-    door.watch();
+    let acceptor =
+        Acceptor::new(&config.server, &config.limits, app.proxy_trust.trusted.clone(), tls)?;
+    acceptor.watch();
     let (head_time, idle_time) = (config.limits.head_time(), config.limits.idle_time());
     let (app, paths) = (web::Data::new(app), web::Data::new(paths));
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let server = Server::build()
         .disable_signals()
         .workers(workers)
-        .max_concurrent_connections(door.most_per_worker(workers))
+        .max_concurrent_connections(acceptor.most_per_worker(workers))
         .shutdown_timeout(config.server.drain_seconds);
     let drain = server.graceful_shutdown_signal();
     let server = server
@@ -224,7 +225,7 @@ async fn serve(
                 .configure(http::routes::configure)
                 .into_factory()
                 .map_err(|error: actix_web::Error| error.error_response());
-            let (door, drain) = (door.clone(), drain.clone());
+            let (acceptor, drain) = (acceptor.clone(), drain.clone());
             let http = HttpService::build()
                 .graceful_shutdown_signal(move || {
                     let drain = drain.clone();
@@ -235,8 +236,8 @@ async fn serve(
                 .client_disconnect_timeout(LINGER)
                 .h1(map_config(app, |()| AppConfig::default()));
             let admit = move |tcp| {
-                let door = door.clone();
-                async move { door.admit(tcp).await.map_err(drop) }
+                let acceptor = acceptor.clone();
+                async move { acceptor.admit(tcp).await.map_err(drop) }
             };
             fn_service(admit).and_then(http.map_err(drop))
         })?

@@ -15,7 +15,7 @@ use crate::{
     config::{Limits, access::AgentAccessRule},
     http::{
         extract::{Budget, Caller},
-        hosts::{Hosts, Reached},
+        hosts::{Hosts, PublicOrigin},
         problem::Problem,
     },
 };
@@ -60,7 +60,7 @@ impl App {
     /// Whether cookies are for TLS alone: by the configuration, or since the client sees TLS. No head of a
     /// request takes it back.
     pub(crate) fn is_secure(&self, request: &HttpRequest) -> bool {
-        self.scheme == "https" || Reached::by(request, self).is_https
+        self.scheme == "https" || PublicOrigin::of(request, self).is_https
     }
 
     /// Where a request comes from, as far as it is known.

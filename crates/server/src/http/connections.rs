@@ -34,7 +34,7 @@ const FEWEST_CONNECTIONS: usize = 16;
 
 /// What admits connections. Cheap to clone; all clones are one.
 #[derive(Clone)]
-pub(crate) struct Door {
+pub(crate) struct Acceptor {
     connections: Arc<Connections>,
     tls: Option<TlsAcceptor>,
     times: Times,
@@ -49,7 +49,7 @@ struct Times {
     answer: Duration,
 }
 
-impl Door {
+impl Acceptor {
     /// Admits as many connections as the settings say, or as the process has descriptors for.
     ///
     /// # Errors
@@ -66,7 +66,7 @@ impl Door {
         };
         Ok(Self {
             connections: Arc::new(Connections::new(bounds, trusted)),
-            tls: tls.map(acceptor),
+            tls: tls.map(tls_acceptor),
             times: Times {
                 // What follows a body looks like a head that has begun.
                 head: Duration::from_secs(
@@ -160,7 +160,7 @@ fn raise_open_files() -> Option<usize> {
 
 /// Speaks HTTP/1 alone. HTTP/2 is left out because the framework has no bounds for what a client can make it keep:
 /// streams, resets, lists of headers.
-fn acceptor(mut config: rustls::ServerConfig) -> TlsAcceptor {
+fn tls_acceptor(mut config: rustls::ServerConfig) -> TlsAcceptor {
     config.alpn_protocols = vec![b"http/1.1".into(), b"http/1.0".into()];
     TlsAcceptor::from(Arc::new(config))
 }

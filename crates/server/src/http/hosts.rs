@@ -153,14 +153,14 @@ impl Target {
 }
 
 /// How the client of a request reaches the server.
-pub(crate) struct Reached {
+pub(crate) struct PublicOrigin {
     pub(crate) is_https: bool,
     host: Option<String>,
 }
 
-impl Reached {
+impl PublicOrigin {
     /// As trusted proxies tell, or as the request itself does.
-    pub(crate) fn by(request: &HttpRequest, app: &App) -> Self {
+    pub(crate) fn of(request: &HttpRequest, app: &App) -> Self {
         let said = app.proxy_trust.said(peer(request), request.headers());
         let own = own_host(request);
         let host = said.host.or_else(|| Host::parse(own.as_bytes()));

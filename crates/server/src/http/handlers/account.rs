@@ -27,7 +27,7 @@ use crate::{
     config::Limits,
     http::{
         extract::{self, Caller, HeldBody},
-        hosts::Reached,
+        hosts::PublicOrigin,
         pages::{Frame, html},
         paths::{
             ACCOUNT, ACCOUNT_TICKETS, ACCOUNT_TICKETS_REVOKE, Mount, Paths, SIGN_IN, SIGN_OUT,
@@ -376,7 +376,7 @@ fn refuse_other_sites(app: &App, request: &HttpRequest) -> Result<(), Problem> {
     let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
     let is_own = match (header(SEC_FETCH_SITE), header(ORIGIN)) {
         (Some(site), _) => matches!(site, "same-origin" | "none"),
-        (None, Some(origin)) => Reached::by(request, app).is_origin(origin),
+        (None, Some(origin)) => PublicOrigin::of(request, app).is_origin(origin),
         (None, None) => true,
     };
     if is_own { Ok(()) } else { Err(Problem::other_site()) }

@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 use crate::{
     http::{
         answer,
-        hosts::Reached,
+        hosts::PublicOrigin,
         openapi::{self, Call},
         pages::{self, Frame},
         paths::{API, API_V1, DOCS, HOME, Mount, OPENAPI},
@@ -257,7 +257,7 @@ fn respond<T: Serialize + Template>(
 
 /// The URL of a path, as the client of this request would write it.
 fn url(request: &HttpRequest, app: &App, path: &str) -> String {
-    let origin = Reached::by(request, app).origin().unwrap_or_default();
+    let origin = PublicOrigin::of(request, app).origin().unwrap_or_default();
     format!("{origin}{}{path}", Mount::of(request).base)
 }
 
