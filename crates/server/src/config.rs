@@ -322,7 +322,7 @@ impl Config {
     /// The prefix is not one that a path can have.
     pub(crate) fn paths(&self) -> anyhow::Result<Paths> {
         let prefix = self.server.path_prefix.trim_end_matches('/');
-        if !paths::is_prefix(prefix) {
+        if !is_path_prefix(prefix) {
             bail!(
                 "server.path_prefix must be empty or like \"/SuperOffice\": a slash before each \
                  name, of letters, digits, `-`, `_`, `.` and `~`"
@@ -526,6 +526,13 @@ impl Config {
         }
         Ok(toml::to_string(&shown)?)
     }
+}
+
+/// Whether the text may stand before every path: nothing, or names of plain characters with a slash before each.
+pub(crate) fn is_path_prefix(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~/".contains(&byte);
+    let has_names = text.split('/').skip(1).all(|name| !name.trim_matches('.').is_empty());
+    (text.is_empty() || text.starts_with('/')) && has_names && text.bytes().all(is_plain)
 }
 
 type Builder = ConfigBuilder<DefaultState>;

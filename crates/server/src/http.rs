@@ -3,6 +3,7 @@
 //! Invariant: every answer that is an error is made by `problem`, and every path that is served is in `routes`.
 
 pub(crate) mod answer;
+pub(crate) mod client;
 pub(crate) mod connections;
 pub(crate) mod extract;
 pub(crate) mod handlers;

@@ -9,6 +9,7 @@ mod config;
 mod expiry;
 mod exposure;
 mod first_user;
+mod host;
 mod http;
 mod jobs;
 pub mod memory;

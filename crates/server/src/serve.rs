@@ -32,7 +32,10 @@ use tracing::{info, warn};
 use tracing_actix_web::TracingLogger;
 
 use crate::{
-    callers::{issuer::Issuer, logins::Logins, proxy_trust::ProxyTrust, renewals::Renewals},
+    callers::{
+        authenticate::Authenticator, issuer::Issuer, logins::Logins, proxy_trust::ProxyTrust,
+        renewals::Renewals,
+    },
     certificates::Certificates,
     config::{Config, access::AgentAccessRule},
     exposure,
@@ -40,7 +43,7 @@ use crate::{
     http::{
         self,
         connections::Acceptor,
-        extract::Budget,
+        extract::BodyBudget,
         hosts::{self, Hosts},
         origins::Origins,
         paths::{self, Paths, SAVE_EXTERNAL_TOKENS, SIGN_IN},
@@ -170,25 +173,27 @@ async fn serve(
     if let Some(issuer) = &issuer {
         issuer.fetch_soon();
     }
+    let authenticator = Authenticator {
+        store: store.clone(),
+        policy: config.policy(),
+        only_tenant: config.only_tenant()?,
+        session_lifetime,
+        logins: Logins::new(config.auth.throttle),
+        renewals: Renewals::default(),
+        password_tokens: PasswordTokens::new(),
+        issuer,
+    };
     let app = App {
         store: store.clone(),
+        authenticator,
         limits: config.limits,
-        bodies: Budget::new(config.limits.bodies_bytes),
         base_time_zone,
         scheme: seen_scheme,
         // What else listens on the developer's own machine must not be shut off from the browser.
         is_strict: certificates.is_some() && !address.ip().is_loopback(),
         proxy_trust,
-        hosts,
-        policy: config.policy(),
-        only_tenant: config.only_tenant()?,
         retrieval: config.auth.retrieval,
-        session_lifetime,
         agent_access_rules,
-        logins: Logins::new(config.auth.throttle),
-        renewals: Renewals::default(),
-        password_tokens: PasswordTokens::new(),
-        issuer,
     };
     // Before the first save, so that none waits for it. If the disk is full, records can still be got, and upkeep
     // tries it again.
@@ -203,7 +208,8 @@ async fn serve(
         Acceptor::new(&config.server, &config.limits, app.proxy_trust.trusted.clone(), tls)?;
     acceptor.watch();
     let (head_time, idle_time) = (config.limits.head_time(), config.limits.idle_time());
-    let (app, paths) = (web::Data::new(app), web::Data::new(paths));
+    let (app, paths, hosts) = (web::Data::new(app), web::Data::new(paths), web::Data::new(hosts));
+    let body_budget = web::Data::new(BodyBudget::new(config.limits.bodies_bytes));
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let server = Server::build()
         .disable_signals()
@@ -216,6 +222,8 @@ async fn serve(
             let app = ActixApp::new()
                 .app_data(app.clone())
                 .app_data(paths.clone())
+                .app_data(hosts.clone())
+                .app_data(body_budget.clone())
                 .wrap(from_fn(refuse_repeated_headers))
                 .wrap(Condition::new(!cors_origins.is_empty(), cors(&cors_origins)))
                 .wrap(from_fn(hosts::check))

@@ -37,6 +37,7 @@ use self::{
 use crate::{
     config::Config,
     http::{
+        client::client_address,
         paths::{HEALTH, READINESS},
         problem::Refusal,
     },
@@ -128,7 +129,7 @@ impl RootSpanBuilder for RequestSpan {
             request.id = id,
             http.method = known_method(request.method().as_str()),
             http.route = route.as_deref().unwrap_or("(none)"),
-            client.address = client_address(request).map(|address| address.to_string()),
+            client.address = address_to_log(request).map(|address| address.to_string()),
             tenant.id = Empty,
             user.login = Empty,
             auth.scheme = Empty,
@@ -205,10 +206,10 @@ pub(crate) fn note_records(count: usize) {
     Span::current().record("records", count);
 }
 
-/// That of the client, or of the proxy if no more is known.
-fn client_address(request: &ServiceRequest) -> Option<IpAddr> {
+/// The address of the client, or of the proxy if no more is known.
+fn address_to_log(request: &ServiceRequest) -> Option<IpAddr> {
     let app = request.app_data::<Data<App>>();
-    let client = app.and_then(|app| app.client_address(request.request()));
+    let client = app.and_then(|app| client_address(app, request.request()));
     client.or_else(|| request.peer_addr().map(|peer| peer.ip()))
 }
 

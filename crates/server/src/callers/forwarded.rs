@@ -1,36 +1,37 @@
 //! What proxies write into the head of a request: `X-Forwarded-…`, and `Forwarded` (RFC 7239).
 //!
-//! Invariant: an item counts only if every proxy to the right of it, and the one that sent the request, is
-//! trusted. Items are read from the right, as bytes, so that what a client wrote at the left changes none of
-//! them.
+//! Invariant: an item counts only if the proxy that sent the request is trusted, and every proxy to the right of
+//! the item as well. Items are read from the right, as bytes, so that what a client wrote at the left changes
+//! none of them.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use actix_web::http::header::{FORWARDED, HeaderMap, HeaderName};
-
-use crate::{
-    callers::proxy_trust::ProxyTrust,
-    http::{hosts::Host, paths},
-};
-
-pub(crate) const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-const PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+use super::proxy_trust::ProxyTrust;
+use crate::{config::is_path_prefix, host::Host};
 
 /// The most bytes that a prefix may have.
 const PREFIX_BYTES: usize = 256;
 
-/// What proxies say of a request, as far as they are trusted and can be read.
+/// The headers of one request in which proxies describe it: the lines of each, in their order.
 #[derive(Debug, Default)]
-pub(crate) struct Said<'a> {
+pub(crate) struct ForwardedHeaders<'a> {
+    pub(crate) x_forwarded_for: Vec<&'a [u8]>,
+    pub(crate) x_forwarded_host: Vec<&'a [u8]>,
+    pub(crate) x_forwarded_proto: Vec<&'a [u8]>,
+    pub(crate) x_forwarded_port: Vec<&'a [u8]>,
+    pub(crate) x_forwarded_prefix: Vec<&'a [u8]>,
+    pub(crate) forwarded: Vec<&'a [u8]>,
+}
+
+/// Scheme, host and port that the client asked for, as far as trusted proxies say so and it can be read.
+#[derive(Debug, Default)]
+pub(crate) struct ForwardedOrigin<'a> {
     pub(crate) host: Option<Host<'a>>,
     pub(crate) port: Option<u16>,
     pub(crate) is_https: Option<bool>,
 }
 
-/// A client's address, and how many trusted proxies are between.
+/// A client's address, and the number of trusted proxies between it and the server.
 struct Walk {
     address: IpAddr,
     proxies: usize,
@@ -54,58 +55,77 @@ fn walk(
     walk
 }
 
-fn by_items(peer: IpAddr, proxy_trust: &ProxyTrust, headers: &HeaderMap) -> Walk {
-    walk(peer, proxy_trust, from_right(headers, FOR).map(address))
-}
+impl<'a> ForwardedHeaders<'a> {
+    /// The client's address; `None` if only the address of a proxy is known. If both kinds of headers are there
+    /// and differ, one of them may be the client's own: then it is the proxy's address.
+    pub(crate) fn client_address(
+        &self,
+        peer: Option<IpAddr>,
+        proxy_trust: &ProxyTrust,
+    ) -> Option<IpAddr> {
+        let peer = peer?.to_canonical();
+        if proxy_trust.trusted.is_empty() {
+            return (!proxy_trust.behind_proxy).then_some(peer);
+        }
+        let by_items =
+            || (!self.x_forwarded_for.is_empty()).then(|| self.by_items(peer, proxy_trust).address);
+        let by_elements =
+            || (!self.forwarded.is_empty()).then(|| self.by_elements(peer, proxy_trust).address);
+        Some(agreed(by_items(), by_elements(), PartialEq::eq).unwrap_or(peer))
+    }
 
-fn by_elements(peer: IpAddr, proxy_trust: &ProxyTrust, headers: &HeaderMap) -> Walk {
-    let before = from_right(headers, FORWARDED).map(|text| address(Element::parse(text)?.client?));
-    walk(peer, proxy_trust, before)
-}
+    /// The origin that the client asked for; empty unless a trusted proxy sent the request.
+    pub(crate) fn origin(
+        &self,
+        peer: Option<IpAddr>,
+        proxy_trust: &ProxyTrust,
+    ) -> ForwardedOrigin<'a> {
+        let Some(peer) = proxy_trust.trusted_peer(peer) else { return ForwardedOrigin::default() };
+        let proxies = self.by_items(peer, proxy_trust).proxies;
+        // The item of the outermost trusted proxy. The proxies behind it may have replaced it, not added to it.
+        let item = |lines: &[&'a [u8]]| from_right(lines).take(proxies).last();
+        let proxies = self.by_elements(peer, proxy_trust).proxies;
+        let elements = || from_right(&self.forwarded).take(proxies).map_while(Element::parse);
+        let in_element = |part: fn(&Element<'a>) -> Option<&'a [u8]>| {
+            elements().filter_map(|element| part(&element)).last()
+        };
+        let host = item(&self.x_forwarded_host).and_then(Host::parse);
+        let other_host = in_element(|element| element.host).and_then(Host::parse);
+        let is_https = item(&self.x_forwarded_proto).and_then(is_https);
+        let other_is_https = in_element(|element| element.proto).and_then(self::is_https);
+        let port = item(&self.x_forwarded_port);
+        ForwardedOrigin {
+            host: agreed(host, other_host, |host, other| host.is(other, true)),
+            port: port.and_then(|port| str::from_utf8(port).ok()?.parse().ok()),
+            is_https: agreed(is_https, other_is_https, PartialEq::eq),
+        }
+    }
 
-/// The address of the client of a request that a trusted proxy sent. If both kinds of headers are there and
-/// differ, one of them may be the client's own: then it is the proxy's address.
-pub(crate) fn client(peer: IpAddr, proxy_trust: &ProxyTrust, headers: &HeaderMap) -> IpAddr {
-    let by = |name, walk: fn(IpAddr, &ProxyTrust, &HeaderMap) -> Walk| {
-        headers.contains_key(name).then(|| walk(peer, proxy_trust, headers).address)
-    };
-    agreed(by(FOR, by_items), by(FORWARDED, by_elements), PartialEq::eq).unwrap_or(peer)
-}
+    /// The part of the path that trusted proxies took off, one part a proxy; mostly empty.
+    pub(crate) fn prefix(&self, peer: Option<IpAddr>, proxy_trust: &ProxyTrust) -> String {
+        let Some(peer) = proxy_trust.trusted_peer(peer) else { return String::new() };
+        let proxies = self.by_items(peer, proxy_trust).proxies;
+        let parts = from_right(&self.x_forwarded_prefix).take(proxies).map(|part| {
+            let part = str::from_utf8(part).ok()?.trim_end_matches('/');
+            is_path_prefix(part).then_some(part)
+        });
+        let parts: Option<Vec<_>> = parts.collect();
+        let prefix: String = parts.unwrap_or_default().into_iter().rev().collect();
+        if prefix.len() <= PREFIX_BYTES { prefix } else { String::new() }
+    }
 
-/// What is said of a request that a trusted proxy sent.
-pub(crate) fn said<'a>(peer: IpAddr, proxy_trust: &ProxyTrust, headers: &'a HeaderMap) -> Said<'a> {
-    let proxies = by_items(peer, proxy_trust, headers).proxies;
-    // What the outermost of the trusted proxies wrote; those behind it may have replaced it, not added to it.
-    let item = |name| from_right(headers, name).take(proxies).last();
-    let proxies = by_elements(peer, proxy_trust, headers).proxies;
-    let elements = || from_right(headers, FORWARDED).take(proxies).map_while(Element::parse);
-    let in_element = |part: fn(&Element<'a>) -> Option<&'a [u8]>| {
-        elements().filter_map(|element| part(&element)).last()
-    };
-    let host = item(HOST).and_then(Host::parse);
-    let other_host = in_element(|element| element.host).and_then(Host::parse);
-    let is_https = item(PROTO).and_then(is_https);
-    let other_is_https = in_element(|element| element.proto).and_then(self::is_https);
-    Said {
-        host: agreed(host, other_host, |host, other| host.is(other, true)),
-        port: item(PORT).and_then(|port| str::from_utf8(port).ok()?.parse().ok()),
-        is_https: agreed(is_https, other_is_https, PartialEq::eq),
+    fn by_items(&self, peer: IpAddr, proxy_trust: &ProxyTrust) -> Walk {
+        walk(peer, proxy_trust, from_right(&self.x_forwarded_for).map(address))
+    }
+
+    fn by_elements(&self, peer: IpAddr, proxy_trust: &ProxyTrust) -> Walk {
+        let elements = from_right(&self.forwarded);
+        let before = elements.map(|text| address(Element::parse(text)?.client?));
+        walk(peer, proxy_trust, before)
     }
 }
 
-/// What trusted proxies took off the path, each its own part.
-pub(crate) fn prefix(peer: IpAddr, proxy_trust: &ProxyTrust, headers: &HeaderMap) -> String {
-    let proxies = by_items(peer, proxy_trust, headers).proxies;
-    let parts = from_right(headers, PREFIX).take(proxies).map(|part| {
-        let part = str::from_utf8(part).ok()?.trim_end_matches('/');
-        paths::is_prefix(part).then_some(part)
-    });
-    let parts: Option<Vec<_>> = parts.collect();
-    let prefix: String = parts.unwrap_or_default().into_iter().rev().collect();
-    if prefix.len() <= PREFIX_BYTES { prefix } else { String::new() }
-}
-
-/// What both say, or the one that says something.
+/// The value that both have, or that of the one that has a value.
 fn agreed<T>(one: Option<T>, other: Option<T>, is_same: impl FnOnce(&T, &T) -> bool) -> Option<T> {
     match (one, other) {
         (Some(one), Some(other)) => is_same(&one, &other).then_some(one),
@@ -113,10 +133,9 @@ fn agreed<T>(one: Option<T>, other: Option<T>, is_same: impl FnOnce(&T, &T) -> b
     }
 }
 
-/// The items of a header, the last one first: over all its lines, with commas between that stand in no quotes.
-fn from_right(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> {
-    let lines: Vec<&[u8]> = headers.get_all(name).map(|line| line.as_bytes()).collect();
-    lines.into_iter().rev().flat_map(|line| {
+/// The items of a header, the last one first: over all its lines, separated by commas outside quotes.
+fn from_right<'a>(lines: &[&'a [u8]]) -> impl Iterator<Item = &'a [u8]> {
+    lines.iter().rev().flat_map(|line| {
         let mut is_quoted = false;
         let items = line.rsplit(move |byte| {
             is_quoted ^= *byte == b'"';
@@ -145,13 +164,13 @@ impl<'a> Element<'a> {
         for pair in pairs.map(<[u8]>::trim_ascii).filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_at(pair.iter().position(|byte| *byte == b'=')?);
             let value = unquoted(&value[1..])?;
-            let place = match name.to_ascii_lowercase().as_slice() {
+            let part = match name.to_ascii_lowercase().as_slice() {
                 b"for" => &mut element.client,
                 b"host" => &mut element.host,
                 b"proto" => &mut element.proto,
                 _ => continue,
             };
-            if place.replace(value).is_some() {
+            if part.replace(value).is_some() {
                 return None;
             }
         }
@@ -159,7 +178,7 @@ impl<'a> Element<'a> {
     }
 }
 
-/// A token, or what stands in quotes; there is nothing in an address or a host that needs an escape.
+/// A token, or the text in quotes. An address or a host needs no escape.
 fn unquoted(value: &[u8]) -> Option<&[u8]> {
     let inner = match value.strip_prefix(b"\"") {
         Some(rest) => rest.strip_suffix(b"\"")?,
@@ -185,17 +204,30 @@ fn is_https(scheme: &[u8]) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use actix_web::http::header::HeaderValue;
     use rstest::rstest;
 
     const PEER: &str = "10.0.0.1";
 
-    fn head(lines: &[(HeaderName, &[u8])]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in lines {
-            headers.append(name.clone(), HeaderValue::from_bytes(value).expect("a value"));
+    const FOR: &str = "x-forwarded-for";
+    const HOST: &str = "x-forwarded-host";
+    const PROTO: &str = "x-forwarded-proto";
+    const PORT: &str = "x-forwarded-port";
+    const PREFIX: &str = "x-forwarded-prefix";
+    const FORWARDED: &str = "forwarded";
+
+    fn head<'a>(lines: &[(&str, &'a [u8])]) -> ForwardedHeaders<'a> {
+        let lines = |name| {
+            let lines = lines.iter().filter(|(header, _)| *header == name);
+            lines.map(|(_, value)| *value).collect()
+        };
+        ForwardedHeaders {
+            x_forwarded_for: lines(FOR),
+            x_forwarded_host: lines(HOST),
+            x_forwarded_proto: lines(PROTO),
+            x_forwarded_port: lines(PORT),
+            x_forwarded_prefix: lines(PREFIX),
+            forwarded: lines(FORWARDED),
         }
-        headers
     }
 
     fn ours() -> ProxyTrust {
@@ -203,8 +235,39 @@ mod tests {
         ProxyTrust { trusted, behind_proxy: true }
     }
 
-    fn client_of(lines: &[(HeaderName, &[u8])]) -> String {
-        client(PEER.parse().expect("an address"), &ours(), &head(lines)).to_string()
+    fn client_of(lines: &[(&str, &[u8])]) -> String {
+        let address = head(lines).client_address(PEER.parse().ok(), &ours());
+        address.expect("an address").to_string()
+    }
+
+    /// CONTRACT 33: behind a proxy only when the proxy is trusted.
+    #[rstest]
+    #[case::direct("", false, "192.0.2.1", None, Some("192.0.2.1"))]
+    #[case::direct_and_forged("", false, "192.0.2.1", Some("10.9.9.9"), Some("192.0.2.1"))]
+    #[case::untrusted_proxy("", true, "10.0.0.1", Some("192.0.2.1"), None)]
+    #[case::trusted_proxy("10.0.0.0/8", true, "10.0.0.1", Some("192.0.2.1"), Some("192.0.2.1"))]
+    #[case::mapped("10.0.0.0/8", true, "::ffff:10.0.0.1", Some("192.0.2.1"), Some("192.0.2.1"))]
+    #[case::forged("10.0.0.0/8", true, "10.0.0.1", Some("1.1.1.1, 192.0.2.1"), Some("192.0.2.1"))]
+    #[case::chain("10.0.0.0/8", true, "10.0.0.1", Some("192.0.2.1,10.0.0.2"), Some("192.0.2.1"))]
+    #[case::all_trusted("10.0.0.0/8", true, "10.0.0.1", Some("10.0.0.3"), Some("10.0.0.3"))]
+    #[case::nonsense("10.0.0.0/8", true, "10.0.0.1", Some("x"), Some("10.0.0.1"))]
+    #[case::port("10.0.0.0/8", true, "10.0.0.1", Some("192.0.2.1:4711"), Some("192.0.2.1"))]
+    #[case::brackets("10.0.0.0/8", true, "10.0.0.1", Some("[2001:db8::1]"), Some("2001:db8::1"))]
+    #[case::both("10.0.0.0/8", true, "10.0.0.1", Some("[2001:db8::1]:443"), Some("2001:db8::1"))]
+    #[case::other_peer("10.0.0.0/8", true, "192.0.2.9", Some("192.0.2.1"), Some("192.0.2.9"))]
+    fn a_clients_address_is_what_trusted_proxies_say(
+        #[case] trusted: &str,
+        #[case] behind_proxy: bool,
+        #[case] peer: &str,
+        #[case] forwarded_for: Option<&str>,
+        #[case] expected: Option<&str>,
+    ) {
+        let trusted = trusted.parse().ok().into_iter().collect();
+        let lines = forwarded_for.map(|addresses| (FOR, addresses.as_bytes()));
+        let headers = head(lines.as_slice());
+        let proxy_trust = ProxyTrust { trusted, behind_proxy };
+        let address = headers.client_address(peer.parse().ok(), &proxy_trust);
+        assert_eq!(address.map(|address| address.to_string()).as_deref(), expected);
     }
 
     /// CONTRACT 33: item by item from the right, over all lines; what cannot be read ends the walk.
@@ -257,10 +320,9 @@ mod tests {
         assert_eq!(both(b"192.0.2.1", b"for=_hidden"), PEER);
     }
 
-    fn said_of(lines: &[(HeaderName, &[u8])]) -> (Option<String>, Option<bool>) {
-        let headers = head(lines);
-        let said = said(PEER.parse().expect("an address"), &ours(), &headers);
-        (said.host.map(|host| host.or_port(said.port).to_string()), said.is_https)
+    fn origin_of(lines: &[(&str, &[u8])]) -> (Option<String>, Option<bool>) {
+        let origin = head(lines).origin(PEER.parse().ok(), &ours());
+        (origin.host.map(|host| host.or_port(origin.port).to_string()), origin.is_https)
     }
 
     /// CONTRACT O6: host and scheme are those that the outermost trusted proxy writes.
@@ -301,7 +363,7 @@ mod tests {
             (&[(HOST, b"a.example"), (FORWARDED, b"host=b.example")], (None, None)),
             (&[(PROTO, b"https"), (FORWARDED, b"proto=http")], (None, None)),
         ] {
-            assert_eq!(said_of(lines), expected, "{lines:?}");
+            assert_eq!(origin_of(lines), expected, "{lines:?}");
         }
     }
 
@@ -317,11 +379,11 @@ mod tests {
     #[case(b"/\xff", "")]
     #[case(b"tokens", "")]
     fn a_prefix_is_read(#[case] line: &[u8], #[case] expected: &str) {
-        let peer = PEER.parse().expect("an address");
-        assert_eq!(prefix(peer, &ours(), &head(&[(PREFIX, line)])), expected);
+        let prefix = |lines: &[(&str, &[u8])]| head(lines).prefix(PEER.parse().ok(), &ours());
+        assert_eq!(prefix(&[(PREFIX, line)]), expected);
         let twice = [(FOR, &b"192.0.2.1, 10.0.0.2"[..]), (PREFIX, b"/a, /b")];
-        assert_eq!(prefix(peer, &ours(), &head(&twice)), "/a/b");
+        assert_eq!(prefix(&twice), "/a/b");
         let long = format!("/{}", "a".repeat(PREFIX_BYTES));
-        assert_eq!(prefix(peer, &ours(), &head(&[(PREFIX, long.as_bytes())])), "");
+        assert_eq!(prefix(&[(PREFIX, long.as_bytes())]), "");
     }
 }

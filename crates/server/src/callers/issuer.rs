@@ -1,7 +1,7 @@
 //! The issuer whose JWTs are accepted: its keys, fetched and kept (CONTRACT 28).
 //!
-//! Invariant: keys come only from the configured place, over TLS unless it is on this machine, within
-//! limits of time and size. What was fetched last stays in force until something newer is there, and no
+//! Invariant: keys come only from the configured file or URL, over TLS unless it is on this machine, within
+//! limits of time and size. The keys that were fetched last stay in force until newer ones arrive, and no
 //! longer than `auth.bearer.stale_hours`. A fetch belongs to all callers that wait for it: none can end it.
 
 use std::{
@@ -24,20 +24,20 @@ use ureq::{
     tls::{RootCerts, TlsConfig},
 };
 
-use crate::{config::access, http::problem::Problem};
+use super::error::CallerError;
+use crate::config::access;
 
 /// How long a key set may take to arrive.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
 /// How large it may be.
 const SIZE_LIMIT: u64 = 256 * 1024;
-/// How often it is fetched at most, however many tokens name a key that is not known.
+/// How often it is fetched at most, however many tokens name an unknown key.
 const FETCHED_AT_MOST_EVERY: Duration = Duration::from_secs(1);
-/// After how long it is fetched again, beside the calls, so that a key that was withdrawn is not
-/// accepted for ever.
+/// After how long it is fetched again in the background, so that a withdrawn key does not stay accepted.
 const FRESH_FOR: Duration = Duration::from_secs(300);
-/// After how long without a call the next one waits for that.
+/// After how long without a call the next call waits for that fetch.
 const STALE_AFTER: Duration = Duration::from_secs(3600);
-/// How many calls may wait for a key that is not known.
+/// How many calls may wait for an unknown key.
 const WAITING: usize = 256;
 
 /// Where the keys are.
@@ -78,7 +78,7 @@ impl fmt::Display for Source {
 }
 
 impl Issuer {
-    /// What the configuration names; `None` if it names nothing.
+    /// The issuer that the configuration names, if it names one.
     ///
     /// # Errors
     /// A part is missing, the URL would be read in the clear, or the file holds no keys.
@@ -113,12 +113,16 @@ impl Issuer {
         }))
     }
 
-    /// What a JWT of the issuer says. A key that is not known yet is fetched, and waited for; keys that
-    /// are not fresh are fetched, and not waited for.
+    /// The claims of a JWT of the issuer. For an unknown key the call waits until the keys are fetched; stale keys
+    /// are fetched without waiting.
     ///
     /// # Errors
-    /// 401 for a token that is not to be trusted, 503 if its key cannot be had.
-    pub(crate) async fn verify(self: &Arc<Self>, token: &SecretText) -> Result<Claims, Problem> {
+    /// `AuthError::InvalidToken` for a token that is not to be trusted, `IssuerKeysUnavailable` if its key cannot
+    /// be fetched.
+    pub(crate) async fn verify(
+        self: &Arc<Self>,
+        token: &SecretText,
+    ) -> Result<Claims, CallerError> {
         let arrival = Instant::now();
         let mut outcome = self.check(token);
         if matches!(outcome, Err(JwtError::UnknownKey)) {
@@ -152,7 +156,7 @@ impl Issuer {
         }
     }
 
-    /// How long it has been time to fetch the keys again, if it is; told once for each time.
+    /// How long the next fetch is overdue, if it is. Only one call gets it for each fetch.
     fn is_due(&self, now: Instant) -> Option<Duration> {
         let mut stale_at = self.stale_at.lock().unwrap_or_else(PoisonError::into_inner);
         let late = now.checked_duration_since(*stale_at)?;
@@ -160,26 +164,26 @@ impl Issuer {
         Some(late)
     }
 
-    /// Fetches the keys without being waited for; a failure is logged.
+    /// Fetches the keys in the background; a failure is logged.
     pub(crate) fn fetch_soon(self: &Arc<Self>) {
         let issuer = Arc::clone(self);
-        actix_web::rt::spawn(async move {
+        tokio::spawn(async move {
             let _ = issuer.fetch_after(Instant::now()).await;
         });
     }
 
     /// Returns once a fetch that began after `arrival` brought keys; many callers share one, and its
     /// failure.
-    async fn fetch_after(self: &Arc<Self>, arrival: Instant) -> Result<(), Problem> {
+    async fn fetch_after(self: &Arc<Self>, arrival: Instant) -> Result<(), CallerError> {
         let issuer = Arc::clone(self);
         let fetch = move || async move { issuer.fetch().await };
         match self.fetches.since(arrival, FETCHED_AT_MOST_EVERY, fetch).await {
             Some(true) => Ok(()),
-            Some(false) | None => Err(Problem::keys_unavailable()),
+            Some(false) | None => Err(CallerError::IssuerKeysUnavailable),
         }
     }
 
-    /// Whether the fetch brought keys; those that are known stay if not.
+    /// Fetches the keys, and returns whether that brought any. Otherwise the known keys stay.
     async fn fetch(&self) -> bool {
         let at = Timestamp::now();
         let (source, agent) = (self.source.clone(), self.agent.clone());
@@ -209,7 +213,7 @@ impl Issuer {
     }
 }
 
-/// A file, or a URL that nobody can tamper with on the way.
+/// A file, or a URL whose answer cannot be tampered with on the way.
 fn source(jwks: &str) -> anyhow::Result<Source> {
     let is_url =
         |scheme: &str| jwks.get(..scheme.len()).is_some_and(|s| s.eq_ignore_ascii_case(scheme));

@@ -1,4 +1,4 @@
-//! Signing in with a password: throttled, bounded, remembered (CONTRACT 26, 33).
+//! Signing in with a password: rate-limited, bounded, cached (CONTRACT 26, 33).
 //!
 //! Invariant: an unknown user, a disabled one and a wrong password are answered alike, after the same
 //! work.
@@ -7,30 +7,29 @@ use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use auth::{AuthError, BasicCredentials, Password, VerifiedLogins};
 use model::{PasswordHash, TenantId, User};
-use store::{Store, StoreError};
+use store::Store;
 use tracing::{Span, info, warn};
 
-use crate::{
-    callers::{
-        hashing::{Hashing, LaneKey, Permit},
-        proxy_trust,
-        throttle::{Throttle, Try},
-    },
-    config::access,
-    http::problem::Problem,
+use super::{
+    error::CallerError,
+    hashing::{Hashing, LaneKey, Permit},
+    proxy_trust,
+    throttle::{Throttle, Try},
 };
+use crate::config::access;
 
-/// How many passwords may wait to be hashed, for each core: past that callers are told to come back.
+/// How many passwords may wait to be hashed, for each core; past that callers are refused.
 const WAITING: usize = 64;
 
-/// What is known of the passwords that were tried lately.
+/// Verifies logins and passwords.
 pub(crate) struct Logins {
-    known: Arc<Known>,
+    attempts: Arc<Attempts>,
     /// One permit a core: a hash takes a core and 19 MiB.
     hashing: Hashing,
 }
 
-struct Known {
+/// The passwords that were tried lately.
+struct Attempts {
     verified: VerifiedLogins,
     throttle: Throttle,
 }
@@ -38,58 +37,60 @@ struct Known {
 impl Logins {
     pub(crate) fn new(limits: access::Throttle) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let known = Known { verified: VerifiedLogins::new(), throttle: Throttle::new(limits) };
-        Self { known: Arc::new(known), hashing: Hashing::new(cores, cores * WAITING) }
+        let attempts =
+            Attempts { verified: VerifiedLogins::new(), throttle: Throttle::new(limits) };
+        Self { attempts: Arc::new(attempts), hashing: Hashing::new(cores, cores * WAITING) }
     }
 
     /// The user whose password this is.
     ///
     /// # Errors
-    /// 401 if there is none, 429 after too many tries, 503 if too many passwords wait.
+    /// `AuthError::Refused` for an unknown or disabled user and for a wrong password; `Throttled` after too many
+    /// failures; `TooManyPasswordsWait` if the queue is full.
     pub(crate) async fn verify(
         &self,
         store: &Store,
         tenant: &TenantId,
         credentials: BasicCredentials,
         address: Option<IpAddr>,
-    ) -> Result<User, Problem> {
+    ) -> Result<User, CallerError> {
         let BasicCredentials { login, password } = credentials;
         let network = address.map(proxy_trust::network);
         let tried = Try { tenant: tenant.clone(), login, network };
-        self.known.throttle.check_user_and_network(&tried)?;
+        self.attempts.throttle.check_user_and_network(&tried)?;
         let user = store.user(tenant, &tried.login).await?;
         if let Some(user) = &user {
-            // Nobody else's name: what is no user may be a password in the wrong field.
+            // Only the name of a user is logged: any other may be a password in the wrong field.
             Span::current()
                 .record("tenant.id", user.tenant.as_str())
                 .record("user.login", user.login.as_str());
         }
         let user = user.filter(|user| !user.is_disabled);
-        let is_remembered =
-            || self.known.verified.recalls(user.as_ref(), &password, network, Instant::now());
-        if let (true, Some(user)) = (is_remembered(), &user) {
+        let is_cached =
+            || self.attempts.verified.recalls(user.as_ref(), &password, network, Instant::now());
+        if let (true, Some(user)) = (is_cached(), &user) {
             return Ok(user.clone());
         }
-        // What would be refused must not take a place of those that wait.
-        self.known.throttle.check_all(&tried)?;
-        let lane = if self.known.throttle.is_known(&tried) {
+        // A password that would be refused must not take room in the queue.
+        self.attempts.throttle.check_all(&tried)?;
+        let lane = if self.attempts.throttle.is_known(&tried) {
             LaneKey::Known(tried.clone())
         } else {
             LaneKey::Network(network)
         };
-        let permit = self.hashing.permit(lane).await.ok_or(StoreError::Overloaded)?;
-        // Of many calls that begin at once with the right password, the first pays for all.
-        if let (true, Some(user)) = (is_remembered(), &user) {
+        let permit = self.hashing.permit(lane).await.ok_or(CallerError::TooManyPasswordsWait)?;
+        // Of many calls that begin at once with the right password, only the first one hashes it.
+        if let (true, Some(user)) = (is_cached(), &user) {
             return Ok(user.clone());
         }
-        self.known.throttle.check_all(&tried)?;
-        let known = Arc::clone(&self.known);
+        self.attempts.throttle.check_all(&tried)?;
+        let attempts = Arc::clone(&self.attempts);
         let verified = tokio::task::spawn_blocking(move || {
-            // The permit is held until the outcome is known to those that wait, also if this caller leaves.
-            known.verify(user, &password, &tried, permit)
+            // The permit is held until the outcome is visible to the waiting calls, also if this caller leaves.
+            attempts.verify(user, &password, &tried, permit)
         })
         .await
-        .map_err(|panicked| Problem::internal(&panicked))?;
+        .map_err(CallerError::HashingPanicked)?;
         let (user, renewed) = verified.ok_or(AuthError::Refused)?;
         if let Some(hash) = renewed
             && let Err(error) = store.rehash(user.clone(), hash).await
@@ -101,9 +102,9 @@ impl Logins {
     }
 }
 
-impl Known {
-    /// The user if the password is right, with the password hashed anew if its hash is outdated; or one
-    /// failure more. Slow on purpose.
+impl Attempts {
+    /// Returns the user if the password is right, with a new hash if the old one is outdated; otherwise counts a
+    /// failure. Slow on purpose.
     fn verify(
         &self,
         user: Option<User>,

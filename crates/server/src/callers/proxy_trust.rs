@@ -1,50 +1,27 @@
-//! The address that a request comes from.
+//! The proxies whose word counts, and the network of a client.
 //!
-//! Invariant: what a head says of its client is believed only as far as trusted proxies wrote it.
+//! Invariant: no proxy is trusted unless the configuration names its address or its network.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use actix_web::http::header::HeaderMap;
 use ipnet::IpNet;
-
-use crate::callers::forwarded::{self, Said};
 
 /// Which proxies are between the server and its clients.
 #[derive(Clone, Debug)]
 pub(crate) struct ProxyTrust {
-    /// Those whose word counts.
+    /// The proxies that are trusted.
     pub(crate) trusted: Vec<IpNet>,
-    /// Whether clients come through one that may not be among them.
+    /// Whether clients come through a proxy, which may not be among them.
     pub(crate) behind_proxy: bool,
 }
 
 impl ProxyTrust {
-    /// The client's address; `None` if only that of a proxy is known.
-    pub(crate) fn address(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
-        let peer = peer?.to_canonical();
-        if self.trusted.is_empty() {
-            return (!self.behind_proxy).then_some(peer);
-        }
-        Some(forwarded::client(peer, self, headers))
-    }
-
-    /// What trusted proxies say of a request.
-    pub(crate) fn said<'a>(&self, peer: Option<IpAddr>, headers: &'a HeaderMap) -> Said<'a> {
-        let proxy = self.trusted_peer(peer);
-        proxy.map(|proxy| forwarded::said(proxy, self, headers)).unwrap_or_default()
-    }
-
-    /// What trusted proxies took off the path of a request; mostly nothing.
-    pub(crate) fn prefix(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> String {
-        let proxy = self.trusted_peer(peer);
-        proxy.map(|proxy| forwarded::prefix(proxy, self, headers)).unwrap_or_default()
-    }
-
-    fn trusted_peer(&self, peer: Option<IpAddr>) -> Option<IpAddr> {
+    /// The address that sent the request, if that is a trusted proxy.
+    pub(super) fn trusted_peer(&self, peer: Option<IpAddr>) -> Option<IpAddr> {
         peer.map(|peer| peer.to_canonical()).filter(|peer| self.trusts(*peer))
     }
 
-    pub(crate) fn trusts(&self, address: IpAddr) -> bool {
+    pub(super) fn trusts(&self, address: IpAddr) -> bool {
         self.trusted.iter().any(|network| network.contains(&address))
     }
 }
@@ -63,39 +40,6 @@ pub(crate) fn network(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use actix_web::http::header::HeaderValue;
-    use rstest::rstest;
-
-    /// CONTRACT 33: behind a proxy only when the proxy is trusted.
-    #[rstest]
-    #[case::direct("", false, "192.0.2.1", None, Some("192.0.2.1"))]
-    #[case::direct_and_forged("", false, "192.0.2.1", Some("10.9.9.9"), Some("192.0.2.1"))]
-    #[case::untrusted_proxy("", true, "10.0.0.1", Some("192.0.2.1"), None)]
-    #[case::trusted_proxy("10.0.0.0/8", true, "10.0.0.1", Some("192.0.2.1"), Some("192.0.2.1"))]
-    #[case::mapped("10.0.0.0/8", true, "::ffff:10.0.0.1", Some("192.0.2.1"), Some("192.0.2.1"))]
-    #[case::forged("10.0.0.0/8", true, "10.0.0.1", Some("1.1.1.1, 192.0.2.1"), Some("192.0.2.1"))]
-    #[case::chain("10.0.0.0/8", true, "10.0.0.1", Some("192.0.2.1,10.0.0.2"), Some("192.0.2.1"))]
-    #[case::all_trusted("10.0.0.0/8", true, "10.0.0.1", Some("10.0.0.3"), Some("10.0.0.3"))]
-    #[case::nonsense("10.0.0.0/8", true, "10.0.0.1", Some("x"), Some("10.0.0.1"))]
-    #[case::port("10.0.0.0/8", true, "10.0.0.1", Some("192.0.2.1:4711"), Some("192.0.2.1"))]
-    #[case::brackets("10.0.0.0/8", true, "10.0.0.1", Some("[2001:db8::1]"), Some("2001:db8::1"))]
-    #[case::both("10.0.0.0/8", true, "10.0.0.1", Some("[2001:db8::1]:443"), Some("2001:db8::1"))]
-    #[case::other_peer("10.0.0.0/8", true, "192.0.2.9", Some("192.0.2.1"), Some("192.0.2.9"))]
-    fn a_clients_address_is_what_trusted_proxies_say(
-        #[case] trusted: &str,
-        #[case] behind_proxy: bool,
-        #[case] peer: &str,
-        #[case] forwarded_for: Option<&str>,
-        #[case] expected: Option<&str>,
-    ) {
-        let trusted = trusted.parse().ok().into_iter().collect();
-        let mut headers = HeaderMap::new();
-        if let Some(addresses) = forwarded_for {
-            headers.insert(forwarded::FOR, HeaderValue::from_str(addresses).expect("header"));
-        }
-        let address = ProxyTrust { trusted, behind_proxy }.address(peer.parse().ok(), &headers);
-        assert_eq!(address.map(|address| address.to_string()).as_deref(), expected);
-    }
 
     /// CONTRACT 33.
     #[test]

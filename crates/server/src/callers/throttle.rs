@@ -1,8 +1,8 @@
 //! How many passwords may be tried (CONTRACT 33).
 //!
-//! Invariant: only failures count. What was tried too often is refused before anything is looked up, so
-//! that the time that it takes gives nothing away. A user that signed in from a network lately is refused
-//! there only for wrong passwords of its own there, whatever others try.
+//! Invariant: only failures count. A user with too many failures is refused before anything is looked up, so
+//! that the time of the answer gives nothing away. A user that signed in from a network lately is refused
+//! there only for its own wrong passwords from there, whatever others try.
 
 use std::{
     collections::HashMap,
@@ -22,19 +22,20 @@ use governor::{
 use lru::LruCache;
 use model::{Login, TenantId};
 
-use crate::{config::access, http::problem::Problem};
+use super::error::CallerError;
+use crate::config::access;
 
-/// Past this many keys those that are not refused any more are forgotten.
+/// Past this many keys the keys that are not refused any more are evicted.
 const REMEMBERED_KEYS: usize = 10_000;
-/// How much more a user may be tried from everywhere than from one network: somebody who tries many
-/// passwords shuts the user out of one network, not at once of all.
+/// How many times more failures a user may have from all networks than from one. An attacker who tries many
+/// passwords locks the user out of one network, and not at once out of all.
 const NETWORKS: u32 = 10;
 /// For how long a user counts as known in the network that it signed in from.
 const KNOWN_FOR: Duration = Duration::from_secs(24 * 3600);
-/// How many are known at most; the one that was not looked for the longest is evicted first.
+/// The most users that are known at a time; the least recently used one is evicted first.
 const KNOWN: NonZeroUsize = NonZeroUsize::new(10_000).expect("not 0");
 
-/// Whose password is tried, and from where; `None` if that is not known.
+/// Whose password is tried, and from which network; `None` if the network is not known.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Try {
     pub(crate) tenant: TenantId,
@@ -63,21 +64,21 @@ impl Throttle {
         }
     }
 
-    /// Refuses a user that was tried too often from this network; who is remembered there, too, or
-    /// the right guess would be told from the wrong ones.
+    /// Refuses a user with too many failures from this network, also if its password is cached. Otherwise an
+    /// attacker could tell the right guess from the wrong ones.
     ///
     /// # Errors
-    /// 429.
-    pub(crate) fn check_user_and_network(&self, tried: &Try) -> Result<(), Problem> {
+    /// `Throttled`.
+    pub(crate) fn check_user_and_network(&self, tried: &Try) -> Result<(), CallerError> {
         self.by_user_and_network.check(tried)
     }
 
-    /// Refuses a user that was tried too often from anywhere, and a network that tried too much; but of a
-    /// user that is known there only its own wrong passwords count.
+    /// Refuses a user with too many failures from anywhere, and a network with too many failures. For a user that
+    /// is known in this network only its own failures from there count.
     ///
     /// # Errors
-    /// 429.
-    pub(crate) fn check_all(&self, tried: &Try) -> Result<(), Problem> {
+    /// `Throttled`.
+    pub(crate) fn check_all(&self, tried: &Try) -> Result<(), CallerError> {
         self.by_user_and_network.check(tried)?;
         if self.is_known(tried) {
             return Ok(());
@@ -127,11 +128,13 @@ impl<K: Hash + Eq + Clone> Failures<K> {
         }
     }
 
-    fn check(&self, key: &K) -> Result<(), Problem> {
+    fn check(&self, key: &K) -> Result<(), CallerError> {
         let refused_until = self.refused_until.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         match refused_until.get(key) {
-            Some(until) if now < *until => Err(Problem::throttled((*until - now).as_secs() + 1)),
+            Some(until) if now < *until => {
+                Err(CallerError::Throttled { seconds: (*until - now).as_secs() + 1 })
+            }
             _ => Ok(()),
         }
     }
@@ -150,7 +153,7 @@ impl<K: Hash + Eq + Clone> Failures<K> {
             refused_until.retain(|_, until| now < *until);
         }
         drop(refused_until);
-        // Not at each count: it looks at every key.
+        // Rarely, because it visits every key.
         if self.limiter.len() > REMEMBERED_KEYS && self.limiter.len().is_multiple_of(1000) {
             self.limiter.retain_recent();
         }

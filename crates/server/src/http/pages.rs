@@ -75,8 +75,9 @@ impl Frame {
     pub(crate) fn of(request: &HttpRequest, locale: Option<&Locale>) -> Self {
         let mount = request.extensions().get::<Mount>().map(|mount| mount.base.clone());
         let base = mount.or_else(|| request.app_data::<Data<Paths>>()?.only_base(request));
-        let has_account =
-            request.app_data::<Data<App>>().is_some_and(|app| app.policy.is_on(Scheme::Session));
+        let has_account = request
+            .app_data::<Data<App>>()
+            .is_some_and(|app| app.authenticator.policy.is_on(Scheme::Session));
         let link = |path, text| {
             let text = Message::new(text).in_words(locale);
             base.as_ref().map(|base| Link { path: format!("{base}{path}"), text })

@@ -18,7 +18,10 @@ use model::TenantId;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    http::{hosts::Target, secret_headers::take_secrets},
+    http::{
+        client::{self, Target},
+        secret_headers::take_secrets,
+    },
     state::App,
 };
 
@@ -123,13 +126,6 @@ impl Mount {
 /// What proxies took off the path, and clients write before it.
 struct StrippedPrefix(String);
 
-/// Whether the text may stand before every path: nothing, or names of plain characters with a slash before each.
-pub(crate) fn is_prefix(text: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~/".contains(&byte);
-    let has_names = text.split('/').skip(1).all(|name| !name.trim_matches('.').is_empty());
-    (text.is_empty() || text.starts_with('/')) && has_names && text.bytes().all(is_plain)
-}
-
 /// How paths are read.
 #[derive(Clone, Debug)]
 pub(crate) struct Paths {
@@ -231,8 +227,7 @@ pub(crate) async fn normalize(
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
     let paths = request.app_data::<Data<Paths>>().expect("the app is set up with its paths");
     let app = request.app_data::<Data<App>>().expect("the app is set up with its state");
-    let peer = request.peer_addr().map(|peer| peer.ip());
-    let stripped = app.proxy_trust.prefix(peer, request.headers());
+    let stripped = client::stripped_prefix(app, request.request());
     // Percent-encoded letters were decoded already.
     let found = paths.route(request.match_info().as_str());
     let route = found.map_or(Cow::Borrowed(NOWHERE), |(route, mut mount)| {

@@ -163,19 +163,9 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "SoSentryException", message)
     }
 
-    /// 403 for a User agent that is closed (CONTRACT 31).
+    /// 403 for a caller to whom the agents are closed (CONTRACT 31).
     pub(crate) fn agent_is_closed() -> Self {
         Self::forbidden(Message::new("SR_AGENT_CLOSED"))
-    }
-
-    /// 403 for a token that nobody would accept.
-    pub(crate) fn bearer_is_off() -> Self {
-        Self::forbidden(Message::new("SR_BEARER_OFF"))
-    }
-
-    /// 403 for a caller that another issuer vouches for, and that is no user here.
-    pub(crate) fn no_user() -> Self {
-        Self::forbidden(Message::new("SR_NO_USER"))
     }
 
     /// 403 for a form that another site sent.
@@ -205,8 +195,8 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "SoLimitException", message)
     }
 
-    /// 429 after too many tries to sign in.
-    pub(crate) fn throttled(seconds: u64) -> Self {
+    /// 429 after too many wrong passwords.
+    fn throttled(seconds: u64) -> Self {
         let message = Message::new("SR_THROTTLED").with("limit", seconds);
         Self::new(StatusCode::TOO_MANY_REQUESTS, "SoLimitException", message)
             .with(RETRY_AFTER, HeaderValue::from(seconds))
@@ -215,11 +205,6 @@ impl Problem {
     /// 503 for what is more than the server may hold.
     pub(crate) fn overloaded() -> Self {
         Self::unavailable("SR_OVERLOADED")
-    }
-
-    /// 503 if the keys of the issuer of bearer tokens cannot be had.
-    pub(crate) fn keys_unavailable() -> Self {
-        Self::unavailable("SR_KEYS_UNAVAILABLE")
     }
 
     /// 500; the cause goes to the log with all its sources.
@@ -282,7 +267,7 @@ impl Problem {
         if self.status == StatusCode::UNAUTHORIZED
             && let Some(app) = request.app_data::<Data<App>>()
         {
-            let challenges = app.policy.challenges(self.refuses_bearer);
+            let challenges = app.authenticator.policy.challenges(self.refuses_bearer);
             for (_, challenge) in challenges.filter(|(scheme, _)| is_offered(*scheme, app, request))
             {
                 let challenge = HeaderValue::from_static(challenge);
@@ -298,7 +283,7 @@ impl Problem {
 fn is_offered(scheme: Scheme, app: &App, request: &HttpRequest) -> bool {
     let mode = request.headers().get(SEC_FETCH_MODE);
     let is_script = mode.is_some_and(|mode| mode != "navigate");
-    scheme != Scheme::Basic || !is_script || !app.policy.is_on(Scheme::Session)
+    scheme != Scheme::Basic || !is_script || !app.authenticator.policy.is_on(Scheme::Session)
 }
 
 /// Why a request was refused, for the log; like every problem it holds no value of the client's.

@@ -1,8 +1,8 @@
 //! The body of a request.
 //!
-//! Invariant: a body is neither held past its size limit, before or after it is decompressed, nor
-//! waited for past its time limit; all bodies together are not held past their budget. What its headers tell
-//! is judged before it is waited for.
+//! Invariant: a body is never held past its size limit, before or after it is decompressed, and never waited for
+//! past its time limit. All bodies together stay within their budget. What the headers say about a body is
+//! judged before the server waits for it.
 
 use std::{ops::Deref, sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use actix_web::{
         Version,
         header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING},
     },
-    web::Payload,
+    web::{Data, Payload},
 };
 use futures_util::StreamExt as _;
 use negotiate::{ContentCoding, ContentType, UnsupportedMediaType, body::Body};
@@ -21,26 +21,26 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::{
     config::Limits,
     http::{preferences, problem::Problem},
-    state::App,
 };
 
-/// How much of each body is not counted, so that small ones are read while large ones use the budget up. A
-/// connection has buffers of that size anyway.
+/// The bytes of each body that are not counted, so that small bodies are read while large ones use up the
+/// budget. A connection has buffers of that size anyway.
 const UNCOUNTED: usize = 16 * 1024;
 
-/// How many bytes the bodies of all requests may have together, one permit each.
+/// The bytes that the bodies of all requests may have together, one permit a byte. Cheap to clone; all clones
+/// are one budget.
 #[derive(Clone, Debug)]
-pub(crate) struct Budget(Arc<Semaphore>);
+pub(crate) struct BodyBudget(Arc<Semaphore>);
 
-impl Budget {
+impl BodyBudget {
     pub(crate) fn new(bytes: usize) -> Self {
         Self(Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))))
     }
 }
 
-/// What one body has of the budget; given back when it is dropped.
+/// The part of the budget that one body has; dropping it gives it back.
 struct Share {
-    budget: Budget,
+    budget: BodyBudget,
     permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -48,7 +48,7 @@ impl Share {
     /// Takes what a body of this length still needs.
     ///
     /// # Errors
-    /// 503 if there is not so much.
+    /// 503 if the budget has too little left.
     fn cover(&mut self, length: usize) -> Result<(), Problem> {
         let held = self.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let more = length.saturating_sub(UNCOUNTED).saturating_sub(held);
@@ -80,13 +80,12 @@ impl Deref for HeldBody {
     }
 }
 
-/// Reads a body as its headers say; one that is empty needs no type.
+/// Reads a body as its headers say; an empty one needs no type.
 ///
 /// # Errors
-/// 408 and 413 over a limit, 415 for a type or coding that is not read here, 400 for what is
-/// malformed, 503 if too much is held already.
+/// 408 and 413 over a limit, 415 for an unsupported type or coding, 400 for a malformed body, 503 if the budget
+/// is used up.
 pub(crate) async fn read(
-    app: &App,
     request: &HttpRequest,
     payload: Payload,
     limits: Limits,
@@ -100,7 +99,8 @@ pub(crate) async fn read(
     if announced.is_some_and(|length| length > limits.body_bytes) {
         return Err(Problem::too_long(limits.body_bytes));
     }
-    let mut share = Share { budget: app.bodies.clone(), permit: None };
+    let budget = request.app_data::<Data<BodyBudget>>().expect("the app is set up with a budget");
+    let mut share = Share { budget: BodyBudget::clone(budget), permit: None };
     let time_limit = Duration::from_secs(limits.body_seconds);
     let receiving = receive(payload, announced, limits.body_bytes, &mut share);
     let sent = tokio::time::timeout(time_limit, receiving)
@@ -123,7 +123,7 @@ pub(crate) async fn read(
     Ok(HeldBody { body, _share: share })
 }
 
-/// How long the body is; `None` if only its end will tell. In HTTP/1 a body that announces nothing is empty (RFC
+/// The length of the body; `None` if only its end shows it. In HTTP/1 a body that announces nothing is empty (RFC
 /// 9112 §6.3). Of a request for another protocol (`Upgrade`) the framework would read on until the client
 /// closes the connection.
 fn announced(request: &HttpRequest) -> Option<usize> {

@@ -24,10 +24,11 @@ use utoipa::ToSchema;
 
 use self::page::{AccountPage, SignInPage, Ticket, Words};
 use crate::{
+    callers::authenticate::Caller,
     config::Limits,
     http::{
-        extract::{self, Caller, HeldBody},
-        hosts::PublicOrigin,
+        client::{self, PublicOrigin},
+        extract::{self, HeldBody},
         pages::{Frame, html},
         paths::{
             ACCOUNT, ACCOUNT_TICKETS, ACCOUNT_TICKETS_REVOKE, Mount, Paths, SIGN_IN, SIGN_OUT,
@@ -153,7 +154,7 @@ pub(crate) async fn sign_out(
         let session = signed_in.session.id().clone();
         revoke(&app, CredentialKind::Session, session, None).await?;
         let mut answer = to(&request, SIGN_IN);
-        for name in [app.session_cookie(&request), XSRF_COOKIE] {
+        for name in [client::session_cookie(&app, &request), XSRF_COOKIE] {
             let mut cookie = cookie(&app, &request, name, String::new());
             cookie.make_removal();
             answer.cookie(cookie);
@@ -205,7 +206,7 @@ pub(crate) async fn issue_ticket(
     app: Data<App>,
 ) -> Result<HttpResponse, Problem> {
     on_form(&app, &request, payload, async |signed_in, _form| {
-        let ticket = extract::issue_ticket(&app, &signed_in.caller).await?;
+        let ticket = app.authenticator.issue_ticket(&signed_in.caller).await?;
         signed_in.page(&app, &request, Some(ticket.text())).await
     })
     .await
@@ -249,7 +250,8 @@ impl SignedIn {
     async fn of(app: &App, request: &HttpRequest) -> Result<Option<Self>, Problem> {
         refuse_without_sessions(app, request)?;
         let Some(Ok(session)) = extract::session(app, request) else { return Ok(None) };
-        match extract::by_credential(app, &session, Scheme::Session).await {
+        let caller = app.authenticator.by_credential(&session, Scheme::Session).await;
+        match caller.map_err(Problem::from) {
             Ok(caller) => {
                 let is_here = caller.principal.tenant == Mount::of(request).tenant;
                 Ok(is_here.then_some(Self { session, caller }))
@@ -316,12 +318,12 @@ async fn begin_session(
     let (login, password) = (field("login")?, field("password")?);
     let login = Login::parse(login).map_err(|_no_user| AuthError::Refused)?;
     let credentials = BasicCredentials { login, password: password.into() };
-    let (tenant, address) = (Mount::of(request).tenant, app.client_address(request));
-    let user = app.logins.verify(&app.store, &tenant, credentials, address).await?;
+    let (tenant, address) = (Mount::of(request).tenant, client::client_address(app, request));
+    let user = app.authenticator.by_login(&tenant, credentials, address).await?;
     let former = former_session(app, request).await?;
     let session = Presented::generate(CredentialKind::Session, None);
     let now = Timestamp::now().as_microsecond();
-    let issued = session.issue(&user, app.session_lifetime, now);
+    let issued = session.issue(&user, app.authenticator.session_lifetime, now);
     match former {
         Some(former) => app.store.replace_session(issued, former).await?,
         None => app.store.add_credential(issued).await?,
@@ -332,7 +334,8 @@ async fn begin_session(
 /// The living session of the browser that signs in. A caller that has the id without the secret ends nothing.
 async fn former_session(app: &App, request: &HttpRequest) -> Result<Option<CredentialId>, Problem> {
     let Some(Ok(former)) = extract::session(app, request) else { return Ok(None) };
-    match extract::by_credential(app, &former, Scheme::Session).await {
+    let caller = app.authenticator.by_credential(&former, Scheme::Session).await;
+    match caller.map_err(Problem::from) {
         Ok(_caller) => Ok(Some(former.id().clone())),
         Err(problem) if problem.status_code() == StatusCode::UNAUTHORIZED => Ok(None),
         Err(problem) => Err(problem),
@@ -354,7 +357,7 @@ async fn revoke(
 
 /// Where sessions are off there are no pages.
 fn refuse_without_sessions(app: &App, request: &HttpRequest) -> Result<(), Problem> {
-    if app.policy.is_on(Scheme::Session) {
+    if app.authenticator.policy.is_on(Scheme::Session) {
         return Ok(());
     }
     let paths = request.app_data::<Data<Paths>>();
@@ -368,7 +371,7 @@ async fn read_form(
     payload: Payload,
 ) -> Result<HeldBody, Problem> {
     let limits = Limits { body_bytes: FORM_BYTES.min(app.limits.body_bytes), ..app.limits };
-    extract::read_body(app, request, payload, limits).await
+    extract::read_body(request, payload, limits).await
 }
 
 /// Refuses a form that a browser says comes from another site; so nobody is signed in or out by one.
@@ -418,7 +421,7 @@ fn set_cookies(
     session: &Presented,
 ) {
     let text = session.text().expose().to_owned();
-    let mut of_session = cookie(app, request, app.session_cookie(request), text);
+    let mut of_session = cookie(app, request, client::session_cookie(app, request), text);
     of_session.set_http_only(true);
     answer.cookie(of_session);
     let xsrf_token = session.xsrf_token().expose().to_owned();
@@ -427,5 +430,5 @@ fn set_cookies(
 
 fn cookie(app: &App, request: &HttpRequest, name: &'static str, value: String) -> Cookie<'static> {
     let cookie = Cookie::build(name, value).path("/").same_site(SameSite::Lax);
-    cookie.secure(app.is_secure(request)).finish()
+    cookie.secure(client::is_secure(app, request)).finish()
 }

@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 use crate::{
     http::{
         answer,
-        hosts::PublicOrigin,
+        client::PublicOrigin,
         openapi::{self, Call},
         pages::{self, Frame},
         paths::{API, API_V1, DOCS, HOME, Mount, OPENAPI},

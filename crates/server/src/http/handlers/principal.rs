@@ -3,16 +3,19 @@
 //! Invariant: a caller that came with a bearer token gets that one back, so that none lives on by
 //! asking for another. A HEAD makes none. Asking in a loop adds no row a call.
 
-use actix_web::{HttpRequest, HttpResponse, web::Data};
+use actix_web::{HttpRequest, HttpResponse, http::Method, web::Data};
+use model::SecretText;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
+    callers::authenticate::Caller,
     http::{
         answer,
-        extract::{self, AgentCall, AgentCallWithAppToken, Authenticated, Caller},
+        extract::{AgentCall, AgentCallWithAppToken, Authenticated, credentials},
         paths::{CURRENT_PRINCIPAL, CURRENT_TOKEN, GET_ACCESS_TOKEN},
         problem::Problem,
+        secret_headers::secret_headers,
     },
     state::App,
 };
@@ -194,7 +197,7 @@ pub(crate) async fn current_token(
     app: Data<App>,
 ) -> Result<HttpResponse, Problem> {
     let Authenticated { caller, preferences } = authenticated;
-    let token = extract::access_token(&app, &request, &caller).await?;
+    let token = issue_token(&app, &request, &caller).await?;
     answer::write(&preferences, "string", &token.expose())
 }
 
@@ -218,8 +221,20 @@ pub(crate) async fn access_token(
 ) -> Result<HttpResponse, Problem> {
     let AgentCallWithAppToken(AgentCall { caller, preferences, body }) = call;
     body.root()?.boolean("IncludeCsSession")?;
-    let token = extract::access_token(&app, &request, &caller).await?;
+    let token = issue_token(&app, &request, &caller).await?;
     answer::write(&preferences, "string", &token.expose())
+}
+
+/// The caller's access token; for a HEAD none is issued.
+async fn issue_token(
+    app: &App,
+    request: &HttpRequest,
+    caller: &Caller,
+) -> Result<SecretText, Problem> {
+    let headers = secret_headers(request);
+    let credentials = credentials(app, request, &headers);
+    let may_issue = request.method() != Method::HEAD;
+    Ok(app.authenticator.access_token(caller, &credentials, may_issue).await?)
 }
 
 /// What `GetAccessToken` takes; everything may be left out.

@@ -13,7 +13,7 @@ use negotiate::{
 use store::StoreError;
 
 use super::{ACCEPT_POST, Problem, types_read};
-use crate::texts::Message;
+use crate::{callers::error::CallerError, texts::Message};
 
 impl From<AuthError> for Problem {
     fn from(error: AuthError) -> Self {
@@ -43,6 +43,22 @@ impl From<AuthError> for Problem {
         let refuses_bearer = matches!(error, AuthError::InvalidToken | AuthError::NoIssuer);
         let problem = Self::new(StatusCode::UNAUTHORIZED, "SoSessionException", Message::new(name));
         Self { refuses_bearer, ..problem }
+    }
+}
+
+impl From<CallerError> for Problem {
+    fn from(error: CallerError) -> Self {
+        match error {
+            CallerError::Auth(error) => error.into(),
+            CallerError::Throttled { seconds } => Self::throttled(seconds),
+            CallerError::TooManyPasswordsWait => Self::overloaded(),
+            CallerError::HashingPanicked(panicked) => Self::internal(&panicked),
+            CallerError::IssuerKeysUnavailable => Self::unavailable("SR_KEYS_UNAVAILABLE"),
+            CallerError::TwoApplications => Self::one_of("SO-AppToken", "AppToken", true),
+            CallerError::NotAUser => Self::forbidden(Message::new("SR_NO_USER")),
+            CallerError::BearerIsOff => Self::forbidden(Message::new("SR_BEARER_OFF")),
+            CallerError::Store(error) => error.into(),
+        }
     }
 }
 

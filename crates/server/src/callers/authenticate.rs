@@ -1,0 +1,290 @@
+//! Who is calling: collects what `auth` needs, and asks it (CONTRACT 25–31).
+//!
+//! Invariant: a caller is made only from a row that was read for this call, or from a JWT that was verified for
+//! it. So a disabled user, a changed password or a revoked credential counts at once.
+
+use std::{net::IpAddr, sync::Arc};
+
+use auth::{
+    ApplicationToken, AuthError, Authorization, BasicCredentials, Claims, Lifetime, PasswordTokens,
+    Policy, Presented, Scheme,
+};
+use jiff::Timestamp;
+use model::{
+    Application, CredentialKind, IssuedCredential, Login, Principal, SecretText, TenantId, User,
+};
+use store::Store;
+use tracing::{Span, info, warn};
+
+use super::{error::CallerError, issuer::Issuer, logins::Logins, renewals::Renewals};
+
+/// Finds out who is calling.
+pub(crate) struct Authenticator {
+    pub(crate) store: Store,
+    /// The schemes that are on.
+    pub(crate) policy: Policy,
+    /// The tenant of an installation that has only one; without it paths name tenants.
+    pub(crate) only_tenant: Option<TenantId>,
+    pub(crate) session_lifetime: Lifetime,
+    pub(crate) logins: Logins,
+    pub(crate) renewals: Renewals,
+    /// Makes the access tokens of callers with a password.
+    pub(crate) password_tokens: PasswordTokens,
+    /// The issuer whose JWTs are accepted, if there is one.
+    pub(crate) issuer: Option<Arc<Issuer>>,
+}
+
+/// What the head of a request says about its caller.
+#[derive(Default)]
+pub(crate) struct RequestCredentials<'a> {
+    /// The value of `Authorization`.
+    pub(crate) authorization: Option<&'a [u8]>,
+    /// The values of all cookies that have the session's name, in their order.
+    pub(crate) session_cookies: Vec<&'a str>,
+    /// The value of `X-XSRF-TOKEN`.
+    pub(crate) xsrf_token: Option<&'a [u8]>,
+    /// The value of `SO-AppToken`.
+    pub(crate) application_token: Option<&'a [u8]>,
+    /// The client's address, as far as it is known.
+    pub(crate) address: Option<IpAddr>,
+}
+
+/// An authenticated caller.
+pub(crate) struct Caller {
+    pub(crate) principal: Principal,
+    pub(crate) scheme: Scheme,
+    /// The partner application that says it is calling, in an Online installation.
+    pub(crate) application: Option<Application>,
+    /// What the token says of the person, if it is a JWT.
+    pub(crate) claims: Option<Claims>,
+    /// What the caller came with, if this server issued it.
+    pub(crate) credential: Option<IssuedCredential>,
+}
+
+impl Authenticator {
+    /// The caller that a request to a path of `tenant` proves, before it is known which application is calling.
+    ///
+    /// # Errors
+    /// `AuthError` for a credential that is missing or not valid, or that is of another tenant; `Throttled` and
+    /// `TooManyPasswordsWait` for a password; `IssuerKeysUnavailable` for a JWT.
+    pub(crate) async fn authenticate(
+        &self,
+        tenant: &TenantId,
+        credentials: &RequestCredentials<'_>,
+    ) -> Result<Caller, CallerError> {
+        let caller = match credentials.authorization {
+            Some(header) => {
+                let authorization = Authorization::parse(header, &self.policy)?;
+                self.by_authorization(tenant, authorization, credentials.address).await?
+            }
+            None => {
+                let session = self.session(&credentials.session_cookies);
+                let session = session.ok_or(AuthError::Missing)??;
+                session.check_xsrf(credentials.xsrf_token)?;
+                self.by_credential(&session, Scheme::Session).await?
+            }
+        };
+        if caller.principal.tenant != *tenant {
+            Span::current().record("tenant.of_path", tenant.as_str());
+            return Err(AuthError::OtherTenant.into());
+        }
+        Ok(caller)
+    }
+
+    /// The same caller with its application, which a body may name as well as the header does.
+    ///
+    /// # Errors
+    /// `TwoApplications` if the body names another than the header. `AuthError` if an application is required, if
+    /// there is no such application, or if it may not act for the caller's tenant.
+    pub(crate) async fn with_application(
+        &self,
+        caller: Caller,
+        credentials: &RequestCredentials<'_>,
+        in_body: Option<&str>,
+    ) -> Result<Caller, CallerError> {
+        let in_header = credentials.application_token.map(<[u8]>::trim_ascii);
+        let in_body = in_body.map(str::as_bytes);
+        if let (Some(one), Some(other)) = (in_header, in_body)
+            && !one.eq_ignore_ascii_case(other)
+        {
+            return Err(CallerError::TwoApplications);
+        }
+        let application = self.application(in_header.or(in_body), &caller).await?;
+        Ok(Caller { application, ..caller })
+    }
+
+    /// The session that a browser has a cookie of; `None` without one, or if sessions are off. The first cookie
+    /// that can be a session's counts.
+    pub(crate) fn session(&self, cookies: &[&str]) -> Option<Result<Presented, AuthError>> {
+        if !self.policy.is_on(Scheme::Session) {
+            return None;
+        }
+        let parsed = cookies.iter().map(|cookie| Presented::parse_session(cookie));
+        parsed.reduce(|first, next| first.or(next))
+    }
+
+    async fn by_authorization(
+        &self,
+        tenant: &TenantId,
+        authorization: Authorization,
+        address: Option<IpAddr>,
+    ) -> Result<Caller, CallerError> {
+        let scheme = authorization.scheme();
+        match authorization {
+            Authorization::Password(credentials) => {
+                // Records whose password it is, also of one that is wrong.
+                let user = self.by_login(tenant, credentials, address).await?;
+                Span::current().record("auth.scheme", scheme.name());
+                Ok(self.caller(&user, scheme, None))
+            }
+            Authorization::Issued(presented) => self.by_credential(&presented, scheme).await,
+            Authorization::Jwt(token) => self.by_jwt(tenant, &token).await,
+        }
+    }
+
+    /// The user whose login and password these are.
+    ///
+    /// # Errors
+    /// As those of `Logins::verify`.
+    pub(crate) async fn by_login(
+        &self,
+        tenant: &TenantId,
+        credentials: BasicCredentials,
+        address: Option<IpAddr>,
+    ) -> Result<User, CallerError> {
+        self.logins.verify(&self.store, tenant, credentials, address).await
+    }
+
+    /// The caller that a ticket, session or access token stands for. One that is used is renewed.
+    ///
+    /// # Errors
+    /// `AuthError` for a credential that is unknown, expired or of another tenant.
+    pub(crate) async fn by_credential(
+        &self,
+        presented: &Presented,
+        scheme: Scheme,
+    ) -> Result<Caller, CallerError> {
+        let now = Timestamp::now().as_microsecond();
+        let found = self.store.credential(presented.id()).await?;
+        // So that it stays expired if the clock is set back.
+        if found.as_ref().is_some_and(|found| presented.has_expired(&found.credential, now))
+            && let Err(error) = self.store.remove_expired_credential(presented.id().clone()).await
+        {
+            warn!(%error, "an expired credential could not be removed");
+        }
+        let found = found.as_ref().map(|found| (&found.credential, &found.user));
+        let (credential, user) = presented.check(found, now)?;
+        if presented.tenant().is_some_and(|named| self.tenant(named) != user.tenant) {
+            return Err(AuthError::OtherTenant.into());
+        }
+        if let Some(expires) = self.lifetime(presented.kind()).renewal(credential, now)
+            && let Some(_renewing) = self.renewals.begin(presented.id())
+            && let Err(error) = self.store.renew_credential(presented.id().clone(), expires).await
+        {
+            warn!(%error, "a credential in use could not be renewed");
+        }
+        Ok(self.caller(user, scheme, Some(credential)).logged())
+    }
+
+    /// The caller that a JWT stands for: its `sub` is the login. Where a path names the tenant, the token must
+    /// name it, too, because otherwise a token would count for every tenant.
+    async fn by_jwt(&self, tenant: &TenantId, token: &SecretText) -> Result<Caller, CallerError> {
+        let issuer = self.issuer.as_ref().ok_or(AuthError::NoIssuer)?;
+        let claims = issuer.verify(token).await?;
+        let login = Login::parse(&claims.subject).map_err(|error| {
+            info!(%error, "the subject of a JWT cannot be a login");
+            AuthError::InvalidToken
+        })?;
+        let named = match (&claims.tenant, &self.only_tenant) {
+            (Some(named), only) => {
+                let named = TenantId::parse(named).map_err(|_no_tenant| AuthError::OtherTenant)?;
+                // Of an only tenant the name counts that it has for clients, and not the stored one.
+                if only.as_ref().is_some_and(|only| !named.is_named_as(only)) {
+                    return Err(AuthError::OtherTenant.into());
+                }
+                self.tenant(&named)
+            }
+            (None, None) => return Err(AuthError::OtherTenant.into()),
+            (None, Some(_)) => tenant.clone(),
+        };
+        // A user that is disabled here stays out, whatever the issuer says.
+        let user = self.store.user(&named, &login).await?;
+        if user.as_ref().is_some_and(|user| user.is_disabled) {
+            return Err(AuthError::InvalidToken.into());
+        }
+        let tenant = user.map_or(named, |user| self.tenant(&user.tenant));
+        let principal = Principal { tenant, login, is_administrator: claims.is_administrator };
+        let (scheme, claims) = (Scheme::Bearer, Some(claims));
+        Ok(Caller { principal, scheme, application: None, claims, credential: None }.logged())
+    }
+
+    fn caller(&self, user: &User, scheme: Scheme, credential: Option<&IssuedCredential>) -> Caller {
+        let principal = Principal {
+            tenant: self.tenant(&user.tenant),
+            login: user.login.clone(),
+            is_administrator: user.is_administrator,
+        };
+        let credential = credential.cloned();
+        Caller { principal, scheme, application: None, claims: None, credential }
+    }
+
+    /// The application of this token, or that an access token was made for. Onsite neither counts.
+    async fn application(
+        &self,
+        token: Option<&[u8]>,
+        caller: &Caller,
+    ) -> Result<Option<Application>, CallerError> {
+        if !self.policy.is_online() {
+            return Ok(None);
+        }
+        let made_for = caller.credential.as_ref().and_then(|made| made.application.clone());
+        let application = match (token, &made_for) {
+            (Some(token), _) => {
+                let token = ApplicationToken::parse(token)?;
+                self.store.application(token.digest()).await?
+            }
+            (None, Some(name)) => self.store.application_named(name.clone()).await?,
+            (None, None) if self.policy.needs_application(caller.scheme) => {
+                return Err(AuthError::ApplicationRequired.into());
+            }
+            (None, None) => return Ok(None),
+        };
+        let application = application
+            .filter(|application| !application.is_disabled)
+            .filter(|application| made_for.is_none_or(|name| name == application.name))
+            .ok_or(AuthError::InvalidApplication)?;
+        if !application.is_allowed_for(&caller.principal.tenant) {
+            return Err(AuthError::ApplicationNotAllowed.into());
+        }
+        Ok(Some(application))
+    }
+
+    /// The tenant that a credential or a row of the database names. An only tenant has the name that it is
+    /// shown by.
+    pub(crate) fn tenant(&self, named: &TenantId) -> TenantId {
+        match &self.only_tenant {
+            Some(only) if named == only || named.is_named_as(only) => only.clone(),
+            _ => named.clone(),
+        }
+    }
+
+    /// How long credentials of a kind live.
+    fn lifetime(&self, kind: CredentialKind) -> Lifetime {
+        match kind {
+            CredentialKind::Ticket => Lifetime::TICKET,
+            CredentialKind::AccessToken => Lifetime::ACCESS_TOKEN,
+            CredentialKind::Session => self.session_lifetime,
+        }
+    }
+}
+
+impl Caller {
+    /// Records in the request's span who is calling.
+    fn logged(self) -> Self {
+        let span = Span::current();
+        span.record("tenant.id", self.principal.tenant.as_str());
+        span.record("user.login", self.principal.login.as_str());
+        span.record("auth.scheme", self.scheme.name());
+        self
+    }
+}
