@@ -5,13 +5,12 @@
 
 use std::{
     io::{self, Write as _},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use anyhow::{Context as _, anyhow, bail};
 use auth::{HashMemory, Password};
 use model::{Login, TenantId, User};
-use serde::{Deserialize, Serialize};
 use store::{Database, Store, StoreError, secret_file};
 use tracing::info;
 
@@ -19,26 +18,6 @@ use crate::config::Config;
 
 /// The login and the password of the documented sample (CONTRACT 2).
 pub(crate) const SAMPLE: (&str, &str) = ("tje0", "Tje0");
-
-/// The first user, if it is neither the sample login nor one with a generated password.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct FirstUser {
-    pub(crate) login: Option<String>,
-    pub(crate) password_file: Option<PathBuf>,
-}
-
-impl FirstUser {
-    /// Whether nobody said who it should be.
-    fn is_open(&self) -> bool {
-        self.login.is_none() && self.password_file.is_none()
-    }
-
-    fn login(&self) -> anyhow::Result<Login> {
-        let login = self.login.as_deref().unwrap_or("admin");
-        Login::parse(login).context("first_user.login is no login")
-    }
-}
 
 /// Whether a new database gets the sample login.
 fn makes_sample(config: &Config) -> bool {
@@ -123,7 +102,7 @@ pub(crate) async fn ensure(store: &Store, config: &Config) -> anyhow::Result<boo
 }
 
 fn refuse_exposed_sample(config: &Config) -> anyhow::Result<()> {
-    if config.is_exposed() {
+    if config.server.is_exposed() {
         bail!(
             "with server.listen = \"{}\" and server.behind_proxy = {} others can reach this server, \
              and the sample login {} would let everybody in; listen on 127.0.0.1 without a proxy, or \

@@ -24,7 +24,7 @@ use actix_web::{
 use anyhow::{Context as _, anyhow, bail};
 use auth::{Lifetime, PasswordTokens, Scheme};
 use jiff::Timestamp;
-use model::RecordId;
+use model::{RecordId, TenantId};
 use negotiate::TimeZone;
 use store::{Store, StoreError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -37,7 +37,7 @@ use crate::{
         renewals::Renewals,
     },
     certificates::Certificates,
-    config::{Config, access::AgentAccessRule},
+    config::{Config, online::AgentAccessRule},
     exposure,
     first_user::{self, SAMPLE},
     http::{
@@ -90,23 +90,28 @@ struct Http {
 pub(crate) fn check(config: &Config) -> anyhow::Result<Checked> {
     let database = config.database()?;
     config.keys()?.check()?;
-    config.refuse_plain_exposure()?;
+    config.server.refuse_plain_exposure()?;
     if config.policy().schemes().next().is_none() {
         bail!("auth.schemes switches every scheme off, so that nobody could call; switch one on");
     }
     first_user::check(config, &database)?;
+    let only_tenant = config.only_tenant()?;
     let http = Http {
         certificates: config.server.tls.as_ref().map(Certificates::load).transpose()?,
-        paths: config.paths()?,
+        paths: Paths {
+            prefix: config.server.path_prefix()?.to_owned(),
+            tenants: config.tenants,
+            only_tenant: only_tenant.clone().unwrap_or_else(TenantId::single),
+        },
         base_time_zone: config.base_time_zone()?,
-        hosts: config.hosts()?,
-        cors_origins: config.cors_origins()?,
+        hosts: Hosts::new(config.server.hosts.items(), !config.server.is_exposed())?,
+        cors_origins: Origins::parse(config.server.cors_origins.items())?,
     };
     let callers = Callers {
-        proxy_trust: config.proxy_trust()?,
+        proxy_trust: ProxyTrust::new(&config.server)?,
         issuer: Issuer::new(&config.auth.bearer)?.map(Arc::new),
         session_lifetime: config.auth.session_lifetime()?,
-        agent_access_rules: config.online.agent_access_rules(config.only_tenant()?.as_ref())?,
+        agent_access_rules: config.online.agent_access_rules(only_tenant.as_ref())?,
     };
     Ok(Checked { http, callers })
 }

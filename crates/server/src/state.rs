@@ -9,7 +9,7 @@ use store::Store;
 
 use crate::{
     callers::{authenticate::Authenticator, proxy_trust::ProxyTrust},
-    config::{Limits, access::AgentAccessRule},
+    config::{Limits, online::AgentAccessRule},
 };
 
 /// The state that all workers share.

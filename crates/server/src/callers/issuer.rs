@@ -25,7 +25,7 @@ use ureq::{
 };
 
 use super::error::CallerError;
-use crate::config::access;
+use crate::config::auth as settings;
 
 /// How long a key set may take to arrive.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
@@ -82,7 +82,7 @@ impl Issuer {
     ///
     /// # Errors
     /// A part is missing, the URL would be read in the clear, or the file holds no keys.
-    pub(crate) fn new(config: &access::Bearer) -> anyhow::Result<Option<Self>> {
+    pub(crate) fn new(config: &settings::Bearer) -> anyhow::Result<Option<Self>> {
         let (jwks, issuer, audience) = match (&config.jwks, &config.issuer, &config.audience) {
             (None, None, None) => return Ok(None),
             (Some(jwks), Some(issuer), Some(audience)) => (jwks, issuer, audience),

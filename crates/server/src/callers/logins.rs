@@ -16,7 +16,7 @@ use super::{
     proxy_trust,
     throttle::{Throttle, Try},
 };
-use crate::config::access;
+use crate::config::auth as settings;
 
 /// How many passwords may wait to be hashed, for each core; past that callers are refused.
 const WAITING: usize = 64;
@@ -35,7 +35,7 @@ struct Attempts {
 }
 
 impl Logins {
-    pub(crate) fn new(limits: access::Throttle) -> Self {
+    pub(crate) fn new(limits: settings::Throttle) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let attempts =
             Attempts { verified: VerifiedLogins::new(), throttle: Throttle::new(limits) };

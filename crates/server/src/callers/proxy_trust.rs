@@ -6,6 +6,8 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::IpNet;
 
+use crate::config::Server;
+
 /// Which proxies are between the server and its clients.
 #[derive(Clone, Debug)]
 pub(crate) struct ProxyTrust {
@@ -16,6 +18,14 @@ pub(crate) struct ProxyTrust {
 }
 
 impl ProxyTrust {
+    /// As the settings say.
+    ///
+    /// # Errors
+    /// An item of `server.trusted_proxies` is no address, or there is none though a proxy is in front.
+    pub(crate) fn new(config: &Server) -> anyhow::Result<Self> {
+        Ok(Self { trusted: config.trusted_proxies()?, behind_proxy: config.behind_proxy })
+    }
+
     /// The address that sent the request, if that is a trusted proxy.
     pub(super) fn trusted_peer(&self, peer: Option<IpAddr>) -> Option<IpAddr> {
         peer.map(|peer| peer.to_canonical()).filter(|peer| self.trusts(*peer))

@@ -23,7 +23,7 @@ use lru::LruCache;
 use model::{Login, TenantId};
 
 use super::error::CallerError;
-use crate::config::access;
+use crate::config::auth as settings;
 
 /// Past this many keys the keys that are not refused any more are evicted.
 const REMEMBERED_KEYS: usize = 10_000;
@@ -53,8 +53,8 @@ pub(crate) struct Throttle {
 }
 
 impl Throttle {
-    pub(crate) fn new(limits: access::Throttle) -> Self {
-        let access::Throttle { per_user, per_address } = limits;
+    pub(crate) fn new(limits: settings::Throttle) -> Self {
+        let settings::Throttle { per_user, per_address } = limits;
         let everywhere = NonZeroU32::new(NETWORKS).expect("not 0").saturating_mul(per_user);
         Self {
             by_user_and_network: Failures::new(per_user),

@@ -13,7 +13,7 @@ use serde::Serialize;
 use store::{OpenError, OpenOptions, Store, StoreError};
 
 use super::terminal;
-use crate::{config::Config, http::paths};
+use crate::config::{Config, tenants};
 
 /// How a command answers.
 #[derive(Args, Clone, Copy)]
@@ -89,7 +89,7 @@ impl TenantArgument {
 /// # Errors
 /// It cannot be one, or there is only one.
 pub(crate) fn tenant(name: &str, config: &Config) -> anyhow::Result<TenantId> {
-    let tenant = paths::tenant(name).with_context(|| {
+    let tenant = tenants::parse(name).with_context(|| {
         format!("`{name}` cannot be a tenant: it is a path of the server, or has odd characters")
     })?;
     match config.only_tenant()? {

@@ -11,7 +11,7 @@ use serde::Serialize;
 use tracing::info;
 
 use super::administration::{self as admin, Output, TenantArgument, moment, told};
-use crate::{config::Config, http::paths::Tenants};
+use crate::config::{Config, tenants::Tenants};
 
 #[derive(Subcommand)]
 pub(crate) enum TicketCommand {

@@ -7,7 +7,7 @@ use std::env;
 use anyhow::{Context as _, bail};
 use config::{Environment, Map};
 
-use super::SETTINGS;
+use super::settings::SETTINGS;
 
 /// What names of settings begin with, and what other variables of the server do.
 const PREFIX: &str = "LATCHKEY__";

@@ -2,12 +2,16 @@
 //!
 //! Invariant: neither a secret nor a PIN is shown.
 
-use std::{path::PathBuf, sync::OnceLock};
+use std::{ops::RangeInclusive, path::PathBuf, sync::OnceLock};
 
 use anyhow::{Context as _, bail};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use store::{KeySource, Module, secret_file};
+
+/// At least what servers reserve ahead, at most half of what AES-GCM with random nonces allows under one key
+/// (NIST SP 800-38D §8.3).
+const ROTATE_AFTER_WRAPS: RangeInclusive<i64> = 1 << 20..=1 << 31;
 
 /// The master keys.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -39,6 +43,13 @@ pub(super) struct Pkcs11 {
 }
 
 impl Keys {
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        if !ROTATE_AFTER_WRAPS.contains(&self.rotate_after_wraps) {
+            bail!("keys.rotate_after_wraps must be from 1048576 to 2147483648");
+        }
+        Ok(())
+    }
+
     pub(super) fn read(&self, directory: PathBuf) -> anyhow::Result<store::Keys> {
         let Keys { source, secret, secret_file, secret_of_file, pkcs11, .. } = self;
         let secret = match (secret, secret_file) {

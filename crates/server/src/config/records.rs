@@ -63,7 +63,7 @@ impl Records {
     ///
     /// # Errors
     /// Names the key, or the provider's place in the list, counted from 1.
-    pub(crate) fn check(&self) -> anyhow::Result<()> {
+    pub(super) fn check(&self) -> anyhow::Result<()> {
         let is_wrong = |days: Option<u32>| days.is_some_and(|days| !(1..=MAX_DAYS).contains(&days));
         for (key, days) in [
             ("records.expire_after_days", self.expire_after_days),

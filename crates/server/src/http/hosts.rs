@@ -12,6 +12,7 @@ use actix_web::{
     middleware::Next,
     web::Data,
 };
+use anyhow::bail;
 
 use super::{
     client::{self, Target},
@@ -31,11 +32,19 @@ pub(crate) struct Hosts {
 
 impl Hosts {
     /// Those of this list; of a server that only this machine reaches, the names of this machine as well.
-    /// `None` if an item of the list is no host, or has a port.
-    pub(crate) fn new(named: &[String], is_local: bool) -> Option<Self> {
+    ///
+    /// # Errors
+    /// An item of the list is no host, or has a port.
+    pub(crate) fn new(named: &[String], is_local: bool) -> anyhow::Result<Self> {
         let is_host =
             |name: &String| Host::parse(name.as_bytes()).is_some_and(|host| host.name == name);
-        named.iter().all(is_host).then(|| Self { named: named.to_vec(), is_local })
+        if !named.iter().all(is_host) {
+            bail!(
+                "server.hosts must have names and addresses without a port, such as \
+                 \"latchkey.example.com\", \"192.0.2.1\" and \"[2001:db8::1]\""
+            );
+        }
+        Ok(Self { named: named.to_vec(), is_local })
     }
 
     fn admit(&self, host: &Host<'_>) -> bool {
@@ -109,7 +118,7 @@ mod tests {
             assert!(!admits(&["b.a.example", "example"], false, host), "{host}");
         }
         for bad in ["", "*", "a.example:80", "https://a.example", "a/b"] {
-            assert!(Hosts::new(&[bad.to_owned()], true).is_none(), "{bad}");
+            assert!(Hosts::new(&[bad.to_owned()], true).is_err(), "{bad}");
         }
     }
 }

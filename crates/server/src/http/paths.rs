@@ -15,9 +15,9 @@ use actix_web::{
     web::Data,
 };
 use model::TenantId;
-use serde::{Deserialize, Serialize};
 
 use crate::{
+    config::tenants::{self, Tenants},
     http::{
         client::{self, Target},
         secret_headers::take_secrets,
@@ -75,37 +75,6 @@ const PROBES: [&str; 2] = [HEALTH, READINESS];
 pub(crate) const SERVER: &str = "/server";
 /// A path that nothing is served on.
 const NOWHERE: &str = "/nowhere";
-
-/// What no tenant is called: whoever forgot the tenant of a path is told so.
-const RESERVED: [&str; 6] = ["account", "api", "healthz", "readyz", "sign-in", "sign-out"];
-
-/// A tenant by its name; `None` for what none can be called.
-pub(crate) fn tenant(name: &str) -> Option<TenantId> {
-    let tenant = TenantId::parse(name).ok()?;
-    (!RESERVED.contains(&tenant.as_str())).then_some(tenant)
-}
-
-/// Whether the path names a tenant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase", try_from = "String")]
-pub(crate) enum Tenants {
-    /// There is one tenant, and no path names it.
-    Single,
-    /// The first segment, behind the prefix, is the tenant.
-    Path,
-}
-
-impl TryFrom<String> for Tenants {
-    type Error = &'static str;
-
-    fn try_from(name: String) -> Result<Self, Self::Error> {
-        match name.as_str() {
-            "single" => Ok(Self::Single),
-            "path" => Ok(Self::Path),
-            _ => Err("expected `single` or `path`"),
-        }
-    }
-}
 
 /// Where the API is, for a request: below which path, and of which tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -184,7 +153,7 @@ impl Paths {
             Tenants::Single => (single(prefix), rest),
             Tenants::Path => {
                 let segment = rest.strip_prefix('/')?.split('/').next().unwrap_or_default();
-                let tenant = tenant(segment)?;
+                let tenant = tenants::parse(segment)?;
                 let (base, rest) = path.split_at(prefix.len() + 1 + segment.len());
                 (Mount { base: base.to_owned(), tenant }, rest)
             }

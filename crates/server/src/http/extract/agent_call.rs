@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     callers::authenticate::Caller,
-    config::access::AgentAccessRule,
+    config::online::AgentAccessRule,
     http::{preferences::Preferences, problem::Problem},
     state::App,
 };

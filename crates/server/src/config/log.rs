@@ -1,0 +1,28 @@
+//! `log`: what is logged.
+//!
+//! Invariant: the buffer of lines that wait is bounded.
+
+use std::ops::RangeInclusive;
+
+use anyhow::bail;
+use serde::{Deserialize, Serialize};
+
+/// How many bytes of the log may wait.
+const BUFFER: RangeInclusive<usize> = 1 << 16..=1 << 30;
+
+/// The log.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Log {
+    pub(crate) filter: String,
+    pub(crate) buffer_bytes: usize,
+}
+
+impl Log {
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        if !BUFFER.contains(&self.buffer_bytes) {
+            bail!("log.buffer_bytes must be from {} to {}", BUFFER.start(), BUFFER.end());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,64 @@
+//! `tenants` and `tenant`: whether paths name tenants, and what the only tenant is called.
+//!
+//! Invariant: no tenant is called like a path of the server.
+
+use anyhow::{anyhow, bail};
+use model::TenantId;
+use serde::{Deserialize, Serialize};
+
+/// The first segments of the server's paths, which no tenant is called. So a path that lacks its tenant is one
+/// that nothing is served on.
+const RESERVED: [&str; 6] = ["account", "api", "healthz", "readyz", "sign-in", "sign-out"];
+
+/// A tenant by its name; `None` if no tenant can have it.
+pub(crate) fn parse(name: &str) -> Option<TenantId> {
+    let tenant = TenantId::parse(name).ok()?;
+    (!RESERVED.contains(&tenant.as_str())).then_some(tenant)
+}
+
+/// Whether the path names a tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase", try_from = "String")]
+pub(crate) enum Tenants {
+    /// There is one tenant, and no path names it.
+    Single,
+    /// The first segment, behind the prefix, is the tenant.
+    Path,
+}
+
+impl TryFrom<String> for Tenants {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        match name.as_str() {
+            "single" => Ok(Self::Single),
+            "path" => Ok(Self::Path),
+            _ => Err("expected `single` or `path`"),
+        }
+    }
+}
+
+impl Tenants {
+    /// The tenant of an installation that has only one, by the name that the setting `tenant` gives it.
+    ///
+    /// # Errors
+    /// The name cannot be a tenant's, or paths name the tenants.
+    pub(super) fn only(self, name: Option<&str>) -> anyhow::Result<Option<TenantId>> {
+        match (self, name) {
+            (Self::Path, None) => Ok(None),
+            (Self::Single, None) => Ok(Some(TenantId::single())),
+            (Self::Path, Some(_)) => bail!(
+                "tenant names the only tenant, so it does not go with tenants = \"path\"; remove one of them"
+            ),
+            (Self::Single, Some(name)) => {
+                let name = parse(name).ok_or_else(|| {
+                    anyhow!(
+                        "tenant must be like \"Cust26759\": 1 to 64 letters, digits, `-` and `_`, and no \
+                         path of the server"
+                    )
+                })?;
+                Ok(Some(TenantId::single_named(&name)))
+            }
+        }
+    }
+}
