@@ -16,4 +16,5 @@ pub(crate) mod preferences;
 pub(crate) mod problem;
 pub(crate) mod routes;
 pub(crate) mod secret_headers;
+pub(crate) mod server;
 pub(crate) mod single_headers;

@@ -1,42 +1,21 @@
 //! What a running server reads again when it gets SIGHUP.
 //!
-//! Invariant: whatever the files hold then, the server runs on; what is no use keeps in force what was there, and
-//! the log names the setting.
+//! Invariant: the server runs on, whatever the files hold then. A file that cannot be used leaves in force what was
+//! read before, and the log names the setting.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::{
     callers::issuer::Issuer,
     certificates::{Certificates, STAYS},
     config::Config,
+    signals::ReloadSignals,
     telemetry::LogFilter,
 };
 
-/// The signals that neither stop the server nor kill it, from the moment that they are listened for.
-pub(crate) struct Hangups {
-    hangup: Signal,
-    /// Which do nothing.
-    _ignored: [Signal; 2],
-}
-
-impl Hangups {
-    /// Listens; in a runtime.
-    ///
-    /// # Errors
-    /// The system refuses.
-    pub(crate) fn listen() -> io::Result<Self> {
-        let ignored = [SignalKind::user_defined1(), SignalKind::user_defined2()];
-        Ok(Self {
-            hangup: signal(SignalKind::hangup())?,
-            _ignored: [signal(ignored[0])?, signal(ignored[1])?],
-        })
-    }
-}
-
-/// What is read again. Whatever else comes from a file that may be replaced belongs here too.
+/// What is read again: everything that comes from a file that may be replaced.
 pub(crate) struct Reload {
     /// What `--config` named.
     pub(crate) config_file: Option<PathBuf>,
@@ -46,14 +25,14 @@ pub(crate) struct Reload {
 }
 
 impl Reload {
-    /// Reads all of it at each SIGHUP, until the server ends.
-    pub(crate) async fn run(self, mut hangups: Hangups) {
-        while hangups.hangup.recv().await.is_some() {
+    /// Reads everything again at each SIGHUP, until the server ends.
+    pub(crate) async fn run(self, mut signals: ReloadSignals) {
+        while signals.reload().await {
             info!("SIGHUP: reading certificate, keys of bearer tokens and log.filter again");
             self.read_filter();
             self.read_certificate().await;
             if let Some(issuer) = &self.issuer {
-                // It logs what comes of it.
+                // It logs the outcome.
                 issuer.fetch_soon();
             }
         }

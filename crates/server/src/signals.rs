@@ -1,0 +1,69 @@
+//! The signals of a running server.
+//!
+//! Invariant: from `listen` on, a signal does what is said here, and never what the system does by itself.
+
+use std::io;
+
+use actix_web::dev::ServerHandle;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::info;
+
+/// SIGHUP, and the signals that do nothing, from the moment of `listen` on.
+pub(crate) struct ReloadSignals {
+    hangup: Signal,
+    /// SIGUSR1 and SIGUSR2, which would end the process otherwise.
+    _ignored: [Signal; 2],
+}
+
+impl ReloadSignals {
+    /// Listens; in a runtime.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub(crate) fn listen() -> io::Result<Self> {
+        let ignored = [SignalKind::user_defined1(), SignalKind::user_defined2()];
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            _ignored: [signal(ignored[0])?, signal(ignored[1])?],
+        })
+    }
+
+    /// Waits for the next SIGHUP; false if none will come.
+    pub(crate) async fn reload(&mut self) -> bool {
+        self.hangup.recv().await.is_some()
+    }
+}
+
+/// SIGTERM and SIGINT, from the moment of `listen` on.
+pub(crate) struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    /// Listens; in a runtime.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub(crate) fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Begins a graceful stop of the server at the first signal, and returns at the second.
+    pub(crate) async fn stop(mut self, server: ServerHandle) {
+        self.next().await;
+        info!("stopping: finishing the requests under way");
+        actix_web::rt::spawn(server.stop(true));
+        self.next().await;
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
