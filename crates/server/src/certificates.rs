@@ -1,7 +1,7 @@
 //! The certificate of `server.tls` and its private key, as they are on disk.
 //!
-//! Invariant: what is served is a certificate and the key that fits it. When new files are no use, the pair in
-//! force stays, and the log says why.
+//! Invariant: the server always serves a certificate and the key that fits it. If new files cannot be used, the pair
+//! in force stays, and the log says why.
 
 use std::{
     fmt,
@@ -30,15 +30,15 @@ use crate::config::Tls;
 
 /// The longest file that is read.
 const SIZE_LIMIT: u64 = 1 << 20;
-/// How long before its end a certificate is due to be renewed, in seconds.
+/// The seconds before its end from which a certificate is due to be renewed.
 const DUE: i64 = 14 * 24 * 60 * 60;
-/// How often the log repeats that it is.
+/// How often the log repeats that it is due.
 const REMINDER: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What the log says when new files are no use.
+/// What the log says when new files cannot be used.
 pub(crate) const STAYS: &str = "serving the old certificate of server.tls";
 
-/// What connections are served with; connections that are open keep what they began with.
+/// The pair that new connections get. Open connections keep the pair that they began with.
 pub(crate) struct Certificates {
     files: Tls,
     provider: Arc<CryptoProvider>,
@@ -59,17 +59,17 @@ impl ResolvesServerCert for Certificates {
 }
 
 impl Certificates {
-    /// What is in the files.
+    /// Reads the files.
     ///
     /// # Errors
-    /// Names the setting whose file is no use, or both if they do not fit each other.
+    /// Names the setting whose file cannot be used, or both if they do not fit each other.
     pub(crate) fn load(files: &Tls) -> anyhow::Result<Arc<Self>> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let current = RwLock::new(Arc::new(read(files, &provider)?));
         Ok(Arc::new(Self { files: files.clone(), provider, current }))
     }
 
-    /// How TLS is spoken with them.
+    /// The TLS configuration that serves them.
     ///
     /// # Errors
     /// The cipher provider lacks a version of TLS.
@@ -81,10 +81,10 @@ impl Certificates {
         Ok(config)
     }
 
-    /// Reads the files again, and serves what is new.
+    /// Reads the files again, and serves a new pair.
     ///
     /// # Errors
-    /// Why the files are no use; what was served is served on.
+    /// Why the files cannot be used; the server keeps serving the old pair.
     pub(crate) async fn refresh(self: &Arc<Self>) -> anyhow::Result<()> {
         let certificates = Arc::clone(self);
         // A disk may be slow.
@@ -119,7 +119,7 @@ impl Certificates {
         Ok(())
     }
 
-    /// Looks at the files and the clock until the server ends. A failure is logged when it changes.
+    /// Checks the files and the clock until the server ends. Logs a failure when it changes.
     pub(crate) async fn watch(self: Arc<Self>, every: Duration) {
         let mut turns = interval(every);
         turns.set_missed_tick_behavior(MissedTickBehavior::Delay);

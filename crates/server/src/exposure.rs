@@ -1,7 +1,7 @@
 //! Warnings about files that hold or guard a secret, and that other users of the machine can read or change.
 //!
-//! Invariant: nothing is changed, for who may read such a file can be meant so; each warning has the command that
-//! mends it. Key files that others can read are refused by the store.
+//! Invariant: nothing is changed, because the rights may be meant as they are; each warning has the command that
+//! mends it. The store refuses key files that others can read.
 
 use std::{
     fmt,
@@ -51,7 +51,7 @@ fn look(path: &Path, rights: u32, what: &'static str) {
     }
 }
 
-/// The command that leaves a file or folder to the server alone.
+/// The command that gives a file or folder to the server alone.
 struct Mending<'a> {
     path: &'a Path,
     owner: u32,
@@ -69,7 +69,7 @@ impl fmt::Display for Mending<'_> {
         let path = format!("'{}'", self.path.display().to_string().replace('\'', r"'\''"));
         let server = rustix::process::geteuid().as_raw();
         if self.owner != server {
-            // Otherwise the server itself would be shut out.
+            // Otherwise the server itself would lose access.
             write!(f, "chown {server} {path} && ")?;
         }
         write!(f, "chmod {} {path}", if self.is_folder { "700" } else { "600" })

@@ -1,7 +1,6 @@
 //! The first user of a new database, and the rules about the sample login.
 //!
-//! Invariant: the sample login, whose password everybody knows, never lets anybody in where other
-//! machines can reach the server.
+//! Invariant: the sample login, whose password is public, never works on a server that other machines can reach.
 
 use std::{
     io::{self, Write as _},
@@ -41,17 +40,17 @@ pub(crate) fn password_in(
         .with_context(|| format!("{setting}: the first line of {}", file.display()))
 }
 
-/// Refuses a new database whose first user would be the sample login where it is not allowed; to be
-/// called before anything is made.
+/// Refuses a new database whose first user would be the sample login where that is not allowed. To be called
+/// before anything is made.
 pub(crate) fn check(config: &Config, database: &Database) -> anyhow::Result<()> {
     config.first_user.login()?;
     if makes_sample(config) && !database.exists() { refuse_exposed_sample(config) } else { Ok(()) }
 }
 
-/// Makes the first user if there is none, and says who it is; whether the sample login works.
+/// Makes the first user if there is none, and prints its login. Returns whether the sample login works.
 ///
 /// # Errors
-/// When the sample login would work, or works, where it is not allowed; nothing is changed then.
+/// The sample login works, or would work, where it is not allowed; nothing is changed then.
 pub(crate) async fn ensure(store: &Store, config: &Config) -> anyhow::Result<bool> {
     let tenant = TenantId::single();
     let (sample_login, sample_password) = (Login::parse(SAMPLE.0)?, Password::from(SAMPLE.1));
@@ -75,7 +74,7 @@ pub(crate) async fn ensure(store: &Store, config: &Config) -> anyhow::Result<boo
         (login, password)
     } else {
         let (login, password) = (config.first_user.login()?, Password::generate());
-        // Before the user is saved: a password that nobody could read would lock everybody out.
+        // Before the user is saved, because without the password no user could sign in.
         let mut out = io::stdout().lock();
         writeln!(out, "First user: {login}, password: {}", password.expose())?;
         writeln!(out, "The password is shown only this once.")?;

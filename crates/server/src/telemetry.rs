@@ -1,4 +1,4 @@
-//! Logs: one line a request, and what went wrong.
+//! The log: one line a request, and every failure.
 //!
 //! Invariant: no body, query string, path, header or credential is ever a field; a request is known
 //! by its route and its id.
@@ -63,7 +63,7 @@ impl Log {
         let (filter, handle) = reload::Layer::new(filter::read(&config.log.filter)?);
         let lines =
             Lines::start(config.log.buffer_bytes).context("cannot log to standard error")?;
-        // What cannot be written is counted; there is nowhere else to say so.
+        // Lines that cannot be written are counted; there is no other place to report them.
         let layer = fmt::layer().with_writer(lines.clone()).log_internal_errors(false);
         let layer = if config.is_development() {
             layer.with_ansi(io::stderr().is_terminal()).boxed()
@@ -81,10 +81,10 @@ impl Log {
 }
 
 impl LogFilter {
-    /// Takes another `log.filter`.
+    /// Puts another `log.filter` in force.
     ///
     /// # Errors
-    /// It is not valid; then the last one stays.
+    /// It is not valid; the old one stays in force.
     pub(crate) fn set(&self, config: &Config) -> anyhow::Result<()> {
         self.0.reload(filter::read(&config.log.filter)?)?;
         // The crate `log` has a bound of its own.
@@ -105,7 +105,7 @@ pub(crate) fn check(config: &Config) -> anyhow::Result<()> {
     filter::read(&config.log.filter).map(drop)
 }
 
-/// Tells where something panicked, and not what it said: that may quote what a client sent.
+/// Logs where a panic was, and not its text, which may quote what a client sent.
 pub(crate) fn hide_what_panics_say() {
     std::panic::set_hook(Box::new(|panic| {
         error!(location = panic.location().map(ToString::to_string), "panicked");
@@ -166,7 +166,7 @@ impl RootSpanBuilder for RequestSpan {
     }
 }
 
-/// Whether it is a path that something asks for all the time.
+/// Whether it is a path of a probe, which is called all the time.
 fn is_probe(route: Option<&str>) -> bool {
     route.is_some_and(|route| route == HEALTH || route == READINESS)
 }

@@ -1,9 +1,9 @@
-//! The places in which passwords are hashed, shared out among networks.
+//! The queue of passwords that wait to be hashed, shared fairly among networks.
 //!
-//! Invariant: a bounded number of passwords is hashed at a time and a bounded number waits. Lanes take turns,
-//! and when no place is left the longest lane gives up its newest, so that one network cannot keep the others
-//! out. The memory to hash in goes with the permit, and back to the system when no caller waits, also if the
-//! caller left whose password was hashed.
+//! Invariant: a bounded number of passwords is hashed at a time and a bounded number waits. Lanes take turns. When
+//! the queue is full, the longest lane loses its newest password, so that one network cannot keep the others out.
+//! The memory to hash in belongs to the permit. It goes back to the system when no caller waits, also if the
+//! caller whose password was hashed has left.
 
 use std::{
     collections::VecDeque,
@@ -17,12 +17,12 @@ use tokio::sync::oneshot;
 
 use crate::callers::throttle::Try;
 
-/// Who waits in one lane.
+/// The callers that wait in one lane.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LaneKey {
     /// A user that signed in from its network lately.
     Known(Try),
-    /// All others of a network.
+    /// All other users of a network.
     Network(Option<IpAddr>),
 }
 
@@ -30,7 +30,7 @@ pub(crate) enum LaneKey {
 #[derive(Clone)]
 pub(crate) struct Hashing(Arc<Queue>);
 
-/// One password may be hashed, in this memory, until it is dropped.
+/// The right to hash one password, in this memory, until it is dropped.
 pub(crate) struct Permit {
     queue: Arc<Queue>,
     pub(crate) memory: HashMemory,
@@ -42,9 +42,9 @@ struct Queue {
 }
 
 struct State {
-    /// Permits that no caller has.
+    /// The number of permits that no caller has.
     free: usize,
-    /// None of them empty; the first is next.
+    /// No lane is empty; the first one is next.
     lanes: VecDeque<Lane>,
 }
 
@@ -54,14 +54,14 @@ struct Lane {
 }
 
 impl Hashing {
-    /// With this many permits, for which at most `most_waiting` callers wait.
+    /// A queue with this many permits, for which at most `most_waiting` callers wait.
     pub(crate) fn new(permits: usize, most_waiting: usize) -> Self {
         let state = State { free: permits, lanes: VecDeque::new() };
         Self(Arc::new(Queue { most_waiting, state: Mutex::new(state) }))
     }
 
-    /// A permit, when it is the lane's turn. `None` if too many wait and this lane is one of the longest, or if
-    /// the caller gave up its place to another lane.
+    /// Waits for a permit until it is the lane's turn. `None` if the queue is full and this lane is one of the
+    /// longest, or if another lane took the room of this caller.
     pub(crate) async fn permit(&self, key: LaneKey) -> Option<Permit> {
         let given = self.0.enter(key)?;
         given.await.ok()
@@ -98,7 +98,7 @@ impl Queue {
         Some(given)
     }
 
-    /// Who gets the permit that is given back; `None` if no caller waits, and then it is free.
+    /// The caller that gets a returned permit. `None` if no caller waits; the permit is free then.
     fn next(&self) -> Option<oneshot::Sender<Permit>> {
         let mut state = self.state();
         while let Some(mut lane) = state.lanes.pop_front() {
@@ -136,7 +136,7 @@ impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(waiting) = self.queue.next() {
             let memory = mem::take(&mut self.memory);
-            // To a caller that has just left it is not delivered; then it is dropped, and goes to the next.
+            // If the caller has just left, the permit is dropped here, and so goes to the next one.
             let _ = waiting.send(Self { queue: Arc::clone(&self.queue), memory });
         }
     }

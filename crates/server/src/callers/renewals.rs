@@ -20,7 +20,7 @@ pub(crate) struct Renewal<'a> {
 }
 
 impl Renewals {
-    /// Begins to renew a credential; `None` if somebody else is at it.
+    /// Begins to renew a credential; `None` if another call is renewing it.
     pub(crate) fn begin(&self, id: &CredentialId) -> Option<Renewal<'_>> {
         let is_first = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone());
         is_first.then(|| Renewal { renewals: self, id: id.clone() })

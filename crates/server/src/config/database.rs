@@ -8,7 +8,7 @@ use anyhow::bail;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
-/// One writes, and at least one reads.
+/// One connection writes, and at least one reads.
 const CONNECTIONS: RangeInclusive<usize> = 2..=64;
 
 /// The database.
@@ -31,7 +31,7 @@ impl Database {
     }
 }
 
-/// A file's path is shown, and where a server is; what else is in its URL may be a password.
+/// Shows the path of a file, or the address of a server; the rest of a URL may be a password.
 fn redact<S: Serializer>(url: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
     let Some(url) = url.as_ref().map(ExposeSecret::expose_secret) else {
         return serializer.serialize_none();

@@ -1,6 +1,6 @@
 //! Settings of the environment.
 //!
-//! Invariant: a variable that looks like a setting is one, or is named; no message has a value.
+//! Invariant: a variable that looks like a setting is one, or the server says that it is not; no message has a value.
 
 use std::env;
 
@@ -9,10 +9,10 @@ use config::{Environment, Map};
 
 use super::settings::SETTINGS;
 
-/// What names of settings begin with, and what other variables of the server do.
+/// The prefixes of settings, and of other variables of the server.
 const PREFIX: &str = "LATCHKEY__";
 const NAME: &str = "LATCHKEY_";
-/// As `--config`.
+/// The variable that names the file, as `--config` does.
 pub(crate) const CONFIG: &str = "LATCHKEY_CONFIG";
 /// What Kubernetes and Docker set beside a service that is called `latchkey`.
 const LINKS: [&str; 4] = ["PORT", "SERVICE", "NAME", "ENV"];
@@ -84,8 +84,8 @@ fn variable_of(setting: &str) -> String {
     format!("{PREFIX}{}", setting.replace('.', "__").to_uppercase())
 }
 
-/// A setting that would be ignored, for it has one underscore where there should be two, is refused.
-/// Other names are not: a platform may set `LATCHKEY_PORT` for a service that is called so.
+/// Refuses a setting that would be ignored because it has one underscore where there should be two. Other names
+/// pass: a platform may set `LATCHKEY_PORT` for a service of that name.
 fn refuse_single_underscores(name: &str) -> anyhow::Result<()> {
     let upper = name.to_uppercase();
     if upper.starts_with(PREFIX) || !upper.starts_with(NAME) {

@@ -17,7 +17,7 @@ pub(crate) struct FirstUser {
 }
 
 impl FirstUser {
-    /// Whether it is left to the server which user it is.
+    /// Whether neither setting is there.
     pub(crate) fn is_open(&self) -> bool {
         self.login.is_none() && self.password_file.is_none()
     }

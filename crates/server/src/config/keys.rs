@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use store::{KeySource, Module, secret_file};
 
-/// At least what servers reserve ahead, at most half of what AES-GCM with random nonces allows under one key
+/// From the number that servers reserve ahead to half of what AES-GCM with random nonces allows under one key
 /// (NIST SP 800-38D §8.3).
 const ROTATE_AFTER_WRAPS: RangeInclusive<i64> = 1 << 20..=1 << 31;
 
@@ -23,7 +23,7 @@ pub(crate) struct Keys {
     #[serde(serialize_with = "hide")]
     pub(super) secret: Option<SecretString>,
     pub(super) secret_file: Option<PathBuf>,
-    /// What was in the secret's file, which may be a pipe and is read once.
+    /// The content of the secret's file, which may be a pipe and is read once.
     #[serde(skip)]
     pub(super) secret_of_file: OnceLock<SecretString>,
     pub(crate) rotate_after_wraps: i64,
@@ -85,7 +85,7 @@ fn show_source<S: Serializer>(source: &KeySource, serializer: S) -> Result<S::Ok
     serializer.serialize_str(source.name())
 }
 
-/// Says of a secret only that there is one.
+/// Shows only that there is a secret.
 fn hide<S: Serializer>(secret: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
     secret.as_ref().map(|_secret| "(set)").serialize(serializer)
 }

@@ -1,4 +1,4 @@
-//! `limits`: what is refused for its size or its time.
+//! `limits`: how much clients may send, and how long they may take.
 //!
 //! Invariant: a token fits into a body, and a body into the budget of all bodies.
 
@@ -12,7 +12,7 @@ use super::at_least_1;
 /// How long a client may be waited for.
 const SECONDS: RangeInclusive<u64> = 1..=3600;
 
-/// What is refused for its size.
+/// Bounds of what clients send, and of the time that they take.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Limits {

@@ -10,7 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 const EXPECTED: &str = "expected an array of texts, or texts with commas between";
 
-/// An array, or a text with commas between or like an array: a variable of the environment has no arrays.
+/// An array, or a text with commas between the items or like an array, because variables of the environment have no
+/// arrays.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(transparent)]
 pub(crate) struct List(Vec<String>);

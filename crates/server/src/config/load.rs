@@ -39,7 +39,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Reads the files that stand for a setting, each once.
+    /// Reads the files that replace a setting, each once.
     fn read_secret_files(&mut self) -> anyhow::Result<()> {
         let Database { url, url_file, .. } = &mut self.database;
         read_secret_file(url, url_file.as_deref(), ["database.url", "database.url_file"])?;
@@ -108,14 +108,14 @@ fn holds_secret(file: &Path) -> bool {
     })
 }
 
-/// The configuration as far as these layers go; an error is that of the layer added last.
+/// The configuration of these layers; an error is that of the layer added last.
 fn read(layers: &Builder, last: &dyn fmt::Display) -> anyhow::Result<Config> {
     let config = layers.build_cloned().and_then(Layers::try_deserialize);
     config
         .map_err(|error| anyhow!("the configuration in {last} is not valid: {}", describe(&error)))
 }
 
-/// What is wrong, without the value, which may be a password, and without the line it stands in.
+/// The error without the value, which may be a password, and without the line of the file.
 fn describe(error: &ConfigError) -> String {
     match error {
         ConfigError::At { error, key: Some(key), .. } => {

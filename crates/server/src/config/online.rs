@@ -15,7 +15,7 @@ pub(crate) struct Online {
     pub(crate) user_agent: List,
 }
 
-/// A tenant and an application for which the User agent is open (CONTRACT 31); `None` stands for any.
+/// A tenant and an application to which the agents are open (CONTRACT 31); `None` is any.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AgentAccessRule {
     tenant: Option<TenantId>,
@@ -23,7 +23,7 @@ pub(crate) struct AgentAccessRule {
 }
 
 impl AgentAccessRule {
-    /// Whether it opens the agent for this tenant and application.
+    /// Whether it opens the agents to this tenant and application.
     pub(crate) fn admits(&self, tenant: &TenantId, application: Option<&ApplicationName>) -> bool {
         self.tenant.as_ref().is_none_or(|open| open == tenant)
             && self.application.as_ref().is_none_or(|open| Some(open) == application)
@@ -31,7 +31,7 @@ impl AgentAccessRule {
 }
 
 impl Online {
-    /// For whom the User agent is open; an installation with one tenant has it by its name too.
+    /// The callers to whom the agents are open. The only tenant of an installation can be named by its own name.
     ///
     /// # Errors
     /// An item is not like `cust12345/crm-sync`, with `*` for any.

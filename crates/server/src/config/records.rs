@@ -1,4 +1,4 @@
-//! The part of the configuration that says how long records live.
+//! `records`: how long records live.
 //!
 //! Invariant: a limit that is not set does not apply, and none is zero.
 
@@ -9,10 +9,10 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use store::{Lifespan, Lifespans};
 
 const DAY: i64 = 24 * 3_600_000_000;
-/// A hundred years: a limit beyond is a mistake.
+/// A hundred years; a longer limit is a mistake.
 const MAX_DAYS: u32 = 36_500;
 
-/// How long records live, and what comes after.
+/// How long records live, and how long ended ones are kept.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Records {
@@ -33,7 +33,7 @@ struct ProviderLimits {
     expire_unused_after_days: Option<u32>,
 }
 
-/// An array of tables, or the same in JSON: a variable of the environment has no tables.
+/// An array of tables, or the same in JSON, because variables of the environment have no tables.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(transparent)]
 struct Providers(Vec<ProviderLimits>);
@@ -110,7 +110,7 @@ impl Records {
         }
     }
 
-    /// How long records that ended are kept, in microseconds.
+    /// How long ended records are kept, in microseconds.
     pub(crate) fn keep_ended(&self) -> i64 {
         i64::from(self.remove_after_days) * DAY
     }

@@ -1,4 +1,4 @@
-//! `server`: where requests come in, and what stands before it.
+//! `server`: where requests come in, and the proxies before it.
 //!
 //! Invariant: a proxy whose addresses are unknown is refused, because all clients would seem to be one.
 
@@ -53,7 +53,7 @@ impl Server {
         Ok(())
     }
 
-    /// What stands before every path; empty, or a slash and one name or more.
+    /// The prefix of every path: empty, or a slash and one name or more.
     ///
     /// # Errors
     /// The prefix is not one that a path can have.
@@ -103,7 +103,7 @@ impl Server {
     }
 }
 
-/// Whether the text may stand before every path: nothing, or names of plain characters with a slash before each.
+/// Whether the text may be the prefix of every path: empty, or names of plain characters with a slash before each.
 pub(crate) fn is_path_prefix(text: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~/".contains(&byte);
     let has_names = text.split('/').skip(1).all(|name| !name.trim_matches('.').is_empty());

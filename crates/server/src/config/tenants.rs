@@ -22,7 +22,7 @@ pub(crate) fn parse(name: &str) -> Option<TenantId> {
 pub(crate) enum Tenants {
     /// There is one tenant, and no path names it.
     Single,
-    /// The first segment, behind the prefix, is the tenant.
+    /// The first segment after the prefix is the tenant.
     Path,
 }
 

@@ -58,15 +58,15 @@ pub(crate) fn session_cookie(app: &App, request: &HttpRequest) -> &'static str {
     if is_secure(app, request) { "__Host-latchkey-session" } else { "latchkey-session" }
 }
 
-/// The host in a request's target (RFC 9112 §3.2): that of an absolute URI, which counts before `Host`, or that
-/// which `CONNECT` names, and which is another server's.
+/// The host in a request's target (RFC 9112 §3.2): that of an absolute URI, which counts before `Host`, or the one
+/// that `CONNECT` names, which is another server.
 pub(crate) struct Target {
     pub(super) authority: Authority,
     pub(super) is_absolute: bool,
 }
 
 impl Target {
-    /// That of a request whose target names a host.
+    /// The target of a request, if it names a host.
     pub(crate) fn of(uri: &Uri) -> Option<Self> {
         let authority = uri.authority()?.clone();
         Some(Self { authority, is_absolute: uri.scheme().is_some() })
@@ -112,7 +112,7 @@ pub(super) fn peer(request: &HttpRequest) -> Option<IpAddr> {
     request.peer_addr().map(|peer| peer.ip())
 }
 
-/// What the request itself has as its host; empty if it has none, which is allowed in HTTP/1.0.
+/// The host of the request itself; empty if it has none, as HTTP/1.0 allows.
 fn own_host(request: &HttpRequest) -> String {
     if let Some(target) = request.extensions().get::<Target>() {
         return target.authority.to_string();

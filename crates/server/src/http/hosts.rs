@@ -2,7 +2,7 @@
 //!
 //! Invariant: a server that only this machine reaches, or that knows its names, answers nothing to a request
 //! for another host. Otherwise a web page that points a name of its own at this address (DNS rebinding) could
-//! call it from the browser of somebody who can reach it.
+//! call it from the browser of a user who can reach it.
 
 use actix_web::{
     HttpMessage as _,
@@ -24,14 +24,14 @@ use crate::{host::Host, state::App};
 /// Which hosts a server answers for.
 #[derive(Clone, Debug)]
 pub(crate) struct Hosts {
-    /// Those of the configuration, each without a port.
+    /// The hosts of the configuration, each without a port.
     named: Vec<String>,
     /// Whether only this machine reaches the server.
     is_local: bool,
 }
 
 impl Hosts {
-    /// Those of this list; of a server that only this machine reaches, the names of this machine as well.
+    /// The hosts of this list. A server that only this machine reaches also has the names of this machine.
     ///
     /// # Errors
     /// An item of the list is no host, or has a port.
@@ -57,7 +57,7 @@ impl Hosts {
     }
 }
 
-/// Middleware: lets through what is asked of a host of this server.
+/// Middleware: refuses requests for a host of another server.
 pub(crate) async fn check<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,

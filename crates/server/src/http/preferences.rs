@@ -1,7 +1,7 @@
 //! How an answer is to be written: type, properties, language, culture and time zone (CONTRACT 14–24).
 //!
-//! Invariant: what an answer is written in is settled before the call does anything, and what cannot matter to the
-//! answer never stops the call.
+//! Invariant: the form of an answer is settled before the call does anything. A preference that does not matter to
+//! the answer never fails the call.
 
 use actix_web::{
     HttpRequest,
@@ -19,14 +19,14 @@ const SO_LANGUAGE: HeaderName = HeaderName::from_static("so-language");
 const SO_CULTURE: HeaderName = HeaderName::from_static("so-culture");
 pub(crate) const SO_TIME_ZONE: HeaderName = HeaderName::from_static("so-timezone");
 
-/// What a request asks of its answer.
+/// How a request wants its answer.
 #[derive(Debug)]
 pub(crate) struct Preferences {
     pub(crate) media_type: MediaType,
     pub(crate) select: Select,
     /// `None` if nothing is to be translated.
     pub(crate) locale: Option<Locale>,
-    /// Asked for by `dates`: a zone that is none matters to no answer without dates.
+    /// Checked by `dates`: an unknown zone does not matter to an answer without dates.
     pub(crate) time_zone: Result<TimeZone, UnknownTimeZone>,
     /// Whether dates are to have their offset from UTC.
     pub(crate) with_offset: bool,
@@ -66,7 +66,7 @@ impl Preferences {
         Ok(Dates { preferences: self, time_zone: self.time_zone.as_ref().map_err(|error| *error)? })
     }
 
-    /// A text of this server's own: in words, or as a reference.
+    /// A message of this server, in words or as a reference.
     pub(crate) fn text(&self, text: &Message) -> String {
         match &self.locale {
             Some(locale) => text.in_words(Some(locale)),
@@ -74,7 +74,7 @@ impl Preferences {
         }
     }
 
-    /// A value for people that is stored.
+    /// A stored value, translated for people.
     pub(crate) fn value(&self, value: &str) -> String {
         self.locale.as_ref().map_or_else(|| value.to_owned(), |locale| locale.of_value(value))
     }
@@ -92,14 +92,14 @@ impl Dates<'_> {
         self.date_in(self.time_zone, microseconds)
     }
 
-    /// As `date`, in UTC, as the dates stand that a record was created and updated.
+    /// Like `date`, but in UTC, as for the dates when a record was created and updated.
     pub(crate) fn utc_date(&self, microseconds: i64) -> String {
         TimeZone::find("UTC")
             .map_or_else(|_unknown| self.date(microseconds), |utc| self.date_in(&utc, microseconds))
     }
 
     fn date_in(&self, zone: &TimeZone, microseconds: i64) -> String {
-        // A time that is no date is that of a row which nobody of us wrote.
+        // Only a row that this server did not write has a time that is no date.
         let moment = Timestamp::from_microsecond(microseconds).unwrap_or(Timestamp::MAX);
         neutral_date_time(&zone.at(moment), self.preferences.with_offset)
     }
@@ -124,8 +124,8 @@ pub(crate) fn accept(headers: &HeaderMap) -> Accept {
     text(headers, &ACCEPT).map_or_else(Accept::anything, |header| Accept::parse(&header))
 }
 
-/// The language and the culture; without a language the culture does not matter (CONTRACT 22). A culture that is
-/// not known here is ignored.
+/// The language and the culture. Without a language the culture does not matter (CONTRACT 22). An unknown culture is
+/// ignored.
 pub(crate) fn locale(headers: &HeaderMap) -> Option<Locale> {
     let accept_language = text(headers, &ACCEPT_LANGUAGE);
     let so_language = text(headers, &SO_LANGUAGE);
@@ -135,7 +135,7 @@ pub(crate) fn locale(headers: &HeaderMap) -> Option<Locale> {
     Some(Locale { language: wanted.language, culture })
 }
 
-/// A header's values, joined as RFC 9110 §5.3 allows. What is no text in them reads as U+FFFD.
+/// A header's values, joined as RFC 9110 §5.3 allows. Bytes that are not UTF-8 read as U+FFFD.
 pub(crate) fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     let values = headers.get_all(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
     values.map(|value| value.trim().to_owned()).reduce(|all, value| format!("{all}, {value}"))

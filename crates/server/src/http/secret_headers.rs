@@ -1,8 +1,7 @@
 //! The headers of a request that are secrets.
 //!
-//! Invariant: they are reached only by `secret_headers`, and go with their request. The heads of requests do
-//! not: the framework keeps them as they are, for use again, and with them the buffers that they were read
-//! into, bodies and all.
+//! Invariant: only `secret_headers` gives access to them, and they are dropped with their request. The framework
+//! keeps the heads of requests for reuse, and with them the buffers that they were read into, bodies included.
 
 use std::rc::Rc;
 
@@ -23,8 +22,8 @@ const SECRET: [HeaderName; 6] =
 
 struct SecretHeaders(Rc<HeaderMap>);
 
-/// Takes the secrets out of the head of a request, and the rest of the head out of the buffer that it was
-/// read into; the path is seen to by who routes it.
+/// Takes the secrets out of the head of a request, and copies the rest of the head out of the buffer that it was
+/// read into. `paths::normalize` does the same for the path.
 pub(crate) fn take_secrets(request: &mut ServiceRequest) {
     let headers = &mut request.head_mut().headers;
     let (mut plain, mut secret) = (HeaderMap::with_capacity(headers.len()), HeaderMap::new());

@@ -1,7 +1,7 @@
-//! Headers of which a request has one.
+//! Headers that a request may have only once.
 //!
-//! Invariant: a request that has one of them twice is refused as a whole, so that this server never takes the
-//! one while a proxy in front took the other.
+//! Invariant: a request that has one of them twice is refused as a whole, so that this server and a proxy in front
+//! never take different ones.
 
 use actix_web::{
     body::{BoxBody, MessageBody},
@@ -13,7 +13,7 @@ use actix_web::{
 use super::secret_headers::{IDEMPOTENCY_KEY, SO_APP_TOKEN, X_XSRF_TOKEN, secret_headers};
 use crate::http::problem::{Problem, SEC_FETCH_MODE, SEC_FETCH_SITE};
 
-/// Each with the name that the documentation has for it. Others are lists, such as `Accept`, `SO-Language` and
+/// Each with its name in the documentation. Other headers are lists, such as `Accept`, `SO-Language` and
 /// `SO-TimeZone`, whose lines are read as one (RFC 9110 §5.3).
 const SINGLE: [(HeaderName, &str); 9] = [
     (AUTHORIZATION, "Authorization"),

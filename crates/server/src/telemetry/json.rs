@@ -1,7 +1,7 @@
 //! Lines of the log as JSON, each an object of its own.
 //!
-//! Invariant: a line has each field once: those of the event at its top, those of the request in `span`. Whatever a
-//! value is, it cannot end the line or the text that it stands in.
+//! Invariant: a line has each field once: the fields of the event at its top, those of the request in `span`. No value
+//! can end the line or the text that it is in.
 
 use std::fmt::{self, Write as _};
 
@@ -19,7 +19,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-/// Writes fields as members of an object, each with a comma behind it, so that others can follow.
+/// Writes fields as members of an object, each followed by a comma, so that others can follow.
 pub(super) struct Members;
 
 /// Writes events.

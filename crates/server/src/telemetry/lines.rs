@@ -1,6 +1,6 @@
-//! The way of log lines to standard error: through memory, so that no request waits for what reads them.
+//! The queue of log lines before standard error, so that no request waits for the program that reads them.
 //!
-//! Invariant: adding a line never waits for standard error. What waits is bounded; past the bound lines are dropped
+//! Invariant: adding a line never waits for standard error. The queue is bounded; past the bound lines are dropped
 //! and counted, and the count is logged once lines are written again.
 
 use std::{
@@ -25,7 +25,7 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 /// What a buffer keeps when it is empty.
 const KEPT_BYTES: usize = 64 * 1024;
 
-/// Lines on their way.
+/// The lines that wait to be written.
 #[derive(Clone)]
 pub(super) struct Lines(Arc<Shared>);
 
@@ -40,7 +40,7 @@ struct Shared {
 #[derive(Default)]
 struct State {
     waiting: Vec<u8>,
-    /// Lines since this was last logged.
+    /// The lines that were dropped since the number was last logged.
     dropped: u64,
     is_writing: bool,
     is_ending: bool,

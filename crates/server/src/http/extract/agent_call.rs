@@ -3,7 +3,11 @@
 //! Invariant: nothing of a request but its head is looked at before the caller is known, and the body only once
 //! nothing else can refuse the call; but for the one operation whose body may name the application.
 
-use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
+use actix_web::{
+    FromRequest, HttpRequest,
+    dev::Payload,
+    web::{self, Data},
+};
 
 use super::{
     Extracted, app,
@@ -29,11 +33,7 @@ impl FromRequest for AgentCall {
     type Future = Extracted<Self>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let request = request.clone();
-        let payload = web::Payload::from_request(&request, payload);
-        Box::pin(async move {
-            let app = app(&request);
-            let payload = payload.await.expect("taking the payload does not fail");
+        extract(request, payload, async |app, request, payload| {
             let caller = authenticate(&app, &request).await?;
             admit_to_agents(&app, &caller)?;
             let preferences = Preferences::of(&request, &app.base_time_zone)?;
@@ -51,11 +51,7 @@ impl FromRequest for AgentCallWithAppToken {
     type Future = Extracted<Self>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let request = request.clone();
-        let payload = web::Payload::from_request(&request, payload);
-        Box::pin(async move {
-            let app = app(&request);
-            let payload = payload.await.expect("taking the payload does not fail");
+        extract(request, payload, async |app, request, payload| {
             let caller = authenticate_without_application(&app, &request).await?;
             let preferences = Preferences::of(&request, &app.base_time_zone)?;
             let body = read(&request, payload, app.limits).await?;
@@ -66,6 +62,21 @@ impl FromRequest for AgentCallWithAppToken {
             Ok(Self(AgentCall { caller, preferences, body }))
         })
     }
+}
+
+/// Extracts a type from a request and its body.
+fn extract<T: 'static>(
+    request: &HttpRequest,
+    payload: &mut Payload,
+    work: impl AsyncFnOnce(Data<App>, HttpRequest, web::Payload) -> Result<T, Problem> + 'static,
+) -> Extracted<T> {
+    let request = request.clone();
+    let payload = web::Payload::from_request(&request, payload);
+    Box::pin(async move {
+        let app = app(&request);
+        let payload = payload.await.expect("taking the payload does not fail");
+        work(app, request, payload).await
+    })
 }
 
 /// Online the agents are closed to every caller that no rule admits (CONTRACT 31).

@@ -1,6 +1,6 @@
 //! The header `Idempotency-Key` (CONTRACT 42).
 //!
-//! Invariant: its value is neither logged nor told.
+//! Invariant: its value is neither logged nor shown in an answer.
 
 use actix_web::HttpRequest;
 use model::IdempotencyKey;

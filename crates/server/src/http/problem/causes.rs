@@ -66,7 +66,7 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Overloaded => Self::overloaded(),
-            // Of what refuses many calls the store and upkeep log when it begins, not each call.
+            // A failure of many calls is logged once, when it begins, by the store and the jobs.
             StoreError::Unavailable(_) if error.is_of_another_file() => {
                 Self::unavailable("SR_DATABASE_REPLACED")
             }
