@@ -31,12 +31,12 @@ use crate::config::Tls;
 /// The longest file that is read.
 const SIZE_LIMIT: u64 = 1 << 20;
 /// The seconds before its end from which a certificate is due to be renewed.
-const DUE: i64 = 14 * 24 * 60 * 60;
+const RENEWAL_DUE: i64 = 14 * 24 * 60 * 60;
 /// How often the log repeats that it is due.
-const REMINDER: Duration = Duration::from_secs(24 * 60 * 60);
+const REMINDER_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What the log says when new files cannot be used.
-pub(crate) const STAYS: &str = "serving the old certificate of server.tls";
+pub(crate) const KEEPS_OLD: &str = "serving the old certificate of server.tls";
 
 /// The pair that new connections get. Open connections keep the pair that they began with.
 pub(crate) struct Certificates {
@@ -130,7 +130,7 @@ impl Certificates {
             if new_failure != failure
                 && let Some(error) = &new_failure
             {
-                warn!(error, "{STAYS}");
+                warn!(error, "{KEEPS_OLD}");
             }
             failure = new_failure;
             self.remind(&mut reminder);
@@ -143,7 +143,7 @@ impl Certificates {
         let Some(validity) = Validity::of(&self.current()) else { return };
         let (stage, end) = (validity.stage(Timestamp::now()), validity.end);
         let is_known = last.is_some_and(|(known, known_end, logged)| {
-            let is_recent = stage == Stage::Good || logged.elapsed() < REMINDER;
+            let is_recent = stage == Stage::Good || logged.elapsed() < REMINDER_INTERVAL;
             known == stage && known_end == end && is_recent
         });
         if is_known {
@@ -206,7 +206,7 @@ impl Validity {
     fn stage(&self, now: Timestamp) -> Stage {
         if !self.covers(now) {
             Stage::Invalid
-        } else if self.end.as_second() - now.as_second() <= DUE {
+        } else if self.end.as_second() - now.as_second() <= RENEWAL_DUE {
             Stage::Due
         } else {
             Stage::Good

@@ -26,10 +26,10 @@ const WRITE: u32 = 0o022;
 /// Warns of each file and folder of the configuration.
 pub(crate) fn warn(config: &Config) {
     for folder in config.folders() {
-        look(&folder, WRITE, "other users can put files of theirs into this folder");
+        check_rights(&folder, WRITE, "other users can put files of theirs into this folder");
     }
     for file in config.secret_files() {
-        look(
+        check_rights(
             &file,
             OTHERS | WRITE,
             "other users can read or change this file, which holds a secret",
@@ -37,34 +37,34 @@ pub(crate) fn warn(config: &Config) {
     }
     let (output, log) = (io::stdout(), io::stderr());
     for (name, stream) in [("standard output", output.as_fd()), ("the log", log.as_fd())] {
-        look_at_stream(name, stream);
+        check_stream(name, stream);
     }
 }
 
-fn look(path: &Path, rights: u32, what: &'static str) {
+fn check_rights(path: &Path, rights: u32, what: &'static str) {
     // The code that needs a file reports that it is missing or cannot be read.
     let Ok(metadata) = fs::metadata(path) else { return };
     let mode = metadata.permissions().mode() & 0o7777;
     if mode & rights != 0 {
         let mode = format_args!("{mode:04o}").to_string();
-        warn!(path = %path.display(), mode, "{what}; run `{}`", Mending::of(path, &metadata));
+        warn!(path = %path.display(), mode, "{what}; run `{}`", Remedy::of(path, &metadata));
     }
 }
 
 /// The command that gives a file or folder to the server alone.
-struct Mending<'a> {
+struct Remedy<'a> {
     path: &'a Path,
     owner: u32,
     is_folder: bool,
 }
 
-impl<'a> Mending<'a> {
+impl<'a> Remedy<'a> {
     fn of(path: &'a Path, metadata: &Metadata) -> Self {
         Self { path, owner: metadata.uid(), is_folder: metadata.is_dir() }
     }
 }
 
-impl fmt::Display for Mending<'_> {
+impl fmt::Display for Remedy<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = format!("'{}'", self.path.display().to_string().replace('\'', r"'\''"));
         let server = rustix::process::geteuid().as_raw();
@@ -77,7 +77,7 @@ impl fmt::Display for Mending<'_> {
 }
 
 /// The log names users, and a generated password is printed.
-fn look_at_stream(name: &str, stream: BorrowedFd<'_>) {
+fn check_stream(name: &str, stream: BorrowedFd<'_>) {
     let Ok(metadata) = stream.try_clone_to_owned().map(File::from).and_then(|file| file.metadata())
     else {
         return;
@@ -99,7 +99,7 @@ mod tests {
     fn the_command_can_be_pasted() {
         let owner = rustix::process::geteuid().as_raw();
         let shown = |path: &str, owner, is_folder| {
-            Mending { path: Path::new(path), owner, is_folder }.to_string()
+            Remedy { path: Path::new(path), owner, is_folder }.to_string()
         };
         assert_eq!(shown("it's a key", owner, false), r"chmod 600 'it'\''s a key'");
         assert_eq!(shown("/data", owner, true), "chmod 700 '/data'");

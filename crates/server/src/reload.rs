@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use crate::{
     callers::issuer::Issuer,
-    certificates::{Certificates, STAYS},
+    certificates::{Certificates, KEEPS_OLD},
     config::Config,
     signals::ReloadSignals,
     telemetry::LogFilter,
@@ -48,7 +48,7 @@ impl Reload {
     async fn read_certificate(&self) {
         let Some(certificates) = &self.certificates else { return };
         if let Err(error) = certificates.refresh().await {
-            warn!(error = format!("{error:#}"), "{STAYS}");
+            warn!(error = format!("{error:#}"), "{KEEPS_OLD}");
         }
     }
 }

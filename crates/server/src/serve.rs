@@ -149,9 +149,9 @@ async fn serve(
     tend_keys(store).await?;
     let tls = certificates.as_ref().map(Certificates::server_config).transpose()?;
     // What else listens on the developer's own machine must not be shut off from the browser.
-    let is_strict = tls.is_some() && !address.ip().is_loopback();
+    let sends_hsts = tls.is_some() && !address.ip().is_loopback();
     let scheme = if config.server.behind_proxy { "https" } else { scheme };
-    let app = app(config, store, callers, base_time_zone, scheme, is_strict);
+    let app = app(config, store, callers, base_time_zone, scheme, sends_hsts);
     let server = server::start(&config.server, listener, tls, app, site)?;
     start_jobs(config, store, certificates);
     greet(config, &url, sample_works)?;
@@ -177,7 +177,7 @@ fn app(
     callers: Callers,
     base_time_zone: TimeZone,
     scheme: &'static str,
-    is_strict: bool,
+    sends_hsts: bool,
 ) -> App {
     let Callers { proxy_trust, only_tenant, issuer, session_lifetime, agent_access_rules } =
         callers;
@@ -196,7 +196,7 @@ fn app(
         limits: config.limits,
         base_time_zone,
         scheme,
-        is_strict,
+        sends_hsts,
         proxy_trust,
         retrieval: config.auth.retrieval,
         agent_access_rules,

@@ -21,8 +21,8 @@ pub(crate) struct App {
     pub(crate) base_time_zone: TimeZone,
     /// `http` or `https`, as clients see it unless a trusted proxy says otherwise.
     pub(crate) scheme: &'static str,
-    /// Whether browsers are to come back by HTTPS alone.
-    pub(crate) is_strict: bool,
+    /// Whether answers tell browsers to use HTTPS alone from now on (RFC 6797).
+    pub(crate) sends_hsts: bool,
     pub(crate) proxy_trust: ProxyTrust,
     pub(crate) retrieval: Retrieval,
     /// The callers to whom the agents are open, in an Online installation.

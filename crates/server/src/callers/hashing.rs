@@ -15,13 +15,13 @@ use std::{
 use auth::HashMemory;
 use tokio::sync::oneshot;
 
-use crate::callers::throttle::Try;
+use crate::callers::throttle::Attempt;
 
 /// The callers that wait in one lane.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LaneKey {
     /// A user that signed in from its network lately.
-    Known(Try),
+    Known(Attempt),
     /// All other users of a network.
     Network(Option<IpAddr>),
 }

@@ -32,13 +32,13 @@ const TIME_LIMIT: Duration = Duration::from_secs(5);
 /// How large it may be.
 const SIZE_LIMIT: u64 = 256 * 1024;
 /// How often it is fetched at most, however many tokens name an unknown key.
-const FETCHED_AT_MOST_EVERY: Duration = Duration::from_secs(1);
+const FETCH_INTERVAL: Duration = Duration::from_secs(1);
 /// After how long it is fetched again in the background, so that a withdrawn key does not stay accepted.
 const FRESH_FOR: Duration = Duration::from_secs(300);
 /// After how long without a call the next call waits for that fetch.
 const STALE_AFTER: Duration = Duration::from_secs(3600);
 /// How many calls may wait for an unknown key.
-const WAITING: usize = 256;
+const MAX_WAITING: usize = 256;
 
 /// Where the keys are.
 #[derive(Clone, Debug)]
@@ -108,7 +108,7 @@ impl Issuer {
             agent: agent(),
             fetched: RwLock::new(fetched),
             in_force_for: SignedDuration::from_hours(config.stale_hours.get().into()),
-            fetches: SingleFlight::new(WAITING),
+            fetches: SingleFlight::new(MAX_WAITING),
             stale_at: Mutex::new(Instant::now() + FRESH_FOR),
         }))
     }
@@ -128,7 +128,7 @@ impl Issuer {
         if matches!(outcome, Err(JwtError::UnknownKey)) {
             self.fetch_after(arrival).await?;
             outcome = self.check(token);
-        } else if let Some(late) = self.is_due(arrival) {
+        } else if let Some(late) = self.overdue(arrival) {
             if late > STALE_AFTER && self.fetch_after(arrival).await.is_ok() {
                 outcome = self.check(token);
             } else {
@@ -157,7 +157,7 @@ impl Issuer {
     }
 
     /// How long the next fetch is overdue, if it is. Only one call gets it for each fetch.
-    fn is_due(&self, now: Instant) -> Option<Duration> {
+    fn overdue(&self, now: Instant) -> Option<Duration> {
         let mut stale_at = self.stale_at.lock().unwrap_or_else(PoisonError::into_inner);
         let late = now.checked_duration_since(*stale_at)?;
         *stale_at = now + FRESH_FOR;
@@ -177,7 +177,7 @@ impl Issuer {
     async fn fetch_after(self: &Arc<Self>, arrival: Instant) -> Result<(), CallerError> {
         let issuer = Arc::clone(self);
         let fetch = move || async move { issuer.fetch().await };
-        match self.fetches.since(arrival, FETCHED_AT_MOST_EVERY, fetch).await {
+        match self.fetches.since(arrival, FETCH_INTERVAL, fetch).await {
             Some(true) => Ok(()),
             Some(false) | None => Err(CallerError::IssuerKeysUnavailable),
         }

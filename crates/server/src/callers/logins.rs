@@ -14,22 +14,22 @@ use super::{
     error::CallerError,
     hashing::{Hashing, LaneKey, Permit},
     proxy_trust,
-    throttle::{Throttle, Try},
+    throttle::{Attempt, Throttle},
 };
 use crate::config::auth as settings;
 
 /// How many passwords may wait to be hashed, for each core; past that callers are refused.
-const WAITING: usize = 64;
+const MAX_WAITING_PER_CORE: usize = 64;
 
 /// Verifies logins and passwords.
 pub(crate) struct Logins {
-    attempts: Arc<Attempts>,
+    verifier: Arc<Verifier>,
     /// One permit a core: a hash takes a core and 19 MiB.
     hashing: Hashing,
 }
 
-/// The passwords that were tried lately.
-struct Attempts {
+/// Verifies passwords, and caches the outcome.
+struct Verifier {
     verified: VerifiedLogins,
     throttle: Throttle,
 }
@@ -37,9 +37,12 @@ struct Attempts {
 impl Logins {
     pub(crate) fn new(limits: settings::Throttle) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let attempts =
-            Attempts { verified: VerifiedLogins::new(), throttle: Throttle::new(limits) };
-        Self { attempts: Arc::new(attempts), hashing: Hashing::new(cores, cores * WAITING) }
+        let verifier =
+            Verifier { verified: VerifiedLogins::new(), throttle: Throttle::new(limits) };
+        Self {
+            verifier: Arc::new(verifier),
+            hashing: Hashing::new(cores, cores * MAX_WAITING_PER_CORE),
+        }
     }
 
     /// The user whose password this is.
@@ -56,9 +59,9 @@ impl Logins {
     ) -> Result<User, CallerError> {
         let BasicCredentials { login, password } = credentials;
         let network = address.map(proxy_trust::network);
-        let tried = Try { tenant: tenant.clone(), login, network };
-        self.attempts.throttle.check_user_and_network(&tried)?;
-        let user = store.user(tenant, &tried.login).await?;
+        let attempt = Attempt { tenant: tenant.clone(), login, network };
+        self.verifier.throttle.check_user_and_network(&attempt)?;
+        let user = store.user(tenant, &attempt.login).await?;
         if let Some(user) = &user {
             // Only the name of a user is logged: any other may be a password in the wrong field.
             Span::current()
@@ -67,14 +70,14 @@ impl Logins {
         }
         let user = user.filter(|user| !user.is_disabled);
         let is_cached =
-            || self.attempts.verified.recalls(user.as_ref(), &password, network, Instant::now());
+            || self.verifier.verified.recalls(user.as_ref(), &password, network, Instant::now());
         if let (true, Some(user)) = (is_cached(), &user) {
             return Ok(user.clone());
         }
         // A password that would be refused must not take room in the queue.
-        self.attempts.throttle.check_all(&tried)?;
-        let lane = if self.attempts.throttle.is_known(&tried) {
-            LaneKey::Known(tried.clone())
+        self.verifier.throttle.check_all(&attempt)?;
+        let lane = if self.verifier.throttle.is_known(&attempt) {
+            LaneKey::Known(attempt.clone())
         } else {
             LaneKey::Network(network)
         };
@@ -83,11 +86,11 @@ impl Logins {
         if let (true, Some(user)) = (is_cached(), &user) {
             return Ok(user.clone());
         }
-        self.attempts.throttle.check_all(&tried)?;
-        let attempts = Arc::clone(&self.attempts);
+        self.verifier.throttle.check_all(&attempt)?;
+        let verifier = Arc::clone(&self.verifier);
         let verified = tokio::task::spawn_blocking(move || {
             // The permit is held until the outcome is visible to the waiting calls, also if this caller leaves.
-            attempts.verify(user, &password, &tried, permit)
+            verifier.verify(user, &password, &attempt, permit)
         })
         .await
         .map_err(CallerError::HashingPanicked)?;
@@ -102,25 +105,25 @@ impl Logins {
     }
 }
 
-impl Attempts {
+impl Verifier {
     /// Returns the user if the password is right, with a new hash if the old one is outdated; otherwise counts a
     /// failure. Slow on purpose.
     fn verify(
         &self,
         user: Option<User>,
         password: &Password,
-        tried: &Try,
+        attempt: &Attempt,
         mut permit: Permit,
     ) -> Option<(User, Option<PasswordHash>)> {
         let hash = user.as_ref().map(|user| &user.password_hash);
         let is_right = auth::verify(password, hash, &mut permit.memory);
         let Some(user) = user.filter(|_| is_right) else {
-            self.throttle.failed(tried);
+            self.throttle.failed(attempt);
             return None;
         };
         let now = Instant::now();
-        self.verified.remember(&user, password, tried.network, now);
-        self.throttle.succeeded(tried, now);
+        self.verified.remember(&user, password, attempt.network, now);
+        self.throttle.succeeded(attempt, now);
         let renewed = auth::is_outdated(&user.password_hash).then(|| auth::hash(password));
         Some((user, renewed))
     }

@@ -26,18 +26,18 @@ use super::error::CallerError;
 use crate::config::auth as settings;
 
 /// Past this many keys the keys that are not refused any more are evicted.
-const REMEMBERED_KEYS: usize = 10_000;
+const MAX_KEYS: usize = 10_000;
 /// How many times more failures a user may have from all networks than from one. An attacker who tries many
 /// passwords locks the user out of one network, and not at once out of all.
-const NETWORKS: u32 = 10;
+const ALL_NETWORKS_FACTOR: u32 = 10;
 /// For how long a user counts as known in the network that it signed in from.
 const KNOWN_FOR: Duration = Duration::from_secs(24 * 3600);
 /// The most users that are known at a time; the least recently used one is evicted first.
-const KNOWN: NonZeroUsize = NonZeroUsize::new(10_000).expect("not 0");
+const MAX_KNOWN: NonZeroUsize = NonZeroUsize::new(10_000).expect("not 0");
 
 /// Whose password is tried, and from which network; `None` if the network is not known.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Try {
+pub(crate) struct Attempt {
     pub(crate) tenant: TenantId,
     pub(crate) login: Login,
     pub(crate) network: Option<IpAddr>,
@@ -45,22 +45,23 @@ pub(crate) struct Try {
 
 /// The failures of the last minute.
 pub(crate) struct Throttle {
-    by_user_and_network: Failures<Try>,
+    by_user_and_network: Failures<Attempt>,
     by_user: Failures<(TenantId, Login)>,
     by_network: Failures<IpAddr>,
     /// When each of them signed in.
-    known: Mutex<LruCache<Try, Instant>>,
+    known: Mutex<LruCache<Attempt, Instant>>,
 }
 
 impl Throttle {
     pub(crate) fn new(limits: settings::Throttle) -> Self {
         let settings::Throttle { per_user, per_address } = limits;
-        let everywhere = NonZeroU32::new(NETWORKS).expect("not 0").saturating_mul(per_user);
+        let everywhere =
+            NonZeroU32::new(ALL_NETWORKS_FACTOR).expect("not 0").saturating_mul(per_user);
         Self {
             by_user_and_network: Failures::new(per_user),
             by_user: Failures::new(everywhere),
             by_network: Failures::new(per_address),
-            known: Mutex::new(LruCache::new(KNOWN)),
+            known: Mutex::new(LruCache::new(MAX_KNOWN)),
         }
     }
 
@@ -69,8 +70,8 @@ impl Throttle {
     ///
     /// # Errors
     /// `Throttled`.
-    pub(crate) fn check_user_and_network(&self, tried: &Try) -> Result<(), CallerError> {
-        self.by_user_and_network.check(tried)
+    pub(crate) fn check_user_and_network(&self, attempt: &Attempt) -> Result<(), CallerError> {
+        self.by_user_and_network.check(attempt)
     }
 
     /// Refuses a user with too many failures from anywhere, and a network with too many failures. For a user that
@@ -78,31 +79,31 @@ impl Throttle {
     ///
     /// # Errors
     /// `Throttled`.
-    pub(crate) fn check_all(&self, tried: &Try) -> Result<(), CallerError> {
-        self.by_user_and_network.check(tried)?;
-        if self.is_known(tried) {
+    pub(crate) fn check_all(&self, attempt: &Attempt) -> Result<(), CallerError> {
+        self.by_user_and_network.check(attempt)?;
+        if self.is_known(attempt) {
             return Ok(());
         }
-        self.by_user.check(&(tried.tenant.clone(), tried.login.clone()))?;
-        tried.network.map_or(Ok(()), |network| self.by_network.check(&network))
+        self.by_user.check(&(attempt.tenant.clone(), attempt.login.clone()))?;
+        attempt.network.map_or(Ok(()), |network| self.by_network.check(&network))
     }
 
     /// Whether the user signed in from this network within a day.
-    pub(crate) fn is_known(&self, tried: &Try) -> bool {
+    pub(crate) fn is_known(&self, attempt: &Attempt) -> bool {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(tried).is_some_and(|at| at.elapsed() < KNOWN_FOR)
+        known.get(attempt).is_some_and(|at| at.elapsed() < KNOWN_FOR)
     }
 
     /// Notes that the password was right.
-    pub(crate) fn succeeded(&self, tried: &Try, now: Instant) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).put(tried.clone(), now);
+    pub(crate) fn succeeded(&self, attempt: &Attempt, now: Instant) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).put(attempt.clone(), now);
     }
 
     /// Counts a failure.
-    pub(crate) fn failed(&self, tried: &Try) {
-        self.by_user_and_network.count(tried);
-        self.by_user.count(&(tried.tenant.clone(), tried.login.clone()));
-        if let Some(network) = tried.network {
+    pub(crate) fn failed(&self, attempt: &Attempt) {
+        self.by_user_and_network.count(attempt);
+        self.by_user.count(&(attempt.tenant.clone(), attempt.login.clone()));
+        if let Some(network) = attempt.network {
             self.by_network.count(&network);
         }
     }
@@ -149,12 +150,12 @@ impl<K: Hash + Eq + Clone> Failures<K> {
         if is_used_up {
             refused_until.insert(key.clone(), now + self.interval);
         }
-        if refused_until.len() > REMEMBERED_KEYS {
+        if refused_until.len() > MAX_KEYS {
             refused_until.retain(|_, until| now < *until);
         }
         drop(refused_until);
         // Rarely, because it visits every key.
-        if self.limiter.len() > REMEMBERED_KEYS && self.limiter.len().is_multiple_of(1000) {
+        if self.limiter.len() > MAX_KEYS && self.limiter.len().is_multiple_of(1000) {
             self.limiter.retain_recent();
         }
     }

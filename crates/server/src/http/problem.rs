@@ -378,7 +378,7 @@ pub(crate) async fn finish(
 /// Whether the browser is to come back by HTTPS alone (RFC 6797); never to `localhost`, where other programs
 /// answer on other ports.
 fn is_strict(request: &HttpRequest) -> bool {
-    if !request.app_data::<Data<App>>().is_some_and(|app| app.is_strict) {
+    if !request.app_data::<Data<App>>().is_some_and(|app| app.sends_hsts) {
         return false;
     }
     let host = request.uri().host().or_else(|| request.headers().get(HOST)?.to_str().ok());
