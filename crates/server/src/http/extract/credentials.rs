@@ -26,8 +26,11 @@ use crate::{
 /// application that may not act for this one; 429 after too many failures; 503 if passwords or keys of the issuer
 /// take too long.
 pub(super) async fn authenticate(app: &App, request: &HttpRequest) -> Result<Caller, Problem> {
-    let caller = authenticate_without_application(app, request).await?;
-    with_application(app, request, caller, None).await
+    let headers = secret_headers(request);
+    let credentials = credentials(app, request, &headers);
+    let tenant = Mount::of(request).tenant;
+    let caller = app.authenticator.authenticate(&tenant, &credentials).await?;
+    Ok(app.authenticator.with_application(caller, &credentials, None).await?)
 }
 
 /// As `authenticate`, before it is known which application is calling.
