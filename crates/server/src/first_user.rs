@@ -20,7 +20,7 @@ pub(crate) const SAMPLE: (&str, &str) = ("tje0", "Tje0");
 
 /// Whether a new database gets the sample login.
 fn makes_sample(config: &Config) -> bool {
-    config.is_development() && config.first_user.is_open()
+    config.is_development() && config.first_user.is_unset()
 }
 
 /// The password in the first line of a file, which must be one that the user of this login may choose.

@@ -132,7 +132,7 @@ impl Authenticator {
         let scheme = authorization.scheme();
         match authorization {
             Authorization::Password(credentials) => {
-                // Records whose password it is, also of one that is wrong.
+                // Logs the user, also if the password is wrong.
                 let user = self.by_login(tenant, credentials, address).await?;
                 Span::current().record("auth.scheme", scheme.name());
                 Ok(self.caller(&user, scheme, None))
@@ -198,7 +198,7 @@ impl Authenticator {
         let named = match (&claims.tenant, &self.only_tenant) {
             (Some(named), only) => {
                 let named = TenantId::parse(named).map_err(|_no_tenant| AuthError::OtherTenant)?;
-                // Of an only tenant the name counts that it has for clients, and not the stored one.
+                // A token names an only tenant as clients do, and not as the database does.
                 if only.as_ref().is_some_and(|only| !named.is_named_as(only)) {
                     return Err(AuthError::OtherTenant.into());
                 }

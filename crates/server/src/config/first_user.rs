@@ -18,7 +18,7 @@ pub(crate) struct FirstUser {
 
 impl FirstUser {
     /// Whether neither setting is there.
-    pub(crate) fn is_open(&self) -> bool {
+    pub(crate) fn is_unset(&self) -> bool {
         self.login.is_none() && self.password_file.is_none()
     }
 
