@@ -127,7 +127,7 @@ impl Config {
             keys: self.keys()?,
             auto_migrate: self.database.auto_migrate,
             connections: self.database.connections,
-            lifespans: self.records.lifespans(),
+            expiry_policy: self.records.expiry_policy(),
             quotas: Quotas {
                 credentials: self.auth.credentials_per_user.into(),
                 records: self.records.per_user,
@@ -140,7 +140,7 @@ impl Config {
     ///
     /// # Errors
     /// There are two secrets, the file of one cannot be read, or the module lacks its PIN.
-    pub(crate) fn keys(&self) -> anyhow::Result<store::Keys> {
+    pub(crate) fn keys(&self) -> anyhow::Result<store::KekSources> {
         self.keys.read(self.keys_directory())
     }
 

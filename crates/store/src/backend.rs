@@ -5,7 +5,7 @@
 pub(crate) mod conn;
 pub(crate) mod database;
 mod errors;
-pub(crate) mod link;
+pub(crate) mod managed_conn;
 pub(crate) mod migrate;
 pub(crate) mod outage;
 pub(crate) mod postgres;

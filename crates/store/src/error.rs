@@ -20,15 +20,15 @@ pub use self::{
 /// What went wrong below; shared, since one failed commit fails every caller in it.
 pub(crate) type Source = Arc<dyn Error + Send + Sync>;
 
-/// An error with its causes, for the log.
-pub(crate) fn told(error: &dyn Error) -> String {
-    let mut told = error.to_string();
+/// An error with its causes, each after a colon.
+pub(crate) fn error_chain(error: &dyn Error) -> String {
+    let mut chain = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        told = format!("{told}: {error}");
+        chain = format!("{chain}: {error}");
         cause = error.source();
     }
-    told
+    chain
 }
 
 /// The source of an error that is a panic; its message went to the panic hook.

@@ -7,7 +7,7 @@
 pub(crate) mod keyring;
 pub(crate) mod live;
 pub(crate) mod pkcs11;
-pub(crate) mod wraps;
+pub(crate) mod wrap_budget;
 
 use std::{
     fmt,
@@ -75,7 +75,7 @@ impl fmt::Display for KeySource {
 
 /// Where the keys of a database are.
 #[derive(Clone, Debug)]
-pub struct Keys {
+pub struct KekSources {
     /// Where the next key comes from. Those that the database knows are looked for where they are kept.
     pub source: KeySource,
     /// The folder of key files; made with the first file.
@@ -87,7 +87,7 @@ pub struct Keys {
 }
 
 /// A key that no database knows yet.
-pub(crate) struct NewKek {
+pub(crate) struct CandidateKek {
     pub(crate) kek: Kek,
     pub(crate) source: KeySource,
     /// What a hardware module opens.
@@ -96,7 +96,7 @@ pub(crate) struct NewKek {
     pub(crate) is_made: bool,
 }
 
-impl Keys {
+impl KekSources {
     /// The key of a row, as far as its id tells; the caller looks at the sentinel.
     pub(crate) fn find(&self, row: &KekRow) -> Result<Kek, OpenError> {
         let id = row.id.clone();
@@ -129,7 +129,7 @@ impl Keys {
 
     /// The first key of a database: what an operator put there, or was left by a start that was cut short,
     /// or else a new one.
-    pub(crate) fn first(&self) -> Result<NewKek, OpenError> {
+    pub(crate) fn first(&self) -> Result<CandidateKek, OpenError> {
         if self.source != KeySource::Directory {
             return self.next();
         }
@@ -137,7 +137,7 @@ impl Keys {
         let mut ids = self.ids_of_files()?;
         match (ids.pop(), ids.pop()) {
             (None, _) => self.next(),
-            (Some(id), None) => Ok(NewKek {
+            (Some(id), None) => Ok(CandidateKek {
                 kek: read(&self.file_of(&id), id)?,
                 source: KeySource::Directory,
                 sealed: None,
@@ -148,20 +148,20 @@ impl Keys {
     }
 
     /// The key to follow those that there are: a new one, or the first of the secret.
-    pub(crate) fn next(&self) -> Result<NewKek, OpenError> {
+    pub(crate) fn next(&self) -> Result<CandidateKek, OpenError> {
         let source = self.source;
         match source {
             KeySource::Directory => {
-                Ok(NewKek { kek: self.make_file()?, source, sealed: None, is_made: true })
+                Ok(CandidateKek { kek: self.make_file()?, source, sealed: None, is_made: true })
             }
             KeySource::Secret => {
                 let kek = self.secrets()?.into_iter().next().ok_or(OpenError::SecretEmpty)?;
-                Ok(NewKek { kek, source, sealed: None, is_made: false })
+                Ok(CandidateKek { kek, source, sealed: None, is_made: false })
             }
             KeySource::Pkcs11 => {
                 let (id, bytes) = generate();
                 let sealed = Some(self.module()?.seal(&id, bytes.as_slice())?);
-                Ok(NewKek { kek: Kek::new(id, &bytes), source, sealed, is_made: true })
+                Ok(CandidateKek { kek: Kek::new(id, &bytes), source, sealed, is_made: true })
             }
         }
     }
@@ -181,7 +181,7 @@ impl Keys {
     }
 
     /// The key in a file that lies in the folder.
-    pub(crate) fn take_up(&self, id: &str) -> Result<NewKek, OpenError> {
+    pub(crate) fn take_up(&self, id: &str) -> Result<CandidateKek, OpenError> {
         if !is_id(id) {
             return Err(OpenError::KeyId);
         }
@@ -189,7 +189,7 @@ impl Keys {
             return Err(OpenError::NoKeyFile(self.file_of(id)));
         }
         let kek = read(&self.file_of(id), id.to_owned())?;
-        Ok(NewKek { kek, source: KeySource::Directory, sealed: None, is_made: false })
+        Ok(CandidateKek { kek, source: KeySource::Directory, sealed: None, is_made: false })
     }
 
     /// Makes the file of a key that no database knows; the key's id.
@@ -203,7 +203,7 @@ impl Keys {
     }
 
     /// Removes the file of a key that was made for nothing.
-    pub(crate) fn discard(&self, new: &NewKek) -> Result<(), OpenError> {
+    pub(crate) fn discard(&self, new: &CandidateKek) -> Result<(), OpenError> {
         if new.is_made && new.source == KeySource::Directory {
             let path = self.file_of(new.kek.id());
             fs::remove_file(&path).map_err(failed("remove", &path))?;
@@ -366,9 +366,14 @@ mod tests {
         }
     }
 
-    fn of_secret(secret: &str) -> Keys {
+    fn of_secret(secret: &str) -> KekSources {
         let directory = PathBuf::new();
-        Keys { source: KeySource::Secret, directory, secret: Some(secret.into()), module: None }
+        KekSources {
+            source: KeySource::Secret,
+            directory,
+            secret: Some(secret.into()),
+            module: None,
+        }
     }
 
     #[test]

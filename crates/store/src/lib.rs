@@ -7,9 +7,9 @@ mod backend;
 mod clock;
 mod copies;
 mod error;
+mod expiry_limits;
 mod files;
 mod keys;
-mod lifespan;
 mod quotas;
 mod read;
 mod record_ids;
@@ -26,17 +26,17 @@ pub use crate::{
     copies::{
         backup::{backup, restore},
         copy::{Copied, copy},
-        verify::{Proof, verify},
+        verify::{VerifyReport, verify},
     },
     error::{CopyError, KeyError, OpenError, Quota, StoreError},
-    keys::{KeySource, Keys, pkcs11::Module},
-    lifespan::{Lifespan, Lifespans},
+    expiry_limits::{ExpiryLimits, ExpiryPolicy},
+    keys::{KekSources, KeySource, pkcs11::Module},
     quotas::Quotas,
     single_flight::SingleFlight,
-    store::{MasterKey, Migrator, OpenOptions, Rewrapped, Rotation, Store},
+    store::{KekStatus, Migrator, OpenOptions, Rewrapped, Rotation, Store},
     tables::{
         credentials::FoundCredential,
-        external_tokens::{Life, SavedTokens},
+        external_tokens::{RecordTimes, SavedTokens},
         records::{Listing, Page, Position, RecordInfo},
     },
 };

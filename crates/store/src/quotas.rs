@@ -37,10 +37,10 @@ pub(crate) type Key = (TenantId, Login);
 
 /// What is known of the users who save.
 #[derive(Default)]
-pub(crate) struct Tallies(Mutex<HashMap<Key, Tally>>);
+pub(crate) struct RecordCounts(Mutex<HashMap<Key, RecordCount>>);
 
 /// What a user has.
-struct Tally {
+struct RecordCount {
     /// Records as they were last counted, and those that were saved since.
     records: u64,
     /// How many were saved since.
@@ -54,7 +54,7 @@ struct Tally {
     keys_since: i64,
 }
 
-impl Tally {
+impl RecordCount {
     fn new(now: i64) -> Self {
         Self { records: 0, saved: 0, counted: None, was_refused: false, keys: 0, keys_since: now }
     }
@@ -69,7 +69,7 @@ impl Tally {
     }
 }
 
-impl Tallies {
+impl RecordCounts {
     /// Whether a user may save.
     ///
     /// # Errors
@@ -81,16 +81,16 @@ impl Tallies {
         quotas: &Quotas,
         now: i64,
     ) -> Result<(), StoreError> {
-        let mut tallies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(tally) = tallies.get_mut(&key(owner)) else { return Ok(()) };
-        if tally.records >= quotas.records {
-            tally.was_refused = true;
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(count_of) = counts.get_mut(&key(owner)) else { return Ok(()) };
+        if count_of.records >= quotas.records {
+            count_of.was_refused = true;
             return Err(StoreError::QuotaReached(Quota::Records(quotas.records)));
         }
-        if !(tally.keys_since..tally.keys_since + DAY).contains(&now) {
-            (tally.keys, tally.keys_since) = (0, now);
+        if !(count_of.keys_since..count_of.keys_since + DAY).contains(&now) {
+            (count_of.keys, count_of.keys_since) = (0, now);
         }
-        if has_key && tally.keys >= quotas.idempotency_keys {
+        if has_key && count_of.keys >= quotas.idempotency_keys {
             let quota = Quota::IdempotencyKeys(quotas.idempotency_keys);
             return Err(StoreError::QuotaReached(quota));
         }
@@ -99,38 +99,38 @@ impl Tallies {
 
     /// Notes a save.
     pub(crate) fn saved(&self, owner: &Principal, has_key: bool, now: i64) {
-        let mut tallies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let key = key(owner);
-        if tallies.len() >= CAPACITY && !tallies.contains_key(&key) {
-            let other = tallies.keys().next().cloned();
-            other.map(|other| tallies.remove(&other));
+        if counts.len() >= CAPACITY && !counts.contains_key(&key) {
+            let other = counts.keys().next().cloned();
+            other.map(|other| counts.remove(&other));
         }
-        let tally = tallies.entry(key).or_insert_with(|| Tally::new(now));
-        tally.records += 1;
-        tally.saved += 1;
-        tally.keys += u64::from(has_key);
+        let count_of = counts.entry(key).or_insert_with(|| RecordCount::new(now));
+        count_of.records += 1;
+        count_of.saved += 1;
+        count_of.keys += u64::from(has_key);
     }
 
     /// The users whose records are to be counted now.
     pub(crate) fn due(&self, most: u64, every: Duration) -> Vec<Key> {
-        let tallies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = tallies.iter().filter(|(_, tally)| tally.is_due(most, every));
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = counts.iter().filter(|(_, count_of)| count_of.is_due(most, every));
         due.map(|(key, _)| key.clone()).take(TOGETHER).collect()
     }
 
     /// How many records of a user are being counted from now on; to be handed to `counted`.
     pub(crate) fn saved_before(&self, key: &Key) -> u64 {
-        let tallies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        tallies.get(key).map_or(0, |tally| tally.saved)
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.get(key).map_or(0, |count_of| count_of.saved)
     }
 
     /// Notes how many records a user has; `before` were saved before they were counted.
     pub(crate) fn counted(&self, key: &Key, records: u64, before: u64) {
-        let mut tallies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(tally) = tallies.get_mut(key) else { return };
-        tally.saved = tally.saved.saturating_sub(before);
-        tally.records = records + tally.saved;
-        (tally.counted, tally.was_refused) = (Some(Instant::now()), false);
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(count_of) = counts.get_mut(key) else { return };
+        count_of.saved = count_of.saved.saturating_sub(before);
+        count_of.records = records + count_of.saved;
+        (count_of.counted, count_of.was_refused) = (Some(Instant::now()), false);
     }
 }
 
@@ -149,52 +149,52 @@ mod tests {
         Principal { tenant: TenantId::single(), login, is_administrator: false }
     }
 
-    fn admits(tallies: &Tallies, login: &str, has_key: bool) -> bool {
-        tallies.admit(&principal(login), has_key, &QUOTAS, 0).is_ok()
+    fn admits(counts: &RecordCounts, login: &str, has_key: bool) -> bool {
+        counts.admit(&principal(login), has_key, &QUOTAS, 0).is_ok()
     }
 
     /// CONTRACT 35: a user is refused at its quota and not before, and others are not.
     #[test]
     fn a_user_is_refused_at_its_quota() {
-        let tallies = Tallies::default();
+        let counts = RecordCounts::default();
         let (ann, key) = (principal("ann"), key(&principal("ann")));
-        tallies.saved(&ann, false, 0);
-        assert_eq!(tallies.due(20, Duration::ZERO).len(), 1, "it was never counted");
-        let before = tallies.saved_before(&key);
-        tallies.saved(&ann, false, 0);
-        tallies.counted(&key, 18, before);
-        assert!(admits(&tallies, "ann", false), "18 and one more");
-        assert_eq!(tallies.due(20, Duration::ZERO).len(), 1, "it is near");
-        assert_eq!(tallies.due(20, Duration::from_secs(60)).len(), 0, "it was counted just now");
-        tallies.saved(&ann, false, 0);
-        assert!(!admits(&tallies, "ann", false) && admits(&tallies, "bob", false));
-        tallies.counted(&key, 5, tallies.saved_before(&key));
-        assert!(admits(&tallies, "ann", false), "some were removed");
-        assert_eq!(tallies.due(20, Duration::ZERO).len(), 0, "nothing was saved since");
+        counts.saved(&ann, false, 0);
+        assert_eq!(counts.due(20, Duration::ZERO).len(), 1, "it was never counted");
+        let before = counts.saved_before(&key);
+        counts.saved(&ann, false, 0);
+        counts.counted(&key, 18, before);
+        assert!(admits(&counts, "ann", false), "18 and one more");
+        assert_eq!(counts.due(20, Duration::ZERO).len(), 1, "it is near");
+        assert_eq!(counts.due(20, Duration::from_secs(60)).len(), 0, "it was counted just now");
+        counts.saved(&ann, false, 0);
+        assert!(!admits(&counts, "ann", false) && admits(&counts, "bob", false));
+        counts.counted(&key, 5, counts.saved_before(&key));
+        assert!(admits(&counts, "ann", false), "some were removed");
+        assert_eq!(counts.due(20, Duration::ZERO).len(), 0, "nothing was saved since");
     }
 
     /// CONTRACT 35: idempotency keys have a quota of their own.
     #[test]
     fn keys_are_counted_by_themselves() {
-        let tallies = Tallies::default();
+        let counts = RecordCounts::default();
         for _ in 0..2 {
-            assert!(admits(&tallies, "ann", true));
-            tallies.saved(&principal("ann"), true, 0);
+            assert!(admits(&counts, "ann", true));
+            counts.saved(&principal("ann"), true, 0);
         }
-        assert!(!admits(&tallies, "ann", true) && admits(&tallies, "ann", false));
-        let mut users = tallies.0.lock().expect("lock");
-        let tally = users.get_mut(&key(&principal("ann"))).expect("known");
-        tally.keys_since -= DAY;
+        assert!(!admits(&counts, "ann", true) && admits(&counts, "ann", false));
+        let mut users = counts.0.lock().expect("lock");
+        let count_of = users.get_mut(&key(&principal("ann"))).expect("known");
+        count_of.keys_since -= DAY;
         drop(users);
-        assert!(admits(&tallies, "ann", true), "a day later");
+        assert!(admits(&counts, "ann", true), "a day later");
     }
 
     #[test]
     fn what_is_remembered_is_bounded() {
-        let tallies = Tallies::default();
+        let counts = RecordCounts::default();
         for number in 0..CAPACITY + 10 {
-            tallies.saved(&principal(&format!("user{number}")), false, 0);
+            counts.saved(&principal(&format!("user{number}")), false, 0);
         }
-        assert_eq!(tallies.0.lock().expect("lock").len(), CAPACITY);
+        assert_eq!(counts.0.lock().expect("lock").len(), CAPACITY);
     }
 }

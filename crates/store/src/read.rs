@@ -4,4 +4,4 @@
 
 pub(crate) mod lookups;
 pub(crate) mod readers;
-pub(crate) mod uses;
+pub(crate) mod use_buffer;

@@ -19,14 +19,14 @@ use crate::OpenError;
 /// The most bytes that a secret may have.
 const MOST: usize = 1 << 20;
 /// How long a file may take to end: a pipe may be written by a program that asks a server.
-const PATIENCE: Duration = Duration::from_secs(10);
+const SLOW_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Reads a secret; `setting` is how the operator calls it, such as `keys.secret_file`.
 ///
 /// # Errors
 /// `SecretFile`, which names the setting: the file cannot be read, is too long, or does not end in time.
 pub fn read(path: &Path, setting: &'static str) -> Result<Zeroizing<Vec<u8>>, OpenError> {
-    read_within(path, PATIENCE).map_err(|source| failed(path, setting, source))
+    read_within(path, SLOW_TIMEOUT).map_err(|source| failed(path, setting, source))
 }
 
 /// As `read`, for a secret that is text: without white space around it, and without a byte order mark.
@@ -106,15 +106,17 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let path = |name: &str| folder.path().join(name);
         fs::write(path("latin"), b"\xe5").expect("written");
-        for (file, told) in [
+        for (file, error_chain) in [
             (path("missing"), "No such file"),
             (folder.path().to_owned(), "Is a directory"),
             ("/dev/zero".into(), "larger than 1048576 bytes"),
             (path("latin"), "not UTF-8"),
         ] {
-            let error = crate::error::told(&read_text(&file, "x.secret_file").expect_err(told));
+            let error = crate::error::error_chain(
+                &read_text(&file, "x.secret_file").expect_err(error_chain),
+            );
             assert!(error.starts_with("cannot read x.secret_file = \""), "{error}");
-            assert!(error.contains(told), "{error}");
+            assert!(error.contains(error_chain), "{error}");
         }
     }
 }

@@ -24,27 +24,27 @@ use tracing::{info, warn};
 
 use self::servers::Presence;
 pub use self::{
-    migrator::Migrator, retirement::MasterKey, rewrapping::Rewrapped, rotation::Rotation,
+    migrator::Migrator, retirement::KekStatus, rewrapping::Rewrapped, rotation::Rotation,
 };
 use crate::{
-    Clock, Database, Keys, Lifespans, OpenError, Quotas, SingleFlight, StoreError,
+    Clock, Database, ExpiryPolicy, KekSources, OpenError, Quotas, SingleFlight, StoreError,
     backend::{
         conn::Conn,
-        link::Link,
+        managed_conn::ManagedConn,
         migrate,
         outage::Outage,
         sqlite::{
-            checkpoint::Log,
-            lock::{self, InstanceLock},
+            instance_lock::{self, InstanceLock},
             place::Place,
+            wal::WriteAheadLog,
         },
     },
     keys::{
         keyring::{self, Keyring},
         live::LiveKeyring,
     },
-    quotas::Tallies,
-    read::{readers::Readers, uses::Uses},
+    quotas::RecordCounts,
+    read::{readers::Readers, use_buffer::UseBuffer},
     record_ids::RecordIds,
     write::{
         lock_order::{LockOrder, Write},
@@ -63,7 +63,7 @@ pub struct OpenOptions {
     /// Where the rows are.
     pub database: Database,
     /// Where the master keys are; the first one is made if the database is new.
-    pub keys: Keys,
+    pub keys: KekSources,
     /// Whether to bring the schema up to date, or to refuse a database that is behind.
     pub auto_migrate: bool,
     /// How many connections to take to a database on a server: one writes, the others read.
@@ -71,7 +71,7 @@ pub struct OpenOptions {
     /// Tells the time.
     pub clock: Clock,
     /// How long records live.
-    pub lifespans: Lifespans,
+    pub expiry_policy: ExpiryPolicy,
     /// How many rows a user may add.
     pub quotas: Quotas,
 }
@@ -86,10 +86,10 @@ pub(crate) struct Inner {
     pub(crate) keyring: LiveKeyring,
     pub(crate) clock: Clock,
     pub(crate) ids: RecordIds,
-    pub(crate) lifespans: Lifespans,
+    pub(crate) expiry_policy: ExpiryPolicy,
     pub(crate) quotas: Quotas,
-    pub(crate) tallies: Tallies,
-    pub(crate) uses: Uses,
+    pub(crate) counts: RecordCounts,
+    pub(crate) uses: UseBuffer,
     /// Of a file.
     pub(crate) place: Option<Arc<Place>>,
     pub(crate) checks: SingleFlight<Result<(), StoreError>>,
@@ -99,7 +99,7 @@ pub(crate) struct Inner {
 }
 
 /// How the master keys of a database are loaded.
-type LoadKeys = fn(&Keys, &mut Conn) -> Result<Option<Keyring>, OpenError>;
+type LoadKeys = fn(&KekSources, &mut Conn) -> Result<Option<Keyring>, OpenError>;
 
 /// A connection to what this process has for itself alone, or is used beside a server: one that writes, or, if the
 /// disk has no room for that, one that reads, and why.
@@ -126,7 +126,7 @@ impl Store {
     }
 
     fn open_with(options: &OpenOptions, load: LoadKeys) -> Result<Self, OpenError> {
-        let (database, lock) = lock::take(&options.database)?;
+        let (database, lock) = instance_lock::take(&options.database)?;
         Self::prepare(options, database, lock, load)
     }
 
@@ -199,7 +199,7 @@ impl Store {
             Some(keyring) => keyring,
             None => Keyring::begin(&options.keys, &mut conn, options.clock.now())?,
         };
-        let mut log = Log::of(&database, place.clone());
+        let mut log = WriteAheadLog::of(&database, place.clone());
         if let (Some(log), Some(_)) = (&mut log, &lock) {
             log.take_over();
         }
@@ -212,17 +212,17 @@ impl Store {
                 Arc::clone(&outage),
             ),
             writer: Writer::start(
-                Link::writing(database, has_room.then_some(conn)).at(place.clone()),
+                ManagedConn::writing(database, has_room.then_some(conn)).at(place.clone()),
                 log,
                 outage,
             ),
             keyring: LiveKeyring::new(options.keys.clone(), keyring),
             clock: options.clock,
             ids: RecordIds::default(),
-            lifespans: options.lifespans.clone(),
+            expiry_policy: options.expiry_policy.clone(),
             quotas: options.quotas,
-            tallies: Tallies::default(),
-            uses: Uses::default(),
+            counts: RecordCounts::default(),
+            uses: UseBuffer::default(),
             place,
             checks: SingleFlight::new(CHECKS_WAITING),
             lock,
@@ -248,7 +248,7 @@ impl Store {
         }
         let kek = keyring.active().id().to_owned();
         self.0.readers.run(move |conn| keyring.check(conn)).await?;
-        let order = LockOrder::MasterKey(kek.clone());
+        let order = LockOrder::Kek(kek.clone());
         self.0.writer.run(Write::of(order), move |conn| keyring::touch(conn, &kek)).await
     }
 

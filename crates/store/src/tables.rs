@@ -5,8 +5,8 @@
 pub(crate) mod applications;
 pub(crate) mod credentials;
 pub(crate) mod external_tokens;
+pub(crate) mod idempotency_keys;
 pub(crate) mod records;
-pub(crate) mod reservations;
 pub(crate) mod rewrap;
 pub(crate) mod schema;
 pub(crate) mod unreadable;

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use serde::Serialize;
-use store::Proof;
+use store::VerifyReport;
 use tracing::info;
 
 use super::administration::Output;
@@ -34,11 +34,11 @@ struct Report<'a> {
     /// What servers leave out: `user`, `credential`, `application` or `record`, and the row's key.
     unreadable: &'a [(&'static str, String)],
     #[serde(skip)]
-    proof: &'a Proof,
+    proof: &'a VerifyReport,
 }
 
 impl<'a> Report<'a> {
-    fn of(config: &Config, file: Option<&Path>, proof: &'a Proof) -> anyhow::Result<Self> {
+    fn of(config: &Config, file: Option<&Path>, proof: &'a VerifyReport) -> anyhow::Result<Self> {
         Ok(Self {
             backup: file.map(|file| file.display().to_string()),
             database: config.database()?.to_string(),
@@ -129,8 +129,8 @@ fn refuse_stream(file: &Path) -> anyhow::Result<()> {
 }
 
 /// What a proof says, a line each.
-fn proved(proof: &Proof) -> Vec<String> {
-    let Proof { master_keys, records, ended, users, is_file, damaged, unreadable } = proof;
+fn proved(proof: &VerifyReport) -> Vec<String> {
+    let VerifyReport { master_keys, records, ended, users, is_file, damaged, unreadable } = proof;
     let mut lines = Vec::new();
     if *is_file {
         lines.push("the file: its pages and indexes fit together".to_owned());

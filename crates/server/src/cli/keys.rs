@@ -12,7 +12,7 @@ use clap::Subcommand;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::json;
-use store::{KeySource, MasterKey, Rewrapped, Rotation, Store, StoreError};
+use store::{KekStatus, KeySource, Rewrapped, Rotation, Store, StoreError};
 use tokio::time;
 use tracing::info;
 
@@ -80,7 +80,7 @@ struct Rotated {
 }
 
 impl Row {
-    fn of(key: MasterKey) -> Self {
+    fn of(key: KekStatus) -> Self {
         let created = Timestamp::from_microsecond(key.created).unwrap_or_default();
         let overdue = key.is_active && Timestamp::now().duration_since(created) > LONGEST_USE;
         Self {

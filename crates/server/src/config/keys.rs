@@ -50,7 +50,7 @@ impl Keys {
         Ok(())
     }
 
-    pub(super) fn read(&self, directory: PathBuf) -> anyhow::Result<store::Keys> {
+    pub(super) fn read(&self, directory: PathBuf) -> anyhow::Result<store::KekSources> {
         let Keys { source, secret, secret_file, secret_of_file, pkcs11, .. } = self;
         let secret = match (secret, secret_file) {
             (Some(_), Some(_)) => bail!("set keys.secret or keys.secret_file, not both"),
@@ -71,7 +71,7 @@ impl Keys {
             let Pkcs11 { module, token, key, .. } = pkcs11.clone();
             anyhow::Ok(Module::new(module, token, key, pin.expose_secret().into()))
         });
-        Ok(store::Keys { source: *source, directory, secret, module: module.transpose()? })
+        Ok(store::KekSources { source: *source, directory, secret, module: module.transpose()? })
     }
 }
 

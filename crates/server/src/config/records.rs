@@ -6,7 +6,7 @@ use std::{collections::HashMap, time::Duration};
 
 use anyhow::bail;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
-use store::{Lifespan, Lifespans};
+use store::{ExpiryLimits, ExpiryPolicy};
 
 const DAY: i64 = 24 * 3_600_000_000;
 /// A hundred years; a longer limit is a mistake.
@@ -99,14 +99,14 @@ impl Records {
     }
 
     /// How long records live.
-    pub(crate) fn lifespans(&self) -> Lifespans {
+    pub(crate) fn expiry_policy(&self) -> ExpiryPolicy {
         let of_provider = |limits: &ProviderLimits| {
-            let span = lifespan(limits.expire_after_days, limits.expire_unused_after_days);
+            let span = expiry_limits(limits.expire_after_days, limits.expire_unused_after_days);
             (limits.provider.clone(), span)
         };
-        Lifespans {
-            of_providers: self.providers.0.iter().map(of_provider).collect(),
-            of_others: lifespan(self.expire_after_days, self.expire_unused_after_days),
+        ExpiryPolicy {
+            by_provider: self.providers.0.iter().map(of_provider).collect(),
+            default: expiry_limits(self.expire_after_days, self.expire_unused_after_days),
         }
     }
 
@@ -121,9 +121,9 @@ impl Records {
     }
 }
 
-fn lifespan(at_most: Option<u32>, unused: Option<u32>) -> Lifespan {
+fn expiry_limits(max_age: Option<u32>, max_idle: Option<u32>) -> ExpiryLimits {
     let time = |days: u32| i64::from(days) * DAY;
-    Lifespan { at_most: at_most.map(time), unused: unused.map(time) }
+    ExpiryLimits { max_age_us: max_age.map(time), max_idle_us: max_idle.map(time) }
 }
 
 #[cfg(test)]
@@ -147,10 +147,13 @@ mod tests {
             "[[providers]]\nprovider = 'et'\nexpire_unused_after_days = 7",
         ] {
             let records = read(&format!("expire_after_days = 30\n{providers}")).expect(providers);
-            let lifespans = records.lifespans();
-            let own = Lifespan { at_most: None, unused: Some(7 * DAY) };
-            assert_eq!(lifespans.of_providers, HashMap::from([("et".to_owned(), own)]));
-            assert_eq!(lifespans.of_others, Lifespan { at_most: Some(30 * DAY), unused: None });
+            let expiry_policy = records.expiry_policy();
+            let own = ExpiryLimits { max_age_us: None, max_idle_us: Some(7 * DAY) };
+            assert_eq!(expiry_policy.by_provider, HashMap::from([("et".to_owned(), own)]));
+            assert_eq!(
+                expiry_policy.default,
+                ExpiryLimits { max_age_us: Some(30 * DAY), max_idle_us: None }
+            );
         }
     }
 

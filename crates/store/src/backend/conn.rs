@@ -15,7 +15,7 @@ use diesel::{
 
 use crate::{
     Database, OpenError, StoreError,
-    backend::postgres::{BEGIN, BEGIN_READ_ONLY, BEGIN_SERIALLY, PATIENCE, Session},
+    backend::postgres::{BEGIN, BEGIN_READ_ONLY, BEGIN_SERIALLY, SLOW_TIMEOUT, Session},
 };
 
 /// "Ltch", in the header of every SQLite database of this server.
@@ -202,8 +202,8 @@ pub(crate) fn limited<T>(
 }
 
 /// Runs a query that looks at many rows.
-pub(crate) fn with_patience<T>(conn: &mut Conn, query: impl FnOnce(&mut Conn) -> T) -> T {
-    limited(conn, Some(PATIENCE), query)
+pub(crate) fn with_slow_timeout<T>(conn: &mut Conn, query: impl FnOnce(&mut Conn) -> T) -> T {
+    limited(conn, Some(SLOW_TIMEOUT), query)
 }
 
 /// SQLite takes its write lock up front, so that two writers queue instead of failing half-way.

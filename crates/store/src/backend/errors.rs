@@ -9,7 +9,7 @@ use tokio_postgres::error::SqlState;
 use super::{postgres::Refusal, sqlite::place::Replaced};
 use crate::{
     CopyError, OpenError, StoreError,
-    error::{Source, told},
+    error::{Source, error_chain},
 };
 
 impl From<diesel::result::Error> for StoreError {
@@ -49,7 +49,7 @@ impl StoreError {
 
     /// Whether the disk of the database is full, or does not work.
     pub fn is_of_the_disk(&self) -> bool {
-        matches!(self, Self::Unavailable(cause) if tells_of_a_disk(&told(&**cause)))
+        matches!(self, Self::Unavailable(cause) if tells_of_a_disk(&error_chain(&**cause)))
     }
 
     /// Why, if the database cannot be reached at all: any other write would fail as well.

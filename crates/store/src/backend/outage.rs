@@ -12,7 +12,7 @@ use std::{
 
 use tracing::{error, info};
 
-use crate::{StoreError, error::told};
+use crate::{StoreError, error::error_chain};
 
 /// For how long nothing may fail before an outage is over. A connection may work while another does not.
 const SETTLED: Duration = Duration::from_secs(1);
@@ -62,7 +62,7 @@ impl Outage {
         if state.begun.is_none() {
             state.begun = Some(now);
             self.is_on.store(true, Ordering::Relaxed);
-            error!(error = told(cause), "the database is unavailable: calls are refused");
+            error!(error = error_chain(cause), "the database is unavailable: calls are refused");
         }
         state.refused += 1;
         state.failed[access as usize] = Some(now);

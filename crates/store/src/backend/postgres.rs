@@ -1,6 +1,6 @@
 //! Sessions on PostgreSQL, and on what speaks as it does.
 //!
-//! Invariant: a server waits for no statement longer than `ANSWER_TIMEOUT`, or `PATIENCE` where many rows are
+//! Invariant: a server waits for no statement longer than `ANSWER_TIMEOUT`, or `SLOW_TIMEOUT` where many rows are
 //! looked at, and a commit that was not confirmed is never taken for one that was. Nothing that a statement
 //! sets outlives its transaction, so that nothing of this server stays on a connection that a pooler lends to
 //! another application.
@@ -53,13 +53,13 @@ use crate::{
         rows::{Parameter, Row, column_types, parameter_type},
         url::{Connected, Driver, PostgresUrl},
     },
-    error::told,
+    error::error_chain,
 };
 
 /// How long a statement may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one may take that looks at many rows.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const SLOW_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long it may take to end one that took too long.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -228,8 +228,8 @@ impl Session {
                 self.runtime.block_on(async { timeout(CANCEL_TIMEOUT, driver).await }).ok()
             });
             return match reason {
-                Some(Ok(Err(reason))) => closed(&told(&reason)),
-                _ => closed(&told(&error)),
+                Some(Ok(Err(reason))) => closed(&error_chain(&reason)),
+                _ => closed(&error_chain(&error)),
             };
         };
         let message = refusal.message().to_owned();
@@ -263,8 +263,8 @@ fn sql(query: &impl QueryFragment<Pg>) -> QueryResult<String> {
     Ok(builder.finish())
 }
 
-fn closed(told: &str) -> Error {
-    Error::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new(told.to_owned()))
+fn closed(error_chain: &str) -> Error {
+    Error::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new(error_chain.to_owned()))
 }
 
 /// Waits for a statement as long as is right.
@@ -296,7 +296,7 @@ impl Connection for Session {
 
     fn establish(url: &str) -> ConnectionResult<Self> {
         let opened = url.parse::<PostgresUrl>().and_then(|url| Self::open(&url));
-        opened.map_err(|error: OpenError| ConnectionError::BadConnection(told(&error)))
+        opened.map_err(|error: OpenError| ConnectionError::BadConnection(error_chain(&error)))
     }
 
     fn execute_returning_count<T>(&mut self, source: &T) -> QueryResult<usize>

@@ -20,10 +20,10 @@ use self::{
     trailer::Trailer,
 };
 use crate::{
-    CopyError, Database, Keys, OpenError, Proof,
+    CopyError, Database, KekSources, OpenError, VerifyReport,
     backend::{
         conn::{self, Conn},
-        sqlite::lock,
+        sqlite::instance_lock,
     },
     copies::verify,
     files::{beside, failed},
@@ -38,17 +38,17 @@ use crate::{
 /// Each says what to do; then there is no such file.
 pub fn backup(
     database: &Database,
-    keys: &Keys,
+    keys: &KekSources,
     file: &Path,
     progress: &mut dyn FnMut(u64),
-) -> Result<Proof, CopyError> {
+) -> Result<VerifyReport, CopyError> {
     let Database::Sqlite(_) = database else { return Err(CopyError::OnServer) };
     if file.as_os_str().as_bytes().ends_with(b"/") {
         return Err(CopyError::NoName(file.to_owned()));
     }
     scratch::remove_left(file)?;
     refuse_existing(file, CopyError::Exists)?;
-    let mut conn = Conn::reading(&lock::look(database)?)?;
+    let mut conn = Conn::reading(&instance_lock::look(database)?)?;
     let keyring = Keyring::load(keys, &mut conn)?.ok_or(CopyError::Nothing)?;
     let kek = keyring.active();
     let rows = keyring::rows_of_any_schema(&mut conn)?;
@@ -71,9 +71,9 @@ pub fn backup(
 pub fn restore(
     file: &Path,
     database: &Database,
-    keys: &Keys,
+    keys: &KekSources,
     progress: &mut dyn FnMut(u64),
-) -> Result<Proof, CopyError> {
+) -> Result<VerifyReport, CopyError> {
     let Database::Sqlite(path) = database else { return Err(CopyError::OnServer) };
     scratch::remove_left(path)?;
     refuse_existing(path, CopyError::Occupied)?;
@@ -81,7 +81,7 @@ pub fn restore(
     let opened = File::open(file).map_err(failed("read", file))?;
     let mut trailer = Trailer::read(opened, file.to_owned())?;
     trailer.check(keys)?;
-    let (path, _lock) = lock::take_place(path)?;
+    let (path, _lock) = instance_lock::take_place(path)?;
     let scratch = Scratch::take(&path)?;
     let (restored, proof) = unpack(&mut trailer, &scratch, keys, progress)?;
     put_in_place(&scratch, &restored, PROOF, &path, CopyError::Occupied)?;
@@ -107,13 +107,13 @@ fn copy_into(conn: &mut Conn, path: &Path) -> Result<(), OpenError> {
 fn unpack(
     trailer: &mut Trailer,
     scratch: &Scratch,
-    keys: &Keys,
+    keys: &KekSources,
     progress: &mut dyn FnMut(u64),
-) -> Result<(File, Proof), CopyError> {
+) -> Result<(File, VerifyReport), CopyError> {
     let (mut target, copy) = (scratch.create(PROOF)?, scratch.path(PROOF));
     trailer.pour(keys, Some((&mut target, &copy)))?;
     target.sync_all().map_err(failed("write", &copy))?;
-    lock::refuse_foreign(&copy)?;
+    instance_lock::refuse_foreign(&copy)?;
     let mut conn = Conn::reading(&Database::Sqlite(copy))?;
     Ok((target, verify::prove(&mut conn, keys, progress)?))
 }

@@ -9,19 +9,19 @@ use std::collections::{HashMap, HashSet};
 
 use diesel::{QueryDsl as _, RunQueryDsl as _, connection::SimpleConnection as _};
 
-use self::tables::{ApplicationRow, RetiredKekRow, Table, UserRow, Which};
+use self::tables::{ApplicationRow, RetiredKekRow, Rows, Table, UserRow};
 use crate::{
-    CopyError, Database, Keys, OpenError,
+    CopyError, Database, KekSources, OpenError,
     backend::{
         conn::{self, Conn},
         migrate,
-        sqlite::lock::{self, InstanceLock},
+        sqlite::instance_lock::{self, InstanceLock},
     },
     keys::keyring::{self, KekRow, Keyring},
     tables::{
         credentials::CredentialRow,
         external_tokens::TokenRow,
-        reservations::Reservation,
+        idempotency_keys::IdempotencyRow,
         schema::{external_tokens, retired_keks, users},
     },
 };
@@ -53,13 +53,13 @@ pub struct Copied {
 pub fn copy(
     from: &Database,
     to: &Database,
-    keys: &Keys,
+    keys: &KekSources,
     progress: &mut dyn FnMut(&str, &str, u64),
 ) -> Result<Copied, CopyError> {
     let in_side = |side| move |error| CopyError::Side(side, Box::new(error));
     let source = Source::open(from, keys).map_err(in_side("source"))?;
     let target = Target::open(to).map_err(in_side("target"))?;
-    let mut both = Both { source: source.conn, target: target.conn, progress };
+    let mut both = CopyJob { source: source.conn, target: target.conn, progress };
     if !both.is_copy()? {
         return Err(CopyError::NotACopy(to.to_string()));
     }
@@ -74,10 +74,10 @@ struct Source {
 }
 
 impl Source {
-    fn open(database: &Database, keys: &Keys) -> Result<Self, CopyError> {
+    fn open(database: &Database, keys: &KekSources) -> Result<Self, CopyError> {
         // What is not there is not made.
-        lock::look(database)?;
-        let (database, lock) = lock::take(database)?;
+        instance_lock::look(database)?;
+        let (database, lock) = instance_lock::take(database)?;
         let mut conn = Conn::reading(&database)?;
         conn::limit(&mut conn, None);
         migrate::refuse_newer(&mut conn)?;
@@ -106,7 +106,7 @@ struct Target {
 
 impl Target {
     fn open(database: &Database) -> Result<Self, CopyError> {
-        let (database, lock) = lock::take(database)?;
+        let (database, lock) = instance_lock::take(database)?;
         let mut conn = Conn::writing(&database)?;
         if let Conn::Sqlite(conn) = &mut conn {
             // As no server looks after its log.
@@ -133,13 +133,13 @@ fn is_empty(conn: &mut Conn) -> Result<bool, OpenError> {
 }
 
 /// Both sides.
-struct Both<'a> {
+struct CopyJob<'a> {
     source: Conn,
     target: Conn,
     progress: &'a mut dyn FnMut(&str, &str, u64),
 }
 
-impl Both<'_> {
+impl CopyJob<'_> {
     /// Whether the target has nothing that the source lacks, or has in an older state.
     fn is_copy(&mut self) -> Result<bool, CopyError> {
         let known = keyring::rows_of_any_schema(&mut self.source)?;
@@ -163,9 +163,9 @@ impl Both<'_> {
     fn has_no_more<T: Table>(&mut self) -> Result<bool, CopyError> {
         let mut last = None;
         loop {
-            let page = T::stamps(&mut self.target, Which::After(last.as_ref()))?;
+            let page = T::stamps(&mut self.target, Rows::After(last.as_ref()))?;
             let keys: Vec<T::Key> = page.iter().map(|(key, _stamp)| key.clone()).collect();
-            let known = T::stamps(&mut self.source, Which::These(&keys))?;
+            let known = T::stamps(&mut self.source, Rows::These(&keys))?;
             let known: HashMap<T::Key, i64> = known.into_iter().collect();
             if page.iter().any(|(key, stamp)| known.get(key).is_some_and(|known| known < stamp)) {
                 return Ok(false);
@@ -173,7 +173,7 @@ impl Both<'_> {
             let more: Vec<T::Key> =
                 keys.iter().filter(|key| !known.contains_key(*key)).cloned().collect();
             if !more.is_empty() {
-                let rows = T::rows(&mut self.target, Which::These(&more))?;
+                let rows = T::rows(&mut self.target, Rows::These(&more))?;
                 let more: HashSet<T::Key> = more.into_iter().collect();
                 if rows.iter().any(|row| more.contains(&row.key()) && !row.expires_by_itself()) {
                     return Ok(false);
@@ -197,8 +197,8 @@ impl Both<'_> {
         self.remove_more::<TokenRow>()?;
         self.copy::<TokenRow>()?;
         self.remove_more::<KekRow>()?;
-        self.remove_more::<Reservation>()?;
-        self.copy::<Reservation>()?;
+        self.remove_more::<IdempotencyRow>()?;
+        self.copy::<IdempotencyRow>()?;
         self.compare::<RetiredKekRow>()?;
         Ok(Copied {
             master_keys: self.compare::<KekRow>()?,
@@ -206,7 +206,7 @@ impl Both<'_> {
             credentials: self.compare::<CredentialRow>()?,
             applications: self.compare::<ApplicationRow>()?,
             records: self.compare::<TokenRow>()?,
-            idempotency_keys: self.compare::<Reservation>()?,
+            idempotency_keys: self.compare::<IdempotencyRow>()?,
         })
     }
 
@@ -241,9 +241,9 @@ impl Both<'_> {
     ) -> Result<u64, CopyError> {
         let (mut last, mut done) = (None, 0);
         loop {
-            let mut page = T::rows(&mut self.source, Which::After(last.as_ref()))?;
+            let mut page = T::rows(&mut self.source, Rows::After(last.as_ref()))?;
             let keys: Vec<T::Key> = page.iter().map(T::key).collect();
-            let there = T::rows(&mut self.target, Which::These(&keys))?;
+            let there = T::rows(&mut self.target, Rows::These(&keys))?;
             let there: HashMap<T::Key, T> = there.into_iter().map(|row| (row.key(), row)).collect();
             last = keys.into_iter().next_back();
             if last.is_none() {
@@ -263,9 +263,9 @@ impl Both<'_> {
     fn remove_more<T: Table>(&mut self) -> Result<(), CopyError> {
         let mut last = None;
         loop {
-            let page = T::stamps(&mut self.target, Which::After(last.as_ref()))?;
+            let page = T::stamps(&mut self.target, Rows::After(last.as_ref()))?;
             let keys: Vec<T::Key> = page.into_iter().map(|(key, _stamp)| key).collect();
-            let known = T::stamps(&mut self.source, Which::These(&keys))?;
+            let known = T::stamps(&mut self.source, Rows::These(&keys))?;
             let known: HashSet<T::Key> = known.into_iter().map(|(key, _stamp)| key).collect();
             conn::write(&mut self.target, |conn| {
                 let mut gone = keys.iter().filter(|key| !known.contains(*key));

@@ -6,12 +6,12 @@
 use diesel::{QueryableByName, prelude::*, sql_query, sql_types::Text};
 
 use crate::{
-    CopyError, Database, Keys, OpenError,
+    CopyError, Database, KekSources, OpenError,
     backend::{
         conn::{self, Conn},
         migrate,
         postgres::pooler,
-        sqlite::lock,
+        sqlite::instance_lock,
     },
     keys::keyring::{Keyring, LIFECYCLE},
     record_ids,
@@ -28,7 +28,7 @@ const PAGE: usize = 1000;
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Proof {
+pub struct VerifyReport {
     /// Master keys; each opens its sentinel.
     pub master_keys: u64,
     /// Records that live or expired. Each has a data key that opens under its master key, but for those that
@@ -52,10 +52,10 @@ pub struct Proof {
 /// A master key is not there or not the right one, the file is not sound, or the database cannot be read.
 pub fn verify(
     database: &Database,
-    keys: &Keys,
+    keys: &KekSources,
     progress: &mut dyn FnMut(u64),
-) -> Result<Proof, CopyError> {
-    let database = lock::look(database)?;
+) -> Result<VerifyReport, CopyError> {
+    let database = instance_lock::look(database)?;
     if let Database::Postgres(url) = &database {
         pooler::refuse(url)?;
     }
@@ -65,14 +65,15 @@ pub fn verify(
 /// As `verify`, on a connection; also a database whose schema is behind.
 pub(crate) fn prove(
     conn: &mut Conn,
-    keys: &Keys,
+    keys: &KekSources,
     progress: &mut dyn FnMut(u64),
-) -> Result<Proof, CopyError> {
+) -> Result<VerifyReport, CopyError> {
     conn::limit(conn, None);
     migrate::refuse_newer(conn)?;
     check_file(conn)?;
     let has_ended = migrate::is_applied(conn, LIFECYCLE)?;
-    let mut proof = Proof { is_file: matches!(conn, Conn::Sqlite(_)), ..Proof::default() };
+    let mut proof =
+        VerifyReport { is_file: matches!(conn, Conn::Sqlite(_)), ..VerifyReport::default() };
     let mut keyring = Keyring::load(keys, conn)?.ok_or(CopyError::Nothing)?;
     let mut last = i64::MIN;
     loop {
@@ -114,7 +115,7 @@ pub(crate) fn prove(
 }
 
 /// Counts the records that ended, and finds those that cannot be read.
-fn look_at_ended(conn: &mut Conn, proof: &mut Proof) -> Result<(), OpenError> {
+fn look_at_ended(conn: &mut Conn, proof: &mut VerifyReport) -> Result<(), OpenError> {
     let mut last = i64::MIN;
     loop {
         let page = external_tokens::table
@@ -131,7 +132,7 @@ fn look_at_ended(conn: &mut Conn, proof: &mut Proof) -> Result<(), OpenError> {
     }
 }
 
-impl Proof {
+impl VerifyReport {
     /// Notes which of these records, by id and owner, cannot be read.
     fn note_unreadable<'a>(&mut self, records: impl Iterator<Item = (i64, &'a str)>) {
         let unreadable = records.filter(|(id, owner)| records::readable(*id, owner).is_none());
@@ -153,9 +154,9 @@ struct Integrity {
 /// Refuses a file whose pages do not fit together; a server looks after its own.
 fn check_file(conn: &mut Conn) -> Result<(), OpenError> {
     let Conn::Sqlite(conn) = conn else { return Ok(()) };
-    let told: Vec<Integrity> = sql_query("PRAGMA integrity_check(1)").load(conn)?;
-    match told.as_slice() {
-        [Integrity { integrity_check: told }] if told == "ok" => Ok(()),
+    let error_chain: Vec<Integrity> = sql_query("PRAGMA integrity_check(1)").load(conn)?;
+    match error_chain.as_slice() {
+        [Integrity { integrity_check: error_chain }] if error_chain == "ok" => Ok(()),
         _ => Err(OpenError::Unsound),
     }
 }

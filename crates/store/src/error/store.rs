@@ -23,7 +23,7 @@ pub enum StoreError {
     OtherCarrier,
     /// The row of an idempotency key does not open: it was changed outside of this server.
     #[error("the row of an idempotency key is damaged")]
-    DamagedReservation,
+    DamagedIdempotencyKey,
     /// The user has as many rows as it may have; nothing was saved.
     #[error("the user has reached its quota: {0:?}")]
     QuotaReached(Quota),

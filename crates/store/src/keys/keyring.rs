@@ -9,13 +9,13 @@ use diesel::{dsl::exists, prelude::*};
 use tracing::{info, warn};
 
 use crate::{
-    Keys, OpenError, StoreError,
+    KekSources, OpenError, StoreError,
     backend::{
-        conn::{self, Conn, with_patience},
+        conn::{self, Conn, with_slow_timeout},
         migrate,
     },
-    error::told,
-    keys::{KeySource, NewKek, wraps::Wraps},
+    error::error_chain,
+    keys::{CandidateKek, KeySource, wrap_budget::WrapBudget},
     seal::Kek,
     tables::schema::{external_tokens, keks},
 };
@@ -46,9 +46,9 @@ impl KekRow {
 }
 
 /// A key in memory.
-struct Held {
+struct LoadedKek {
     kek: Kek,
-    wraps: Wraps,
+    wraps: WrapBudget,
 }
 
 /// A key that the database knows and this process does not have.
@@ -62,40 +62,40 @@ pub(crate) struct Missing {
 
 impl Missing {
     fn new(row: &KekRow, error: &OpenError) -> Self {
-        Self { id: row.id.clone(), reason: told(error), is_announced: row.is_announced() }
+        Self { id: row.id.clone(), reason: error_chain(error), is_announced: row.is_announced() }
     }
 }
 
 /// The master keys that the database needs.
 pub(crate) struct Keyring {
     /// The youngest first; never empty.
-    held: Vec<Arc<Held>>,
+    held: Vec<Arc<LoadedKek>>,
     /// The next key, while a rotation waits for running servers that lack it.
-    announced: Option<Arc<Held>>,
+    announced: Option<Arc<LoadedKek>>,
     missing: Vec<Missing>,
 }
 
 impl Keyring {
     /// Loads the keys of the database; `None` if nothing was ever sealed in it.
-    pub(crate) fn load(keys: &Keys, conn: &mut Conn) -> Result<Option<Self>, OpenError> {
+    pub(crate) fn load(keys: &KekSources, conn: &mut Conn) -> Result<Option<Self>, OpenError> {
         let rows = rows_of_any_schema(conn)?;
         Self::of(keys, &rows, conn)
     }
 
     /// As `load`, without those that cannot be loaded, as long as there are others: to look at what is missing,
     /// and to retire it.
-    pub(crate) fn load_some(keys: &Keys, conn: &mut Conn) -> Result<Option<Self>, OpenError> {
+    pub(crate) fn load_some(keys: &KekSources, conn: &mut Conn) -> Result<Option<Self>, OpenError> {
         let rows = rows_of_any_schema(conn)?;
         let some = Self::of_held(Vec::new()).follow(keys, &rows);
         if some.held.is_empty() { Self::of(keys, &rows, conn) } else { Ok(Some(some)) }
     }
 
     /// The keys of these rows, the youngest first.
-    fn of(keys: &Keys, rows: &[KekRow], conn: &mut Conn) -> Result<Option<Self>, OpenError> {
+    fn of(keys: &KekSources, rows: &[KekRow], conn: &mut Conn) -> Result<Option<Self>, OpenError> {
         let mut keyring = Self::of_held(Vec::with_capacity(rows.len()));
         let held = &mut keyring.held;
         for row in rows {
-            match Held::load(keys, row) {
+            match LoadedKek::load(keys, row) {
                 Ok(new) if row.is_announced() => keyring.announced = Some(Arc::new(new)),
                 Ok(new) => held.push(Arc::new(new)),
                 Err(error) if row.is_announced() => {
@@ -118,19 +118,19 @@ impl Keyring {
         Ok((!held.is_empty()).then_some(keyring))
     }
 
-    fn of_held(held: Vec<Arc<Held>>) -> Self {
+    fn of_held(held: Vec<Arc<LoadedKek>>) -> Self {
         Self { held, announced: None, missing: Vec::new() }
     }
 
     /// The keys of these rows, the youngest first: those that are in memory stay, others are loaded. One
     /// that cannot be is missing, and what is left goes on working.
-    pub(crate) fn follow(&self, keys: &Keys, rows: &[KekRow]) -> Self {
+    pub(crate) fn follow(&self, keys: &KekSources, rows: &[KekRow]) -> Self {
         let mut next = Self::of_held(Vec::with_capacity(rows.len()));
         for row in rows {
             let known = self.all().find(|held| held.kek.id() == row.id);
             let found = match known {
                 Some(known) => Ok(Arc::clone(known)),
-                None => Held::load(keys, row).map(Arc::new),
+                None => LoadedKek::load(keys, row).map(Arc::new),
             };
             match found {
                 Ok(held) if row.is_announced() => next.announced = Some(held),
@@ -145,7 +145,7 @@ impl Keyring {
     }
 
     /// Those in use, the youngest first, and the one that was announced.
-    fn all(&self) -> impl Iterator<Item = &Arc<Held>> {
+    fn all(&self) -> impl Iterator<Item = &Arc<LoadedKek>> {
         self.held.iter().chain(&self.announced)
     }
 
@@ -184,17 +184,17 @@ impl Keyring {
     }
 
     /// How often the active key may wrap.
-    pub(crate) fn wraps(&self) -> &Wraps {
+    pub(crate) fn wraps(&self) -> &WrapBudget {
         &self.active_held().wraps
     }
 
-    fn active_held(&self) -> &Held {
+    fn active_held(&self) -> &LoadedKek {
         self.held.first().expect("it is never empty")
     }
 
     /// Takes the first key of a database that has none. If another server was faster, its key is the
     /// database's.
-    pub(crate) fn begin(keys: &Keys, conn: &mut Conn, now: i64) -> Result<Self, OpenError> {
+    pub(crate) fn begin(keys: &KekSources, conn: &mut Conn, now: i64) -> Result<Self, OpenError> {
         let new = keys.first()?;
         if !new.is_made && new.source == KeySource::Directory {
             warn!(
@@ -207,7 +207,10 @@ impl Keyring {
         match conn::write_serially(conn, |conn| insert_first(conn, &row)) {
             Ok(()) => {
                 info!(kek.id = new.kek.id(), "sealing under this master key from now on");
-                Ok(Self::of_held(vec![Arc::new(Held { kek: new.kek, wraps: Wraps::default() })]))
+                Ok(Self::of_held(vec![Arc::new(LoadedKek {
+                    kek: new.kek,
+                    wraps: WrapBudget::default(),
+                })]))
             }
             Err(StoreError::Conflict(_) | StoreError::Overloaded) => {
                 info!("another server was faster: its master key is that of this database");
@@ -226,7 +229,7 @@ impl Keyring {
     /// These keys, the youngest first.
     #[cfg(test)]
     pub(crate) fn of_keys(keys: Vec<Kek>) -> Self {
-        let held = |kek| Arc::new(Held { kek, wraps: Wraps::default() });
+        let held = |kek| Arc::new(LoadedKek { kek, wraps: WrapBudget::default() });
         Self::of_held(keys.into_iter().map(held).collect())
     }
 
@@ -251,13 +254,13 @@ impl Keyring {
     }
 }
 
-impl Held {
-    fn load(keys: &Keys, row: &KekRow) -> Result<Self, OpenError> {
+impl LoadedKek {
+    fn load(keys: &KekSources, row: &KekRow) -> Result<Self, OpenError> {
         let kek = keys.find(row)?;
         if !kek.opens_sentinel(&row.sentinel) {
             return Err(OpenError::KeyWrong(keys.place_of(row)));
         }
-        Ok(Self { kek, wraps: Wraps::default() })
+        Ok(Self { kek, wraps: WrapBudget::default() })
     }
 }
 
@@ -291,7 +294,7 @@ pub(crate) fn rows_of_any_schema(conn: &mut Conn) -> Result<Vec<KekRow>, OpenErr
 /// Whether a record is under this key.
 pub(crate) fn is_needed(conn: &mut Conn, kek: &str) -> diesel::QueryResult<bool> {
     let under = external_tokens::table.filter(external_tokens::kek_id.eq(kek));
-    with_patience(conn, |conn| diesel::select(exists(under)).get_result(conn))
+    with_slow_timeout(conn, |conn| diesel::select(exists(under)).get_result(conn))
 }
 
 /// Adds the row of the first key; `Conflict` if it is not the first.
@@ -304,7 +307,7 @@ fn insert_first(conn: &mut Conn, row: &KekRow) -> Result<(), StoreError> {
 }
 
 /// The row of a key that no database knew, as of now.
-pub(crate) fn row_of(new: &NewKek, now: i64) -> KekRow {
+pub(crate) fn row_of(new: &CandidateKek, now: i64) -> KekRow {
     KekRow {
         id: new.kek.id().to_owned(),
         sentinel: new.kek.sentinel(),

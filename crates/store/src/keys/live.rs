@@ -13,14 +13,14 @@ use tokio::{sync::Mutex, task};
 use tracing::{error, info};
 
 use super::keyring::{KekRow, Keyring};
-use crate::{Keys, SingleFlight, StoreError};
+use crate::{KekSources, SingleFlight, StoreError};
 
 /// How many callers may wait for a load.
 const WAITING: usize = 1 << 16;
 
 /// The keyring, and where its keys come from.
 pub(crate) struct LiveKeyring {
-    pub(crate) keys: Keys,
+    pub(crate) keys: KekSources,
     current: RwLock<Arc<Keyring>>,
     loads: SingleFlight<Result<Loaded, StoreError>>,
     /// Held while wraps are being counted, so that one call does it for all.
@@ -31,7 +31,7 @@ pub(crate) struct LiveKeyring {
 pub(crate) type Loaded = (Arc<Keyring>, Arc<[KekRow]>);
 
 impl LiveKeyring {
-    pub(crate) fn new(keys: Keys, keyring: Keyring) -> Self {
+    pub(crate) fn new(keys: KekSources, keyring: Keyring) -> Self {
         let current = RwLock::new(Arc::new(keyring));
         Self { keys, current, loads: SingleFlight::new(WAITING), counting: Mutex::default() }
     }

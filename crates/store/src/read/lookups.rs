@@ -20,13 +20,13 @@ use tokio::sync::oneshot;
 use crate::{
     Database, FoundCredential, StoreError,
     backend::{
-        conn::{Conn, read, with_patience},
-        link::Link,
+        conn::{Conn, read, with_slow_timeout},
+        managed_conn::ManagedConn,
         outage::{Access, Outage},
     },
     tables::{
         applications, credentials,
-        external_tokens::{self, TokenRow, Wanted},
+        external_tokens::{self, TokenLookup, TokenRow},
         users,
     },
 };
@@ -46,14 +46,14 @@ pub(crate) enum Lookup {
     /// By the digest of its token.
     Application(Waiting<Vec<u8>, Application>),
     ApplicationNamed(Waiting<String, Application>),
-    Tokens(Waiting<Wanted, TokenRow>),
+    Tokens(Waiting<TokenLookup, TokenRow>),
     /// One that calls make rarely; it is a statement of its own, and what is behind it waits.
     Other(Work),
     /// One that may keep a connection for a minute.
-    Patient(Work),
+    Slow(Work),
 }
 
-type Work = Box<dyn FnOnce(&mut Link) + Send>;
+type Work = Box<dyn FnOnce(&mut ManagedConn) + Send>;
 
 /// The threads that ask.
 pub(crate) struct Lookups {
@@ -69,7 +69,7 @@ impl Lookups {
     pub(crate) fn start(database: &Database, connections: usize, outage: Arc<Outage>) -> Self {
         let queue = Arc::new(Queue { connections, ..Queue::default() });
         let threads = (0..connections).map(|_| {
-            let (queue, link) = (Arc::clone(&queue), Link::reading(database.clone()));
+            let (queue, link) = (Arc::clone(&queue), ManagedConn::reading(database.clone()));
             let thread = thread::Builder::new().name("latchkey-reader".to_owned());
             thread.spawn(move || ask(&queue, link)).expect("the system can start a thread")
         });
@@ -100,12 +100,12 @@ impl Lookups {
     }
 
     /// As `run`, for a read that looks at many rows. One at a time, so that a connection is left for callers.
-    pub(crate) async fn run_with_patience<T: Send + 'static>(
+    pub(crate) async fn run_slowly<T: Send + 'static>(
         &self,
         query: impl FnOnce(&mut Conn) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let _alone = self.patience.lock().await;
-        self.submit(|conn| with_patience(conn, query), Lookup::Patient).await
+        self.submit(|conn| with_slow_timeout(conn, query), Lookup::Slow).await
     }
 
     async fn submit<T: Send + 'static>(
@@ -114,7 +114,7 @@ impl Lookups {
         lookup: fn(Work) -> Lookup,
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
-        let work = move |link: &mut Link| {
+        let work = move |link: &mut ManagedConn| {
             // Whoever went away has no use for the answer.
             let _ = answer.send(link.run(|conn| read(conn, query)));
         };
@@ -182,7 +182,7 @@ impl Queue {
             return None;
         }
         // What takes long must not keep what is behind it from the other connection.
-        let is_long = |lookup: &Lookup| matches!(lookup, Lookup::Other(_) | Lookup::Patient(_));
+        let is_long = |lookup: &Lookup| matches!(lookup, Lookup::Other(_) | Lookup::Slow(_));
         let long = state.lookups.iter().position(is_long);
         let count = long.map_or(state.lookups.len(), |index| index + 1).min(BATCH);
         let taken = state.lookups.drain(..count).collect();
@@ -223,7 +223,7 @@ impl Queue {
 
 /// Asks what there is to ask, until the queue is closed. A connection that failed leaves it to the others
 /// until it works again; when none is left to answer, callers are told so at once.
-fn ask(queue: &Queue, mut link: Link) {
+fn ask(queue: &Queue, mut link: ManagedConn) {
     loop {
         if link.is_away() && queue.has_others() {
             if queue.is_closed_within(link.pause()) {
@@ -252,7 +252,7 @@ fn ask(queue: &Queue, mut link: Link) {
 }
 
 /// Answers a batch with one statement for each kind of it, and then what may take longer.
-fn answer(queue: &Queue, link: &mut Link, lookups: Vec<Lookup>) {
+fn answer(queue: &Queue, link: &mut ManagedConn, lookups: Vec<Lookup>) {
     let (mut users, mut credentials, mut tokens) = (Vec::new(), Vec::new(), Vec::new());
     let (mut applications, mut names) = (Vec::new(), Vec::new());
     // `take` ends with it.
@@ -264,7 +264,7 @@ fn answer(queue: &Queue, link: &mut Link, lookups: Vec<Lookup>) {
             Lookup::Application(waiting) => applications.push(waiting),
             Lookup::ApplicationNamed(waiting) => names.push(waiting),
             Lookup::Tokens(waiting) => tokens.push(waiting),
-            Lookup::Other(_) | Lookup::Patient(_) => long = Some(lookup),
+            Lookup::Other(_) | Lookup::Slow(_) => long = Some(lookup),
         }
     }
     together(link, users, users::find_all);
@@ -274,7 +274,7 @@ fn answer(queue: &Queue, link: &mut Link, lookups: Vec<Lookup>) {
     together(link, tokens, external_tokens::find_all);
     match long {
         Some(Lookup::Other(work)) => work(link),
-        Some(Lookup::Patient(work)) => {
+        Some(Lookup::Slow(work)) => {
             queue.absent.fetch_add(1, Ordering::Relaxed);
             work(link);
             queue.absent.fetch_sub(1, Ordering::Relaxed);
@@ -286,7 +286,7 @@ fn answer(queue: &Queue, link: &mut Link, lookups: Vec<Lookup>) {
 type FindAll<K, V> = fn(&mut Conn, &[K]) -> Result<HashMap<K, V>, StoreError>;
 
 fn together<K: Eq + Hash, V: Clone>(
-    link: &mut Link,
+    link: &mut ManagedConn,
     waiting: Vec<Waiting<K, V>>,
     find_all: FindAll<K, V>,
 ) {

@@ -18,14 +18,14 @@ use crate::{
     Database, FoundCredential, StoreError,
     backend::{
         conn::Conn,
-        link::Link,
+        managed_conn::ManagedConn,
         outage::{Access, Outage},
         sqlite::place::Place,
     },
     read::lookups::{Lookup, Lookups},
     tables::{
         applications, credentials,
-        external_tokens::{self, TokenRow, Wanted},
+        external_tokens::{self, TokenLookup, TokenRow},
         users,
     },
 };
@@ -104,7 +104,10 @@ impl Readers {
     }
 
     /// The row that is wanted, if there is one.
-    pub(crate) async fn tokens(&self, wanted: &Wanted) -> Result<Option<TokenRow>, StoreError> {
+    pub(crate) async fn tokens(
+        &self,
+        wanted: &TokenLookup,
+    ) -> Result<Option<TokenRow>, StoreError> {
         match self {
             Self::File(readers) => readers.run(|conn| external_tokens::find(conn, wanted)),
             Self::Server(lookups) => lookups.find(wanted.clone(), Lookup::Tokens).await,
@@ -123,13 +126,13 @@ impl Readers {
     }
 
     /// As `run`, for a read that looks at many rows.
-    pub(crate) async fn run_with_patience<T: Send + 'static>(
+    pub(crate) async fn run_slowly<T: Send + 'static>(
         &self,
         query: impl FnOnce(&mut Conn) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         match self {
             Self::File(readers) => readers.run(query),
-            Self::Server(lookups) => lookups.run_with_patience(query).await,
+            Self::Server(lookups) => lookups.run_slowly(query).await,
         }
     }
 }
@@ -148,7 +151,7 @@ impl Readers {
 
 /// A connection for each thread that reads, and some.
 pub(crate) struct FileReaders {
-    links: Box<[Mutex<Link>]>,
+    links: Box<[Mutex<ManagedConn>]>,
     outage: Arc<Outage>,
 }
 
@@ -160,7 +163,7 @@ thread_local! {
 impl FileReaders {
     fn new(database: &Database, place: Option<&Arc<Place>>, outage: Arc<Outage>) -> Self {
         let count = thread::available_parallelism().map_or(1, usize::from) + 2;
-        let link = || Mutex::new(Link::reading(database.clone()).at(place.cloned()));
+        let link = || Mutex::new(ManagedConn::reading(database.clone()).at(place.cloned()));
         Self { links: std::iter::repeat_with(link).take(count).collect(), outage }
     }
 
@@ -175,7 +178,7 @@ impl FileReaders {
         &self,
         query: impl FnOnce(&mut Conn) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let run = |link: &mut Link| {
+        let run = |link: &mut ManagedConn| {
             link.refuse_other_file()?;
             link.run(query)
         };

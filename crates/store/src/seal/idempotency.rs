@@ -133,9 +133,9 @@ mod tests {
         assert!(sealed != own.seal(&key), "a nonce of its own");
         let again = seal_of("Cust12345", "ann", HEADER);
         assert_eq!(again.open(&sealed).expect("opens").expose(), key.expose());
-        let told = carrier("et", Some("fugit"), None, None);
-        let fingerprint = own.fingerprint(&told);
-        assert!(again.recognises(&told, &fingerprint));
+        let error_chain = carrier("et", Some("fugit"), None, None);
+        let fingerprint = own.fingerprint(&error_chain);
+        assert!(again.recognises(&error_chain, &fingerprint));
         for other in [
             seal_of("Cust1234", "5ann", HEADER),
             seal_of("Cust1234", "ann", HEADER),
@@ -144,7 +144,7 @@ mod tests {
         ] {
             assert!(other.digest() != own.digest());
             assert!(other.open(&sealed).is_err());
-            assert!(!other.recognises(&told, &fingerprint));
+            assert!(!other.recognises(&error_chain, &fingerprint));
         }
     }
 
@@ -158,11 +158,11 @@ mod tests {
             sealed[bit / 8] ^= 1 << (bit % 8);
         }
         assert!(own.open(&sealed).is_ok());
-        let told = carrier("et", Some("fugit"), None, None);
-        let mut fingerprint = own.fingerprint(&told);
+        let error_chain = carrier("et", Some("fugit"), None, None);
+        let mut fingerprint = own.fingerprint(&error_chain);
         for bit in 0..fingerprint.len() * 8 {
             fingerprint[bit / 8] ^= 1 << (bit % 8);
-            assert!(!own.recognises(&told, &fingerprint), "bit {bit}");
+            assert!(!own.recognises(&error_chain, &fingerprint), "bit {bit}");
             fingerprint[bit / 8] ^= 1 << (bit % 8);
         }
     }

@@ -16,7 +16,7 @@ use crate::{
     keys::{
         keyring::{self, Keyring},
         live::Loaded,
-        wraps::{BLOCK, MOST},
+        wrap_budget::{BLOCK, MOST},
     },
     seal::Kek,
     tables::{external_tokens::TokenRow, schema::keks},
@@ -157,7 +157,7 @@ impl Store {
                 None => StoreError::KeyRetired(id.clone()),
             })
         };
-        let order = LockOrder::MasterKey(keyring.active().id().to_owned());
+        let order = LockOrder::Kek(keyring.active().id().to_owned());
         self.0.writer.run(Write::of(order), work).await?;
         keyring.wraps().add(count);
         Ok(())

@@ -11,13 +11,12 @@ use tracing::warn;
 use crate::{
     Listing, Page, RecordInfo, SavedTokens, Store, StoreError,
     backend::conn::Conn,
-    error::told,
-    read::uses,
+    error::error_chain,
+    read::use_buffer,
     store::Inner,
     tables::{
-        credentials,
+        credentials, idempotency_keys,
         records::{self, BATCH},
-        reservations,
     },
     write::lock_order::{LockOrder, Write},
 };
@@ -70,8 +69,8 @@ impl Store {
 
     /// Notes that a caller got these tokens; `write_uses` writes it down.
     pub fn note_use(&self, saved: &SavedTokens) {
-        let lifespan = self.0.lifespans.of(saved.carrier.provider.as_str());
-        self.0.uses.note(saved.life, lifespan, self.0.clock.now());
+        let limits = self.0.expiry_policy.of(saved.carrier.provider.as_str());
+        self.0.uses.note(saved.times, limits, self.0.clock.now());
     }
 
     /// Writes some of the uses that were noted, each in its turn; whether there are no more. What is not
@@ -84,7 +83,7 @@ impl Store {
             }
             let written = uses.clone();
             let clock = self.0.clock;
-            let write = move |conn: &mut Conn| uses::write(conn, clock.now(), &uses);
+            let write = move |conn: &mut Conn| use_buffer::write(conn, clock.now(), &uses);
             self.0.writer.run(Write::alone().rows(written.len()), write).await?;
             self.0.uses.done(&written);
         }
@@ -102,19 +101,19 @@ impl Store {
             self.0.writer.run(Write::of(LockOrder::Record(id)).rows(1).erasing(), end).await
             && !matches!(error, StoreError::Unavailable(_))
         {
-            warn!(error = told(&error), "a record that expired could not be ended yet");
+            warn!(error = error_chain(&error), "a record that expired could not be ended yet");
         }
     }
 
     /// Counts the records of the users who save, as far as their quota asks for it: of each at most once in
     /// `every`, but at once at first.
     pub async fn count_records(&self, every: Duration) -> Result<(), StoreError> {
-        let Inner { tallies, quotas, readers, .. } = &*self.0;
-        for user in tallies.due(quotas.records, every) {
-            let (before, (tenant, login)) = (tallies.saved_before(&user), user.clone());
+        let Inner { counts, quotas, readers, .. } = &*self.0;
+        for user in counts.due(quotas.records, every) {
+            let (before, (tenant, login)) = (counts.saved_before(&user), user.clone());
             let count = move |conn: &mut Conn| records::count(conn, &tenant, &login);
-            let records = readers.run_with_patience(count).await?;
-            tallies.counted(&user, records, before);
+            let records = readers.run_slowly(count).await?;
+            counts.counted(&user, records, before);
         }
         Ok(())
     }
@@ -130,9 +129,9 @@ impl Store {
         self.in_batches(move |conn| records::expired(conn, clock.now()), end).await
     }
 
-    /// Removes the records that ended `keep_ended` microseconds ago.
-    pub async fn remove_ended_records(&self, keep_ended: i64) -> Result<(), StoreError> {
-        let by = self.0.clock.now().saturating_sub(keep_ended);
+    /// Removes the records that ended `keep_ended_us` microseconds ago.
+    pub async fn remove_ended_records(&self, keep_ended_us: i64) -> Result<(), StoreError> {
+        let by = self.0.clock.now().saturating_sub(keep_ended_us);
         let remove = async |found: Vec<i64>| {
             let count = found.len();
             let remove = move |conn: &mut Conn| records::remove(conn, &found, by);
@@ -146,10 +145,10 @@ impl Store {
         let clock = self.0.clock;
         let remove = async |found: Vec<Vec<u8>>| {
             let count = found.len();
-            let remove = move |conn: &mut Conn| reservations::remove(conn, clock.now(), &found);
+            let remove = move |conn: &mut Conn| idempotency_keys::remove(conn, clock.now(), &found);
             self.0.writer.run(Write::alone().rows(count).erasing(), remove).await
         };
-        self.in_batches(move |conn| reservations::expired(conn, clock.now()), remove).await
+        self.in_batches(move |conn| idempotency_keys::expired(conn, clock.now()), remove).await
     }
 
     /// Removes the credentials that expired, so that they stay expired if the clock is set back.

@@ -3,11 +3,11 @@
 //! Invariant: it holds the lock of a server, so that none starts meanwhile.
 
 use crate::{
-    Database, Keys, OpenError,
+    Database, KekSources, OpenError,
     backend::{
         conn::Conn,
         migrate::{self, Migration},
-        sqlite::lock::{self, InstanceLock},
+        sqlite::instance_lock::{self, InstanceLock},
     },
     keys::keyring::Keyring,
 };
@@ -24,7 +24,7 @@ impl Migrator {
     /// # Errors
     /// `InUse` while a server runs on it, `Newer` when this build is too old for it.
     pub fn open(database: &Database) -> Result<Self, OpenError> {
-        let (database, lock) = lock::take(database)?;
+        let (database, lock) = instance_lock::take(database)?;
         let mut conn = Conn::writing(&database)?;
         migrate::refuse_newer(&mut conn)?;
         Ok(Self { conn, _lock: lock })
@@ -32,7 +32,7 @@ impl Migrator {
 
     /// Checks that every master key of the database is there and is the right one: whoever lacks one
     /// may need the version of the schema that is there.
-    pub fn check_keys(&mut self, keys: &Keys) -> Result<(), OpenError> {
+    pub fn check_keys(&mut self, keys: &KekSources) -> Result<(), OpenError> {
         Keyring::load(keys, &mut self.conn).map(|_keyring| ())
     }
 

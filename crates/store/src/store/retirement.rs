@@ -15,7 +15,7 @@ use crate::{
 
 /// A master key as the database knows it.
 #[derive(Debug)]
-pub struct MasterKey {
+pub struct KekStatus {
     /// What it is called.
     pub id: String,
     /// The name of a `KeySource`.
@@ -38,7 +38,7 @@ pub struct MasterKey {
 
 impl Store {
     /// Every master key of the database, the youngest first.
-    pub async fn master_keys(&self) -> Result<Vec<MasterKey>, StoreError> {
+    pub async fn master_keys(&self) -> Result<Vec<KekStatus>, StoreError> {
         let (keyring, rows) = self.load_keyring().await?;
         let mut keys = Vec::with_capacity(rows.len());
         for (index, row) in rows.iter().enumerate() {
@@ -52,13 +52,13 @@ impl Store {
         keyring: &Keyring,
         row: KekRow,
         is_active: bool,
-    ) -> Result<MasterKey, StoreError> {
+    ) -> Result<KekStatus, StoreError> {
         let records = self.count_under(&row.id).await?;
         let place = self.0.keyring.keys.place_of(&row);
         let is_announced = row.is_announced();
         let KekRow { id, source, created, wraps, .. } = row;
         let is_missing = keyring.find(&id).is_none();
-        Ok(MasterKey {
+        Ok(KekStatus {
             id,
             source,
             place,
@@ -94,7 +94,7 @@ impl Store {
     ///
     /// # Errors
     /// `Unknown`, `RetiredAlready`, `Active`, `InUse`.
-    pub async fn retire_key(&self, id: &str) -> Result<MasterKey, KeyError> {
+    pub async fn retire_key(&self, id: &str) -> Result<KekStatus, KeyError> {
         let (keyring, rows) = self.load_keyring().await?;
         let found = rows.iter().position(|row| row.id == id);
         let Some(index) = found else {

@@ -12,7 +12,7 @@ use crate::{
     backend::conn::Conn,
     record_ids,
     tables::{
-        rewrap::{self, Move},
+        rewrap::{self, Rewrap},
         wrapped_dek::WrappedDek,
     },
     write::lock_order::Write,
@@ -72,7 +72,7 @@ impl Store {
         };
         let mut moves = Vec::with_capacity(rows.len());
         for row in rows {
-            match Move::of(&row, kek, keyring.active()) {
+            match Rewrap::of(&row, kek, keyring.active()) {
                 Some(moved) => moves.push(moved),
                 None => unopenable.push(record_ids::name_of(row.id)),
             }
@@ -100,7 +100,7 @@ impl Store {
             let kek = kek.to_owned();
             let find = move |conn: &mut Conn| rewrap::records_under(conn, &kek, after, BATCH);
             // Right after a large rotation the way through the index may lead past all that it moved.
-            self.0.readers.run_with_patience(find)
+            self.0.readers.run_slowly(find)
         })
         .await
     }

@@ -81,7 +81,7 @@ impl Store {
         }
         let (row, seen) = (keyring::row_of(&new, self.0.clock.now()), active.to_owned());
         let announce = move |conn: &mut Conn| announce(conn, &row, &seen);
-        let order = LockOrder::MasterKey(active.to_owned());
+        let order = LockOrder::Kek(active.to_owned());
         let added =
             with_retries(|| self.0.writer.run(Write::of(order.clone()), announce.clone())).await;
         let (keyring, rows) = with_retries(|| self.load_keyring()).await?;
@@ -132,7 +132,7 @@ impl Store {
     /// Makes an announced key the active one. If another process did so, or retired the key, nothing changes.
     pub(crate) async fn put_in_use(&self, id: &str, keyring: &Keyring) -> Result<(), StoreError> {
         let (id, seen) = (id.to_owned(), keyring.active().id().to_owned());
-        let (order, clock) = (LockOrder::MasterKey(seen.clone()), self.0.clock);
+        let (order, clock) = (LockOrder::Kek(seen.clone()), self.0.clock);
         self.0
             .writer
             .run(Write::of(order), move |conn| put_in_use(conn, &id, &seen, clock.now()))
@@ -191,11 +191,11 @@ fn rows_in_turn(conn: &mut Conn, active: &str) -> Result<Vec<KekRow>, StoreError
 mod tests {
     use super::*;
     use crate::{
-        Clock, Database, KeySource, Keys, Lifespans, OpenOptions, Quotas,
-        keys::wraps::BLOCK,
+        Clock, Database, ExpiryPolicy, KekSources, KeySource, OpenOptions, Quotas,
+        keys::wrap_budget::BLOCK,
         tables::{
-            external_tokens::Wanted,
-            rewrap::{self, Move},
+            external_tokens::TokenLookup,
+            rewrap::{self, Rewrap},
             schema::external_tokens,
         },
     };
@@ -213,7 +213,7 @@ mod tests {
             let folder = tempfile::tempdir().expect("folder");
             let options = OpenOptions {
                 database: Database::Sqlite(folder.path().join("test.db")),
-                keys: Keys {
+                keys: KekSources {
                     source: KeySource::Directory,
                     directory: folder.path().join("keys"),
                     secret: None,
@@ -222,7 +222,7 @@ mod tests {
                 auto_migrate: true,
                 connections: 2,
                 clock: Clock::SYSTEM,
-                lifespans: Lifespans::default(),
+                expiry_policy: ExpiryPolicy::default(),
                 quotas: Quotas { credentials: 500, records: 1000, idempotency_keys: 1000 },
             };
             let one = Store::open(&options).expect("open");
@@ -284,7 +284,7 @@ mod tests {
     async fn a_row_that_was_moved_since_it_was_read_is_read_again() {
         let bench = Bench::new();
         let (key, store) = (save(&bench.one).await, &bench.one.0);
-        let wanted = Wanted::by(&key);
+        let wanted = TokenLookup::by(&key);
         let find = async || store.readers.tokens(&wanted).await;
         let stale = find().await.expect("read");
         bench.replace_key().await;
@@ -340,8 +340,8 @@ mod tests {
         let keyring = bench.one.0.keyring.current();
         let kek = keyring.find(&old).expect("the old key");
         let rows = bench.one.records_under(&old, i64::MIN).await.expect("rows");
-        let moves = rows.iter().filter_map(|row| Move::of(row, kek, keyring.active()));
-        let (moves, new) = (moves.collect::<Vec<Move>>(), active(&bench.one));
+        let moves = rows.iter().filter_map(|row| Rewrap::of(row, kek, keyring.active()));
+        let (moves, new) = (moves.collect::<Vec<Rewrap>>(), active(&bench.one));
         assert_eq!(moves.len(), 2);
         let work = move |conn: &mut Conn| {
             let row = |index: usize| external_tokens::table.find(records[index].as_i64());

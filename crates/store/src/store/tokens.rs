@@ -10,8 +10,8 @@ use crate::{
     seal::{IdempotencySeal, Kek},
     store::Inner,
     tables::{
-        external_tokens::{self, TokenRow, Wanted},
-        reservations::{self, Reservation},
+        external_tokens::{self, TokenLookup, TokenRow},
+        idempotency_keys::{self, IdempotencyRow},
     },
 };
 
@@ -27,7 +27,8 @@ impl Inner {
         key: &RetrievalKey,
         kek: &Kek,
     ) -> TokenRow {
-        external_tokens::seal(owner, carrier, key, kek, self.clock.now()).with_end(&self.lifespans)
+        external_tokens::seal(owner, carrier, key, kek, self.clock.now())
+            .with_end(&self.expiry_policy)
     }
 }
 
@@ -44,7 +45,7 @@ impl Store {
         carrier: &TokenManagementInfo,
     ) -> Result<RetrievalKey, StoreError> {
         let inner = &self.0;
-        inner.tallies.admit(owner, false, &inner.quotas, inner.clock.now())?;
+        inner.counts.admit(owner, false, &inner.quotas, inner.clock.now())?;
         for _ in 0..ID_ATTEMPTS {
             let key = inner.ids.new_key(inner.clock.now());
             let save =
@@ -53,7 +54,7 @@ impl Store {
                 Err(StoreError::Conflict(_)) => continue,
                 saved => {
                     saved?;
-                    inner.tallies.saved(owner, false, inner.clock.now());
+                    inner.counts.saved(owner, false, inner.clock.now());
                     return Ok(key);
                 }
             }
@@ -76,9 +77,9 @@ impl Store {
         let inner = &self.0;
         let repeats = IdempotencySeal::of(owner, idempotency_key);
         let digest = repeats.digest();
-        if let Err(refusal) = inner.tallies.admit(owner, true, &inner.quotas, inner.clock.now()) {
+        if let Err(refusal) = inner.counts.admit(owner, true, &inner.quotas, inner.clock.now()) {
             // A repeat adds nothing.
-            let found = inner.readers.run(move |conn| reservations::find(conn, digest)).await?;
+            let found = inner.readers.run(move |conn| idempotency_keys::find(conn, digest)).await?;
             let reservation = found.filter(|row| row.lives(inner.clock.now())).ok_or(refusal)?;
             return reservation.open(&repeats, carrier);
         }
@@ -86,20 +87,20 @@ impl Store {
             let key = inner.ids.new_key(inner.clock.now());
             let save = async |kek: &Kek| {
                 let row = inner.seal(owner, carrier, &key, kek);
-                let reservation = Reservation::new(&repeats, carrier, &key, inner.clock.now());
+                let reservation = IdempotencyRow::new(&repeats, carrier, &key, inner.clock.now());
                 inner.writer.save_once(reservation, row, inner.clock).await
             };
             match self.under_active_key(save).await {
                 Err(StoreError::Conflict(_)) => {}
                 Err(StoreError::Reserved) => {
-                    let find = move |conn: &mut Conn| reservations::find(conn, digest);
+                    let find = move |conn: &mut Conn| idempotency_keys::find(conn, digest);
                     if let Some(reservation) = inner.readers.run(find).await? {
                         return reservation.open(&repeats, carrier);
                     }
                 }
                 saved => {
                     saved?;
-                    inner.tallies.saved(owner, true, inner.clock.now());
+                    inner.counts.saved(owner, true, inner.clock.now());
                     return Ok(key);
                 }
             }
@@ -116,7 +117,7 @@ impl Store {
         tenant: &TenantId,
         key: &RetrievalKey,
     ) -> Result<Option<SavedTokens>, StoreError> {
-        let wanted = Wanted::by(key);
+        let wanted = TokenLookup::by(key);
         let find = async || self.0.readers.tokens(&wanted).await;
         let (row, keyring) = self.with_its_key(find().await?, find).await?;
         match row {

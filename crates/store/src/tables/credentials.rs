@@ -323,7 +323,7 @@ mod tests {
     use super::*;
     use crate::{
         Database,
-        backend::{migrate, sqlite::lock},
+        backend::{migrate, sqlite::instance_lock},
         tables::users,
     };
     use model::PasswordHash;
@@ -363,7 +363,7 @@ mod tests {
     fn database() -> (Conn, tempfile::TempDir) {
         let folder = tempfile::tempdir().expect("folder");
         let database = Database::Sqlite(folder.path().join("test.db"));
-        let (database, _lock) = lock::take(&database).expect("lock");
+        let (database, _lock) = instance_lock::take(&database).expect("lock");
         let mut conn = Conn::writing(&database).expect("connect");
         migrate::run(&mut conn).expect("migrate");
         for login in ["ann", "bob"] {

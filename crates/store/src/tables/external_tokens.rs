@@ -23,7 +23,7 @@ use crate::{
         conn::{Conn, on_backend},
         postgres::durable,
     },
-    lifespan::Lifespans,
+    expiry_limits::ExpiryPolicy,
     seal::{self, Dek, Kek, SealContext},
     tables::schema::{external_tokens, keks},
 };
@@ -36,13 +36,13 @@ pub struct SavedTokens {
     /// What was saved.
     pub carrier: TokenManagementInfo,
     /// When it was saved and used.
-    pub life: Life,
+    pub times: RecordTimes,
 }
 
 /// When a record began and when it was last used, as far as the database knows; in microseconds since
 /// 1970 UTC.
 #[derive(Clone, Copy, Debug)]
-pub struct Life {
+pub struct RecordTimes {
     /// Whose life it is.
     pub record: RecordId,
     /// When it was saved.
@@ -113,8 +113,8 @@ impl TokenRow {
     }
 
     /// The row of a new record, with the end that these limits set it.
-    pub(crate) fn with_end(self, lifespans: &Lifespans) -> Self {
-        let expires = lifespans.of(&self.provider).expiry(self.created);
+    pub(crate) fn with_end(self, expiry_policy: &ExpiryPolicy) -> Self {
+        let expires = expiry_policy.of(&self.provider).expiry(self.created);
         Self { expires, ..self }
     }
 
@@ -239,12 +239,12 @@ impl QueryFragment<Pg> for InsertAll<'_> {
 
 /// What finds a record: its id, and the digest of its key.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Wanted {
+pub(crate) struct TokenLookup {
     record: RecordId,
     digest: [u8; 32],
 }
 
-impl Wanted {
+impl TokenLookup {
     /// The record of this key.
     pub(crate) fn by(key: &RetrievalKey) -> Self {
         Self { record: key.record(), digest: seal::key_digest(key) }
@@ -253,7 +253,7 @@ impl Wanted {
 
 /// The row of this id and this digest, if there is one. For whoever lacks the key the database finds
 /// nothing and loads no blob: an unknown id and a wrong secret cost the same (CONTRACT 8).
-pub(crate) fn find(conn: &mut Conn, wanted: &Wanted) -> Result<Option<TokenRow>, StoreError> {
+pub(crate) fn find(conn: &mut Conn, wanted: &TokenLookup) -> Result<Option<TokenRow>, StoreError> {
     let found = external_tokens::table
         .find(wanted.record.as_i64())
         .filter(external_tokens::key_digest.eq(wanted.digest.as_slice()));
@@ -263,8 +263,8 @@ pub(crate) fn find(conn: &mut Conn, wanted: &Wanted) -> Result<Option<TokenRow>,
 /// As `find`, for many at once.
 pub(crate) fn find_all(
     conn: &mut Conn,
-    wanted: &[Wanted],
-) -> Result<HashMap<Wanted, TokenRow>, StoreError> {
+    wanted: &[TokenLookup],
+) -> Result<HashMap<TokenLookup, TokenRow>, StoreError> {
     let ids: Vec<i64> = wanted.iter().map(|wanted| wanted.record.as_i64()).collect();
     let digests: Vec<&[u8]> = wanted.iter().map(|wanted| wanted.digest.as_slice()).collect();
     let found = external_tokens::table
@@ -275,7 +275,7 @@ pub(crate) fn find_all(
     let found = rows.into_iter().filter_map(|row| {
         let record = RecordId::from_i64(row.id)?;
         let digest = row.key_digest.as_slice().try_into().ok()?;
-        Some((Wanted { record, digest }, row))
+        Some((TokenLookup { record, digest }, row))
     });
     Ok(found.collect())
 }
@@ -290,7 +290,7 @@ impl TokenRow {
         self,
         tenant: &TenantId,
         key: &RetrievalKey,
-        wanted: &Wanted,
+        wanted: &TokenLookup,
         kek: Option<&Kek>,
         now: i64,
     ) -> Result<Option<SavedTokens>, StoreError> {
@@ -326,7 +326,7 @@ impl TokenRow {
         let dek = kek.unwrap(&self.wrapped_dek, place).ok()?;
         let carrier = seal::open(&self.sealed, &dek, key, place).ok()?;
         let Self { created, last_used, expires, .. } = self;
-        let life = Life { record, created, last_used, expires };
-        Some(SavedTokens { owner: Login::parse(&self.owner).ok()?, carrier, life })
+        let times = RecordTimes { record, created, last_used, expires };
+        Some(SavedTokens { owner: Login::parse(&self.owner).ok()?, carrier, times })
     }
 }

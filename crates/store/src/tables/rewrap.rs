@@ -21,13 +21,13 @@ use crate::{
 };
 
 /// A data key that is wrapped anew.
-pub(crate) struct Move {
+pub(crate) struct Rewrap {
     id: i64,
     before: Vec<u8>,
     after: Vec<u8>,
 }
 
-impl Move {
+impl Rewrap {
     /// Of a record from one master key to another, if its data key opens.
     pub(crate) fn of(row: &WrappedDek, old: &Kek, new: &Kek) -> Option<Self> {
         let after = row.rewrap(old, new)?;
@@ -56,7 +56,7 @@ pub(crate) fn update_all(
     conn: &mut Conn,
     old: &str,
     new: &str,
-    moves: &[Move],
+    moves: &[Rewrap],
 ) -> Result<usize, StoreError> {
     let known = keks::table.find(new).select(keks::id);
     let known: Option<String> = match conn {
@@ -68,7 +68,7 @@ pub(crate) fn update_all(
     match conn {
         Conn::Sqlite(conn) => {
             let mut count = 0;
-            for Move { id, before, after } in moves {
+            for Rewrap { id, before, after } in moves {
                 count += diesel::update(external_tokens::table.find(id))
                     .filter(external_tokens::kek_id.eq(old))
                     .filter(external_tokens::wrapped_dek.eq(before))
@@ -94,7 +94,7 @@ struct UpdateAll<'a> {
 }
 
 impl<'a> UpdateAll<'a> {
-    fn of(old: &'a str, new: &'a str, moves: &'a [Move]) -> Self {
+    fn of(old: &'a str, new: &'a str, moves: &'a [Rewrap]) -> Self {
         Self {
             old,
             new,

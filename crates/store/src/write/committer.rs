@@ -12,10 +12,10 @@ use crate::{
     StoreError,
     backend::{
         conn::{self, Conn},
-        link::Link,
-        sqlite::checkpoint::Log,
+        managed_conn::ManagedConn,
+        sqlite::wal::WriteAheadLog,
     },
-    error::told,
+    error::error_chain,
     tables::external_tokens::{self, TokenRow},
 };
 
@@ -24,14 +24,14 @@ const BATCH: usize = 256;
 
 /// The thread, which owns the only connection that writes.
 pub(super) struct Committer {
-    link: Link,
+    link: ManagedConn,
     /// The write-ahead log, where there is one.
-    log: Option<Log>,
+    log: Option<WriteAheadLog>,
     jobs: Receiver<Job>,
 }
 
 impl Committer {
-    pub(super) fn new(link: Link, log: Option<Log>, jobs: Receiver<Job>) -> Self {
+    pub(super) fn new(link: ManagedConn, log: Option<WriteAheadLog>, jobs: Receiver<Job>) -> Self {
         Self { link, log, jobs }
     }
 
@@ -81,7 +81,10 @@ impl Committer {
             Err(error) if batch.len() > 1 && !self.is_hopeless(&error) => {
                 // Of a database that cannot be written each batch is; that is said once.
                 if !matches!(error, StoreError::Unavailable(_)) {
-                    warn!(error = told(&error), "a write was refused; committing one by one");
+                    warn!(
+                        error = error_chain(&error),
+                        "a write was refused; committing one by one"
+                    );
                 }
                 self.commit_each(batch);
             }
@@ -139,7 +142,7 @@ impl Committer {
         })?;
         if let Err(error) = self.link.check_files() {
             // So that the file that was moved has all that was acknowledged, whatever becomes of its log.
-            self.log.iter_mut().for_each(Log::take_over);
+            self.log.iter_mut().for_each(WriteAheadLog::take_over);
             return Err(error);
         }
         Ok(outcomes)

@@ -13,7 +13,7 @@ pub(crate) enum LockOrder {
     /// Nothing: it only adds rows, or only commands do it.
     Nothing,
     /// The row of a master key.
-    MasterKey(String),
+    Kek(String),
     /// A user, by tenant and login.
     User(String, String),
     /// A credential, by its id.

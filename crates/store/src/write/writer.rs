@@ -24,13 +24,13 @@ use crate::{
     Clock, StoreError,
     backend::{
         conn::Conn,
-        link::Link,
+        managed_conn::ManagedConn,
         outage::{Access, Outage},
-        sqlite::checkpoint::Log,
+        sqlite::wal::WriteAheadLog,
     },
     tables::{
         external_tokens::{self, TokenRow},
-        reservations::Reservation,
+        idempotency_keys::IdempotencyRow,
     },
 };
 
@@ -49,7 +49,11 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Starts the thread, which owns the only connection that writes.
-    pub(crate) fn start(link: Link, log: Option<Log>, outage: Arc<Outage>) -> Self {
+    pub(crate) fn start(
+        link: ManagedConn,
+        log: Option<WriteAheadLog>,
+        outage: Arc<Outage>,
+    ) -> Self {
         let (queue, jobs) = sync_channel(QUEUE);
         let thread = thread::Builder::new()
             .name("latchkey-writer".to_owned())
@@ -70,7 +74,7 @@ impl Writer {
     /// if it is taken.
     pub(crate) async fn save_once(
         &self,
-        reservation: Reservation,
+        reservation: IdempotencyRow,
         row: TokenRow,
         clock: Clock,
     ) -> Result<(), StoreError> {

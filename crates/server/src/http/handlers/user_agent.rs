@@ -317,7 +317,7 @@ mod tests {
     use model::{Login, RecordId};
     use negotiate::{Culture, Language, MediaType, Select, TimeZone};
     use serde_json::json;
-    use store::Life;
+    use store::RecordTimes;
 
     use crate::texts::Locale;
 
@@ -333,7 +333,7 @@ mod tests {
                 refresh_token: None,
                 claims: None,
             },
-            life: Life {
+            times: RecordTimes {
                 record: RecordId::from_i64(1).expect("id"),
                 created: 0,
                 last_used: None,

@@ -19,7 +19,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     Database, OpenError, StoreError,
-    error::{Source, told},
+    error::{Source, error_chain},
     files::{beside, failed},
 };
 
@@ -127,7 +127,10 @@ impl Place {
 
     /// Notes that there is no room: until there is, nothing is written.
     pub(crate) fn set_no_room(&self, error: OpenError) {
-        warn!(error = told(&error), "the disk has no room; until it has, records can only be got");
+        warn!(
+            error = error_chain(&error),
+            "the disk has no room; until it has, records can only be got"
+        );
         *self.no_room.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(error));
     }
 

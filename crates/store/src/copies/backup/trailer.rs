@@ -15,7 +15,7 @@ use std::{
 use aws_lc_rs::digest::{Context, Digest, SHA256, SHA256_OUTPUT_LEN, digest};
 
 use crate::{
-    CopyError, Keys, OpenError,
+    CopyError, KekSources, OpenError,
     files::failed,
     keys::{is_id, keyring::KekRow},
     seal::{Kek, format::OVERHEAD},
@@ -89,14 +89,14 @@ impl Trailer {
     ///
     /// # Errors
     /// The key is not there, `BrokenSeal`, or the file cannot be read.
-    pub(super) fn check(&mut self, keys: &Keys) -> Result<(), CopyError> {
+    pub(super) fn check(&mut self, keys: &KekSources) -> Result<(), CopyError> {
         self.pour(keys, None)
     }
 
     /// Copies the database's file to `target`, if there is one; what came there is good only if this succeeds.
     pub(super) fn pour(
         &mut self,
-        keys: &Keys,
+        keys: &KekSources,
         target: Option<(&mut File, &Path)>,
     ) -> Result<(), CopyError> {
         let kek = keys.find(&self.kek)?;

@@ -14,7 +14,7 @@ use crate::{
     tables::{
         credentials::CredentialRow,
         external_tokens::TokenRow,
-        reservations::Reservation,
+        idempotency_keys::IdempotencyRow,
         schema::{
             applications, credentials, external_tokens, idempotency_keys, keks, retired_keks, users,
         },
@@ -61,7 +61,7 @@ pub(super) struct RetiredKekRow {
 
 /// Which rows are meant.
 #[derive(Clone, Copy)]
-pub(super) enum Which<'a, K> {
+pub(super) enum Rows<'a, K> {
     /// The next ones behind this, or the first ones, in an order of the backend's own.
     After(Option<&'a K>),
     /// Those with these keys, and perhaps others.
@@ -81,11 +81,11 @@ pub(super) trait Table: PartialEq + Sized {
     /// used.
     fn expires_by_itself(&self) -> bool;
     /// Whole rows.
-    fn rows(conn: &mut Conn, which: Which<'_, Self::Key>) -> Result<Vec<Self>, StoreError>;
+    fn rows(conn: &mut Conn, which: Rows<'_, Self::Key>) -> Result<Vec<Self>, StoreError>;
     /// The keys of rows, each with a number that grows when the row is changed.
     fn stamps(
         conn: &mut Conn,
-        which: Which<'_, Self::Key>,
+        which: Rows<'_, Self::Key>,
     ) -> Result<Vec<(Self::Key, i64)>, StoreError>;
     /// Adds rows; `Conflict` if one is there.
     fn insert(conn: &mut Conn, rows: &[Self]) -> Result<(), StoreError>;
@@ -123,13 +123,13 @@ macro_rules! copied_table {
                 $expires
             }
 
-            fn rows(conn: &mut Conn, which: Which<'_, $key>) -> Result<Vec<Self>, StoreError> {
+            fn rows(conn: &mut Conn, which: Rows<'_, $key>) -> Result<Vec<Self>, StoreError> {
                 copied_table!(@select conn, which, $table::table, $columns, |$one| $after, |$many| $among)
             }
 
             fn stamps(
                 conn: &mut Conn,
-                which: Which<'_, $key>,
+                which: Rows<'_, $key>,
             ) -> Result<Vec<($key, i64)>, StoreError> {
                 let stamps = $table::table.select(($columns, $stamp));
                 copied_table!(@select conn, which, stamps, $columns, |$one| $after, |$many| $among)
@@ -167,11 +167,11 @@ macro_rules! copied_table {
         |$one:ident| $after:expr, |$many:ident| $among:expr
     ) => {
         on_backend!($conn, |conn| Ok(match $which {
-            Which::After(None) => $query.order($columns).limit(PAGE).load(conn)?,
-            Which::After(Some($one)) => {
+            Rows::After(None) => $query.order($columns).limit(PAGE).load(conn)?,
+            Rows::After(Some($one)) => {
                 $query.filter($after).order($columns).limit(PAGE).load(conn)?
             }
-            Which::These($many) => $query.filter($among).load(conn)?,
+            Rows::These($many) => $query.filter($among).load(conn)?,
         }))
     };
     (
@@ -243,7 +243,7 @@ copied_table! {
     expires_by_itself: |row| !row.lives(Clock::SYSTEM.now()),
 }
 copied_table! {
-    row: Reservation,
+    row: IdempotencyRow,
     table: idempotency_keys,
     name: "idempotency keys",
     key: Vec<u8> = digest,

@@ -77,7 +77,8 @@ impl Vault {
     /// The token that opens, if one does.
     fn open(&self, row: TokenRow, tenant: &str, key: &RetrievalKey) -> Option<String> {
         let kek = self.keyring.find(&row.kek_id);
-        let opened = row.open(&tenant_of(tenant), key, &Wanted::by(key), kek, Clock::SYSTEM.now());
+        let opened =
+            row.open(&tenant_of(tenant), key, &TokenLookup::by(key), kek, Clock::SYSTEM.now());
         opened.ok()??.carrier.access_token.as_ref().map(|token| token.expose().to_owned())
     }
 

@@ -3,11 +3,11 @@
 use super::super::batch::Outcome;
 use super::*;
 use crate::{
-    Clock, Database, KeySource, Keys,
-    backend::{migrate, sqlite::lock},
+    Clock, Database, KekSources, KeySource,
+    backend::{migrate, sqlite::instance_lock},
     keys::keyring::Keyring,
     record_ids::RecordIds,
-    tables::external_tokens::Wanted,
+    tables::external_tokens::TokenLookup,
 };
 use diesel::connection::SimpleConnection as _;
 use model::{Login, Principal, Provider, RetrievalKey, TenantId, TokenManagementInfo};
@@ -32,10 +32,10 @@ impl Bench {
     fn with(sql: &str) -> Self {
         let folder = tempfile::tempdir().expect("folder");
         let database = Database::Sqlite(folder.path().join("test.db"));
-        let (database, _lock) = lock::take(&database).expect("lock");
+        let (database, _lock) = instance_lock::take(&database).expect("lock");
         let mut conn = Conn::writing(&database).expect("connect");
         migrate::run(&mut conn).expect("migrate");
-        let keys = Keys {
+        let keys = KekSources {
             source: KeySource::Directory,
             directory: folder.path().join("keys"),
             secret: None,
@@ -43,8 +43,9 @@ impl Bench {
         };
         let keyring = Keyring::begin(&keys, &mut conn, 0).expect("keyring");
         conn.batch_execute(sql).expect(sql);
-        let link = Link::writing(database.clone(), Some(conn));
-        let writer = Arc::new(Writer::start(link, Log::of(&database, None), Arc::default()));
+        let link = ManagedConn::writing(database.clone(), Some(conn));
+        let writer =
+            Arc::new(Writer::start(link, WriteAheadLog::of(&database, None), Arc::default()));
         Self { writer, database, keyring, ids: RecordIds::default(), _folder: folder }
     }
 
@@ -72,12 +73,12 @@ impl Bench {
 
     fn is_saved(&self, key: &RetrievalKey) -> bool {
         let mut conn = Conn::writing(&self.database).expect("connect");
-        external_tokens::find(&mut conn, &Wanted::by(key)).expect("read").is_some()
+        external_tokens::find(&mut conn, &TokenLookup::by(key)).expect("read").is_some()
     }
 
     /// Holds the writer up, so that what is queued meanwhile becomes one batch; returns once it
     /// is held up.
-    async fn hold(&self) -> Held {
+    async fn hold(&self) -> LoadedKek {
         let (release, released) = mpsc::channel::<()>();
         let (started, mut has_started) = unbounded_channel();
         let writer = Arc::clone(&self.writer);
@@ -89,16 +90,16 @@ impl Bench {
             writer.run(Write::of(LockOrder::Nothing), work).await
         });
         has_started.recv().await.expect("the writer runs it");
-        Held { release, busy }
+        LoadedKek { release, busy }
     }
 }
 
-struct Held {
+struct LoadedKek {
     release: mpsc::Sender<()>,
     busy: JoinHandle<Result<(), StoreError>>,
 }
 
-impl Held {
+impl LoadedKek {
     async fn release(self) {
         self.release.send(()).expect("the writer waits");
         self.busy.await.expect("task").expect("run");
@@ -194,9 +195,9 @@ async fn writes_keep_to_one_order() {
         LockOrder::OwnTransaction,
         LockOrder::IdempotencyKey([1; 32]),
         LockOrder::Record(-3),
-        LockOrder::MasterKey("b".to_owned()),
+        LockOrder::Kek("b".to_owned()),
         LockOrder::Credential("a".to_owned()),
-        LockOrder::MasterKey("a".to_owned()),
+        LockOrder::Kek("a".to_owned()),
     ];
     let held = bench.hold().await;
     let writes = orders.iter().map(|locked| {

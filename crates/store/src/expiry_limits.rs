@@ -10,30 +10,30 @@ pub(crate) const USE_COUNTS_FOR: i64 = 3_600_000_000;
 
 /// The limits of a record's life, in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Lifespan {
+pub struct ExpiryLimits {
     /// How old it gets.
-    pub at_most: Option<i64>,
+    pub max_age_us: Option<i64>,
     /// How long it lives unused.
-    pub unused: Option<i64>,
+    pub max_idle_us: Option<i64>,
 }
 
 /// The limits of all records: those of some providers, and of the others.
 #[derive(Clone, Debug, Default)]
-pub struct Lifespans {
+pub struct ExpiryPolicy {
     /// By the provider's name, exactly.
-    pub of_providers: HashMap<String, Lifespan>,
+    pub by_provider: HashMap<String, ExpiryLimits>,
     /// Of every other provider.
-    pub of_others: Lifespan,
+    pub default: ExpiryLimits,
 }
 
-impl Lifespans {
+impl ExpiryPolicy {
     /// The limits of a provider's records.
-    pub(crate) fn of(&self, provider: &str) -> Lifespan {
-        self.of_providers.get(provider).copied().unwrap_or(self.of_others)
+    pub(crate) fn of(&self, provider: &str) -> ExpiryLimits {
+        self.by_provider.get(provider).copied().unwrap_or(self.default)
     }
 }
 
-impl Lifespan {
+impl ExpiryLimits {
     /// When a record expires that is created now; both are microseconds since 1970 UTC.
     pub(crate) fn expiry(self, now: i64) -> Option<i64> {
         self.earlier(now, now)
@@ -48,15 +48,15 @@ impl Lifespan {
         now: i64,
         expires: Option<i64>,
     ) -> Option<i64> {
-        let is_too_old = self.at_most.is_some_and(|time| created.saturating_add(time) <= now);
+        let is_too_old = self.max_age_us.is_some_and(|time| created.saturating_add(time) <= now);
         let used = now.saturating_add(USE_COUNTS_FOR);
         if is_too_old { expires } else { self.earlier(created, used) }
     }
 
     fn earlier(self, created: i64, used: i64) -> Option<i64> {
-        let at_most = self.at_most.map(|time| created.saturating_add(time));
-        let unused = self.unused.map(|time| used.saturating_add(time));
-        at_most.into_iter().chain(unused).min()
+        let max_age_us = self.max_age_us.map(|time| created.saturating_add(time));
+        let max_idle_us = self.max_idle_us.map(|time| used.saturating_add(time));
+        max_age_us.into_iter().chain(max_idle_us).min()
     }
 }
 
@@ -64,8 +64,8 @@ impl Lifespan {
 mod tests {
     use super::*;
 
-    fn span(at_most: Option<i64>, unused: Option<i64>) -> Lifespan {
-        Lifespan { at_most, unused }
+    fn span(max_age_us: Option<i64>, max_idle_us: Option<i64>) -> ExpiryLimits {
+        ExpiryLimits { max_age_us, max_idle_us }
     }
 
     /// CONTRACT 40: the earlier limit counts.
@@ -99,10 +99,10 @@ mod tests {
 
     #[test]
     fn a_provider_has_its_own_limits_or_those_of_all() {
-        let own = Lifespan { at_most: Some(1), unused: None };
-        let others = Lifespan { at_most: None, unused: Some(2) };
-        let of_providers = HashMap::from([("et".to_owned(), own)]);
-        let spans = Lifespans { of_providers, of_others: others };
+        let own = ExpiryLimits { max_age_us: Some(1), max_idle_us: None };
+        let others = ExpiryLimits { max_age_us: None, max_idle_us: Some(2) };
+        let by_provider = HashMap::from([("et".to_owned(), own)]);
+        let spans = ExpiryPolicy { by_provider, default: others };
         assert_eq!((spans.of("et"), spans.of("ET")), (own, others));
     }
 }

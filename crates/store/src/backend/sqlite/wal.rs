@@ -23,10 +23,10 @@ use crate::{
     Database, StoreError,
     backend::{
         conn::{BUSY_TIMEOUT, Conn, PAGE_SIZE},
-        link::Link,
+        managed_conn::ManagedConn,
         sqlite::place::Place,
     },
-    error::told,
+    error::error_chain,
 };
 
 /// A page and its header, in bytes; those of older files are smaller.
@@ -53,7 +53,7 @@ const COPYING: Duration = Duration::from_millis(50);
 const IDLE: Duration = Duration::from_secs(3600);
 
 /// The log, in the writer's hands.
-pub(crate) struct Log {
+pub(crate) struct WriteAheadLog {
     wake: SyncSender<()>,
     /// Held while the thread copies.
     copying: Arc<Mutex<()>>,
@@ -78,13 +78,13 @@ struct Frames {
     checkpointed: i32,
 }
 
-impl Log {
+impl WriteAheadLog {
     /// Starts the thread that copies; `None` for a database that looks after its log itself.
     pub(crate) fn of(database: &Database, place: Option<Arc<Place>>) -> Option<Self> {
         let Database::Sqlite(_) = database else { return None };
         let (wake, woken) = sync_channel(1);
         let copying = Arc::new(Mutex::new(()));
-        let (held, link) = (Arc::clone(&copying), Link::copying(database.clone()).at(place));
+        let (held, link) = (Arc::clone(&copying), ManagedConn::copying(database.clone()).at(place));
         let thread = thread::Builder::new()
             .name("latchkey-log".to_owned())
             .spawn(move || copy(link, &woken, &held))
@@ -100,7 +100,7 @@ impl Log {
     }
 
     /// Looks after the log; to be called by the writer after each commit, of about so many bytes.
-    pub(crate) fn tend(&mut self, link: &mut Link, bytes: usize, erases: bool) {
+    pub(crate) fn tend(&mut self, link: &mut ManagedConn, bytes: usize, erases: bool) {
         if erases {
             self.cut_at.get_or_insert_with(|| Instant::now() + ERASED_WITHIN);
         }
@@ -145,7 +145,7 @@ impl Log {
     }
 
     /// Copies all that is left into the file and gives up the rest, if something was erased.
-    pub(crate) fn cut(&mut self, link: &mut Link) {
+    pub(crate) fn cut(&mut self, link: &mut ManagedConn) {
         if self.cut_at.is_none() {
             return;
         }
@@ -165,7 +165,9 @@ impl Log {
         let is_cut = matches!(cut, Ok(Frames { busy: 0, .. }));
         match cut {
             _ if is_cut || self.is_kept => {}
-            Err(error) => warn!(error = told(&error), "the write-ahead log cannot be cut off"),
+            Err(error) => {
+                warn!(error = error_chain(&error), "the write-ahead log cannot be cut off")
+            }
             Ok(_) => warn!("another program keeps what was erased in the write-ahead log"),
         }
         self.is_kept = !is_cut;
@@ -177,7 +179,7 @@ impl Log {
     }
 
     /// Leaves a database that is whole in its one file, as far as nobody is using it.
-    pub(crate) fn settle(self, link: &mut Link) {
+    pub(crate) fn settle(self, link: &mut ManagedConn) {
         drop(self.wake);
         // A panic of the thread was told by the panic hook.
         let _ = self.thread.join();
@@ -189,7 +191,7 @@ impl Log {
 }
 
 /// Copies whenever it is woken, until nobody is left to wake it.
-fn copy(mut link: Link, woken: &Receiver<()>, copying: &Mutex<()>) {
+fn copy(mut link: ManagedConn, woken: &Receiver<()>, copying: &Mutex<()>) {
     while woken.recv().is_ok() {
         let _held = copying.lock().unwrap_or_else(PoisonError::into_inner);
         let copied = link.run(|conn| match conn {
@@ -197,7 +199,7 @@ fn copy(mut link: Link, woken: &Receiver<()>, copying: &Mutex<()>) {
             Conn::Postgres(_) => Err(StoreError::Closed),
         });
         if let Err(error) = copied {
-            warn!(error = told(&error), "the write-ahead log cannot be copied");
+            warn!(error = error_chain(&error), "the write-ahead log cannot be copied");
         }
     }
 }

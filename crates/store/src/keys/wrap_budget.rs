@@ -17,14 +17,14 @@ const AHEAD: i64 = 16;
 
 /// Wraps under one key by this process.
 #[derive(Default)]
-pub(crate) struct Wraps {
+pub(crate) struct WrapBudget {
     counted: AtomicI64,
     taken: AtomicI64,
     /// What was taken when `due` was last asked for.
     looked: AtomicI64,
 }
 
-impl Wraps {
+impl WrapBudget {
     /// Takes some of what was counted; false if there are fewer.
     pub(crate) fn take(&self, count: i64) -> bool {
         let taken = |taken: i64| match self.counted.load(Relaxed).cmp(&(taken + count)) {
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn no_more_is_taken_than_was_counted() {
-        let wraps = Wraps::default();
+        let wraps = WrapBudget::default();
         assert!(!wraps.take(1));
         wraps.add(BLOCK);
         assert!(wraps.take(BLOCK - 1) && !wraps.take(2) && wraps.take(1) && !wraps.take(1));
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn the_busier_the_further_ahead() {
-        let wraps = Wraps::default();
+        let wraps = WrapBudget::default();
         assert_eq!(wraps.due(), Some(BLOCK));
         wraps.add(BLOCK);
         assert_eq!(wraps.due(), None, "half a block is enough while nothing happens");

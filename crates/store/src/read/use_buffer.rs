@@ -21,8 +21,8 @@ use diesel::{
 use crate::{
     StoreError,
     backend::conn::Conn,
-    lifespan::{Lifespan, USE_COUNTS_FOR},
-    tables::{external_tokens::Life, records, schema::external_tokens},
+    expiry_limits::{ExpiryLimits, USE_COUNTS_FOR},
+    tables::{external_tokens::RecordTimes, records, schema::external_tokens},
 };
 
 /// Notes that may wait; past that, uses are not noted until some were written. Half of them is for records
@@ -33,7 +33,7 @@ const BATCH: usize = 256;
 
 /// A use to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Use {
+pub(crate) struct UseNote {
     record: i64,
     at: i64,
     /// An earlier use that is later than this stands for this one.
@@ -44,43 +44,43 @@ pub(crate) struct Use {
 
 /// Uses that wait to be written, one a record.
 #[derive(Default)]
-pub(crate) struct Uses {
-    notes: Mutex<BTreeMap<i64, Use>>,
+pub(crate) struct UseBuffer {
+    notes: Mutex<BTreeMap<i64, UseNote>>,
     /// How many there are, to know without the lock when there is no room.
     count: AtomicUsize,
     /// From which record on they are written next.
     next: AtomicI64,
 }
 
-impl Uses {
+impl UseBuffer {
     /// Notes that a record is used now, unless that was written not long ago.
-    pub(crate) fn note(&self, life: Life, lifespan: Lifespan, now: i64) {
-        let Life { record, created, last_used, expires } = life;
+    pub(crate) fn note(&self, times: RecordTimes, limits: ExpiryLimits, now: i64) {
+        let RecordTimes { record, created, last_used, expires } = times;
         let unless_since = now.saturating_sub(USE_COUNTS_FOR);
         let is_known = last_used.is_some_and(|last_used| last_used > unless_since);
-        let room = if lifespan.unused.is_some() { NOTES } else { NOTES / 2 };
+        let room = if limits.max_idle_us.is_some() { NOTES } else { NOTES / 2 };
         if is_known || self.count.load(Ordering::Relaxed) >= room {
             return;
         }
         let record = record.as_i64();
-        let expires = lifespan.expiry_when_used(created, now, expires);
+        let expires = limits.expiry_when_used(created, now, expires);
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
-        notes.entry(record).or_insert(Use { record, at: now, unless_since, expires });
+        notes.entry(record).or_insert(UseNote { record, at: now, unless_since, expires });
         self.count.store(notes.len(), Ordering::Relaxed);
     }
 
     /// Some of the notes, each in its turn. They stay until they are `done`, so that a use meanwhile is not
     /// noted again.
-    pub(crate) fn some(&self) -> Vec<Use> {
+    pub(crate) fn some(&self) -> Vec<UseNote> {
         let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         let next = self.next.load(Ordering::Relaxed);
         let some = |first: i64| notes.range(first..).take(BATCH).map(|(_, noted)| *noted).collect();
-        let behind: Vec<Use> = some(next);
+        let behind: Vec<UseNote> = some(next);
         if behind.is_empty() { some(i64::MIN) } else { behind }
     }
 
     /// Forgets notes that were written.
-    pub(crate) fn done(&self, written: &[Use]) {
+    pub(crate) fn done(&self, written: &[UseNote]) {
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         for noted in written {
             notes.remove(&noted.record);
@@ -91,7 +91,7 @@ impl Uses {
 }
 
 /// Writes uses of records that live.
-pub(crate) fn write(conn: &mut Conn, now: i64, uses: &[Use]) -> Result<(), StoreError> {
+pub(crate) fn write(conn: &mut Conn, now: i64, uses: &[UseNote]) -> Result<(), StoreError> {
     match conn {
         Conn::Sqlite(conn) => {
             for noted in uses {
@@ -107,7 +107,7 @@ pub(crate) fn write(conn: &mut Conn, now: i64, uses: &[Use]) -> Result<(), Store
     Ok(())
 }
 
-fn write_one(conn: &mut SqliteConnection, noted: &Use, now: i64) -> Result<(), StoreError> {
+fn write_one(conn: &mut SqliteConnection, noted: &UseNote, now: i64) -> Result<(), StoreError> {
     let used = diesel::update(external_tokens::table.find(noted.record))
         .filter(external_tokens::ended.is_null())
         .filter(external_tokens::expires.is_null().or(external_tokens::expires.gt(now)))
@@ -131,7 +131,7 @@ struct WriteAll {
 }
 
 impl WriteAll {
-    fn of(uses: &[Use], now: i64) -> Self {
+    fn of(uses: &[UseNote], now: i64) -> Self {
         Self {
             records: uses.iter().map(|noted| noted.record).collect(),
             at: uses.iter().map(|noted| noted.at).collect(),
@@ -178,34 +178,34 @@ mod tests {
     use super::*;
     use crate::{
         Database,
-        backend::{migrate, sqlite::lock},
+        backend::{migrate, sqlite::instance_lock},
     };
     use diesel::connection::SimpleConnection as _;
 
     /// In 2027.
     const NOW: i64 = 1_800_000_000_000_000;
 
-    fn life(record: i64, last_used: Option<i64>) -> Life {
+    fn times(record: i64, last_used: Option<i64>) -> RecordTimes {
         let record = model::RecordId::from_i64(record).expect("id");
-        Life { record, created: 0, last_used, expires: None }
+        RecordTimes { record, created: 0, last_used, expires: None }
     }
 
     /// CONTRACT 40: a use is noted once until it is written, and not again soon after.
     #[test]
     fn a_use_is_noted_when_the_last_is_long_ago() {
-        let (uses, now) = (Uses::default(), NOW);
+        let (uses, now) = (UseBuffer::default(), NOW);
         let hour = 3_600_000_000;
-        let idle = Lifespan { at_most: None, unused: Some(24 * hour) };
-        for (record, last_used, lifespan) in [
-            (1, None, Lifespan::default()),
-            (2, Some(now), Lifespan::default()),
-            (3, Some(now - hour / 2), Lifespan::default()),
-            (4, Some(now - hour), Lifespan::default()),
+        let idle = ExpiryLimits { max_age_us: None, max_idle_us: Some(24 * hour) };
+        for (record, last_used, limits) in [
+            (1, None, ExpiryLimits::default()),
+            (2, Some(now), ExpiryLimits::default()),
+            (3, Some(now - hour / 2), ExpiryLimits::default()),
+            (4, Some(now - hour), ExpiryLimits::default()),
             (5, Some(now - hour / 2), idle),
             (6, Some(now - hour), idle),
         ] {
-            uses.note(life(record, last_used), lifespan, NOW);
-            uses.note(life(record, last_used), lifespan, NOW);
+            uses.note(times(record, last_used), limits, NOW);
+            uses.note(times(record, last_used), limits, NOW);
         }
         let noted = uses.some();
         assert_eq!(records(&noted), [1, 4, 6]);
@@ -220,10 +220,10 @@ mod tests {
     /// depends on.
     #[test]
     fn what_waits_is_bounded_and_written_in_turn() {
-        let uses = Uses::default();
-        let idle = Lifespan { at_most: None, unused: Some(1) };
+        let uses = UseBuffer::default();
+        let idle = ExpiryLimits { max_age_us: None, max_idle_us: Some(1) };
         for record in 0..NOTES as i64 {
-            uses.note(life(record, None), Lifespan::default(), NOW);
+            uses.note(times(record, None), ExpiryLimits::default(), NOW);
         }
         assert_eq!(uses.count.load(Ordering::Relaxed), NOTES / 2);
         let batch = BATCH as i64;
@@ -231,10 +231,10 @@ mod tests {
             let some = uses.some();
             assert_eq!(records(&some), (turn * batch..(turn + 1) * batch).collect::<Vec<_>>());
             uses.done(&some);
-            uses.note(life(0, None), Lifespan::default(), NOW);
+            uses.note(times(0, None), ExpiryLimits::default(), NOW);
         }
         for record in 0..2 * NOTES as i64 {
-            uses.note(life(record, None), idle, NOW);
+            uses.note(times(record, None), idle, NOW);
         }
         assert_eq!(uses.count.load(Ordering::Relaxed), NOTES);
         let last = uses.notes.lock().expect("lock").values().last().copied();
@@ -242,7 +242,7 @@ mod tests {
         assert_eq!(records(&uses.some())[0], 0, "behind the last comes the first");
     }
 
-    fn records(uses: &[Use]) -> Vec<i64> {
+    fn records(uses: &[UseNote]) -> Vec<i64> {
         uses.iter().map(|noted| noted.record).collect()
     }
 
@@ -251,7 +251,7 @@ mod tests {
     fn a_use_changes_only_what_lives() {
         let folder = tempfile::tempdir().expect("folder");
         let database = Database::Sqlite(folder.path().join("test.db"));
-        let (database, _lock) = lock::take(&database).expect("lock");
+        let (database, _lock) = instance_lock::take(&database).expect("lock");
         let mut conn = Conn::writing(&database).expect("connect");
         migrate::run(&mut conn).expect("migrate");
         let (now, later) = (NOW, NOW + 1_000_000_000);
@@ -268,8 +268,9 @@ mod tests {
             ))
             .expect("insert");
         }
-        let noted = |record, expires| Use { record, at: now, unless_since: 10, expires };
-        let uses: Vec<Use> = (1..=5).map(|id| noted(id, (id > 1).then_some(later + 1))).collect();
+        let noted = |record, expires| UseNote { record, at: now, unless_since: 10, expires };
+        let uses: Vec<UseNote> =
+            (1..=5).map(|id| noted(id, (id > 1).then_some(later + 1))).collect();
         write(&mut conn, NOW, &uses).expect("write");
         let found: Vec<(Option<i64>, Option<i64>)> = external_tokens::table
             .select((external_tokens::last_used, external_tokens::expires))

@@ -29,7 +29,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_
 type Open = fn(&Database) -> Result<Conn, OpenError>;
 
 /// A connection of one thread at a time.
-pub(crate) struct Link {
+pub(crate) struct ManagedConn {
     database: Database,
     open: Open,
     conn: Option<Conn>,
@@ -49,7 +49,7 @@ struct Failure {
     until: Instant,
 }
 
-impl Link {
+impl ManagedConn {
     /// One that may write; the first connection is there already, unless the disk has no room.
     pub(crate) fn writing(database: Database, conn: Option<Conn>) -> Self {
         Self { conn, ..Self::new(database, Conn::writing) }

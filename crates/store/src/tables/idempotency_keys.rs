@@ -19,14 +19,14 @@ const LIFETIME: i64 = 24 * 60 * 60 * 1_000_000;
 /// A row.
 #[derive(PartialEq, Insertable, Queryable, Selectable)]
 #[diesel(table_name = idempotency_keys)]
-pub(crate) struct Reservation {
+pub(crate) struct IdempotencyRow {
     pub(crate) digest: Vec<u8>,
     fingerprint: Vec<u8>,
     sealed_key: Vec<u8>,
     expires: i64,
 }
 
-impl Reservation {
+impl IdempotencyRow {
     /// Of an idempotency key, for the save of this carrier, which this key retrieves.
     pub(crate) fn new(
         repeats: &IdempotencySeal,
@@ -73,14 +73,14 @@ impl Reservation {
     /// The key that the save was answered with.
     ///
     /// # Errors
-    /// `OtherCarrier` if another one was saved, `DamagedReservation` if the row is not as it was.
+    /// `OtherCarrier` if another one was saved, `DamagedIdempotencyKey` if the row is not as it was.
     pub(crate) fn open(
         &self,
         repeats: &IdempotencySeal,
         carrier: &TokenManagementInfo,
     ) -> Result<RetrievalKey, StoreError> {
         let key = repeats.open(&self.sealed_key);
-        let key = key.map_err(|_unopenable| StoreError::DamagedReservation)?;
+        let key = key.map_err(|_unopenable| StoreError::DamagedIdempotencyKey)?;
         if repeats.recognises(carrier, &self.fingerprint) {
             Ok(key)
         } else {
@@ -90,9 +90,12 @@ impl Reservation {
 }
 
 /// The reservation of this digest, expired or not.
-pub(crate) fn find(conn: &mut Conn, digest: [u8; 32]) -> Result<Option<Reservation>, StoreError> {
+pub(crate) fn find(
+    conn: &mut Conn,
+    digest: [u8; 32],
+) -> Result<Option<IdempotencyRow>, StoreError> {
     let found = idempotency_keys::table.find(digest.as_slice());
-    Ok(found.select(Reservation::as_select()).first(conn).optional()?)
+    Ok(found.select(IdempotencyRow::as_select()).first(conn).optional()?)
 }
 
 /// The digests of some that expired.
