@@ -34,8 +34,8 @@ use crate::{
         migrate,
         outage::Outage,
         sqlite::{
+            database_file::DatabaseFile,
             instance_lock::{self, InstanceLock},
-            place::Place,
             wal::WriteAheadLog,
         },
     },
@@ -91,7 +91,7 @@ pub(crate) struct Inner {
     pub(crate) counts: RecordCounts,
     pub(crate) uses: UseBuffer,
     /// Of a file.
-    pub(crate) place: Option<Arc<Place>>,
+    pub(crate) database_file: Option<Arc<DatabaseFile>>,
     pub(crate) checks: SingleFlight<Result<(), StoreError>>,
     /// `None` beside a running server, which has it, and on a server's database.
     pub(crate) lock: Option<InstanceLock>,
@@ -177,17 +177,17 @@ impl Store {
             );
         }
         let (mut conn, no_room) = connect(&database, lock.is_some())?;
-        let place = Place::of(&database)?;
+        let database_file = DatabaseFile::of(&database)?;
         migrate::refuse_newer(&mut conn)?;
         // Before the schema is touched: whoever lacks the right key may need the older version.
         let keyring = load(&options.keys, &mut conn)?;
         let has_room = no_room.is_none();
-        if let (Some(error), Some(place)) = (no_room, &place) {
+        if let (Some(error), Some(database_file)) = (no_room, &database_file) {
             // A key and a schema have to be written before there is anything to get.
             if keyring.is_none() || migrate::require_current(&mut conn).is_err() {
                 return Err(error);
             }
-            place.set_no_room(error);
+            database_file.set_no_room(error);
         } else if options.auto_migrate {
             for name in migrate::run(&mut conn)? {
                 info!(migration.name = name, "migrated the database");
@@ -199,20 +199,20 @@ impl Store {
             Some(keyring) => keyring,
             None => Keyring::begin(&options.keys, &mut conn, options.clock.now())?,
         };
-        let mut log = WriteAheadLog::of(&database, place.clone());
+        let mut log = WriteAheadLog::of(&database, database_file.clone());
         if let (Some(log), Some(_)) = (&mut log, &lock) {
-            log.take_over();
+            log.schedule_truncate();
         }
         let outage = Arc::new(Outage::default());
         Ok(Self(Arc::new(Inner {
             readers: Readers::new(
                 &database,
-                place.clone(),
+                database_file.clone(),
                 options.connections - 1,
                 Arc::clone(&outage),
             ),
             writer: Writer::start(
-                ManagedConn::writing(database, has_room.then_some(conn)).at(place.clone()),
+                ManagedConn::writing(database, has_room.then_some(conn)).at(database_file.clone()),
                 log,
                 outage,
             ),
@@ -223,7 +223,7 @@ impl Store {
             quotas: options.quotas,
             counts: RecordCounts::default(),
             uses: UseBuffer::default(),
-            place,
+            database_file,
             checks: SingleFlight::new(CHECKS_WAITING),
             lock,
             presence: Presence::default(),

@@ -6,7 +6,7 @@ use std::{error::Error, sync::Arc};
 
 use tokio_postgres::error::SqlState;
 
-use super::{postgres::Refusal, sqlite::place::Replaced};
+use super::{postgres::Refusal, sqlite::database_file::Replaced};
 use crate::{
     CopyError, OpenError, StoreError,
     error::{Source, error_chain},

@@ -15,13 +15,13 @@ use crate::{
     Database, OpenError, StoreError,
     backend::{
         conn::Conn,
-        sqlite::place::{Identity, Place},
+        sqlite::database_file::{DatabaseFile, Identity},
     },
     error::{Panicked, Source},
 };
 
 /// How long a connection may rest before it is tried out.
-const REST: Duration = Duration::from_secs(1);
+const IDLE_BEFORE_PROBE: Duration = Duration::from_secs(1);
 /// The pause after a connection that could not be opened: at first, and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
@@ -34,7 +34,7 @@ pub(crate) struct ManagedConn {
     open: Open,
     conn: Option<Conn>,
     used: Instant,
-    place: Option<Arc<Place>>,
+    database_file: Option<Arc<DatabaseFile>>,
     /// Which write-ahead log the connection writes to.
     log: Option<Identity>,
     /// What is opened while the disk has no room.
@@ -72,7 +72,7 @@ impl ManagedConn {
             open,
             conn: None,
             used: Instant::now(),
-            place: None,
+            database_file: None,
             log: None,
             open_without_room: None,
             failure: None,
@@ -80,28 +80,28 @@ impl ManagedConn {
     }
 
     /// To the file of this place, and to no other that comes there.
-    pub(crate) fn at(self, place: Option<Arc<Place>>) -> Self {
-        Self { place, ..self }
+    pub(crate) fn at(self, database_file: Option<Arc<DatabaseFile>>) -> Self {
+        Self { database_file, ..self }
     }
 
     /// Looks whether the file is still in its place.
     ///
     /// # Errors
-    /// As `Place::check`.
+    /// As `DatabaseFile::check`.
     pub(crate) fn check_place(&self) -> Result<(), StoreError> {
-        self.place.as_ref().map_or(Ok(()), |place| place.check())
+        self.database_file.as_ref().map_or(Ok(()), |database_file| database_file.check())
     }
 
     /// As `check_place`, and looks at the write-ahead log as well; to be called after a commit.
     pub(crate) fn check_files(&mut self) -> Result<(), StoreError> {
-        let Some(place) = &self.place else { return Ok(()) };
-        place.check()?;
-        place.check_log(&mut self.log)
+        let Some(database_file) = &self.database_file else { return Ok(()) };
+        database_file.check()?;
+        database_file.check_log(&mut self.log)
     }
 
     /// As `check_place`, by what is known.
     pub(crate) fn refuse_other_file(&self) -> Result<(), StoreError> {
-        self.place.as_ref().map_or(Ok(()), |place| place.known())
+        self.database_file.as_ref().map_or(Ok(()), |database_file| database_file.known())
     }
 
     /// Runs `work`. Unless it succeeds or a row is refused, the connection is given up; a server that did
@@ -113,7 +113,7 @@ impl ManagedConn {
         &mut self,
         work: impl FnOnce(&mut Conn) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.try_out();
+        self.probe_if_idle();
         if self.conn.is_none() {
             self.conn = Some(self.connect()?);
         }
@@ -154,9 +154,9 @@ impl ManagedConn {
     }
 
     /// A connection to a server may have ended while it rested.
-    fn try_out(&mut self) {
+    fn probe_if_idle(&mut self) {
         let Some(Conn::Postgres(session)) = &mut self.conn else { return };
-        if self.used.elapsed() > REST && session.batch_execute("SELECT 1").is_err() {
+        if self.used.elapsed() > IDLE_BEFORE_PROBE && session.batch_execute("SELECT 1").is_err() {
             self.conn = None;
         }
         self.used = Instant::now();
@@ -169,7 +169,7 @@ impl ManagedConn {
             return Err(StoreError::Unavailable(Arc::clone(cause)));
         }
         self.check_place()?;
-        let no_room = self.place.as_ref().and_then(|place| place.no_room());
+        let no_room = self.database_file.as_ref().and_then(|database_file| database_file.no_room());
         let open = match (no_room, self.open_without_room) {
             (Some(cause), None) => return Err(StoreError::Unavailable(cause)),
             (Some(_), Some(open)) => open,

@@ -2,6 +2,6 @@
 //!
 //! Invariant: nobody writes to a file that another server has, or that is no longer in its place.
 
+pub(crate) mod database_file;
 pub(crate) mod instance_lock;
-pub(crate) mod place;
 pub(crate) mod wal;

@@ -69,9 +69,9 @@ impl Lookups {
     pub(crate) fn start(database: &Database, connections: usize, outage: Arc<Outage>) -> Self {
         let queue = Arc::new(Queue { connections, ..Queue::default() });
         let threads = (0..connections).map(|_| {
-            let (queue, link) = (Arc::clone(&queue), ManagedConn::reading(database.clone()));
+            let (queue, managed) = (Arc::clone(&queue), ManagedConn::reading(database.clone()));
             let thread = thread::Builder::new().name("latchkey-reader".to_owned());
-            thread.spawn(move || ask(&queue, link)).expect("the system can start a thread")
+            thread.spawn(move || ask(&queue, managed)).expect("the system can start a thread")
         });
         let threads = threads.collect();
         Self { queue, threads, patience: tokio::sync::Mutex::default(), outage }
@@ -114,9 +114,9 @@ impl Lookups {
         lookup: fn(Work) -> Lookup,
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
-        let work = move |link: &mut ManagedConn| {
+        let work = move |managed: &mut ManagedConn| {
             // Whoever went away has no use for the answer.
-            let _ = answer.send(link.run(|conn| read(conn, query)));
+            let _ = answer.send(managed.run(|conn| read(conn, query)));
         };
         self.queue.add(lookup(Box::new(work)))?;
         self.answer(answered).await
@@ -223,27 +223,27 @@ impl Queue {
 
 /// Asks what there is to ask, until the queue is closed. A connection that failed leaves it to the others
 /// until it works again; when none is left to answer, callers are told so at once.
-fn ask(queue: &Queue, mut link: ManagedConn) {
+fn ask(queue: &Queue, mut managed: ManagedConn) {
     loop {
-        if link.is_away() && queue.has_others() {
-            if queue.is_closed_within(link.pause()) {
+        if managed.is_away() && queue.has_others() {
+            if queue.is_closed_within(managed.pause()) {
                 return;
             }
-            let _ = link.run(|_conn| Ok(()));
-            if !link.is_away() {
+            let _ = managed.run(|_conn| Ok(()));
+            if !managed.is_away() {
                 queue.absent.fetch_sub(1, Ordering::Relaxed);
             }
             continue;
         }
         let Some(lookups) = queue.take() else { return };
         // Another connection may have come back while this one waited for something to ask.
-        if link.is_away() && queue.has_others() {
+        if managed.is_away() && queue.has_others() {
             queue.give_back(lookups);
             continue;
         }
-        let was_away = link.is_away();
-        answer(queue, &mut link, lookups);
-        match (was_away, link.is_away()) {
+        let was_away = managed.is_away();
+        answer(queue, &mut managed, lookups);
+        match (was_away, managed.is_away()) {
             (false, true) => queue.absent.fetch_add(1, Ordering::Relaxed),
             (true, false) => queue.absent.fetch_sub(1, Ordering::Relaxed),
             _ => continue,
@@ -252,7 +252,7 @@ fn ask(queue: &Queue, mut link: ManagedConn) {
 }
 
 /// Answers a batch with one statement for each kind of it, and then what may take longer.
-fn answer(queue: &Queue, link: &mut ManagedConn, lookups: Vec<Lookup>) {
+fn answer(queue: &Queue, managed: &mut ManagedConn, lookups: Vec<Lookup>) {
     let (mut users, mut credentials, mut tokens) = (Vec::new(), Vec::new(), Vec::new());
     let (mut applications, mut names) = (Vec::new(), Vec::new());
     // `take` ends with it.
@@ -267,16 +267,16 @@ fn answer(queue: &Queue, link: &mut ManagedConn, lookups: Vec<Lookup>) {
             Lookup::Other(_) | Lookup::Slow(_) => long = Some(lookup),
         }
     }
-    together(link, users, users::find_all);
-    together(link, credentials, credentials::find_all);
-    together(link, applications, applications::find_all);
-    together(link, names, applications::find_all_named);
-    together(link, tokens, external_tokens::find_all);
+    together(managed, users, users::find_all);
+    together(managed, credentials, credentials::find_all);
+    together(managed, applications, applications::find_all);
+    together(managed, names, applications::find_all_named);
+    together(managed, tokens, external_tokens::find_all);
     match long {
-        Some(Lookup::Other(work)) => work(link),
+        Some(Lookup::Other(work)) => work(managed),
         Some(Lookup::Slow(work)) => {
             queue.absent.fetch_add(1, Ordering::Relaxed);
-            work(link);
+            work(managed);
             queue.absent.fetch_sub(1, Ordering::Relaxed);
         }
         _ => {}
@@ -286,7 +286,7 @@ fn answer(queue: &Queue, link: &mut ManagedConn, lookups: Vec<Lookup>) {
 type FindAll<K, V> = fn(&mut Conn, &[K]) -> Result<HashMap<K, V>, StoreError>;
 
 fn together<K: Eq + Hash, V: Clone>(
-    link: &mut ManagedConn,
+    managed: &mut ManagedConn,
     waiting: Vec<Waiting<K, V>>,
     find_all: FindAll<K, V>,
 ) {
@@ -294,7 +294,7 @@ fn together<K: Eq + Hash, V: Clone>(
         return;
     }
     let (keys, answers): (Vec<K>, Vec<_>) = waiting.into_iter().unzip();
-    let found = link.run(|conn| find_all(conn, &keys));
+    let found = managed.run(|conn| find_all(conn, &keys));
     for (key, answer) in keys.iter().zip(answers) {
         let _ = answer.send(match &found {
             Ok(found) => Ok(found.get(key).cloned()),

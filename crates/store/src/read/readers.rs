@@ -20,7 +20,7 @@ use crate::{
         conn::Conn,
         managed_conn::ManagedConn,
         outage::{Access, Outage},
-        sqlite::place::Place,
+        sqlite::database_file::DatabaseFile,
     },
     read::lookups::{Lookup, Lookups},
     tables::{
@@ -42,12 +42,14 @@ impl Readers {
     /// Connects when there is something to read.
     pub(crate) fn new(
         database: &Database,
-        place: Option<Arc<Place>>,
+        database_file: Option<Arc<DatabaseFile>>,
         connections: usize,
         outage: Arc<Outage>,
     ) -> Self {
         match database {
-            Database::Sqlite(_) => Self::File(FileReaders::new(database, place.as_ref(), outage)),
+            Database::Sqlite(_) => {
+                Self::File(FileReaders::new(database, database_file.as_ref(), outage))
+            }
             Database::Postgres(_) => Self::Server(Lookups::start(database, connections, outage)),
         }
     }
@@ -142,9 +144,9 @@ impl Readers {
     /// there is something to read.
     pub(crate) fn is_room(&self, database: &Database) -> bool {
         let Self::File(readers) = self else { return true };
-        let lock = |link| Mutex::lock(link).unwrap_or_else(PoisonError::into_inner);
+        let lock = |managed| Mutex::lock(managed).unwrap_or_else(PoisonError::into_inner);
         let mut links: Vec<_> = readers.links.iter().map(lock).collect();
-        links.iter_mut().for_each(|link| link.disconnect());
+        links.iter_mut().for_each(|managed| managed.disconnect());
         Conn::writing(database).is_ok()
     }
 }
@@ -161,10 +163,15 @@ thread_local! {
 }
 
 impl FileReaders {
-    fn new(database: &Database, place: Option<&Arc<Place>>, outage: Arc<Outage>) -> Self {
+    fn new(
+        database: &Database,
+        database_file: Option<&Arc<DatabaseFile>>,
+        outage: Arc<Outage>,
+    ) -> Self {
         let count = thread::available_parallelism().map_or(1, usize::from) + 2;
-        let link = || Mutex::new(ManagedConn::reading(database.clone()).at(place.cloned()));
-        Self { links: std::iter::repeat_with(link).take(count).collect(), outage }
+        let managed =
+            || Mutex::new(ManagedConn::reading(database.clone()).at(database_file.cloned()));
+        Self { links: std::iter::repeat_with(managed).take(count).collect(), outage }
     }
 
     fn run<T>(
@@ -178,21 +185,21 @@ impl FileReaders {
         &self,
         query: impl FnOnce(&mut Conn) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let run = |link: &mut ManagedConn| {
-            link.refuse_other_file()?;
-            link.run(query)
+        let run = |managed: &mut ManagedConn| {
+            managed.refuse_other_file()?;
+            managed.run(query)
         };
         let home = home();
         let (before, after) = self.links.split_at(home % self.links.len());
-        for link in after.iter().chain(before) {
-            match link.try_lock() {
-                Ok(mut link) => return run(&mut link),
-                Err(TryLockError::Poisoned(link)) => return run(&mut link.into_inner()),
+        for managed in after.iter().chain(before) {
+            match managed.try_lock() {
+                Ok(mut managed) => return run(&mut managed),
+                Err(TryLockError::Poisoned(managed)) => return run(&mut managed.into_inner()),
                 Err(TryLockError::WouldBlock) => {}
             }
         }
-        let link = self.links[home % self.links.len()].lock();
-        run(&mut link.unwrap_or_else(PoisonError::into_inner))
+        let managed = self.links[home % self.links.len()].lock();
+        run(&mut managed.unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -77,10 +77,10 @@ impl Store {
 
     /// Looks whether the database's file is still in its place, and whether there is room again.
     fn look_at_place(&self) -> Result<(), StoreError> {
-        let Some(place) = &self.0.place else { return Ok(()) };
-        place.check()?;
-        if place.no_room().is_some() && self.0.readers.is_room(&place.database()) {
-            place.set_room();
+        let Some(database_file) = &self.0.database_file else { return Ok(()) };
+        database_file.check()?;
+        if database_file.no_room().is_some() && self.0.readers.is_room(&database_file.database()) {
+            database_file.set_room();
         }
         Ok(())
     }

@@ -53,7 +53,7 @@ impl Store {
             let written = presence.written.lock().unwrap_or_else(PoisonError::into_inner);
             written.as_ref().is_some_and(|(time, said)| time.elapsed() < EVERY && *said == keks)
         };
-        if self.0.place.is_some() || is_written() {
+        if self.0.database_file.is_some() || is_written() {
             return Ok(());
         }
         let (begun, id, name) = (Instant::now(), presence.id.clone(), presence.name.clone());
@@ -66,7 +66,7 @@ impl Store {
 
     /// Says that this server ends.
     pub async fn sign_off(&self) -> Result<(), StoreError> {
-        if self.0.place.is_some() {
+        if self.0.database_file.is_some() {
             return Ok(());
         }
         let id = self.0.presence.id.clone();
@@ -84,7 +84,7 @@ impl Store {
         kek: &str,
         keyring: &Keyring,
     ) -> Result<Vec<String>, StoreError> {
-        if self.0.place.is_some() {
+        if self.0.database_file.is_some() {
             let is_there = self.0.lock.is_some() && keyring.find(kek).is_some();
             return Ok(if is_there { vec![] } else { vec!["the one on this database".to_owned()] });
         }

@@ -24,15 +24,19 @@ const BATCH: usize = 256;
 
 /// The thread, which owns the only connection that writes.
 pub(super) struct Committer {
-    link: ManagedConn,
+    managed: ManagedConn,
     /// The write-ahead log, where there is one.
     log: Option<WriteAheadLog>,
     jobs: Receiver<Job>,
 }
 
 impl Committer {
-    pub(super) fn new(link: ManagedConn, log: Option<WriteAheadLog>, jobs: Receiver<Job>) -> Self {
-        Self { link, log, jobs }
+    pub(super) fn new(
+        managed: ManagedConn,
+        log: Option<WriteAheadLog>,
+        jobs: Receiver<Job>,
+    ) -> Self {
+        Self { managed, log, jobs }
     }
 
     /// Works until the queue is closed.
@@ -50,12 +54,12 @@ impl Committer {
                 let (size, erases) = (batch.size(), batch.erases());
                 self.commit(batch);
                 if let Some(log) = &mut self.log {
-                    log.tend(&mut self.link, size, erases);
+                    log.after_commit(&mut self.managed, size, erases);
                 }
             }
         }
         if let Some(log) = self.log {
-            log.settle(&mut self.link);
+            log.checkpoint_and_close(&mut self.managed);
         }
     }
 
@@ -63,9 +67,9 @@ impl Committer {
     fn next_job(&mut self) -> Option<Job> {
         loop {
             let Some(log) = &mut self.log else { return self.jobs.recv().ok() };
-            match self.jobs.recv_timeout(log.cut_is_due_in()) {
+            match self.jobs.recv_timeout(log.truncate_due_in()) {
                 Ok(job) => return Some(job),
-                Err(RecvTimeoutError::Timeout) => log.cut(&mut self.link),
+                Err(RecvTimeoutError::Timeout) => log.truncate(&mut self.managed),
                 Err(RecvTimeoutError::Disconnected) => return None,
             }
         }
@@ -115,17 +119,18 @@ impl Committer {
     /// Whether any other write would fail as well. On a file, whatever makes it unavailable does so for
     /// all; a server may have refused but one row.
     fn is_hopeless(&self, error: &StoreError) -> bool {
-        matches!(error, StoreError::Unavailable(_)) && (self.log.is_some() || self.link.is_away())
+        matches!(error, StoreError::Unavailable(_))
+            && (self.log.is_some() || self.managed.is_away())
     }
 
     /// One transaction; what became of each change in it.
     fn write(&mut self, batch: &mut Batch) -> Result<Vec<Outcome>, StoreError> {
-        if self.link.refuse_other_file().is_err() {
-            self.link.check_place()?;
+        if self.managed.refuse_other_file().is_err() {
+            self.managed.check_place()?;
         }
         let Batch { saves, changes } = batch;
         let rows: Vec<&TokenRow> = saves.iter().map(|save| &*save.row).collect();
-        let outcomes = self.link.run(|conn| match conn {
+        let outcomes = self.managed.run(|conn| match conn {
             // A statement is a transaction, and takes one round trip to the server.
             Conn::Postgres(_) if changes.is_empty() => {
                 external_tokens::insert_all(conn, &rows).map(|()| Vec::new())
@@ -140,9 +145,9 @@ impl Committer {
                 outcomes.collect()
             }),
         })?;
-        if let Err(error) = self.link.check_files() {
+        if let Err(error) = self.managed.check_files() {
             // So that the file that was moved has all that was acknowledged, whatever becomes of its log.
-            self.log.iter_mut().for_each(WriteAheadLog::take_over);
+            self.log.iter_mut().for_each(WriteAheadLog::schedule_truncate);
             return Err(error);
         }
         Ok(outcomes)

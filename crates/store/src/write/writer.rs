@@ -50,14 +50,14 @@ pub(crate) struct Writer {
 impl Writer {
     /// Starts the thread, which owns the only connection that writes.
     pub(crate) fn start(
-        link: ManagedConn,
+        managed: ManagedConn,
         log: Option<WriteAheadLog>,
         outage: Arc<Outage>,
     ) -> Self {
         let (queue, jobs) = sync_channel(QUEUE);
         let thread = thread::Builder::new()
             .name("latchkey-writer".to_owned())
-            .spawn(move || Committer::new(link, log, jobs).run())
+            .spawn(move || Committer::new(managed, log, jobs).run())
             .expect("the system can start a thread");
         let room = Arc::new(Semaphore::new(QUEUE_BYTES));
         Self { queue, room, outage, thread: Mutex::new(Some(thread)) }

@@ -43,9 +43,9 @@ impl Bench {
         };
         let keyring = Keyring::begin(&keys, &mut conn, 0).expect("keyring");
         conn.batch_execute(sql).expect(sql);
-        let link = ManagedConn::writing(database.clone(), Some(conn));
+        let managed = ManagedConn::writing(database.clone(), Some(conn));
         let writer =
-            Arc::new(Writer::start(link, WriteAheadLog::of(&database, None), Arc::default()));
+            Arc::new(Writer::start(managed, WriteAheadLog::of(&database, None), Arc::default()));
         Self { writer, database, keyring, ids: RecordIds::default(), _folder: folder }
     }
 

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Where a file is, and which one it was when the first connection was opened.
-pub(crate) struct Place {
+pub(crate) struct DatabaseFile {
     path: PathBuf,
     file: Identity,
     is_other: AtomicBool,
@@ -52,7 +52,7 @@ impl Replaced {
     }
 }
 
-impl Place {
+impl DatabaseFile {
     /// That of a file to which a connection was just opened; `None` for a database on a server.
     pub(crate) fn of(database: &Database) -> Result<Option<Arc<Self>>, OpenError> {
         let Database::Sqlite(path) = database else { return Ok(None) };
