@@ -33,10 +33,10 @@ use crate::{
         hosts::Hosts,
         origins::Origins,
         paths::Paths,
-        problem::chain,
+        problem::error_chain,
         server::{self, Site},
     },
-    jobs::{self, Upkeep},
+    jobs::{Jobs, Schedule},
     reload::Reload,
     signals::{ReloadSignals, StopSignals},
     state::App,
@@ -153,10 +153,10 @@ async fn serve(
     let scheme = if config.server.behind_proxy { "https" } else { scheme };
     let app = app(config, store, callers, base_time_zone, scheme, sends_hsts);
     let server = server::start(&config.server, listener, tls, app, site)?;
-    start_jobs(config, store, certificates);
+    let jobs = start_jobs(config, store, certificates);
     greet(config, &url, sample_works)?;
     info!(%address, profile = config.profile, "serving");
-    stop(server, signals, store).await
+    stop(server, signals, jobs, store).await
 }
 
 /// Before the first save, so that none waits for it. If the disk is full, records can still be read, and the jobs
@@ -164,7 +164,7 @@ async fn serve(
 async fn tend_keys(store: &Store) -> Result<(), StoreError> {
     match store.tend_keys().await {
         Err(error @ StoreError::Unavailable(_)) => {
-            warn!(error = chain(&error), "nothing can be saved yet");
+            warn!(error = error_chain(&error), "nothing can be saved yet");
             Ok(())
         }
         tended => tended.map(drop),
@@ -203,30 +203,34 @@ fn app(
     }
 }
 
-fn start_jobs(config: &Config, store: &Store, certificates: Option<Arc<Certificates>>) {
+fn start_jobs(config: &Config, store: &Store, certificates: Option<Arc<Certificates>>) -> Jobs {
     if let Some(certificates) = certificates {
         let every = Duration::from_secs(config.server.tls_reload_seconds);
         actix_web::rt::spawn(certificates.watch(every));
     }
-    Upkeep {
-        store: store.clone(),
+    let schedule = Schedule {
         keep_ended: config.records.keep_ended(),
         sweep_every: config.records.sweep_every(),
         rotate_after_wraps: config.keys.rotate_after_wraps,
-    }
-    .start();
+    };
+    Jobs::start(store, &schedule)
 }
 
 /// Waits until the server is to stop, and stops it.
-async fn stop(server: Server, signals: StopSignals, store: &Store) -> anyhow::Result<()> {
+async fn stop(
+    server: Server,
+    signals: StopSignals,
+    jobs: Jobs,
+    store: &Store,
+) -> anyhow::Result<()> {
     let handle = server.handle();
     tokio::select! {
         outcome = server => outcome?,
         () = signals.stop(handle) => warn!("stopping at once"),
     }
-    jobs::finish(store).await;
+    jobs.finish().await;
     if let Err(error) = store.sign_off().await {
-        warn!(error = chain(&error), "rotations wait some seconds for this server");
+        warn!(error = error_chain(&error), "rotations wait some seconds for this server");
     }
     info!("stopped");
     Ok(())

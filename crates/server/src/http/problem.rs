@@ -209,7 +209,7 @@ impl Problem {
 
     /// 500; the cause goes to the log with all its sources.
     pub(crate) fn internal(cause: &(dyn Error + 'static)) -> Self {
-        error!(error = chain(cause), "internal error");
+        error!(error = error_chain(cause), "internal error");
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "SoServerException",
@@ -407,7 +407,7 @@ pub(crate) fn types_read() -> String {
 }
 
 /// An error with all its sources.
-pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn error_chain(error: &(dyn Error + 'static)) -> String {
     let sources = std::iter::successors(Some(error), |&error| error.source());
     sources.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -1,61 +1,65 @@
-//! What a running server does about master keys: it follows those of the database, and moves records to the
-//! active one.
+//! The master keys: following those of the database, and moving records to the active one.
 //!
-//! Invariant: whatever fails here is tried again, and no request waits for it.
+//! Invariant: no request waits for either.
 
 use std::time::{Duration, Instant};
 
-use store::Store;
-use tokio::time::{MissedTickBehavior, interval, sleep};
-use tracing::{error, info, warn};
+use store::{Store, StoreError};
+use tracing::{error, info};
 
-use crate::http::problem::chain;
+use super::job::{Job, Outcome};
+use crate::http::problem::error_chain;
 
-/// How often the keys of the database are looked at.
 const PERIOD: Duration = Duration::from_secs(1);
-/// How long records that could not be moved, or came under an older key since, are left alone.
-const REST: Duration = Duration::from_secs(60);
-/// How often it is said again that a key wraps too often.
+/// The time until records are looked at again that could not be moved, or that were saved under an older key since.
+const MOVE_AGAIN_AFTER: Duration = Duration::from_secs(60);
+/// The time between two log lines about a key that is due for rotation and cannot be rotated.
 const REMINDER: Duration = Duration::from_secs(600);
+/// The most ids of records that one log line has.
+const LISTED_RECORDS: usize = 100;
 
-/// Does both, for ever.
-pub(super) async fn run(store: Store, rotate_after_wraps: i64) {
-    tokio::join!(follow_keys(&store, rotate_after_wraps), rewrap(&store));
+/// Follows the master keys, and begins a rotation when one has wrapped often enough.
+pub(super) struct FollowKeys {
+    pub(super) store: Store,
+    pub(super) rotate_after_wraps: i64,
+    /// When a rotation last failed.
+    pub(super) failed_rotation: Option<Instant>,
 }
 
-/// Follows the master keys, and begins a rotation when one wrapped often enough.
-async fn follow_keys(store: &Store, rotate_after_wraps: i64) {
-    let mut ticks = interval(PERIOD);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut is_failing, mut told) = (false, None::<Instant>);
-    loop {
-        ticks.tick().await;
-        let wraps = match store.tend_keys().await {
-            Ok(wraps) => {
-                is_failing = false;
-                wraps
-            }
-            Err(error) => {
-                if !is_failing {
-                    warn!(error = chain(&error), "the master keys cannot be looked at");
-                }
-                is_failing = true;
-                None
-            }
-        };
-        let is_due = wraps.is_some_and(|wraps| wraps >= rotate_after_wraps);
-        if !is_due || told.is_some_and(|told| told.elapsed() < REMINDER) {
-            continue;
+impl Job for FollowKeys {
+    fn name(&self) -> &'static str {
+        "following the master keys"
+    }
+
+    fn period(&self) -> Duration {
+        PERIOD
+    }
+
+    fn failure(&self) -> &'static str {
+        "the master keys cannot be looked at"
+    }
+
+    async fn run(&mut self) -> Result<Outcome, StoreError> {
+        let wraps = self.store.tend_keys().await?;
+        let is_due = wraps.is_some_and(|wraps| wraps >= self.rotate_after_wraps);
+        if is_due && self.failed_rotation.is_none_or(|failed| failed.elapsed() >= REMINDER) {
+            self.rotate().await;
         }
-        match store.announce_key(None).await {
+        Ok(Outcome::Done)
+    }
+}
+
+impl FollowKeys {
+    async fn rotate(&mut self) {
+        match self.store.announce_key(None).await {
             Ok(rotation) if rotation.is_resumed => {}
             Ok(rotation) => {
                 info!(kek.id = rotation.id, "the master key wrapped often enough: rotating it");
             }
             Err(error) => {
-                told = Some(Instant::now());
+                self.failed_rotation = Some(Instant::now());
                 error!(
-                    error = chain(&error),
+                    error = error_chain(&error),
                     "the master key wrapped often enough, but cannot be rotated"
                 );
             }
@@ -63,29 +67,47 @@ async fn follow_keys(store: &Store, rotate_after_wraps: i64) {
     }
 }
 
-/// Moves records of older keys to the active one: after a rotation, and of one that was cut short.
-async fn rewrap(store: &Store) {
-    let (mut done, mut unopenable) = (None::<(String, Instant)>, 0);
-    loop {
-        sleep(PERIOD).await;
-        let Some(active) = store.is_between_keys() else { continue };
-        if done.as_ref().is_some_and(|(kek, time)| *kek == active && time.elapsed() < REST) {
-            continue;
+/// Moves records of older keys to the active one: after a rotation, and when one was cut short.
+pub(super) struct Rewrap {
+    pub(super) store: Store,
+    /// The key to which records were last moved, and when.
+    pub(super) last_move: Option<(String, Instant)>,
+    /// The number of records that did not open then.
+    pub(super) unopenable: usize,
+}
+
+impl Job for Rewrap {
+    fn name(&self) -> &'static str {
+        "moving records to the active master key"
+    }
+
+    fn period(&self) -> Duration {
+        PERIOD
+    }
+
+    fn failure(&self) -> &'static str {
+        "records cannot be moved to the master key"
+    }
+
+    async fn run(&mut self) -> Result<Outcome, StoreError> {
+        let Some(active) = self.store.is_between_keys() else { return Ok(Outcome::Skipped) };
+        let was_moved_to_it =
+            |(kek, moved): &(String, Instant)| *kek == active && moved.elapsed() < MOVE_AGAIN_AFTER;
+        if self.last_move.as_ref().is_some_and(was_moved_to_it) {
+            return Ok(Outcome::Skipped);
         }
-        match store.rewrap().await {
-            Ok(outcome) => {
-                if outcome.records > 0 {
-                    info!(kek.id = active, records = outcome.records, "moved to this master key");
-                }
-                if outcome.unopenable.len() > unopenable {
-                    let count = outcome.unopenable.len();
-                    let records = &outcome.unopenable[..count.min(100)];
-                    error!(count, ?records, "the data keys of these records do not open");
-                }
-                unopenable = outcome.unopenable.len();
-            }
-            Err(error) => warn!(error = chain(&error), "records cannot be moved to the master key"),
+        let moved = self.store.rewrap().await;
+        self.last_move = Some((active.clone(), Instant::now()));
+        let moved = moved?;
+        if moved.records > 0 {
+            info!(kek.id = active, records = moved.records, "moved to this master key");
         }
-        done = Some((active, Instant::now()));
+        let count = moved.unopenable.len();
+        if count > self.unopenable {
+            let records = &moved.unopenable[..count.min(LISTED_RECORDS)];
+            error!(count, ?records, "the data keys of these records do not open");
+        }
+        self.unopenable = count;
+        Ok(Outcome::Done)
     }
 }

@@ -66,7 +66,7 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Overloaded => Self::overloaded(),
-            // A failure of many calls is logged once, when it begins, by the store and the jobs.
+            // The store and the jobs log when an outage begins; a line for each call would say no more.
             StoreError::Unavailable(_) if error.is_of_another_file() => {
                 Self::unavailable("SR_DATABASE_REPLACED")
             }
@@ -85,7 +85,7 @@ impl From<StoreError> for Problem {
             | StoreError::NotFound(_)
             | StoreError::Reserved
             | StoreError::Damaged(_)
-            | StoreError::DamagedIdempotencyKey
+            | StoreError::DamagedReservation
             | StoreError::Sentinel
             | StoreError::Query(_) => Self::internal(&error),
         }

@@ -1,0 +1,53 @@
+//! Erasing and removing what has expired.
+//!
+//! Invariant: each part of the sweep is a job of its own, so that one that fails or takes long holds up no other.
+
+use std::time::Duration;
+
+use store::{Store, StoreError};
+
+use super::job::{Job, Outcome};
+
+/// What a sweep looks for.
+#[derive(Clone, Copy)]
+pub(super) enum Swept {
+    ExpiredRecords,
+    /// Ended records are kept for this time, in microseconds.
+    EndedRecords {
+        keep: i64,
+    },
+    ExpiredCredentials,
+    ExpiredIdempotencyKeys,
+}
+
+/// One part of the sweep.
+pub(super) struct Sweep {
+    pub(super) store: Store,
+    pub(super) period: Duration,
+    pub(super) swept: Swept,
+}
+
+impl Job for Sweep {
+    fn name(&self) -> &'static str {
+        match self.swept {
+            Swept::ExpiredRecords => "erasing expired records",
+            Swept::EndedRecords { .. } => "removing ended records",
+            Swept::ExpiredCredentials => "removing expired credentials",
+            Swept::ExpiredIdempotencyKeys => "removing expired idempotency keys",
+        }
+    }
+
+    fn period(&self) -> Duration {
+        self.period
+    }
+
+    async fn run(&mut self) -> Result<Outcome, StoreError> {
+        match self.swept {
+            Swept::ExpiredRecords => self.store.end_expired_records().await?,
+            Swept::EndedRecords { keep } => self.store.remove_ended_records(keep).await?,
+            Swept::ExpiredCredentials => self.store.remove_expired_credentials().await?,
+            Swept::ExpiredIdempotencyKeys => self.store.remove_expired_idempotency_keys().await?,
+        }
+        Ok(Outcome::Done)
+    }
+}
