@@ -8,6 +8,8 @@ pub(crate) mod connections;
 pub(crate) mod extract;
 pub(crate) mod handlers;
 pub(crate) mod hosts;
+pub(crate) mod mount;
+pub(crate) mod normalize;
 pub(crate) mod openapi;
 pub(crate) mod origins;
 pub(crate) mod pages;

@@ -31,8 +31,8 @@ use crate::{
     greeting::greet,
     http::{
         hosts::Hosts,
+        mount::Paths,
         origins::Origins,
-        paths::Paths,
         problem::error_chain,
         server::{self, Site},
     },

@@ -36,11 +36,7 @@ use self::{
 
 use crate::{
     config::Config,
-    http::{
-        client::client_address,
-        paths::{HEALTH, READINESS},
-        problem::Refusal,
-    },
+    http::{client::client_address, paths::PROBES, problem::Refusal},
     state::App,
 };
 
@@ -168,7 +164,7 @@ impl RootSpanBuilder for RequestSpan {
 
 /// Whether it is a path of a probe, which is called all the time.
 fn is_probe(route: Option<&str>) -> bool {
-    route.is_some_and(|route| route == HEALTH || route == READINESS)
+    route.is_some_and(|route| PROBES.contains(&route))
 }
 
 /// The span of a command: who runs it, by the number of the system's user.

@@ -16,7 +16,7 @@ use anyhow::bail;
 
 use super::{
     client::{self, Target},
-    paths,
+    paths::PROBES,
     problem::Problem,
 };
 use crate::{host::Host, state::App};
@@ -85,7 +85,7 @@ fn judge(request: &ServiceRequest) -> Result<(), Problem> {
     let parse = |text| Host::parse(text).ok_or_else(Problem::no_host);
     line.filter(|line| !line.is_empty()).map(parse).transpose()?;
     let own = own.filter(|own| !own.is_empty()).map(parse).transpose()?;
-    let is_probe = matches!(request.path(), paths::HEALTH | paths::READINESS);
+    let is_probe = PROBES.contains(&request.path());
     let forwarded = client::forwarded_headers(app, request.request());
     let forwarded = forwarded.origin(client::peer(request.request()), &app.proxy_trust);
     match forwarded.host.or(own) {

@@ -16,7 +16,8 @@ use negotiate::MediaType;
 
 use crate::{
     http::{
-        paths::{ACCOUNT, API, Mount, Paths},
+        mount::{Mount, Paths},
+        paths::{ACCOUNT, API},
         preferences::{accept, text},
         problem::{ErrorBody, Problem},
     },

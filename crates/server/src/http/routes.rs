@@ -1,53 +1,84 @@
 //! The one list of routes.
 //!
-//! Invariant: a route that is not in `configure` does not exist; every other path and method is
-//! answered as CONTRACT 34 says.
+//! Invariant: a path that is not in `ROUTES` is not served; every other path and method is answered as CONTRACT 34
+//! says. The paths that requests may have, `Allow` and the OpenAPI document follow from the list.
 
 use actix_web::{
     FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder,
     http::{Method, header::ALLOW},
     web::{self, ServiceConfig},
 };
+use utoipa::OpenApi;
 
 use super::{
     handlers::{account, api_index, api_viewer, external_tokens, health, principal, user_agent},
-    paths::{self, Paths},
+    mount::Paths,
+    paths,
     problem::{ACCEPT_POST, Problem, types_read},
 };
 
-/// The routes; their paths are those of `paths`, which alone get here.
-pub(crate) fn configure(routes: &mut ServiceConfig) {
-    routes
-        .service(operation(paths::SAVE_EXTERNAL_TOKENS, user_agent::save))
-        .service(operation(paths::GET_EXTERNAL_TOKENS, user_agent::get))
-        .service(operation(paths::GET_ACCESS_TOKEN, principal::access_token))
-        .service(operation(paths::LIST_EXTERNAL_TOKENS, external_tokens::list))
-        .service(operation(paths::DESCRIBE_EXTERNAL_TOKENS, external_tokens::describe))
-        .service(operation(paths::REVOKE_EXTERNAL_TOKENS, external_tokens::revoke))
-        .service(get(paths::CURRENT_PRINCIPAL, principal::current_principal))
-        .service(get(paths::CURRENT_TOKEN, principal::current_token))
-        .service(
-            serving(paths::SIGN_IN, "GET, HEAD, POST, OPTIONS")
-                .route(web::get().to(account::sign_in_page))
-                .route(web::head().to(account::sign_in_page))
-                .route(web::post().to(account::sign_in)),
-        )
-        .service(form(paths::SIGN_OUT, account::sign_out))
-        .service(get(paths::ACCOUNT, account::page))
-        .service(form(paths::ACCOUNT_TICKETS, account::issue_ticket))
-        .service(form(paths::ACCOUNT_TICKETS_REVOKE, account::revoke_ticket))
-        .service(get(paths::HOME, api_index::to_index))
-        .service(get(paths::API, api_index::versions))
-        .service(get(paths::API_V1, api_index::routes))
-        .service(get(paths::OPENAPI, api_viewer::document))
-        .service(get(paths::DOCS, api_viewer::to_viewer))
-        .service(get(&format!("{}/{{file:.*}}", paths::DOCS), api_viewer::viewer))
-        .service(get(paths::HEALTH, health::alive))
-        .service(get(paths::READINESS, health::ready))
-        .service(serving(paths::SERVER, "GET, HEAD, POST, OPTIONS"))
-        .default_service(web::to(async |request: HttpRequest, paths: web::Data<Paths>| {
+/// A path that is served.
+pub(crate) struct Route {
+    pub(crate) path: &'static str,
+    resource: fn() -> Resource,
+}
+
+/// Makes the list of routes, and the part of the OpenAPI document that says what their handlers do.
+///
+/// Each line is the name of a path, the kind of the route, and a handler for each method that the kind has.
+macro_rules! routes {
+    ($($path:ident: $kind:ident($($module:ident::$handler:ident),+);)+) => {
+        /// Every path that is served, in the order of the OpenAPI document.
+        pub(crate) const ROUTES: &[Route] = &[$(Route {
+            path: paths::$path,
+            resource: || $kind(paths::$path, $($module::$handler),+),
+        }),+];
+
+        #[derive(OpenApi)]
+        #[openapi(paths($($($module::$handler),+),+))]
+        struct Documented;
+    };
+}
+
+routes! {
+    SAVE_EXTERNAL_TOKENS: operation(user_agent::save);
+    GET_EXTERNAL_TOKENS: operation(user_agent::get);
+    LIST_EXTERNAL_TOKENS: operation(external_tokens::list);
+    DESCRIBE_EXTERNAL_TOKENS: operation(external_tokens::describe);
+    REVOKE_EXTERNAL_TOKENS: operation(external_tokens::revoke);
+    CURRENT_PRINCIPAL: get(principal::current_principal);
+    CURRENT_TOKEN: get(principal::current_token);
+    GET_ACCESS_TOKEN: operation(principal::access_token);
+    SIGN_IN: page_with_form(account::sign_in_page, account::sign_in);
+    SIGN_OUT: form(account::sign_out);
+    ACCOUNT: get(account::page);
+    ACCOUNT_TICKETS: form(account::issue_ticket);
+    ACCOUNT_TICKETS_REVOKE: form(account::revoke_ticket);
+    HOME: get(api_index::to_index);
+    API: get(api_index::versions);
+    API_V1: get(api_index::routes);
+    OPENAPI: get(api_index::document);
+    DOCS: get(api_viewer::to_viewer);
+    DOCS_FILE: files(api_viewer::viewer);
+    HEALTH: get(health::alive);
+    READINESS: get(health::ready);
+}
+
+/// What the OpenAPI document says about each handler.
+pub(crate) fn documented() -> utoipa::openapi::OpenApi {
+    Documented::openapi()
+}
+
+/// Registers the routes, and what answers everything else.
+pub(crate) fn configure(services: &mut ServiceConfig) {
+    for route in ROUTES {
+        services.service((route.resource)());
+    }
+    services.service(serving(paths::SERVER, "GET, HEAD, POST, OPTIONS")).default_service(web::to(
+        async |request: HttpRequest, paths: web::Data<Paths>| {
             Err::<String, _>(Problem::no_such_path(paths.index(&request)))
-        }));
+        },
+    ));
 }
 
 /// An operation of an agent: POST runs it, GET describes it (CONTRACT O5).
@@ -60,6 +91,20 @@ where
         .route(web::post().to(handler))
         .route(web::get().to(api_index::describe))
         .route(web::head().to(api_index::describe))
+}
+
+/// A page at whose path a form is sent, too.
+fn page_with_form<P, PageArgs, F, FormArgs>(path: &str, page: P, form: F) -> Resource
+where
+    P: Handler<PageArgs, Output: Responder + 'static>,
+    PageArgs: FromRequest + 'static,
+    F: Handler<FormArgs, Output: Responder + 'static>,
+    FormArgs: FromRequest + 'static,
+{
+    serving(path, "GET, HEAD, POST, OPTIONS")
+        .route(web::get().to(page.clone()))
+        .route(web::head().to(page))
+        .route(web::post().to(form))
 }
 
 /// A path to which a form of a page is sent.
@@ -81,6 +126,15 @@ where
     serving(path, "GET, HEAD, OPTIONS").route(web::get().to(handler)).route(head)
 }
 
+/// A path whose last part may be any number of segments.
+fn files<F, Args>(path: &str, handler: F) -> Resource
+where
+    F: Handler<Args, Output: Responder + 'static>,
+    Args: FromRequest + 'static,
+{
+    get(&path.replace('}', ":.*}"), handler)
+}
+
 /// A path that answers OPTIONS, and refuses every method to which no route is added.
 fn serving(path: &str, allowed: &'static str) -> Resource {
     let tell = move || async move { options(allowed) };
@@ -98,4 +152,29 @@ fn options(allowed: &'static str) -> HttpResponse {
         answer.insert_header((ACCEPT_POST, types_read()));
     }
     answer.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::config::tenants;
+
+    /// A route has the path that its handlers document.
+    #[test]
+    fn every_route_is_documented_under_its_path() {
+        let served: Vec<&str> = ROUTES.iter().map(|route| route.path).collect();
+        let documented = documented().paths.paths;
+        let documented: Vec<&str> = documented.keys().map(String::as_str).collect();
+        assert_eq!(served, documented);
+    }
+
+    /// CONTRACT 1: no tenant is called like a path.
+    #[test]
+    fn the_first_segments_of_paths_are_reserved() {
+        let segments = ROUTES.iter().filter_map(|route| route.path.split('/').nth(1));
+        let segments: BTreeSet<&str> = segments.filter(|segment| !segment.is_empty()).collect();
+        assert_eq!(BTreeSet::from(tenants::RESERVED), segments);
+    }
 }

@@ -20,8 +20,9 @@ use super::{
     connections::Acceptor,
     extract::BodyBudget,
     hosts::{self, Hosts},
+    mount::Paths,
+    normalize::normalize_head,
     origins::Origins,
-    paths::{self, Paths},
     preferences::SO_TIME_ZONE,
     problem::{self, REQUEST_ID},
     routes,
@@ -76,7 +77,7 @@ pub(crate) fn start(
             .wrap(from_fn(hosts::check))
             .wrap(from_fn(problem::finish))
             .wrap(TracingLogger::<RequestSpan>::new())
-            .wrap(from_fn(paths::normalize))
+            .wrap(from_fn(normalize_head))
             .configure(routes::configure)
             .into_factory()
             .map_err(|error: actix_web::Error| error.error_response());

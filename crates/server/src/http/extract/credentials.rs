@@ -12,7 +12,7 @@ use crate::{
     callers::authenticate::{Caller, RequestCredentials},
     http::{
         client,
-        paths::Mount,
+        mount::Mount,
         problem::Problem,
         secret_headers::{SO_APP_TOKEN, X_XSRF_TOKEN, secret_headers},
     },

@@ -29,10 +29,9 @@ use crate::{
     http::{
         client::{self, PublicOrigin},
         extract::{self, HeldBody},
+        mount::{Mount, Paths},
         pages::{Frame, html},
-        paths::{
-            ACCOUNT, ACCOUNT_TICKETS, ACCOUNT_TICKETS_REVOKE, Mount, Paths, SIGN_IN, SIGN_OUT,
-        },
+        paths::{ACCOUNT, ACCOUNT_TICKETS, ACCOUNT_TICKETS_REVOKE, SIGN_IN, SIGN_OUT},
         preferences::locale,
         problem::{Problem, SEC_FETCH_SITE},
     },

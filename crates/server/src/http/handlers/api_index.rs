@@ -1,5 +1,5 @@
-//! What the API is, for people and programs: `GET /api`, `GET /api/v1`, and `GET` on an operation
-//! (CONTRACT O5–O7).
+//! What the API is, for people and programs: `GET /api`, `GET /api/v1`, the OpenAPI document, and `GET` on an
+//! operation (CONTRACT O5–O7).
 //!
 //! Invariant: no login is needed and nothing is run. Every path and method comes from the OpenAPI
 //! document, so what is not in it is not listed.
@@ -18,9 +18,10 @@ use crate::{
     http::{
         answer,
         client::PublicOrigin,
+        mount::Mount,
         openapi::{self, Call},
         pages::{self, Frame},
-        paths::{API, API_V1, DOCS, HOME, Mount, OPENAPI},
+        paths::{API, API_V1, DOCS, HOME, OPENAPI},
         preferences::{Preferences, locale, media_type},
         problem::Problem,
     },
@@ -163,6 +164,21 @@ pub(crate) async fn routes(request: HttpRequest, app: Data<App>) -> Result<HttpR
     }
     let (frame, words) = (Frame::of(&request, locale.as_ref()), Words::of(locale.as_ref()));
     respond(&request, &app, "Routes", &Routes { routes, frame, words })
+}
+
+/// `GET /api/openapi.json`.
+#[utoipa::path(
+    get,
+    path = OPENAPI,
+    operation_id = "OpenApi",
+    summary = "SR_OPENAPI",
+    description = "This document.",
+    tag = "API",
+    security(()),
+    responses((status = 200, description = "The document", body = serde_json::Value))
+)]
+pub(crate) async fn document(request: HttpRequest, app: Data<App>) -> HttpResponse {
+    answer::json(&openapi::document_below(&Mount::of(&request).base, app.limits.token_bytes))
 }
 
 /// What a call does, takes and answers, as OpenAPI describes it.

@@ -1,4 +1,4 @@
-//! The OpenAPI document, and Swagger UI to read and try it (CONTRACT O7).
+//! Swagger UI, to read the API and to try it (CONTRACT O7).
 //!
 //! Invariant: every file of the viewer comes from this process; its policy lets a browser load from
 //! nowhere else.
@@ -15,13 +15,10 @@ use actix_web::{
 };
 use utoipa_swagger_ui::Config;
 
-use crate::{
-    http::{
-        answer, openapi,
-        paths::{DOCS, DOCS_FILE, Mount, OPENAPI, Paths},
-        problem::Problem,
-    },
-    state::App,
+use crate::http::{
+    mount::{Mount, Paths},
+    paths::{DOCS, DOCS_FILE},
+    problem::Problem,
 };
 
 const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
@@ -30,21 +27,6 @@ const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-
 /// The document, as it is beside the viewer; no check of it by another host.
 static CONFIG: LazyLock<Arc<Config<'static>>> =
     LazyLock::new(|| Arc::new(Config::from("../openapi.json").validator_url("none")));
-
-/// `GET /api/openapi.json`.
-#[utoipa::path(
-    get,
-    path = OPENAPI,
-    operation_id = "OpenApi",
-    summary = "SR_OPENAPI",
-    description = "This document.",
-    tag = "API",
-    security(()),
-    responses((status = 200, description = "The document", body = serde_json::Value))
-)]
-pub(crate) async fn document(request: HttpRequest, app: Data<App>) -> HttpResponse {
-    answer::json(&openapi::document_below(&Mount::of(&request).base, app.limits.token_bytes))
-}
 
 /// `GET /api/docs`: to the folder of the viewer's files.
 #[utoipa::path(

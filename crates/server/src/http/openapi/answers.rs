@@ -1,0 +1,141 @@
+//! The answers of calls in the OpenAPI document: what chooses how they are written, and their types.
+//!
+//! Invariant: everything that `$select` may leave out can be null.
+
+use negotiate::MediaType;
+use serde_json::{Value, json};
+
+use super::tree::{of_types, schema_mut, schema_name, text};
+
+/// What chooses how a call is answered: place, name, format, effect. `Accept` is no parameter in OpenAPI.
+const PARAMETERS: [(&str, &str, Option<&str>, &str); 6] = [
+    (
+        "query",
+        "$select",
+        None,
+        "The properties that are wanted, with slashes between levels and commas between paths; the \
+         others are null.",
+    ),
+    (
+        "header",
+        "Accept-Language",
+        None,
+        "The language of texts; without one, references and multi-language values stay as they are.",
+    ),
+    (
+        "header",
+        "SO-Language",
+        None,
+        "As Accept-Language, and before it; `*` switches translation off.",
+    ),
+    (
+        "header",
+        "SO-Culture",
+        Some("culture"),
+        "The culture of numbers and dates in texts, if not the language's: a tag such as nb-NO.",
+    ),
+    (
+        "header",
+        "SO-TimeZone",
+        Some("time-zone"),
+        "The time zone of dates: a code (NO, US-NY), an id (261), an IANA or a Windows name; with \
+         `, includeTZOffset` behind it dates have their offset from UTC.",
+    ),
+    (
+        "header",
+        "SO-AppToken",
+        None,
+        "The partner application that is calling; needed with a ticket in an online installation.",
+    ),
+];
+
+/// Adds to a call what chooses how its answer is written, and the types of that (CONTRACT 14–24).
+pub(super) fn answers_as_asked(call: &mut Value) {
+    let parameter = |(place, name, format, description): &(&str, &str, Option<&str>, &str)| {
+        let mut schema = json!({"type": "string"});
+        if let Some(format) = format {
+            schema["format"] = (*format).into();
+        }
+        json!({"in": place, "name": name, "description": description, "schema": schema})
+    };
+    let own = call["parameters"].as_array().cloned().unwrap_or_default();
+    call["parameters"] = own.into_iter().chain(PARAMETERS.iter().map(parameter)).collect();
+    let content = json_content(&call["responses"]["200"]);
+    call["responses"]["200"]["content"] = of_types(&MediaType::WRITTEN, &content);
+    call["responses"]["200"]["headers"] = json!({
+        "SO-TimeZone": {
+            "description": "The time zone of the answer's dates", "schema": {"type": "string"}
+        }
+    });
+}
+
+/// What an answer or a body is in JSON; text is written as JSON, too.
+pub(super) fn json_content(part: &Value) -> Value {
+    let content = part["content"].as_object().and_then(|types| types.values().next());
+    content.expect("a handler says what it takes and answers").clone()
+}
+
+/// Lets the texts and objects of an answer be null, since `$select` may leave them out (CONTRACT 17).
+pub(super) fn leaves_out_by_null(part: &Value, schemas: &mut Value) {
+    match part {
+        Value::Object(members) => {
+            if let Some(Value::String(reference)) = members.get("$ref") {
+                let name = schema_name(reference);
+                let mut schema = schema_mut(schemas, name).take();
+                // It is null while it is being changed, so that a schema that has itself in it ends.
+                if schema.is_null() {
+                    return;
+                }
+                if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+                    properties.values_mut().for_each(nullable);
+                }
+                if let Some(property) = schema.get_mut("additionalProperties") {
+                    nullable(property);
+                }
+                leaves_out_by_null(&schema, schemas);
+                schemas[name] = schema;
+            }
+            members.values().for_each(|member| leaves_out_by_null(member, schemas));
+        }
+        Value::Array(items) => items.iter().for_each(|item| leaves_out_by_null(item, schemas)),
+        _ => {}
+    }
+}
+
+fn nullable(schema: &mut Value) {
+    if let Some(inner) = schema.get_mut("additionalProperties") {
+        nullable(inner);
+    }
+    let is_null = |schema: &Value| schema["type"] == "null";
+    match &schema["type"] {
+        Value::String(of_one) if matches!(&**of_one, "string" | "object") => {
+            schema["type"] = json!([of_one, "null"]);
+        }
+        Value::String(_) | Value::Array(_) => {}
+        _ if schema["oneOf"].as_array().is_some_and(|all| all.iter().any(is_null)) => {}
+        _ => *schema = json!({"oneOf": [schema.take(), {"type": "null"}]}),
+    }
+}
+
+/// The types of an answer that is HTML for a client that prefers it (CONTRACT O5–O7).
+pub(super) fn for_people(content: &Value) -> Value {
+    let mut types = of_types(&MediaType::WRITTEN, content);
+    types["text/html"] = json!({"schema": {"type": "string"}});
+    types
+}
+
+/// The GET beside a POST (CONTRACT O5).
+pub(super) fn description_of(post: &Value) -> Value {
+    let id = text(&post["operationId"], "a handler has an operation id");
+    json!({
+        "tags": post["tags"],
+        "summary": "SR_DESCRIBE",
+        "operationId": format!("Describe{id}"),
+        "description": "Says what the call does, takes and answers. It runs nothing, and needs no login.",
+        "security": [],
+        "responses": {"200": {
+            "description": "What the call does, takes and answers",
+            "content": for_people(&json!({"schema": {"$ref": "#/components/schemas/Operation"}}))
+        }}
+    })
+}

@@ -1,0 +1,110 @@
+//! The errors in the OpenAPI document.
+//!
+//! Invariant: every operation lists each status with which it may be refused.
+
+use negotiate::MediaType;
+use serde_json::{Map, Value, json};
+
+use super::{PAGES, PROBES, is_call, tree::of_types};
+
+/// A way in which a call may be refused.
+struct Refusal {
+    status: &'static str,
+    /// The component of the document.
+    name: &'static str,
+    description: &'static str,
+    /// The header that such an answer always has, and what it says.
+    header: Option<(&'static str, &'static str)>,
+}
+
+impl Refusal {
+    const fn new(status: &'static str, name: &'static str, description: &'static str) -> Self {
+        Self { status, name, description, header: None }
+    }
+
+    const fn with(self, header: &'static str, description: &'static str) -> Self {
+        Self { header: Some((header, description)), ..self }
+    }
+}
+
+const REFUSALS: [Refusal; 13] = [
+    Refusal::new(
+        "400",
+        "BadRequest",
+        "The request is malformed or invalid; the message names the property or the header",
+    ),
+    Refusal::new("401", "Unauthorized", "Nobody is let in by what the request shows")
+        .with("WWW-Authenticate", "The schemes that are accepted"),
+    Refusal::new("403", "Forbidden", "The caller may not do this"),
+    Refusal::new("404", "NotFound", "Nothing is served here"),
+    Refusal::new("406", "NotAcceptable", "None of the types in Accept can be answered"),
+    Refusal::new("408", "RequestTimeout", "The body does not arrive in time"),
+    Refusal::new("413", "ContentTooLarge", "The body is over the size limit"),
+    Refusal::new(
+        "415",
+        "UnsupportedMediaType",
+        "The body has a type, charset or coding that is not read",
+    ),
+    Refusal::new("421", "MisdirectedRequest", "The host is another server's"),
+    Refusal::new("422", "UnprocessableContent", "The Idempotency-Key is that of another save"),
+    Refusal::new("429", "TooManyRequests", "Too many wrong passwords")
+        .with("Retry-After", "Seconds until another password is verified"),
+    Refusal::new(
+        "500",
+        "InternalServerError",
+        "The server failed; its log says why, under the request id",
+    ),
+    Refusal::new("503", "ServiceUnavailable", "The server cannot do it now; nothing is confirmed")
+        .with("Retry-After", "Seconds until it is worth trying again"),
+];
+
+/// The answers to which operations refer.
+pub(super) fn responses() -> Value {
+    let error = json!({"schema": {"$ref": "#/components/schemas/Error"}});
+    let refusals = REFUSALS.iter().map(|Refusal { name, description, header, .. }| {
+        let mut refusal = json!({
+            "description": description, "content": of_types(&MediaType::WRITTEN, &error)
+        });
+        if let Some((header, description)) = header {
+            refusal["headers"] = json!({
+                *header: {"description": description, "required": true, "schema": {"type": "string"}}
+            });
+        }
+        ((*name).to_owned(), refusal)
+    });
+    refusals.collect::<Map<_, _>>().into()
+}
+
+/// Adds to an operation what it may be refused with, if it does not say so itself.
+pub(super) fn may_be_refused(operation: &mut Value) {
+    let tag = operation["tags"][0].clone();
+    let has_body = !operation["requestBody"].is_null();
+    let is_call = is_call(operation);
+    let parameters = operation["parameters"].as_array();
+    let has = |name: &str| parameters.is_some_and(|all| all.iter().any(|one| one["name"] == name));
+    let (is_repeatable, is_file) = (has("Idempotency-Key"), has("file"));
+    let is_page = tag == PAGES;
+    for Refusal { status, name, .. } in REFUSALS {
+        let may_be = match status {
+            "401" | "403" | "429" => is_call || (is_page && has_body),
+            "404" => is_page || is_file,
+            "406" => !is_page && tag != PROBES,
+            "408" | "413" | "415" => has_body,
+            "421" => tag != PROBES,
+            "422" => is_repeatable,
+            _ => true,
+        };
+        if !may_be || !operation["responses"][status].is_null() {
+            continue;
+        }
+        operation["responses"][status] = if is_page && has_body && status.starts_with('4') {
+            let mut refusal = json!({"description": "Why the form was refused"});
+            let error = json!({"schema": {"$ref": "#/components/schemas/Error"}});
+            refusal["content"] = of_types(&MediaType::WRITTEN, &error);
+            refusal["content"]["text/html"] = json!({"schema": {"type": "string"}});
+            refusal
+        } else {
+            json!({"$ref": format!("#/components/responses/{name}")})
+        };
+    }
+}
