@@ -3,14 +3,19 @@
 //! Invariant: a command that fails says why and what to do on standard error, in one message, and
 //! exits with 1; one that was mistyped exits with 2.
 
-mod administration;
 mod app;
+mod arguments;
 mod backup;
 mod copy;
 mod keys;
+mod open;
+mod output;
+mod proof;
+mod restore;
 mod terminal;
 mod ticket;
 mod user;
+mod verify;
 
 use std::{
     io::{self, Write as _},
@@ -24,7 +29,7 @@ use store::Migrator;
 use tracing::warn;
 
 use self::{
-    administration::Output, app::AppCommand, copy::Sides, keys::KeysCommand, ticket::TicketCommand,
+    app::AppCommand, copy::Sides, keys::KeysCommand, output::Output, ticket::TicketCommand,
     user::UserCommand,
 };
 use crate::{
@@ -193,9 +198,9 @@ fn administer(config: &Config, command: &Command) -> anyhow::Result<()> {
         Command::Ticket { output, command } => ticket::run(config, *output, command),
         Command::App { output, command } => app::run(config, *output, command),
         Command::Keys { output, command } => keys::run(config, *output, command),
-        Command::Verify { output } => backup::verify(config, *output),
-        Command::Backup { output, file } => backup::backup(config, *output, file),
-        Command::Restore { output, file } => backup::restore(config, *output, file),
+        Command::Verify { output } => verify::run(config, *output),
+        Command::Backup { output, file } => backup::run(config, *output, file),
+        Command::Restore { output, file } => restore::run(config, *output, file),
         Command::Copy { output, sides } => copy::run(config, *output, sides),
         Command::Serve | Command::Config(_) => Ok(()),
     }

@@ -8,7 +8,10 @@ use model::{Application, ApplicationName, TenantId};
 use serde::Serialize;
 use tracing::info;
 
-use super::administration::{self as admin, Output, told};
+use super::{
+    arguments, open,
+    output::{Output, refusal},
+};
 use crate::config::Config;
 
 #[derive(Subcommand)]
@@ -70,7 +73,7 @@ impl Row {
 pub(crate) fn run(config: &Config, output: Output, command: &AppCommand) -> anyhow::Result<()> {
     match command {
         AppCommand::Add { name, tenant } => {
-            let tenants = tenant.iter().map(|name| admin::tenant(name, config));
+            let tenants = tenant.iter().map(|name| arguments::tenant(name, config));
             let tenants = tenants.collect::<Result<Vec<_>, _>>()?;
             let application = Application {
                 name: ApplicationName::parse(name)?,
@@ -79,16 +82,16 @@ pub(crate) fn run(config: &Config, output: Output, command: &AppCommand) -> anyh
             };
             let token = ApplicationToken::generate();
             let object = Registered { token: token.expose(), row: Row::of(&application) };
-            admin::with_store(config, async |store| {
+            open::with_store(config, async |store| {
                 let added = store.add_application(application, token.digest()).await;
-                added.map_err(|error| told(error, name))
+                added.map_err(|error| refusal(error, name))
             })?;
             info!(application = name, tenants = ?tenant, "registered the application");
             output.made(token.expose(), &object)
         }
         AppCommand::List => {
             let applications =
-                admin::with_store(config, async |store| Ok(store.applications().await?))?;
+                open::with_store(config, async |store| Ok(store.applications().await?))?;
             let rows: Vec<Row> = applications.iter().map(Row::of).collect();
             output.rows(&["NAME", "TENANTS", "STATE"], &rows, Row::cells)
         }
@@ -104,9 +107,9 @@ fn set_disabled(
     is_disabled: bool,
 ) -> anyhow::Result<()> {
     let name = ApplicationName::parse(name)?;
-    admin::with_store(config, async |store| {
+    open::with_store(config, async |store| {
         let changed = store.set_application_disabled(name.clone(), is_disabled).await;
-        changed.map_err(|error| told(error, name.as_str()))
+        changed.map_err(|error| refusal(error, name.as_str()))
     })?;
     let done = if is_disabled { "disabled" } else { "enabled" };
     info!(application = name.as_str(), "{done} the application");

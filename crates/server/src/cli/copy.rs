@@ -1,6 +1,6 @@
 //! `latchkey copy`: from one database to another, of any kind.
 //!
-//! Invariant: a URL is never printed, for it may hold a password.
+//! Invariant: no URL is printed, because it may hold a password.
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -8,10 +8,7 @@ use serde::Serialize;
 use store::{Copied, Database};
 use tracing::info;
 
-use super::{
-    administration::Output,
-    backup::{Progress, counted, grouped},
-};
+use super::output::{Output, Progress, counted, grouped};
 use crate::config::Config;
 
 /// Both databases.
@@ -51,9 +48,9 @@ pub(crate) fn run(config: &Config, output: Output, sides: &Sides) -> anyhow::Res
             "--from and --to, by default database.url, name the same database; name another with one"
         );
     }
-    let mut told = Progress::begin();
+    let mut printed = Progress::begin();
     let mut progress = |done: &str, table: &str, rows: u64| {
-        told.tell(|| format!("{table}: {done} {}", grouped(rows)));
+        printed.tell(|| format!("{table}: {done} {}", grouped(rows)));
     };
     let copied = store::copy(&from, &to, &config.keys()?, &mut progress)
         .with_context(|| format!("cannot copy the database {from} to {to}"))?;

@@ -17,8 +17,9 @@ use tokio::time;
 use tracing::info;
 
 use super::{
-    administration::{self as admin, Output, moment},
-    backup::{counted, refuse_damaged},
+    open,
+    output::{Output, counted, moment},
+    proof::refuse_damaged,
     terminal,
 };
 use crate::config::Config;
@@ -116,7 +117,7 @@ pub(crate) fn run(config: &Config, output: Output, command: &KeysCommand) -> any
     match command {
         KeysCommand::Status => {
             let keys =
-                admin::with_store_for_keys(config, async |store| Ok(store.master_keys().await?))?;
+                open::with_store_for_keys(config, async |store| Ok(store.master_keys().await?))?;
             let rows: Vec<Row> = keys.into_iter().map(Row::of).collect();
             for row in rows.iter().filter(|row| row.overdue) {
                 tell(&format!(
@@ -149,7 +150,7 @@ pub(crate) fn run(config: &Config, output: Output, command: &KeysCommand) -> any
         }
         KeysCommand::Rotate { key, force } => {
             let rotate = async |store: &Store| rotate(store, key.as_deref(), *force).await;
-            let rotated = admin::with_store(config, rotate)?;
+            let rotated = open::with_store(config, rotate)?;
             info!(
                 kek.id = rotated.id,
                 records = rotated.records,
@@ -161,7 +162,7 @@ pub(crate) fn run(config: &Config, output: Output, command: &KeysCommand) -> any
         }
         KeysCommand::Retire { id } => {
             let retire = async |store: &Store| Ok(store.retire_key(id).await?);
-            let key = admin::with_store_for_keys(config, retire)?;
+            let key = open::with_store_for_keys(config, retire)?;
             let then = match KeySource::of_name(&key.source) {
                 Some(KeySource::Directory) => {
                     format!("; {} may be deleted once no backup needs it", key.place)

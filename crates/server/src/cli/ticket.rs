@@ -10,7 +10,11 @@ use model::{CredentialId, CredentialKind, IssuedCredential};
 use serde::Serialize;
 use tracing::info;
 
-use super::administration::{self as admin, Output, TenantArgument, moment, told};
+use super::{
+    arguments::{self, TenantArgument},
+    open,
+    output::{Output, moment, refusal},
+};
 use crate::config::{Config, tenants::Tenants};
 
 #[derive(Subcommand)]
@@ -75,8 +79,8 @@ impl Row {
 pub(crate) fn run(config: &Config, output: Output, command: &TicketCommand) -> anyhow::Result<()> {
     match command {
         TicketCommand::Issue { login, tenant } => {
-            let (name, tenant, login) = (login, tenant.read(config)?, admin::login(login)?);
-            let (ticket, issued) = admin::with_store(config, async |store| {
+            let (name, tenant, login) = (login, tenant.read(config)?, arguments::login(login)?);
+            let (ticket, issued) = open::with_store(config, async |store| {
                 let user = store.user(&tenant, &login).await?.filter(|user| !user.is_disabled);
                 let user = user.with_context(|| {
                     format!("there is no enabled user {name} of tenant {tenant}")
@@ -99,9 +103,10 @@ pub(crate) fn run(config: &Config, output: Output, command: &TicketCommand) -> a
             output.made(text.expose(), &object)
         }
         TicketCommand::List { tenant, login } => {
-            let tenant = tenant.as_deref().map(|name| admin::tenant(name, config)).transpose()?;
-            let login = login.as_deref().map(admin::login).transpose()?;
-            let tickets = admin::with_store(config, async |store| {
+            let tenant =
+                tenant.as_deref().map(|name| arguments::tenant(name, config)).transpose()?;
+            let login = login.as_deref().map(arguments::login).transpose()?;
+            let tickets = open::with_store(config, async |store| {
                 Ok(store.credentials(CredentialKind::Ticket, tenant, login, i64::MAX).await?)
             })?;
             let rows: Vec<Row> = tickets.iter().map(Row::of).collect();
@@ -109,9 +114,9 @@ pub(crate) fn run(config: &Config, output: Output, command: &TicketCommand) -> a
         }
         TicketCommand::Revoke { id: text } => {
             let id = CredentialId::parse(text).context("`ticket list` shows the ids")?;
-            admin::with_store(config, async |store| {
+            open::with_store(config, async |store| {
                 let revoked = store.revoke_credential(CredentialKind::Ticket, id, None).await;
-                revoked.map_err(|error| told(error, text))
+                revoked.map_err(|error| refusal(error, text))
             })?;
             info!(ticket.id = text, "revoked the ticket");
             output.made(&format!("revoked {text}"), &serde_json::json!({ "id": text }))

@@ -16,7 +16,11 @@ use serde::Serialize;
 use tracing::info;
 use zeroize::Zeroizing;
 
-use super::administration::{self as admin, Output, TenantArgument, told};
+use super::{
+    arguments::{self, TenantArgument},
+    open,
+    output::{Output, refusal},
+};
 use crate::{config::Config, first_user::password_in};
 
 #[derive(Subcommand)]
@@ -104,7 +108,7 @@ impl Row {
 pub(crate) fn run(config: &Config, output: Output, command: &UserCommand) -> anyhow::Result<()> {
     match command {
         UserCommand::Add { login, tenant, administrator, password } => {
-            let (name, tenant, login) = (login, tenant.read(config)?, admin::login(login)?);
+            let (name, tenant, login) = (login, tenant.read(config)?, arguments::login(login)?);
             let password_hash = auth::hash(&password.read(&login)?);
             let user = User {
                 tenant,
@@ -116,25 +120,26 @@ pub(crate) fn run(config: &Config, output: Output, command: &UserCommand) -> any
             };
             let row = Row::of(&user);
             let shown = format!("{name} of tenant {}", row.tenant);
-            admin::on_database(config, async |store| {
-                store.add_user(user).await.map_err(|error| told(error, &shown))
+            open::on_database(config, async |store| {
+                store.add_user(user).await.map_err(|error| refusal(error, &shown))
             })?;
             info!(tenant.id = row.tenant, user.login = row.login, administrator, "added the user");
             output.made(&format!("added {shown}"), &row)
         }
         UserCommand::List { tenant } => {
-            let tenant = tenant.as_deref().map(|name| admin::tenant(name, config)).transpose()?;
-            let users = admin::with_store(config, async |store| Ok(store.users(tenant).await?))?;
+            let tenant =
+                tenant.as_deref().map(|name| arguments::tenant(name, config)).transpose()?;
+            let users = open::with_store(config, async |store| Ok(store.users(tenant).await?))?;
             let rows: Vec<Row> = users.iter().map(Row::of).collect();
             output.rows(&["TENANT", "LOGIN", "ROLE", "STATE"], &rows, Row::cells)
         }
         UserCommand::Password { login, tenant, password } => {
-            let (name, tenant, login) = (login, tenant.read(config)?, admin::login(login)?);
-            // First: whoever is asked may take a while, and nobody should wait for the database.
+            let (name, tenant, login) = (login, tenant.read(config)?, arguments::login(login)?);
+            // First, because the answer may take a while, and other commands should not wait for the database.
             let hash = auth::hash(&password.read(&login)?);
-            let user = admin::with_store(config, async |store| {
+            let user = open::with_store(config, async |store| {
                 let changed = store.set_password(tenant.clone(), login.clone(), hash).await;
-                changed.map_err(|error| told(error, &format!("{name} of tenant {tenant}")))?;
+                changed.map_err(|error| refusal(error, &format!("{name} of tenant {tenant}")))?;
                 let found = store.user(&tenant, &login).await?;
                 found.with_context(|| format!("there is no user {name}"))
             })?;
@@ -161,10 +166,10 @@ fn set_disabled(
     tenant: TenantId,
     is_disabled: bool,
 ) -> anyhow::Result<()> {
-    let login = admin::login(name)?;
-    let user = admin::with_store(config, async |store| {
+    let login = arguments::login(name)?;
+    let user = open::with_store(config, async |store| {
         let changed = store.set_user_disabled(tenant.clone(), login.clone(), is_disabled).await;
-        changed.map_err(|error| told(error, &format!("{name} of tenant {tenant}")))?;
+        changed.map_err(|error| refusal(error, &format!("{name} of tenant {tenant}")))?;
         store.user(&tenant, &login).await?.with_context(|| format!("there is no user {name}"))
     })?;
     let done = if is_disabled { "disabled" } else { "enabled" };

@@ -85,7 +85,7 @@ impl From<StoreError> for Problem {
             | StoreError::NotFound(_)
             | StoreError::Reserved
             | StoreError::Damaged(_)
-            | StoreError::DamagedReservation
+            | StoreError::DamagedIdempotencyKey
             | StoreError::Sentinel
             | StoreError::Query(_) => Self::internal(&error),
         }

@@ -1,0 +1,26 @@
+//! `latchkey restore`: a database from a backup.
+//!
+//! Invariant: no database that exists is touched.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use tracing::info;
+
+use super::{
+    backup::refuse_stream,
+    output::Output,
+    proof::{Report, report_progress},
+};
+use crate::config::Config;
+
+/// Makes the configured database from a file.
+pub(crate) fn run(config: &Config, output: Output, file: &Path) -> anyhow::Result<()> {
+    refuse_stream(file)?;
+    let database = config.database()?;
+    let proof = store::restore(file, &database, &config.keys()?, &mut report_progress())
+        .with_context(|| format!("cannot restore {} to {database}", file.display()))?;
+    info!(records = proof.records, file = %file.display(), "restored the database");
+    let done = format!("restored {} to {database}", file.display());
+    Report::of(config, Some(file), &proof)?.print(output, Some(done))
+}

@@ -1,0 +1,19 @@
+//! `latchkey verify`: the proof of a database.
+//!
+//! Invariant: it changes nothing, and servers may run on the database.
+
+use anyhow::Context as _;
+
+use super::{
+    output::Output,
+    proof::{Report, report_progress},
+};
+use crate::config::Config;
+
+/// Proves the configured database.
+pub(crate) fn run(config: &Config, output: Output) -> anyhow::Result<()> {
+    let database = config.database()?;
+    let proof = store::verify(&database, &config.keys()?, &mut report_progress())
+        .with_context(|| format!("cannot prove the database {database}"))?;
+    Report::of(config, None, &proof)?.print(output, None)
+}
