@@ -3,7 +3,7 @@
 ## Requests that cannot be served. Whole sentences.
 
 SR_REQUIRED = { $property } skal angives.
-SR_TOKEN_REQUIRED = { $property } eller { $other } skal angives.
+SR_EITHER_REQUIRED = { $property } eller { $other } skal angives.
 SR_NOT_BOTH = Angiv { $property } eller { $other }, ikke begge.
 SR_TOO_MANY_CHARACTERS = { $property } er længere end { $limit } tegn.
 SR_NUL_CHARACTER = { $property } må ikke indeholde tegnet U+0000.

@@ -3,7 +3,7 @@
 ## Requests that cannot be served. Whole sentences.
 
 SR_REQUIRED = { $property } ist erforderlich.
-SR_TOKEN_REQUIRED = { $property } oder { $other } ist erforderlich.
+SR_EITHER_REQUIRED = { $property } oder { $other } ist erforderlich.
 SR_NOT_BOTH = Geben Sie { $property } oder { $other } an, nicht beides.
 SR_TOO_MANY_CHARACTERS = { $property } ist länger als { $limit } Zeichen.
 SR_NUL_CHARACTER = { $property } darf das Zeichen U+0000 nicht enthalten.

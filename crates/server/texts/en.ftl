@@ -6,7 +6,7 @@
 ## Requests that cannot be served. Whole sentences.
 
 SR_REQUIRED = { $property } is required.
-SR_TOKEN_REQUIRED = { $property } or { $other } is required.
+SR_EITHER_REQUIRED = { $property } or { $other } is required.
 SR_NOT_BOTH = Give { $property } or { $other }, not both.
 SR_TOO_MANY_CHARACTERS = { $property } is longer than { $limit } characters.
 SR_NUL_CHARACTER = { $property } must not have the character U+0000.

@@ -3,7 +3,7 @@
 ## Requests that cannot be served. Whole sentences.
 
 SR_REQUIRED = Kenttä { $property } on pakollinen.
-SR_TOKEN_REQUIRED = Kenttä { $property } tai { $other } on pakollinen.
+SR_EITHER_REQUIRED = Kenttä { $property } tai { $other } on pakollinen.
 SR_NOT_BOTH = Anna kenttä { $property } tai { $other }, ei molempia.
 SR_TOO_MANY_CHARACTERS = Kentän { $property } arvo on pidempi kuin { $limit } merkkiä.
 SR_NUL_CHARACTER = Kentän { $property } arvossa ei saa olla merkkiä U+0000.

@@ -3,7 +3,7 @@
 ## Requests that cannot be served. Whole sentences.
 
 SR_REQUIRED = { $property } est obligatoire.
-SR_TOKEN_REQUIRED = { $property } ou { $other } est obligatoire.
+SR_EITHER_REQUIRED = { $property } ou { $other } est obligatoire.
 SR_NOT_BOTH = Indiquez { $property } ou { $other }, pas les deux.
 SR_TOO_MANY_CHARACTERS = { $property } dépasse { $limit } caractères.
 SR_NUL_CHARACTER = { $property } ne doit pas contenir le caractère U+0000.

@@ -3,7 +3,7 @@
 ## Requests that cannot be served. Whole sentences.
 
 SR_REQUIRED = { $property } må oppgis.
-SR_TOKEN_REQUIRED = { $property } eller { $other } må oppgis.
+SR_EITHER_REQUIRED = { $property } eller { $other } må oppgis.
 SR_NOT_BOTH = Oppgi { $property } eller { $other }, ikke begge.
 SR_TOO_MANY_CHARACTERS = { $property } er lengre enn { $limit } tegn.
 SR_NUL_CHARACTER = { $property } kan ikke inneholde tegnet U+0000.

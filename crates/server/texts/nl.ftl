@@ -3,7 +3,7 @@
 ## Requests that cannot be served. Whole sentences.
 
 SR_REQUIRED = { $property } is verplicht.
-SR_TOKEN_REQUIRED = { $property } of { $other } is verplicht.
+SR_EITHER_REQUIRED = { $property } of { $other } is verplicht.
 SR_NOT_BOTH = Geef { $property } of { $other } op, niet allebei.
 SR_TOO_MANY_CHARACTERS = { $property } is langer dan { $limit } tekens.
 SR_NUL_CHARACTER = { $property } mag het teken U+0000 niet bevatten.

@@ -3,7 +3,7 @@
 ## Requests that cannot be served. Whole sentences.
 
 SR_REQUIRED = { $property } måste anges.
-SR_TOKEN_REQUIRED = { $property } eller { $other } måste anges.
+SR_EITHER_REQUIRED = { $property } eller { $other } måste anges.
 SR_NOT_BOTH = Ange { $property } eller { $other }, inte båda.
 SR_TOO_MANY_CHARACTERS = { $property } är längre än { $limit } tecken.
 SR_NUL_CHARACTER = { $property } får inte innehålla tecknet U+0000.

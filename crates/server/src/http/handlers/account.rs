@@ -394,7 +394,7 @@ fn sign_in_form(request: &HttpRequest, problem: Option<&Problem>) -> Result<Http
         words: Words::of(locale.as_ref()),
     };
     let Some(problem) = problem else { return html(HttpResponse::Ok(), &page) };
-    problem.leave_word(request);
+    problem.note_for_log(request);
     let mut answer = HttpResponse::build(problem.status_code());
     if problem.status_code() == StatusCode::UNAUTHORIZED {
         // Of Basic a browser would make a dialog of its own.

@@ -1,7 +1,7 @@
 //! The ExternalTokens agent: what was saved, without the tokens, and its end (CONTRACT O9–O11).
 //!
-//! Invariant: no answer holds a token, claim or key, and who may not see a record is told the same as if
-//! there were none.
+//! Invariant: no answer holds a token, claim or key. A caller that may not see a record gets the answer for a record
+//! that does not exist.
 
 use actix_web::{HttpResponse, web::Data};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -27,6 +27,8 @@ use crate::{
 
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1000;
+/// The element of a page in XML.
+const PAGE: &str = "ExternalTokenPage";
 /// The first byte of a cursor.
 const CURSOR_VERSION: u8 = 1;
 
@@ -47,24 +49,19 @@ pub(crate) async fn list(call: AgentCall, app: Data<App>) -> Result<HttpResponse
     let (principal, preferences) = (&call.caller.principal, &call.preferences);
     let dates = preferences.dates()?;
     let root = call.body.root()?;
-    let wanted_owner = non_blank(&root, "Owner")?.map(Login::parse).transpose();
-    let wanted_owner =
-        wanted_owner.map_err(|_no_login| Problem::invalid(Message::new("SR_OWNER")))?;
+    let asked_for = non_blank(&root, "Owner")?.map(Login::parse).transpose();
+    let asked_for = asked_for.map_err(|_no_login| Problem::invalid(Message::new("SR_OWNER")))?;
     let listing = Listing {
         tenant: principal.tenant.clone(),
+        owner: asked_for.or_else(|| confined_to(principal)),
         provider: root.string("Provider")?.filter(|name| !name.is_empty()).map(str::to_owned),
         include_ended: root.boolean("IncludeEnded")?.unwrap_or(false),
         limit: limit(&root)?,
         after: unquoted(&root, "Cursor")?.map(read_cursor).transpose()?,
-        owner: match wanted_owner {
-            owner if principal.is_administrator => owner,
-            Some(owner) if owner != principal.login => {
-                let page = ExternalTokenPage { items: Vec::new(), cursor: None };
-                return answer::write(preferences, "ExternalTokenPage", &page);
-            }
-            _ => Some(principal.login.clone()),
-        },
     };
+    if listing.owner.as_ref().is_some_and(|owner| !may_manage(principal, owner)) {
+        return answer::write(preferences, PAGE, &ExternalTokenPage::default());
+    }
     let page = app.store.records(listing).await?;
     telemetry::note_records(page.records.len());
     let access = |record: &RecordInfo| Access::of(principal, &record.owner, app.retrieval);
@@ -73,7 +70,7 @@ pub(crate) async fn list(call: AgentCall, app: Data<App>) -> Result<HttpResponse
         items: page.records.iter().map(item).collect(),
         cursor: page.next.as_ref().map(write_cursor),
     };
-    answer::write(preferences, "ExternalTokenPage", &page)
+    answer::write(preferences, PAGE, &page)
 }
 
 /// `POST …/ExternalTokens/Describe`: what is known about a record, or null.
@@ -94,10 +91,12 @@ pub(crate) async fn list(call: AgentCall, app: Data<App>) -> Result<HttpResponse
 pub(crate) async fn describe(call: AgentCall, app: Data<App>) -> Result<HttpResponse, Problem> {
     let principal = &call.caller.principal;
     let dates = call.preferences.dates()?;
-    let which = Which::of(&call.body.root()?)?;
-    let record = which.find(&app.store, principal).await?;
+    let selector = RecordSelector::of(&call.body.root()?)?;
+    let record = selector.find(&app.store, principal).await?;
     let access = |record: &RecordInfo| Access::of(principal, &record.owner, app.retrieval);
-    let record = record.filter(|record| !which.is_by_id() || access(record) == Access::Full);
+    let is_shown =
+        |record: &RecordInfo| !selector.is_by_id() || may_manage(principal, &record.owner);
+    let record = record.filter(is_shown);
     telemetry::note_found(record.is_some());
     let info = record.as_ref().map(|record| ExternalTokenInfo::new(record, access(record), &dates));
     answer::write(&call.preferences, "ExternalTokenInfo", &info)
@@ -118,23 +117,10 @@ pub(crate) async fn describe(call: AgentCall, app: Data<App>) -> Result<HttpResp
 )]
 pub(crate) async fn revoke(call: AgentCall, app: Data<App>) -> Result<HttpResponse, Problem> {
     let principal = &call.caller.principal;
-    let which = Which::of(&call.body.root()?)?;
-    let record = match &which {
-        Which::Id(id) => Some(*id),
-        Which::Key(_) | Which::Nothing => {
-            let record = which.find(&app.store, principal).await?;
-            let access = |record: &RecordInfo| Access::of(principal, &record.owner, app.retrieval);
-            let is_refused =
-                |record: &RecordInfo| record.ended.is_none() && access(record) != Access::Full;
-            if record.as_ref().is_some_and(is_refused) {
-                return Err(Problem::only_owner_revokes());
-            }
-            record.map(|record| record.id)
-        }
-    };
-    let was_revoked = match record {
+    let selector = RecordSelector::of(&call.body.root()?)?;
+    let was_revoked = match selector.find_to_revoke(&app.store, principal).await? {
         Some(record) => {
-            let owner = (!principal.is_administrator).then(|| principal.login.clone());
+            let owner = confined_to(principal);
             app.store.revoke_record(principal.tenant.clone(), record, owner).await?
         }
         None => false,
@@ -143,17 +129,27 @@ pub(crate) async fn revoke(call: AgentCall, app: Data<App>) -> Result<HttpRespon
     answer::write(&call.preferences, "boolean", &was_revoked)
 }
 
+/// Whether the caller may list, describe by its id and revoke a record of this owner (CONTRACT 38, 39).
+fn may_manage(caller: &Principal, owner: &Login) -> bool {
+    caller.is_administrator || caller.login == *owner
+}
+
+/// The only owner whose records the caller may manage; `None` for an administrator.
+fn confined_to(caller: &Principal) -> Option<Login> {
+    (!caller.is_administrator).then(|| caller.login.clone())
+}
+
 /// Which record is meant.
-enum Which {
+enum RecordSelector {
     Key(RetrievalKey),
     Id(RecordId),
     /// None, by a text that is no key of this server (CONTRACT 8).
     Nothing,
 }
 
-impl Which {
+impl RecordSelector {
     fn of(root: &Object<'_>) -> Result<Self, Problem> {
-        let which = match (unquoted(root, "Key")?, unquoted(root, "Id")?) {
+        let selector = match (unquoted(root, "Key")?, unquoted(root, "Id")?) {
             (Some(key), None) => match own_key(key)? {
                 Some(key) => Self::Key(key),
                 None => return Ok(Self::Nothing),
@@ -162,14 +158,15 @@ impl Which {
                 let id = RecordId::parse(id);
                 Self::Id(id.ok_or_else(|| Problem::invalid(Message::new("SR_ID_SHAPE")))?)
             }
-            (key, _) => return Err(Problem::one_of("Key", "Id", key.is_some())),
+            (None, None) => return Err(Problem::either_required("Key", "Id")),
+            (Some(_), Some(_)) => return Err(Problem::not_both("Key", "Id")),
         };
-        match &which {
+        match &selector {
             Self::Key(key) => telemetry::note_record(key.record()),
             Self::Id(id) => telemetry::note_record(*id),
             Self::Nothing => {}
         }
-        Ok(which)
+        Ok(selector)
     }
 
     fn is_by_id(&self) -> bool {
@@ -185,6 +182,27 @@ impl Which {
             Self::Nothing => None,
         })
     }
+
+    /// The id of the record that the caller means to revoke; `None` if there is none.
+    ///
+    /// # Errors
+    /// 403 for a caller that has the key of another user's living record. By an id alone the caller learns
+    /// nothing: the store revokes only what the caller may.
+    async fn find_to_revoke(
+        &self,
+        store: &Store,
+        caller: &Principal,
+    ) -> Result<Option<RecordId>, Problem> {
+        if let Self::Id(id) = self {
+            return Ok(Some(*id));
+        }
+        match self.find(store, caller).await? {
+            Some(record) if record.ended.is_none() && !may_manage(caller, &record.owner) => {
+                Err(Problem::only_owner_revokes())
+            }
+            record => Ok(record.map(|record| record.id)),
+        }
+    }
 }
 
 fn limit(root: &Object<'_>) -> Result<usize, Problem> {
@@ -193,7 +211,7 @@ fn limit(root: &Object<'_>) -> Result<usize, Problem> {
     in_range.ok_or_else(|| Problem::out_of_range("Limit", 1, MAX_LIMIT as u64, limit))
 }
 
-/// A place in a list as text that means nothing to the client.
+/// A position in a list as text that means nothing to the client.
 fn write_cursor(position: &Position) -> String {
     let mut bytes = vec![CURSOR_VERSION];
     bytes.extend_from_slice(&position.record.to_be_bytes());
@@ -201,8 +219,8 @@ fn write_cursor(position: &Position) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Reads what `write_cursor` wrote. It only says where to go on: whose records are listed is settled by the
-/// caller and the request.
+/// Reads what `write_cursor` wrote. It only says where to go on: the caller and the request decide whose records
+/// are listed.
 fn read_cursor(cursor: &str) -> Result<Position, Problem> {
     let position = || {
         let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
@@ -252,7 +270,7 @@ struct WhichExternalTokens {
 }
 
 /// A part of a list.
-#[derive(Serialize, ToSchema)]
+#[derive(Default, Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 struct ExternalTokenPage {
     items: Vec<ExternalTokenInfo>,
@@ -289,7 +307,7 @@ struct ExternalTokenInfo {
 }
 
 impl ExternalTokenInfo {
-    /// To who may not read the record nothing is told but that.
+    /// A caller that may not read the record gets the reason for that, and nothing of the record.
     fn new(record: &RecordInfo, access: Access, dates: &Dates<'_>) -> Self {
         let preferences = dates.preferences;
         let RecordInfo { id, owner, provider, created, updated, last_used, expires, ended } =

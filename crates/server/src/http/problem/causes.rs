@@ -54,7 +54,7 @@ impl From<CallerError> for Problem {
             CallerError::TooManyPasswordsWait => Self::overloaded(),
             CallerError::HashingPanicked(panicked) => Self::internal(&panicked),
             CallerError::IssuerKeysUnavailable => Self::unavailable("SR_KEYS_UNAVAILABLE"),
-            CallerError::TwoApplications => Self::one_of("SO-AppToken", "AppToken", true),
+            CallerError::TwoApplications => Self::not_both("SO-AppToken", "AppToken"),
             CallerError::NotAUser => Self::forbidden(Message::new("SR_NO_USER")),
             CallerError::BearerIsOff => Self::forbidden(Message::new("SR_BEARER_OFF")),
             CallerError::Store(error) => error.into(),
@@ -224,7 +224,7 @@ impl From<InvalidCarrier> for Problem {
         Self::invalid(match violation {
             Violation::Required => return Self::required(field.to_string()),
             Violation::NoToken => {
-                named("SR_TOKEN_REQUIRED").with("other", Field::RefreshToken.to_string())
+                return Self::either_required(field.to_string(), Field::RefreshToken.to_string());
             }
             Violation::TooManyCharacters(limit, found) => {
                 let message = named("SR_TOO_MANY_CHARACTERS").with("limit", limit);

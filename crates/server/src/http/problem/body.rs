@@ -1,0 +1,106 @@
+//! An error as the client reads it: in the type and the language that the request asks for, or as a page.
+//!
+//! Invariant: the body has the id under which the log has the request, and nothing of the log.
+
+use actix_web::{
+    HttpMessage as _, HttpRequest, HttpResponse,
+    http::{
+        StatusCode,
+        header::{HeaderValue, WWW_AUTHENTICATE},
+    },
+    web::Data,
+};
+use auth::Scheme;
+use negotiate::MediaType;
+use serde::Serialize;
+use tracing_actix_web::RequestId;
+use utoipa::ToSchema;
+
+use super::{Problem, SEC_FETCH_MODE};
+use crate::{
+    http::{answer, pages, preferences},
+    state::App,
+    texts::{Locale, Message},
+};
+
+/// An error: why the call was refused. `ErrorMessage` and `Message` are the same.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Error)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ErrorBody {
+    /// Always true.
+    error: bool,
+    /// A stable name of the kind of error.
+    #[schema(example = "ArgumentException")]
+    error_type: &'static str,
+    /// What is wrong, in the language of the request.
+    #[schema(example = "TokenManagementInfo.Provider is required.")]
+    error_message: String,
+    #[schema(example = "Latchkey")]
+    error_source: &'static str,
+    pub(crate) message: String,
+    /// What more there is to say, and the id under which the server's log has the request.
+    pub(crate) message_detail: String,
+}
+
+impl ErrorBody {
+    fn new(problem: &Problem, request_id: Option<&str>, locale: Option<&Locale>) -> Self {
+        let message = problem.message.in_words(locale);
+        let id = request_id.map(|id| Message::new("SR_REQUEST_ID").with("id", id.to_owned()));
+        let details = problem.details.iter().chain(&id).map(|message| message.in_words(locale));
+        Self {
+            error: true,
+            error_type: problem.error_type,
+            error_message: message.clone(),
+            error_source: "Latchkey",
+            message,
+            message_detail: details.collect::<Vec<_>>().join(" "),
+        }
+    }
+}
+
+impl Problem {
+    /// The answer: body, and the header that belongs to the status. Keeps the reason for the log.
+    pub(super) fn answer(&self, request: &HttpRequest) -> HttpResponse {
+        self.note_for_log(request);
+        let locale = preferences::locale(request.headers());
+        let accepted = preferences::media_type(request.headers());
+        // A refusal of the type itself cannot be told in that type.
+        let media_type = match self.status {
+            StatusCode::NOT_ACCEPTABLE => MediaType::ApplicationJson,
+            _ => accepted.unwrap_or(MediaType::ApplicationJson),
+        };
+        let body = ErrorBody::new(self, request_id(request).as_deref(), locale.as_ref());
+        let mut answer = if pages::are_preferred(request.headers()) {
+            pages::problem(request, self.status, &body, locale.as_ref())
+        } else {
+            answer::error(self.status, media_type, &body)
+        };
+        if let Some((name, value)) = self.header.as_deref() {
+            answer.headers_mut().insert(name.clone(), value.clone());
+        }
+        if self.status == StatusCode::UNAUTHORIZED
+            && let Some(app) = request.app_data::<Data<App>>()
+        {
+            let challenges = app.authenticator.policy.challenges(self.refuses_bearer);
+            for (_, challenge) in challenges.filter(|(scheme, _)| is_offered(*scheme, app, request))
+            {
+                let challenge = HeaderValue::from_static(challenge);
+                answer.headers_mut().append(WWW_AUTHENTICATE, challenge);
+            }
+        }
+        answer
+    }
+}
+
+/// Basic is not offered to a script in a browser, which would ask for a password in a dialog of its own
+/// instead of telling the script (CONTRACT 25); unless scripts have no other way in.
+fn is_offered(scheme: Scheme, app: &App, request: &HttpRequest) -> bool {
+    let mode = request.headers().get(SEC_FETCH_MODE);
+    let is_script = mode.is_some_and(|mode| mode != "navigate");
+    scheme != Scheme::Basic || !is_script || !app.authenticator.policy.is_on(Scheme::Session)
+}
+
+pub(super) fn request_id(request: &HttpRequest) -> Option<String> {
+    request.extensions().get::<RequestId>().map(ToString::to_string)
+}

@@ -1,0 +1,92 @@
+//! The middleware that finishes every answer.
+//!
+//! Invariant: no answer leaves the server without the headers that all answers have.
+
+use actix_web::{
+    HttpRequest,
+    body::MessageBody,
+    dev::{ServiceRequest, ServiceResponse},
+    http::{
+        ConnectionType,
+        header::{
+            CACHE_CONTROL, HOST, HeaderValue, STRICT_TRANSPORT_SECURITY, VARY,
+            X_CONTENT_TYPE_OPTIONS,
+        },
+    },
+    middleware::Next,
+    web::Data,
+};
+
+use super::{Problem, REQUEST_ID, body::request_id};
+use crate::{state::App, texts::Message};
+
+const A_YEAR: HeaderValue = HeaderValue::from_static("max-age=31536000");
+/// The headers that choose how an answer is written (CONTRACT 15).
+const CHOSEN_BY: HeaderValue =
+    HeaderValue::from_static("Accept, Accept-Language, SO-Language, SO-Culture, SO-TimeZone");
+
+/// Middleware: gives every error its body, and every answer the headers that all have.
+pub(crate) async fn finish(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    let response = next.call(request).await?.map_into_boxed_body();
+    let answer = response.response().error().map(|error| match error.as_error::<Problem>() {
+        Some(problem) => problem.answer(response.request()),
+        None => from_framework(error).answer(response.request()),
+    });
+    let mut response = match answer {
+        Some(mut answer) => {
+            let (request, replaced) = response.into_parts();
+            // What the answer to another site's script must have (CONTRACT 32).
+            let of_cors = replaced
+                .headers()
+                .iter()
+                .filter(|(name, _)| **name == VARY || name.as_str().starts_with("access-control-"));
+            for (name, value) in of_cors {
+                answer.headers_mut().append(name.clone(), value.clone());
+            }
+            ServiceResponse::new(request, answer)
+        }
+        None => response,
+    };
+    // No other protocol is spoken here, and the framework keeps no such connection for another request.
+    if response.request().head().connection_type() == ConnectionType::Upgrade {
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
+    let id = request_id(response.request());
+    let is_strict = is_strict(response.request());
+    let headers = response.headers_mut();
+    if let Some(id) = id.and_then(|id| HeaderValue::from_str(&id).ok()) {
+        headers.insert(REQUEST_ID, id);
+    }
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.append(VARY, CHOSEN_BY);
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if is_strict {
+        headers.insert(STRICT_TRANSPORT_SECURITY, A_YEAR);
+    }
+    Ok(response)
+}
+
+/// Whether the browser must use HTTPS alone from now on (RFC 6797); never to `localhost`, where other programs
+/// answer on other ports.
+fn is_strict(request: &HttpRequest) -> bool {
+    if !request.app_data::<Data<App>>().is_some_and(|app| app.sends_hsts) {
+        return false;
+    }
+    let host = request.uri().host().or_else(|| request.headers().get(HOST)?.to_str().ok());
+    let host = host.unwrap_or_default().split(':').next().unwrap_or_default().to_lowercase();
+    host != "localhost" && !host.ends_with(".localhost")
+}
+
+/// An error that actix-web raised by itself, such as a body that broke off.
+fn from_framework(error: &actix_web::Error) -> Problem {
+    let status = error.as_response_error().status_code();
+    if status.is_client_error() {
+        Problem::new(status, "ArgumentException", Message::new("SR_BAD_REQUEST"))
+    } else {
+        let cause = std::io::Error::other(error.to_string());
+        Problem::internal(&cause)
+    }
+}
