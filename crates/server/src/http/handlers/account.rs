@@ -1,50 +1,44 @@
 //! The pages of people: signing in and out, and tickets of one's own (CONTRACT 27, 29).
 //!
-//! Invariant: the pages need no scripts, and their policy lets none run. A form is read only from this
-//! site, and, once somebody is signed in, only with the value that belongs to the session. Signing in
-//! always makes a new session.
+//! Invariant: the pages need no scripts, and their policy lets none run. A form of a person who is signed in counts
+//! only with the value that belongs to the session.
 
+mod form;
 mod page;
+mod session;
 
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError as _,
-    cookie::{Cookie, SameSite},
     http::{
         StatusCode,
-        header::{LOCATION, ORIGIN, WWW_AUTHENTICATE},
+        header::{LOCATION, WWW_AUTHENTICATE},
     },
     web::{Data, Payload},
 };
-use auth::{AuthError, BasicCredentials, Presented, Scheme};
-use jiff::Timestamp;
 use model::{CredentialId, CredentialKind, Login, Principal, SecretText, TenantId};
-use negotiate::body::Body;
 use store::StoreError;
 use utoipa::ToSchema;
 
-use self::page::{AccountPage, SignInPage, Ticket, Words};
+use self::{
+    form::{read_form, refuse_other_sites},
+    page::{AccountPage, SignInPage, Ticket, Words},
+    session::{SignedIn, begin_session, refuse_without_sessions, remove_cookies, set_cookies},
+};
 use crate::{
-    callers::authenticate::Caller,
-    config::Limits,
     http::{
-        client::{self, PublicOrigin},
-        extract::{self, HeldBody},
-        mount::{Mount, Paths},
+        extract::HeldBody,
+        mount::Mount,
         pages::{Frame, html},
         paths::{ACCOUNT, ACCOUNT_TICKETS, ACCOUNT_TICKETS_REVOKE, SIGN_IN, SIGN_OUT},
         preferences::locale,
-        problem::{Problem, SEC_FETCH_SITE},
+        problem::Problem,
     },
     state::App,
 };
 
-/// The most bytes that a form may have.
-const FORM_BYTES: usize = 16 * 1024;
 /// The most tickets that the page lists, the newest first.
 const SHOWN_TICKETS: i64 = 100;
-/// Read by scripts, which send its value as `X-XSRF-TOKEN`.
-const XSRF_COOKIE: &str = "XSRF-TOKEN";
-/// The field of a form that has the same value.
+/// The field of a form that has the value of the cookie of the same name.
 const XSRF_FIELD: &str = "XSRF_TOKEN";
 
 /// What a person signs in with.
@@ -153,11 +147,7 @@ pub(crate) async fn sign_out(
         let session = signed_in.session.id().clone();
         revoke(&app, CredentialKind::Session, session, None).await?;
         let mut answer = to(&request, SIGN_IN);
-        for name in [client::session_cookie(&app, &request), XSRF_COOKIE] {
-            let mut cookie = cookie(&app, &request, name, String::new());
-            cookie.make_removal();
-            answer.cookie(cookie);
-        }
+        remove_cookies(&app, &request, &mut answer);
         Ok(answer.finish())
     })
     .await
@@ -238,28 +228,8 @@ pub(crate) async fn revoke_ticket(
     .await
 }
 
-/// Somebody whose browser has a session that lives.
-struct SignedIn {
-    session: Presented,
-    caller: Caller,
-}
-
 impl SignedIn {
-    /// Who is signed in; nobody if the session is over, or of another tenant.
-    async fn of(app: &App, request: &HttpRequest) -> Result<Option<Self>, Problem> {
-        refuse_without_sessions(app, request)?;
-        let Some(Ok(session)) = extract::session(app, request) else { return Ok(None) };
-        let caller = app.authenticator.by_credential(&session, Scheme::Session).await;
-        match caller.map_err(Problem::from) {
-            Ok(caller) => {
-                let is_here = caller.principal.tenant == Mount::of(request).tenant;
-                Ok(is_here.then_some(Self { session, caller }))
-            }
-            Err(problem) if problem.status_code() == StatusCode::UNAUTHORIZED => Ok(None),
-            Err(problem) => Err(problem),
-        }
-    }
-
+    /// The account's page, with a ticket that was just issued.
     async fn page(
         &self,
         app: &App,
@@ -307,40 +277,6 @@ async fn on_form(
     }
 }
 
-async fn begin_session(
-    app: &App,
-    request: &HttpRequest,
-    body: &Body,
-) -> Result<Presented, Problem> {
-    let root = body.root()?;
-    let field = |name| root.string(name)?.ok_or_else(|| Problem::required(name));
-    let (login, password) = (field("login")?, field("password")?);
-    let login = Login::parse(login).map_err(|_no_user| AuthError::Refused)?;
-    let credentials = BasicCredentials { login, password: password.into() };
-    let (tenant, address) = (Mount::of(request).tenant, client::client_address(app, request));
-    let user = app.authenticator.by_login(&tenant, credentials, address).await?;
-    let former = former_session(app, request).await?;
-    let session = Presented::generate(CredentialKind::Session, None);
-    let now = Timestamp::now().as_microsecond();
-    let issued = session.issue(&user, app.authenticator.session_lifetime, now);
-    match former {
-        Some(former) => app.store.replace_session(issued, former).await?,
-        None => app.store.add_credential(issued).await?,
-    }
-    Ok(session)
-}
-
-/// The living session of the browser that signs in. A caller that has the id without the secret ends nothing.
-async fn former_session(app: &App, request: &HttpRequest) -> Result<Option<CredentialId>, Problem> {
-    let Some(Ok(former)) = extract::session(app, request) else { return Ok(None) };
-    let caller = app.authenticator.by_credential(&former, Scheme::Session).await;
-    match caller.map_err(Problem::from) {
-        Ok(_caller) => Ok(Some(former.id().clone())),
-        Err(problem) if problem.status_code() == StatusCode::UNAUTHORIZED => Ok(None),
-        Err(problem) => Err(problem),
-    }
-}
-
 /// Ends a credential; that it is over already is no error.
 async fn revoke(
     app: &App,
@@ -352,36 +288,6 @@ async fn revoke(
         Err(StoreError::NotFound(_)) => Ok(()),
         outcome => Ok(outcome?),
     }
-}
-
-/// Where sessions are off there are no pages.
-fn refuse_without_sessions(app: &App, request: &HttpRequest) -> Result<(), Problem> {
-    if app.authenticator.policy.is_on(Scheme::Session) {
-        return Ok(());
-    }
-    let paths = request.app_data::<Data<Paths>>();
-    Err(Problem::no_such_path(paths.map(|paths| paths.index(request)).unwrap_or_default()))
-}
-
-/// The body of a form, which is short.
-async fn read_form(
-    app: &App,
-    request: &HttpRequest,
-    payload: Payload,
-) -> Result<HeldBody, Problem> {
-    let limits = Limits { body_bytes: FORM_BYTES.min(app.limits.body_bytes), ..app.limits };
-    extract::read_body(request, payload, limits).await
-}
-
-/// Refuses a form that a browser says comes from another site; so nobody is signed in or out by one.
-fn refuse_other_sites(app: &App, request: &HttpRequest) -> Result<(), Problem> {
-    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let is_own = match (header(SEC_FETCH_SITE), header(ORIGIN)) {
-        (Some(site), _) => matches!(site, "same-origin" | "none"),
-        (None, Some(origin)) => PublicOrigin::of(request, app).is_origin(origin),
-        (None, None) => true,
-    };
-    if is_own { Ok(()) } else { Err(Problem::other_site()) }
 }
 
 /// The form to sign in, and why it is shown again.
@@ -411,23 +317,4 @@ fn to(request: &HttpRequest, path: &str) -> HttpResponseBuilder {
     let mut answer = HttpResponse::SeeOther();
     answer.insert_header((LOCATION, format!("{}{path}", Mount::of(request).base)));
     answer
-}
-
-fn set_cookies(
-    app: &App,
-    request: &HttpRequest,
-    answer: &mut HttpResponseBuilder,
-    session: &Presented,
-) {
-    let text = session.text().expose().to_owned();
-    let mut of_session = cookie(app, request, client::session_cookie(app, request), text);
-    of_session.set_http_only(true);
-    answer.cookie(of_session);
-    let xsrf_token = session.xsrf_token().expose().to_owned();
-    answer.cookie(cookie(app, request, XSRF_COOKIE, xsrf_token));
-}
-
-fn cookie(app: &App, request: &HttpRequest, name: &'static str, value: String) -> Cookie<'static> {
-    let cookie = Cookie::build(name, value).path("/").same_site(SameSite::Lax);
-    cookie.secure(client::is_secure(app, request)).finish()
 }
