@@ -1,87 +1,22 @@
 //! End-to-end tests: a real server process, on a free port, with a SQLite database of its own.
-//! `postgres.rs` runs them on PostgreSQL.
+//! `on_postgres.rs` runs those of the first list on PostgreSQL too.
 //!
 //! Invariant: whatever a test does, no secret is in the server's log afterwards; `TestApp` looks for
 //! them when it goes.
 
-mod administration;
-mod api_index;
-mod app;
-mod applications;
-mod backups;
-mod basic;
-mod bearer;
-mod bodies;
-mod certificates;
-mod client;
-mod clock;
-mod configuration;
-mod connections;
-mod credential_places;
-mod database_file;
-mod disconnects;
-mod durability;
-mod encodings;
-mod errors;
-mod every_route;
-mod expiry;
-mod fail_closed;
-mod faulty_disk;
-mod formats;
-mod growth;
-mod guessing;
-mod hardware_keys;
-mod hosts;
-mod idempotency;
-mod issuer;
-mod key_rotation;
-mod key_wraps;
+// On both databases.
+mod callers;
+mod faults;
 mod keys;
-mod kills;
-mod languages;
-mod load;
-mod log_sweep;
-mod logging;
-mod master_key;
-mod matrix;
-mod memory;
-mod negotiation;
-mod nonces;
-mod official_client;
-mod openapi_document;
-mod openapi_tools;
-mod other_user;
-mod outage;
-mod outage_log;
-mod outbound;
-mod overload;
-mod pages;
-mod parts;
-mod paths;
-mod principal;
-mod proxies;
-mod raw;
-mod read_only_disk;
+mod operation;
 mod records;
-mod request_headers;
-mod revocation;
-mod save_and_get;
-mod seal;
-mod seal_format;
-mod seal_proof;
-mod secret_files;
-mod sessions;
-mod shutdown;
-mod signals;
-mod sizes;
-mod smuggling;
-mod so_ticket;
-mod sqlite_database;
-mod sqlite_tables;
-mod start;
-mod throttling;
-mod verify;
-mod visitor;
-mod write_ahead_log;
+mod support;
+mod wire;
 
-use sqlite_database::Database;
+// What only SQLite has, and what no database has a part in.
+mod documents;
+mod machine;
+mod network;
+mod sqlite;
+
+use sqlite::database::Database;

@@ -1,73 +1,15 @@
-//! The end-to-end tests on PostgreSQL: those of `main.rs` that are not about SQLite's files, and PostgreSQL's
-//! own.
-//!
-//! Invariant: without PostgreSQL the run ends and says so; no test seems to have passed.
+//! What only PostgreSQL has: a server of its own, servers that share a database, and copies from SQLite and back.
 
-mod administration;
-mod api_index;
-mod app;
-mod applications;
-mod basic;
-mod bearer;
-mod client;
-mod clock;
-mod cluster;
+mod access;
+pub(crate) mod cluster;
+mod cluster_faults;
 mod copies;
-mod disconnects;
-mod durability;
-mod encodings;
-mod errors;
-mod every_route;
-mod expiry;
-mod fail_closed;
-mod formats;
-mod growth;
-mod hardware_keys;
-mod idempotency;
-mod issuer;
-mod key_rotation;
+pub(crate) mod database;
+mod faults;
 mod key_servers;
-mod key_wraps;
-mod keys;
-mod kills;
-mod languages;
-mod load;
-mod log_sweep;
-mod master_key;
-mod matrix;
-mod memory;
-mod negotiation;
-mod official_client;
-mod outage;
-mod outage_log;
-mod overload;
-mod parts;
-mod paths;
+mod lookups;
+mod migrations;
 mod pgbouncer;
-mod postgres_access;
-mod postgres_cluster;
-mod postgres_database;
-mod postgres_faults;
-mod postgres_lookups;
-mod postgres_migrations;
-mod postgres_servers;
-mod postgres_tls;
-mod principal;
-mod proxy;
-mod raw;
-mod records;
-mod request_headers;
-mod revocation;
-mod save_and_get;
-mod seal;
-mod seal_format;
-mod seal_proof;
-mod sessions;
-mod shutdown;
-mod so_ticket;
-mod sqlite_tables;
-mod start;
-mod throttling;
-mod verify;
-
-use postgres_database::Database;
+pub(crate) mod proxy;
+pub(crate) mod servers;
+mod tls;

@@ -1,0 +1,17 @@
+//! The end-to-end tests on PostgreSQL: what `main.rs` lists for both databases, and PostgreSQL's own.
+//!
+//! Invariant: without PostgreSQL the run ends and says so; no test seems to have passed.
+
+// On both databases.
+mod callers;
+mod faults;
+mod keys;
+mod operation;
+mod records;
+mod support;
+mod wire;
+
+// What only PostgreSQL has.
+mod postgres;
+
+use postgres::database::Database;

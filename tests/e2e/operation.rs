@@ -1,0 +1,6 @@
+//! What an operator does: start the server, administer it, verify its records, read its log.
+
+mod administration;
+mod log_sweep;
+mod start;
+mod verify;

@@ -1,0 +1,10 @@
+//! What only SQLite has: a file, its write-ahead log, the disk below it, backups.
+
+mod backups;
+pub(crate) mod database;
+mod database_file;
+mod faulty_disk;
+mod nonces;
+mod other_program;
+mod read_only_disk;
+mod write_ahead_log;

@@ -1,0 +1,13 @@
+//! What tests need: a server process, its clients, load on it, and what a machine may lack.
+
+pub(crate) mod app;
+pub(crate) mod client;
+pub(crate) mod issuer;
+pub(crate) mod kills;
+pub(crate) mod load;
+pub(crate) mod master_keys;
+pub(crate) mod outage;
+pub(crate) mod parts;
+pub(crate) mod raw;
+pub(crate) mod seal_format;
+pub(crate) mod sqlite_tables;
