@@ -10,7 +10,7 @@ use std::{
         process::CommandExt as _,
     },
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -19,7 +19,7 @@ use memchr::memmem;
 use serde_json::json;
 
 use crate::support::{
-    app::{Setup, TestApp},
+    app::{Setup, TIMEOUT, TestApp},
     client::Client,
     parts::leave_out,
     seal_format::{Sealed, hkdf, idempotency_digest, key_digest},
@@ -221,7 +221,7 @@ fn nothing_secret_stays_in_memory() {
     assert_eq!(found(&control, &look()), ["master key"], "the search finds what is there");
     assert_eq!(found(&of_records, &look()), Vec::<&str>::new());
     drop(clients);
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + TIMEOUT;
     while !found(&needles, &look()).is_empty() && Instant::now() < deadline {}
     assert_eq!(found(&needles, &look()), Vec::<&str>::new());
 }

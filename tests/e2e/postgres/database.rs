@@ -12,7 +12,7 @@ use std::{
 
 use crate::{
     postgres::cluster::{Cluster, Programs},
-    support::parts::leave_out,
+    support::{app::until, parts::leave_out},
 };
 
 /// A database in PostgreSQL, dropped with this.
@@ -93,6 +93,13 @@ impl Database {
     /// What a query finds, a row a line.
     pub(crate) fn query(&self, sql: &str) -> String {
         self.cluster.sql(&self.name, sql)
+    }
+
+    /// Waits until a transaction is in its `pg_sleep`, and so has the locks that it took before.
+    pub(crate) fn wait_for_sleeper(&self) {
+        let asleep = "SELECT count(*) FROM pg_stat_activity
+                      WHERE datname = current_database() AND wait_event = 'PgSleep'";
+        until("a transaction sleeps", || self.number(asleep) > 0);
     }
 
     /// The files of its tables and indexes, and the server's log. What is made by the numbers below 16384

@@ -1,6 +1,6 @@
 //! Master keys of several servers on one database, and races between them.
 
-use std::{fs, thread, time::Duration};
+use std::{fs, thread};
 
 use serde_json::json;
 
@@ -93,7 +93,6 @@ fn a_save_and_a_retirement_wait_for_each_other() {
     assert_eq!(records_elsewhere(&app, &new), 0);
     let database = app.setup.database();
     let under_old = || records_elsewhere(&app, &new);
-    let pause = Duration::from_millis(700);
 
     let refused = thread::scope(|scope| {
         let slow = scope.spawn(|| {
@@ -106,7 +105,7 @@ fn a_save_and_a_retirement_wait_for_each_other() {
                  SELECT pg_sleep(2); COMMIT"
             ))
         });
-        thread::sleep(pause);
+        database.wait_for_sleeper();
         let retired = try_keys(&other, &["retire", &old]);
         slow.join().expect("no panic");
         retired.expect_err("refused")
@@ -120,7 +119,7 @@ fn a_save_and_a_retirement_wait_for_each_other() {
             let delete = format!("DELETE FROM keks WHERE id = '{old}'");
             database.sql(&format!("BEGIN; {delete}; SELECT pg_sleep(2); COMMIT"))
         });
-        thread::sleep(pause);
+        database.wait_for_sleeper();
         app.client().try_post("SaveExternalTokens", &to_save("CANARY-late")).expect("an answer")
     });
     answer.expect_error(503, "SoUnavailableException", "lacks a master key");
@@ -143,7 +142,7 @@ fn a_record_that_changes_while_it_is_moved_is_left_alone() {
                  SELECT pg_sleep(2); COMMIT"
             ))
         });
-        thread::sleep(Duration::from_millis(700));
+        app.setup.database().wait_for_sleeper();
         rotate_damaged(&app.setup)
     });
     let told = (&rotated["records"], &rotated["unopenable"]);

@@ -81,7 +81,7 @@ fn servers_never_wait_for_each_other_in_a_circle() {
                  SELECT pg_sleep(3); COMMIT"
             ))
         });
-        thread::sleep(Duration::from_millis(500));
+        first.setup.database().wait_for_sleeper();
         // Both writers wait, and what is found meanwhile becomes one transaction of each.
         scope.spawn(|| assert_null(&first, &held[0]));
         scope.spawn(|| assert_null(&second, &held[1]));
