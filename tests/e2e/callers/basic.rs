@@ -23,7 +23,7 @@ use crate::support::app::TestApp;
 #[case::not_utf8(Some("Basic /zph"), "The user name or the password is wrong")]
 #[case::control_character(Some("Basic dGplMDpUCmUw"), "hold a control character")]
 #[case::other_scheme(Some("Digest CANARY"), "This Authorization scheme is not accepted here")]
-fn whoever_is_not_known_is_challenged(#[case] authorization: Option<&str>, #[case] message: &str) {
+fn an_unknown_caller_is_challenged(#[case] authorization: Option<&str>, #[case] message: &str) {
     let app = TestApp::new();
     let client = app.client().with_authorization(authorization);
     for (operation, body) in
@@ -145,7 +145,7 @@ fn headers_that_are_there_twice_are_refused() {
 
 /// A wrong password stays wrong while the right one is remembered, and the other way round.
 #[test]
-fn a_remembered_login_lets_nobody_else_in() {
+fn a_cached_login_admits_no_other_password() {
     let app = TestApp::new();
     let wrong = app.client().with_authorization(Some("Basic dGplMDp0amUw"));
     for _ in 0..3 {

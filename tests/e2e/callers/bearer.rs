@@ -311,7 +311,7 @@ fn a_jwt_is_of_one_tenant() {
 
 /// CONTRACT 28: a mistake in the configuration stops the start, and says what to do.
 #[test]
-fn a_mistake_about_the_issuer_is_told() {
+fn a_mistake_about_the_issuer_is_reported() {
     let refusal = |jwks: &str| {
         let setup = Setup::new().with("AUTH__BEARER__JWKS", jwks);
         let setup = setup.with("AUTH__BEARER__ISSUER", ISSUER).with("AUTH__BEARER__AUDIENCE", "x");

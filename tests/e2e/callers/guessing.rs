@@ -38,7 +38,7 @@ fn ticks(app: &TestApp) -> u64 {
 /// header and by the page, after the same work. The times of `==` are not measured: credentials are compared
 /// by the library's constant-time function, which `cargo xtask tidy` checks.
 #[test]
-fn nobody_and_a_wrong_password_are_answered_alike() {
+fn an_unknown_user_and_a_wrong_password_are_answered_alike() {
     let setup = Setup::new().with("AUTH__THROTTLE__PER_USER", "10000");
     let app = setup.with("AUTH__THROTTLE__PER_ADDRESS", "10000").start();
     app.add_user("anna-q");
@@ -75,7 +75,7 @@ fn nobody_and_a_wrong_password_are_answered_alike() {
 /// CONTRACT 33, 35: a thousand guesses at one user's password: all but the first few are a 429 that says when
 /// to come back, and meanwhile that user's ticket and another user's password are served.
 #[test]
-fn a_thousand_guesses_get_nowhere_and_stop_nobody() {
+fn a_thousand_guesses_get_nowhere_and_stop_no_caller() {
     const GUESSERS: usize = 4;
     const GUESSES: usize = 1000;
     let app = Setup::new().with("LOG__FILTER", "warn").start();

@@ -477,14 +477,14 @@ fn run(installation: &str, column: usize, offered: &[&str]) -> usize {
 
 /// CONTRACT 25, 26, 27, 28, 29, 30, 35.
 #[test]
-fn onsite_everybody_is_let_in_or_told_why_not() {
+fn onsite_every_caller_is_admitted_or_refused_with_a_reason() {
     let calls = run("onsite", 0, &["Basic", "SoTicket", "Bearer", "Session"]);
     assert!(calls > 500, "{calls}");
 }
 
 /// CONTRACT 25, 26, 27, 28, 29, 30, 35.
 #[test]
-fn online_everybody_is_let_in_or_told_why_not() {
+fn online_every_caller_is_admitted_or_refused_with_a_reason() {
     let calls = run("online", 1, &["SoTicket", "Bearer", "Session"]);
     assert!(calls > 500, "{calls}");
 }

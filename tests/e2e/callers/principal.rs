@@ -67,7 +67,7 @@ fn principal(others: &Value) -> Value {
 
 /// CONTRACT O8: the caller, by every scheme, in every type.
 #[test]
-fn every_caller_is_told_who_it_is() {
+fn every_caller_gets_its_principal() {
     let app = TestApp::new();
     let expected = |scheme: &str| principal(&json!({ "AuthenticationType": scheme }));
     assert_eq!(app.client().who(&[]).expect(200).json(), expected("Basic"));

@@ -129,7 +129,7 @@ fn signing_out_ends_the_session() {
 #[case("login=tje0", 400, "password is required.")]
 #[case("password=CANARY", 400, "login is required.")]
 #[case("", 400, "")]
-fn a_wrong_sign_in_is_told_on_the_page(
+fn a_failed_sign_in_is_shown_on_the_page(
     #[case] form: &str,
     #[case] status: u16,
     #[case] reason: &str,
@@ -299,7 +299,7 @@ fn a_session_ends_in_the_end() {
 
 /// CONTRACT 25, 29: where sessions are off there are no pages, and a cookie counts for nothing.
 #[test]
-fn where_sessions_are_off_nobody_signs_in() {
+fn where_sessions_are_off_no_sign_in_works() {
     let session = TestApp::new().client().sign_in("tje0", "Tje0");
     let app = Setup::new().with("AUTH__SCHEMES__SESSION", "false").start();
     for path in ["/sign-in", "/account"] {

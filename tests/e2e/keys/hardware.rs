@@ -156,9 +156,9 @@ fn a_rotation_moves_keys_into_a_module_and_back() {
 
 /// A wrong PIN, a wrong library, or none of it: refused with what to do, and nothing is made.
 #[test]
-fn what_is_wrong_with_a_module_is_told() {
+fn what_is_wrong_with_a_module_is_reported() {
     let setup = Setup::new();
-    let Some(token) = Token::new("what_is_wrong_with_a_module_is_told", setup.folder()) else {
+    let Some(token) = Token::new("what_is_wrong_with_a_module_is_reported", setup.folder()) else {
         return;
     };
     let setup = token.seals(setup);

@@ -229,7 +229,7 @@ fn a_key_whose_file_is_gone_works_on() {
 
 /// The loss of a key that no record needs is no loss: the start says so, and the key can be retired.
 #[test]
-fn a_lost_key_that_nobody_needs_is_retired() {
+fn a_lost_key_that_no_record_needs_is_retired() {
     let app = TestApp::new();
     let saved = save(&app.client());
     let rotate_and_lose = |setup: &Setup| {

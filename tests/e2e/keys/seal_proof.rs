@@ -101,7 +101,7 @@ fn with_everything_but_the_retrieval_keys_nothing_opens() {
 /// A row in which one bit is not as it was, whichever it is, is a 500: here some of them, and all of them in
 /// the store's own tests.
 #[test]
-fn a_flipped_bit_is_told_and_opens_nothing() {
+fn a_flipped_bit_is_reported_and_opens_nothing() {
     let app = TestApp::new();
     let key = app.client().save(&json!({"Provider": "et", "AccessToken": "fugit"}));
     let row = Sealed::all(&app.setup).remove(0);

@@ -75,7 +75,7 @@ fn a_key_that_is_used_up_seals_nothing() {
 
 /// NIST SP 800-57 Part 1 rev. 5, §5.3.6.
 #[test]
-fn a_key_that_is_in_use_too_long_is_told() {
+fn a_key_that_is_in_use_too_long_is_reported() {
     let app = TestApp::new();
     assert_eq!(keys(&app.setup, &["status"])[0]["overdue"], false);
     app.sql("UPDATE keks SET created = created - 63158400000000");

@@ -67,7 +67,7 @@ fn a_mistake_in_the_configuration_is_named() {
 
 /// A setting that would be ignored for its underscore is refused.
 #[test]
-fn a_single_underscore_is_told() {
+fn a_single_underscore_is_reported() {
     let setup = Setup::new().variable("LATCHKEY_SERVER_LISTEN", "127.0.0.1:1");
     let refusal = setup.refusal();
     assert!(refusal.contains("with two underscores, LATCHKEY__SERVER__LISTEN"), "{refusal}");

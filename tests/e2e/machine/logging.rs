@@ -32,7 +32,7 @@ fn start_unread(setup: &Setup) -> (Child, String) {
 /// Standard error is a pipe whose reader sleeps: calls go on, and probes and SIGTERM work. When the reader wakes up,
 /// the log says how many lines it lost.
 #[rstest]
-fn a_log_that_nobody_reads_holds_up_nothing(#[values(false, true)] wakes_up: bool) {
+fn an_unread_log_holds_up_nothing(#[values(false, true)] wakes_up: bool) {
     let setup = Setup::new().with("LOG__BUFFER_BYTES", "65536");
     let (mut process, url) = start_unread(&setup);
     let client = Client::new(&url);

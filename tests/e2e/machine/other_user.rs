@@ -112,7 +112,7 @@ fn a_server_can_use_what_root_made() {
 
 /// A command of a user that is neither root nor the server's is refused, names the right user, and leaves nothing.
 #[test]
-fn another_user_is_told_whom_to_be() {
+fn another_user_learns_which_user_to_be() {
     let Some(setup) = of_nobody("a command of another user") else { return };
     let app = start(&setup);
     for path in all_below(&setup.data()).into_iter().chain([setup.data()]) {

@@ -71,7 +71,7 @@ fn users_are_added_and_listed() {
 
 /// Bad input: each is told, and nothing is changed.
 #[test]
-fn mistakes_are_told() {
+fn mistakes_are_reported() {
     let app = TestApp::new();
     let refused = |arguments: &[&str], input: &str, said: &str| {
         let told = app.setup.run(arguments, input).expect_err("it is refused");
@@ -135,7 +135,7 @@ fn users_can_be_made_before_the_first_start() {
 /// CONTRACT 26: a password that was hashed with other parameters is hashed anew at sign-in, and is
 /// the same password.
 #[test]
-fn an_outdated_hash_is_made_anew() {
+fn an_outdated_hash_is_replaced() {
     let app = TestApp::new();
     // Argon2id of `Tje0` with 4 MiB, made by the reference implementation.
     let outdated = "$argon2id$v=19$m=4096,t=2,p=1$bGF0Y2hrZXktdGVzdA$QDgrw9yPtxq5b99lISbysR4AzHilbNCxaQ1T1XuxBec";

@@ -115,7 +115,7 @@ fn a_command_makes_the_first_user() {
 
 /// The server warns of files that others on the machine could read or change, with the command that mends it.
 #[test]
-fn files_that_others_can_read_are_told() {
+fn files_that_others_can_read_are_reported() {
     let mode = |path: PathBuf, mode| {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("chmod");
     };

@@ -305,7 +305,7 @@ fn records_in(target: &Database) -> i64 {
 
 /// What cannot be copied is told, and no URL with its password.
 #[test]
-fn mistakes_are_told() {
+fn mistakes_are_reported() {
     let bench = Bench::new(1);
     let url = bench.url();
     let refused = |from: &str, to: &str, said: &str| {

@@ -91,7 +91,7 @@ fn a_clock_that_jumps_loses_nothing() {
 
 /// A machine without a clock of its own begins in 1970: ids of records cannot hold that time, and are random.
 #[test]
-fn a_clock_before_2026_is_told_and_fails_no_save() {
+fn a_clock_before_2026_is_reported_and_fails_no_save() {
     let Some(setup) = with_a_clock("a clock before 2026") else { return };
     set(&setup, "-20y");
     let record = Record::default();

@@ -257,7 +257,7 @@ fn a_user_has_a_limited_number_of_idempotency_keys() {
 
 /// CONTRACT 38: rows that cannot be read hide no others; each is logged once, and `verify` names it.
 #[test]
-fn rows_that_cannot_be_read_are_told_and_hide_no_others() {
+fn unreadable_rows_are_reported_and_hide_no_others() {
     const COUNT: usize = 450;
     let app = TestApp::new();
     let client = app.client();

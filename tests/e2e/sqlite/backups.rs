@@ -359,7 +359,7 @@ fn left_of(file: &Path) -> Vec<PathBuf> {
 
 /// A copy of what is damaged is a true copy; whoever makes it is told.
 #[test]
-fn a_damaged_record_is_told_by_backup_and_restore() {
+fn backup_and_restore_report_a_damaged_record() {
     let app = TestApp::new();
     let keys =
         [1, 2].map(|_| app.client().save(&json!({"Provider": "et", "AccessToken": "fugit"})));

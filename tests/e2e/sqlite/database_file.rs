@@ -130,7 +130,7 @@ fn a_foreign_file_in_the_databases_place_is_left_alone() {
 }
 
 /// How often the log has that another file is there.
-fn told(app: &TestApp) -> usize {
+fn reported(app: &TestApp) -> usize {
     let is_told = |line: &&str| line.contains("ERROR") && line.contains("is not the one that this");
     app.log().lines().filter(is_told).count()
 }
@@ -159,7 +159,7 @@ fn a_file_that_is_replaced_under_the_server_takes_no_saves() {
     fs::copy(&moved, &database).expect("another file");
     is_refused(&app, "SaveExternalTokens", &save);
     is_refused(&app, "GetExternalTokens", &json!({ "Key": key }));
-    assert_eq!(told(&app), 1, "it is said once: {}", app.log());
+    assert_eq!(reported(&app), 1, "it is said once: {}", app.log());
     fs::rename(&moved, &database).expect("put it back");
     until("it is ready", || app.client().request("GET", "/readyz", &[], b"").status == 200);
     assert_eq!(app.client().access_token(&key).as_deref(), Some("fugit"));
@@ -177,7 +177,7 @@ fn a_file_that_is_replaced_under_the_server_takes_no_saves() {
         fs::rename(&database, &moved).expect("move");
         fs::write(&database, "").expect("another file");
     });
-    until("nobody asks, and it is said", || told(&app) == 2);
+    until("nobody asks, and it is said", || reported(&app) == 2);
     until("the log is cut off", || fs::metadata(&log).is_ok_and(|log| log.len() == 0));
     app.kill();
     fs::rename(&moved, &database).expect("put it back");
@@ -197,7 +197,7 @@ fn a_write_ahead_log_that_is_removed_under_the_server_takes_no_saves() {
         let refused = client.post("SaveExternalTokens", &save);
         refused.expect_error(503, "SoUnavailableException", "moved or replaced");
     }
-    assert_eq!(told(&app), 1, "{}", app.log());
+    assert_eq!(reported(&app), 1, "{}", app.log());
     assert!(app.log().contains("latchkey.db-wal is not the one"), "{}", app.log());
     app.kill();
     let app = app.setup.start();
@@ -240,7 +240,7 @@ fn a_database_that_others_can_read_is_closed_to_them() {
 
 /// A lock is not taken for damage, which would end in a restored backup.
 #[test]
-fn a_locked_database_is_told_from_a_damaged_one() {
+fn a_locked_database_is_not_reported_as_damaged() {
     let setup = TestApp::new().stop();
     let mut visitor = setup.database().open();
     let lock =

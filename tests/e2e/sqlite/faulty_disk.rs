@@ -172,7 +172,7 @@ fn a_start_that_must_write_is_refused_on_a_full_disk() {
 }
 
 #[test]
-fn a_disk_that_is_full_from_the_first_is_told_and_can_be_tried_again() {
+fn a_disk_that_is_full_at_the_start_is_reported_and_the_start_can_be_retried() {
     let setup = Setup::new();
     let Some(_disk) = SmallDisk::mount("a full disk at the first start", &setup.data(), "1m")
     else {

@@ -27,7 +27,7 @@ fn get(app: &TestApp, path: &str, accept: &str) -> Answer {
 
 /// CONTRACT O6: versions, for programs a flat dictionary of texts, and for people.
 #[test]
-fn the_versions_are_told() {
+fn the_versions_are_listed() {
     let app = TestApp::new();
     let versions = visitor(&app).request("GET", "/api", &[], b"").expect(200).json();
     let v1 = format!("{}/api/v1", app.url);

@@ -130,7 +130,7 @@ fn a_detail_says_what_the_message_does_not() {
 
 /// CONTRACT 11: the error for JSON that a client sends as a form names the header to send.
 #[test]
-fn json_that_is_sent_as_a_form_is_told() {
+fn json_that_is_sent_as_a_form_is_reported() {
     let app = TestApp::new();
     let form = [("Content-Type", "application/x-www-form-urlencoded")];
     for (body, sent) in [

@@ -118,7 +118,7 @@ fn dates_are_those_of_language_culture_and_zone(
 
 /// CONTRACT 6, 23: a token that will expire, and one that says nothing.
 #[test]
-fn a_token_that_will_expire_is_told() {
+fn a_token_that_will_expire_is_reported() {
     let app = TestApp::new();
     let key = app.client().save(&json!({"Provider": "et", "AccessToken": jwt(4_102_444_800)}));
     let english = [("Accept-Language", "en-GB")];
@@ -144,7 +144,7 @@ fn a_token_that_will_expire_is_told() {
 #[case("US-NY", None, "US-NY", "2025-11-03T09:05:00")]
 #[case("US-NY", Some(""), "US-NY", "2025-11-03T09:05:00")]
 #[case("Europe/Oslo", Some("UTC"), "UTC", "2025-11-03T14:05:00")]
-fn the_zone_that_was_used_is_told(
+fn the_zone_that_was_used_is_named(
     #[case] base: &str,
     #[case] wanted: Option<&str>,
     #[case] told: &str,
@@ -185,7 +185,7 @@ fn an_unknown_zone_is_refused_and_an_unknown_culture_ignored() {
 
 /// CONTRACT 19, 21, 34: an error in each language, and each type.
 #[test]
-fn errors_are_told_in_every_language_and_type() {
+fn errors_are_worded_in_every_language_and_type() {
     let app = TestApp::new();
     let mut told = Vec::new();
     for language in ["en", "nb", "sv", "da", "de", "nl", "fr", "fi"] {
@@ -218,7 +218,7 @@ fn errors_are_told_in_every_language_and_type() {
 
 /// CONTRACT 5, 21: that a field is mandatory is said in each language, and by reference without one.
 #[test]
-fn a_mandatory_field_is_told_in_every_language() {
+fn a_mandatory_field_is_named_in_every_language() {
     let app = TestApp::new();
     let key = app.client().save(&json!({"Provider": "et", "AccessToken": "fugit"}));
     let told = |headers: &[(&str, &str)]| {

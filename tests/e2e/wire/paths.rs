@@ -129,7 +129,7 @@ fn the_server_tells_its_methods() {
 #[case("/api/docs", "GET, HEAD, OPTIONS", "")]
 #[case("/healthz", "GET, HEAD, OPTIONS", "")]
 #[case("/readyz", "GET, HEAD, OPTIONS", "")]
-fn methods_are_told(#[case] path: &str, #[case] allowed: &str, #[case] reads: &str) {
+fn methods_are_listed(#[case] path: &str, #[case] allowed: &str, #[case] reads: &str) {
     let app = TestApp::new();
     let client = app.client().with_authorization(None);
     let options = client.request("OPTIONS", path, &[], b"").expect(204);
