@@ -34,6 +34,7 @@ use self::{
 };
 use crate::{
     config::{Config, environment},
+    error_text::error_chain,
     memory, serve,
     telemetry::{self, Log},
 };
@@ -127,7 +128,11 @@ pub fn main() -> ExitCode {
     match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "latchkey: {}", terminal::lines(&format!("{error:#}")));
+            let _ = writeln!(
+                io::stderr(),
+                "latchkey: {}",
+                terminal::lines(&error_chain(error.as_ref()))
+            );
             ExitCode::FAILURE
         }
     }

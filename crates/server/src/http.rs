@@ -16,6 +16,7 @@ pub(crate) mod pages;
 pub(crate) mod paths;
 pub(crate) mod preferences;
 pub(crate) mod problem;
+mod request_log;
 pub(crate) mod routes;
 pub(crate) mod secret_headers;
 pub(crate) mod server;

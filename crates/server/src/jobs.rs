@@ -18,7 +18,7 @@ use self::{
     sweep::{Sweep, Swept},
     uses::{CountRecords, WriteUses},
 };
-use crate::http::problem::error_chain;
+use crate::error_text::error_chain;
 
 /// What the configuration says about the jobs.
 pub(crate) struct Schedule {

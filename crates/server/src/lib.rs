@@ -6,6 +6,7 @@ mod callers;
 mod certificates;
 pub mod cli;
 mod config;
+mod error_text;
 mod expiry;
 mod exposure;
 mod first_user;

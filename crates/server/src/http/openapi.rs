@@ -7,6 +7,7 @@
 mod answers;
 mod bodies;
 mod refusals;
+mod tags;
 mod tree;
 
 use std::sync::LazyLock;
@@ -18,6 +19,7 @@ use self::{
     answers::{answers_as_asked, description_of, for_people, json_content, leaves_out_by_null},
     bodies::{operation_of_patch, reads_every_type, requires_key_or_id, requires_one_of},
     refusals::may_be_refused,
+    tags::{is_call, is_of_agent},
     tree::{in_place, members, text},
 };
 use crate::{
@@ -25,16 +27,6 @@ use crate::{
     texts::Message,
 };
 
-/// The tags of the agents' operations, which have bodies of every type.
-const AGENTS: [&str; 2] = [AGENT, "External tokens"];
-/// The tag of the operations that may have a carrier.
-const AGENT: &str = "User agent";
-/// The tag of the calls about the caller.
-const USER: &str = "User";
-/// The tag of the pages for people.
-const PAGES: &str = "Pages";
-/// The tag of the probes.
-const PROBES: &str = "Operation";
 /// The operations beside those of agents that answer people with a page.
 const HAVE_PAGES: [&str; 2] = ["Versions", "Routes"];
 
@@ -198,13 +190,4 @@ pub(crate) fn describe(path: &str) -> Option<Described> {
         request: schema(&post["requestBody"]),
         answer: schema(&post["responses"]["200"]),
     })
-}
-
-fn is_of_agent(operation: &Value) -> bool {
-    AGENTS.iter().any(|tag| operation["tags"][0] == **tag)
-}
-
-/// Whether the caller must be known, and chooses how the answer is written.
-fn is_call(operation: &Value) -> bool {
-    (is_of_agent(operation) || operation["tags"][0] == USER) && operation["security"].is_null()
 }

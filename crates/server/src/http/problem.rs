@@ -20,6 +20,7 @@ use negotiate::MediaType;
 use store::Quota;
 use tracing::error;
 
+use crate::error_text::error_chain;
 use crate::texts::{Locale, Message};
 pub(crate) use body::ErrorBody;
 pub(crate) use finish::finish;
@@ -250,12 +251,6 @@ impl ResponseError for Problem {
 /// What requests may have, as `Accept-Post` lists it.
 pub(crate) fn types_read() -> String {
     MediaType::READ.map(MediaType::essence).join(", ")
-}
-
-/// An error with all its sources.
-pub(crate) fn error_chain(error: &(dyn Error + 'static)) -> String {
-    let sources = std::iter::successors(Some(error), |&error| error.source());
-    sources.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 #[cfg(test)]

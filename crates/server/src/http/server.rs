@@ -28,7 +28,7 @@ use super::{
     routes,
     single_headers::refuse_repeated_headers,
 };
-use crate::{config, state::App, telemetry::RequestSpan};
+use crate::{config, http::request_log::RequestSpan, state::App};
 
 /// How long a connection stays half open for what a client still sends that was refused.
 const LINGER: Duration = Duration::from_secs(1);

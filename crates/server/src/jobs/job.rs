@@ -13,7 +13,7 @@ use store::StoreError;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
-use crate::http::problem::error_chain;
+use crate::error_text::error_chain;
 
 /// Work that a running server repeats.
 pub(super) trait Job: 'static {

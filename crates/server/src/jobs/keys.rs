@@ -8,7 +8,7 @@ use store::{Store, StoreError};
 use tracing::{error, info};
 
 use super::job::{Job, Outcome};
-use crate::http::problem::error_chain;
+use crate::error_text::error_chain;
 
 const PERIOD: Duration = Duration::from_secs(1);
 /// The time until records are looked at again that could not be moved, or that were saved under an older key since.

@@ -96,7 +96,7 @@ fn tells_of_a_disk(message: &str) -> bool {
 impl OpenError {
     /// Of a server that cannot be reached.
     pub(crate) fn server(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        let remedy = "see that it runs, and that database.url is right";
+        let remedy = "see that it runs, and that its URL is right";
         Self::Server { remedy, source: source.into() }
     }
 
@@ -138,13 +138,13 @@ impl OpenError {
 fn remedy(state: &SqlState) -> Option<&'static str> {
     Some(match *state {
         SqlState::TOO_MANY_CONNECTIONS => {
-            "it has no connection left for this server, which takes as many as database.connections says: \
+            "it has no connection left for this server, which takes as many as it is configured to: \
              raise max_connections of PostgreSQL, or close what others have open"
         }
         SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
-            "check the user and the password of database.url, and pg_hba.conf of PostgreSQL"
+            "check the user and the password of its URL, and pg_hba.conf of PostgreSQL"
         }
-        SqlState::INVALID_CATALOG_NAME => "make the database, or name another in database.url",
+        SqlState::INVALID_CATALOG_NAME => "make the database, or name another in its URL",
         SqlState::INSUFFICIENT_PRIVILEGE => {
             "grant this role what it lacks on the schema and its tables, or make it their owner"
         }

@@ -20,17 +20,15 @@ pub enum CopyError {
     Nothing,
     /// On a server.
     #[error(
-        "a database on PostgreSQL is backed up and restored by PostgreSQL's own tools, such as pg_dump; run \
-         `latchkey verify` on what they restored"
+        "a database on PostgreSQL is backed up and restored by PostgreSQL's own tools, such as pg_dump"
     )]
     OnServer,
     /// A copy is never written over anything.
     #[error("{} is there already; name another file, or move that one away", .0.display())]
     Exists(PathBuf),
     /// A database is never restored over another.
-    #[error(
-        "there is a database: {}; if it is not needed, stop its server and move it away with its files \
-         ending in -wal and -shm, or else set database.url to another place", .0.display()
+    #[error("there is a database: {}; if it is not needed, stop its server and move it away with its files ending \
+         in -wal and -shm", .0.display()
     )]
     Occupied(PathBuf),
     /// Another process makes the same copy.

@@ -9,18 +9,15 @@ use std::{error::Error, path::PathBuf};
 pub enum OpenError {
     /// `database.url` is of no kind that this build can open.
     #[error(
-        "database.url must be `sqlite:` and the path of a file, such as `sqlite:data/latchkey.db`, or \
-         like `postgres://user:password@host:5432/database`"
+        "the database's URL is neither `sqlite:` and the path of a file nor like \
+         `postgres://user:password@host:5432/database`"
     )]
     UnsupportedUrl,
     /// A PostgreSQL URL with something in it that is not understood.
-    #[error("database.url cannot be read as the URL of a PostgreSQL database")]
+    #[error("it cannot be read as the URL of a PostgreSQL database")]
     PostgresUrl(#[source] Box<dyn Error + Send + Sync>),
     /// A PostgreSQL URL that asks for TLS, which this build does not have.
-    #[error(
-        "database.url asks for TLS, which this build does not have; build it with the feature \
-         `postgres-tls`, or add `sslmode=disable` where the network is trusted"
-    )]
+    #[error("the database's URL asks for TLS, which this build does not have")]
     NoTls,
     /// The server of the database cannot be reached, or does not let this user in.
     #[error("the database server cannot be used; {remedy}")]
@@ -42,8 +39,8 @@ pub enum OpenError {
     },
     /// A connection pooler gives each transaction another connection.
     #[error(
-        "database.url leads to a pooler that gives each transaction or statement another connection; let it \
-         pool sessions (PgBouncer: pool_mode = session), or name PostgreSQL itself"
+        "the database's URL leads to a pooler that gives each transaction or statement another connection; \
+         let it pool sessions (PgBouncer: pool_mode = session), or name PostgreSQL itself"
     )]
     Pooler,
     /// The database cannot hold every text.
@@ -62,9 +59,7 @@ pub enum OpenError {
     #[error("{} can be read by other users; run `chmod 600` on it", .0.display())]
     SecretExposed(PathBuf),
     /// Another process has the database.
-    #[error(
-        "another server is using the database {}; stop it, or set data_directory to \
-         another place", .0.display()
+    #[error("another server is using the database {}", .0.display()
     )]
     InUse(PathBuf),
     /// A folder or file cannot be made, read or written.
@@ -79,9 +74,7 @@ pub enum OpenError {
         source: std::io::Error,
     },
     /// Another user has the file or its folder, and only that user, or root, may do this.
-    #[error(
-        "cannot {action} {}, which belongs to another user; run this command as that user: \
-         `sudo -u '{owner}' latchkey …`", path.display()
+    #[error("cannot {action} {}, which belongs to another user, {owner}", path.display()
     )]
     OtherUser {
         /// What was tried.
@@ -118,7 +111,7 @@ pub enum OpenError {
     #[error("there is no database at {}; check its path, or start a server there to make one", .0.display())]
     NotThere(PathBuf),
     /// The file is not a database of this server.
-    #[error("it is no database of this server; set database.url to another file, or move it away")]
+    #[error("it is no database of this server")]
     Foreign,
     /// The file has several names, and each would have a write-ahead log of its own.
     #[error("it has {0} names (hard links), but may have only one; remove the others")]
@@ -129,10 +122,7 @@ pub enum OpenError {
     )]
     Unsound,
     /// The schema is behind and the store was told not to migrate.
-    #[error(
-        "the database lacks the migration {0}; run `latchkey migrate`, or set \
-         database.auto_migrate = true"
-    )]
+    #[error("the database lacks the migration {0}")]
     Behind(String),
     /// The schema is of a later version of this software.
     #[error(
@@ -158,9 +148,7 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// A master key is not there, but no record needs it.
-    #[error(
-        "the master key {0} is missing, but no record is under it; run `latchkey keys retire {0}`"
-    )]
+    #[error("the master key {0} is missing, but no record is under it, so that it can be retired")]
     KeyNotNeeded(String),
     /// The file does not hold the key that the database is sealed under.
     #[error(
@@ -180,56 +168,41 @@ pub enum OpenError {
         length: u64,
     },
     /// Others than the owner may read the key.
-    #[error(
-        "every user of this machine can read {}, or could replace it; run `chmod 600` on it, as its owner. If \
-         its file system ignores `chmod`, keep the master key in a secret: keys.source = \"secret\", with \
-         keys.secret_file, whose rights the platform sets", .0.display()
+    #[error("every user of this machine can read {}, or could replace it; run `chmod 600` on it, as its owner. If \
+         its file system ignores `chmod`, keep the master key in a secret, whose rights the platform sets", .0.display()
     )]
     Exposed(PathBuf),
     /// A server runs on it, of another version.
-    #[error("a server is running on the database {}, and its schema is not of this version; use the \
-             `latchkey` of the version that is running", .0.display())]
+    #[error("a server is running on the database {}, and its schema is not of this version", .0.display())]
     OtherVersion(PathBuf),
     /// The database is sealed under a key that the configured secret lacks.
     #[error(
-        "the database is sealed under the master key {0}, which is not in keys.secret; add it behind the \
+        "the database is sealed under the master key {0}, which is not in the secret; add it behind the \
          others, for without it no stored token can be opened"
     )]
     SecretMissing(String),
     /// There is no secret, or no key in it.
-    #[error(
-        "keys.source is \"secret\", but keys.secret has no key; set it to what \
-         `openssl rand -base64 32` prints"
-    )]
+    #[error("the secret for master keys has no key")]
     SecretEmpty,
     /// A part of the secret is no key.
     #[error(
-        "keys.secret must have keys of 32 random bytes in Base64, as `openssl rand -base64 32` prints \
-         them, with commas between"
+        "the secret for master keys must have keys of 32 random bytes in Base64, with commas between"
     )]
     SecretMalformed,
     /// There is no file of a key that should be taken up.
-    #[error("there is no {}; `latchkey keys new` makes such a file, and tells its id", .0.display())]
+    #[error("there is no {}", .0.display())]
     NoKeyFile(PathBuf),
     /// A key is sealed by a hardware module, or the next one should be, and there is none.
-    #[error(
-        "keys.source is \"pkcs11\", or a master key of the database is sealed so; set keys.pkcs11 to its \
-         library, the token, the key and the PIN"
-    )]
+    #[error("a master key is, or should be, sealed by a hardware module, and none is configured")]
     ModuleMissing,
     /// A hardware module is needed, which this build cannot use.
     #[error("this build cannot use hardware modules; build it with the feature `pkcs11`")]
     NoPkcs11,
     /// The hardware module has no such token.
-    #[error(
-        "no token of the PKCS#11 module is called `{0}`; see that it is there, and check keys.pkcs11.token"
-    )]
+    #[error("no token of the PKCS#11 module is called `{0}`")]
     ModuleToken(String),
     /// The token lacks the key that sealed the master key.
-    #[error(
-        "the token `{token}` has no AES key called `{key}`; check keys.pkcs11.token and keys.pkcs11.key, or \
-         restore the token from its backup"
-    )]
+    #[error("the token `{token}` has no AES key called `{key}`")]
     ModuleKey {
         /// The token's label.
         token: String,
@@ -238,10 +211,18 @@ pub enum OpenError {
     },
     /// The token does not let in.
     #[error(
-        "keys.pkcs11.pin is not the PIN of the token's user; mind that a token locks itself after some wrong \
-         ones"
+        "it is not the PIN of the token's user; mind that a token locks itself after some wrong ones"
     )]
     ModulePin,
+    /// The library of the hardware module cannot be loaded.
+    #[error("the PKCS#11 module {} cannot be loaded", path.display())]
+    ModuleLibrary {
+        /// Where it should be.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
     /// The hardware module does not work.
     #[error("the PKCS#11 module {} cannot be used; {remedy}", path.display())]
     Module {
@@ -265,9 +246,7 @@ pub enum OpenError {
         place: String,
     },
     /// No key is called so.
-    #[error(
-        "the id of a master key has 1 to 32 digits and lower-case letters; `keys new` prints it"
-    )]
+    #[error("the id of a master key has 1 to 32 digits and lower-case letters")]
     KeyId,
     /// The file of a key has a name that no key has.
     #[error(

@@ -53,8 +53,8 @@ pub enum StoreError {
     KeyRetired(String),
     /// The active key has wrapped as often as a key may; nothing was saved.
     #[error(
-        "the master key {0} has wrapped as often as it may; run `latchkey keys rotate` (the log says why \
-         the server could not)"
+        "the master key {0} has wrapped as often as it may; another must take its place (the log says why the \
+         server could not do so)"
     )]
     KeyUsedUp(String),
     /// The database refused a query, or the query panicked.

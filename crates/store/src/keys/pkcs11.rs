@@ -220,14 +220,17 @@ mod module {
         }
 
         fn failed(&self, error: Error) -> OpenError {
+            let path = self.library.clone();
             let remedy = match &error {
-                Error::LibraryLoading(_) => "check keys.pkcs11.module",
+                Error::LibraryLoading(_) => {
+                    return OpenError::ModuleLibrary { path, source: error.into() };
+                }
                 Error::Pkcs11(RvError::PinLocked, _) => {
                     "the token has locked itself after wrong PINs; its security officer can unlock it"
                 }
                 _ => "see that the token is there and that this user may use it",
             };
-            OpenError::Module { path: self.library.clone(), remedy, source: error.into() }
+            OpenError::Module { path, remedy, source: error.into() }
         }
     }
 

@@ -22,6 +22,10 @@ pub(crate) fn log_once(thing: &'static str, key: String) {
     if logged.len() >= CAPACITY || logged.contains(&(thing, key.clone())) {
         return;
     }
-    error!(row = thing, ?key, "a row cannot be read and is left out; `latchkey verify` lists all");
+    error!(
+        row = thing,
+        ?key,
+        "a row cannot be read and is left out; verifying the database lists all"
+    );
     logged.insert((thing, key));
 }

@@ -19,9 +19,9 @@ use crate::{
         paths::{DESCRIBE_EXTERNAL_TOKENS, LIST_EXTERNAL_TOKENS, REVOKE_EXTERNAL_TOKENS},
         preferences::Dates,
         problem::Problem,
+        request_log,
     },
     state::App,
-    telemetry,
     texts::Message,
 };
 
@@ -63,7 +63,7 @@ pub(crate) async fn list(call: AgentCall, app: Data<App>) -> Result<HttpResponse
         return answer::write(preferences, PAGE, &ExternalTokenPage::default());
     }
     let page = app.store.records(listing).await?;
-    telemetry::note_records(page.records.len());
+    request_log::note_records(page.records.len());
     let access = |record: &RecordInfo| Access::of(principal, &record.owner, app.retrieval);
     let item = |record: &RecordInfo| ExternalTokenInfo::new(record, access(record), &dates);
     let page = ExternalTokenPage {
@@ -97,7 +97,7 @@ pub(crate) async fn describe(call: AgentCall, app: Data<App>) -> Result<HttpResp
     let is_shown =
         |record: &RecordInfo| !selector.is_by_id() || may_manage(principal, &record.owner);
     let record = record.filter(is_shown);
-    telemetry::note_found(record.is_some());
+    request_log::note_found(record.is_some());
     let info = record.as_ref().map(|record| ExternalTokenInfo::new(record, access(record), &dates));
     answer::write(&call.preferences, "ExternalTokenInfo", &info)
 }
@@ -125,7 +125,7 @@ pub(crate) async fn revoke(call: AgentCall, app: Data<App>) -> Result<HttpRespon
         }
         None => false,
     };
-    telemetry::note_revoked(was_revoked);
+    request_log::note_revoked(was_revoked);
     answer::write(&call.preferences, "boolean", &was_revoked)
 }
 
@@ -162,8 +162,8 @@ impl RecordSelector {
             (Some(_), Some(_)) => return Err(Problem::not_both("Key", "Id")),
         };
         match &selector {
-            Self::Key(key) => telemetry::note_record(key.record()),
-            Self::Id(id) => telemetry::note_record(*id),
+            Self::Key(key) => request_log::note_record(key.record()),
+            Self::Id(id) => request_log::note_record(*id),
             Self::Nothing => {}
         }
         Ok(selector)

@@ -24,9 +24,9 @@ use crate::{
         paths::{GET_EXTERNAL_TOKENS, SAVE_EXTERNAL_TOKENS},
         preferences::{Dates, Preferences},
         problem::Problem,
+        request_log,
     },
     state::App,
-    telemetry,
     texts::Message,
 };
 
@@ -74,7 +74,7 @@ pub(crate) async fn save(
         Some(once) => app.store.save_external_tokens_once(principal, &carrier, once).await?,
         None => app.store.save_external_tokens(principal, &carrier).await?,
     };
-    telemetry::note_record(key.record());
+    request_log::note_record(key.record());
     answer::write(&call.preferences, "string", &key.expose())
 }
 
@@ -98,12 +98,12 @@ pub(crate) async fn get(call: AgentCall, app: Data<App>) -> Result<HttpResponse,
     let principal = &call.caller.principal;
     let saved = match own_key(key)? {
         Some(key) => {
-            telemetry::note_record(key.record());
+            request_log::note_record(key.record());
             app.store.external_tokens(&principal.tenant, &key).await?
         }
         None => None,
     };
-    telemetry::note_found(saved.is_some());
+    request_log::note_found(saved.is_some());
     let answered = saved.as_ref().map(|saved| {
         let access = Access::of(principal, &saved.owner, app.retrieval);
         if access.may_read() {

@@ -5,7 +5,10 @@
 use negotiate::MediaType;
 use serde_json::{Map, Value, json};
 
-use super::{PAGES, PROBES, is_call, tree::of_types};
+use super::{
+    tags::{PAGES, PROBES, is_call},
+    tree::of_types,
+};
 
 /// A way in which a call may be refused.
 struct Refusal {

@@ -1,0 +1,115 @@
+//! The log of requests: a span and a line each, and what a handler adds to them.
+//!
+//! Invariant: no body, query string, path, header or credential is ever a field; a request is known
+//! by its route and its id.
+
+use std::{net::IpAddr, time::Instant};
+
+use actix_web::{
+    Error, HttpMessage as _,
+    body::MessageBody,
+    dev::{ServiceRequest, ServiceResponse},
+    web::Data,
+};
+use model::RecordId;
+use tracing::{Span, debug, field::Empty, info, info_span};
+use tracing_actix_web::{RequestId, RootSpanBuilder};
+
+use super::{client::client_address, paths::PROBES, problem::Refusal};
+use crate::state::App;
+
+/// When a request came in.
+#[derive(Clone, Copy)]
+struct Start(Instant);
+
+/// The span of a request, and the line when it was answered.
+pub(crate) struct RequestSpan;
+
+impl RootSpanBuilder for RequestSpan {
+    fn on_request_start(request: &ServiceRequest) -> Span {
+        request.extensions_mut().insert(Start(Instant::now()));
+        let id = request.extensions().get::<RequestId>().map(ToString::to_string);
+        let route = request.match_pattern();
+        info_span!(
+            "request",
+            request.id = id,
+            http.method = known_method(request.method().as_str()),
+            http.route = route.as_deref().unwrap_or("(none)"),
+            client.address = address_to_log(request).map(|address| address.to_string()),
+            tenant.id = Empty,
+            user.login = Empty,
+            auth.scheme = Empty,
+            tenant.of_path = Empty,
+            record.id = Empty,
+            record.found = Empty,
+            record.revoked = Empty,
+            records = Empty,
+        )
+    }
+
+    fn on_request_end<B: MessageBody>(span: Span, outcome: &Result<ServiceResponse<B>, Error>) {
+        let _entered = span.enter();
+        match outcome {
+            Ok(response) => {
+                let extensions = response.request().extensions();
+                let start = extensions.get::<Start>().copied();
+                let refusal = extensions.get::<Refusal>().map(|Refusal(message)| message.as_str());
+                let microseconds = start.map(|Start(start)| start.elapsed().as_micros() as f64);
+                let duration_ms = microseconds.map(|microseconds| microseconds / 1000.0);
+                let status = response.status().as_u16();
+                let route = response.request().match_pattern();
+                if response.status().is_success() && is_probe(route.as_deref()) {
+                    debug!(http.status = status, duration_ms, refusal, "answered");
+                } else {
+                    info!(http.status = status, duration_ms, refusal, "answered");
+                }
+            }
+            Err(error) => {
+                let status = error.as_response_error().status_code().as_u16();
+                info!(http.status = status, "failed");
+            }
+        }
+    }
+}
+
+/// Whether it is a path of a probe, which is called all the time.
+fn is_probe(route: Option<&str>) -> bool {
+    route.is_some_and(|route| PROBES.contains(&route))
+}
+
+/// Says in the log which record the call is about: by its id, which opens nothing.
+pub(crate) fn note_record(id: RecordId) {
+    Span::current().record("record.id", id.text());
+}
+
+/// Says in the log whether the record was there for the caller.
+pub(crate) fn note_found(is_found: bool) {
+    Span::current().record("record.found", is_found);
+}
+
+/// Says in the log whether the call ended the record.
+pub(crate) fn note_revoked(was_revoked: bool) {
+    Span::current().record("record.revoked", was_revoked);
+}
+
+/// Says in the log how many records the answer lists.
+pub(crate) fn note_records(count: usize) {
+    Span::current().record("records", count);
+}
+
+/// The address of the client, or of the proxy if no more is known.
+fn address_to_log(request: &ServiceRequest) -> Option<IpAddr> {
+    let app = request.app_data::<Data<App>>();
+    let client = app.and_then(|app| client_address(app, request.request()));
+    client.or_else(|| request.peer_addr().map(|peer| peer.ip()))
+}
+
+/// A method is text of the client's choice; only the known ones are logged.
+fn known_method(method: &str) -> &str {
+    match method {
+        "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS" | "TRACE" | "CONNECT" => {
+            method
+        }
+        _ => "(other)",
+    }
+}
