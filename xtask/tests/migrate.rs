@@ -40,7 +40,7 @@ fn migrations_go_up_down_and_up_again() {
 #[test]
 fn a_database_that_is_not_there_or_of_another_kind_is_refused() {
     for (url, said) in [
-        ("mysql://x", "database.url must be `sqlite:`"),
+        ("mysql://x", "URL is neither `sqlite:`"),
         ("sqlite:/nowhere/test.db", "there is no database at sqlite:/nowhere/test.db"),
     ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
