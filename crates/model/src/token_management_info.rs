@@ -115,6 +115,21 @@ pub struct TokenManagementInfo {
 }
 
 impl TokenManagementInfo {
+    /// A carrier of this provider, with none of the other fields.
+    pub fn of(provider: Provider) -> Self {
+        Self { provider, access_token: None, refresh_token: None, claims: None }
+    }
+
+    /// The secret fields, in the order of the wire.
+    pub fn secrets(&self) -> [(Field, &Option<SecretText>); 3] {
+        let Self { provider: _, access_token, refresh_token, claims } = self;
+        [
+            (Field::AccessToken, access_token),
+            (Field::RefreshToken, refresh_token),
+            (Field::Claims, claims),
+        ]
+    }
+
     /// Checks that the carrier may be saved when a token, or the claims, may have up to `max_bytes`
     /// bytes. An empty token is as good as none, but comes back as it was given.
     ///
@@ -128,11 +143,7 @@ impl TokenManagementInfo {
             let violation = Violation::NoToken;
             return Err(InvalidCarrier { field: Field::AccessToken, violation });
         }
-        for (field, text) in [
-            (Field::AccessToken, &self.access_token),
-            (Field::RefreshToken, &self.refresh_token),
-            (Field::Claims, &self.claims),
-        ] {
+        for (field, text) in self.secrets() {
             let length = text.as_ref().map_or(0, |text| text.expose().len());
             if length > max_bytes {
                 let violation = Violation::TooManyBytes(max_bytes, length);

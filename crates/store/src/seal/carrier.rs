@@ -105,10 +105,10 @@ fn read_version_1(mut bytes: &[u8], provider: &Provider) -> Option<TokenManageme
         Some(Some(str::from_utf8(text).ok()?.into()))
     };
     let carrier = TokenManagementInfo {
-        provider: provider.clone(),
         access_token: field()?,
         refresh_token: field()?,
         claims: field()?,
+        ..TokenManagementInfo::of(provider.clone())
     };
     bytes.is_empty().then_some(carrier)
 }
@@ -143,10 +143,9 @@ mod tests {
             };
             let dek = Dek::generate();
             let carrier = TokenManagementInfo {
-                provider: provider.clone(),
                 access_token: Some("fugit".into()),
                 refresh_token: Some("".into()),
-                claims: None,
+                ..TokenManagementInfo::of(provider.clone())
             };
             let wrapped = kek.wrap(&dek, context);
             let sealed = seal(&carrier, &dek, &key, context);

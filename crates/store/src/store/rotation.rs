@@ -248,10 +248,8 @@ mod tests {
         let login = Login::parse("tje0").expect("login");
         let owner = Principal { tenant: TenantId::single(), login, is_administrator: false };
         let carrier = TokenManagementInfo {
-            provider: Provider::parse("et").expect("provider"),
             access_token: Some("fugit".into()),
-            refresh_token: None,
-            claims: None,
+            ..TokenManagementInfo::of(Provider::parse("et").expect("provider"))
         };
         store.save_external_tokens(&owner, &carrier).await.expect("saved")
     }

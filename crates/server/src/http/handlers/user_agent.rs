@@ -328,10 +328,8 @@ mod tests {
         let saved = SavedTokens {
             owner: Login::parse("tje0").expect("login"),
             carrier: TokenManagementInfo {
-                provider: Provider::parse("et").expect("provider"),
                 access_token: Some("fugit".into()),
-                refresh_token: None,
-                claims: None,
+                ..TokenManagementInfo::of(Provider::parse("et").expect("provider"))
             },
             times: RecordTimes {
                 record: RecordId::from_i64(1).expect("id"),

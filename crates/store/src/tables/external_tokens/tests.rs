@@ -99,10 +99,8 @@ fn tenant_of(name: &str) -> TenantId {
 
 fn carrier(provider: &str, token: &str) -> TokenManagementInfo {
     TokenManagementInfo {
-        provider: Provider::parse(provider).expect("provider"),
         access_token: Some(SecretText::from(token)),
-        refresh_token: None,
-        claims: None,
+        ..TokenManagementInfo::of(Provider::parse(provider).expect("provider"))
     }
 }
 

@@ -57,10 +57,8 @@ impl Bench {
 
     fn row_of(&self, key: &RetrievalKey) -> TokenRow {
         let carrier = TokenManagementInfo {
-            provider: Provider::parse("et").expect("provider"),
             access_token: Some("fugit".into()),
-            refresh_token: None,
-            claims: None,
+            ..TokenManagementInfo::of(Provider::parse("et").expect("provider"))
         };
         external_tokens::seal(
             &principal(),
