@@ -56,6 +56,10 @@ pub(crate) fn run(shell: &Shell, prints_graph: bool) -> anyhow::Result<()> {
     broken.extend(contract::check(Path::new("CONTRACT.md"), &sources)?);
     broken.extend(secrets::check(&sources)?);
     broken.extend(rooms::check(&sources)?);
+    for page in ["ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        let text = fs::read_to_string(page).context(page)?;
+        broken.extend(missing_files(page, &text, |file| Path::new(file).is_file()));
+    }
     for (rule, command) in [
         ("format", cmd!(shell, "cargo fmt --check")),
         ("format", cmd!(shell, "cargo fmt --check --manifest-path fuzz/Cargo.toml")),
@@ -166,6 +170,22 @@ fn module_docs(sources: &[&str]) -> anyhow::Result<Vec<String>> {
     Ok(broken)
 }
 
+/// A page for developers names Rust files in backticks; those of a crate without `crates` and `src`, as in
+/// `store/keys/live.rs`.
+fn missing_files(page: &str, text: &str, is_file: impl Fn(&str) -> bool) -> Vec<String> {
+    let named = text.split('`').skip(1).step_by(2).filter(|named| {
+        named.ends_with(".rs") && named.contains('/') && !named.contains([' ', '{', '<', '*'])
+    });
+    let of_crate = |named: &str| {
+        let (name, rest) = named.split_once('/')?;
+        Some(format!("crates/{name}/src/{rest}"))
+    };
+    let is_there =
+        |named: &&str| is_file(named) || of_crate(named).is_some_and(|file| is_file(&file));
+    let missing = named.filter(|named| !is_there(named));
+    missing.map(|named| format!("docs: {page} names {named}, which is not there")).collect()
+}
+
 /// `deny.toml`, by cargo-deny; its advisories need a database from the network and are left to it.
 fn licences(shell: &Shell) -> Option<String> {
     if cmd!(shell, "cargo deny --version").quiet().ignore_stderr().read().is_err() {
@@ -211,6 +231,15 @@ mod tests {
                 "layers: utils is in no layer; name it in tidy.rs",
             ],
         );
+    }
+
+    #[test]
+    fn a_page_that_names_a_file_which_is_not_there_is_found() {
+        let is_file =
+            |file: &str| ["crates/store/src/keys/live.rs", "xtask/src/main.rs"].contains(&file);
+        let text = "See `store/keys/live.rs`, `xtask/src/main.rs`, `tests/<folder>/x.rs` and `store/ring.rs`.";
+        let expected = ["docs: PAGE.md names store/ring.rs, which is not there"];
+        assert_eq!(missing_files("PAGE.md", text, is_file), expected);
     }
 
     #[test]

@@ -19,14 +19,14 @@ use crate::OpenError;
 /// The most bytes that a secret may have.
 const MOST: usize = 1 << 20;
 /// How long a file may take to end: a pipe may be written by a program that asks a server.
-const SLOW_TIMEOUT: Duration = Duration::from_secs(10);
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Reads a secret; `setting` is how the operator calls it, such as `keys.secret_file`.
 ///
 /// # Errors
 /// `SecretFile`, which names the setting: the file cannot be read, is too long, or does not end in time.
 pub fn read(path: &Path, setting: &'static str) -> Result<Zeroizing<Vec<u8>>, OpenError> {
-    read_within(path, SLOW_TIMEOUT).map_err(|source| failed(path, setting, source))
+    read_within(path, READ_TIMEOUT).map_err(|source| failed(path, setting, source))
 }
 
 /// As `read`, for a secret that is text: without white space around it, and without a byte order mark.
@@ -45,15 +45,15 @@ fn failed(path: &Path, setting: &'static str, source: io::Error) -> OpenError {
     OpenError::SecretFile { setting, path: path.to_owned(), source }
 }
 
-fn read_within(path: &Path, patience: Duration) -> io::Result<Zeroizing<Vec<u8>>> {
+fn read_within(path: &Path, timeout: Duration) -> io::Result<Zeroizing<Vec<u8>>> {
     let (done, outcome) = mpsc::sync_channel(1);
     let path = path.to_owned();
     // To open a FIFO and to read from it may both wait without end; then the thread stays behind.
     thread::Builder::new().name("latchkey-secret".to_owned()).spawn(move || {
         let _ = done.send(read_whole(&path));
     })?;
-    outcome.recv_timeout(patience).unwrap_or_else(|_none| {
-        let seconds = patience.as_secs();
+    outcome.recv_timeout(timeout).unwrap_or_else(|_none| {
+        let seconds = timeout.as_secs();
         let why = format!(
             "it did not end within {seconds} seconds; if it is a pipe, its writer must close it"
         );

@@ -5,13 +5,14 @@
 mod applications;
 mod credentials;
 mod following;
-mod lifecycle;
 mod migrator;
+mod records;
 mod retirement;
 mod retry;
 mod rewrapping;
 mod rotation;
 mod servers;
+mod sweep;
 mod tokens;
 mod users;
 

@@ -67,7 +67,7 @@ impl Conn {
                 "PRAGMA page_size = {PAGE_SIZE}; PRAGMA application_id = {APPLICATION_ID};"
             ))?;
         }
-        // How the log is copied into the file: `checkpoint`.
+        // `wal` checkpoints, at times that do not hold saves up.
         conn.batch_execute(
             // What is removed is overwritten.
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; \

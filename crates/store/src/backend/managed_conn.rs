@@ -1,7 +1,7 @@
-//! A connection that is opened anew after it broke.
+//! A connection that is opened again after it failed.
 //!
-//! Invariant: a connection on which something failed is never used again, for what state that left
-//! behind is not to be guessed; and a server that is away is not asked in a storm.
+//! Invariant: a connection on which a statement failed is never used again, because its state is unknown. While the
+//! database server is away, it is tried with exponential back-off.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -88,18 +88,18 @@ impl ManagedConn {
     ///
     /// # Errors
     /// As `DatabaseFile::check`.
-    pub(crate) fn check_place(&self) -> Result<(), StoreError> {
+    pub(crate) fn check_file(&self) -> Result<(), StoreError> {
         self.database_file.as_ref().map_or(Ok(()), |database_file| database_file.check())
     }
 
-    /// As `check_place`, and looks at the write-ahead log as well; to be called after a commit.
+    /// As `check_file`, and looks at the write-ahead log as well; to be called after a commit.
     pub(crate) fn check_files(&mut self) -> Result<(), StoreError> {
         let Some(database_file) = &self.database_file else { return Ok(()) };
         database_file.check()?;
         database_file.check_log(&mut self.log)
     }
 
-    /// As `check_place`, by what is known.
+    /// As `check_file`, by what is known.
     pub(crate) fn refuse_other_file(&self) -> Result<(), StoreError> {
         self.database_file.as_ref().map_or(Ok(()), |database_file| database_file.known())
     }
@@ -168,7 +168,7 @@ impl ManagedConn {
         {
             return Err(StoreError::Unavailable(Arc::clone(cause)));
         }
-        self.check_place()?;
+        self.check_file()?;
         let no_room = self.database_file.as_ref().and_then(|database_file| database_file.no_room());
         let open = match (no_room, self.open_without_room) {
             (Some(cause), None) => return Err(StoreError::Unavailable(cause)),

@@ -47,7 +47,7 @@ impl Outage {
         outcome: Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         match &outcome {
-            // Of a file that was replaced there is a line of its own (`place`).
+            // `database_file` logs that the file was replaced.
             Err(error) if error.is_of_another_file() => {}
             Err(StoreError::Unavailable(cause)) => self.failed(access, &**cause),
             Ok(_) if self.is_on.load(Ordering::Relaxed) => self.worked(access),

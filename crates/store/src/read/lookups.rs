@@ -1,7 +1,7 @@
-//! Looking up on a server: what many callers want at the same time is asked for in one statement.
+//! Look-ups on PostgreSQL, batched: what many callers look up at the same time is one statement.
 //!
-//! Invariant: nobody waits for others to gather. A connection that is free takes what is there, and
-//! while it is busy the next question grows.
+//! Invariant: no look-up is delayed to build a larger batch. A free connection takes whatever is queued, and while
+//! all are busy the next batch grows.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -60,7 +60,7 @@ pub(crate) struct Lookups {
     queue: Arc<Queue>,
     threads: Vec<JoinHandle<()>>,
     /// Held by who has a read that may take long.
-    patience: tokio::sync::Mutex<()>,
+    slow_query: tokio::sync::Mutex<()>,
     outage: Arc<Outage>,
 }
 
@@ -74,7 +74,7 @@ impl Lookups {
             thread.spawn(move || ask(&queue, managed)).expect("the system can start a thread")
         });
         let threads = threads.collect();
-        Self { queue, threads, patience: tokio::sync::Mutex::default(), outage }
+        Self { queue, threads, slow_query: tokio::sync::Mutex::default(), outage }
     }
 
     /// What a key finds.
@@ -104,7 +104,7 @@ impl Lookups {
         &self,
         query: impl FnOnce(&mut Conn) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let _alone = self.patience.lock().await;
+        let _alone = self.slow_query.lock().await;
         self.submit(|conn| with_slow_timeout(conn, query), Lookup::Slow).await
     }
 

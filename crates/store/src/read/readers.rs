@@ -145,15 +145,15 @@ impl Readers {
     pub(crate) fn is_room(&self, database: &Database) -> bool {
         let Self::File(readers) = self else { return true };
         let lock = |managed| Mutex::lock(managed).unwrap_or_else(PoisonError::into_inner);
-        let mut links: Vec<_> = readers.links.iter().map(lock).collect();
-        links.iter_mut().for_each(|managed| managed.disconnect());
+        let mut conns: Vec<_> = readers.conns.iter().map(lock).collect();
+        conns.iter_mut().for_each(|managed| managed.disconnect());
         Conn::writing(database).is_ok()
     }
 }
 
 /// A connection for each thread that reads, and some.
 pub(crate) struct FileReaders {
-    links: Box<[Mutex<ManagedConn>]>,
+    conns: Box<[Mutex<ManagedConn>]>,
     outage: Arc<Outage>,
 }
 
@@ -171,7 +171,7 @@ impl FileReaders {
         let count = thread::available_parallelism().map_or(1, usize::from) + 2;
         let managed =
             || Mutex::new(ManagedConn::reading(database.clone()).at(database_file.cloned()));
-        Self { links: std::iter::repeat_with(managed).take(count).collect(), outage }
+        Self { conns: std::iter::repeat_with(managed).take(count).collect(), outage }
     }
 
     fn run<T>(
@@ -190,7 +190,7 @@ impl FileReaders {
             managed.run(query)
         };
         let home = home();
-        let (before, after) = self.links.split_at(home % self.links.len());
+        let (before, after) = self.conns.split_at(home % self.conns.len());
         for managed in after.iter().chain(before) {
             match managed.try_lock() {
                 Ok(mut managed) => return run(&mut managed),
@@ -198,7 +198,7 @@ impl FileReaders {
                 Err(TryLockError::WouldBlock) => {}
             }
         }
-        let managed = self.links[home % self.links.len()].lock();
+        let managed = self.conns[home % self.conns.len()].lock();
         run(&mut managed.unwrap_or_else(PoisonError::into_inner))
     }
 }

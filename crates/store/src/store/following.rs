@@ -56,7 +56,7 @@ impl Store {
     /// running server has it, and has wraps counted ahead. A server does so once a second. How often the database's
     /// active key has wrapped; `None` if this server lacks it.
     pub async fn tend_keys(&self) -> Result<Option<i64>, StoreError> {
-        self.look_at_place()?;
+        self.check_file()?;
         let (keyring, rows) = self.load_keyring().await?;
         self.report_keys(&keyring).await?;
         if let Some(announced) = rows.iter().find(|row| row.is_announced())
@@ -76,7 +76,7 @@ impl Store {
     }
 
     /// Looks whether the database's file is still in its place, and whether there is room again.
-    fn look_at_place(&self) -> Result<(), StoreError> {
+    fn check_file(&self) -> Result<(), StoreError> {
         let Some(database_file) = &self.0.database_file else { return Ok(()) };
         database_file.check()?;
         if database_file.no_room().is_some() && self.0.readers.is_room(&database_file.database()) {

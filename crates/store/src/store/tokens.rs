@@ -75,27 +75,29 @@ impl Store {
         idempotency_key: &IdempotencyKey,
     ) -> Result<RetrievalKey, StoreError> {
         let inner = &self.0;
-        let repeats = IdempotencySeal::of(owner, idempotency_key);
-        let digest = repeats.digest();
+        let idempotency = IdempotencySeal::of(owner, idempotency_key);
+        let digest = idempotency.digest();
         if let Err(refusal) = inner.counts.admit(owner, true, &inner.quotas, inner.clock.now()) {
             // A repeat adds nothing.
             let found = inner.readers.run(move |conn| idempotency_keys::find(conn, digest)).await?;
-            let reservation = found.filter(|row| row.lives(inner.clock.now())).ok_or(refusal)?;
-            return reservation.open(&repeats, carrier);
+            let idempotency_row =
+                found.filter(|row| row.lives(inner.clock.now())).ok_or(refusal)?;
+            return idempotency_row.open(&idempotency, carrier);
         }
         for _ in 0..ID_ATTEMPTS {
             let key = inner.ids.new_key(inner.clock.now());
             let save = async |kek: &Kek| {
                 let row = inner.seal(owner, carrier, &key, kek);
-                let reservation = IdempotencyRow::new(&repeats, carrier, &key, inner.clock.now());
-                inner.writer.save_once(reservation, row, inner.clock).await
+                let idempotency_row =
+                    IdempotencyRow::new(&idempotency, carrier, &key, inner.clock.now());
+                inner.writer.save_once(idempotency_row, row, inner.clock).await
             };
             match self.under_active_key(save).await {
                 Err(StoreError::Conflict(_)) => {}
                 Err(StoreError::Reserved) => {
                     let find = move |conn: &mut Conn| idempotency_keys::find(conn, digest);
-                    if let Some(reservation) = inner.readers.run(find).await? {
-                        return reservation.open(&repeats, carrier);
+                    if let Some(idempotency_row) = inner.readers.run(find).await? {
+                        return idempotency_row.open(&idempotency, carrier);
                     }
                 }
                 saved => {

@@ -29,15 +29,15 @@ pub(crate) struct IdempotencyRow {
 impl IdempotencyRow {
     /// Of an idempotency key, for the save of this carrier, which this key retrieves.
     pub(crate) fn new(
-        repeats: &IdempotencySeal,
+        seal: &IdempotencySeal,
         carrier: &TokenManagementInfo,
         key: &RetrievalKey,
         now: i64,
     ) -> Self {
         Self {
-            digest: repeats.digest().to_vec(),
-            fingerprint: repeats.fingerprint(carrier),
-            sealed_key: repeats.seal(key),
+            digest: seal.digest().to_vec(),
+            fingerprint: seal.fingerprint(carrier),
+            sealed_key: seal.seal(key),
             expires: now.saturating_add(LIFETIME),
         }
     }
@@ -76,12 +76,12 @@ impl IdempotencyRow {
     /// `OtherCarrier` if another one was saved, `DamagedIdempotencyKey` if the row is not as it was.
     pub(crate) fn open(
         &self,
-        repeats: &IdempotencySeal,
+        seal: &IdempotencySeal,
         carrier: &TokenManagementInfo,
     ) -> Result<RetrievalKey, StoreError> {
-        let key = repeats.open(&self.sealed_key);
+        let key = seal.open(&self.sealed_key);
         let key = key.map_err(|_unopenable| StoreError::DamagedIdempotencyKey)?;
-        if repeats.recognises(carrier, &self.fingerprint) {
+        if seal.recognises(carrier, &self.fingerprint) {
             Ok(key)
         } else {
             Err(StoreError::OtherCarrier)

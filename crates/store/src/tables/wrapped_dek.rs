@@ -26,16 +26,16 @@ pub(crate) struct WrappedDek {
 impl WrappedDek {
     /// The data key, if it opens under this master key.
     pub(crate) fn unwrap(&self, kek: &Kek) -> Option<Dek> {
-        self.with_place(|place| kek.unwrap(&self.wrapped_dek, place).ok())
+        self.with_context(|context| kek.unwrap(&self.wrapped_dek, context).ok())
     }
 
     /// The data key wrapped under another master key, if it opens under the old one.
     pub(crate) fn rewrap(&self, old: &Kek, new: &Kek) -> Option<Vec<u8>> {
         let dek = self.unwrap(old)?;
-        self.with_place(|place| Some(new.wrap(&dek, place)))
+        self.with_context(|context| Some(new.wrap(&dek, context)))
     }
 
-    fn with_place<T>(&self, work: impl FnOnce(SealContext<'_>) -> Option<T>) -> Option<T> {
+    fn with_context<T>(&self, work: impl FnOnce(SealContext<'_>) -> Option<T>) -> Option<T> {
         let tenant = TenantId::parse(&self.tenant).ok()?;
         let provider = Provider::parse(&self.provider).ok()?;
         let record = RecordId::from_i64(self.id)?;

@@ -126,7 +126,7 @@ impl Committer {
     /// One transaction; what became of each change in it.
     fn write(&mut self, batch: &mut Batch) -> Result<Vec<Outcome>, StoreError> {
         if self.managed.refuse_other_file().is_err() {
-            self.managed.check_place()?;
+            self.managed.check_file()?;
         }
         let Batch { saves, changes } = batch;
         let rows: Vec<&TokenRow> = saves.iter().map(|save| &*save.row).collect();

@@ -1,72 +1,26 @@
-//! The life of records: who sees them, what ends them, and what is done to them beside the calls.
+//! What background jobs do to rows: sweep expired and ended ones, count records, write uses.
 //!
-//! Invariant: each write is small, goes through the writer, and may be done by any number of servers at
-//! once and be cut off anywhere: whoever comes next finds what is left to do.
+//! Invariant: each write is small, goes through the writer, and may be done by any number of servers at once and be
+//! stopped anywhere: the next run finds what is left to do.
 
 use std::time::Duration;
 
-use model::{Login, RecordId, RetrievalKey, TenantId};
-use tracing::warn;
-
 use crate::{
-    Listing, Page, RecordInfo, SavedTokens, Store, StoreError,
+    SavedTokens, Store, StoreError,
     backend::conn::Conn,
-    error::error_chain,
     read::use_buffer,
     store::Inner,
     tables::{
         credentials, idempotency_keys,
         records::{self, BATCH},
     },
-    write::lock_order::{LockOrder, Write},
+    write::lock_order::Write,
 };
 
 /// How many batches of uses are written in one go: calls write too.
 const USES_BATCHES: usize = 4;
 
 impl Store {
-    /// A page of a tenant's records, by owner and id.
-    pub async fn records(&self, listing: Listing) -> Result<Page, StoreError> {
-        let clock = self.0.clock;
-        self.0.readers.run(move |conn| records::list(conn, clock.now(), &listing)).await
-    }
-
-    /// A record of a tenant, living or not.
-    pub async fn record(
-        &self,
-        tenant: TenantId,
-        record: RecordId,
-    ) -> Result<Option<RecordInfo>, StoreError> {
-        let clock = self.0.clock;
-        self.0.readers.run(move |conn| records::find(conn, clock.now(), &tenant, record)).await
-    }
-
-    /// The record of a key in a tenant, living or not.
-    pub async fn record_of_key(
-        &self,
-        tenant: TenantId,
-        key: RetrievalKey,
-    ) -> Result<Option<RecordInfo>, StoreError> {
-        let clock = self.0.clock;
-        self.0.readers.run(move |conn| records::find_by_key(conn, clock.now(), &tenant, &key)).await
-    }
-
-    /// Ends a living record of a tenant for good: that of `owner`, or anybody's; whether there was one. Once
-    /// it returns, no get that begins on any server finds it living.
-    pub async fn revoke_record(
-        &self,
-        tenant: TenantId,
-        record: RecordId,
-        owner: Option<Login>,
-    ) -> Result<bool, StoreError> {
-        let clock = self.0.clock;
-        let revoke = move |conn: &mut Conn| {
-            records::revoke(conn, clock.now(), &tenant, record, owner.as_ref())
-        };
-        let order = LockOrder::Record(record.as_i64());
-        self.0.writer.run(Write::of(order).rows(1).erasing(), revoke).await
-    }
-
     /// Notes that a caller got these tokens; `write_uses` writes it down.
     pub fn note_use(&self, saved: &SavedTokens) {
         let limits = self.0.expiry_policy.of(saved.carrier.provider.as_str());
@@ -88,21 +42,6 @@ impl Store {
             self.0.uses.done(&written);
         }
         Ok(false)
-    }
-
-    /// Ends a record that was found to have expired, so that it stays so if the clock is set back. If that
-    /// fails, the next sweep does it.
-    pub(crate) async fn end(&self, record: RecordId) {
-        let id = record.as_i64();
-        let clock = self.0.clock;
-        let end = move |conn: &mut Conn| records::end_expired(conn, clock.now(), &[id]);
-        // Of a database that cannot be written something was said already.
-        if let Err(error) =
-            self.0.writer.run(Write::of(LockOrder::Record(id)).rows(1).erasing(), end).await
-            && !matches!(error, StoreError::Unavailable(_))
-        {
-            warn!(error = error_chain(&error), "a record that expired could not be ended yet");
-        }
     }
 
     /// Counts the records of the users who save, as far as their quota asks for it: of each at most once in
