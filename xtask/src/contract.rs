@@ -16,7 +16,7 @@ pub(crate) fn check(contract: &Path, files: &[&str]) -> anyhow::Result<Vec<Strin
     let mut cited = BTreeSet::new();
     let mut broken = Vec::new();
     for file in files {
-        for citation in citations(&fs::read_to_string(file)?) {
+        for (citation, _test) in citations(&fs::read_to_string(file)?) {
             if !lines.contains(&citation) {
                 broken.push(format!("contract: {file} cites line {citation}, which is not there"));
             }
@@ -26,6 +26,23 @@ pub(crate) fn check(contract: &Path, files: &[&str]) -> anyhow::Result<Vec<Strin
     let uncited = lines.difference(&cited);
     broken.extend(uncited.map(|line| format!("contract: no test cites line {line}")));
     Ok(broken)
+}
+
+/// Prints the tests that cite a line, each with its file and its line there.
+pub(crate) fn print_tests(line: &str, files: &[&str]) -> anyhow::Result<()> {
+    let mut count = 0;
+    for file in files {
+        let cited = citations(&fs::read_to_string(file)?);
+        for (_, test) in cited.iter().filter(|(cited, _)| cited == line) {
+            println!("{file}:{test}");
+            count += 1;
+        }
+    }
+    anyhow::ensure!(
+        count > 0,
+        "no test cites line {line}; lines are called as in CONTRACT.md: 42, O1"
+    );
+    Ok(())
 }
 
 /// The names of the lines: `**7.**` at a line's start, `| O1 |` in the table.
@@ -42,15 +59,16 @@ fn lines(contract: &str) -> BTreeSet<String> {
 }
 
 /// What the documentation of tests cites: `CONTRACT 3, O1: …` above `#[test]` or `#[rstest]`.
-fn citations(source: &str) -> BTreeSet<String> {
+/// Each line that is cited, and where the test begins.
+fn citations(source: &str) -> BTreeSet<(String, usize)> {
     let mut cited = BTreeSet::new();
     let mut pending = String::new();
-    for line in source.lines().map(str::trim) {
+    for (number, line) in (1..).zip(source.lines().map(str::trim)) {
         if let Some(doc) = line.strip_prefix("///") {
             pending.push_str(doc);
         } else if line == "#[test]" || line == "#[rstest]" {
             for citation in pending.split(CITATION).skip(1) {
-                cited.extend(names(citation));
+                cited.extend(names(citation).into_iter().map(|name| (name, number)));
             }
         } else if !line.starts_with("#[") {
             pending.clear();
@@ -90,7 +108,7 @@ mod tests {
         let source = "//! CONTRACT 1\n/// CONTRACT 2: not a test\nfn f() {}\n\
                       /// CONTRACT 3, 5–7, O1: so;\n/// and CONTRACT 9.\n#[rstest]\n\
                       #[case(\"CONTRACT 8\")]\nfn g() {}";
-        let expected = ["3", "5", "6", "7", "9", "O1"].map(str::to_owned);
+        let expected = ["3", "5", "6", "7", "9", "O1"].map(|line| (line.to_owned(), 6));
         assert_eq!(citations(source), BTreeSet::from(expected));
     }
 

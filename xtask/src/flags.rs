@@ -64,6 +64,11 @@ xflags::xflags! {
                 required name: String
             }
         }
+        /// Prints the tests that show a line of CONTRACT.md.
+        cmd contract {
+            /// The line, such as `42` or `O1`.
+            required line: String
+        }
         /// Checks format, lints, layers, rooms, migrations, module docs and licences.
         cmd tidy {
             /// Only prints which room of a crate uses which, and which files import each other in a circle.

@@ -25,6 +25,7 @@ fn main() -> anyhow::Result<()> {
     let shell = Shell::new()?;
     match flags::Xtask::from_env_or_exit().subcommand {
         XtaskCmd::Bench(bench) => bench::run(&shell, bench),
+        XtaskCmd::Contract(contract) => tidy::print_tests(&shell, &contract.line),
         XtaskCmd::Fuzz(fuzz) => fuzz::run(&shell, fuzz),
         XtaskCmd::Migrate(migrate) => migrate::run(&shell, migrate),
         XtaskCmd::Tidy(tidy) => tidy::run(&shell, tidy.graph),

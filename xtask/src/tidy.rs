@@ -41,6 +41,12 @@ const LAYERS: [Layer; 8] = [
     Layer { name: "yardstick", may_use: &[], never_sees: &["aws-lc-rs"] },
 ];
 
+/// Prints the tests that cite a line of CONTRACT.md.
+pub(crate) fn print_tests(shell: &Shell, line: &str) -> anyhow::Result<()> {
+    let sources = sources(shell)?;
+    contract::print_tests(line, &sources.lines().collect::<Vec<_>>())
+}
+
 /// Checks all rules; with `prints_graph`, prints the rooms and their imports instead.
 pub(crate) fn run(shell: &Shell, prints_graph: bool) -> anyhow::Result<()> {
     let sources = sources(shell)?;

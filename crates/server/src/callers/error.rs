@@ -8,7 +8,7 @@ use store::StoreError;
 /// Why there is no caller, or why the caller does not get what it asks for.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallerError {
-    /// The credential is missing, malformed, unknown or expired, or the password is wrong.
+    /// What `auth` refuses: the credential, its tenant or its application.
     #[error(transparent)]
     Auth(#[from] AuthError),
     /// The user or the network had too many wrong passwords; the next one may be tried after `seconds`.

@@ -23,7 +23,7 @@ const SECRET: [HeaderName; 6] =
 struct SecretHeaders(Rc<HeaderMap>);
 
 /// Takes the secrets out of the head of a request, and copies the rest of the head out of the buffer that it was
-/// read into. `paths::normalize` does the same for the path.
+/// read into. `normalize::normalize_head` does the same for the path.
 pub(crate) fn take_secrets(request: &mut ServiceRequest) {
     let headers = &mut request.head_mut().headers;
     let (mut plain, mut secret) = (HeaderMap::with_capacity(headers.len()), HeaderMap::new());

@@ -90,7 +90,7 @@ impl Job for Rewrap {
     }
 
     async fn run(&mut self) -> Result<Outcome, StoreError> {
-        let Some(active) = self.store.is_between_keys() else { return Ok(Outcome::Done) };
+        let Some(active) = self.store.rewrap_target() else { return Ok(Outcome::Done) };
         let was_moved_to_it =
             |(kek, moved): &(String, Instant)| *kek == active && moved.elapsed() < MOVE_AGAIN_AFTER;
         if self.last_move.as_ref().is_some_and(was_moved_to_it) {

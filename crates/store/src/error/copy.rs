@@ -1,6 +1,7 @@
 //! A copy was not made, or a database not proved.
 //!
-//! Invariant: then the target is as it was, or not there.
+//! Invariant: a backup or restore that fails leaves its target as it was. A copy that fails may have written rows; the
+//! same command goes on with it.
 
 use std::path::PathBuf;
 

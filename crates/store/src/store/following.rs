@@ -23,8 +23,8 @@ use crate::{
     write::lock_order::{LockOrder, Write},
 };
 
-/// How often a save is sealed anew because its key was retired meanwhile.
-const SEALINGS: usize = 4;
+/// How often a save is sealed, the first time included, if its key is retired meanwhile.
+const SEAL_ATTEMPTS: usize = 4;
 
 /// The least time between two loads on behalf of reads.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -86,7 +86,7 @@ impl Store {
     }
 
     /// The key that new records are sealed under, if there are older ones.
-    pub fn is_between_keys(&self) -> Option<String> {
+    pub fn rewrap_target(&self) -> Option<String> {
         let keyring = self.0.keyring.current();
         keyring.older().next().map(|_older| keyring.active().id().to_owned())
     }
@@ -125,7 +125,7 @@ impl Store {
         &self,
         save: impl AsyncFn(&Kek) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        for _ in 1..SEALINGS {
+        for _ in 1..SEAL_ATTEMPTS {
             match save(self.keyring_to_wrap(1).await?.active()).await {
                 Err(StoreError::KeyRetired(id)) => self.leave_key(&id).await?,
                 saved => return saved,

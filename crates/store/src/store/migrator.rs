@@ -1,6 +1,7 @@
 //! `Migrator`: the schema of a database that no server is using.
 //!
-//! Invariant: it holds the lock of a server, so that none starts meanwhile.
+//! Invariant: on SQLite it holds the lock of a server, so that none starts meanwhile. On PostgreSQL nothing keeps
+//! servers away.
 
 use crate::{
     Database, KekSources, OpenError,

@@ -82,7 +82,8 @@ pub(super) trait Table: PartialEq + Sized {
     fn expires_by_itself(&self) -> bool;
     /// Whole rows.
     fn rows(conn: &mut Conn, which: Rows<'_, Self::Key>) -> Result<Vec<Self>, StoreError>;
-    /// The keys of rows, each with a number that grows when the row is changed.
+    /// The keys of rows, each with a number that grows when the row is changed; credentials and master keys have the time
+    /// of their creation, which does not.
     fn stamps(
         conn: &mut Conn,
         which: Rows<'_, Self::Key>,
