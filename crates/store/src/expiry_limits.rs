@@ -6,7 +6,10 @@
 use std::collections::HashMap;
 
 /// How long a use that was written stands for those after it, in microseconds: an hour.
-pub(crate) const USE_COUNTS_FOR: i64 = 3_600_000_000;
+pub(crate) const USE_COUNTS_FOR_US: i64 = 3_600_000_000;
+
+/// How long a save can be repeated, in microseconds (CONTRACT 42): a day.
+pub(crate) const IDEMPOTENCY_KEY_LIFETIME_US: i64 = 24 * 60 * 60 * 1_000_000;
 
 /// The limits of a record's life, in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,7 +52,7 @@ impl ExpiryLimits {
         expires: Option<i64>,
     ) -> Option<i64> {
         let is_too_old = self.max_age_us.is_some_and(|time| created.saturating_add(time) <= now);
-        let used = now.saturating_add(USE_COUNTS_FOR);
+        let used = now.saturating_add(USE_COUNTS_FOR_US);
         if is_too_old { expires } else { self.earlier(created, used) }
     }
 
@@ -82,7 +85,7 @@ mod tests {
     /// at once.
     #[test]
     fn a_use_sets_the_end_by_the_limits_of_its_time() {
-        const HOUR: i64 = USE_COUNTS_FOR;
+        const HOUR: i64 = USE_COUNTS_FOR_US;
         for (limits, created, expires, expected) in [
             (span(None, Some(3 * HOUR)), 0, Some(2 * HOUR), Some(5 * HOUR)),
             (span(Some(4 * HOUR), Some(3 * HOUR)), 0, Some(2 * HOUR), Some(4 * HOUR)),

@@ -12,14 +12,12 @@ use std::{
 
 use model::{Login, Principal, TenantId};
 
-use crate::{Quota, StoreError};
+use crate::{Quota, StoreError, expiry_limits::IDEMPOTENCY_KEY_LIFETIME_US};
 
 /// How many users are remembered; past that one is forgotten for another, and counted again when it saves.
 const CAPACITY: usize = 10_000;
 /// How many users are counted in one go.
 const TOGETHER: usize = 100;
-/// How long an idempotency key lives, in microseconds.
-const DAY: i64 = 24 * 60 * 60 * 1_000_000;
 
 /// How many rows a user may have.
 #[derive(Clone, Copy, Debug)]
@@ -87,7 +85,8 @@ impl RecordCounts {
             count_of.was_refused = true;
             return Err(StoreError::QuotaReached(Quota::Records(quotas.records)));
         }
-        if !(count_of.keys_since..count_of.keys_since + DAY).contains(&now) {
+        if !(count_of.keys_since..count_of.keys_since + IDEMPOTENCY_KEY_LIFETIME_US).contains(&now)
+        {
             (count_of.keys, count_of.keys_since) = (0, now);
         }
         if has_key && count_of.keys >= quotas.idempotency_keys {
@@ -184,7 +183,7 @@ mod tests {
         assert!(!admits(&counts, "ann", true) && admits(&counts, "ann", false));
         let mut users = counts.0.lock().expect("lock");
         let count_of = users.get_mut(&key(&principal("ann"))).expect("known");
-        count_of.keys_since -= DAY;
+        count_of.keys_since -= IDEMPOTENCY_KEY_LIFETIME_US;
         drop(users);
         assert!(admits(&counts, "ann", true), "a day later");
     }

@@ -21,7 +21,7 @@ use diesel::{
 use crate::{
     StoreError,
     backend::conn::Conn,
-    expiry_limits::{ExpiryLimits, USE_COUNTS_FOR},
+    expiry_limits::{ExpiryLimits, USE_COUNTS_FOR_US},
     tables::{external_tokens::RecordTimes, records, schema::external_tokens},
 };
 
@@ -56,7 +56,7 @@ impl UseBuffer {
     /// Notes that a record is used now, unless that was written not long ago.
     pub(crate) fn note(&self, times: RecordTimes, limits: ExpiryLimits, now: i64) {
         let RecordTimes { record, created, last_used, expires } = times;
-        let unless_since = now.saturating_sub(USE_COUNTS_FOR);
+        let unless_since = now.saturating_sub(USE_COUNTS_FOR_US);
         let is_known = last_used.is_some_and(|last_used| last_used > unless_since);
         let room = if limits.max_idle_us.is_some() { NOTES } else { NOTES / 2 };
         if is_known || self.count.load(Ordering::Relaxed) >= room {

@@ -9,12 +9,10 @@ use model::{RetrievalKey, TokenManagementInfo};
 use crate::{
     StoreError,
     backend::conn::{Conn, on_backend},
+    expiry_limits::IDEMPOTENCY_KEY_LIFETIME_US,
     seal::IdempotencySeal,
     tables::{records::BATCH, schema::idempotency_keys},
 };
-
-/// How long a save can be repeated, in microseconds (CONTRACT 42).
-const LIFETIME: i64 = 24 * 60 * 60 * 1_000_000;
 
 /// A row.
 #[derive(PartialEq, Insertable, Queryable, Selectable)]
@@ -38,7 +36,7 @@ impl IdempotencyRow {
             digest: seal.digest().to_vec(),
             fingerprint: seal.fingerprint(carrier),
             sealed_key: seal.seal(key),
-            expires: now.saturating_add(LIFETIME),
+            expires: now.saturating_add(IDEMPOTENCY_KEY_LIFETIME_US),
         }
     }
 
