@@ -180,7 +180,7 @@ fn module_docs(sources: &[&str]) -> anyhow::Result<Vec<String>> {
 /// `store/keys/live.rs`.
 fn missing_files(page: &str, text: &str, is_file: impl Fn(&str) -> bool) -> Vec<String> {
     let named = text.split('`').skip(1).step_by(2).filter(|named| {
-        named.ends_with(".rs") && named.contains('/') && !named.contains([' ', '{', '<', '*'])
+        named.ends_with(".rs") && named.contains('/') && !named.contains([' ', '{', '<', '*', '…'])
     });
     let of_crate = |named: &str| {
         let (name, rest) = named.split_once('/')?;
