@@ -269,7 +269,7 @@ fn target(
     is_module: &dyn Fn(&[String]) -> bool,
     exports: &BTreeMap<Path, Path>,
 ) -> Path {
-    // Of exports that lead in a circle none is followed for ever.
+    // The bound ends a circle of exports.
     for _ in 0..=exports.len() {
         let length = (0..=path.len()).rev().find(|length| is_module(&path[..*length])).unwrap_or(0);
         let name = &path[..path.len().min(length + 1)];

@@ -77,6 +77,27 @@ pub struct OpenOptions {
     pub quotas: Quotas,
 }
 
+#[cfg(test)]
+impl OpenOptions {
+    /// A new database of a test, in this folder.
+    pub(crate) fn of_test(folder: &std::path::Path) -> Self {
+        Self {
+            database: Database::Sqlite(folder.join("test.db")),
+            keys: KekSources {
+                source: crate::KeySource::Directory,
+                directory: folder.join("keys"),
+                secret: None,
+                module: None,
+            },
+            auto_migrate: true,
+            connections: 2,
+            clock: Clock::SYSTEM,
+            expiry_policy: ExpiryPolicy::default(),
+            quotas: Quotas { credentials: 500, records: 1000, idempotency_keys: 1000 },
+        }
+    }
+}
+
 /// The only door to the database. Cheap to clone; all clones are one store.
 #[derive(Clone)]
 pub struct Store(pub(crate) Arc<Inner>);
@@ -117,7 +138,7 @@ fn connect(database: &Database, is_alone: bool) -> Result<(Conn, Option<OpenErro
 }
 
 impl Store {
-    /// Opens the database: takes it for this process alone, migrates it if told to, and checks that
+    /// Opens the database: takes it for this process alone, migrates it if the options say so, and checks that
     /// every master key is there and is the right one. Blocks.
     ///
     /// # Errors
@@ -180,7 +201,7 @@ impl Store {
         let (mut conn, no_room) = connect(&database, lock.is_some())?;
         let database_file = DatabaseFile::of(&database)?;
         migrate::refuse_newer(&mut conn)?;
-        // Before the schema is touched: whoever lacks the right key may need the older version.
+        // Before the schema is touched, because an operator without the right key may need the older version.
         let keyring = load(&options.keys, &mut conn)?;
         let has_room = no_room.is_none();
         if let (Some(error), Some(database_file)) = (no_room, &database_file) {

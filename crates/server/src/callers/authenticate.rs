@@ -39,13 +39,13 @@ pub(crate) struct Authenticator {
 pub(crate) struct RequestCredentials<'a> {
     /// The value of `Authorization`.
     pub(crate) authorization: Option<&'a [u8]>,
-    /// The values of all cookies that have the session's name, in their order.
+    /// The values of all cookies that have the session's name, in their order; read only without `authorization`.
     pub(crate) session_cookies: Vec<&'a str>,
     /// The value of `X-XSRF-TOKEN`.
     pub(crate) xsrf_token: Option<&'a [u8]>,
     /// The value of `SO-AppToken`.
     pub(crate) application_token: Option<&'a [u8]>,
-    /// The client's address, as far as it is known.
+    /// The client's address, as far as it is known; read only with `authorization`.
     pub(crate) address: Option<IpAddr>,
 }
 

@@ -17,7 +17,7 @@ impl From<diesel::result::Error> for StoreError {
         use diesel::result::{DatabaseErrorKind as Kind, Error as Diesel};
         match error {
             Diesel::DatabaseError(Kind::UniqueViolation, _) => Self::Conflict("row"),
-            // Another server was faster; whoever tries again finds what it wrote.
+            // Another server was faster; a retry finds what it wrote.
             Diesel::DatabaseError(Kind::SerializationFailure, _) => Self::Overloaded,
             Diesel::DatabaseError(
                 Kind::Unknown

@@ -121,7 +121,7 @@ pub enum OpenError {
         "its pages or indexes do not fit together: the file is damaged, restore it from its backup"
     )]
     Unsound,
-    /// The schema is behind and the store was told not to migrate.
+    /// The schema is behind, and the options forbid to migrate.
     #[error("the database lacks the migration {0}")]
     Behind(String),
     /// The schema is of a later version of this software.

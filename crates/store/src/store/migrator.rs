@@ -31,8 +31,8 @@ impl Migrator {
         Ok(Self { conn, _lock: lock })
     }
 
-    /// Checks that every master key of the database is there and is the right one: whoever lacks one
-    /// may need the version of the schema that is there.
+    /// Checks that every master key of the database is there and is the right one. An operator without it may have to
+    /// go back to the older version, which needs the older schema.
     pub fn check_keys(&mut self, keys: &KekSources) -> Result<(), OpenError> {
         Keyring::load(keys, &mut self.conn).map(|_keyring| ())
     }

@@ -191,7 +191,7 @@ fn rows_in_turn(conn: &mut Conn, active: &str) -> Result<Vec<KekRow>, StoreError
 mod tests {
     use super::*;
     use crate::{
-        Clock, Database, ExpiryPolicy, KekSources, KeySource, OpenOptions, Quotas,
+        Clock, OpenOptions,
         keys::wrap_budget::BLOCK,
         tables::{
             external_tokens::TokenLookup,
@@ -211,20 +211,7 @@ mod tests {
     impl Bench {
         fn new() -> Self {
             let folder = tempfile::tempdir().expect("folder");
-            let options = OpenOptions {
-                database: Database::Sqlite(folder.path().join("test.db")),
-                keys: KekSources {
-                    source: KeySource::Directory,
-                    directory: folder.path().join("keys"),
-                    secret: None,
-                    module: None,
-                },
-                auto_migrate: true,
-                connections: 2,
-                clock: Clock::SYSTEM,
-                expiry_policy: ExpiryPolicy::default(),
-                quotas: Quotas { credentials: 500, records: 1000, idempotency_keys: 1000 },
-            };
+            let options = OpenOptions::of_test(folder.path());
             let one = Store::open(&options).expect("open");
             let other = Store::open_beside(&options).expect("open beside");
             Self { one, other, _folder: folder }

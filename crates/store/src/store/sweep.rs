@@ -27,8 +27,8 @@ impl Store {
         self.0.uses.note(saved.times, limits, self.0.clock.now());
     }
 
-    /// Writes some of the uses that were noted, each in its turn; whether there are no more. What is not
-    /// written stays noted.
+    /// Writes some of the noted uses, in the order of their records, each in its turn. Returns whether all are written;
+    /// the others stay noted.
     pub async fn write_uses(&self) -> Result<bool, StoreError> {
         for _ in 0..USES_BATCHES {
             let uses = self.0.uses.some();

@@ -135,3 +135,43 @@ impl Store {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Clock, ExpiryLimits, ExpiryPolicy, OpenOptions};
+    use model::{Login, Provider};
+    use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+
+    /// In 2027.
+    static NOW: AtomicI64 = AtomicI64::new(1_800_000_000_000_000);
+
+    /// CONTRACT 40: by the clock that the store was given; and a clock that is set back revives nothing.
+    #[tokio::test]
+    async fn a_record_expires_by_the_clock_of_the_store() {
+        let folder = tempfile::tempdir().expect("folder");
+        let limits = ExpiryLimits { max_age_us: Some(1_000_000), max_idle_us: None };
+        let store = Store::open(&OpenOptions {
+            clock: Clock::of(|| NOW.load(Relaxed)),
+            expiry_policy: ExpiryPolicy { default: limits, ..ExpiryPolicy::default() },
+            ..OpenOptions::of_test(folder.path())
+        })
+        .expect("open");
+        let login = Login::parse("tje0").expect("login");
+        let owner = Principal { tenant: TenantId::single(), login, is_administrator: false };
+        let carrier = TokenManagementInfo {
+            access_token: Some("fugit".into()),
+            ..TokenManagementInfo::of(Provider::parse("et").expect("provider"))
+        };
+        let key = store.save_external_tokens(&owner, &carrier).await.expect("saved");
+        let lives = async || {
+            store.external_tokens(&TenantId::single(), &key).await.expect("read").is_some()
+        };
+        NOW.fetch_add(999_999, Relaxed);
+        assert!(lives().await);
+        NOW.fetch_add(1, Relaxed);
+        assert!(!lives().await, "a second after it was saved");
+        NOW.fetch_sub(1, Relaxed);
+        assert!(!lives().await, "it has ended");
+    }
+}

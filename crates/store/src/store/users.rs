@@ -72,7 +72,7 @@ impl Store {
         self.0.writer.run(Write::of(order), change).await
     }
 
-    /// Stores the password of `user` hashed anew, unless the user was changed meanwhile.
+    /// Stores another hash of the password of `user`, unless the user was changed meanwhile.
     pub async fn rehash(&self, user: User, hash: PasswordHash) -> Result<(), StoreError> {
         let order = LockOrder::user(&user.tenant, &user.login);
         self.0.writer.run(Write::of(order), move |conn| users::rehash(conn, &user, &hash)).await

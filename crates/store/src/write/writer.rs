@@ -34,7 +34,7 @@ use crate::{
     },
 };
 
-/// Writes that may wait; past that callers are told to come back.
+/// Writes that may wait; past that a write is refused, and its caller may retry.
 const QUEUE: usize = 1024;
 /// Bytes of rows that may wait.
 const QUEUE_BYTES: usize = 32 << 20;

@@ -67,12 +67,18 @@ pub(crate) fn credentials<'a>(
     headers: &'a HeaderMap,
 ) -> RequestCredentials<'a> {
     let value = |name: HeaderName| headers.get(name).map(|value| value.as_bytes());
+    let authorization = value(AUTHORIZATION);
+    // A cookie counts only without `Authorization`, and the address only with it.
+    let (session_cookies, address) = match authorization {
+        Some(_) => (Vec::new(), client::client_address(app, request)),
+        None => (session_cookies(app, request, headers), None),
+    };
     RequestCredentials {
-        authorization: value(AUTHORIZATION),
-        session_cookies: session_cookies(app, request, headers),
+        authorization,
+        session_cookies,
         xsrf_token: value(X_XSRF_TOKEN),
         application_token: value(SO_APP_TOKEN),
-        address: client::client_address(app, request),
+        address,
     }
 }
 
