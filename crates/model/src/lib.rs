@@ -6,6 +6,7 @@
 mod application;
 mod base62;
 mod credential;
+mod grant;
 mod idempotency_key;
 mod principal;
 mod retrieval_key;
@@ -19,6 +20,7 @@ pub use application::{Application, ApplicationName, InvalidApplicationName};
 pub use credential::{
     CredentialId, CredentialKind, InvalidCredentialId, IssuedCredential, SecretDigest,
 };
+pub use grant::{CauseKind, GrantCause, GrantState};
 pub use idempotency_key::{IdempotencyKey, InvalidIdempotencyKey};
 pub use principal::{InvalidLogin, InvalidTenant, Login, Principal, TenantId};
 pub use retrieval_key::{MalformedKey, RecordId, RetrievalKey};

@@ -1,0 +1,182 @@
+//! What is known about a grant: the right, which a user gave, to get new access tokens by a refresh token.
+//!
+//! Invariant: a state and a cause are words of fixed lists. Neither holds a word of a provider's.
+
+use std::fmt;
+
+/// What the database knows about the grant of a record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GrantState {
+    /// No refresh was tried yet: whether there is a grant shows when the record is opened.
+    #[default]
+    Unknown,
+    /// The last refresh succeeded.
+    Live,
+    /// The last refresh failed, and a later one may succeed.
+    Failing,
+    /// The provider ended the grant: the user has to connect again.
+    Dead,
+}
+
+impl GrantState {
+    const ALL: [Self; 4] = [Self::Unknown, Self::Live, Self::Failing, Self::Dead];
+
+    /// The name as the database stores it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "none",
+            Self::Live => "live",
+            Self::Failing => "failing",
+            Self::Dead => "dead",
+        }
+    }
+
+    /// The state of that name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+}
+
+/// The kind of reason for which a grant was not refreshed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CauseKind {
+    /// The provider says that the refresh token is of no use (RFC 6749 §5.2).
+    InvalidGrant,
+    /// The answer to an earlier request was lost, and the refresh token of that request is spent.
+    LostAnswer,
+    /// The provider wants the user to do something, such as to prove who it is.
+    Interaction,
+    /// The grant was given to another client than the one that is configured now.
+    OtherClient,
+    /// The provider does not accept the client's id, secret or certificate.
+    InvalidClient,
+    /// The client may not do this with its grants.
+    UnauthorizedClient,
+    /// The provider refuses the scopes that were asked for.
+    InvalidScope,
+    /// The provider does not understand the request.
+    InvalidRequest,
+    /// Too many requests were sent.
+    RateLimited,
+    /// The provider answered a status of 500 to 599 (RFC 9110 §15.6).
+    ServerError,
+    /// The provider answered another status that is no verdict, such as a firewall's 403.
+    OtherStatus,
+    /// The provider answered a redirect, which is not followed.
+    Redirect,
+    /// The provider could not be reached.
+    Network,
+    /// TLS with the provider could not be set up.
+    Tls,
+    /// The provider did not answer in time.
+    Timeout,
+    /// The answer broke off, or could not be read.
+    Unreadable,
+    /// The answer was longer than the limit.
+    TooLarge,
+}
+
+impl CauseKind {
+    /// Every kind.
+    pub const ALL: [Self; 17] = [
+        Self::InvalidGrant,
+        Self::LostAnswer,
+        Self::Interaction,
+        Self::OtherClient,
+        Self::InvalidClient,
+        Self::UnauthorizedClient,
+        Self::InvalidScope,
+        Self::InvalidRequest,
+        Self::RateLimited,
+        Self::ServerError,
+        Self::OtherStatus,
+        Self::Redirect,
+        Self::Network,
+        Self::Tls,
+        Self::Timeout,
+        Self::Unreadable,
+        Self::TooLarge,
+    ];
+
+    /// The name as it is stored, logged and answered.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InvalidGrant => "invalid_grant",
+            Self::LostAnswer => "lost_answer",
+            Self::Interaction => "interaction",
+            Self::OtherClient => "other_client",
+            Self::InvalidClient => "invalid_client",
+            Self::UnauthorizedClient => "unauthorized_client",
+            Self::InvalidScope => "invalid_scope",
+            Self::InvalidRequest => "invalid_request",
+            Self::RateLimited => "rate_limited",
+            Self::ServerError => "http_5xx",
+            Self::OtherStatus => "http_other",
+            Self::Redirect => "redirect",
+            Self::Network => "network",
+            Self::Tls => "tls",
+            Self::Timeout => "timeout",
+            Self::Unreadable => "unreadable",
+            Self::TooLarge => "too_large",
+        }
+    }
+}
+
+/// Why a grant was not refreshed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct GrantCause {
+    /// The kind of reason.
+    pub kind: CauseKind,
+    /// The provider's own number of it, such as Microsoft's 50173, if it has one.
+    pub number: Option<u32>,
+}
+
+impl GrantCause {
+    /// The cause of that name, as `Display` writes it.
+    pub fn of_name(name: &str) -> Option<Self> {
+        let (kind, number) = match name.split_once(':') {
+            Some((kind, number)) => (kind, Some(number.parse().ok()?)),
+            None => (name, None),
+        };
+        let kind = CauseKind::ALL.into_iter().find(|known| known.name() == kind)?;
+        Some(Self { kind, number })
+    }
+}
+
+impl From<CauseKind> for GrantCause {
+    fn from(kind: CauseKind) -> Self {
+        Self { kind, number: None }
+    }
+}
+
+impl fmt::Display for GrantCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind.name())?;
+        match self.number {
+            Some(number) => write!(f, ":{number}"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_as_they_are_written() {
+        for state in GrantState::ALL {
+            assert_eq!(GrantState::of_name(state.name()), Some(state));
+        }
+        for kind in CauseKind::ALL {
+            for number in [None, Some(50173)] {
+                let cause = GrantCause { kind, number };
+                assert_eq!(GrantCause::of_name(&cause.to_string()), Some(cause));
+            }
+        }
+        for other in ["", "Live", "invalid_grant:", "invalid_grant:x", "invalid_grant:1:2"] {
+            assert_eq!(GrantCause::of_name(other), None, "{other}");
+            assert_eq!(GrantState::of_name(other), None, "{other}");
+        }
+    }
+}
