@@ -51,6 +51,7 @@ const HOUSES: [(&str, &[Room]); 2] = [
         &[
             room("copies"),
             room("store"),
+            room("unsaved"),
             room("keys"),
             room("write"),
             room("read"),

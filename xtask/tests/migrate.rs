@@ -22,6 +22,7 @@ fn migrations_go_up_down_and_up_again() {
         "2026-11-27-210000_limit_credentials",
         "2026-11-28-003000_add_servers",
         "2026-11-28-120000_name_tenants",
+        "2026-11-28-180000_add_grants",
     ];
     let [.., last] = all;
     let told = |done: &str| all.map(|name| format!("{done} {name}\n")).concat();

@@ -4,6 +4,24 @@
 
 use std::fmt;
 
+use crate::SecretText;
+
+/// What a provider said of a grant, besides the tokens. It is sealed with them.
+#[derive(Clone, Debug, Default)]
+pub struct GrantDetails {
+    /// The scopes that were granted, as the provider wrote them (RFC 6749 §3.3).
+    pub scope: Option<SecretText>,
+    /// `sub` of the id_token: who gave the grant (OpenID Connect Core §2).
+    pub subject: Option<SecretText>,
+}
+
+impl GrantDetails {
+    /// Whether the provider said nothing.
+    pub fn is_empty(&self) -> bool {
+        self.scope.is_none() && self.subject.is_none()
+    }
+}
+
 /// What the database knows about the grant of a record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum GrantState {

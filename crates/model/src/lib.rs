@@ -20,7 +20,7 @@ pub use application::{Application, ApplicationName, InvalidApplicationName};
 pub use credential::{
     CredentialId, CredentialKind, InvalidCredentialId, IssuedCredential, SecretDigest,
 };
-pub use grant::{CauseKind, GrantCause, GrantState};
+pub use grant::{CauseKind, GrantCause, GrantDetails, GrantState};
 pub use idempotency_key::{IdempotencyKey, InvalidIdempotencyKey};
 pub use principal::{InvalidLogin, InvalidTenant, Login, Principal, TenantId};
 pub use retrieval_key::{MalformedKey, RecordId, RetrievalKey};

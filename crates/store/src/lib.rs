@@ -18,6 +18,7 @@ pub mod secret_file;
 mod single_flight;
 mod store;
 mod tables;
+mod unsaved;
 mod write;
 
 pub use crate::{
@@ -33,10 +34,15 @@ pub use crate::{
     keys::{KekSources, KeySource, pkcs11::Module},
     quotas::Quotas,
     single_flight::SingleFlight,
-    store::{KekStatus, Migrator, OpenOptions, Rewrapped, Rotation, Store},
+    store::{
+        GrantFacts, KekStatus, Migrator, NewTokens, OpenOptions, Rewrapped, Rotation, Store,
+        TokenEnd, TokensToSave,
+    },
     tables::{
         credentials::FoundCredential,
         external_tokens::{RecordTimes, SavedTokens},
+        grants::{Attempt, Claim, Claimed, Committed, Failure, Grant, RefreshTimes},
+        provider_states::ProviderPause,
         records::{Listing, Page, Position, RecordInfo},
     },
 };

@@ -5,6 +5,7 @@
 mod applications;
 mod credentials;
 mod following;
+mod grants;
 mod migrator;
 mod records;
 mod retirement;
@@ -17,7 +18,8 @@ mod tokens;
 mod users;
 
 use std::{
-    sync::Arc,
+    path::PathBuf,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -25,7 +27,12 @@ use tracing::{info, warn};
 
 use self::servers::Presence;
 pub use self::{
-    migrator::Migrator, retirement::KekStatus, rewrapping::Rewrapped, rotation::Rotation,
+    grants::{GrantFacts, NewTokens},
+    migrator::Migrator,
+    retirement::KekStatus,
+    rewrapping::Rewrapped,
+    rotation::Rotation,
+    tokens::{TokenEnd, TokensToSave},
 };
 use crate::{
     Clock, Database, ExpiryPolicy, KekSources, OpenError, Quotas, SingleFlight, StoreError,
@@ -47,6 +54,8 @@ use crate::{
     quotas::RecordCounts,
     read::{readers::Readers, use_buffer::UseBuffer},
     record_ids::RecordIds,
+    tables::grants::Leases,
+    unsaved::Unsaved,
     write::{
         lock_order::{LockOrder, Write},
         writer::Writer,
@@ -75,6 +84,8 @@ pub struct OpenOptions {
     pub expiry_policy: ExpiryPolicy,
     /// How many rows a user may add.
     pub quotas: Quotas,
+    /// The folder where new tokens wait while the database cannot take them.
+    pub unsaved_directory: PathBuf,
 }
 
 #[cfg(test)]
@@ -94,6 +105,7 @@ impl OpenOptions {
             clock: Clock::SYSTEM,
             expiry_policy: ExpiryPolicy::default(),
             quotas: Quotas { credentials: 500, records: 1000, idempotency_keys: 1000 },
+            unsaved_directory: folder.join("unsaved"),
         }
     }
 }
@@ -118,6 +130,11 @@ pub(crate) struct Inner {
     /// `None` beside a running server, which has it, and on a server's database.
     pub(crate) lock: Option<InstanceLock>,
     pub(crate) presence: Presence,
+    pub(crate) outage: Arc<Outage>,
+    pub(crate) unsaved: Unsaved,
+    pub(crate) leases: Arc<Leases>,
+    /// The connection on which leases are renewed; it is opened when there is one.
+    pub(crate) renewals: Mutex<ManagedConn>,
 }
 
 /// How the master keys of a database are loaded.
@@ -226,6 +243,7 @@ impl Store {
             log.schedule_truncate();
         }
         let outage = Arc::new(Outage::default());
+        let unsaved = Unsaved::open(&options.unsaved_directory)?;
         Ok(Self(Arc::new(Inner {
             readers: Readers::new(
                 &database,
@@ -233,10 +251,11 @@ impl Store {
                 options.connections - 1,
                 Arc::clone(&outage),
             ),
+            renewals: Mutex::new(ManagedConn::writing(database.clone(), None)),
             writer: Writer::start(
                 ManagedConn::writing(database, has_room.then_some(conn)).at(database_file.clone()),
                 log,
-                outage,
+                Arc::clone(&outage),
             ),
             keyring: LiveKeyring::new(options.keys.clone(), keyring),
             clock: options.clock,
@@ -249,6 +268,9 @@ impl Store {
             checks: SingleFlight::new(CHECKS_WAITING),
             lock,
             presence: Presence::default(),
+            outage,
+            unsaved,
+            leases: Arc::default(),
         })))
     }
 

@@ -4,8 +4,11 @@
 
 pub(crate) mod applications;
 pub(crate) mod credentials;
+pub(crate) mod exchanges;
 pub(crate) mod external_tokens;
+pub(crate) mod grants;
 pub(crate) mod idempotency_keys;
+pub(crate) mod provider_states;
 pub(crate) mod records;
 pub(crate) mod rewrap;
 pub(crate) mod schema;

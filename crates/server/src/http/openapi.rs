@@ -77,7 +77,7 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
     document["components"]["securitySchemes"] = security_schemes();
     document["components"]["responses"] = refusals::responses();
     let mut schemas = document["components"]["schemas"].take();
-    requires_one_of(&mut schemas, "TokensToSave", &["AccessToken", "RefreshToken"]);
+    requires_one_of(&mut schemas, "CarrierToSave", &["AccessToken", "RefreshToken"]);
     requires_key_or_id(&mut schemas, "WhichExternalTokens");
     schemas["JsonPatchOperation"] = operation_of_patch();
     for path in members(&mut document["paths"], "the document has paths") {
@@ -143,7 +143,7 @@ pub(crate) fn document_below(base: &str, token_bytes: usize) -> Value {
     let mut document = IN_ENGLISH.clone();
     document["servers"] = json!([{ "url": if base.is_empty() { "/" } else { base } }]);
     let carriers = [
-        "TokensToSave",
+        "CarrierToSave",
         "SaveExternalTokensForm",
         "SaveExternalTokensXml/properties/TokenManagementInfo",
     ];

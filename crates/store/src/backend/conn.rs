@@ -10,11 +10,11 @@ use diesel::{
     Connection as _, RunQueryDsl as _, SqliteConnection,
     connection::{AnsiTransactionManager, SimpleConnection as _, TransactionManager as _},
     dsl::sql,
-    sql_types::Integer,
+    sql_types::{BigInt, Integer},
 };
 
 use crate::{
-    Database, OpenError, StoreError,
+    Clock, Database, OpenError, StoreError,
     backend::postgres::{BEGIN, BEGIN_READ_ONLY, BEGIN_SERIALLY, SLOW_TIMEOUT, Session},
 };
 
@@ -178,6 +178,16 @@ pub(crate) fn write_serially<T>(
 ) -> Result<T, StoreError> {
     begin_write(conn, BEGIN_SERIALLY)?;
     end(conn, work)
+}
+
+/// The time by the database's clock, in microseconds since 1970 UTC: those of several machines may differ. A file has
+/// that of the one server.
+pub(crate) fn time(conn: &mut Conn, clock: Clock) -> diesel::QueryResult<i64> {
+    let now = sql::<BigInt>("(extract(epoch FROM clock_timestamp()) * 1000000)::BIGINT");
+    match conn {
+        Conn::Sqlite(_) => Ok(clock.now()),
+        Conn::Postgres(conn) => diesel::select(now).get_result(conn),
+    }
 }
 
 /// Lets each statement on a server take no longer than this from now on, or as long as it takes; what was the

@@ -25,21 +25,39 @@ pub(crate) enum Access {
 }
 
 /// Whether the database works, as callers see it.
-#[derive(Default)]
 pub(crate) struct Outage {
     is_on: AtomicBool,
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
     begun: Option<Instant>,
+    /// When the last outage was over, or the process began.
+    over: Instant,
     refused: u64,
     /// When a read, and a write, failed last; `None` if it worked since.
     failed: [Option<Instant>; 2],
 }
 
+impl Default for Outage {
+    fn default() -> Self {
+        Self { is_on: AtomicBool::default(), state: Mutex::new(State::new()) }
+    }
+}
+
+impl State {
+    fn new() -> Self {
+        Self { begun: None, over: Instant::now(), refused: 0, failed: [None; 2] }
+    }
+}
+
 impl Outage {
+    /// For how long the database has worked; `None` while it does not.
+    pub(crate) fn time_since(&self) -> Option<Duration> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.begun.is_none().then(|| state.over.elapsed())
+    }
+
     /// Takes note of what became of what a caller asked for.
     pub(crate) fn watch<T>(
         &self,
@@ -78,7 +96,7 @@ impl Outage {
         if state.failed.iter().all(Option::is_none) {
             let (seconds, refused) = (begun.elapsed().as_secs(), state.refused);
             info!(seconds, refused, "the database is back");
-            *state = State::default();
+            *state = State::new();
             self.is_on.store(false, Ordering::Relaxed);
         }
     }

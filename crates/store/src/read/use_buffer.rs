@@ -264,7 +264,7 @@ mod tests {
         ] {
             conn.batch_execute(&format!(
                 "INSERT INTO external_tokens VALUES ({id}, 't', 'o', 'p', 1, x'', '', x'', x'', 1, 1, \
-                 {last_used}, {expires}, {ended})"
+                 {last_used}, {expires}, {ended}, NULL)"
             ))
             .expect("insert");
         }

@@ -6,18 +6,19 @@ use aws_lc_rs::{
     aead::{AES_256_GCM, LessSafeKey, UnboundKey},
     digest, hkdf,
 };
-use model::{Provider, RetrievalKey, SecretText, TokenManagementInfo, wiping_stack};
+use model::{GrantDetails, Provider, RetrievalKey, SecretText, TokenManagementInfo, wiping_stack};
 use zeroize::Zeroizing;
 
 use super::{
-    format::{Format, KEY_LEN, Purpose, Unopenable, decrypt, encrypt},
+    format::{Format, KEY_LEN, Purpose, Unopenable, decrypt, encrypt_in},
     kek::{Dek, SealContext},
 };
 
-/// Seals a carrier's tokens and claims so that DEK and retrieval key are both needed to open them.
-/// The provider is not in the blob but bound by its AAD.
+/// Seals a carrier's tokens and claims, and the details of the grant behind them, so that DEK and retrieval key are
+/// both needed to open them. The provider is not in the blob but bound by its AAD.
 pub(crate) fn seal(
     carrier: &TokenManagementInfo,
+    details: &GrantDetails,
     dek: &Dek,
     key: &RetrievalKey,
     context: SealContext<'_>,
@@ -28,10 +29,16 @@ pub(crate) fn seal(
         refresh_token,
         claims,
     } = carrier;
+    let GrantDetails { scope, subject } = details;
+    // An earlier version of this server still opens what has no details.
+    let format = if details.is_empty() { Format::V1 } else { Format::V2 };
     context.with_parts("", |parts| {
         wiping_stack(|| {
-            let plain = version_1([access_token, refresh_token, claims]);
-            encrypt(&record_key(dek, key), Purpose::Carrier, parts, &plain)
+            let plain = match format {
+                Format::V1 => fields([access_token, refresh_token, claims]),
+                Format::V2 => fields([access_token, refresh_token, claims, scope, subject]),
+            };
+            encrypt_in(format, &record_key(dek, key), Purpose::Carrier, parts, &plain)
         })
     })
 }
@@ -42,13 +49,11 @@ pub(crate) fn open(
     dek: &Dek,
     key: &RetrievalKey,
     context: SealContext<'_>,
-) -> Result<TokenManagementInfo, Unopenable> {
+) -> Result<(TokenManagementInfo, GrantDetails), Unopenable> {
     let opened = context.with_parts("", |parts| {
         wiping_stack(|| decrypt(&record_key(dek, key), Purpose::Carrier, parts, sealed))
     })?;
-    match opened.format {
-        Format::V1 => read_version_1(&opened.plain, context.provider).ok_or(Unopenable),
-    }
+    read(opened.format, &opened.plain, context.provider).ok_or(Unopenable)
 }
 
 /// What the database keeps of a retrieval key: enough to recognise it, not to open anything.
@@ -74,8 +79,9 @@ fn record_key(dek: &Dek, key: &RetrievalKey) -> LessSafeKey {
     LessSafeKey::new(UnboundKey::from(okm))
 }
 
-/// The layout of `Format::V1`. Each secret: a byte that says whether it is there, then its length (4 bytes) and its text.
-pub(super) fn version_1(fields: [&Option<SecretText>; 3]) -> Zeroizing<Vec<u8>> {
+/// The layout of both formats. Each secret: a byte that says whether it is there, then its length (4 bytes) and its
+/// text.
+pub(super) fn fields<const N: usize>(fields: [&Option<SecretText>; N]) -> Zeroizing<Vec<u8>> {
     let length = |field: &&Option<SecretText>| 5 + field.as_ref().map_or(0, |f| f.expose().len());
     let mut bytes = Zeroizing::new(Vec::with_capacity(fields.iter().map(length).sum()));
     for field in fields {
@@ -91,8 +97,12 @@ pub(super) fn version_1(fields: [&Option<SecretText>; 3]) -> Zeroizing<Vec<u8>> 
     bytes
 }
 
-/// Reads what `version_1` made.
-fn read_version_1(mut bytes: &[u8], provider: &Provider) -> Option<TokenManagementInfo> {
+/// Reads what `seal` laid out in this format.
+fn read(
+    format: Format,
+    mut bytes: &[u8],
+    provider: &Provider,
+) -> Option<(TokenManagementInfo, GrantDetails)> {
     let mut field = || -> Option<Option<SecretText>> {
         let (is_some, rest) = bytes.split_first()?;
         bytes = rest;
@@ -110,7 +120,11 @@ fn read_version_1(mut bytes: &[u8], provider: &Provider) -> Option<TokenManageme
         claims: field()?,
         ..TokenManagementInfo::of(provider.clone())
     };
-    bytes.is_empty().then_some(carrier)
+    let details = match format {
+        Format::V1 => GrantDetails::default(),
+        Format::V2 => GrantDetails { scope: field()?, subject: field()? },
+    };
+    bytes.is_empty().then_some((carrier, details))
 }
 
 #[cfg(test)]
@@ -148,7 +162,7 @@ mod tests {
                 ..TokenManagementInfo::of(provider.clone())
             };
             let wrapped = kek.wrap(&dek, context);
-            let sealed = seal(&carrier, &dek, &key, context);
+            let sealed = seal(&carrier, &GrantDetails::default(), &dek, &key, context);
             Self { kek, key, wrapped, sealed, tenant, provider }
         }
 
@@ -166,7 +180,8 @@ mod tests {
         }
 
         fn open_in(&self, context: SealContext<'_>) -> Result<TokenManagementInfo, Unopenable> {
-            open(&self.sealed, &self.kek.unwrap(&self.wrapped, context)?, &self.key, context)
+            let dek = self.kek.unwrap(&self.wrapped, context)?;
+            Ok(open(&self.sealed, &dek, &self.key, context)?.0)
         }
     }
 
@@ -176,6 +191,29 @@ mod tests {
         assert_eq!(carrier.access_token.as_ref().map(SecretText::expose), Some("fugit"));
         assert_eq!(carrier.refresh_token.as_ref().map(SecretText::expose), Some(""));
         assert!(carrier.claims.is_none());
+    }
+
+    /// Details make a blob of the second format, and only then.
+    #[test]
+    fn details_come_back_and_are_in_the_second_format_alone() {
+        let own = Sealed::new();
+        let dek = own.kek.unwrap(&own.wrapped, own.context()).expect("unwraps");
+        let carrier = own.open().expect("opens");
+        for (details, header) in [
+            (GrantDetails::default(), [1, 1]),
+            (GrantDetails { scope: Some("a b".into()), subject: None }, [2, 1]),
+            (GrantDetails { scope: Some("".into()), subject: Some("42".into()) }, [2, 1]),
+        ] {
+            let sealed = seal(&carrier, &details, &dek, &own.key, own.context());
+            assert_eq!(sealed[..2], header);
+            let (opened, found) = open(&sealed, &dek, &own.key, own.context()).expect("opens");
+            let text = |secret: &Option<SecretText>| secret.as_ref().map(|s| s.expose().to_owned());
+            assert_eq!(text(&opened.access_token).as_deref(), Some("fugit"));
+            assert_eq!(text(&found.scope), text(&details.scope));
+            assert_eq!(text(&found.subject), text(&details.subject));
+            let other_header = [[3 - header[0], 1].as_slice(), &sealed[2..]].concat();
+            assert!(open(&other_header, &dek, &own.key, own.context()).is_err());
+        }
     }
 
     #[test]

@@ -39,24 +39,26 @@ pub(super) enum Purpose {
 pub(crate) enum Format {
     /// AES-256-GCM.
     V1,
+    /// AES-256-GCM too; a carrier that has what the provider said of the grant behind its tokens.
+    V2,
 }
 
 impl Format {
-    /// Version and algorithm, as a blob begins; 1 is AES-256-GCM.
+    /// Version and algorithm, as a blob begins; algorithm 1 is AES-256-GCM.
     pub(crate) const fn header(self) -> [u8; HEADER_LEN] {
         match self {
             Self::V1 => [1, 1],
+            Self::V2 => [2, 1],
         }
     }
 
-    /// The formats that this version opens. The last one is that of new blobs.
+    /// The formats that this version opens.
     const fn known(purpose: Purpose) -> &'static [Self] {
         match purpose {
-            Purpose::Sentinel
-            | Purpose::Dek
-            | Purpose::Carrier
-            | Purpose::RetrievalKey
-            | Purpose::Backup => &[Self::V1],
+            Purpose::Carrier => &[Self::V1, Self::V2],
+            Purpose::Sentinel | Purpose::Dek | Purpose::RetrievalKey | Purpose::Backup => {
+                &[Self::V1]
+            }
         }
     }
 
@@ -79,14 +81,24 @@ pub(super) fn aes_256_gcm(bytes: &[u8; KEY_LEN]) -> LessSafeKey {
     LessSafeKey::new(UnboundKey::new(&AES_256_GCM, bytes).expect("32 bytes are an AES-256 key"))
 }
 
-/// Encrypts in the newest format of the purpose, bound to `parts`.
+/// Encrypts in the first format, bound to `parts`.
 pub(super) fn encrypt(
     key: &LessSafeKey,
     purpose: Purpose,
     parts: &[&[u8]],
     plain: &[u8],
 ) -> Vec<u8> {
-    let format = *Format::known(purpose).last().expect("each purpose has a format");
+    encrypt_in(Format::V1, key, purpose, parts, plain)
+}
+
+/// Encrypts in this format, which is one of the purpose.
+pub(super) fn encrypt_in(
+    format: Format,
+    key: &LessSafeKey,
+    purpose: Purpose,
+    parts: &[&[u8]],
+    plain: &[u8],
+) -> Vec<u8> {
     let start = HEADER_LEN + NONCE_LEN;
     let nonce: Zeroizing<[u8; NONCE_LEN]> = random();
     let mut blob = Vec::with_capacity(plain.len() + OVERHEAD);

@@ -14,7 +14,7 @@ use model::{IdempotencyKey, Principal, RetrievalKey, TokenManagementInfo, wiping
 use zeroize::Zeroizing;
 
 use super::{
-    carrier::version_1,
+    carrier::fields,
     format::{Purpose, Unopenable, decrypt, encrypt, part},
 };
 
@@ -84,11 +84,11 @@ impl IdempotencySeal {
 }
 
 /// The carrier as bytes, which differ if anything of it does. The first three secrets are laid out as in
-/// `carrier::version_1`. A field that was added later is appended by its name, and left out if it is absent, so that
+/// `carrier::fields`. A field that was added later is appended by its name, and left out if it is absent, so that
 /// the fingerprint of a carrier without it stays as it was.
 fn canonical(carrier: &TokenManagementInfo) -> Zeroizing<Vec<u8>> {
     let TokenManagementInfo { provider, access_token, refresh_token, claims } = carrier;
-    let secrets = version_1([access_token, refresh_token, claims]);
+    let secrets = fields([access_token, refresh_token, claims]);
     let provider = provider.as_str().as_bytes();
     let mut bytes = Zeroizing::new(Vec::with_capacity(4 + provider.len() + secrets.len()));
     part(&mut bytes, provider);

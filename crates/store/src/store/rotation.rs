@@ -191,7 +191,7 @@ fn rows_in_turn(conn: &mut Conn, active: &str) -> Result<Vec<KekRow>, StoreError
 mod tests {
     use super::*;
     use crate::{
-        Clock, OpenOptions,
+        Clock, OpenOptions, TokensToSave,
         keys::wrap_budget::BLOCK,
         tables::{
             external_tokens::TokenLookup,
@@ -199,7 +199,9 @@ mod tests {
             schema::external_tokens,
         },
     };
-    use model::{Login, Principal, Provider, RetrievalKey, TenantId, TokenManagementInfo};
+    use model::{
+        GrantDetails, Login, Principal, Provider, RetrievalKey, TenantId, TokenManagementInfo,
+    };
 
     /// Two processes' stores on one database.
     struct Bench {
@@ -238,7 +240,9 @@ mod tests {
             access_token: Some("fugit".into()),
             ..TokenManagementInfo::of(Provider::parse("et").expect("provider"))
         };
-        store.save_external_tokens(&owner, &carrier).await.expect("saved")
+        let details = GrantDetails::default();
+        let tokens = TokensToSave { carrier: &carrier, details: &details, access_expires: None };
+        store.save_external_tokens(&owner, tokens).await.expect("saved")
     }
 
     async fn opens(store: &Store, key: &RetrievalKey) -> bool {

@@ -4,17 +4,21 @@
 //! server lacks. On SQLite there is one server, the one that has the `InstanceLock`, and no row.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
-use diesel::{dsl::sql, prelude::*, sql_types::BigInt};
+use diesel::prelude::*;
 
 use crate::{
-    Store, StoreError,
-    backend::conn::Conn,
+    Clock, Store, StoreError,
+    backend::conn::{self, Conn},
     keys::keyring::Keyring,
     seal::random_name,
+    store::Inner,
     tables::schema::servers,
     write::lock_order::{LockOrder, Write},
 };
@@ -33,6 +37,8 @@ pub(crate) struct Presence {
     name: String,
     /// What the row says, and since when.
     written: Mutex<Option<(Instant, String)>>,
+    /// How far the database's clock is ahead of this machine's, in microseconds.
+    clock_ahead: AtomicI64,
 }
 
 impl Default for Presence {
@@ -40,7 +46,22 @@ impl Default for Presence {
         let id = random_name();
         let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let name = format!("{machine} (process {})", std::process::id());
-        Self { id, name, written: Mutex::default() }
+        Self { id, name, written: Mutex::default(), clock_ahead: AtomicI64::default() }
+    }
+}
+
+impl Presence {
+    /// A name of this process, which no other has.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl Inner {
+    /// The time by the database's clock, in microseconds since 1970 UTC; within seconds of a change of either clock it
+    /// may be wrong by as much.
+    pub(crate) fn database_time(&self) -> i64 {
+        self.clock.now().saturating_add(self.presence.clock_ahead.load(Ordering::Relaxed))
     }
 }
 
@@ -57,9 +78,10 @@ impl Store {
             return Ok(());
         }
         let (begun, id, name) = (Instant::now(), presence.id.clone(), presence.name.clone());
-        let said = keks.clone();
-        let report = move |conn: &mut Conn| report(conn, &id, &name, &said);
-        self.0.writer.run(Write::alone(), report).await?;
+        let (said, clock) = (keks.clone(), self.0.clock);
+        let report = move |conn: &mut Conn| report(conn, clock, &id, &name, &said);
+        let ahead = self.0.writer.run(Write::alone(), report).await?;
+        presence.clock_ahead.store(ahead, Ordering::Relaxed);
         *presence.written.lock().unwrap_or_else(PoisonError::into_inner) = Some((begun, keks));
         Ok(())
     }
@@ -88,36 +110,35 @@ impl Store {
             let is_there = self.0.lock.is_some() && keyring.find(kek).is_some();
             return Ok(if is_there { vec![] } else { vec!["the one on this database".to_owned()] });
         }
-        let kek = kek.to_owned();
-        self.0.readers.run(move |conn| without(conn, &kek)).await
+        let (kek, clock) = (kek.to_owned(), self.0.clock);
+        self.0.readers.run(move |conn| without(conn, clock, &kek)).await
     }
 }
 
-fn report(conn: &mut Conn, id: &str, name: &str, keks: &str) -> Result<(), StoreError> {
-    let now = now(conn)?;
+/// Writes a server's row; how far the database's clock is ahead of this machine's.
+fn report(
+    conn: &mut Conn,
+    clock: Clock,
+    id: &str,
+    name: &str,
+    keks: &str,
+) -> Result<i64, StoreError> {
+    let now = conn::time(conn, clock)?;
+    let ahead = now - clock.now();
     let gone = now - REMOVED_AFTER.as_micros() as i64;
     diesel::delete(servers::table.filter(servers::seen.lt(gone))).execute(conn)?;
     diesel::delete(servers::table.find(id)).execute(conn)?;
     let row =
         (servers::id.eq(id), servers::name.eq(name), servers::seen.eq(now), servers::keks.eq(keks));
     diesel::insert_into(servers::table).values(row).execute(conn)?;
-    Ok(())
+    Ok(ahead)
 }
 
-fn without(conn: &mut Conn, kek: &str) -> Result<Vec<String>, StoreError> {
-    let living = servers::seen.ge(now(conn)? - STALE.as_micros() as i64);
+fn without(conn: &mut Conn, clock: Clock, kek: &str) -> Result<Vec<String>, StoreError> {
+    let living = servers::seen.ge(conn::time(conn, clock)? - STALE.as_micros() as i64);
     let running = servers::table.filter(living).order(servers::name);
     let running: Vec<(String, String)> =
         running.select((servers::name, servers::keks)).load(conn)?;
     let lacks = |keks: &str| keks.split(' ').all(|id| id != kek);
     Ok(running.into_iter().filter(|(_, keks)| lacks(keks)).map(|(name, _)| name).collect())
-}
-
-/// The time by the database's clock, in microseconds: those of several machines may differ.
-fn now(conn: &mut Conn) -> QueryResult<i64> {
-    let clock = sql::<BigInt>("(extract(epoch FROM clock_timestamp()) * 1000000)::BIGINT");
-    match conn {
-        Conn::Sqlite(_) => unreachable!("one server has a file, and writes no row"),
-        Conn::Postgres(conn) => diesel::select(clock).get_result(conn),
-    }
 }

@@ -104,7 +104,7 @@ impl Store {
 
     /// Writes what `find` finds, `BATCH` rows a transaction, until it finds fewer. Other writes go on between
     /// two transactions.
-    async fn in_batches<Row: Send + 'static>(
+    pub(super) async fn in_batches<Row: Send + 'static>(
         &self,
         find: impl Fn(&mut Conn) -> Result<Vec<Row>, StoreError> + Clone + Send + 'static,
         write: impl AsyncFn(Vec<Row>) -> Result<(), StoreError>,

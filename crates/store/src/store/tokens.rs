@@ -1,8 +1,8 @@
-//! Saving and getting external tokens.
+//! Saving external tokens and getting them back.
 //!
 //! Invariant: a save is answered only after its transaction was committed, and with a key that is stored nowhere.
 
-use model::{IdempotencyKey, Principal, RetrievalKey, TenantId, TokenManagementInfo};
+use model::{GrantDetails, IdempotencyKey, Principal, RetrievalKey, TenantId, TokenManagementInfo};
 
 use crate::{
     SavedTokens, Store, StoreError,
@@ -10,7 +10,7 @@ use crate::{
     seal::{IdempotencySeal, Kek},
     store::Inner,
     tables::{
-        external_tokens::{self, TokenLookup, TokenRow},
+        external_tokens::{self, TokenLookup, TokenRow, Tokens},
         idempotency_keys::{self, IdempotencyRow},
     },
 };
@@ -18,22 +18,48 @@ use crate::{
 /// A fresh id may be taken already: by another server, or before the clock was set back.
 const ID_ATTEMPTS: usize = 4;
 
+/// What is saved.
+#[derive(Clone, Copy, Debug)]
+pub struct TokensToSave<'a> {
+    /// The tokens, and who issued them.
+    pub carrier: &'a TokenManagementInfo,
+    /// What the provider said of the grant behind them, if the server got them from it.
+    pub details: &'a GrantDetails,
+    /// When the access token ends, if that is known.
+    pub access_expires: Option<TokenEnd>,
+}
+
+/// When an access token ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenEnd {
+    /// This many microseconds from now.
+    In(i64),
+    /// At this time, in microseconds since 1970 UTC.
+    At(i64),
+}
+
 impl Inner {
     /// The row of a new record.
     fn seal(
         &self,
         owner: &Principal,
-        carrier: &TokenManagementInfo,
+        tokens: TokensToSave<'_>,
         key: &RetrievalKey,
         kek: &Kek,
     ) -> TokenRow {
-        external_tokens::seal(owner, carrier, key, kek, self.clock.now())
+        let access_expires = tokens.access_expires.map(|end| match end {
+            TokenEnd::In(time) => self.database_time().saturating_add(time),
+            TokenEnd::At(time) => time,
+        });
+        let TokensToSave { carrier, details, .. } = tokens;
+        let tokens = Tokens { carrier, details };
+        external_tokens::seal(owner, tokens, access_expires, key, kek, self.clock.now())
             .with_end(&self.expiry_policy)
     }
 }
 
 impl Store {
-    /// Seals and saves a carrier in the name of `owner`; returns once it is on disk.
+    /// Seals and saves tokens in the name of `owner`; returns once it is on disk.
     ///
     /// # Errors
     /// `Overloaded` when the queue is full, `QuotaReached` when the owner has as many records as it may:
@@ -42,14 +68,14 @@ impl Store {
     pub async fn save_external_tokens(
         &self,
         owner: &Principal,
-        carrier: &TokenManagementInfo,
+        tokens: TokensToSave<'_>,
     ) -> Result<RetrievalKey, StoreError> {
         let inner = &self.0;
         inner.counts.admit(owner, false, &inner.quotas, inner.clock.now())?;
         for _ in 0..ID_ATTEMPTS {
             let key = inner.ids.new_key(inner.clock.now());
             let save =
-                async |kek: &Kek| inner.writer.save(inner.seal(owner, carrier, &key, kek)).await;
+                async |kek: &Kek| inner.writer.save(inner.seal(owner, tokens, &key, kek)).await;
             match self.under_active_key(save).await {
                 Err(StoreError::Conflict(_)) => continue,
                 saved => {
@@ -71,10 +97,10 @@ impl Store {
     pub async fn save_external_tokens_once(
         &self,
         owner: &Principal,
-        carrier: &TokenManagementInfo,
+        tokens: TokensToSave<'_>,
         idempotency_key: &IdempotencyKey,
     ) -> Result<RetrievalKey, StoreError> {
-        let inner = &self.0;
+        let (inner, carrier) = (&self.0, tokens.carrier);
         let idempotency = IdempotencySeal::of(owner, idempotency_key);
         let digest = idempotency.digest();
         if let Err(refusal) = inner.counts.admit(owner, true, &inner.quotas, inner.clock.now()) {
@@ -87,7 +113,7 @@ impl Store {
         for _ in 0..ID_ATTEMPTS {
             let key = inner.ids.new_key(inner.clock.now());
             let save = async |kek: &Kek| {
-                let row = inner.seal(owner, carrier, &key, kek);
+                let row = inner.seal(owner, tokens, &key, kek);
                 let idempotency_row =
                     IdempotencyRow::new(&idempotency, carrier, &key, inner.clock.now());
                 inner.writer.save_once(idempotency_row, row, inner.clock).await
@@ -163,7 +189,9 @@ mod tests {
             access_token: Some("fugit".into()),
             ..TokenManagementInfo::of(Provider::parse("et").expect("provider"))
         };
-        let key = store.save_external_tokens(&owner, &carrier).await.expect("saved");
+        let details = GrantDetails::default();
+        let tokens = TokensToSave { carrier: &carrier, details: &details, access_expires: None };
+        let key = store.save_external_tokens(&owner, tokens).await.expect("saved");
         let lives = async || {
             store.external_tokens(&TenantId::single(), &key).await.expect("read").is_some()
         };

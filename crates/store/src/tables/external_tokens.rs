@@ -15,7 +15,9 @@ use diesel::{
     query_builder::{AstPass, QueryFragment, QueryId},
     sql_types::{Array, BigInt, Binary, Integer, Nullable, Text},
 };
-use model::{Login, Principal, Provider, RecordId, RetrievalKey, TenantId, TokenManagementInfo};
+use model::{
+    GrantDetails, Login, Principal, Provider, RecordId, RetrievalKey, TenantId, TokenManagementInfo,
+};
 
 use crate::{
     StoreError,
@@ -33,8 +35,16 @@ use crate::{
 pub struct SavedTokens {
     /// Who saved it.
     pub owner: Login,
-    /// What was saved.
+    /// What was saved, or came with the last refresh.
     pub carrier: TokenManagementInfo,
+    /// What the provider said of the grant besides.
+    pub details: GrantDetails,
+    /// Counts how often the tokens were replaced; 1 for those that were saved.
+    pub generation: i32,
+    /// When the tokens were last changed, in microseconds since 1970 UTC.
+    pub updated: i64,
+    /// When the access token ends, if that is known, in microseconds since 1970 UTC by the database's clock.
+    pub access_expires: Option<i64>,
     /// When it was saved and used.
     pub times: RecordTimes,
 }
@@ -71,38 +81,73 @@ pub(crate) struct TokenRow {
     last_used: Option<i64>,
     expires: Option<i64>,
     ended: Option<i64>,
+    access_expires: Option<i64>,
 }
 
-/// The row of a new record.
+/// The tokens of a record, sealed for one generation of it.
+#[derive(Clone)]
+pub(crate) struct SealedTokens {
+    pub(crate) generation: i32,
+    pub(crate) kek_id: String,
+    pub(crate) wrapped_dek: Vec<u8>,
+    pub(crate) sealed: Vec<u8>,
+}
+
+/// What is sealed: tokens, and what the provider said of the grant behind them.
+#[derive(Clone, Copy)]
+pub(crate) struct Tokens<'a> {
+    pub(crate) carrier: &'a TokenManagementInfo,
+    pub(crate) details: &'a GrantDetails,
+}
+
+impl SealedTokens {
+    /// Seals tokens under a new DEK.
+    pub(crate) fn new(
+        tokens: Tokens<'_>,
+        tenant: &TenantId,
+        generation: i32,
+        key: &RetrievalKey,
+        kek: &Kek,
+    ) -> Self {
+        let provider = &tokens.carrier.provider;
+        let context = SealContext { tenant, record: key.record(), provider, generation };
+        let dek = Dek::generate();
+        Self {
+            generation,
+            kek_id: kek.id().to_owned(),
+            wrapped_dek: kek.wrap(&dek, context),
+            sealed: seal::seal(tokens.carrier, tokens.details, &dek, key, context),
+        }
+    }
+}
+
+/// The row of a new record, whose access token ends then.
 pub(crate) fn seal(
     owner: &Principal,
-    carrier: &TokenManagementInfo,
+    tokens: Tokens<'_>,
+    access_expires: Option<i64>,
     key: &RetrievalKey,
     kek: &Kek,
     now: i64,
 ) -> TokenRow {
-    let place = SealContext {
-        tenant: &owner.tenant,
-        record: key.record(),
-        provider: &carrier.provider,
-        generation: 1,
-    };
-    let dek = Dek::generate();
+    let sealed = SealedTokens::new(tokens, &owner.tenant, 1, key, kek);
+    let SealedTokens { generation, kek_id, wrapped_dek, sealed } = sealed;
     TokenRow {
         id: key.record().as_i64(),
         tenant: owner.tenant.as_str().to_owned(),
         owner: owner.login.as_str().to_owned(),
-        provider: carrier.provider.as_str().to_owned(),
-        generation: place.generation,
+        provider: tokens.carrier.provider.as_str().to_owned(),
+        generation,
         key_digest: seal::key_digest(key).to_vec(),
-        kek_id: kek.id().to_owned(),
-        wrapped_dek: kek.wrap(&dek, place),
-        sealed: seal::seal(carrier, &dek, key, place),
+        kek_id,
+        wrapped_dek,
+        sealed,
         created: now,
         updated: now,
         last_used: None,
         expires: None,
         ended: None,
+        access_expires,
     }
 }
 
@@ -168,6 +213,7 @@ struct InsertAll<'a> {
     created: Vec<i64>,
     updated: Vec<i64>,
     expires: Vec<Option<i64>>,
+    access_expires: Vec<Option<i64>>,
 }
 
 impl<'a> InsertAll<'a> {
@@ -187,6 +233,7 @@ impl<'a> InsertAll<'a> {
             created: rows.iter().map(|row| row.created).collect(),
             updated: rows.iter().map(|row| row.updated).collect(),
             expires: rows.iter().map(|row| row.expires).collect(),
+            access_expires: rows.iter().map(|row| row.access_expires).collect(),
         }
     }
 }
@@ -206,7 +253,7 @@ impl QueryFragment<Pg> for InsertAll<'_> {
         sql.push_bind_param::<Array<Text>, _>(&self.needed_keks)?;
         sql.push_sql(
             ") FOR KEY SHARE) INSERT INTO external_tokens (id, tenant, owner, provider, generation, key_digest, \
-             kek_id, wrapped_dek, sealed, created, updated, expires) SELECT * FROM unnest(",
+             kek_id, wrapped_dek, sealed, created, updated, expires, access_expires) SELECT * FROM unnest(",
         );
         sql.push_bind_param::<Array<BigInt>, _>(&self.ids)?;
         for texts in [&self.tenants, &self.owners, &self.providers] {
@@ -227,8 +274,10 @@ impl QueryFragment<Pg> for InsertAll<'_> {
             sql.push_sql(", ");
             sql.push_bind_param::<Array<BigInt>, _>(times)?;
         }
-        sql.push_sql(", ");
-        sql.push_bind_param::<Array<Nullable<BigInt>>, _>(&self.expires)?;
+        for times in [&self.expires, &self.access_expires] {
+            sql.push_sql(", ");
+            sql.push_bind_param::<Array<Nullable<BigInt>>, _>(times)?;
+        }
         sql.push_sql(") WHERE (SELECT count(*) FROM known) = ");
         sql.push_bind_param::<BigInt, _>(&self.needed_keks_count)?;
         // True whatever it finds, but PostgreSQL runs only what is asked for.
@@ -321,12 +370,13 @@ impl TokenRow {
     fn try_open(self, tenant: &TenantId, key: &RetrievalKey, kek: &Kek) -> Option<SavedTokens> {
         let provider = Provider::parse(&self.provider).ok()?;
         let record = RecordId::from_i64(self.id)?;
-        let place =
+        let context =
             SealContext { tenant, record, provider: &provider, generation: self.generation };
-        let dek = kek.unwrap(&self.wrapped_dek, place).ok()?;
-        let carrier = seal::open(&self.sealed, &dek, key, place).ok()?;
-        let Self { created, last_used, expires, .. } = self;
+        let dek = kek.unwrap(&self.wrapped_dek, context).ok()?;
+        let (carrier, details) = seal::open(&self.sealed, &dek, key, context).ok()?;
+        let Self { created, last_used, expires, generation, updated, access_expires, .. } = self;
         let times = RecordTimes { record, created, last_used, expires };
-        Some(SavedTokens { owner: Login::parse(&self.owner).ok()?, carrier, times })
+        let owner = Login::parse(&self.owner).ok()?;
+        Some(SavedTokens { owner, carrier, details, generation, updated, access_expires, times })
     }
 }

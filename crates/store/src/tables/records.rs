@@ -13,7 +13,11 @@ use crate::{
         postgres::Session,
     },
     record_ids, seal,
-    tables::{schema::external_tokens, unreadable},
+    tables::{
+        grants::{self, Grant},
+        schema::external_tokens,
+        unreadable,
+    },
 };
 
 /// How many records a list looks at, at most, before it answers what it has found so far.
@@ -42,6 +46,12 @@ pub struct RecordInfo {
     pub expires: Option<i64>,
     /// Since when it lives no more.
     pub ended: Option<i64>,
+    /// Counts how often the tokens were replaced; 1 for those that were saved.
+    pub generation: i32,
+    /// When the access token ends, if that is known.
+    pub access_expires: Option<i64>,
+    /// The grant behind the tokens; the default if no refresh was tried.
+    pub grant: Grant,
 }
 
 /// Which records are wanted.
@@ -90,11 +100,13 @@ struct InfoRow {
     last_used: Option<i64>,
     expires: Option<i64>,
     ended: Option<i64>,
+    generation: i32,
+    access_expires: Option<i64>,
 }
 
 impl InfoRow {
     /// `None` for a row that cannot be read.
-    fn into_info(self, now: i64) -> Option<RecordInfo> {
+    fn into_info(self, now: i64, grant: Option<Grant>) -> Option<RecordInfo> {
         let expired = self.expires.filter(|expires| *expires <= now);
         let Some((id, owner)) = readable(self.id, &self.owner) else {
             unreadable::log_once("record", record_ids::name_of(self.id));
@@ -109,6 +121,9 @@ impl InfoRow {
             last_used: self.last_used,
             expires: self.expires,
             ended: self.ended.or(expired),
+            generation: self.generation,
+            access_expires: self.access_expires,
+            grant: grant.unwrap_or_default(),
         })
     }
 }
@@ -133,6 +148,8 @@ pub(crate) fn list(conn: &mut Conn, now: i64, listing: &Listing) -> Result<Page,
     for _ in 0..LOOKED_AT.div_ceil(together) {
         let rows = rows_behind(conn, listing, after.as_ref(), together)?;
         let is_last = rows.len() < together;
+        let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+        let mut grants = grants::of_records(conn, &ids)?;
         for row in rows {
             if page.records.len() == listing.limit {
                 page.next = after;
@@ -140,7 +157,8 @@ pub(crate) fn list(conn: &mut Conn, now: i64, listing: &Listing) -> Result<Page,
             }
             // Also behind a row that cannot be read, or the list would come to it again and again.
             after = Some(Position { owner: row.owner.clone(), record: row.id });
-            page.records.extend(row.into_info(now).filter(|record| listing.wants(record)));
+            let grant = grants.remove(&row.id);
+            page.records.extend(row.into_info(now, grant).filter(|record| listing.wants(record)));
         }
         if is_last {
             return Ok(page);
@@ -197,7 +215,17 @@ pub(crate) fn find(
         .filter(external_tokens::tenant.eq(tenant.as_str()));
     let row: Option<InfoRow> =
         on_backend!(conn, |conn| found.select(InfoRow::as_select()).first(conn)).optional()?;
-    Ok(row.and_then(|row| row.into_info(now)))
+    with_grant(conn, now, row)
+}
+
+fn with_grant(
+    conn: &mut Conn,
+    now: i64,
+    row: Option<InfoRow>,
+) -> Result<Option<RecordInfo>, StoreError> {
+    let Some(row) = row else { return Ok(None) };
+    let grant = grants::of_records(conn, &[row.id])?.remove(&row.id);
+    Ok(row.into_info(now, grant))
 }
 
 /// The record of a key in a tenant, living or not (CONTRACT 8).
@@ -214,7 +242,7 @@ pub(crate) fn find_by_key(
         .filter(external_tokens::tenant.eq(tenant.as_str()));
     let row: Option<InfoRow> =
         on_backend!(conn, |conn| found.select(InfoRow::as_select()).first(conn)).optional()?;
-    Ok(row.and_then(|row| row.into_info(now)))
+    with_grant(conn, now, row)
 }
 
 /// How many records a user has, ended ones included.
@@ -341,5 +369,5 @@ pub(crate) fn remove(conn: &mut Conn, records: &[i64], by: i64) -> Result<(), St
         .filter(external_tokens::id.eq_any(records))
         .filter(external_tokens::ended.le(by));
     on_backend!(conn, |conn| diesel::delete(ended).execute(conn))?;
-    Ok(())
+    grants::remove(conn, records)
 }

@@ -96,5 +96,51 @@ diesel::table! {
         last_used -> Nullable<BigInt>,
         expires -> Nullable<BigInt>,
         ended -> Nullable<BigInt>,
+        access_expires -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    grants (record) {
+        record -> BigInt,
+        client_digest -> Binary,
+        state -> Text,
+        since -> BigInt,
+        cause -> Nullable<Text>,
+        failures -> Integer,
+        retry_at -> Nullable<BigInt>,
+        refreshed -> Nullable<BigInt>,
+        refresh_by -> Nullable<BigInt>,
+        attempt -> BigInt,
+        claimed -> BigInt,
+        first_sent -> Nullable<BigInt>,
+        won_by -> Nullable<BigInt>,
+        lease_by -> Nullable<Text>,
+        lease_until -> Nullable<BigInt>,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(external_tokens, grants);
+
+diesel::table! {
+    provider_states (client_digest) {
+        client_digest -> Binary,
+        cause -> Text,
+        since -> BigInt,
+        retry_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    exchanges (digest) {
+        digest -> Binary,
+        began -> BigInt,
+    }
+}
+
+diesel::table! {
+    grants_paused (reason) {
+        reason -> Text,
+        since -> BigInt,
     }
 }

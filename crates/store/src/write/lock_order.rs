@@ -20,8 +20,12 @@ pub(crate) enum LockOrder {
     Credential(String),
     /// An idempotency key, by its digest.
     IdempotencyKey([u8; 32]),
-    /// A record, by its id.
+    /// A record, by its id, and its grant.
     Record(i64),
+    /// The pause of a client of a provider, by the client's digest.
+    ProviderPause([u8; 32]),
+    /// An authorization code, by its digest.
+    Exchange([u8; 32]),
     /// Several rows, in the order of their keys, in a transaction that has nothing else.
     OwnTransaction,
 }

@@ -310,7 +310,7 @@ impl ExternalTokenInfo {
     /// A caller that may not read the record gets the reason for that, and nothing of the record.
     fn new(record: &RecordInfo, access: Access, dates: &Dates<'_>) -> Self {
         let preferences = dates.preferences;
-        let RecordInfo { id, owner, provider, created, updated, last_used, expires, ended } =
+        let RecordInfo { id, owner, provider, created, updated, last_used, expires, ended, .. } =
             record;
         let text = |text: &dyn Fn() -> String| access.may_read().then(text);
         let date = |moment: &Option<i64>| {

@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use jiff::Timestamp;
 use model::{
-    Access, Field, FieldMask, MalformedKey, PROVIDER_MAX_CHARS, Provider, RetrievalKey, SecretText,
-    TokenManagementInfo,
+    Access, Field, FieldMask, GrantDetails, MalformedKey, PROVIDER_MAX_CHARS, Provider,
+    RetrievalKey, SecretText, TokenManagementInfo,
 };
 use negotiate::body::{Body, Object, WrongType};
 use serde::Serialize;
-use store::SavedTokens;
+use store::{SavedTokens, TokenEnd, TokensToSave};
 use utoipa::ToSchema;
 
 use crate::{
@@ -31,6 +31,9 @@ use crate::{
 };
 
 const CARRIER: &str = "TokenManagementInfo";
+const EXPIRES_IN: &str = "ExpiresIn";
+/// Ten years, in seconds.
+const MAX_EXPIRES_IN: i64 = 315_360_000;
 /// A key in the document, which retrieves nothing.
 pub(super) const EXAMPLE_KEY: &str =
     "lk_01vYvSdgm8u000ThisKeyIsAnExampleAndRetrievesNothing0002HeXH9";
@@ -69,10 +72,12 @@ pub(crate) async fn save(
     let idempotency_key = idempotency_key(&request)?;
     let carrier = carrier(&call.body)?;
     carrier.check(app.limits.token_bytes)?;
-    let principal = &call.caller.principal;
+    let (principal, details) = (&call.caller.principal, GrantDetails::default());
+    let access_expires = token_end(&call.body.root()?, carrier.access_token.as_ref())?;
+    let tokens = TokensToSave { carrier: &carrier, details: &details, access_expires };
     let key = match &idempotency_key {
-        Some(once) => app.store.save_external_tokens_once(principal, &carrier, once).await?,
-        None => app.store.save_external_tokens(principal, &carrier).await?,
+        Some(once) => app.store.save_external_tokens_once(principal, tokens, once).await?,
+        None => app.store.save_external_tokens(principal, tokens).await?,
     };
     request_log::note_record(key.record());
     answer::write(&call.preferences, "string", &key.expose())
@@ -125,6 +130,20 @@ fn carrier(body: &Body) -> Result<TokenManagementInfo, Problem> {
     })
 }
 
+/// When an access token ends: after `ExpiresIn` seconds, or when it says itself.
+fn token_end(root: &Object<'_>, token: Option<&SecretText>) -> Result<Option<TokenEnd>, Problem> {
+    match root.integer(EXPIRES_IN)? {
+        Some(seconds) if (0..=MAX_EXPIRES_IN).contains(&seconds) => {
+            Ok(Some(TokenEnd::In(seconds * 1_000_000)))
+        }
+        Some(other) => Err(Problem::out_of_range(EXPIRES_IN, 0, MAX_EXPIRES_IN as u64, other)),
+        None => {
+            let told = token.and_then(|token| expiry::of_token(token.expose()));
+            Ok(told.map(|end| TokenEnd::At(end.as_microsecond())))
+        }
+    }
+}
+
 /// The key that a text is; `None` if it is no key of this server at all, and so retrieves nothing (CONTRACT 8).
 ///
 /// # Errors
@@ -157,7 +176,10 @@ fn text<'a>(carrier: &Object<'a>, field: Field) -> Result<Option<&'a str>, Wrong
 #[schema(rename_all = "PascalCase")]
 #[expect(dead_code, reason = "for OpenAPI; bodies are read as trees")]
 struct SaveExternalTokens {
-    token_management_info: TokensToSave,
+    token_management_info: CarrierToSave,
+    /// In how many seconds the access token ends, if it is not a JWT that says so itself: 0 to 315360000.
+    #[schema(minimum = 0, maximum = 315360000)]
+    expires_in: Option<i32>,
 }
 
 /// A provider with the tokens it issued, of which there must be one.
@@ -166,7 +188,7 @@ struct SaveExternalTokens {
     "Provider": "et", "AccessToken": "fugit", "RefreshToken": "odit"
 }))]
 #[expect(dead_code, reason = "for OpenAPI; bodies are read as trees")]
-struct TokensToSave {
+struct CarrierToSave {
     /// Who issued the tokens: 1 to 255 characters. It may be a multi-language value.
     #[schema(min_length = 1, max_length = 255, pattern = r"^[^\u0000]*$")]
     provider: String,
@@ -331,6 +353,10 @@ mod tests {
                 access_token: Some("fugit".into()),
                 ..TokenManagementInfo::of(Provider::parse("et").expect("provider"))
             },
+            details: GrantDetails::default(),
+            generation: 1,
+            updated: 0,
+            access_expires: None,
             times: RecordTimes {
                 record: RecordId::from_i64(1).expect("id"),
                 created: 0,

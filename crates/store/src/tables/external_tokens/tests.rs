@@ -35,13 +35,9 @@ impl Vault {
             let key = ids.new_key(Clock::SYSTEM.now());
             let login = Login::parse("ann").expect("login");
             let owner = Principal { tenant: tenant_of(tenant), login, is_administrator: false };
-            let row = seal(
-                &owner,
-                &carrier(provider, token),
-                &key,
-                keyring.active(),
-                Clock::SYSTEM.now(),
-            );
+            let (carrier, details) = (carrier(provider, token), GrantDetails::default());
+            let tokens = Tokens { carrier: &carrier, details: &details };
+            let row = seal(&owner, tokens, None, &key, keyring.active(), Clock::SYSTEM.now());
             Record { row, key, token: token.to_owned() }
         };
         let mut records = vec![
@@ -67,7 +63,13 @@ impl Vault {
         let row = TokenRow {
             generation: 2,
             wrapped_dek: kek("kek-a").wrap(&dek, later),
-            sealed: seal::seal(&carrier("et", "later"), &dek, &first.key, later),
+            sealed: seal::seal(
+                &carrier("et", "later"),
+                &GrantDetails::default(),
+                &dek,
+                &first.key,
+                later,
+            ),
             ..first.row
         };
         records.push(Record { row, key: first.key, token: "later".to_owned() });

@@ -7,10 +7,12 @@ use crate::{
     backend::{migrate, sqlite::instance_lock},
     keys::keyring::Keyring,
     record_ids::RecordIds,
-    tables::external_tokens::TokenLookup,
+    tables::external_tokens::{TokenLookup, Tokens},
 };
 use diesel::connection::SimpleConnection as _;
-use model::{Login, Principal, Provider, RetrievalKey, TenantId, TokenManagementInfo};
+use model::{
+    GrantDetails, Login, Principal, Provider, RetrievalKey, TenantId, TokenManagementInfo,
+};
 use std::sync::mpsc;
 use tokio::{sync::mpsc::unbounded_channel, task::JoinHandle};
 
@@ -60,13 +62,10 @@ impl Bench {
             access_token: Some("fugit".into()),
             ..TokenManagementInfo::of(Provider::parse("et").expect("provider"))
         };
-        external_tokens::seal(
-            &principal(),
-            &carrier,
-            key,
-            self.keyring.active(),
-            Clock::SYSTEM.now(),
-        )
+        let details = GrantDetails::default();
+        let tokens = Tokens { carrier: &carrier, details: &details };
+        let (kek, now) = (self.keyring.active(), Clock::SYSTEM.now());
+        external_tokens::seal(&principal(), tokens, None, key, kek, now)
     }
 
     fn is_saved(&self, key: &RetrievalKey) -> bool {

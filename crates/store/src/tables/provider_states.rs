@@ -1,0 +1,96 @@
+//! The provider_states and grants_paused tables: to which providers no request is sent for a while.
+//!
+//! Invariant: after the time is over one server sends one request, and the others wait for what becomes of it.
+
+use diesel::{prelude::*, upsert::excluded};
+use model::GrantCause;
+
+use crate::{
+    StoreError,
+    backend::conn::{Conn, on_backend},
+    tables::schema::{grants_paused, provider_states},
+};
+
+/// Why, and until when, no request is sent to a provider. Times are microseconds since 1970 UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProviderPause {
+    /// Why.
+    pub cause: GrantCause,
+    /// Since when.
+    pub since: i64,
+    /// When the next request may be sent.
+    pub retry_at: i64,
+}
+
+/// The pause of a client of a provider; `None` if there is none.
+pub(crate) fn find(
+    conn: &mut Conn,
+    client_digest: &[u8],
+) -> Result<Option<ProviderPause>, StoreError> {
+    let columns = (provider_states::cause, provider_states::since, provider_states::retry_at);
+    let row = provider_states::table.find(client_digest).select(columns);
+    let row: Option<(String, i64, i64)> = on_backend!(conn, |conn| row.first(conn)).optional()?;
+    Ok(row.and_then(|(cause, since, retry_at)| {
+        Some(ProviderPause { cause: GrantCause::of_name(&cause)?, since, retry_at })
+    }))
+}
+
+/// Begins a pause, or goes on with one.
+pub(crate) fn pause(
+    conn: &mut Conn,
+    client_digest: &[u8],
+    pause: ProviderPause,
+) -> Result<(), StoreError> {
+    use provider_states::{cause, retry_at, table};
+    let row = (
+        provider_states::client_digest.eq(client_digest),
+        cause.eq(pause.cause.to_string()),
+        provider_states::since.eq(pause.since),
+        retry_at.eq(pause.retry_at),
+    );
+    let set = (cause.eq(excluded(cause)), retry_at.eq(excluded(retry_at)));
+    let insert = diesel::insert_into(table).values(row);
+    let insert = insert.on_conflict(provider_states::client_digest).do_update().set(set);
+    on_backend!(conn, |conn| insert.execute(conn))?;
+    Ok(())
+}
+
+/// Takes the right to send the one request that shows whether a pause is over: until then, the next one may be sent at
+/// `retry_at`. Returns whether this call got it.
+pub(crate) fn take_probe(
+    conn: &mut Conn,
+    client_digest: &[u8],
+    now: i64,
+    retry_at: i64,
+) -> Result<bool, StoreError> {
+    let due = provider_states::table.find(client_digest).filter(provider_states::retry_at.le(now));
+    let taken = diesel::update(due).set(provider_states::retry_at.eq(retry_at)).execute(conn)?;
+    Ok(taken > 0)
+}
+
+/// Ends a pause; whether there was one.
+pub(crate) fn resume(conn: &mut Conn, client_digest: &[u8]) -> Result<bool, StoreError> {
+    Ok(diesel::delete(provider_states::table.find(client_digest)).execute(conn)? > 0)
+}
+
+/// Whether no request is sent to any provider.
+pub(crate) fn are_all_paused(conn: &mut Conn) -> Result<bool, StoreError> {
+    let first = grants_paused::table.select(grants_paused::since);
+    let first: Option<i64> = on_backend!(conn, |conn| first.first(conn)).optional()?;
+    Ok(first.is_some())
+}
+
+/// Lets no request be sent to any provider, for this reason.
+pub(crate) fn pause_all(conn: &mut Conn, reason: &str, now: i64) -> Result<(), StoreError> {
+    let row = (grants_paused::reason.eq(reason), grants_paused::since.eq(now));
+    let insert = diesel::insert_into(grants_paused::table).values(row).on_conflict_do_nothing();
+    on_backend!(conn, |conn| insert.execute(conn))?;
+    Ok(())
+}
+
+/// Lets requests be sent again; the reasons for which they were not.
+pub(crate) fn resume_all(conn: &mut Conn) -> Result<Vec<String>, StoreError> {
+    let reasons = grants_paused::table.select(grants_paused::reason).load(conn)?;
+    diesel::delete(grants_paused::table).execute(conn)?;
+    Ok(reasons)
+}

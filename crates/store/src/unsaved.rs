@@ -1,0 +1,236 @@
+//! New tokens that the database could not take: sealed, in files, until it can.
+//!
+//! Invariant: a file holds what the row would hold and nothing in the clear, is there whole or not at all, and is
+//! removed only after the database has its tokens or has no use for them.
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use model::RecordId;
+
+use crate::{
+    OpenError,
+    files::{self, failed},
+    tables::{
+        external_tokens::SealedTokens,
+        grants::{RefreshTimes, Replacement},
+    },
+};
+
+/// How a file begins: the number is that of the layout.
+const MAGIC: &[u8] = b"latchkey unsaved tokens 1\0";
+/// The end of the name of a file.
+const SUFFIX: &str = ".unsaved";
+/// How many files there may be. Each stands for a request to a provider during an outage of the database.
+const MOST: usize = 10_000;
+/// The most bytes that a file may have: three secrets, which the longest body of a request bounds.
+const MOST_BYTES: u64 = 64 << 20;
+
+/// The folder, and which files are in it.
+#[derive(Debug)]
+pub(crate) struct Unsaved {
+    folder: PathBuf,
+    /// Ids of records, each with the number of the attempt.
+    files: Mutex<BTreeSet<(i64, i64)>>,
+}
+
+impl Unsaved {
+    /// Makes the folder if it is not there, shows that it can be written, and lists what an earlier process left.
+    ///
+    /// # Errors
+    /// The folder cannot be made or written.
+    pub(crate) fn open(folder: &Path) -> Result<Self, OpenError> {
+        files::create_folder(folder)?;
+        files::shut_out_others(folder)?;
+        let probe = folder.join("probe.tmp");
+        let written = fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe));
+        written.map_err(failed("write", &probe))?;
+        let entries = fs::read_dir(folder).map_err(failed("read", folder))?;
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let found = names.filter_map(|name| {
+            let (record, attempt) = name.strip_suffix(SUFFIX)?.split_once('.')?;
+            Some((RecordId::parse(record)?.as_i64(), attempt.parse().ok()?))
+        });
+        Ok(Self { folder: folder.to_owned(), files: Mutex::new(found.collect()) })
+    }
+
+    /// Whether tokens of this record wait.
+    pub(crate) fn has(&self, record: RecordId) -> bool {
+        let record = record.as_i64();
+        self.files().range((record, i64::MIN)..=(record, i64::MAX)).next().is_some()
+    }
+
+    /// The tokens that wait, by record and attempt.
+    pub(crate) fn list(&self) -> Vec<(i64, i64)> {
+        self.files().iter().copied().collect()
+    }
+
+    /// Writes tokens to the disk. Blocks.
+    pub(crate) fn write(&self, tokens: &Replacement) -> Result<(), OpenError> {
+        let file = (tokens.record.as_i64(), tokens.attempt);
+        if self.files().contains(&file) {
+            return Ok(());
+        }
+        if self.files().len() >= MOST {
+            let full = io::Error::other(format!("there are {MOST} files already"));
+            return Err(failed("write to", &self.folder)(full));
+        }
+        files::write_secret(&self.path(file), &encode(tokens), &self.folder)?;
+        self.files().insert(file);
+        Ok(())
+    }
+
+    /// Reads tokens back. Blocks.
+    pub(crate) fn read(&self, file: (i64, i64)) -> Result<Replacement, OpenError> {
+        let path = self.path(file);
+        let read = || {
+            if fs::metadata(&path)?.len() > MOST_BYTES {
+                return Err(io::Error::other("it is too long"));
+            }
+            let bytes = fs::read(&path)?;
+            let tokens =
+                decode(&bytes).filter(|tokens| (tokens.record.as_i64(), tokens.attempt) == file);
+            tokens.ok_or_else(|| io::Error::other("it is damaged"))
+        };
+        read().map_err(failed("read", &path))
+    }
+
+    /// Removes tokens that the database has, or has no use for. Blocks.
+    pub(crate) fn remove(&self, file: (i64, i64)) -> Result<(), OpenError> {
+        let path = self.path(file);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(failed("remove", &path)(error));
+            }
+            _removed_or_gone => self.files().remove(&file),
+        };
+        Ok(())
+    }
+
+    fn path(&self, (record, attempt): (i64, i64)) -> PathBuf {
+        let record = crate::record_ids::name_of(record);
+        self.folder.join(format!("{record}.{attempt}{SUFFIX}"))
+    }
+
+    fn files(&self) -> MutexGuard<'_, BTreeSet<(i64, i64)>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Fixed-length numbers first, then each blob behind its length.
+fn encode(tokens: &Replacement) -> Vec<u8> {
+    let SealedTokens { generation, kek_id, wrapped_dek, sealed } = &tokens.sealed;
+    let mut bytes = MAGIC.to_vec();
+    bytes.extend_from_slice(&tokens.record.as_i64().to_be_bytes());
+    bytes.extend_from_slice(&tokens.attempt.to_be_bytes());
+    bytes.extend_from_slice(&tokens.replaced.to_be_bytes());
+    bytes.extend_from_slice(&generation.to_be_bytes());
+    bytes.extend_from_slice(&tokens.key_digest);
+    for time in [tokens.times.access_expires, tokens.times.refresh_by] {
+        bytes.push(time.is_some().into());
+        bytes.extend_from_slice(&time.unwrap_or_default().to_be_bytes());
+    }
+    for blob in [kek_id.as_bytes(), wrapped_dek, sealed] {
+        bytes.extend_from_slice(&(blob.len() as u32).to_be_bytes());
+        bytes.extend_from_slice(blob);
+    }
+    bytes
+}
+
+fn decode(bytes: &[u8]) -> Option<Replacement> {
+    let mut rest = bytes.strip_prefix(MAGIC)?;
+    let rest = &mut rest;
+    let record = RecordId::from_i64(i64::from_be_bytes(*take(rest)?))?;
+    let attempt = i64::from_be_bytes(*take(rest)?);
+    let replaced = i32::from_be_bytes(*take(rest)?);
+    let generation = i32::from_be_bytes(*take(rest)?);
+    let key_digest = *take(rest)?;
+    let access_expires = take_time(rest)?;
+    let refresh_by = take_time(rest)?;
+    let kek_id = String::from_utf8(take_blob(rest)?.to_vec()).ok()?;
+    let wrapped_dek = take_blob(rest)?.to_vec();
+    let sealed = take_blob(rest)?.to_vec();
+    let sealed = SealedTokens { generation, kek_id, wrapped_dek, sealed };
+    let times = RefreshTimes { access_expires, refresh_by };
+    rest.is_empty().then_some(Replacement { record, attempt, replaced, key_digest, times, sealed })
+}
+
+fn take<'a, const N: usize>(rest: &mut &'a [u8]) -> Option<&'a [u8; N]> {
+    let (taken, after) = rest.split_first_chunk::<N>()?;
+    *rest = after;
+    Some(taken)
+}
+
+fn take_time(rest: &mut &[u8]) -> Option<Option<i64>> {
+    let [is_some] = *take(rest)?;
+    let time = i64::from_be_bytes(*take(rest)?);
+    Some((is_some == 1).then_some(time))
+}
+
+fn take_blob<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let length = u32::from_be_bytes(*take(rest)?) as usize;
+    let (taken, after) = rest.split_at_checked(length)?;
+    *rest = after;
+    Some(taken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokens() -> Replacement {
+        Replacement {
+            record: RecordId::from_i64(1 << 60).expect("id"),
+            attempt: 7,
+            replaced: 2,
+            key_digest: [5; 32],
+            times: RefreshTimes { access_expires: Some(9), refresh_by: None },
+            sealed: SealedTokens {
+                generation: 3,
+                kek_id: "kek-a".to_owned(),
+                wrapped_dek: vec![1, 2],
+                sealed: vec![],
+            },
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_found_by_the_next_process() {
+        let folder = tempfile::tempdir().expect("folder");
+        let folder = folder.path().join("unsaved");
+        let (tokens, file) = (tokens(), (1 << 60, 7));
+        let first = Unsaved::open(&folder).expect("opened");
+        assert!(!first.has(tokens.record));
+        first.write(&tokens).expect("written");
+        first.write(&tokens).expect("it is there already");
+        let next = Unsaved::open(&folder).expect("opened");
+        assert!(next.has(tokens.record));
+        assert_eq!(next.list(), [file]);
+        let read = next.read(file).expect("read");
+        assert_eq!(encode(&read), encode(&tokens));
+        assert_eq!((read.times, read.replaced), (tokens.times, 2));
+        next.remove(file).expect("removed");
+        next.remove(file).expect("it is gone already");
+        assert!(!next.has(tokens.record));
+        assert_eq!(fs::read_dir(&folder).expect("folder").count(), 0);
+    }
+
+    #[test]
+    fn a_damaged_file_is_refused() {
+        let folder = tempfile::tempdir().expect("folder");
+        let unsaved = Unsaved::open(folder.path()).expect("opened");
+        unsaved.write(&tokens()).expect("written");
+        let (path, whole) = (unsaved.path((1 << 60, 7)), encode(&tokens()));
+        for length in 0..whole.len() {
+            fs::write(&path, &whole[..length]).expect("written");
+            let error = unsaved.read((1 << 60, 7)).map(drop).expect_err("it was cut");
+            assert!(crate::error::error_chain(&error).contains("it is damaged"), "{error}");
+        }
+        fs::write(&path, [&whole, [0].as_slice()].concat()).expect("written");
+        assert!(unsaved.read((1 << 60, 7)).is_err());
+    }
+}
