@@ -7,7 +7,7 @@
 use std::{collections::BTreeSet, fs};
 
 /// What each crate takes of the cryptographic library, and of what JWTs are signed with.
-const ALGORITHMS: [(&str, &[&str]); 2] = [
+const ALGORITHMS: [(&str, &[&str]); 3] = [
     (
         "auth",
         &[
@@ -26,6 +26,8 @@ const ALGORITHMS: [(&str, &[&str]); 2] = [
             "RS512",
         ],
     ),
+    // The challenge of PKCE, and the digest that names a client.
+    ("provider", &["SHA256"]),
     ("store", &["AES_256_GCM", "HKDF_SHA256", "HMAC_SHA256", "SHA256"]),
 ];
 

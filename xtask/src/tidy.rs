@@ -21,7 +21,7 @@ struct Layer {
     never_sees: &'static [&'static str],
 }
 
-const LAYERS: [Layer; 8] = [
+const LAYERS: [Layer; 9] = [
     Layer {
         name: "model",
         may_use: &[],
@@ -29,10 +29,11 @@ const LAYERS: [Layer; 8] = [
     },
     Layer { name: "negotiate", may_use: &[], never_sees: &["actix-web", "diesel", "tokio"] },
     Layer { name: "auth", may_use: &["model"], never_sees: &["actix-web", "diesel", "tokio"] },
+    Layer { name: "provider", may_use: &["model"], never_sees: &["actix-web", "diesel", "tokio"] },
     Layer { name: "store", may_use: &["model"], never_sees: &["actix-web", "serde", "serde_json"] },
     Layer {
         name: "server",
-        may_use: &["auth", "model", "negotiate", "store"],
+        may_use: &["auth", "model", "negotiate", "provider", "store"],
         never_sees: &["argon2", "aws-lc-rs", "diesel"],
     },
     Layer { name: "tests", may_use: &["model", "server"], never_sees: &[] },

@@ -1,0 +1,167 @@
+//! Answers of a token endpoint.
+//!
+//! Invariant: an answer with a usable access token and no error gives tokens, whatever else is odd about it, because a
+//! rotated token that is thrown away ends the grant. No answer panics, and what is odd is left out, not guessed.
+
+use std::fmt;
+
+use model::{CauseKind, SecretText};
+
+use crate::{Refusal, Registration, TimeUnit, form, json::Json, verdict};
+
+/// A token is not longer.
+const TOKEN_MAX: usize = 64 << 10;
+/// The longest life of a token that is believed: ten years.
+const LIFE_MAX: f64 = 315_360_000.0;
+
+/// What came back from a token endpoint.
+#[derive(Clone, Copy)]
+pub struct Answer<'a> {
+    /// The status.
+    pub status: u16,
+    /// The header `Content-Type`.
+    pub content_type: Option<&'a str>,
+    /// The header `Retry-After`.
+    pub retry_after: Option<&'a str>,
+    /// The body, decoded. The caller bounds its length.
+    pub body: &'a [u8],
+    /// When it came, in seconds since 1970, for a `Retry-After` that is a date.
+    pub received: i64,
+}
+
+impl fmt::Debug for Answer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer")
+            .field("status", &self.status)
+            .field("bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The tokens of a success (RFC 6749 §5.1).
+#[derive(Clone, Debug)]
+pub struct GrantedTokens {
+    /// The access token: 1 byte to 64 KiB, without U+0000.
+    pub access_token: SecretText,
+    /// The refresh token, within the same limits. Without one, the one that was used stays good (RFC 6749 §6).
+    pub refresh_token: Option<SecretText>,
+    /// How many seconds the access token lasts, 0 to ten years; `None` if the answer does not say it in a way that
+    /// makes sense.
+    pub expires_in: Option<i64>,
+    /// How many seconds the refresh token lasts, likewise. Zero counts as unsaid, since it means "for ever" to the
+    /// providers that write it.
+    pub refresh_expires_in: Option<i64>,
+    /// The scope, as the provider writes it.
+    pub scope: Option<String>,
+    /// The type of the access token, such as `Bearer`. It is not required, against RFC 6749 §5.1.
+    pub token_type: Option<String>,
+    /// The ID token, unchecked.
+    pub id_token: Option<SecretText>,
+}
+
+impl Registration {
+    /// The tokens of an answer, or why there are none.
+    ///
+    /// A body is read as JSON if it begins like an object, else as a form, whatever `Content-Type` says, unless that is
+    /// HTML or XML. Where a member is repeated in JSON the last one counts. Only a token that is there twice with two
+    /// values makes the answer unreadable, since one of them may be a spent one.
+    ///
+    /// # Errors
+    /// Without tokens, by the table at [`crate::RefusalClass`].
+    pub fn read_tokens(&self, answer: &Answer<'_>) -> Result<GrantedTokens, Refusal> {
+        let body = read_body(answer);
+        let is_success = self.answer.status.contains(&answer.status);
+        match body {
+            Some(body) if is_success && !self.says_error(&body) => {
+                self.tokens(&body).map_err(Refusal::ambiguous)
+            }
+            body => Err(verdict::of(self, answer, body.as_ref())),
+        }
+    }
+
+    fn says_error(&self, body: &Json) -> bool {
+        let is_no = |value: &Json| match value {
+            Json::Bool(value) => !value,
+            Json::Number(value) => *value == 0.0,
+            Json::Text(value) => value.eq_ignore_ascii_case("false"),
+            _ => false,
+        };
+        let has_error = body.at("error").is_some_and(|error| match error {
+            Json::Null => false,
+            Json::Text(text) => !text.is_empty(),
+            Json::Array(values) => !values.is_empty(),
+            Json::Object(members) => !members.is_empty(),
+            other => !is_no(other),
+        });
+        has_error
+            || self.errors.ok_field.as_deref().and_then(|path| body.at(path)).is_some_and(is_no)
+    }
+
+    fn tokens(&self, body: &Json) -> Result<GrantedTokens, CauseKind> {
+        let rules = &self.answer;
+        let access_token = token(body, &rules.access_token)?.ok_or(CauseKind::Unreadable)?;
+        let unit = rules.expires_in_unit;
+        let life = |path| life(body.at(path)?, unit);
+        let text = |path| body.at(path).and_then(Json::text).filter(|text| !text.is_empty());
+        Ok(GrantedTokens {
+            access_token,
+            refresh_token: token(body, &rules.refresh_token)?,
+            expires_in: life(&rules.expires_in),
+            refresh_expires_in: life(&rules.refresh_expires_in).filter(|life| *life != 0),
+            scope: body.at(&rules.scope).and_then(scope),
+            token_type: text("token_type").map(str::to_owned),
+            id_token: text(&rules.id_token).map(SecretText::from),
+        })
+    }
+}
+
+/// The body as a tree, if it is an object or a form.
+fn read_body(answer: &Answer<'_>) -> Option<Json> {
+    let body = answer.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(answer.body);
+    let text = str::from_utf8(body).ok()?.trim();
+    if text.starts_with('{') {
+        return Json::read(text.as_bytes());
+    }
+    let content_type = answer.content_type.unwrap_or_default().to_ascii_lowercase();
+    let is_markup =
+        text.starts_with('<') || ["html", "xml"].iter().any(|name| content_type.contains(name));
+    if is_markup || !text.contains('=') { None } else { form::read(text) }
+}
+
+/// The token at a path, if there is one.
+fn token(body: &Json, path: &str) -> Result<Option<SecretText>, CauseKind> {
+    let values = body.all(path).into_iter().filter_map(Json::text);
+    let mut values = values.filter(|text| !text.is_empty());
+    let Some(token) = values.next() else { return Ok(None) };
+    if values.any(|other| other != token) || token.contains('\0') {
+        return Err(CauseKind::Unreadable);
+    }
+    if token.len() > TOKEN_MAX {
+        return Err(CauseKind::TooLarge);
+    }
+    Ok(Some(SecretText::from(token)))
+}
+
+/// A life in whole seconds.
+fn life(value: &Json, unit: TimeUnit) -> Option<i64> {
+    let number = match value {
+        Json::Number(number) => *number,
+        Json::Text(text) => text.trim().parse().ok()?,
+        _ => return None,
+    };
+    let seconds = match unit {
+        TimeUnit::Seconds => number,
+        TimeUnit::Milliseconds => number / 1000.0,
+    };
+    (0.0..=LIFE_MAX).contains(&seconds).then_some(seconds as i64)
+}
+
+/// A scope as text; a list of scopes is joined as the standard does (RFC 6749 §3.3).
+fn scope(value: &Json) -> Option<String> {
+    let scope = match value {
+        Json::Text(text) => text.to_string(),
+        Json::Array(values) => values.iter().filter_map(Json::text).collect::<Vec<_>>().join(" "),
+        _ => return None,
+    };
+    (!scope.is_empty()).then_some(scope)
+}

@@ -1,0 +1,49 @@
+//! OAuth 2.0 for a client of any provider: what to send, and what the answer says.
+//!
+//! Invariant: nothing here does I/O, reads a clock or draws a random number. An answer is read leniently and judged
+//! strictly: tokens that came are never thrown away for a fault of form, and a grant is called dead only if the
+//! provider said so. Tokens, secrets and codes are in types that cannot be printed.
+//!
+//! ```
+//! use model::SecretText;
+//! use provider::{Answer, ClientAuth, Endpoints, RefusalClass, Registration};
+//!
+//! let endpoints = Endpoints::of_token("https://login.example/token");
+//! let registration = Registration::new(endpoints, "latchkey", ClientAuth::Basic);
+//! let request = registration.refresh(&SecretText::from("r-1"), Some(&SecretText::from("secret")));
+//! assert_eq!(request.body.expose(), "grant_type=refresh_token&refresh_token=r-1");
+//!
+//! let mut answer = Answer {
+//!     status: 200,
+//!     content_type: Some("application/json"),
+//!     retry_after: None,
+//!     body: br#"{"access_token": "a-2", "expires_in": "3600"}"#,
+//!     received: 1_790_000_000,
+//! };
+//! let tokens = registration.read_tokens(&answer)?;
+//! assert_eq!((tokens.access_token.expose(), tokens.expires_in), ("a-2", Some(3600)));
+//!
+//! answer = Answer { status: 403, body: b"<h1>Firewall</h1>", ..answer };
+//! let refusal = registration.read_tokens(&answer).expect_err("no tokens");
+//! assert_eq!(refusal.class, RefusalClass::Other);
+//! # Ok::<(), provider::Refusal>(())
+//! ```
+
+mod answer;
+mod form;
+mod json;
+mod metadata;
+pub mod pkce;
+mod registration;
+mod request;
+mod retry_after;
+mod verdict;
+
+pub use answer::{Answer, GrantedTokens};
+pub use metadata::{InvalidMetadata, Metadata, metadata_urls};
+pub use registration::{
+    AnswerRules, BodyFormat, ClientAuth, Endpoints, ErrorWords, Registration, RequestRules,
+    TimeUnit, client_digest,
+};
+pub use request::{AuthorizationRequest, CodeExchange, ProviderRequest, TokenKind};
+pub use verdict::{Refusal, RefusalClass};

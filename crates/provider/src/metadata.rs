@@ -1,0 +1,139 @@
+//! What a provider publishes about itself (OpenID Connect Discovery 1.0, RFC 8414).
+//!
+//! Invariant: the metadata is of the issuer that was asked for, byte for byte, and its endpoints are `https` URLs.
+//! `http` goes only with an issuer that is itself an `http` URL, both on the loopback interface; whether such an issuer
+//! is configured is the caller's choice.
+
+use thiserror::Error;
+
+use crate::json::Json;
+
+/// A URL in metadata is not longer.
+const URL_MAX: usize = 2048;
+
+/// The metadata of an authorization server (RFC 8414 §2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metadata {
+    /// The issuer.
+    pub issuer: String,
+    /// Where users are sent.
+    pub authorization_endpoint: Option<String>,
+    /// Where codes and refresh tokens are exchanged.
+    pub token_endpoint: String,
+    /// Where tokens are revoked (RFC 7009).
+    pub revocation_endpoint: Option<String>,
+    /// Where the keys are that ID tokens are signed with.
+    pub jwks_uri: Option<String>,
+}
+
+/// Why metadata cannot be used. The name is that of the member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum InvalidMetadata {
+    /// It is no JSON object.
+    #[error("the metadata is no JSON object")]
+    NotAnObject,
+    /// A member is not there, or is no text.
+    #[error("the metadata has no text in {0}")]
+    Missing(&'static str),
+    /// A member is there twice, with two values.
+    #[error("the metadata has two values in {0}")]
+    Repeated(&'static str),
+    /// The issuer is another one than that which was asked for (RFC 8414 §3.3).
+    #[error("the metadata is of another issuer")]
+    OtherIssuer,
+    /// An endpoint is no URL that may be used.
+    #[error("the metadata has no https URL, without user and fragment, in {0}")]
+    Endpoint(&'static str),
+}
+
+impl Metadata {
+    /// Reads the metadata of an issuer.
+    ///
+    /// # Errors
+    /// If it is not of that issuer, or lacks a token endpoint, or an endpoint cannot be used. Metadata with one bad
+    /// endpoint is refused as a whole.
+    pub fn parse(json: &[u8], issuer: &str) -> Result<Self, InvalidMetadata> {
+        let json = json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json);
+        let metadata = Json::read(json).filter(|json| matches!(json, Json::Object(_)));
+        let metadata = metadata.ok_or(InvalidMetadata::NotAnObject)?;
+        let required = |name| text(&metadata, name)?.ok_or(InvalidMetadata::Missing(name));
+        if required("issuer")? != issuer {
+            return Err(InvalidMetadata::OtherIssuer);
+        }
+        let endpoint = |name| {
+            let url = text(&metadata, name)?;
+            let is_usable = url.is_none_or(|url| is_usable(url, issuer));
+            is_usable.then_some(url.map(str::to_owned)).ok_or(InvalidMetadata::Endpoint(name))
+        };
+        required("token_endpoint")?;
+        Ok(Self {
+            issuer: issuer.to_owned(),
+            authorization_endpoint: endpoint("authorization_endpoint")?,
+            token_endpoint: endpoint("token_endpoint")?.unwrap_or_default(),
+            revocation_endpoint: endpoint("revocation_endpoint")?,
+            jwks_uri: endpoint("jwks_uri")?,
+        })
+    }
+}
+
+/// Where the metadata of an issuer is: by OpenID Connect Discovery 1.0 §4, and then by RFC 8414 §3.1.
+pub fn metadata_urls(issuer: &str) -> [String; 2] {
+    let issuer = issuer.strip_suffix('/').unwrap_or(issuer);
+    let host = issuer.find("://").map_or(0, |colon| colon + 3);
+    let path = issuer[host..].find('/').map_or(issuer.len(), |slash| host + slash);
+    let (origin, path) = issuer.split_at(path);
+    [
+        format!("{issuer}/.well-known/openid-configuration"),
+        format!("{origin}/.well-known/oauth-authorization-server{path}"),
+    ]
+}
+
+/// A member that is a text; `null` counts as not there.
+fn text<'a>(metadata: &'a Json, name: &'static str) -> Result<Option<&'a str>, InvalidMetadata> {
+    let values = metadata.all(name);
+    let mut values = values.iter().filter(|value| !matches!(value, Json::Null));
+    let Some(first) = values.next() else { return Ok(None) };
+    let first = first.text().ok_or(InvalidMetadata::Missing(name))?;
+    match values.all(|other| other.text() == Some(first)) {
+        true => Ok(Some(first)),
+        false => Err(InvalidMetadata::Repeated(name)),
+    }
+}
+
+fn is_usable(url: &str, issuer: &str) -> bool {
+    match url.split_once("://") {
+        Some(("https", rest)) => host(url, rest).is_some(),
+        Some(("http", rest)) => {
+            let issuer = issuer.strip_prefix("http://").and_then(|rest| host(issuer, rest));
+            issuer.is_some_and(is_loopback) && host(url, rest).is_some_and(is_loopback)
+        }
+        _ => false,
+    }
+}
+
+/// The host of a URL that has no user, no fragment, and no character that a URL may not have (RFC 3986 §2).
+fn host<'a>(url: &str, rest: &'a str) -> Option<&'a str> {
+    let is_url_byte = |byte: u8| byte.is_ascii_graphic() && !b"\"#<>\\^`{|}".contains(&byte);
+    if url.len() > URL_MAX || !url.bytes().all(is_url_byte) {
+        return None;
+    }
+    let authority = rest.split(['/', '?']).next().filter(|authority| !authority.contains('@'))?;
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => {
+            let (address, port) = rest.split_once(']')?;
+            address.parse::<std::net::Ipv6Addr>().ok()?;
+            (address, if port.is_empty() { None } else { Some(port.strip_prefix(':')?) })
+        }
+        None => match authority.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (authority, None),
+        },
+    };
+    let has_good_port = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port != 0));
+    (!host.is_empty() && has_good_port).then_some(host)
+}
+
+fn is_loopback(host: &str) -> bool {
+    let is_address = host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    is_address || host == "localhost"
+}

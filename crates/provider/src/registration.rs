@@ -1,0 +1,259 @@
+//! An OAuth client as a provider knows it, and how that provider differs from the standard.
+//!
+//! Invariant: there is no secret in a registration. The secret is given to each request by itself.
+
+use std::collections::BTreeMap;
+
+use aws_lc_rs::digest::{Context, SHA256, SHA256_OUTPUT_LEN};
+
+/// What the digest of a client begins with, so that it is a digest of nothing else.
+const CLIENT_DOMAIN: &str = "latchkey: client of a provider";
+
+/// An OAuth client (RFC 6749 §2) of a provider, and that provider's peculiarities.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registration {
+    /// Where requests go.
+    pub endpoints: Endpoints,
+    /// The client's identifier (RFC 6749 §2.2).
+    pub client_id: String,
+    /// How the client proves who it is.
+    pub client_auth: ClientAuth,
+    /// The scopes that are asked for (RFC 6749 §3.3) if a request does not say others.
+    pub scopes: Vec<String>,
+    /// How requests differ from the standard.
+    pub request: RequestRules,
+    /// Where an answer has its values.
+    pub answer: AnswerRules,
+    /// What the provider's own words for errors mean.
+    pub errors: ErrorWords,
+}
+
+impl Registration {
+    /// A registration that follows the standard in everything, without scopes.
+    pub fn new(endpoints: Endpoints, client_id: &str, client_auth: ClientAuth) -> Self {
+        Self {
+            endpoints,
+            client_id: client_id.to_owned(),
+            client_auth,
+            scopes: Vec::new(),
+            request: RequestRules::default(),
+            answer: AnswerRules::default(),
+            errors: ErrorWords::default(),
+        }
+    }
+}
+
+/// The URLs of a provider (RFC 6749 §3, RFC 7009 §2). They have no fragment, which the caller checks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoints {
+    /// Where the user is sent. It may have a query.
+    pub authorization: Option<String>,
+    /// Where codes and refresh tokens are exchanged. It may have a query.
+    pub token: String,
+    /// Where tokens are revoked.
+    pub revocation: Option<String>,
+}
+
+impl Endpoints {
+    /// A token endpoint alone.
+    pub fn of_token(token: &str) -> Self {
+        Self { authorization: None, token: token.to_owned(), revocation: None }
+    }
+}
+
+/// How a client proves who it is at the token endpoint (RFC 6749 §2.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// HTTP Basic; identifier and secret are form-encoded before base64 (RFC 6749 §2.3.1).
+    #[default]
+    Basic,
+    /// HTTP Basic without that encoding (RFC 7617), as many providers have it.
+    BasicRaw,
+    /// `client_id` and `client_secret` in the body (RFC 6749 §2.3.1).
+    Post,
+    /// `client_id` in the body, and no proof: a public client (RFC 6749 §2.1).
+    None,
+}
+
+impl ClientAuth {
+    /// Every way.
+    pub const ALL: [Self; 4] = [Self::Basic, Self::BasicRaw, Self::Post, Self::None];
+
+    /// The name as configurations write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Basic => "basic",
+            Self::BasicRaw => "basic_raw",
+            Self::Post => "post",
+            Self::None => "none",
+        }
+    }
+
+    /// The way of that name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|way| way.name() == name)
+    }
+}
+
+/// How requests to a provider differ from the standard.
+///
+/// A field of `authorize`, `exchange` or `refresh` is added to that request under the name that is given. If the
+/// request has a field of that name already, after `names` were applied, the value takes its place. **An empty value
+/// removes the field**, as `grant_type = ""` does, since a field without a value counts as omitted (RFC 6749 §3.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestRules {
+    /// Fields of the authorization URL (RFC 6749 §4.1.1).
+    pub authorize: BTreeMap<String, String>,
+    /// Fields of the exchange of a code (RFC 6749 §4.1.3).
+    pub exchange: BTreeMap<String, String>,
+    /// Fields of a refresh (RFC 6749 §6).
+    pub refresh: BTreeMap<String, String>,
+    /// The provider's names of standard fields: `client_id` may be `client_key` there. They count in every request.
+    pub names: BTreeMap<String, String>,
+    /// How a body is written.
+    pub body: BodyFormat,
+    /// What stands between two scopes; a space by the standard (RFC 6749 §3.3).
+    pub scope_separator: String,
+}
+
+impl Default for RequestRules {
+    fn default() -> Self {
+        Self {
+            authorize: BTreeMap::new(),
+            exchange: BTreeMap::new(),
+            refresh: BTreeMap::new(),
+            names: BTreeMap::new(),
+            body: BodyFormat::default(),
+            scope_separator: " ".to_owned(),
+        }
+    }
+}
+
+/// How the body of a request is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BodyFormat {
+    /// `application/x-www-form-urlencoded`, the standard (RFC 6749 Appendix B).
+    #[default]
+    Form,
+    /// A JSON object of strings.
+    Json,
+}
+
+/// Where an answer has its values. Each place is a path of member names with dots between them, such as
+/// `authed_user.access_token`; an empty path is nowhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnswerRules {
+    /// The access token.
+    pub access_token: String,
+    /// The refresh token.
+    pub refresh_token: String,
+    /// How long the access token lasts.
+    pub expires_in: String,
+    /// How long the refresh token lasts.
+    pub refresh_expires_in: String,
+    /// The scope.
+    pub scope: String,
+    /// The ID token (OpenID Connect Core §3.1.3.3).
+    pub id_token: String,
+    /// What `expires_in` and `refresh_expires_in` count.
+    pub expires_in_unit: TimeUnit,
+    /// The statuses of a success.
+    pub status: Vec<u16>,
+}
+
+impl Default for AnswerRules {
+    /// The names of RFC 6749 §5.1, and the commonest one for the refresh token's end; 201 is a success, too.
+    fn default() -> Self {
+        Self {
+            access_token: "access_token".to_owned(),
+            refresh_token: "refresh_token".to_owned(),
+            expires_in: "expires_in".to_owned(),
+            refresh_expires_in: "refresh_token_expires_in".to_owned(),
+            scope: "scope".to_owned(),
+            id_token: "id_token".to_owned(),
+            expires_in_unit: TimeUnit::default(),
+            status: vec![200, 201],
+        }
+    }
+}
+
+/// What a number of time counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TimeUnit {
+    /// Seconds, the standard (RFC 6749 §5.1).
+    #[default]
+    Seconds,
+    /// Milliseconds.
+    Milliseconds,
+}
+
+/// What a provider's own words mean. They go before the words of the standard.
+///
+/// A word is compared, exactly, with the whole of `error` and of `error_description`. That of the description counts
+/// first, since it says more. In doubt `busy` goes before `client`, and `client` before `dead`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ErrorWords {
+    /// The grant is dead.
+    pub dead: Vec<String>,
+    /// The client is at fault.
+    pub client: Vec<String>,
+    /// The provider is busy.
+    pub busy: Vec<String>,
+    /// The path of a member that is false in an answer without tokens, whatever the status, such as Slack's `ok`.
+    /// The `error` beside it is the word.
+    pub ok_field: Option<String>,
+}
+
+/// Identifies a client to which grants are given: the digest of its issuer, or of its token endpoint if it has no
+/// issuer, and of its identifier. A refresh token is bound to that client (RFC 6749 §6).
+pub fn client_digest(issuer_or_token_endpoint: &str, client_id: &str) -> [u8; 32] {
+    let mut context = Context::new(&SHA256);
+    for part in [CLIENT_DOMAIN, issuer_or_token_endpoint, client_id] {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part.as_bytes());
+    }
+    let mut digest = [0; SHA256_OUTPUT_LEN];
+    digest.copy_from_slice(context.finish().as_ref());
+    digest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_way_of_authentication_is_read_as_it_is_written() {
+        for way in ClientAuth::ALL {
+            assert_eq!(ClientAuth::of_name(way.name()), Some(way));
+        }
+        assert_eq!(ClientAuth::of_name("Basic"), None);
+    }
+
+    #[test]
+    fn clients_differ_by_each_part_and_by_where_it_ends() {
+        let digests = [
+            client_digest("https://a.example", "b"),
+            client_digest("https://a.example", "c"),
+            client_digest("https://a.exampl", "eb"),
+            client_digest("https://a.exampleb", ""),
+            client_digest("", "https://a.exampleb"),
+        ];
+        for (index, digest) in digests.iter().enumerate() {
+            assert!(!digests[..index].contains(digest), "{index}");
+        }
+        assert_eq!(digests[0], client_digest("https://a.example", "b"));
+    }
+
+    #[test]
+    fn the_digest_of_a_client_stays_what_databases_hold() {
+        let digest = client_digest("https://login.example", "latchkey");
+        assert_eq!(
+            hex(&digest),
+            "db8ff2d4aaf0ffebc69c25e4380066e130d1605df1c0c7ad5c0b2d3f5e9136ac"
+        );
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
