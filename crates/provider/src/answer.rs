@@ -1,7 +1,7 @@
 //! Answers of a token endpoint.
 //!
-//! Invariant: an answer with a usable access token and no error gives tokens, whatever else is odd about it, because a
-//! rotated token that is thrown away ends the grant. No answer panics, and what is odd is left out, not guessed.
+//! Invariant: an answer with usable tokens and no error is a success, whatever else is odd about it, because otherwise a
+//! rotated token would be thrown away, and the grant with it. What is odd is left out, not guessed. No answer panics.
 
 use std::fmt;
 
@@ -23,7 +23,8 @@ pub struct Answer<'a> {
     pub content_type: Option<&'a str>,
     /// The header `Retry-After`.
     pub retry_after: Option<&'a str>,
-    /// The body, decoded. The caller bounds its length.
+    /// The body without its content coding, whole: a form that broke off cannot be told from one that did not. The
+    /// caller bounds its length.
     pub body: &'a [u8],
     /// When it came, in seconds since 1970, for a `Retry-After` that is a date.
     pub received: i64,
@@ -165,3 +166,6 @@ fn scope(value: &Json) -> Option<String> {
     };
     (!scope.is_empty()).then_some(scope)
 }
+
+#[cfg(test)]
+mod tests;

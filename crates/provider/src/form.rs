@@ -46,8 +46,7 @@ pub(crate) fn read(form: &str) -> Option<Json> {
     let mut fields = Vec::new();
     for field in form.trim().split('&').filter(|field| !field.is_empty()) {
         let (name, value) = field.split_once('=').unwrap_or((field, ""));
-        let name = decode(name)?;
-        fields.push((name.to_string(), Json::Text(decode(value)?)));
+        fields.push((decode(name)?, Json::Text(decode(value)?)));
     }
     (!fields.is_empty()).then_some(Json::Object(fields))
 }

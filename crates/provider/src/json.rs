@@ -1,6 +1,6 @@
 //! A tree of JSON that wipes its texts, and says where a name is repeated.
 //!
-//! Invariant: what a member is called twice for is not lost; the one who looks decides. Nesting is bounded by
+//! Invariant: all values of a repeated name are kept, and who looks one up decides which counts. Nesting is bounded by
 //! `serde_json` (128 levels). While a text with escapes is parsed, `serde_json` has a copy of it in a buffer that it
 //! frees: the allocator of the server wipes that, another one may not.
 
@@ -21,7 +21,7 @@ pub(crate) enum Json {
     Text(Zeroizing<String>),
     Array(Vec<Self>),
     /// The members in their order. A name may be there twice.
-    Object(Vec<(String, Self)>),
+    Object(Vec<(Zeroizing<String>, Self)>),
 }
 
 impl Json {
@@ -40,7 +40,7 @@ impl Json {
                 Self::Object(members) => Some(members),
                 _ => None,
             });
-            let named = members.flatten().filter(|(member, _)| member == name);
+            let named = members.flatten().filter(|(member, _)| member.as_str() == name);
             named.map(|(_, value)| value).collect()
         })
     }
@@ -50,7 +50,7 @@ impl Json {
         self.all(path).pop()
     }
 
-    /// The text that this is, unless it is empty.
+    /// The text, if this is one.
     pub(crate) fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -108,8 +108,8 @@ impl<'de> Visitor<'de> for Tree {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json, A::Error> {
         let mut object = Vec::new();
-        while let Some(member) = members.next_entry()? {
-            object.push(member);
+        while let Some((name, value)) = members.next_entry()? {
+            object.push((Zeroizing::new(name), value));
         }
         Ok(Json::Object(object))
     }

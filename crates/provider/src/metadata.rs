@@ -137,3 +137,6 @@ fn is_loopback(host: &str) -> bool {
     let is_address = host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
     is_address || host == "localhost"
 }
+
+#[cfg(test)]
+mod tests;

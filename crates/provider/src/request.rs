@@ -260,3 +260,6 @@ fn push_json(text: &str, target: &mut String) {
     }
     target.push('"');
 }
+
+#[cfg(test)]
+mod tests;

@@ -176,3 +176,6 @@ fn described_number(body: &Json) -> Option<u32> {
     let end = rest.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(rest.len());
     rest[..end].parse().ok()
 }
+
+#[cfg(test)]
+mod tests;
