@@ -5,6 +5,7 @@
 // On both databases.
 mod callers;
 mod faults;
+mod grants;
 mod keys;
 mod operation;
 mod records;

@@ -8,6 +8,8 @@ pub(crate) mod load;
 pub(crate) mod master_keys;
 pub(crate) mod outage;
 pub(crate) mod parts;
+pub(crate) mod provider;
 pub(crate) mod raw;
 pub(crate) mod seal_format;
 pub(crate) mod sqlite_tables;
+pub(crate) mod tls;

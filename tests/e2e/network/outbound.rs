@@ -16,18 +16,15 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
-use rustls::{
-    ServerConfig, ServerConnection, StreamOwned,
-    crypto::aws_lc_rs::default_provider,
-    pki_types::{CertificateDer, PrivateKeyDer},
-};
+use rcgen::{KeyPair, date_time_ymd};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::json;
 
 use crate::support::{
     app::Setup,
     client::Answer,
     issuer::{AUDIENCE, ISSUER, Issuer},
+    tls::{self, Authority, of_host},
 };
 
 /// A server of keys over TLS, on this machine.
@@ -37,18 +34,11 @@ struct TlsKeyServer {
 }
 
 impl TlsKeyServer {
-    fn start(certificate: CertificateDer<'static>, key: &KeyPair, keys: String) -> Self {
+    fn start(config: Arc<ServerConfig>, keys: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
         let port = listener.local_addr().expect("address").port();
         let requests = Arc::new(AtomicUsize::new(0));
-        let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
-        let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate], key)
-            .expect("a certificate and its key");
-        let (config, counted) = (Arc::new(config), Arc::clone(&requests));
+        let counted = Arc::clone(&requests);
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let session = ServerConnection::new(Arc::clone(&config)).expect("a session");
@@ -102,15 +92,11 @@ impl Trap {
 /// request is sent. There is no setting that switches this off.
 #[test]
 fn keys_are_taken_only_from_a_host_that_tls_vouches_for() {
-    let mut authority = CertificateParams::new(Vec::new()).expect("parameters");
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority_key = KeyPair::generate().expect("a key");
-    let authority = CertifiedIssuer::self_signed(authority, authority_key).expect("an authority");
+    let authority = Authority::new();
     let issuer = Issuer::new("1");
     let keys = json!({ "keys": [issuer.jwk()] }).to_string();
     let token = format!("Bearer {}", issuer.token(&json!({})));
 
-    let of_host = |host: &str| CertificateParams::new(vec![host.to_owned()]).expect("parameters");
     let mut expired = of_host("localhost");
     expired.not_before = date_time_ymd(2020, 1, 1);
     expired.not_after = date_time_ymd(2021, 1, 1);
@@ -121,13 +107,15 @@ fn keys_are_taken_only_from_a_host_that_tls_vouches_for() {
         ("expired", expired, true, 503),
     ];
     for (case, parameters, is_signed, status) in cases {
-        let key = KeyPair::generate().expect("a key");
-        let made = match is_signed {
-            true => parameters.signed_by(&key, &authority),
-            false => parameters.self_signed(&key),
+        let config = match is_signed {
+            true => authority.server(parameters),
+            false => {
+                let key = KeyPair::generate().expect("a key");
+                let certificate = parameters.self_signed(&key).expect("a certificate");
+                tls::server(certificate.der().clone(), &key)
+            }
         };
-        let certificate = made.expect("a certificate").der().clone();
-        let server = TlsKeyServer::start(certificate, &key, keys.clone());
+        let server = TlsKeyServer::start(config, keys.clone());
         let setup = trusting(&server.url);
         let roots = setup.folder().join("roots.pem");
         fs::write(&roots, authority.pem()).expect("write");

@@ -15,12 +15,12 @@ pub(crate) const AUDIENCE: &str = "latchkey";
 /// A key of the curve P-256.
 pub(crate) struct Issuer {
     key: KeyPair,
-    kid: &'static str,
+    kid: String,
 }
 
 impl Issuer {
-    pub(crate) fn new(kid: &'static str) -> Self {
-        Self { key: KeyPair::generate().expect("a key"), kid }
+    pub(crate) fn new(kid: &str) -> Self {
+        Self { key: KeyPair::generate().expect("a key"), kid: kid.to_owned() }
     }
 
     /// The public key as a JSON Web Key.
@@ -39,7 +39,7 @@ impl Issuer {
         for (name, value) in claims.as_object().expect("claims") {
             all[name] = value.clone();
         }
-        let header = Header { kid: Some(self.kid.to_owned()), ..Header::new(Algorithm::ES256) };
+        let header = Header { kid: Some(self.kid.clone()), ..Header::new(Algorithm::ES256) };
         let key = EncodingKey::from_ec_der(self.key.serialized_der());
         encode(&header, &all, &key).expect("a token")
     }

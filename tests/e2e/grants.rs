@@ -1,0 +1,3 @@
+//! Grants: codes that are exchanged and tokens that are refreshed, against a provider that misbehaves.
+
+mod mock;

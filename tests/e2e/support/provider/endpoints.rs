@@ -1,0 +1,198 @@
+//! What the endpoints of the mock provider do, by its rules.
+
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
+use jsonwebtoken::get_current_timestamp;
+use percent_encoding::percent_decode_str;
+use serde_json::{Value, json};
+
+use crate::support::provider::{
+    ClientAuth, Kind, Reply, Request, Shared, State, family::Pair, http::Received,
+};
+
+/// What is asked.
+pub(super) fn read(received: &Received) -> Request {
+    let text = String::from_utf8_lossy(&received.body);
+    let form: Vec<(String, String)> = match serde_json::from_str::<Value>(&text) {
+        Ok(Value::Object(members)) => {
+            let text = |value: Value| value.as_str().expect("a text").to_owned();
+            members.into_iter().map(|(name, value)| (name, text(value))).collect()
+        }
+        _ => {
+            let fields = text.split('&').filter_map(|field| field.split_once('='));
+            fields.map(|(name, value)| (decode(name), decode(value))).collect()
+        }
+    };
+    let is_of =
+        |wanted: &str| form.iter().any(|(name, value)| name == "grant_type" && value == wanted);
+    let kind = match (received.method.as_str(), received.path.as_str()) {
+        ("POST", "/token") if is_of("authorization_code") => Kind::Exchange,
+        ("POST", "/token") if is_of("refresh_token") => Kind::Refresh,
+        ("POST", "/revoke") => Kind::Revocation,
+        ("POST", "/introspect") => Kind::Introspection,
+        ("GET", "/jwks") => Kind::Keys,
+        ("GET", path) if path.starts_with("/.well-known/") => Kind::Metadata,
+        _ => Kind::Other,
+    };
+    let headers = received.headers.clone();
+    Request { kind, received: Instant::now(), headers, form }
+}
+
+/// Text of a form.
+fn decode(text: &str) -> String {
+    let text = text.replace('+', " ");
+    percent_decode_str(&text).decode_utf8().expect("UTF-8").into_owned()
+}
+
+impl Shared {
+    /// Does what is asked; the answer.
+    pub(super) fn answer(
+        &self,
+        received: &Received,
+        request: &Request,
+        say: Option<fn(Value) -> Reply>,
+    ) -> Reply {
+        let mut state = self.state();
+        if let Some(page) = state.pages.get(&received.path) {
+            return page.clone();
+        }
+        match request.kind {
+            Kind::Keys => return Reply::json(200, &state.keys()),
+            Kind::Metadata => return Reply::json(200, &self.metadata(&state)),
+            Kind::Other => return Reply::new(404, "text/plain", "nothing"),
+            Kind::Refresh | Kind::Exchange | Kind::Revocation | Kind::Introspection => {}
+        }
+        if !state.is_client(received, request) {
+            state.wrong_secrets += 1;
+            return Reply::error(401, "invalid_client");
+        }
+        let (now, token) = (self.now(&state), request.field("token"));
+        let granted = match request.kind {
+            Kind::Revocation => {
+                // One that is unknown is ended as well (RFC 7009 §2.2).
+                state.tree.revoke(token);
+                return Reply::new(200, "text/plain", "");
+            }
+            Kind::Introspection => {
+                let is_active = state.tree.is_active(token) || state.tree.is_living_leaf(token);
+                return Reply::json(200, &json!({ "active": is_active }));
+            }
+            Kind::Exchange => state.exchange(request, now),
+            _ => {
+                let rules = state.rules.clone();
+                state.tree.refresh(request.field("refresh_token"), &rules, now)
+            }
+        };
+        let Some(pair) = granted else { return Reply::error(400, "invalid_grant") };
+        let has_id_token = request.kind == Kind::Exchange || state.rules.refresh_brings_id_token;
+        let answer = self.tokens(&state, &pair, has_id_token);
+        say.unwrap_or(state.rules.say)(answer)
+    }
+
+    fn tokens(&self, state: &State, pair: &Pair, has_id_token: bool) -> Value {
+        let mut answer = json!({
+            "access_token": pair.access,
+            "token_type": "Bearer",
+            "expires_in": 3600,
+            "refresh_token": pair.refresh,
+        });
+        if has_id_token {
+            let now = get_current_timestamp();
+            let mut claims = json!({
+                "iss": self.url,
+                "aud": state.rules.client_id.1,
+                "sub": pair.subject,
+                "iat": now,
+                "exp": now + 600,
+                "nonce": pair.nonce,
+            });
+            merge(&mut claims, &state.rules.id_claims);
+            answer["id_token"] = state.signers[0].token(&claims).into();
+        }
+        merge(&mut answer, &state.rules.answer);
+        answer
+    }
+
+    /// OpenID Connect Discovery 1.0 §3, RFC 8414 §2.
+    fn metadata(&self, state: &State) -> Value {
+        let at = |path: &str| format!("{}{path}", self.url);
+        let mut metadata = json!({
+            "issuer": self.url,
+            "authorization_endpoint": at("/authorize"),
+            "token_endpoint": at("/token"),
+            "revocation_endpoint": at("/revoke"),
+            "introspection_endpoint": at("/introspect"),
+            "jwks_uri": at("/jwks"),
+            "response_types_supported": ["code"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["ES256"],
+        });
+        merge(&mut metadata, &state.rules.metadata);
+        metadata
+    }
+}
+
+/// Takes the members of `over`, and removes those that are null.
+fn merge(value: &mut Value, over: &Value) {
+    let members = value.as_object_mut().expect("an object");
+    for (name, value) in over.as_object().expect("an object") {
+        members.insert(name.clone(), value.clone());
+    }
+    members.retain(|_, value| !value.is_null());
+}
+
+impl State {
+    /// The newest of the published keys first.
+    fn keys(&self) -> Value {
+        let unpublished = self.signers.len() - self.published;
+        let keys: Vec<Value> = self.signers[unpublished..].iter().map(|key| key.jwk()).collect();
+        json!({ "keys": keys })
+    }
+
+    /// A code is good for one family (RFC 6749 §4.1.2), and for who has its verifier (RFC 7636 §4.6).
+    fn exchange(&mut self, request: &Request, now: Duration) -> Option<Pair> {
+        let code = self.codes.get_mut(request.field("code"))?;
+        if let Some(token) = &code.spent_for {
+            self.tree.revoke(token);
+            return None;
+        }
+        let verifier = request.field("code_verifier");
+        let challenge = URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.as_bytes()));
+        let is_proven = code.challenge.as_ref().is_none_or(|asked| *asked == challenge);
+        if request.field("redirect_uri") != code.redirect_uri || !is_proven {
+            return None;
+        }
+        let pair = self.tree.plant("subject", code.nonce.as_deref(), now);
+        code.spent_for = Some(pair.refresh.clone());
+        Some(pair)
+    }
+
+    fn is_client(&self, received: &Received, request: &Request) -> bool {
+        let (field, id) = &self.rules.client_id;
+        let is_secret = |secret: &str| self.rules.secrets.iter().any(|known| known == secret);
+        let is_id = request.field(field) == id;
+        let has_secret = request.form.iter().any(|(name, _)| name == "client_secret");
+        let basic = received.header("Authorization").map(|value| {
+            let encoded = value.strip_prefix("Basic ").expect("Basic");
+            String::from_utf8(STANDARD.decode(encoded).expect("Base64")).expect("UTF-8")
+        });
+        let basic = basic.as_ref().map(|pair| pair.split_once(':').expect("a pair"));
+        // More than one way at once is wrong (RFC 6749 §2.3).
+        match (self.rules.client_auth, basic) {
+            (ClientAuth::Basic, Some((user, secret))) => {
+                !has_secret && decode(user) == *id && is_secret(&decode(secret))
+            }
+            (ClientAuth::BasicRaw, Some((user, secret))) => {
+                !has_secret && user == id && is_secret(secret)
+            }
+            (ClientAuth::Post, None) => is_id && is_secret(request.field("client_secret")),
+            (ClientAuth::None, None) => is_id && !has_secret,
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,154 @@
+// Runs a certified OpenID provider, oidc-provider, that gives grants: each refresh rotates the
+// refresh token, and a spent one ends the grant. Every user who is sent to it agrees at once.
+// Usage: node grant-provider.mjs [--port PORT] [--expires SECONDS] REDIRECT_URI...
+// It prints {"issuer", "client_id", "client_secret"}, and ends with its standard input. Beside the
+// provider's own endpoints it has:
+//   POST /control/code?redirect_uri=…&code_challenge=…[&nonce=…][&scope=…]
+//     does what a browser does at the authorization endpoint, and answers {"code"}
+//   POST /control/requests
+//     answers how often the token endpoint was asked: {"authorization_code", "refresh_token"}
+
+import { generateKeyPair, randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import { fileURLToPath } from "node:url";
+import { parseArgs, promisify } from "node:util";
+import { Provider } from "oidc-provider";
+
+// The provider is made for Node 22; this is all that it misses in Node 20.
+URL.parse ??= (url, base) => (URL.canParse(url, base) ? new URL(url, base) : null);
+// Its notices would mix with what is printed.
+console.info = console.error;
+
+const client = "latchkey";
+// With characters that are written otherwise in a form (RFC 6749 §2.3.1).
+const secret = "nobody else: 50% + 1/2 & more";
+const user = "ann";
+
+async function newProvider(issuer, redirectUris, seconds) {
+  const pair = await promisify(generateKeyPair)("rsa", { modulusLength: 2048 });
+  return new Provider(issuer, {
+    jwks: { keys: [{ ...pair.privateKey.export({ format: "jwk" }), use: "sig" }] },
+    ttl: {
+      AccessToken: seconds,
+      IdToken: 600,
+      Grant: 86400,
+      RefreshToken: 86400,
+      Session: 600,
+      Interaction: 600,
+    },
+    cookies: { keys: [randomBytes(16).toString("hex")] },
+    clients: [
+      {
+        client_id: client,
+        client_secret: secret,
+        grant_types: ["authorization_code", "refresh_token"],
+        redirect_uris: redirectUris,
+        response_types: ["code"],
+      },
+    ],
+    pkce: { required: () => true },
+    rotateRefreshToken: () => true,
+    issueRefreshToken: () => true,
+    findAccount: (_context, sub) => ({
+      accountId: sub,
+      claims: () => ({ sub, email: `${sub}@example.com` }),
+    }),
+    claims: { openid: ["sub"], email: ["email"] },
+    // An id_token has the claims of its scopes, for clients that do not ask for userinfo.
+    conformIdTokenClaims: false,
+    features: {
+      devInteractions: { enabled: false },
+      introspection: { enabled: true },
+      revocation: { enabled: true },
+    },
+  });
+}
+
+/** The user signs in and agrees to everything. */
+async function agree(provider, request, response) {
+  const { params } = await provider.interactionDetails(request, response);
+  const grant = new provider.Grant({ accountId: user, clientId: params.client_id });
+  grant.addOIDCScope(params.scope ?? "openid");
+  const grantId = await grant.save();
+  const result = { login: { accountId: user }, consent: { grantId } };
+  await provider.interactionFinished(request, response, result);
+}
+
+/** Goes where a browser would be sent, until it leaves the provider. */
+async function follow(issuer, url) {
+  const cookies = new Map();
+  for (let hops = 0; hops < 10 && url.startsWith(issuer); hops += 1) {
+    const cookie = [...cookies].map((pair) => pair.join("=")).join("; ");
+    const response = await fetch(url, { redirect: "manual", headers: { cookie } });
+    for (const line of response.headers.getSetCookie()) {
+      const [name, value] = line.split(";")[0].split(/=(.*)/s);
+      cookies.set(name, value);
+    }
+    if (!response.headers.has("location")) return { error: await response.text() };
+    url = new URL(response.headers.get("location"), url).href;
+  }
+  const answer = new URL(url).searchParams;
+  if (answer.has("code")) return { code: answer.get("code") };
+  return { error: answer.get("error_description") ?? "too many redirects" };
+}
+
+export async function startGrantProvider(redirectUris, port = 0, seconds = 3600) {
+  const server = createServer().listen(port, "127.0.0.1");
+  await once(server, "listening");
+  const issuer = `http://127.0.0.1:${server.address().port}`;
+  const provider = await newProvider(issuer, redirectUris, seconds);
+  const handle = provider.callback();
+  const requests = { authorization_code: 0, refresh_token: 0 };
+  for (const event of ["grant.success", "grant.error"]) {
+    provider.on(event, ({ oidc }) => {
+      if (oidc.params?.grant_type in requests) requests[oidc.params.grant_type] += 1;
+    });
+  }
+
+  async function code(parameters) {
+    const authorization = new URL(`${issuer}/auth`);
+    const asked = {
+      client_id: client,
+      response_type: "code",
+      scope: "openid",
+      code_challenge_method: "S256",
+    };
+    for (const [name, value] of [...Object.entries(asked), ...parameters]) {
+      authorization.searchParams.set(name, value);
+    }
+    return follow(issuer, authorization.href);
+  }
+
+  server.on("request", async (request, response) => {
+    const { pathname, searchParams } = new URL(request.url, issuer);
+    if (pathname.startsWith("/interaction/")) return agree(provider, request, response);
+    if (request.method !== "POST" || !pathname.startsWith("/control/")) {
+      return handle(request, response);
+    }
+    const control = { code: () => code(searchParams), requests: () => requests };
+    const answer = (await control[pathname.slice(9)]?.()) ?? { error: "unknown command" };
+    const status = answer.error ? 400 : 200;
+    response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(answer));
+  });
+
+  const close = () => {
+    server.close();
+    server.closeAllConnections();
+  };
+  return { issuer, client_id: client, client_secret: secret, close };
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      port: { type: "string", default: "0" },
+      expires: { type: "string", default: "3600" },
+    },
+  });
+  const [port, seconds] = [Number(values.port), Number(values.expires)];
+  const { close, ...told } = await startGrantProvider(positionals, port, seconds);
+  console.log(JSON.stringify(told));
+  process.stdin.resume().on("end", close);
+}
