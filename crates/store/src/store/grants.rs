@@ -49,6 +49,8 @@ pub struct GrantFacts {
     pub grant: Grant,
     /// Whether another server is refreshing it.
     pub is_leased: bool,
+    /// The generation that the record has now; `None` if it has ended.
+    pub generation: Option<i32>,
 }
 
 /// New tokens of a record.
@@ -94,6 +96,7 @@ impl Store {
                 are_all_paused: provider_states::are_all_paused(conn)?,
                 provider_pause: provider_states::find(conn, &client_digest)?,
                 is_leased: grant.is_leased(&holder, now),
+                generation: grants::generation(conn, record)?,
                 grant,
             })
         };

@@ -16,7 +16,8 @@ use diesel::{
     sql_types::{Array, BigInt, Binary, Integer, Nullable, Text},
 };
 use model::{
-    GrantDetails, Login, Principal, Provider, RecordId, RetrievalKey, TenantId, TokenManagementInfo,
+    GrantDetails, Login, Principal, Provider, RecordId, RetrievalKey, SecretText, TenantId,
+    TokenManagementInfo,
 };
 
 use crate::{
@@ -31,7 +32,7 @@ use crate::{
 };
 
 /// A record that its key opened.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SavedTokens {
     /// Who saved it.
     pub owner: Login,
@@ -47,6 +48,16 @@ pub struct SavedTokens {
     pub access_expires: Option<i64>,
     /// When it was saved and used.
     pub times: RecordTimes,
+}
+
+impl SavedTokens {
+    /// Whether this is the stored access token; the time that it takes to say so tells nothing of either.
+    pub fn has_access_token(&self, token: &SecretText) -> bool {
+        self.carrier.access_token.as_ref().is_some_and(|stored| {
+            let (stored, token) = (stored.expose().as_bytes(), token.expose().as_bytes());
+            constant_time::verify_slices_are_equal(stored, token).is_ok()
+        })
+    }
 }
 
 /// When a record began and when it was last used, as far as the database knows; in microseconds since

@@ -3,6 +3,9 @@
 //! Invariant: an attempt is in the table before its request is sent. Its success is guarded by the generation of the
 //! record, and its failure by the number of the attempt, so that a late one never speaks for another.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -124,6 +127,8 @@ pub struct Claim {
     pub client_digest: [u8; 32],
     /// No attempt may have been claimed within this time, in microseconds.
     pub pause_us: i64,
+    /// An attempt of this process whose request was never sent: this one takes its place.
+    pub unsent: Option<Attempt>,
 }
 
 /// What became of a claim.
@@ -287,6 +292,15 @@ pub(crate) fn find(conn: &mut Conn, record: RecordId) -> Result<Option<GrantRow>
     Ok(on_backend!(conn, |conn| row.select(GrantRow::as_select()).first(conn)).optional()?)
 }
 
+/// The generation that a record has; `None` if it has ended or is not there.
+pub(crate) fn generation(conn: &mut Conn, record: RecordId) -> Result<Option<i32>, StoreError> {
+    let living = external_tokens::table
+        .find(record.as_i64())
+        .filter(external_tokens::ended.is_null())
+        .select(external_tokens::generation);
+    Ok(on_backend!(conn, |conn| living.first(conn)).optional()?)
+}
+
 /// The grants of records, by their ids.
 pub(crate) fn of_records(
     conn: &mut Conn,
@@ -316,12 +330,14 @@ pub(crate) fn claim(
             return Ok(Claimed::Leased);
         }
         let is_early = row.retry_at.is_some_and(|retry_at| retry_at > now)
-            || row.claimed.saturating_add(claim.pause_us) > now;
+            || claim.unsent.is_none() && row.claimed.saturating_add(claim.pause_us) > now;
         if is_early || row.client_digest != claim.client_digest {
             return Ok(Claimed::NotNow);
         }
     }
-    let earlier = before.as_ref().and_then(|row| row.first_sent);
+    let is_unsent =
+        |row: &GrantRow| claim.unsent.as_ref().is_some_and(|unsent| unsent.is_first_of(row));
+    let earlier = before.as_ref().filter(|row| !is_unsent(row)).and_then(|row| row.first_sent);
     let attempt = Attempt {
         record: claim.record,
         generation: claim.generation,
@@ -351,6 +367,13 @@ pub(crate) fn claim(
         write(conn, &row)?;
     }
     Ok(Claimed::Ours(attempt))
+}
+
+impl Attempt {
+    /// Whether no other attempt of this row has an outcome that is unknown.
+    fn is_first_of(&self, row: &GrantRow) -> bool {
+        row.attempt == self.number && !self.is_replay
+    }
 }
 
 impl GrantRow {
