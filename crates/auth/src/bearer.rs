@@ -1,4 +1,4 @@
-//! Bearer tokens that are JSON Web Tokens (RFC 7519), judged as RFC 8725 advises.
+//! JSON Web Tokens (RFC 7519) that are bearer tokens or id_tokens, judged as RFC 8725 advises.
 //!
 //! Invariant: no claim is read before the signature holds, under a key of the issuer and an algorithm
 //! that this key allows; nothing that the token says about keys is followed.
@@ -34,10 +34,13 @@ const ALGORITHMS: [Algorithm; 7] = [
 /// What the claims of SuperOffice's own begin with.
 const CLAIM_PREFIX: &str = "http://schemes.superoffice.net/identity/";
 
+/// The longest `sub` (OpenID Connect Core 1.0 §2).
+const MAX_SUBJECT_BYTES: usize = 255;
+
 /// Judges tokens of one issuer that are meant for one audience.
 #[derive(Debug, Clone)]
 pub struct JwtVerifier {
-    issuer: String,
+    issuer: Option<String>,
     audience: String,
 }
 
@@ -103,10 +106,16 @@ pub enum JwtError {
 impl JwtVerifier {
     /// Expects exactly this `iss`, and this text in `aud`. Neither should be empty.
     pub fn new(issuer: String, audience: String) -> Self {
-        Self { issuer, audience }
+        Self { issuer: Some(issuer), audience }
     }
 
-    /// Verifies a token at the time `now`: form, key, signature, then claims.
+    /// Expects any `iss`, where it is the keys alone that say whose token it is, and this text in `aud`. For providers
+    /// whose `iss` differs by user and whose keys are their own.
+    pub fn of_any_issuer(audience: String) -> Self {
+        Self { issuer: None, audience }
+    }
+
+    /// Verifies a bearer token at the time `now`: form, key, signature, then claims.
     ///
     /// The key is picked by `kid`, or else every key of the algorithm is tried, eight at most. `exp`
     /// and `nbf` may be off by 60 seconds.
@@ -119,31 +128,58 @@ impl JwtVerifier {
         keys: &KeySet,
         now: Timestamp,
     ) -> Result<Claims, JwtError> {
-        let token = token.expose();
-        if token.len() > MAX_TOKEN_BYTES {
-            return Err(JwtError::TooLong);
-        }
-        let (message, signature) = token.rsplit_once('.').ok_or(JwtError::Malformed)?;
-        let (header, payload) = message.split_once('.').ok_or(JwtError::Malformed)?;
-        // A fourth part is a dot in the payload, which is no base64.
-        let (header, payload) = (object(&decode(header)?)?, decode(payload)?);
-        decode(signature)?;
-
-        let algorithm = accepted_algorithm(&header)?;
-        let holds = |key: &&VerificationKey| {
-            let verdict = crypto::verify(signature, message.as_bytes(), &key.key, algorithm);
-            matches!(verdict, Ok(true))
-        };
-        if !candidates(&header, algorithm, keys)?.iter().any(holds) {
-            let is_named = header.contains_key("kid");
-            return Err(if is_named { JwtError::Signature } else { JwtError::UnknownKey });
-        }
-        self.judge(&object(&payload)?, now)
+        let payload = signed(token, keys, &["jwt", "at+jwt"])?;
+        self.check_source(&payload)?;
+        check_times(&payload, now)?;
+        Claims::read(&payload)
     }
 
-    /// Judges the claims of a token whose signature holds.
-    fn judge(&self, payload: &Map<String, Value>, now: Timestamp) -> Result<Claims, JwtError> {
-        if payload.get("iss").and_then(Value::as_str) != Some(&self.issuer) {
+    /// Verifies an id_token (OpenID Connect Core 1.0 §3.1.3.7) at the time `now`, where the audience is the id of the
+    /// client. Returns all of its claims, among them `sub`. Its `nonce` is the caller's to compare.
+    ///
+    /// As `verify`; besides, `iat` must not be more than 60 seconds ahead, and a token for several audiences must name
+    /// the client in `azp`.
+    ///
+    /// # Errors
+    /// As `verify`.
+    pub fn verify_id_token(
+        &self,
+        token: &SecretText,
+        keys: &KeySet,
+        now: Timestamp,
+    ) -> Result<Map<String, Value>, JwtError> {
+        // An access token is none (RFC 9068 §5).
+        let payload = signed(token, keys, &["jwt"])?;
+        self.check_source(&payload)?;
+        let has_many =
+            payload.get("aud").and_then(Value::as_array).is_some_and(|aud| aud.len() > 1);
+        let is_for_us = match payload.get("azp") {
+            Some(party) => *party == self.audience.as_str(),
+            None => !has_many,
+        };
+        if !is_for_us {
+            return Err(JwtError::Audience);
+        }
+        check_times(&payload, now)?;
+        let issued = seconds(payload.get("iat").ok_or(JwtError::Claims)?)?;
+        if now.as_duration().as_secs_f64() + LEEWAY_SECONDS < issued {
+            return Err(JwtError::NotYetValid);
+        }
+        let subject = payload.get("sub").and_then(Value::as_str).unwrap_or_default();
+        if subject.is_empty() || subject.len() > MAX_SUBJECT_BYTES {
+            return Err(JwtError::Claims);
+        }
+        Ok(payload)
+    }
+
+    /// Checks who issued the token and for whom.
+    fn check_source(&self, payload: &Map<String, Value>) -> Result<(), JwtError> {
+        let issuer = payload.get("iss").and_then(Value::as_str).unwrap_or_default();
+        let is_right = match &self.issuer {
+            Some(expected) => issuer == expected,
+            None => !issuer.is_empty(),
+        };
+        if !is_right {
             return Err(JwtError::Issuer);
         }
         let is_for_us = match payload.get("aud") {
@@ -151,20 +187,50 @@ impl JwtVerifier {
             Some(one) => one == self.audience.as_str(),
             None => false,
         };
-        if !is_for_us {
-            return Err(JwtError::Audience);
-        }
-        let now = now.as_duration().as_secs_f64();
-        if now >= seconds(payload.get("exp").ok_or(JwtError::Claims)?)? + LEEWAY_SECONDS {
-            return Err(JwtError::Expired);
-        }
-        if let Some(not_before) = payload.get("nbf")
-            && now + LEEWAY_SECONDS < seconds(not_before)?
-        {
-            return Err(JwtError::NotYetValid);
-        }
-        Claims::read(payload)
+        if is_for_us { Ok(()) } else { Err(JwtError::Audience) }
     }
+}
+
+/// The claims of a token whose signature holds, and whose type, if it has one, is one of `types`.
+fn signed(
+    token: &SecretText,
+    keys: &KeySet,
+    types: &[&str],
+) -> Result<Map<String, Value>, JwtError> {
+    let token = token.expose();
+    if token.len() > MAX_TOKEN_BYTES {
+        return Err(JwtError::TooLong);
+    }
+    let (message, signature) = token.rsplit_once('.').ok_or(JwtError::Malformed)?;
+    let (header, payload) = message.split_once('.').ok_or(JwtError::Malformed)?;
+    // A fourth part is a dot in the payload, which is no base64.
+    let (header, payload) = (object(&decode(header)?)?, decode(payload)?);
+    decode(signature)?;
+
+    let algorithm = accepted_algorithm(&header, types)?;
+    let holds = |key: &&VerificationKey| {
+        let verdict = crypto::verify(signature, message.as_bytes(), &key.key, algorithm);
+        matches!(verdict, Ok(true))
+    };
+    if !candidates(&header, algorithm, keys)?.iter().any(holds) {
+        let is_named = header.contains_key("kid");
+        return Err(if is_named { JwtError::Signature } else { JwtError::UnknownKey });
+    }
+    object(&payload)
+}
+
+/// Checks `exp` and `nbf`.
+fn check_times(payload: &Map<String, Value>, now: Timestamp) -> Result<(), JwtError> {
+    let now = now.as_duration().as_secs_f64();
+    if now >= seconds(payload.get("exp").ok_or(JwtError::Claims)?)? + LEEWAY_SECONDS {
+        return Err(JwtError::Expired);
+    }
+    if let Some(not_before) = payload.get("nbf")
+        && now + LEEWAY_SECONDS < seconds(not_before)?
+    {
+        return Err(JwtError::NotYetValid);
+    }
+    Ok(())
 }
 
 impl Claims {
@@ -200,14 +266,14 @@ impl Claims {
 }
 
 /// Judges the header but for its key; returns the algorithm that it names.
-fn accepted_algorithm(header: &Map<String, Value>) -> Result<Algorithm, JwtError> {
+fn accepted_algorithm(header: &Map<String, Value>, types: &[&str]) -> Result<Algorithm, JwtError> {
     if header.contains_key("crit") {
         return Err(JwtError::Critical);
     }
     if let Some(kind) = header.get("typ") {
         let kind = kind.as_str().ok_or(JwtError::Type)?.to_ascii_lowercase();
         // RFC 7515 §4.1.9: "application/" may be left out.
-        if !matches!(kind.strip_prefix("application/").unwrap_or(&kind), "jwt" | "at+jwt") {
+        if !types.contains(&kind.strip_prefix("application/").unwrap_or(&kind)) {
             return Err(JwtError::Type);
         }
     }

@@ -4,6 +4,7 @@
 
 mod forms;
 mod header;
+mod id_token;
 mod payload;
 
 use std::sync::LazyLock;
