@@ -11,6 +11,7 @@ mod keys;
 mod open;
 mod output;
 mod proof;
+mod provider;
 mod restore;
 mod terminal;
 mod ticket;
@@ -117,8 +118,12 @@ enum Command {
 
 #[derive(Subcommand)]
 enum ConfigCommand {
-    /// Read it and say whether it is valid
-    Check,
+    /// Read it and say whether it is valid, and what its providers change for clients
+    Check {
+        /// Ask each provider whether it is there: its discovery, its certificate. No secret is sent
+        #[arg(long)]
+        online: bool,
+    },
     /// Print what is in force, without secrets
     Show,
 }
@@ -175,11 +180,15 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
 fn look_at(config: &Config, command: &ConfigCommand) -> anyhow::Result<()> {
     let mut out = io::stdout();
     match command {
-        ConfigCommand::Check => {
+        ConfigCommand::Check { online } => {
             telemetry::check(config)?;
             let mut config = config.clone();
             config.resolve_listen()?;
-            serve::check(&config)?;
+            let checked = serve::check(&config)?;
+            provider::describe(&config)?;
+            if *online {
+                provider::probe(&checked.providers)?;
+            }
             Ok(writeln!(
                 out,
                 "the configuration is valid; database and keys are looked at by the start"

@@ -1,12 +1,13 @@
 //! The configuration: typed, strict, read once and passed down.
 //!
 //! Invariant: `config/default.toml` is compiled in and holds every key that has a default, so there is no default
-//! elsewhere; an unknown key is an error. It uses no other room of the server, so that every room can use it.
+//! elsewhere but of a provider's keys (`grants`); an unknown key is an error. It uses no other room of the server, so that every room can use it.
 
 pub(crate) mod auth;
 mod database;
 pub(crate) mod environment;
 mod first_user;
+pub(crate) mod grants;
 mod keys;
 mod limits;
 mod list;
@@ -18,6 +19,7 @@ mod records;
 mod server;
 mod settings;
 pub(crate) mod tenants;
+pub(crate) mod url;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -30,8 +32,8 @@ use serde::{Deserialize, Serialize};
 use store::{Clock, KeySource, OpenError, OpenOptions, Quotas};
 
 use self::{
-    auth::Auth, database::Database, first_user::FirstUser, keys::Keys, listen::Listen, log::Log,
-    online::Online, records::Records, tenants::Tenants,
+    auth::Auth, database::Database, first_user::FirstUser, grants::Grants, keys::Keys,
+    listen::Listen, log::Log, online::Online, records::Records, tenants::Tenants,
 };
 pub(crate) use self::{
     limits::Limits,
@@ -59,6 +61,7 @@ pub(crate) struct Config {
     pub(crate) database: Database,
     pub(crate) keys: Keys,
     pub(crate) records: Records,
+    pub(crate) grants: Grants,
     pub(crate) auth: Auth,
     pub(crate) online: Online,
     pub(crate) first_user: FirstUser,
@@ -77,7 +80,8 @@ impl Config {
         self.database.check()?;
         self.auth.check()?;
         self.keys.check()?;
-        self.records.check()
+        self.records.check()?;
+        self.grants.check(self.is_development())
     }
 
     /// The tenant of an installation that has only one, by the name that the configuration gives it.
@@ -159,6 +163,12 @@ impl Config {
         self.keys.directory.clone().unwrap_or_else(|| self.data_directory.join("keys"))
     }
 
+    /// The folder of refreshed tokens that the database could not take yet, sealed.
+    pub(crate) fn unsaved_directory(&self) -> PathBuf {
+        let default = || self.data_directory.join("unsaved");
+        self.grants.unsaved_directory.clone().unwrap_or_else(default)
+    }
+
     /// Looks the host of `server.listen` up, if it is a name, and puts its address in the name's place.
     ///
     /// # Errors
@@ -169,9 +179,10 @@ impl Config {
         Ok(address)
     }
 
-    /// The folders of the database and of the keys, which are the server's alone.
+    /// The folders of the database, of the keys and of unsaved tokens, which are the server's alone.
     pub(crate) fn folders(&self) -> Vec<PathBuf> {
-        let mut folders = vec![self.data_directory.clone(), self.keys_directory()];
+        let mut folders =
+            vec![self.data_directory.clone(), self.keys_directory(), self.unsaved_directory()];
         if let Ok(store::Database::Sqlite(file)) = self.database()
             && let Some(folder) = file.parent()
         {
@@ -193,13 +204,14 @@ impl Config {
             self.first_user.password_file.as_ref(),
         ];
         let named = named.into_iter().flatten();
-        named.chain(&self.secret_files).cloned().collect()
+        named.chain(self.grants.secret_files()).chain(&self.secret_files).cloned().collect()
     }
 
     /// The configuration in force, as TOML.
     pub(crate) fn show(&self) -> anyhow::Result<String> {
         let mut shown = self.clone();
         shown.keys.directory = Some(self.keys_directory());
+        shown.grants.unsaved_directory = Some(self.unsaved_directory());
         if shown.database.url.is_none() {
             shown.database.url = Some(format!("sqlite:{}", self.database()?).into());
         }
@@ -240,6 +252,7 @@ mod tests {
             FirstUser { login: Some("x".to_owned()), password_file: Some("p".into()) };
         config.records.expire_after_days = Some(1);
         config.records.expire_unused_after_days = Some(1);
+        config.grants.egress_proxy = Some("http://proxy:1".to_owned());
         let schemes = &mut config.auth.schemes;
         for scheme in
             [&mut schemes.basic, &mut schemes.so_ticket, &mut schemes.bearer, &mut schemes.session]

@@ -11,6 +11,7 @@ use crate::{
     callers::issuer::Issuer,
     certificates::{Certificates, KEEPS_OLD},
     config::Config,
+    grants::providers::Providers,
     signals::ReloadSignals,
     telemetry::LogFilter,
 };
@@ -22,14 +23,18 @@ pub(crate) struct Reload {
     pub(crate) log_filter: LogFilter,
     pub(crate) certificates: Option<Arc<Certificates>>,
     pub(crate) issuer: Option<Arc<Issuer>>,
+    pub(crate) providers: Arc<Providers>,
 }
 
 impl Reload {
     /// Reads everything again at each SIGHUP, until the server ends.
     pub(crate) async fn run(self, mut signals: ReloadSignals) {
         while signals.reload().await {
-            info!("SIGHUP: reading certificate, keys of bearer tokens and log.filter again");
-            self.read_filter();
+            info!(
+                "SIGHUP: reading certificate, keys of bearer tokens, secrets of providers and log.filter \
+                 again"
+            );
+            self.read_configuration().await;
             self.read_certificate().await;
             if let Some(issuer) = &self.issuer {
                 // It logs the outcome.
@@ -38,10 +43,23 @@ impl Reload {
         }
     }
 
-    fn read_filter(&self) {
-        let config = Config::load(self.config_file.as_deref());
-        if let Err(error) = config.and_then(|config| self.log_filter.set(&config)) {
+    /// Files of secrets may be pipes, which others write.
+    async fn read_configuration(&self) {
+        let file = self.config_file.clone();
+        let read = tokio::task::spawn_blocking(move || Config::load(file.as_deref())).await;
+        let config = match read.map_err(anyhow::Error::from).flatten() {
+            Ok(config) => config,
+            Err(error) => {
+                let error = format!("{error:#}");
+                warn!(error, "log.filter stays as it was, and so do the secrets of providers");
+                return;
+            }
+        };
+        if let Err(error) = self.log_filter.set(&config) {
             warn!(error = format!("{error:#}"), "log.filter stays as it was");
+        }
+        if let Err(error) = self.providers.reload_secrets(&config) {
+            warn!(error = format!("{error:#}"), "some secrets of providers stay as they were");
         }
     }
 

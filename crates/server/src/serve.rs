@@ -29,6 +29,7 @@ use crate::{
     config::{Config, online::AgentAccessRule},
     error_text::error_chain,
     exposure, first_user,
+    grants::providers::Providers,
     greeting::greet,
     http::{
         hosts::Hosts,
@@ -49,6 +50,7 @@ pub(crate) struct Checked {
     site: Site,
     base_time_zone: TimeZone,
     callers: Callers,
+    pub(crate) providers: Arc<Providers>,
 }
 
 /// Who may call.
@@ -91,6 +93,7 @@ pub(crate) fn check(config: &Config) -> anyhow::Result<Checked> {
             agent_access_rules: config.online.agent_access_rules(only_tenant.as_ref())?,
             only_tenant,
         },
+        providers: Arc::new(Providers::new(config)?),
     })
 }
 
@@ -114,6 +117,7 @@ pub(crate) fn run(
         log_filter,
         certificates: checked.certificates.clone(),
         issuer: checked.callers.issuer.clone(),
+        providers: Arc::clone(&checked.providers),
     };
     let listener = listen(address)?;
     let options = config.open_options()?;
@@ -138,7 +142,7 @@ async fn serve(
 ) -> anyhow::Result<()> {
     let signals = StopSignals::listen()?;
     let sample_works = first_user::ensure(store, config).await?;
-    let Checked { certificates, site, base_time_zone, callers } = checked;
+    let Checked { certificates, site, base_time_zone, callers, providers } = checked;
     let address = listener.local_addr()?;
     let scheme = if certificates.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://{address}{}", site.paths.first_base());
@@ -151,7 +155,7 @@ async fn serve(
     // What else listens on the developer's own machine must not be shut off from the browser.
     let sends_hsts = tls.is_some() && !address.ip().is_loopback();
     let scheme = if config.server.behind_proxy { "https" } else { scheme };
-    let app = app(config, store, callers, base_time_zone, scheme, sends_hsts);
+    let app = app(config, store, callers, providers, base_time_zone, scheme, sends_hsts);
     let server = server::start(&config.server, listener, tls, app, site)?;
     let jobs = start_jobs(config, store, certificates);
     greet(config, &url, sample_works)?;
@@ -175,6 +179,7 @@ fn app(
     config: &Config,
     store: &Store,
     callers: Callers,
+    providers: Arc<Providers>,
     base_time_zone: TimeZone,
     scheme: &'static str,
     sends_hsts: bool,
@@ -200,6 +205,7 @@ fn app(
         proxy_trust,
         retrieval: config.auth.retrieval,
         agent_access_rules,
+        providers,
     }
 }
 

@@ -3,6 +3,8 @@
 //! Invariant: it is made once, at the start; what changes while the server runs is inside its parts. It knows no
 //! web framework and no path.
 
+use std::sync::Arc;
+
 use model::Retrieval;
 use negotiate::TimeZone;
 use store::Store;
@@ -10,6 +12,7 @@ use store::Store;
 use crate::{
     callers::{authenticate::Authenticator, proxy_trust::ProxyTrust},
     config::{Limits, online::AgentAccessRule},
+    grants::providers::Providers,
 };
 
 /// The state that all workers share.
@@ -27,4 +30,7 @@ pub(crate) struct App {
     pub(crate) retrieval: Retrieval,
     /// The callers to whom the agents are open, in an Online installation.
     pub(crate) agent_access_rules: Vec<AgentAccessRule>,
+    /// Whose tokens are refreshed.
+    #[allow(dead_code, reason = "refreshing is built on it")]
+    pub(crate) providers: Arc<Providers>,
 }

@@ -86,6 +86,9 @@ fn show_source<S: Serializer>(source: &KeySource, serializer: S) -> Result<S::Ok
 }
 
 /// Shows only that there is a secret.
-fn hide<S: Serializer>(secret: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn hide<S: Serializer>(
+    secret: &Option<SecretString>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     secret.as_ref().map(|_secret| "(set)").serialize(serializer)
 }

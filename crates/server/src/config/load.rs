@@ -10,7 +10,7 @@ use std::{
 use anyhow::{anyhow, bail};
 use config::{
     Config as Layers, ConfigBuilder, ConfigError, Environment, File, FileFormat, FileSourceFile,
-    builder::DefaultState,
+    Value, builder::DefaultState,
 };
 use secrecy::SecretString;
 use store::secret_file;
@@ -47,7 +47,7 @@ impl Config {
             let settings = ["keys.pkcs11.pin", "keys.pkcs11.pin_file"];
             read_secret_file(&mut pkcs11.pin, pkcs11.pin_file.as_deref(), settings)?;
         }
-        Ok(())
+        self.grants.read_secret_files()
     }
 }
 
@@ -104,7 +104,12 @@ fn holds_secret(file: &Path) -> bool {
     let file = Layers::builder().add_source(toml_file(file).required(false)).build();
     file.is_ok_and(|file| {
         let is_secret = |value: String| !value.starts_with("sqlite:");
+        let providers = file.get_array("grants.providers").unwrap_or_default();
+        let has_secret = |provider: Value| {
+            provider.into_table().is_ok_and(|table| table.contains_key("client_secret"))
+        };
         SECRETS.iter().any(|setting| file.get_string(setting).is_ok_and(is_secret))
+            || providers.into_iter().any(has_secret)
     })
 }
 

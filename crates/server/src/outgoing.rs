@@ -1,0 +1,330 @@
+//! The one HTTP client: what the server asks of providers and of issuers of JWTs.
+//!
+//! Invariant: a request goes to the host that its URL names, over TLS unless that host is this machine, and to no
+//! address that the rules forbid; it is sent once, over a connection of its own, and no redirect is followed. An
+//! error says whether the other side may have got the request, and when in doubt says that it may.
+
+mod addresses;
+mod resolver;
+
+use std::{
+    fmt, fs, io,
+    net::IpAddr,
+    path::Path,
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use model::CauseKind;
+use provider::ProviderRequest;
+use rustls::RootCertStore;
+use ureq::{
+    Agent, Error, Proxy, RequestExt as _, SendBody,
+    http::{HeaderMap, HeaderValue, Method, Request, header, uri::Scheme},
+    tls::{PemItem, RootCerts, TlsConfig, parse_pem},
+    unversioned::transport::{ConnectionDetails, Connector, DefaultConnector, Transport},
+};
+use zeroize::Zeroizing;
+
+use self::resolver::CheckedResolver;
+use crate::config::url;
+
+/// The most bytes that the body of an answer may have.
+pub(crate) const MOST_BYTES: usize = 256 * 1024;
+/// The most bytes that the head of an answer may have.
+const MOST_HEAD_BYTES: usize = 32 * 1024;
+/// How long each step may take, beside the deadline of the whole.
+const RESOLVE: Duration = Duration::from_secs(2);
+const CONNECT: Duration = Duration::from_secs(4);
+const SEND: Duration = Duration::from_secs(2);
+const HEAD: Duration = Duration::from_secs(12);
+const BODY: Duration = Duration::from_secs(3);
+
+/// Where requests may go.
+pub(crate) struct OutgoingRules<'a> {
+    /// A PEM file of the certificates that are trusted, in place of those of the machine.
+    pub(crate) ca: Option<&'a Path>,
+    /// Whether hosts may have addresses that are not public.
+    pub(crate) allow_private_addresses: bool,
+    /// Whether a URL of this machine may be `http`.
+    pub(crate) allow_plain_loopback: bool,
+    /// The URL of a proxy that connects to everything but this machine. Then it is the proxy that looks names up and
+    /// that decides where requests may go; this server still refuses an address that is written in a URL.
+    pub(crate) egress_proxy: Option<&'a str>,
+}
+
+/// A client with its rules.
+pub(crate) struct Outgoing {
+    connector: Arc<DefaultConnector>,
+    resolver: CheckedResolver,
+    tls: TlsConfig,
+    proxy: Option<Proxy>,
+    allow_plain_loopback: bool,
+}
+
+/// An answer, whatever its status.
+pub(crate) struct Received {
+    pub(crate) status: u16,
+    pub(crate) content_type: Option<String>,
+    pub(crate) retry_after: Option<String>,
+    pub(crate) body: Zeroizing<Vec<u8>>,
+}
+
+/// Why there is no answer. `Display` is for the log and has no secret.
+#[derive(Clone, Debug)]
+pub(crate) struct SendError {
+    pub(crate) cause: CauseKind,
+    /// Whether the other side may have got the request.
+    pub(crate) was_sent: bool,
+    text: String,
+}
+
+impl SendError {
+    /// The request was not sent.
+    pub(crate) fn unsent(cause: CauseKind, text: impl fmt::Display) -> Self {
+        Self { cause, was_sent: false, text: text.to_string() }
+    }
+
+    /// Nobody knows what became of the request.
+    pub(crate) fn in_doubt(text: impl fmt::Display) -> Self {
+        Self { cause: CauseKind::Network, was_sent: true, text: text.to_string() }
+    }
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for SendError {}
+
+impl Outgoing {
+    /// A client that follows these rules.
+    ///
+    /// # Errors
+    /// The file of certificates cannot be used, or the proxy's URL cannot.
+    pub(crate) fn new(rules: &OutgoingRules<'_>) -> anyhow::Result<Self> {
+        let roots = match rules.ca {
+            Some(file) => {
+                read_roots(file).with_context(|| format!("ca: {} is no use", file.display()))?
+            }
+            None => RootCerts::PlatformVerifier,
+        };
+        let tls = TlsConfig::builder()
+            .root_certs(roots)
+            .unversioned_rustls_crypto_provider(Arc::new(
+                rustls::crypto::aws_lc_rs::default_provider(),
+            ))
+            .build();
+        let proxy = rules.egress_proxy.map(Proxy::new).transpose().context("egress_proxy")?;
+        Ok(Self {
+            connector: Arc::default(),
+            resolver: CheckedResolver {
+                allow_private_addresses: rules.allow_private_addresses,
+                proxy: proxy.as_ref().map(|proxy| (proxy.host().to_owned(), proxy.port())),
+                lookups: Arc::new(AtomicUsize::new(0)),
+            },
+            tls,
+            proxy,
+            allow_plain_loopback: rules.allow_plain_loopback,
+        })
+    }
+
+    /// Sends a request to a provider. Blocks.
+    ///
+    /// # Errors
+    /// There is no whole answer within the deadline.
+    pub(crate) fn post(
+        &self,
+        request: &ProviderRequest,
+        deadline: Duration,
+    ) -> Result<Received, SendError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(request.content_type));
+        if let Some(credentials) = &request.authorization {
+            let mut value = HeaderValue::from_str(credentials.expose()).map_err(|_no_value| {
+                SendError::unsent(
+                    CauseKind::InvalidClient,
+                    "the client's credentials cannot be in a header",
+                )
+            })?;
+            value.set_sensitive(true);
+            headers.insert(header::AUTHORIZATION, value);
+        }
+        let body = Some(request.body.expose().as_bytes());
+        self.send(Method::POST, &request.url, headers, body, deadline)
+    }
+
+    /// Gets a document. Blocks.
+    ///
+    /// # Errors
+    /// There is no whole answer within the deadline.
+    pub(crate) fn get(&self, url: &str, deadline: Duration) -> Result<Received, SendError> {
+        self.send(Method::GET, url, HeaderMap::new(), None, deadline)
+    }
+
+    fn send(
+        &self,
+        method: Method,
+        url: &str,
+        headers: HeaderMap,
+        body: Option<&[u8]>,
+        deadline: Duration,
+    ) -> Result<Received, SendError> {
+        let refused = |why: &str| SendError::unsent(CauseKind::Network, format!("the URL {why}"));
+        let url = url::parse(url, self.allow_plain_loopback).map_err(refused)?;
+        // A proxy would take this machine's name for its own.
+        let proxy = self.proxy.clone().filter(|_| url.scheme() == Some(&Scheme::HTTPS));
+        if proxy.is_some()
+            && let Ok(address) = url::host(&url).parse::<IpAddr>()
+            && !self.resolver.allows(&url, address)
+        {
+            return Err(SendError::unsent(CauseKind::Network, Refused));
+        }
+        let agent = self.agent(proxy, deadline);
+        let mut request = Request::new(());
+        (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) =
+            (method, url, headers);
+        for (name, value) in [(header::ACCEPT, "application/json"), (header::CONNECTION, "close")] {
+            request.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        let answer = match body {
+            Some(body) => request.map(|()| body).with_agent(&agent).run(),
+            None => request.map(|()| SendBody::none()).with_agent(&agent).run(),
+        };
+        let mut answer = answer.map_err(|error| SendError::of(error, Step::Head))?;
+        let body = answer.body_mut().with_config().limit(MOST_BYTES as u64).read_to_vec();
+        let body = body.map_err(|error| SendError::of(error, Step::Body))?;
+        let header = |name| {
+            let value: &HeaderValue = answer.headers().get(name)?;
+            value.to_str().ok().map(str::to_owned)
+        };
+        Ok(Received {
+            status: answer.status().as_u16(),
+            content_type: header(header::CONTENT_TYPE),
+            retry_after: header(header::RETRY_AFTER),
+            body: Zeroizing::new(body),
+        })
+    }
+
+    /// The agent of one request: it has the deadline, and all agents share what TLS has loaded.
+    fn agent(&self, proxy: Option<Proxy>, deadline: Duration) -> Agent {
+        let config = Agent::config_builder()
+            .tls_config(self.tls.clone())
+            .proxy(proxy)
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_idle_connections(0)
+            .max_response_header_size(MOST_HEAD_BYTES)
+            .user_agent("Latchkey")
+            .accept_encoding("identity")
+            .timeout_global(Some(deadline))
+            .timeout_resolve(Some(RESOLVE))
+            .timeout_connect(Some(CONNECT))
+            .timeout_send_request(Some(SEND))
+            .timeout_send_body(Some(SEND))
+            .timeout_recv_response(Some(HEAD))
+            .timeout_recv_body(Some(BODY))
+            .build();
+        Agent::with_parts(config, Connect(Arc::clone(&self.connector)), self.resolver.clone())
+    }
+}
+
+/// The certificates of a PEM file, at least one.
+fn read_roots(file: &Path) -> anyhow::Result<RootCerts> {
+    let mut certificates = Vec::new();
+    for item in parse_pem(&fs::read(file)?) {
+        if let PemItem::Certificate(certificate) = item.context("it is not PEM")? {
+            certificates.push(certificate);
+        }
+    }
+    let mut store = RootCertStore::empty();
+    for certificate in &certificates {
+        store.add(certificate.der().to_vec().into()).context("it holds a faulty certificate")?;
+    }
+    if store.is_empty() {
+        bail!("it holds no certificate");
+    }
+    Ok(certificates.into())
+}
+
+/// What connects, up to the end of the TLS handshake. All its errors come before the first byte of the request.
+#[derive(Debug)]
+struct Connect(Arc<DefaultConnector>);
+
+impl Connector for Connect {
+    type Out = Box<dyn Transport>;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        chained: Option<()>,
+    ) -> Result<Option<Self::Out>, Error> {
+        self.0.connect(details, chained).map_err(before_sending)
+    }
+}
+
+/// Marks an error as one that came before the request was sent.
+fn before_sending(error: Error) -> Error {
+    match error {
+        Error::Other(other) if other.is::<BeforeSending>() => Error::Other(other),
+        error => Error::Other(Box::new(BeforeSending(error))),
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+struct BeforeSending(Error);
+
+/// Every address of the host is one that the rules forbid.
+#[derive(Debug, thiserror::Error)]
+#[error("the host's address is not public, and allow_private_addresses is false")]
+struct Refused;
+
+/// Which part of an answer was waited for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Head,
+    Body,
+}
+
+impl SendError {
+    fn of(error: Error, step: Step) -> Self {
+        if let Error::Other(other) = &error
+            && let Some(BeforeSending(error)) = other.downcast_ref()
+        {
+            let cause = if is_of_tls(error) { CauseKind::Tls } else { CauseKind::Network };
+            return Self::unsent(cause, describe(error));
+        }
+        let cause = match &error {
+            Error::Timeout(_) => CauseKind::Timeout,
+            Error::Io(error) if error.kind() == io::ErrorKind::TimedOut => CauseKind::Timeout,
+            Error::BodyExceedsLimit(_) | Error::LargeResponseHeader(..) => CauseKind::TooLarge,
+            Error::Io(_) if step == Step::Head => CauseKind::Network,
+            _ => CauseKind::Unreadable,
+        };
+        Self { cause, was_sent: true, text: describe(&error) }
+    }
+}
+
+fn is_of_tls(error: &Error) -> bool {
+    match error {
+        Error::Tls(_) | Error::Rustls(_) | Error::TlsRequired => true,
+        Error::Io(error) => error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()),
+        _ => false,
+    }
+}
+
+/// The error without the name of ureq's variant, where that says nothing.
+fn describe(error: &Error) -> String {
+    match error {
+        Error::Other(other) => other.to_string(),
+        Error::Io(error) => error.to_string(),
+        error => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
