@@ -1,7 +1,7 @@
 //! Answers of a token endpoint.
 //!
-//! Invariant: an answer with usable tokens and no error is a success, whatever else is odd about it, because otherwise a
-//! rotated token would be thrown away, and the grant with it. What is odd is left out, not guessed. No answer panics.
+//! Invariant: an answer with usable tokens and no error is a success, whatever else is odd about it, because otherwise
+//! a rotated token would be thrown away, and the grant with it. What is odd is left out, not guessed. No answer panics.
 
 use std::fmt;
 

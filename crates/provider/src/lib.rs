@@ -47,3 +47,7 @@ pub use registration::{
 };
 pub use request::{AuthorizationRequest, CodeExchange, ProviderRequest, TokenKind};
 pub use verdict::{Refusal, RefusalClass};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

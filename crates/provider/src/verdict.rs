@@ -32,8 +32,9 @@ impl Refusal {
 
 /// What follows from an answer without tokens.
 ///
-/// A redirect is looked at first, then the operator's words, then `invalid_client`. Statuses of 500 and more, and 429,
-/// go before the other words, because a proxy or a provider out of order may write anything.
+/// A redirect is looked at first, then the operator's words, then `invalid_client`, then 429 and 503 with `Retry-After`,
+/// then the other words of the standard. With a status of 500 and more, a word of the standard makes no grant dead,
+/// because a provider that is out of order may write anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RefusalClass {
     /// The grant is dead, and the provider confirmed it: `invalid_grant` (RFC 6749 §5.2) or a word of
@@ -147,9 +148,10 @@ fn wants_user(code: &str, body: &Json) -> bool {
     const SUBERRORS: [&str; 2] = ["basic_action", "additional_action"];
 
     let suberror = body.at("suberror").and_then(Json::text).unwrap_or_default();
+    let is_refused = code == "invalid_grant";
     CODES.contains(&code)
-        || SUBERRORS.contains(&suberror)
-        || numbers(body).any(|number| POLICIES.contains(&number))
+        || is_refused && SUBERRORS.contains(&suberror)
+        || is_refused && numbers(body).any(|number| POLICIES.contains(&number))
 }
 
 /// The provider's own number of an error; that of a policy goes before others.

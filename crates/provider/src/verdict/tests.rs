@@ -187,6 +187,12 @@ fn verdict(registration: &Registration, status: u16, body: &str) -> (RefusalClas
 #[case(403, "", Other, "http_other")]
 #[case(400, HTML, Other, "http_other")]
 #[case(400, r#"{"error": "of its own"}"#, Other, "http_other")]
+#[case(
+    400,
+    r#"{"error": "of its own", "error_codes": [50076], "suberror": "basic_action"}"#,
+    Other,
+    "http_other:50076"
+)]
 #[case::case_counts(400, r#"{"error": "INVALID_GRANT"}"#, Other, "http_other")]
 #[case::word_elsewhere(
     400,
