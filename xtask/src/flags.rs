@@ -38,7 +38,7 @@ xflags::xflags! {
                 optional --records number: usize
             }
         }
-        /// Fuzzes the parsers of negotiate; what was tried is kept in `fuzz/corpus`.
+        /// Fuzzes the parsers of negotiate and provider; what was tried is kept in `fuzz/corpus`.
         cmd fuzz {
             /// The only target to run, such as `json`.
             optional target: String

@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: feeds the parsers of negotiate with what a coverage-guided fuzzer comes up with.
+//! `cargo xtask fuzz`: feeds the parsers of negotiate and provider with what a coverage-guided fuzzer comes up with.
 //!
 //! Invariant: a target that finds something fails the command, and the input is kept and named.
 
@@ -90,9 +90,11 @@ fn build(shell: &Shell) -> anyhow::Result<String> {
 fn fuzz(folder: &str, target: &str, seconds: u32) -> anyhow::Result<String> {
     let shell = Shell::new()?;
     let corpus = shell.create_dir(format!("fuzz/corpus/{target}"))?;
+    // Read, and never written to.
+    let seeds = Some(format!("fuzz/seeds/{target}")).filter(|seeds| shell.path_exists(seeds));
     let artifacts = format!("fuzz/artifacts/{target}/");
     shell.create_dir(&artifacts)?;
-    let output = cmd!(shell, "{folder}/{target} {corpus} -artifact_prefix={artifacts}")
+    let output = cmd!(shell, "{folder}/{target} {corpus} {seeds...} -artifact_prefix={artifacts}")
         .args(OPTIONS)
         .arg(format!("-max_total_time={seconds}"))
         .env("RUST_BACKTRACE", "1")

@@ -1,0 +1,56 @@
+//! Answers of token endpoints.
+//!
+//! Invariant: tokens and times are within their limits, and no status of 500 and more ends a grant without a word of
+//! the operator's.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use provider::{
+    Answer, AnswerRules, ClientAuth, Endpoints, ErrorWords, RefusalClass, Registration, TimeUnit,
+};
+
+fuzz_target!(|bytes: &[u8]| {
+    let endpoints = Endpoints::of_token("https://login.example/token");
+    let standard = Registration::new(endpoints, "id", ClientAuth::Basic);
+    let peculiar = Registration {
+        answer: AnswerRules {
+            access_token: "authed_user.access_token".to_owned(),
+            expires_in_unit: TimeUnit::Milliseconds,
+            ..AnswerRules::default()
+        },
+        errors: ErrorWords {
+            busy: vec!["Access Denied".to_owned()],
+            ok_field: Some("ok".to_owned()),
+            ..ErrorWords::default()
+        },
+        ..standard.clone()
+    };
+    let text = str::from_utf8(bytes).ok();
+    for registration in [standard, peculiar] {
+        for status in [200, 400, 503] {
+            let answer = Answer {
+                status,
+                content_type: None,
+                retry_after: text,
+                body: bytes,
+                received: 784_111_777,
+            };
+            match registration.read_tokens(&answer) {
+                Ok(tokens) => {
+                    for token in [Some(&tokens.access_token), tokens.refresh_token.as_ref()] {
+                        let token = token.map_or("-", model::SecretText::expose);
+                        assert!((1..=64 << 10).contains(&token.len()) && !token.contains('\0'));
+                    }
+                    for life in [tokens.expires_in, tokens.refresh_expires_in] {
+                        assert!(life.is_none_or(|life| (0..=315_360_000).contains(&life)));
+                    }
+                }
+                Err(refusal) => {
+                    assert!(refusal.retry_after.is_none_or(|pause| (1..=3600).contains(&pause)));
+                    assert!(status < 500 || refusal.class != RefusalClass::Dead);
+                }
+            }
+        }
+    }
+});
