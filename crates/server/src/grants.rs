@@ -3,6 +3,251 @@
 //! Invariant: it knows no web framework and no HTTP answer. Nothing that a caller says leads a request to a place that
 //! is not configured, or that a configured issuer does not name.
 
+mod decision;
 mod discovery;
+mod error;
 mod id_tokens;
+mod in_flight;
 pub(crate) mod providers;
+mod refresh;
+mod tallies;
+
+use std::{
+    num::NonZeroU32,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use governor::{
+    DefaultKeyedRateLimiter, Quota,
+    clock::{Clock as _, DefaultClock},
+};
+use model::{Login, RetrievalKey, SecretText, TenantId};
+use store::{SavedTokens, Store};
+use tokio::runtime::Handle;
+use tracing::warn;
+
+pub(crate) use self::error::GrantError;
+use self::{
+    decision::{Decision, decide, time_left},
+    in_flight::InFlight,
+    providers::{ConfiguredProvider, Providers},
+    refresh::Refresh,
+    tallies::Tallies,
+};
+use crate::config::{Config, grants::OnFailure};
+
+/// Microseconds of a second.
+const SECOND: i64 = 1_000_000;
+/// For how long a provider that refused the client is left alone, and between two requests that look whether it still
+/// does, in microseconds.
+const PROVIDER_PAUSE: i64 = 60 * SECOND;
+/// The least time between two refreshes of a record that callers ask for, in microseconds.
+const FORCED_PAUSE: i64 = 30 * SECOND;
+/// Past this number of owners, those that asked for no refresh lately are forgotten.
+const MOST_OWNERS: usize = 4096;
+/// How much longer than a request a server that stops waits for refreshes.
+const LAST_COMMIT: Duration = Duration::from_secs(2);
+
+/// What refreshes tokens.
+pub(crate) struct Grants {
+    store: Store,
+    pub(crate) providers: Arc<Providers>,
+    is_enabled: bool,
+    deadline: Duration,
+    wait: Duration,
+    on_failure: OnFailure,
+    in_flight: InFlight,
+    tallies: Tallies,
+    /// Refreshes that callers ask for, by tenant and owner of the record.
+    asked_for: DefaultKeyedRateLimiter<(TenantId, Login)>,
+}
+
+/// Tokens to be answered.
+pub(crate) struct Fresh {
+    pub(crate) saved: SavedTokens,
+    /// Why they are not as fresh as they should be.
+    pub(crate) failure: Option<GrantError>,
+}
+
+/// A wish for a record's tokens.
+pub(crate) struct Wish<'a> {
+    pub(crate) tenant: &'a TenantId,
+    pub(crate) key: &'a RetrievalKey,
+    /// How long the access token must live, in microseconds.
+    pub(crate) at_least: i64,
+}
+
+impl Grants {
+    /// Its refreshes run on the runtime that this is called on.
+    pub(crate) fn new(config: &Config, store: Store, providers: Arc<Providers>) -> Arc<Self> {
+        let settings = &config.grants;
+        let per_minute = NonZeroU32::new(settings.refreshes_per_owner).unwrap_or(NonZeroU32::MIN);
+        Arc::new(Self {
+            store,
+            providers,
+            is_enabled: settings.enabled,
+            deadline: Duration::from_secs(settings.deadline_seconds.into()),
+            wait: Duration::from_secs(settings.wait_seconds.into()),
+            on_failure: settings.on_failure,
+            in_flight: InFlight::new(Handle::current()),
+            tallies: Tallies::default(),
+            asked_for: DefaultKeyedRateLimiter::keyed(Quota::per_minute(per_minute)),
+        })
+    }
+
+    /// The provider of a record, if it is configured for the tenant.
+    pub(crate) fn provider_of(
+        &self,
+        tenant: &TenantId,
+        saved: &SavedTokens,
+    ) -> Option<&Arc<ConfiguredProvider>> {
+        self.providers.find(tenant, saved.carrier.provider.as_str())
+    }
+
+    /// These tokens, refreshed before if they must be; `None` if the record ended meanwhile.
+    ///
+    /// # Errors
+    /// No fresh tokens can be had, and the stored ones do not live as long as the caller wants.
+    pub(crate) async fn fresh(
+        self: &Arc<Self>,
+        wish: &Wish<'_>,
+        saved: SavedTokens,
+    ) -> Result<Option<Fresh>, GrantError> {
+        let Some((provider, refresh_token)) = self.refreshable(wish.tenant, &saved) else {
+            return Ok(Some(Fresh { saved, failure: None }));
+        };
+        match decide(&saved, &provider, wish.at_least, self.store.database_time()) {
+            Decision::Answer => Ok(Some(Fresh { saved, failure: None })),
+            Decision::AnswerAndRefresh => {
+                // Why it cannot begin, the caller that has to wait for it is going to learn.
+                let _ = self.begin(wish, &provider, refresh_token, saved.clone(), 0);
+                Ok(Some(Fresh { saved, failure: None }))
+            }
+            Decision::Refresh => self.refreshed(wish, &provider, refresh_token, saved, 0).await,
+        }
+    }
+
+    /// These tokens, refreshed now: if `stale` is the stored access token, or if there is no `stale`. The last refresh
+    /// must have been some time ago.
+    ///
+    /// # Errors
+    /// As `fresh`, and `TooMany`. A token that the caller calls stale is not answered.
+    pub(crate) async fn refresh(
+        self: &Arc<Self>,
+        wish: &Wish<'_>,
+        saved: SavedTokens,
+        stale: Option<&SecretText>,
+    ) -> Result<Option<Fresh>, GrantError> {
+        let Some((provider, refresh_token)) = self.refreshable(wish.tenant, &saved) else {
+            return Ok(Some(Fresh { saved, failure: None }));
+        };
+        if stale.is_some_and(|stale| !saved.has_access_token(stale)) {
+            return self.fresh(wish, saved).await;
+        }
+        let now = self.store.database_time();
+        let (earliest, left) =
+            (provider.margins.earliest, time_left(&saved, &provider.margins, now));
+        if earliest.zip(left).is_some_and(|(earliest, left)| left > earliest) {
+            return Ok(Some(Fresh { saved, failure: None }));
+        }
+        self.count(wish.tenant, &saved.owner)?;
+        let before = saved.clone();
+        let fresh = self.refreshed(wish, &provider, refresh_token, saved, FORCED_PAUSE).await?;
+        match fresh {
+            Some(Fresh { saved, failure: Some(failure) })
+                if stale.is_some() && saved.generation == before.generation =>
+            {
+                Err(failure)
+            }
+            fresh => Ok(fresh),
+        }
+    }
+
+    /// Waits for a refresh of the record, and reads it again.
+    async fn refreshed(
+        self: &Arc<Self>,
+        wish: &Wish<'_>,
+        provider: &Arc<ConfiguredProvider>,
+        refresh_token: SecretText,
+        saved: SavedTokens,
+        pause_us: i64,
+    ) -> Result<Option<Fresh>, GrantError> {
+        let until = Instant::now() + self.wait;
+        let end = match self.begin(wish, provider, refresh_token, saved.clone(), pause_us) {
+            Ok(ending) => in_flight::wait(ending, until).await,
+            Err(error) => Err(error),
+        };
+        let read = self.store.external_tokens(wish.tenant, wish.key).await;
+        let failure = match (end, read) {
+            (Ok(()), read) => {
+                return Ok(read?.map(|saved| Fresh { saved, failure: None }));
+            }
+            (Err(_), Ok(None)) => return Ok(None),
+            (Err(_), Ok(Some(now))) if now.generation != saved.generation => {
+                return Ok(Some(Fresh { saved: now, failure: None }));
+            }
+            (Err(failure), _as_before_or_unreadable) => failure,
+        };
+        let left = time_left(&saved, &provider.margins, self.store.database_time());
+        let is_good = left.is_none_or(|left| left > 0 && left >= wish.at_least);
+        if is_good || matches!(self.on_failure, OnFailure::Stale) {
+            return Ok(Some(Fresh { saved, failure: Some(failure) }));
+        }
+        Err(failure)
+    }
+
+    /// Begins a refresh of the record, or joins the one that is under way.
+    fn begin(
+        self: &Arc<Self>,
+        wish: &Wish<'_>,
+        provider: &Arc<ConfiguredProvider>,
+        refresh_token: SecretText,
+        saved: SavedTokens,
+        pause_us: i64,
+    ) -> Result<in_flight::Ending, GrantError> {
+        let record = saved.times.record;
+        let refresh = Refresh {
+            grants: Arc::clone(self),
+            provider: Arc::clone(provider),
+            tenant: wish.tenant.clone(),
+            key: wish.key.clone(),
+            saved,
+            refresh_token,
+            pause_us,
+            until: Instant::now() + self.wait,
+        };
+        self.in_flight.join_or_start(record, refresh.run())
+    }
+
+    /// The provider and the refresh token of a record that has both.
+    fn refreshable(
+        &self,
+        tenant: &TenantId,
+        saved: &SavedTokens,
+    ) -> Option<(Arc<ConfiguredProvider>, SecretText)> {
+        let provider = self.provider_of(tenant, saved).filter(|_| self.is_enabled)?;
+        let token = saved.carrier.refresh_token.as_ref();
+        let token = token.filter(|token| !token.expose().is_empty())?;
+        Some((Arc::clone(provider), token.clone()))
+    }
+
+    fn count(&self, tenant: &TenantId, owner: &Login) -> Result<(), GrantError> {
+        if self.asked_for.len() > MOST_OWNERS {
+            self.asked_for.retain_recent();
+        }
+        let checked = self.asked_for.check_key(&(tenant.clone(), owner.clone()));
+        checked.map_err(|early| {
+            let wait = early.wait_time_from(DefaultClock::default().now());
+            GrantError::TooMany { retry_after: wait.as_secs() + 1 }
+        })
+    }
+
+    /// Lets no refresh begin any more, and waits for those that are under way.
+    pub(crate) async fn finish(&self) {
+        let left = self.in_flight.finish(self.deadline + LAST_COMMIT).await;
+        if left > 0 {
+            warn!(refreshes = left, "stopping although refreshes are under way");
+        }
+    }
+}

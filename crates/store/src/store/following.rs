@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// How often a save is sealed, the first time included, if its key is retired meanwhile.
-const SEAL_ATTEMPTS: usize = 4;
+pub(super) const SEAL_ATTEMPTS: usize = 4;
 
 /// The least time between two loads on behalf of reads.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -134,7 +134,7 @@ impl Store {
         save(self.keyring_to_wrap(1).await?.active()).await
     }
 
-    async fn leave_key(&self, id: &str) -> Result<(), StoreError> {
+    pub(super) async fn leave_key(&self, id: &str) -> Result<(), StoreError> {
         let keyring = self.load_keyring_since(Instant::now()).await?;
         match keyring.missing().next() {
             Some(missing) if keyring.active().id() == id => {

@@ -14,7 +14,7 @@ use crate::{
     backend::conn::{self, Conn},
     error::error_chain,
     seal::{self, Kek},
-    store::Inner,
+    store::{Inner, following::SEAL_ATTEMPTS},
     tables::{
         exchanges,
         external_tokens::{SealedTokens, Tokens},
@@ -138,9 +138,7 @@ impl Store {
     ) -> Committed {
         let mut pause = COMMIT_PAUSES.0;
         loop {
-            let commit =
-                async |kek: &Kek| self.commit(tokens.seal(tenant, key, attempt, kek)).await;
-            let error = match self.under_active_key(commit).await {
+            let error = match self.seal_and_commit(tenant, key, attempt, tokens).await {
                 Ok(committed) => return committed,
                 Err(error) => error,
             };
@@ -161,6 +159,28 @@ impl Store {
             }
             time::sleep(pause).await;
             pause = (2 * pause).min(COMMIT_PAUSES.1);
+        }
+    }
+
+    /// As `under_active_key`, but a task on any thread can wait for it.
+    async fn seal_and_commit(
+        &self,
+        tenant: &TenantId,
+        key: &RetrievalKey,
+        attempt: &Attempt,
+        tokens: NewTokens<'_>,
+    ) -> Result<Committed, StoreError> {
+        let mut tries = 1;
+        loop {
+            let keyring = self.keyring_to_wrap(1).await?;
+            let sealed = tokens.seal(tenant, key, attempt, keyring.active());
+            match self.commit(sealed).await {
+                Err(StoreError::KeyRetired(id)) if tries < SEAL_ATTEMPTS => {
+                    self.leave_key(&id).await?;
+                }
+                outcome => return outcome,
+            }
+            tries += 1;
         }
     }
 

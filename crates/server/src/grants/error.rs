@@ -1,0 +1,42 @@
+//! Why a caller gets no fresh tokens.
+//!
+//! Invariant: it holds no word of the provider's, and nothing secret.
+
+use model::GrantCause;
+use store::StoreError;
+
+/// Why there are no fresh tokens.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum GrantError {
+    /// Only the user can help, by connecting again.
+    #[error("the grant is dead: {0}")]
+    Dead(GrantCause),
+    /// A later refresh may succeed.
+    #[error("the grant cannot be refreshed now: {cause}")]
+    Failing {
+        cause: GrantCause,
+        /// In how many seconds.
+        retry_after: u64,
+    },
+    /// The operator has to mend the configuration of the provider.
+    #[error("the provider does not accept this server's client: {0}")]
+    Blocked(GrantCause),
+    /// Refreshes are paused, as in a copy of a database.
+    #[error("refreshes are paused")]
+    Paused,
+    /// There are too many refreshes, or one takes too long.
+    #[error("too many refreshes are under way, or this one takes too long")]
+    Busy,
+    /// The owner asked for too many refreshes.
+    #[error("the owner asked for too many refreshes")]
+    TooMany {
+        /// In how many seconds another one is allowed.
+        retry_after: u64,
+    },
+    /// New tokens came, and the database cannot take them yet.
+    #[error("new tokens wait for the database")]
+    Unsaved,
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

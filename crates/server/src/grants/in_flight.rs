@@ -1,0 +1,163 @@
+//! The refreshes that are under way in this process.
+//!
+//! Invariant: of a record there is one at most. It is a task of its own: no caller can end it, and every caller that
+//! waits for it learns its end.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use model::RecordId;
+use tokio::{runtime::Handle, sync::watch, time};
+
+use super::error::GrantError;
+
+/// How often a server that stops looks whether the refreshes have ended.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// How a refresh ended: if well, the record is to be read again.
+pub(super) type End = Result<(), GrantError>;
+
+/// The end of a refresh, once it is there.
+pub(super) type Ending = watch::Receiver<Option<End>>;
+
+/// The refreshes. Cheap to clone; all clones are one list.
+#[derive(Clone)]
+pub(super) struct InFlight {
+    /// The tasks run there, and not where a call happens to be answered, because that thread stops before they end.
+    runtime: Handle,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    refreshes: HashMap<RecordId, Ending>,
+    is_stopping: bool,
+}
+
+impl InFlight {
+    pub(super) fn new(runtime: Handle) -> Self {
+        Self { runtime, state: Arc::default() }
+    }
+
+    /// The refresh of a record: the one that is under way, or else this one, which begins.
+    ///
+    /// # Errors
+    /// `Busy` when the server is stopping.
+    pub(super) fn join_or_start(
+        &self,
+        record: RecordId,
+        refresh: impl Future<Output = End> + Send + 'static,
+    ) -> Result<Ending, GrantError> {
+        let mut state = self.state();
+        if state.is_stopping {
+            return Err(GrantError::Busy);
+        }
+        let (sender, ending) = watch::channel(None);
+        match state.refreshes.entry(record) {
+            // One that panicked has no sender any more.
+            Entry::Occupied(known) if known.get().has_changed().is_ok() => {
+                return Ok(known.get().clone());
+            }
+            Entry::Occupied(mut gone) => drop(gone.insert(ending.clone())),
+            Entry::Vacant(free) => drop(free.insert(ending.clone())),
+        }
+        drop(state);
+        let list = self.clone();
+        self.runtime.spawn(async move {
+            let end = refresh.await;
+            list.state().refreshes.remove(&record);
+            sender.send_replace(Some(end));
+        });
+        Ok(ending)
+    }
+
+    /// Lets no refresh begin any more, and waits for those that are under way, at most this long. How many had not
+    /// ended then.
+    pub(super) async fn finish(&self, at_most: Duration) -> usize {
+        self.state().is_stopping = true;
+        let until = Instant::now() + at_most;
+        loop {
+            let left = self.living();
+            if left == 0 || Instant::now() >= until {
+                return left;
+            }
+            time::sleep(LOOK).await;
+        }
+    }
+
+    fn living(&self) -> usize {
+        self.state().refreshes.values().filter(|ending| ending.has_changed().is_ok()).count()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits for the end of a refresh until a time.
+///
+/// # Errors
+/// `Busy` if it does not come, and what the refresh failed with.
+pub(super) async fn wait(mut ending: Ending, until: Instant) -> End {
+    match time::timeout_at(until.into(), ending.wait_for(Option::is_some)).await {
+        Ok(Ok(end)) => end.clone().unwrap_or(Err(GrantError::Busy)),
+        // It panicked, or the time is over.
+        Ok(Err(_)) | Err(_) => Err(GrantError::Busy),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use tokio::sync::oneshot;
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(10)
+    }
+
+    #[tokio::test]
+    async fn one_record_has_one_refresh_and_every_caller_its_end() {
+        let list = InFlight::new(Handle::current());
+        let record = RecordId::from_i64(1).expect("id");
+        let (open, gate) = oneshot::channel::<()>();
+        let first = async move {
+            let _ = gate.await;
+            Err(GrantError::Paused)
+        };
+        let first = list.join_or_start(record, first).expect("it begins");
+        let second = list.join_or_start(record, async { Ok(()) }).expect("it joins");
+        assert_eq!(list.living(), 1);
+        open.send(()).expect("it waits");
+        for ending in [first, second] {
+            assert!(matches!(wait(ending, soon()).await, Err(GrantError::Paused)));
+        }
+        let next = list.join_or_start(record, async { Ok(()) }).expect("it begins");
+        assert!(wait(next, soon()).await.is_ok());
+        assert_eq!(list.finish(Duration::ZERO).await, 0);
+        assert!(matches!(list.join_or_start(record, async { Ok(()) }), Err(GrantError::Busy)));
+    }
+
+    #[tokio::test]
+    async fn a_refresh_that_panics_is_in_nobodys_way() {
+        let list = InFlight::new(Handle::current());
+        let record = RecordId::from_i64(1).expect("id");
+        let panics = list.join_or_start(record, async { panic!("on purpose") }).expect("it begins");
+        assert!(matches!(wait(panics, soon()).await, Err(GrantError::Busy)));
+        let next = list.join_or_start(record, async { Ok(()) }).expect("it begins");
+        assert!(wait(next, soon()).await.is_ok());
+        assert_eq!(list.finish(Duration::from_secs(1)).await, 0);
+    }
+
+    #[tokio::test]
+    async fn waiting_ends_in_time() {
+        let list = InFlight::new(Handle::current());
+        let record = RecordId::from_i64(1).expect("id");
+        let never = list.join_or_start(record, std::future::pending()).expect("it begins");
+        assert!(matches!(wait(never, Instant::now()).await, Err(GrantError::Busy)));
+        assert_eq!(list.finish(Duration::ZERO).await, 1);
+    }
+}

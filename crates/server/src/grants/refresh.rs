@@ -1,0 +1,431 @@
+//! One refresh, from the claim to what became of it.
+//!
+//! Invariant: the request leaves only after its attempt is on disk. The new tokens are committed, or at least in a file,
+//! before anything else is done with the answer.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use model::{
+    CauseKind, GrantCause, GrantDetails, GrantState, RetrievalKey, SecretText, TenantId,
+    TokenManagementInfo,
+};
+use provider::{Answer, GrantedTokens, Refusal, RefusalClass, Registration};
+use store::{
+    Attempt, Claim, Claimed, Committed, Failure, GrantFacts, NewTokens, RefreshTimes, SavedTokens,
+};
+use tokio::time;
+use tracing::{info, warn};
+
+use super::{
+    Grants, SECOND,
+    decision::time_left,
+    error::GrantError,
+    in_flight::End,
+    providers::{ConfiguredProvider, Secrets},
+};
+use crate::{error_text::error_chain, expiry};
+
+/// A request that has not left by then after its claim was queued does not leave: the lease may be over before the
+/// answer is there.
+const CLAIM_TIME: Duration = Duration::from_secs(2);
+/// How often a claim is made again because it took too long.
+const CLAIMS: usize = 5;
+/// The pause between two looks at a record that another server refreshes: at first, and at most.
+const LOOKS: (Duration, Duration) = (Duration::from_millis(25), Duration::from_millis(150));
+/// How often a request is sent in one attempt, the first time included.
+const TRIES: usize = 3;
+/// The pauses before a request that was not sent, or whose answer was lost, is sent again.
+const UNSENT_PAUSE: Duration = Duration::from_millis(1500);
+const LOST_PAUSE: Duration = Duration::from_millis(400);
+/// The longest pause of a record after failures.
+const MAX_BACK_OFF_SECONDS: i64 = 300;
+/// For how long a dead grant is not tried again: verdicts err. One that waits for its user, hourly.
+const DEAD_PAUSE: i64 = 24 * 3600 * SECOND;
+const INTERACTION_PAUSE: i64 = 3600 * SECOND;
+
+/// A refresh of one record.
+pub(super) struct Refresh {
+    pub(super) grants: Arc<Grants>,
+    pub(super) provider: Arc<ConfiguredProvider>,
+    pub(super) tenant: TenantId,
+    pub(super) key: RetrievalKey,
+    pub(super) saved: SavedTokens,
+    pub(super) refresh_token: SecretText,
+    /// The least time after the last attempt, in microseconds.
+    pub(super) pause_us: i64,
+    /// When the callers stop to wait.
+    pub(super) until: Instant,
+}
+
+/// What a request came to.
+enum Outcome {
+    Tokens(GrantedTokens),
+    Refused(Refusal),
+    /// It was not sent.
+    Unsent(CauseKind),
+    /// It may have been sent, and there is no answer.
+    Lost(CauseKind),
+}
+
+impl Refresh {
+    /// Refreshes the record, unless somebody else does or something is in the way.
+    pub(super) async fn run(self) -> End {
+        // Not under the claim: a lease holds for seconds.
+        let registration = self.provider.registration().await.map_err(|error| {
+            let retry_after = 60;
+            GrantError::Failing { cause: error.cause.into(), retry_after }
+        })?;
+        let place = time::timeout_at(self.until.into(), self.provider.place()).await;
+        let Ok(Some(_place)) = place else { return Err(GrantError::Busy) };
+        let mut look = LOOKS.0;
+        let mut unsent = None;
+        for _ in 0..CLAIMS {
+            let facts = loop {
+                let facts = self.grants.store.grant_facts(self.record(), self.digest()).await?;
+                if facts.generation != Some(self.saved.generation) {
+                    return Ok(());
+                }
+                if !facts.is_leased {
+                    break facts;
+                }
+                if Instant::now() + look > self.until {
+                    return Err(GrantError::Busy);
+                }
+                time::sleep(look).await;
+                look = (2 * look).min(LOOKS.1);
+            };
+            if let Some(claimed) = facts.grant.claimed
+                && unsent.is_none()
+                && claimed.saturating_add(self.pause_us) > facts.now
+            {
+                return Ok(());
+            }
+            self.look_for_obstacle(&facts).await?;
+            let queued = Instant::now();
+            let claim = Claim {
+                record: self.record(),
+                generation: self.saved.generation,
+                client_digest: self.digest(),
+                pause_us: self.pause_us,
+                unsent: unsent.take(),
+            };
+            match self.grants.store.claim_refresh(claim).await? {
+                Claimed::Ours(attempt) if queued.elapsed() < CLAIM_TIME => {
+                    return self.attempt(&registration, attempt, &facts).await;
+                }
+                Claimed::Ours(attempt) => unsent = Some(attempt),
+                Claimed::Moved => return Ok(()),
+                Claimed::Leased | Claimed::NotNow => {}
+            }
+        }
+        Err(GrantError::Busy)
+    }
+
+    fn record(&self) -> model::RecordId {
+        self.saved.times.record
+    }
+
+    fn digest(&self) -> [u8; 32] {
+        self.provider.client_digest
+    }
+
+    /// What keeps a request from being sent.
+    async fn look_for_obstacle(&self, facts: &GrantFacts) -> End {
+        if let Some(error) = obstacle(facts, &self.digest()) {
+            return Err(error);
+        }
+        if let Some(pause) = facts.provider_pause {
+            let may_probe =
+                self.grants.store.take_probe(self.digest(), super::PROVIDER_PAUSE).await?;
+            if !may_probe {
+                return Err(of_provider_pause(pause.cause, super::PROVIDER_PAUSE));
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends the request, and does with the outcome what is to be done.
+    async fn attempt(
+        &self,
+        registration: &Registration,
+        mut attempt: Attempt,
+        facts: &GrantFacts,
+    ) -> End {
+        if attempt.is_taken_over {
+            info!(record = self.record().text(), "took over a refresh that was not finished");
+        }
+        let begun = Instant::now();
+        let Secrets { current, next } = self.provider.secrets();
+        let mut secrets = [current, next].into_iter().flatten();
+        let mut secret = secrets.next();
+        let mut tries = 1;
+        let outcome = loop {
+            let outcome = self.send(registration, secret.as_ref()).await;
+            let is_refused_client = matches!(
+                outcome,
+                Outcome::Refused(Refusal { class: RefusalClass::ClientBlocked, .. })
+            );
+            if is_refused_client && let Some(other) = secrets.next() {
+                secret = Some(other);
+                continue;
+            }
+            let pause = match &outcome {
+                Outcome::Unsent(_) if tries < 2 => Some(UNSENT_PAUSE),
+                _ if self.may_replay(&outcome, &attempt) => Some(LOST_PAUSE),
+                _ => None,
+            };
+            let Some(pause) = pause.filter(|_| tries < TRIES) else { break outcome };
+            attempt.is_replay |= !matches!(outcome, Outcome::Unsent(_));
+            tries += 1;
+            time::sleep(pause).await;
+        };
+        let ms = begun.elapsed().as_millis() as u64;
+        match outcome {
+            Outcome::Tokens(tokens) => self.commit(&attempt, tokens, facts).await,
+            Outcome::Refused(refusal) => self.fail(&attempt, facts, refusal, ms).await,
+            Outcome::Unsent(kind) => {
+                let refusal =
+                    Refusal { class: RefusalClass::Other, cause: kind.into(), retry_after: None };
+                self.fail(&attempt, facts, refusal, ms).await
+            }
+            Outcome::Lost(kind) => {
+                let (class, cause) = (RefusalClass::Ambiguous, kind.into());
+                self.fail(&attempt, facts, Refusal { class, cause, retry_after: None }, ms).await
+            }
+        }
+    }
+
+    async fn send(&self, registration: &Registration, secret: Option<&SecretText>) -> Outcome {
+        let request = registration.refresh(&self.refresh_token, secret);
+        let received = match self.provider.post(request, self.grants.deadline).await {
+            Ok(received) => received,
+            Err(error) => {
+                warn!(%error, record = self.record().text(), "a provider gave no answer");
+                let outcome = if error.was_sent { Outcome::Lost } else { Outcome::Unsent };
+                return outcome(error.cause);
+            }
+        };
+        let answer = Answer {
+            status: received.status,
+            content_type: received.content_type.as_deref(),
+            retry_after: received.retry_after.as_deref(),
+            body: &received.body,
+            received: Timestamp::now().as_second(),
+        };
+        match registration.read_tokens(&answer) {
+            Ok(tokens) => Outcome::Tokens(tokens),
+            Err(refusal) => Outcome::Refused(refusal),
+        }
+    }
+
+    /// Whether the same token is sent again in this attempt, because an answer was lost.
+    fn may_replay(&self, outcome: &Outcome, attempt: &Attempt) -> bool {
+        let grace = self.provider.margins.replay_within;
+        let now = self.grants.store.database_time();
+        let is_within_grace = grace > 0 && now < attempt.first_sent.saturating_add(grace);
+        let left = time_left(&self.saved, &self.provider.margins, now);
+        let has_ended = left.is_some_and(|left| left <= 0);
+        match outcome {
+            // The provider may still be at work.
+            Outcome::Lost(CauseKind::Timeout) => is_within_grace,
+            Outcome::Lost(_) => is_within_grace || has_ended,
+            Outcome::Refused(Refusal { class: RefusalClass::Ambiguous, .. }) => {
+                is_within_grace || has_ended
+            }
+            _ => false,
+        }
+    }
+
+    async fn commit(&self, attempt: &Attempt, tokens: GrantedTokens, facts: &GrantFacts) -> End {
+        let margins = &self.provider.margins;
+        let after = |seconds: i64| attempt.claimed.saturating_add(seconds.saturating_mul(SECOND));
+        let told = || Some(expiry::of_token(tokens.access_token.expose())?.as_microsecond());
+        let idle = margins.idle.map(|idle| attempt.claimed.saturating_add(idle));
+        let absolute = margins.absolute.map(|age| self.saved.times.created.saturating_add(age));
+        let said = tokens.refresh_expires_in.map(after);
+        let times = RefreshTimes {
+            access_expires: tokens.expires_in.map(after).or_else(told),
+            refresh_by: [idle, absolute, said].into_iter().flatten().min(),
+        };
+        let before = &self.saved.details;
+        let details = GrantDetails {
+            scope: tokens.scope.as_deref().map(SecretText::from).or_else(|| before.scope.clone()),
+            subject: before.subject.clone(),
+        };
+        let GrantedTokens { access_token, refresh_token, id_token, .. } = tokens;
+        let carrier = TokenManagementInfo {
+            access_token: Some(access_token),
+            refresh_token: refresh_token.or_else(|| Some(self.refresh_token.clone())),
+            claims: self.saved.carrier.claims.clone(),
+            ..TokenManagementInfo::of(self.saved.carrier.provider.clone())
+        };
+        let new = NewTokens { carrier: &carrier, details: &details, times };
+        let committed =
+            self.grants.store.commit_refresh(&self.tenant, &self.key, attempt, new).await;
+        let (record, provider) = (self.record().text(), &self.provider.name);
+        match committed {
+            Committed::Done { has_recovered: true } => {
+                info!(record, provider, attempt = attempt.number, "the grant works again");
+            }
+            Committed::Done { has_recovered: false } => {}
+            Committed::Ended => info!(record, "a record ended while it was refreshed"),
+            Committed::Superseded => {
+                warn!(record, provider, attempt = attempt.number, "a later refresh won");
+            }
+            Committed::Unsaved => return Err(GrantError::Unsaved),
+        }
+        self.grants.tallies.succeeded(self.digest());
+        if facts.provider_pause.is_some() {
+            let resumed = self.grants.store.resume_provider(self.digest()).await;
+            if matches!(resumed, Ok(true)) {
+                info!(provider = self.provider.place, "the provider accepts requests again");
+            }
+        }
+        self.look_at_scope(before, &details);
+        self.look_at_subject(id_token).await;
+        Ok(())
+    }
+
+    /// A provider may grant less than it did; the user may be asked then for what is missing.
+    fn look_at_scope(&self, before: &GrantDetails, after: &GrantDetails) {
+        let words = |details: &GrantDetails| -> Vec<String> {
+            let scope = details.scope.as_ref().map_or("", SecretText::expose);
+            scope.split([' ', ',']).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+        };
+        let after = words(after);
+        if words(before).iter().any(|word| !after.contains(word)) {
+            let (record, provider) = (self.record().text(), &self.provider.name);
+            warn!(record, provider, "the provider granted fewer scopes than before");
+        }
+    }
+
+    /// The user of an id_token must be the one that the first was of (OpenID Connect Core §12.2).
+    async fn look_at_subject(&self, id_token: Option<SecretText>) {
+        let (Some(id_token), Some(subject)) = (id_token, &self.saved.details.subject) else {
+            return;
+        };
+        let Ok(Some(verifier)) = self.provider.id_tokens().await else { return };
+        let claims = match verifier.verify(&id_token).await {
+            Ok(Ok(claims)) => claims,
+            Ok(Err(_)) | Err(_) => {
+                let (record, provider) = (self.record().text(), &self.provider.name);
+                warn!(record, provider, "the id_token of a refresh cannot be verified");
+                return;
+            }
+        };
+        let found = claims.get("sub").and_then(serde_json::Value::as_str);
+        if found != Some(subject.expose()) {
+            let (record, provider) = (self.record().text(), &self.provider.name);
+            warn!(record, provider, "the id_token of a refresh is of another user");
+        }
+    }
+
+    async fn fail(&self, attempt: &Attempt, facts: &GrantFacts, refusal: Refusal, ms: u64) -> End {
+        let failure = self.failure(attempt, facts, &refusal);
+        let (record, provider, cause) = (self.record().text(), &self.provider.name, refusal.cause);
+        match self.grants.store.fail_refresh(attempt, failure).await {
+            Ok(Some(true)) => {
+                let state = failure.state.unwrap_or_default().name();
+                warn!(record, provider, state, %cause, attempt = attempt.number, ms, "a refresh failed");
+            }
+            Ok(Some(false)) => {}
+            // Another attempt has spoken: its tokens are to be read.
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                warn!(record, error = error_chain(&error), "a failed refresh could not be noted");
+            }
+        }
+        if refusal.class == RefusalClass::ClientBlocked {
+            self.pause_provider(cause, super::PROVIDER_PAUSE).await;
+            return Err(GrantError::Blocked(cause));
+        }
+        let is_dead = matches!(refusal.class, RefusalClass::Dead | RefusalClass::Interaction);
+        if is_dead {
+            let is_lost = attempt.is_replay && cause.kind == CauseKind::InvalidGrant;
+            return Err(GrantError::Dead(if is_lost {
+                CauseKind::LostAnswer.into()
+            } else {
+                cause
+            }));
+        }
+        if self.grants.tallies.failed(self.digest(), cause.kind, &self.tenant, &self.saved.owner) {
+            let told = refusal.retry_after.map(|seconds| i64::from(seconds) * SECOND);
+            self.pause_provider(cause, told.unwrap_or(super::PROVIDER_PAUSE / 2)).await;
+        }
+        Err(GrantError::Failing { cause, retry_after: seconds(failure.pause_us) })
+    }
+
+    /// Leaves the provider alone, for all records.
+    async fn pause_provider(&self, cause: GrantCause, pause_us: i64) {
+        let provider = &self.provider.place;
+        match self.grants.store.pause_provider(self.digest(), cause, pause_us).await {
+            Ok(()) => warn!(provider, %cause, seconds = seconds(pause_us), "requests are paused"),
+            Err(error) => warn!(provider, error = error_chain(&error), "requests go on"),
+        }
+    }
+
+    fn failure(&self, attempt: &Attempt, facts: &GrantFacts, refusal: &Refusal) -> Failure {
+        let doubled = 1_i64 << facts.grant.failures.min(30);
+        let back_off = doubled.min(MAX_BACK_OFF_SECONDS) * SECOND;
+        let told = refusal.retry_after.map(|seconds| i64::from(seconds) * SECOND);
+        let grace = self.provider.margins.replay_within;
+        let (state, pause_us) = match refusal.class {
+            RefusalClass::Dead => (Some(GrantState::Dead), DEAD_PAUSE),
+            RefusalClass::Interaction => (Some(GrantState::Dead), INTERACTION_PAUSE),
+            RefusalClass::ClientBlocked => (None, 0),
+            RefusalClass::Busy => (Some(GrantState::Failing), told.unwrap_or(back_off)),
+            // The next attempt must come while the spent token is still accepted.
+            RefusalClass::Ambiguous if grace > 0 => {
+                let left = attempt.first_sent + grace - self.grants.store.database_time();
+                (Some(GrantState::Failing), back_off.min((left / 2).max(SECOND)))
+            }
+            RefusalClass::Ambiguous | RefusalClass::ClientFault | RefusalClass::Other => {
+                (Some(GrantState::Failing), told.unwrap_or(back_off))
+            }
+        };
+        Failure {
+            state,
+            cause: refusal.cause,
+            pause_us,
+            counts: !matches!(refusal.class, RefusalClass::Busy | RefusalClass::ClientBlocked),
+            is_ambiguous: refusal.class == RefusalClass::Ambiguous,
+        }
+    }
+}
+
+/// What keeps any server from sending a request, by what the database knows.
+pub(super) fn obstacle(facts: &GrantFacts, client_digest: &[u8; 32]) -> Option<GrantError> {
+    let grant = &facts.grant;
+    if facts.are_all_paused {
+        return Some(GrantError::Paused);
+    }
+    if grant.client_digest.as_ref().is_some_and(|known| known != client_digest) {
+        return Some(GrantError::Dead(CauseKind::OtherClient.into()));
+    }
+    let left = |until: i64| until - facts.now;
+    if let Some(pause) = facts.provider_pause.filter(|pause| left(pause.retry_at) > 0) {
+        return Some(of_provider_pause(pause.cause, left(pause.retry_at)));
+    }
+    let retry_at = grant.retry_at.filter(|retry_at| left(*retry_at) > 0)?;
+    let cause = grant.cause.unwrap_or(CauseKind::Network.into());
+    Some(match grant.state {
+        GrantState::Dead => GrantError::Dead(cause),
+        _ => GrantError::Failing { cause, retry_after: seconds(left(retry_at)) },
+    })
+}
+
+fn of_provider_pause(cause: GrantCause, left_us: i64) -> GrantError {
+    match cause.kind {
+        CauseKind::InvalidClient => GrantError::Blocked(cause),
+        _ => GrantError::Failing { cause, retry_after: seconds(left_us) },
+    }
+}
+
+/// Microseconds as seconds, rounded up, and one at least.
+fn seconds(us: i64) -> u64 {
+    us.max(1).unsigned_abs().div_ceil(SECOND.unsigned_abs())
+}
