@@ -137,7 +137,7 @@ impl Config {
                 records: self.records.per_user,
                 idempotency_keys: self.limits.idempotency_keys_per_user,
             },
-            unsaved_directory: self.data_directory.join("unsaved"),
+            unsaved_directory: self.unsaved_directory(),
         })
     }
 

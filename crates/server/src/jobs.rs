@@ -2,6 +2,7 @@
 //!
 //! Invariant: each job runs in a task of its own. No call waits for a job, and no job for another.
 
+mod grants;
 mod job;
 mod keys;
 mod sweep;
@@ -13,6 +14,7 @@ use store::Store;
 use tracing::warn;
 
 use self::{
+    grants::{RenewLeases, SaveUnsaved},
     job::{Handle, Status},
     keys::{FollowKeys, Rewrap},
     sweep::{Sweep, Swept},
@@ -51,6 +53,9 @@ impl Jobs {
             sweep(Swept::EndedRecords { keep: keep_ended }),
             sweep(Swept::ExpiredCredentials),
             sweep(Swept::ExpiredIdempotencyKeys),
+            sweep(Swept::OldExchanges),
+            job::start(RenewLeases { store: store.clone() }),
+            job::start(SaveUnsaved { store: store.clone() }),
             job::start(CountRecords { store: store.clone(), max_age: sweep_every }),
             job::start(WriteUses { store: store.clone() }),
         ];

@@ -29,7 +29,7 @@ use crate::{
     config::{Config, online::AgentAccessRule},
     error_text::error_chain,
     exposure, first_user,
-    grants::providers::Providers,
+    grants::{Grants, providers::Providers},
     greeting::greet,
     http::{
         hosts::Hosts,
@@ -155,12 +155,13 @@ async fn serve(
     // What else listens on the developer's own machine must not be shut off from the browser.
     let sends_hsts = tls.is_some() && !address.ip().is_loopback();
     let scheme = if config.server.behind_proxy { "https" } else { scheme };
-    let app = app(config, store, callers, providers, base_time_zone, scheme, sends_hsts);
+    let grants = Grants::new(config, store.clone(), providers);
+    let app = app(config, store, callers, &grants, base_time_zone, scheme, sends_hsts);
     let server = server::start(&config.server, listener, tls, app, site)?;
     let jobs = start_jobs(config, store, certificates);
     greet(config, &url, sample_works)?;
     info!(%address, profile = config.profile, "serving");
-    stop(server, signals, jobs, store).await
+    stop(server, signals, &grants, jobs, store).await
 }
 
 /// Before the first save, so that none waits for it. If the disk is full, records can still be read, and the jobs
@@ -179,7 +180,7 @@ fn app(
     config: &Config,
     store: &Store,
     callers: Callers,
-    providers: Arc<Providers>,
+    grants: &Arc<Grants>,
     base_time_zone: TimeZone,
     scheme: &'static str,
     sends_hsts: bool,
@@ -205,7 +206,7 @@ fn app(
         proxy_trust,
         retrieval: config.auth.retrieval,
         agent_access_rules,
-        providers,
+        grants: Arc::clone(grants),
     }
 }
 
@@ -226,6 +227,7 @@ fn start_jobs(config: &Config, store: &Store, certificates: Option<Arc<Certifica
 async fn stop(
     server: Server,
     signals: StopSignals,
+    grants: &Grants,
     jobs: Jobs,
     store: &Store,
 ) -> anyhow::Result<()> {
@@ -234,6 +236,7 @@ async fn stop(
         outcome = server => outcome?,
         () = signals.stop(handle) => warn!("stopping at once"),
     }
+    grants.finish().await;
     jobs.finish().await;
     if let Err(error) = store.sign_off().await {
         warn!(error = error_chain(&error), "rotations wait some seconds for this server");

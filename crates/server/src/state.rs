@@ -12,7 +12,7 @@ use store::Store;
 use crate::{
     callers::{authenticate::Authenticator, proxy_trust::ProxyTrust},
     config::{Limits, online::AgentAccessRule},
-    grants::providers::Providers,
+    grants::Grants,
 };
 
 /// The state that all workers share.
@@ -30,7 +30,6 @@ pub(crate) struct App {
     pub(crate) retrieval: Retrieval,
     /// The callers to whom the agents are open, in an Online installation.
     pub(crate) agent_access_rules: Vec<AgentAccessRule>,
-    /// Whose tokens are refreshed.
-    #[allow(dead_code, reason = "refreshing is built on it")]
-    pub(crate) providers: Arc<Providers>,
+    /// What refreshes tokens.
+    pub(crate) grants: Arc<Grants>,
 }

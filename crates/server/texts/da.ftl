@@ -47,6 +47,13 @@ SR_IDEMPOTENCY_KEY = Idempotency-Key skal have 16 til 255 synlige ASCII-tegn ude
 SR_IDEMPOTENCY_KEY_USED = Denne Idempotency-Key er inden for de seneste 24 timer brugt til at gemme noget andet; send en anden, når noget andet skal gemmes.
 SR_QUOTA_RECORDS = Denne bruger har { $limit } poster, som er det højst tilladte (records.per_user); den kan gemme igen, når nogle er afsluttet og fjernet.
 SR_QUOTA_IDEMPOTENCY_KEYS = Denne bruger har sendt { $limit } værdier af Idempotency-Key inden for 24 timer, som er det højst tilladte (limits.idempotency_keys_per_user).
+SR_GRANT_DEAD = Adgangen hos { $provider } er død ({ $cause }): brugeren skal oprette forbindelse igen.
+SR_GRANT_FAILING = Der kan ikke fås et nyt token fra { $provider } nu ({ $cause }). Prøv igen.
+SR_GRANT_BLOCKED = { $provider } accepterer ikke denne server som klient ({ $cause }); administratoren skal rette grants.providers.
+SR_GRANTS_PAUSED = Fornyelser er sat på pause, som i en kopi af en database; administratoren afslutter det med: latchkey grants resume.
+SR_GRANT_BUSY = Fornyelsen tager for lang tid, eller der er for mange i gang. Prøv igen.
+SR_GRANT_UNSAVED = Nye tokens er ankommet og venter på databasen. Prøv igen.
+SR_REFRESHES_LIMIT = Der blev bedt om for mange fornyelser. Prøv igen om { $limit } sekunder.
 
 SR_LOGIN_REQUIRED = Dette kald kræver login. WWW-Authenticate viser, hvilke autentificeringsmetoder der accepteres.
 SR_LOGIN_REFUSED = Brugernavnet eller adgangskoden er forkert.
@@ -125,6 +132,7 @@ SR_ACCESS_MANDATORY = Dette felt er obligatorisk.
 # $date is a date and time in the reader's culture.
 SR_ACCESS_TOKEN_EXPIRES = Adgangstokenet udløber den { $date }.
 SR_ACCESS_TOKEN_EXPIRED = Adgangstokenet udløb den { $date }.
+SR_REFRESHED_BY_SERVER = Denne server fornyer tokens og beholder selv fornyelsestokenet.
 
 ## What each call does, in the index of the API. No full stop.
 
@@ -133,6 +141,7 @@ SR_GET_EXTERNAL_TOKENS = Hent de tokens, der hører til en nøgle
 SR_LIST_EXTERNAL_TOKENS = Vis en liste over gemte tokens uden selve tokenerne
 SR_DESCRIBE_EXTERNAL_TOKENS = Beskriv gemte tokens uden selve tokenerne
 SR_REVOKE_EXTERNAL_TOKENS = Slet gemte tokens med det samme og for altid
+SR_REFRESH_EXTERNAL_TOKENS = Forny gemte tokens, og hent dem
 SR_CURRENT_PRINCIPAL = Hvem der kalder
 SR_CURRENT_TOKEN = Et adgangstoken til autentificering med Bearer
 SR_SIGN_IN_PAGE = Loginformularen

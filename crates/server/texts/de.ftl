@@ -47,6 +47,13 @@ SR_IDEMPOTENCY_KEY = Idempotency-Key muss aus 16 bis 255 sichtbaren ASCII-Zeiche
 SR_IDEMPOTENCY_KEY_USED = Mit diesem Idempotency-Key wurde in den letzten 24 Stunden etwas anderes gespeichert; senden Sie zum Speichern von etwas anderem einen anderen.
 SR_QUOTA_RECORDS = Dieser Benutzer hat { $limit } Datensätze und damit so viele, wie er haben darf (records.per_user); er kann wieder speichern, sobald einige beendet und entfernt sind.
 SR_QUOTA_IDEMPOTENCY_KEYS = Dieser Benutzer hat innerhalb von 24 Stunden { $limit } Werte von Idempotency-Key gesendet und damit so viele, wie er darf (limits.idempotency_keys_per_user).
+SR_GRANT_DEAD = Die Freigabe bei { $provider } ist erloschen ({ $cause }): Der Benutzer muss die Verbindung neu herstellen.
+SR_GRANT_FAILING = Von { $provider } ist jetzt kein frisches Token zu bekommen ({ $cause }). Versuchen Sie es erneut.
+SR_GRANT_BLOCKED = { $provider } akzeptiert diesen Server nicht als Client ({ $cause }); der Betreiber muss grants.providers berichtigen.
+SR_GRANTS_PAUSED = Das Erneuern ist angehalten, wie in der Kopie einer Datenbank; der Betreiber beendet das mit: latchkey grants resume.
+SR_GRANT_BUSY = Das Erneuern dauert zu lange, oder es laufen zu viele. Versuchen Sie es erneut.
+SR_GRANT_UNSAVED = Neue Token sind eingetroffen und warten auf die Datenbank. Versuchen Sie es erneut.
+SR_REFRESHES_LIMIT = Es wurde zu oft um Erneuern gebeten. Versuchen Sie es in { $limit } Sekunden erneut.
 
 SR_LOGIN_REQUIRED = Dieser Aufruf erfordert eine Anmeldung. WWW-Authenticate nennt die akzeptierten Authentifizierungsschemas.
 SR_LOGIN_REFUSED = Der Benutzername oder das Passwort ist falsch.
@@ -125,6 +132,7 @@ SR_ACCESS_MANDATORY = Dieses Feld ist ein Pflichtfeld.
 # $date is a date and time in the reader's culture.
 SR_ACCESS_TOKEN_EXPIRES = Das Zugriffstoken läuft am { $date } ab.
 SR_ACCESS_TOKEN_EXPIRED = Das Zugriffstoken ist am { $date } abgelaufen.
+SR_REFRESHED_BY_SERVER = Dieser Server erneuert die Token und behält das Refresh-Token für sich.
 
 ## What each call does, in the index of the API. No full stop.
 
@@ -133,6 +141,7 @@ SR_GET_EXTERNAL_TOKENS = Die Token zu einem Schlüssel abrufen
 SR_LIST_EXTERNAL_TOKENS = Gespeicherte Token auflisten, ohne die Token selbst
 SR_DESCRIBE_EXTERNAL_TOKENS = Gespeicherte Token beschreiben, ohne die Token selbst
 SR_REVOKE_EXTERNAL_TOKENS = Gespeicherte Token sofort und endgültig vernichten
+SR_REFRESH_EXTERNAL_TOKENS = Gespeicherte Token erneuern und abrufen
 SR_CURRENT_PRINCIPAL = Wer den Aufruf ausführt
 SR_CURRENT_TOKEN = Ein Zugriffstoken für das Schema Bearer
 SR_SIGN_IN_PAGE = Das Anmeldeformular

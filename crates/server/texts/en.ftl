@@ -51,6 +51,13 @@ SR_IDEMPOTENCY_KEY = Idempotency-Key must have 16 to 255 visible ASCII character
 SR_IDEMPOTENCY_KEY_USED = This Idempotency-Key was used within the last 24 hours to save something else; send another one for another save.
 SR_QUOTA_RECORDS = This user has { $limit } records, the most that it may have (records.per_user); it can save again once some have ended and been removed.
 SR_QUOTA_IDEMPOTENCY_KEYS = This user has sent { $limit } values of Idempotency-Key within 24 hours, the most that it may (limits.idempotency_keys_per_user).
+SR_GRANT_DEAD = The grant at { $provider } is dead ({ $cause }): the user must connect again.
+SR_GRANT_FAILING = No fresh token of { $provider } can be had now ({ $cause }); try again.
+SR_GRANT_BLOCKED = { $provider } does not accept this server as its client ({ $cause }); the operator must correct grants.providers.
+SR_GRANTS_PAUSED = Refreshes are paused, as in a copy of a database; the operator ends that with: latchkey grants resume.
+SR_GRANT_BUSY = The refresh takes too long, or too many are under way; try again.
+SR_GRANT_UNSAVED = New tokens have arrived, and wait for the database; try again.
+SR_REFRESHES_LIMIT = Too many refreshes were asked for; try again in { $limit } seconds.
 
 SR_LOGIN_REQUIRED = This call needs a login; WWW-Authenticate lists the schemes that are accepted.
 SR_LOGIN_REFUSED = The user name or the password is wrong.
@@ -131,6 +138,7 @@ SR_ACCESS_MANDATORY = This field is mandatory.
 # $date is a date and time in the reader's culture.
 SR_ACCESS_TOKEN_EXPIRES = The access token expires on { $date }.
 SR_ACCESS_TOKEN_EXPIRED = The access token expired on { $date }.
+SR_REFRESHED_BY_SERVER = This server refreshes the tokens, and keeps the refresh token to itself.
 
 ## What each call does, in the index of the API. No full stop.
 
@@ -139,6 +147,7 @@ SR_GET_EXTERNAL_TOKENS = Get the tokens that a key retrieves
 SR_LIST_EXTERNAL_TOKENS = List saved tokens, without the tokens themselves
 SR_DESCRIBE_EXTERNAL_TOKENS = Describe saved tokens, without the tokens themselves
 SR_REVOKE_EXTERNAL_TOKENS = Destroy saved tokens at once, for good
+SR_REFRESH_EXTERNAL_TOKENS = Refresh saved tokens, and get them
 SR_CURRENT_PRINCIPAL = Who is calling
 SR_CURRENT_TOKEN = An access token for the Bearer scheme
 SR_SIGN_IN_PAGE = The form to sign in

@@ -47,6 +47,13 @@ SR_IDEMPOTENCY_KEY = Otsakkeessa Idempotency-Key on oltava 16–255 näkyvää A
 SR_IDEMPOTENCY_KEY_USED = Tällä Idempotency-Key-arvolla on tallennettu jotain muuta viimeisten 24 tunnin aikana; lähetä toista tallennusta varten toinen arvo.
 SR_QUOTA_RECORDS = Tällä käyttäjällä on { $limit } tietuetta, mikä on suurin sallittu määrä (records.per_user); tallentaminen onnistuu taas, kun osa on päättynyt ja poistettu.
 SR_QUOTA_IDEMPOTENCY_KEYS = Tämä käyttäjä on lähettänyt { $limit } Idempotency-Key-arvoa 24 tunnin aikana, mikä on suurin sallittu määrä (limits.idempotency_keys_per_user).
+SR_GRANT_DEAD = Valtuutus kohteessa { $provider } ei ole enää voimassa ({ $cause }): käyttäjän on yhdistettävä uudelleen.
+SR_GRANT_FAILING = Kohteesta { $provider } ei nyt saada uutta tunnusta ({ $cause }). Yritä uudelleen.
+SR_GRANT_BLOCKED = { $provider } ei hyväksy tätä palvelinta asiakkaakseen ({ $cause }); ylläpitäjän on korjattava grants.providers.
+SR_GRANTS_PAUSED = Uusiminen on keskeytetty, kuten tietokannan kopiossa; ylläpitäjä jatkaa sitä komennolla: latchkey grants resume.
+SR_GRANT_BUSY = Uusiminen kestää liian kauan, tai niitä on kesken liian monta. Yritä uudelleen.
+SR_GRANT_UNSAVED = Uudet tunnukset ovat saapuneet ja odottavat tietokantaa. Yritä uudelleen.
+SR_REFRESHES_LIMIT = Uusimista pyydettiin liian usein. Yritä uudelleen { $limit } sekunnin kuluttua.
 
 SR_LOGIN_REQUIRED = Tämä kutsu vaatii kirjautumisen. Hyväksytyt todennustavat ovat WWW-Authenticate-otsakkeessa.
 SR_LOGIN_REFUSED = Käyttäjänimi tai salasana on väärä.
@@ -125,6 +132,7 @@ SR_ACCESS_MANDATORY = Tämä kenttä on pakollinen.
 # $date is a date and time in the reader's culture.
 SR_ACCESS_TOKEN_EXPIRES = Käyttöoikeustunnus vanhenee { $date }.
 SR_ACCESS_TOKEN_EXPIRED = Käyttöoikeustunnus vanheni { $date }.
+SR_REFRESHED_BY_SERVER = Tämä palvelin uusii tunnukset ja pitää uusimistunnuksen itsellään.
 
 ## What each call does, in the index of the API. No full stop.
 
@@ -133,6 +141,7 @@ SR_GET_EXTERNAL_TOKENS = Hae avainta vastaavat käyttöoikeustunnukset
 SR_LIST_EXTERNAL_TOKENS = Luettele tallennetut käyttöoikeustunnukset ilman itse tunnuksia
 SR_DESCRIBE_EXTERNAL_TOKENS = Kuvaa tallennetut käyttöoikeustunnukset ilman itse tunnuksia
 SR_REVOKE_EXTERNAL_TOKENS = Tuhoa tallennetut käyttöoikeustunnukset heti ja lopullisesti
+SR_REFRESH_EXTERNAL_TOKENS = Uusi tallennetut käyttöoikeustunnukset ja hae ne
 SR_CURRENT_PRINCIPAL = Kuka kutsuu
 SR_CURRENT_TOKEN = Käyttöoikeustunnus Bearer-todennusta varten
 SR_SIGN_IN_PAGE = Kirjautumislomake

@@ -47,6 +47,13 @@ SR_IDEMPOTENCY_KEY = Idempotency-Key doit comporter de 16 à 255 caractères ASC
 SR_IDEMPOTENCY_KEY_USED = Cet Idempotency-Key a servi à enregistrer autre chose au cours des dernières 24 heures ; envoyez-en un autre pour un autre enregistrement.
 SR_QUOTA_RECORDS = Cet utilisateur a { $limit } enregistrements, le maximum autorisé (records.per_user) ; il pourra de nouveau enregistrer quand certains auront pris fin et auront été supprimés.
 SR_QUOTA_IDEMPOTENCY_KEYS = Cet utilisateur a envoyé { $limit } valeurs de Idempotency-Key en 24 heures, le maximum autorisé (limits.idempotency_keys_per_user).
+SR_GRANT_DEAD = L’autorisation auprès de { $provider } n’est plus valable ({ $cause }) : l’utilisateur doit se reconnecter.
+SR_GRANT_FAILING = Aucun jeton récent de { $provider } ne peut être obtenu pour l’instant ({ $cause }) ; réessayez.
+SR_GRANT_BLOCKED = { $provider } n’accepte pas ce serveur comme client ({ $cause }) ; l’exploitant doit corriger grants.providers.
+SR_GRANTS_PAUSED = Les renouvellements sont suspendus, comme dans la copie d’une base de données ; l’exploitant y met fin par : latchkey grants resume.
+SR_GRANT_BUSY = Le renouvellement prend trop de temps, ou trop sont en cours ; réessayez.
+SR_GRANT_UNSAVED = De nouveaux jetons sont arrivés et attendent la base de données ; réessayez.
+SR_REFRESHES_LIMIT = Trop de renouvellements ont été demandés ; réessayez dans { $limit } secondes.
 
 SR_LOGIN_REQUIRED = Cet appel exige une identification ; WWW-Authenticate indique les méthodes acceptées.
 SR_LOGIN_REFUSED = Le nom d’utilisateur ou le mot de passe est incorrect.
@@ -125,6 +132,7 @@ SR_ACCESS_MANDATORY = Ce champ est obligatoire.
 # $date is a date and time in the reader's culture.
 SR_ACCESS_TOKEN_EXPIRES = Le jeton d’accès expire le { $date }.
 SR_ACCESS_TOKEN_EXPIRED = Le jeton d’accès a expiré le { $date }.
+SR_REFRESHED_BY_SERVER = Ce serveur renouvelle les jetons et garde pour lui le jeton de renouvellement.
 
 ## What each call does, in the index of the API. No full stop.
 
@@ -133,6 +141,7 @@ SR_GET_EXTERNAL_TOKENS = Récupérer les jetons associés à une clé
 SR_LIST_EXTERNAL_TOKENS = Lister les jetons enregistrés, sans les jetons eux-mêmes
 SR_DESCRIBE_EXTERNAL_TOKENS = Décrire des jetons enregistrés, sans les jetons eux-mêmes
 SR_REVOKE_EXTERNAL_TOKENS = Détruire des jetons enregistrés, immédiatement et définitivement
+SR_REFRESH_EXTERNAL_TOKENS = Renouveler des jetons enregistrés et les obtenir
 SR_CURRENT_PRINCIPAL = Indique qui effectue l’appel
 SR_CURRENT_TOKEN = Un jeton d’accès pour la méthode Bearer
 SR_SIGN_IN_PAGE = Le formulaire de connexion

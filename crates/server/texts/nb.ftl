@@ -47,6 +47,13 @@ SR_IDEMPOTENCY_KEY = Idempotency-Key må ha 16 til 255 synlige ASCII-tegn, uten 
 SR_IDEMPOTENCY_KEY_USED = Denne Idempotency-Key er brukt til å lagre noe annet i løpet av de siste 24 timene; send en annen for en annen lagring.
 SR_QUOTA_RECORDS = Denne brukeren har { $limit } poster, som er det meste den kan ha (records.per_user); den kan lagre igjen når noen er avsluttet og fjernet.
 SR_QUOTA_IDEMPOTENCY_KEYS = Denne brukeren har sendt { $limit } verdier av Idempotency-Key på 24 timer, som er det meste den kan (limits.idempotency_keys_per_user).
+SR_GRANT_DEAD = Tilgangen hos { $provider } er død ({ $cause }): brukeren må koble til på nytt.
+SR_GRANT_FAILING = Ingen ny token fra { $provider } er tilgjengelig nå ({ $cause }). Prøv igjen.
+SR_GRANT_BLOCKED = { $provider } godtar ikke denne serveren som klient ({ $cause }); administratoren må rette grants.providers.
+SR_GRANTS_PAUSED = Fornyelser er satt på pause, som i en kopi av en database; administratoren avslutter det med: latchkey grants resume.
+SR_GRANT_BUSY = Fornyelsen tar for lang tid, eller for mange er i gang. Prøv igjen.
+SR_GRANT_UNSAVED = Nye tokener har kommet og venter på databasen. Prøv igjen.
+SR_REFRESHES_LIMIT = Det ble bedt om for mange fornyelser. Prøv igjen om { $limit } sekunder.
 
 SR_LOGIN_REQUIRED = Dette kallet krever innlogging. WWW-Authenticate viser hvilke autentiseringsmetoder som godtas.
 SR_LOGIN_REFUSED = Brukernavnet eller passordet er feil.
@@ -125,6 +132,7 @@ SR_ACCESS_MANDATORY = Dette feltet er obligatorisk.
 # $date is a date and time in the reader's culture.
 SR_ACCESS_TOKEN_EXPIRES = Tilgangstokenet utløper { $date }.
 SR_ACCESS_TOKEN_EXPIRED = Tilgangstokenet utløp { $date }.
+SR_REFRESHED_BY_SERVER = Denne serveren fornyer tokenene og beholder fornyelsestokenet selv.
 
 ## What each call does, in the index of the API. No full stop.
 
@@ -133,6 +141,7 @@ SR_GET_EXTERNAL_TOKENS = Hent tokenene som hører til en nøkkel
 SR_LIST_EXTERNAL_TOKENS = List opp lagrede tokener, uten selve tokenene
 SR_DESCRIBE_EXTERNAL_TOKENS = Beskriv lagrede tokener, uten selve tokenene
 SR_REVOKE_EXTERNAL_TOKENS = Slett lagrede tokener straks og for godt
+SR_REFRESH_EXTERNAL_TOKENS = Forny lagrede tokener og hent dem
 SR_CURRENT_PRINCIPAL = Hvem som kaller
 SR_CURRENT_TOKEN = Et tilgangstoken for autentisering med Bearer
 SR_SIGN_IN_PAGE = Innloggingsskjemaet

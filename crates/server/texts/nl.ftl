@@ -47,6 +47,13 @@ SR_IDEMPOTENCY_KEY = Idempotency-Key moet 16 tot 255 zichtbare ASCII-tekens hebb
 SR_IDEMPOTENCY_KEY_USED = Met deze Idempotency-Key is in de afgelopen 24 uur iets anders opgeslagen; stuur een andere om iets anders op te slaan.
 SR_QUOTA_RECORDS = Deze gebruiker heeft { $limit } records, het toegestane maximum (records.per_user); opslaan kan weer zodra er enkele zijn beëindigd en verwijderd.
 SR_QUOTA_IDEMPOTENCY_KEYS = Deze gebruiker heeft binnen 24 uur { $limit } waarden van Idempotency-Key verzonden, het toegestane maximum (limits.idempotency_keys_per_user).
+SR_GRANT_DEAD = De toestemming bij { $provider } is vervallen ({ $cause }): de gebruiker moet opnieuw verbinding maken.
+SR_GRANT_FAILING = Er is nu geen nieuw token van { $provider } te krijgen ({ $cause }). Probeer het opnieuw.
+SR_GRANT_BLOCKED = { $provider } accepteert deze server niet als client ({ $cause }); de beheerder moet grants.providers corrigeren.
+SR_GRANTS_PAUSED = Vernieuwen is onderbroken, zoals in een kopie van een database; de beheerder hervat het met: latchkey grants resume.
+SR_GRANT_BUSY = Het vernieuwen duurt te lang, of er zijn er te veel bezig. Probeer het opnieuw.
+SR_GRANT_UNSAVED = Er zijn nieuwe tokens aangekomen die op de database wachten. Probeer het opnieuw.
+SR_REFRESHES_LIMIT = Er is te vaak om vernieuwing gevraagd. Probeer het over { $limit } seconden opnieuw.
 
 SR_LOGIN_REQUIRED = Voor deze aanroep is aanmelding nodig. WWW-Authenticate noemt de schema’s die worden geaccepteerd.
 SR_LOGIN_REFUSED = De gebruikersnaam of het wachtwoord is onjuist.
@@ -125,6 +132,7 @@ SR_ACCESS_MANDATORY = Dit veld is verplicht.
 # $date is a date and time in the reader's culture.
 SR_ACCESS_TOKEN_EXPIRES = Het toegangstoken verloopt op { $date }.
 SR_ACCESS_TOKEN_EXPIRED = Het toegangstoken is verlopen op { $date }.
+SR_REFRESHED_BY_SERVER = Deze server vernieuwt de tokens en houdt het vernieuwingstoken voor zichzelf.
 
 ## What each call does, in the index of the API. No full stop.
 
@@ -133,6 +141,7 @@ SR_GET_EXTERNAL_TOKENS = De tokens ophalen die bij een sleutel horen
 SR_LIST_EXTERNAL_TOKENS = Opgeslagen tokens weergeven, zonder de tokens zelf
 SR_DESCRIBE_EXTERNAL_TOKENS = Opgeslagen tokens beschrijven, zonder de tokens zelf
 SR_REVOKE_EXTERNAL_TOKENS = Opgeslagen tokens meteen en voorgoed vernietigen
+SR_REFRESH_EXTERNAL_TOKENS = Opgeslagen tokens vernieuwen en ophalen
 SR_CURRENT_PRINCIPAL = Wie de aanroep doet
 SR_CURRENT_TOKEN = Een toegangstoken voor het schema Bearer
 SR_SIGN_IN_PAGE = Het aanmeldformulier

@@ -47,6 +47,13 @@ SR_IDEMPOTENCY_KEY = Idempotency-Key måste ha 16 till 255 synliga ASCII-tecken,
 SR_IDEMPOTENCY_KEY_USED = Denna Idempotency-Key har använts för att spara något annat under de senaste 24 timmarna; skicka en annan när något annat ska sparas.
 SR_QUOTA_RECORDS = Den här användaren har { $limit } poster, vilket är det högsta tillåtna (records.per_user); den kan spara igen när några har avslutats och tagits bort.
 SR_QUOTA_IDEMPOTENCY_KEYS = Den här användaren har skickat { $limit } värden av Idempotency-Key inom 24 timmar, vilket är det högsta tillåtna (limits.idempotency_keys_per_user).
+SR_GRANT_DEAD = Åtkomsten hos { $provider } är död ({ $cause }): användaren måste ansluta igen.
+SR_GRANT_FAILING = Ingen ny token från { $provider } kan fås just nu ({ $cause }). Försök igen.
+SR_GRANT_BLOCKED = { $provider } godtar inte den här servern som klient ({ $cause }); administratören måste rätta grants.providers.
+SR_GRANTS_PAUSED = Förnyelser är pausade, som i en kopia av en databas; administratören avslutar det med: latchkey grants resume.
+SR_GRANT_BUSY = Förnyelsen tar för lång tid, eller så pågår för många. Försök igen.
+SR_GRANT_UNSAVED = Nya token har kommit och väntar på databasen. Försök igen.
+SR_REFRESHES_LIMIT = För många förnyelser begärdes. Försök igen om { $limit } sekunder.
 
 SR_LOGIN_REQUIRED = Det här anropet kräver inloggning. WWW-Authenticate visar vilka autentiseringsmetoder som godtas.
 SR_LOGIN_REFUSED = Användarnamnet eller lösenordet är fel.
@@ -125,6 +132,7 @@ SR_ACCESS_MANDATORY = Det här fältet är obligatoriskt.
 # $date is a date and time in the reader's culture.
 SR_ACCESS_TOKEN_EXPIRES = Åtkomsttoken går ut den { $date }.
 SR_ACCESS_TOKEN_EXPIRED = Åtkomsttoken gick ut den { $date }.
+SR_REFRESHED_BY_SERVER = Den här servern förnyar token och behåller förnyelsetoken själv.
 
 ## What each call does, in the index of the API. No full stop.
 
@@ -133,6 +141,7 @@ SR_GET_EXTERNAL_TOKENS = Hämta de token som hör till en nyckel
 SR_LIST_EXTERNAL_TOKENS = Lista sparade token, utan själva token
 SR_DESCRIBE_EXTERNAL_TOKENS = Beskriv sparade token, utan själva token
 SR_REVOKE_EXTERNAL_TOKENS = Förstör sparade token genast och för gott
+SR_REFRESH_EXTERNAL_TOKENS = Förnya sparade token och hämta dem
 SR_CURRENT_PRINCIPAL = Vem som anropar
 SR_CURRENT_TOKEN = En åtkomsttoken för autentisering med Bearer
 SR_SIGN_IN_PAGE = Inloggningsformuläret

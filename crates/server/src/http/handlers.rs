@@ -5,7 +5,9 @@
 pub(crate) mod account;
 pub(crate) mod api_index;
 pub(crate) mod api_viewer;
+mod carrier;
 pub(crate) mod external_tokens;
 pub(crate) mod health;
 pub(crate) mod principal;
+pub(crate) mod refresh;
 pub(crate) mod user_agent;

@@ -15,6 +15,7 @@ pub(crate) const GET_ACCESS_TOKEN: &str = "/api/v1/Agents/User/GetAccessToken";
 pub(crate) const LIST_EXTERNAL_TOKENS: &str = "/api/v1/Agents/ExternalTokens/List";
 pub(crate) const DESCRIBE_EXTERNAL_TOKENS: &str = "/api/v1/Agents/ExternalTokens/Describe";
 pub(crate) const REVOKE_EXTERNAL_TOKENS: &str = "/api/v1/Agents/ExternalTokens/Revoke";
+pub(crate) const REFRESH_EXTERNAL_TOKENS: &str = "/api/v1/Agents/ExternalTokens/Refresh";
 pub(crate) const CURRENT_PRINCIPAL: &str = "/api/v1/User/currentPrincipal";
 pub(crate) const CURRENT_TOKEN: &str = "/api/v1/User/currentToken";
 pub(crate) const SIGN_IN: &str = "/sign-in";

@@ -16,11 +16,13 @@ use actix_web::{
         header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER},
     },
 };
+use model::GrantCause;
 use negotiate::MediaType;
 use store::Quota;
 use tracing::error;
 
 use crate::error_text::error_chain;
+use crate::grants::GrantError;
 use crate::texts::{Locale, Message};
 pub(crate) use body::ErrorBody;
 pub(crate) use finish::finish;
@@ -195,6 +197,37 @@ impl Problem {
             .with(RETRY_AFTER, HeaderValue::from(seconds))
     }
 
+    /// What a caller learns that gets no fresh tokens of a provider (CONTRACT 44).
+    pub(crate) fn of_grant(error: GrantError, provider: String) -> Self {
+        let of = |name, cause: GrantCause| {
+            Message::new(name).with("provider", provider).with("cause", cause.to_string())
+        };
+        match error {
+            GrantError::Dead(cause) => {
+                let status = StatusCode::FAILED_DEPENDENCY;
+                Self::new(status, "SoGrantException", of("SR_GRANT_DEAD", cause))
+            }
+            GrantError::Blocked(cause) => {
+                let status = StatusCode::BAD_GATEWAY;
+                Self::new(status, "SoProviderException", of("SR_GRANT_BLOCKED", cause))
+            }
+            GrantError::Failing { cause, retry_after } => {
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                Self::new(status, "SoUnavailableException", of("SR_GRANT_FAILING", cause))
+                    .with(RETRY_AFTER, HeaderValue::from(retry_after))
+            }
+            GrantError::Paused => Self::unavailable("SR_GRANTS_PAUSED"),
+            GrantError::Busy => Self::unavailable("SR_GRANT_BUSY"),
+            GrantError::Unsaved => Self::unavailable("SR_GRANT_UNSAVED"),
+            GrantError::TooMany { retry_after } => {
+                let message = Message::new("SR_REFRESHES_LIMIT").with("limit", retry_after);
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "SoLimitException", message)
+                    .with(RETRY_AFTER, HeaderValue::from(retry_after))
+            }
+            GrantError::Store(error) => error.into(),
+        }
+    }
+
     /// 503 for what is more than the server may hold.
     pub(crate) fn overloaded() -> Self {
         Self::unavailable("SR_OVERLOADED")
@@ -226,6 +259,11 @@ impl Problem {
     /// What is wrong, in the words of the reader.
     pub(crate) fn in_words(&self, locale: Option<&Locale>) -> String {
         self.message.in_words(locale)
+    }
+
+    /// What is wrong, to be said in another place.
+    pub(crate) fn into_message(self) -> Message {
+        self.message
     }
 
     /// The header that belongs to the status, if there is one.

@@ -11,7 +11,9 @@ use actix_web::{
 use utoipa::OpenApi;
 
 use super::{
-    handlers::{account, api_index, api_viewer, external_tokens, health, principal, user_agent},
+    handlers::{
+        account, api_index, api_viewer, external_tokens, health, principal, refresh, user_agent,
+    },
     mount::Paths,
     paths,
     problem::{ACCEPT_POST, Problem, types_read},
@@ -46,6 +48,7 @@ routes! {
     LIST_EXTERNAL_TOKENS: operation(external_tokens::list);
     DESCRIBE_EXTERNAL_TOKENS: operation(external_tokens::describe);
     REVOKE_EXTERNAL_TOKENS: operation(external_tokens::revoke);
+    REFRESH_EXTERNAL_TOKENS: operation(refresh::refresh);
     CURRENT_PRINCIPAL: get(principal::current_principal);
     CURRENT_TOKEN: get(principal::current_token);
     GET_ACCESS_TOKEN: operation(principal::access_token);

@@ -18,6 +18,7 @@ pub(super) enum Swept {
     },
     ExpiredCredentials,
     ExpiredIdempotencyKeys,
+    OldExchanges,
 }
 
 /// One part of the sweep.
@@ -34,6 +35,7 @@ impl Job for Sweep {
             Swept::EndedRecords { .. } => "removing ended records",
             Swept::ExpiredCredentials => "removing expired credentials",
             Swept::ExpiredIdempotencyKeys => "removing expired idempotency keys",
+            Swept::OldExchanges => "removing old exchanges of codes",
         }
     }
 
@@ -47,6 +49,7 @@ impl Job for Sweep {
             Swept::EndedRecords { keep } => self.store.remove_ended_records(keep).await?,
             Swept::ExpiredCredentials => self.store.remove_expired_credentials().await?,
             Swept::ExpiredIdempotencyKeys => self.store.remove_expired_idempotency_keys().await?,
+            Swept::OldExchanges => self.store.remove_old_exchanges().await?,
         }
         Ok(Outcome::Done)
     }

@@ -11,7 +11,10 @@ use serde::Serialize;
 use store::{Listing, Position, RecordInfo, Store};
 use utoipa::ToSchema;
 
-use super::user_agent::{EXAMPLE_KEY, Right, non_blank, own_key, unquoted};
+use super::{
+    carrier::Right,
+    user_agent::{EXAMPLE_KEY, non_blank, own_key, unquoted},
+};
 use crate::{
     http::{
         answer,

@@ -3,21 +3,19 @@
 //! Invariant: names are read in any case and written in PascalCase (CONTRACT 3), and the rights that
 //! are answered are those of the caller.
 
-use std::collections::BTreeMap;
-
 use actix_web::{HttpRequest, HttpResponse, web::Data};
-use jiff::Timestamp;
 use model::{
-    Access, Field, FieldMask, GrantDetails, MalformedKey, PROVIDER_MAX_CHARS, Provider,
-    RetrievalKey, SecretText, TokenManagementInfo,
+    Access, Field, GrantDetails, MalformedKey, Provider, RetrievalKey, SecretText,
+    TokenManagementInfo,
 };
 use negotiate::body::{Body, Object, WrongType};
-use serde::Serialize;
-use store::{SavedTokens, TokenEnd, TokensToSave};
+use store::{TokenEnd, TokensToSave};
 use utoipa::ToSchema;
 
+use super::carrier::{CARRIER, Carrier, Shown};
 use crate::{
     expiry,
+    grants::{Fresh, GrantError, Wish},
     http::{
         answer,
         extract::{AgentCall, idempotency_key},
@@ -27,13 +25,14 @@ use crate::{
         request_log,
     },
     state::App,
-    texts::Message,
 };
 
-const CARRIER: &str = "TokenManagementInfo";
 const EXPIRES_IN: &str = "ExpiresIn";
 /// Ten years, in seconds.
 const MAX_EXPIRES_IN: i64 = 315_360_000;
+const MINIMUM_SECONDS: &str = "MinimumSeconds";
+/// A day, in seconds: no access token has to live longer for one call.
+const MAX_MINIMUM_SECONDS: i64 = 86_400;
 /// A key in the document, which retrieves nothing.
 pub(super) const EXAMPLE_KEY: &str =
     "lk_01vYvSdgm8u000ThisKeyIsAnExampleAndRetrievesNothing0002HeXH9";
@@ -100,23 +99,69 @@ pub(crate) async fn get(call: AgentCall, app: Data<App>) -> Result<HttpResponse,
     let dates = call.preferences.dates()?;
     let root = call.body.root()?;
     let key = unquoted(&root, "Key")?.ok_or_else(|| Problem::required("Key"))?;
+    let at_least = minimum_seconds(&root)?;
     let principal = &call.caller.principal;
-    let saved = match own_key(key)? {
-        Some(key) => {
-            request_log::note_record(key.record());
-            app.store.external_tokens(&principal.tenant, &key).await?
-        }
-        None => None,
+    let Some(key) = own_key(key)? else {
+        return answer_tokens(&call, &app, None, &dates);
     };
-    request_log::note_found(saved.is_some());
-    let answered = saved.as_ref().map(|saved| {
+    request_log::note_record(key.record());
+    let wish = Wish { tenant: &principal.tenant, key: &key, at_least };
+    let found = match app.store.external_tokens(&principal.tenant, &key).await? {
+        Some(saved) if Access::of(principal, &saved.owner, app.retrieval).may_read() => {
+            let provider = saved.carrier.provider.clone();
+            let fresh = app.grants.fresh(&wish, saved).await;
+            fresh.map_err(|error| of_grant(error, &provider, &call.preferences))?
+        }
+        saved => saved.map(|saved| Fresh { saved, failure: None }),
+    };
+    answer_tokens(&call, &app, found, &dates)
+}
+
+/// Answers tokens, which the caller uses with that if it may see them.
+pub(super) fn answer_tokens(
+    call: &AgentCall,
+    app: &App,
+    found: Option<Fresh>,
+    dates: &Dates<'_>,
+) -> Result<HttpResponse, Problem> {
+    request_log::note_found(found.is_some());
+    let principal = &call.caller.principal;
+    let answered = found.as_ref().map(|Fresh { saved, failure }| {
         let access = Access::of(principal, &saved.owner, app.retrieval);
         if access.may_read() {
             app.store.note_use(saved);
         }
-        Carrier::new(saved, access, app.limits.token_bytes, &dates)
+        let provider = app.grants.provider_of(&principal.tenant, saved);
+        let failure = failure.as_ref().map(|failure| {
+            of_grant(failure.clone(), &saved.carrier.provider, &call.preferences).into_message()
+        });
+        let shown = Shown {
+            saved,
+            access,
+            token_bytes: app.limits.token_bytes,
+            keeps_refresh_token: provider.is_some_and(|provider| !provider.give_refresh_token),
+            failure,
+        };
+        Carrier::new(&shown, dates)
     });
     answer::write(&call.preferences, CARRIER, &answered)
+}
+
+/// What a caller learns that gets no fresh tokens.
+pub(super) fn of_grant(
+    error: GrantError,
+    provider: &Provider,
+    preferences: &Preferences,
+) -> Problem {
+    Problem::of_grant(error, preferences.value(provider.as_str()))
+}
+
+/// How long the caller wants the access token to live, in microseconds.
+pub(super) fn minimum_seconds(root: &Object<'_>) -> Result<i64, Problem> {
+    match root.integer(MINIMUM_SECONDS)?.unwrap_or_default() {
+        seconds if (0..=MAX_MINIMUM_SECONDS).contains(&seconds) => Ok(seconds * 1_000_000),
+        other => Err(Problem::out_of_range(MINIMUM_SECONDS, 0, MAX_MINIMUM_SECONDS as u64, other)),
+    }
 }
 
 /// Reads `TokenManagementInfo`; rights and unknown properties are ignored (CONTRACT 4).
@@ -217,176 +262,8 @@ struct GetExternalTokens {
     /// The key that `SaveExternalTokens` answered.
     #[schema(pattern = r"\S", format = "retrieval-key")]
     key: String,
-}
-
-/// A provider with the tokens it issued.
-#[derive(Serialize, ToSchema)]
-#[schema(as = TokenManagementInfo)]
-#[serde(rename_all = "PascalCase")]
-struct Carrier<'a> {
-    /// Who issued the tokens: 1 to 255 characters. It may be a multi-language value.
-    #[schema(example = "et")]
-    provider: Option<String>,
-    /// Opens the provider's API for a while.
-    #[schema(example = "fugit")]
-    access_token: Option<&'a str>,
-    /// Gets a new access token.
-    #[schema(example = "odit")]
-    refresh_token: Option<&'a str>,
-    /// The claims of the id_token, a JSON dictionary in a string.
-    claims: Option<&'a str>,
-    /// What the caller may do with the record.
-    table_right: Option<Right>,
-    /// What the caller may do with each field, and its limits.
-    field_properties: Option<BTreeMap<&'static str, FieldProperty>>,
-}
-
-/// A right, by the names of its mask, and why it is not more or will not last.
-#[derive(Clone, Serialize, ToSchema)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct Right {
-    #[schema(example = "FULL", nullable)]
-    mask: String,
-    #[schema(nullable)]
-    reason: String,
-}
-
-impl Right {
-    /// The right to a whole record.
-    pub(super) fn to_record(access: Access, preferences: &Preferences) -> Self {
-        let reason = reason(not_owner(access).iter(), preferences);
-        Self { mask: access.table_mask().to_string(), reason }
-    }
-}
-
-/// A field's right, type and limit.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "PascalCase")]
-struct FieldProperty {
-    #[schema(nullable)]
-    field_right: Right,
-    /// The name of the .NET type.
-    #[schema(example = "System.String", nullable)]
-    field_type: &'static str,
-    /// The limit: in characters, for tokens and claims in bytes of UTF-8.
-    #[schema(nullable)]
-    field_length: usize,
-}
-
-impl<'a> Carrier<'a> {
-    fn new(saved: &'a SavedTokens, access: Access, token_bytes: usize, dates: &Dates<'_>) -> Self {
-        let preferences = dates.preferences;
-        let TokenManagementInfo { provider, access_token, refresh_token, claims } = &saved.carrier;
-        let not_owner = not_owner(access);
-        let shown = |secret: &'a Option<SecretText>| {
-            secret.as_ref().filter(|_| access.may_read()).map(SecretText::expose)
-        };
-        let field_properties = Field::ALL.map(|field| {
-            let field_length = match field {
-                Field::Provider => PROVIDER_MAX_CHARS,
-                Field::AccessToken | Field::RefreshToken | Field::Claims => token_bytes,
-            };
-            let expiry = access_token.as_ref().filter(|_| field == Field::AccessToken);
-            let expiry = expiry.filter(|_| access.may_read());
-            let expiry = expiry.and_then(|token| expiry_notice(token, dates));
-            let mask = access.field_mask(field);
-            let mandatory =
-                (mask == FieldMask::Mandatory).then(|| Message::new("SR_ACCESS_MANDATORY"));
-            let reasons = not_owner.iter().chain(&mandatory).chain(&expiry);
-            let field_right =
-                Right { mask: mask.to_string(), reason: reason(reasons, preferences) };
-            let property = FieldProperty { field_right, field_type: "System.String", field_length };
-            (field.name(), property)
-        });
-        Self {
-            provider: access.may_read().then(|| preferences.value(provider.as_str())),
-            access_token: shown(access_token),
-            refresh_token: shown(refresh_token),
-            claims: shown(claims),
-            table_right: Some(Right::to_record(access, preferences)),
-            field_properties: Some(BTreeMap::from(field_properties)),
-        }
-    }
-}
-
-/// Why the caller may not do everything.
-fn not_owner(access: Access) -> Option<Message> {
-    match access {
-        Access::Full => None,
-        Access::ReadOnly => Some(Message::new("SR_NOT_OWNER")),
-        Access::Denied => Some(Message::new("SR_ONLY_OWNER")),
-    }
-}
-
-/// When the access token expires, or did, if it tells.
-fn expiry_notice(token: &SecretText, dates: &Dates<'_>) -> Option<Message> {
-    let expiry = expiry::of_token(token.expose())?;
-    let name = if expiry > Timestamp::now() {
-        "SR_ACCESS_TOKEN_EXPIRES"
-    } else {
-        "SR_ACCESS_TOKEN_EXPIRED"
-    };
-    Some(Message::new(name).with("date", dates.moment(expiry)))
-}
-
-fn reason<'a>(texts: impl Iterator<Item = &'a Message>, preferences: &Preferences) -> String {
-    texts.map(|text| preferences.text(text)).collect::<Vec<_>>().join(" ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use model::{Login, RecordId};
-    use negotiate::{Culture, Language, MediaType, Select, TimeZone};
-    use serde_json::json;
-    use store::RecordTimes;
-
-    use crate::texts::Locale;
-
-    /// CONTRACT 5, 6, 19: another caller who holds the key is told that it may only read, and why: by
-    /// reference, or in words.
-    #[test]
-    fn who_is_not_the_owner_is_told_so() {
-        let saved = SavedTokens {
-            owner: Login::parse("tje0").expect("login"),
-            carrier: TokenManagementInfo {
-                access_token: Some("fugit".into()),
-                ..TokenManagementInfo::of(Provider::parse("et").expect("provider"))
-            },
-            details: GrantDetails::default(),
-            generation: 1,
-            updated: 0,
-            access_expires: None,
-            times: RecordTimes {
-                record: RecordId::from_i64(1).expect("id"),
-                created: 0,
-                last_used: None,
-                expires: None,
-            },
-        };
-        let culture = Culture::parse("en").expect("culture");
-        let english = Locale { language: Language::English, culture };
-        for (locale, reason) in
-            [(None, "[SR_NOT_OWNER]"), (Some(english), "You are not the owner of these tokens.")]
-        {
-            let preferences = Preferences {
-                media_type: MediaType::ApplicationJson,
-                select: Select::everything(),
-                locale,
-                time_zone: TimeZone::find("UTC"),
-                with_offset: false,
-            };
-            let dates = preferences.dates().expect("UTC");
-            let answer = Carrier::new(&saved, Access::ReadOnly, 10, &dates);
-            let answer = serde_json::to_value(answer).expect("JSON");
-            assert_eq!(answer["AccessToken"], "fugit");
-            assert_eq!(answer["TableRight"], json!({"Mask": "Select", "Reason": reason}));
-            let property = json!({
-                "FieldRight": {"Mask": "Read, UIHintReadOnly", "Reason": reason},
-                "FieldType": "System.String",
-                "FieldLength": 10
-            });
-            assert_eq!(answer["FieldProperties"]["AccessToken"], property);
-        }
-    }
+    /// For how many seconds the access token must live at least: 0 to 86400. If it does not, and its provider is
+    /// configured, the server refreshes it before it answers.
+    #[schema(minimum = 0, maximum = 86400)]
+    minimum_seconds: Option<i32>,
 }

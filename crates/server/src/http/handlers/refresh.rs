@@ -1,0 +1,70 @@
+//! Refreshing saved tokens because the caller asks for it (CONTRACT O13).
+//!
+//! Invariant: a caller that names a stale token never gets that one back.
+
+use actix_web::{HttpResponse, web::Data};
+use model::{Access, SecretText};
+use utoipa::ToSchema;
+
+use super::{
+    carrier::Carrier,
+    user_agent::{EXAMPLE_KEY, answer_tokens, minimum_seconds, of_grant, own_key, unquoted},
+};
+use crate::{
+    grants::{Fresh, Wish},
+    http::{extract::AgentCall, paths::REFRESH_EXTERNAL_TOKENS, problem::Problem, request_log},
+    state::App,
+};
+
+/// `POST …/ExternalTokens/Refresh`: refreshes the tokens at their provider, and answers them, or null.
+///
+/// With `StaleAccessToken` only if that is the stored one: so of many callers whose token was refused, one refreshes it
+/// and the others get the new one. A record is refreshed so once in 30 seconds. Tokens whose provider is not configured,
+/// or that have no refresh token, are answered as they are stored.
+#[utoipa::path(
+    post,
+    path = REFRESH_EXTERNAL_TOKENS,
+    operation_id = "RefreshExternalTokens",
+    summary = "SR_REFRESH_EXTERNAL_TOKENS",
+    tag = "External tokens",
+    request_body(content = RefreshExternalTokens, example = json!({"Key": EXAMPLE_KEY})),
+    responses((status = 200, description = "The tokens, or null", body = Option<Carrier>))
+)]
+pub(crate) async fn refresh(call: AgentCall, app: Data<App>) -> Result<HttpResponse, Problem> {
+    let dates = call.preferences.dates()?;
+    let root = call.body.root()?;
+    let key = unquoted(&root, "Key")?.ok_or_else(|| Problem::required("Key"))?;
+    let at_least = minimum_seconds(&root)?;
+    let stale = root.string("StaleAccessToken")?.filter(|token| !token.is_empty());
+    let stale = stale.map(SecretText::from);
+    let principal = &call.caller.principal;
+    let Some(key) = own_key(key)? else {
+        return answer_tokens(&call, &app, None, &dates);
+    };
+    request_log::note_record(key.record());
+    let wish = Wish { tenant: &principal.tenant, key: &key, at_least };
+    let found = match app.store.external_tokens(&principal.tenant, &key).await? {
+        Some(saved) if Access::of(principal, &saved.owner, app.retrieval).may_read() => {
+            let provider = saved.carrier.provider.clone();
+            let fresh = app.grants.refresh(&wish, saved, stale.as_ref()).await;
+            fresh.map_err(|error| of_grant(error, &provider, &call.preferences))?
+        }
+        saved => saved.map(|saved| Fresh { saved, failure: None }),
+    };
+    answer_tokens(&call, &app, found, &dates)
+}
+
+/// What `Refresh` takes.
+#[derive(ToSchema)]
+#[schema(rename_all = "PascalCase")]
+#[expect(dead_code, reason = "for OpenAPI; bodies are read as trees")]
+struct RefreshExternalTokens {
+    /// The key that `SaveExternalTokens` answered.
+    #[schema(pattern = r"\S", format = "retrieval-key")]
+    key: String,
+    /// The access token that the provider's API refused.
+    stale_access_token: Option<String>,
+    /// For how many seconds the access token must live at least: 0 to 86400.
+    #[schema(minimum = 0, maximum = 86400)]
+    minimum_seconds: Option<i32>,
+}

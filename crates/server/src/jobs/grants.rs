@@ -1,0 +1,50 @@
+//! What keeps refreshes going: leases are renewed, and new tokens that the database could not take are committed.
+//!
+//! Invariant: a lease that is held is renewed three times before it runs out.
+
+use std::time::Duration;
+
+use store::{Store, StoreError};
+
+use super::job::{Job, Outcome};
+
+const RENEWAL_PERIOD: Duration = Duration::from_millis(1500);
+const COMMIT_PERIOD: Duration = Duration::from_secs(5);
+
+/// Renews the leases of the refreshes that are under way.
+pub(super) struct RenewLeases {
+    pub(super) store: Store,
+}
+
+impl Job for RenewLeases {
+    fn name(&self) -> &'static str {
+        "renewing leases of refreshes"
+    }
+
+    fn period(&self) -> Duration {
+        RENEWAL_PERIOD
+    }
+
+    async fn run(&mut self) -> Result<Outcome, StoreError> {
+        self.store.renew_leases().await.map(|()| Outcome::Done)
+    }
+}
+
+/// Commits the new tokens that wait in files.
+pub(super) struct SaveUnsaved {
+    pub(super) store: Store,
+}
+
+impl Job for SaveUnsaved {
+    fn name(&self) -> &'static str {
+        "committing unsaved tokens"
+    }
+
+    fn period(&self) -> Duration {
+        COMMIT_PERIOD
+    }
+
+    async fn run(&mut self) -> Result<Outcome, StoreError> {
+        self.store.save_unsaved().await.map(|()| Outcome::Done)
+    }
+}
