@@ -4,6 +4,7 @@
 //! is not configured, or that a configured issuer does not name.
 
 mod decision;
+mod description;
 mod discovery;
 mod error;
 mod id_tokens;
@@ -27,7 +28,6 @@ use store::{SavedTokens, Store};
 use tokio::runtime::Handle;
 use tracing::warn;
 
-pub(crate) use self::error::GrantError;
 use self::{
     decision::{Decision, decide, time_left},
     in_flight::InFlight,
@@ -35,6 +35,7 @@ use self::{
     refresh::Refresh,
     tallies::Tallies,
 };
+pub(crate) use self::{description::GrantDescription, error::GrantError};
 use crate::config::{Config, grants::OnFailure};
 
 /// Microseconds of a second.

@@ -72,7 +72,8 @@ pub struct Grant {
     pub client_digest: Option<Vec<u8>>,
     /// Until when another server may be refreshing it, if it is not stopped meanwhile.
     pub leased_until: Option<i64>,
-    lease_by: Option<String>,
+    /// A name of that server's process.
+    pub lease_by: Option<String>,
 }
 
 impl From<GrantRow> for Grant {

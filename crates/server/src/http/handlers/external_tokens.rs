@@ -16,6 +16,7 @@ use super::{
     user_agent::{EXAMPLE_KEY, non_blank, own_key, unquoted},
 };
 use crate::{
+    grants::GrantDescription,
     http::{
         answer,
         extract::AgentCall,
@@ -68,9 +69,12 @@ pub(crate) async fn list(call: AgentCall, app: Data<App>) -> Result<HttpResponse
     let page = app.store.records(listing).await?;
     request_log::note_records(page.records.len());
     let access = |record: &RecordInfo| Access::of(principal, &record.owner, app.retrieval);
-    let item = |record: &RecordInfo| ExternalTokenInfo::new(record, access(record), &dates);
+    let grants = app.grants.describe(&principal.tenant, &page.records).await?;
+    let item = |(record, grant): (&RecordInfo, &GrantDescription)| {
+        ExternalTokenInfo::new(record, grant, access(record), &dates)
+    };
     let page = ExternalTokenPage {
-        items: page.records.iter().map(item).collect(),
+        items: page.records.iter().zip(&grants).map(item).collect(),
         cursor: page.next.as_ref().map(write_cursor),
     };
     answer::write(preferences, PAGE, &page)
@@ -101,7 +105,13 @@ pub(crate) async fn describe(call: AgentCall, app: Data<App>) -> Result<HttpResp
         |record: &RecordInfo| !selector.is_by_id() || may_manage(principal, &record.owner);
     let record = record.filter(is_shown);
     request_log::note_found(record.is_some());
-    let info = record.as_ref().map(|record| ExternalTokenInfo::new(record, access(record), &dates));
+    let records = Vec::from_iter(record);
+    let grants = app.grants.describe(&principal.tenant, &records).await?;
+    let info = records
+        .iter()
+        .zip(&grants)
+        .next()
+        .map(|(record, grant)| ExternalTokenInfo::new(record, grant, access(record), &dates));
     answer::write(&call.preferences, "ExternalTokenInfo", &info)
 }
 
@@ -305,13 +315,37 @@ struct ExternalTokenInfo {
     expires: Option<String>,
     /// Since when they are gone; null while they live.
     ended: Option<String>,
+    /// How the grant behind the tokens is: None if the server does not refresh them or has not tried to, Live,
+    /// Refreshing, Failing, Blocked, Dead or Paused.
+    #[schema(example = "Live")]
+    grant_state: Option<&'static str>,
+    /// When the access token ends; null if that is not known.
+    access_token_expires: Option<String>,
+    /// When the tokens were last refreshed.
+    refreshed: Option<String>,
+    /// When the refresh token ends unless the tokens are refreshed before; null if that is not known.
+    refresh_by: Option<String>,
+    /// When a refresh is tried next at the earliest; null if nothing is in the way.
+    retry_at: Option<String>,
+    /// Why the last refresh failed: a word such as invalid_grant, lost_answer or timeout.
+    cause: Option<String>,
+    /// Since when the state is what it is.
+    since: Option<String>,
+    /// Counts how often the tokens were replaced; 1 for those that were saved.
+    #[schema(example = 1)]
+    generation: Option<i32>,
     /// What the caller may do with them.
     table_right: Option<Right>,
 }
 
 impl ExternalTokenInfo {
     /// A caller that may not read the record gets the reason for that, and nothing of the record.
-    fn new(record: &RecordInfo, access: Access, dates: &Dates<'_>) -> Self {
+    fn new(
+        record: &RecordInfo,
+        described: &GrantDescription,
+        access: Access,
+        dates: &Dates<'_>,
+    ) -> Self {
         let preferences = dates.preferences;
         let RecordInfo { id, owner, provider, created, updated, last_used, expires, ended, .. } =
             record;
@@ -328,6 +362,14 @@ impl ExternalTokenInfo {
             last_used: date(last_used),
             expires: date(expires),
             ended: date(ended),
+            grant_state: access.may_read().then_some(described.state),
+            access_token_expires: date(&record.access_expires),
+            refreshed: date(&record.grant.refreshed),
+            refresh_by: date(&record.grant.refresh_by),
+            retry_at: date(&described.retry_at),
+            cause: described.cause.filter(|_| access.may_read()).map(|cause| cause.to_string()),
+            since: date(&described.since),
+            generation: access.may_read().then_some(record.generation),
             table_right: Some(Right::to_record(access, preferences)),
         }
     }
