@@ -3,7 +3,7 @@
 mod disconnects;
 mod durability;
 mod fail_closed;
-mod memory;
+pub(crate) mod memory;
 mod outage_log;
 mod overload;
 pub(crate) mod shutdown;

@@ -35,7 +35,7 @@ const CLIENTS: usize = 4;
 type Needles = Vec<(String, Vec<u8>)>;
 
 /// Everything that the server may write to, and that it wrote to; `None` if this user may not look.
-fn memory(app: &TestApp) -> Option<Vec<Vec<u8>>> {
+pub(crate) fn memory(app: &TestApp) -> Option<Vec<Vec<u8>>> {
     let folder = format!("/proc/{}", app.process_id());
     let memory = File::open(format!("{folder}/mem")).ok()?;
     let maps = fs::read_to_string(format!("{folder}/maps")).ok()?;

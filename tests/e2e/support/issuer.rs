@@ -31,7 +31,7 @@ impl Issuer {
         json!({"kty": "EC", "crv": "P-256", "kid": self.kid, "x": encode(x), "y": encode(y)})
     }
 
-    /// A token with these claims over those that make it valid.
+    /// A token with these claims over those that make it valid; one that is null is left out.
     pub(crate) fn token(&self, claims: &Value) -> String {
         let mut all = json!({
             "iss": ISSUER, "aud": AUDIENCE, "sub": "tje0", "exp": 4_102_444_800_u64
@@ -39,6 +39,7 @@ impl Issuer {
         for (name, value) in claims.as_object().expect("claims") {
             all[name] = value.clone();
         }
+        all.as_object_mut().expect("claims").retain(|_, value| !value.is_null());
         let header = Header { kid: Some(self.kid.clone()), ..Header::new(Algorithm::ES256) };
         let key = EncodingKey::from_ec_der(self.key.serialized_der());
         encode(&header, &all, &key).expect("a token")

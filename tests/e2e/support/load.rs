@@ -207,7 +207,7 @@ pub(crate) fn assert_none_lost(acknowledged: usize, lost: usize) {
 
 /// Prints a line.
 #[expect(clippy::print_stdout, reason = "what a test found is to be read")]
-fn tell(line: &str) {
+pub(crate) fn tell(line: &str) {
     println!("{line}");
 }
 

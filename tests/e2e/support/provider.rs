@@ -3,7 +3,7 @@
 //! Invariant: the tree is what happened, whatever the answers said. A test asks it which refresh token lives, and
 //! how many requests had the same one at once.
 
-mod endpoints;
+pub(crate) mod endpoints;
 mod family;
 mod gates;
 mod http;
@@ -78,6 +78,8 @@ pub(crate) struct Rules {
     pub(crate) reuse: Reuse,
     /// Whether a refresh ends the access tokens of before.
     pub(crate) ends_old_access: bool,
+    /// How long a request to the token endpoint takes at least; half of it after the work is done.
+    pub(crate) latency: Duration,
     pub(crate) client_auth: ClientAuth,
     /// The name of the field with the client's id, and its value.
     pub(crate) client_id: (&'static str, String),
@@ -109,6 +111,7 @@ impl Default for Rules {
             replay: Replay::SamePair,
             reuse: Reuse::EndsFamily,
             ends_old_access: false,
+            latency: Duration::ZERO,
             client_auth: ClientAuth::Basic,
             client_id: ("client_id", CLIENT_ID.to_owned()),
             secrets: vec![SECRET.to_owned()],
@@ -355,6 +358,11 @@ impl MockProvider {
         self.state().tree.is_living_leaf(refresh_token)
     }
 
+    /// Whether it is the access token that came with a refresh token that lives.
+    pub(crate) fn is_newest(&self, access_token: &str) -> bool {
+        self.state().tree.is_newest(access_token)
+    }
+
     /// Whether an access token works.
     pub(crate) fn is_active(&self, access_token: &str) -> bool {
         self.state().tree.is_active(access_token)
@@ -427,11 +435,14 @@ impl Shared {
         if let Some(how) = pass(Gate::AfterReading, &connection, &mut flight) {
             return connection.cut(how);
         }
+        let latency = self.state().rules.latency / 2;
+        thread::sleep(latency);
         let reply = match &turn {
             Some(Turn::Say(reply)) => reply.clone(),
             Some(Turn::Reshape(say)) => self.answer(&received, &request, Some(*say)),
             _ => self.answer(&received, &request, None),
         };
+        thread::sleep(latency);
         if let Some(how) = pass(Gate::AfterProcessing, &connection, &mut flight) {
             return connection.cut(how);
         }

@@ -1,11 +1,11 @@
-//! The seal's format, version 1, written down once more: what opens a record, and what is needed for that.
+//! The seal's format, versions 1 and 2, written down once more: what opens a record, and what is needed for that.
 //!
 //! Invariant: nothing here calls the server's own code. Whatever is sealed by a released version opens by
 //! this file as it stands.
 //!
-//! Every blob is `01` (version), `01` (AES-256-GCM), a nonce of 12 bytes, the ciphertext and a tag of 16. The
-//! additional data is `01 01`, a byte for the purpose, then each part with its length before it, in 4 bytes,
-//! the most significant first. Numbers are written likewise, in 8 and 4 bytes.
+//! Every blob is its version (`01`, of a carrier also `02`), `01` (AES-256-GCM), a nonce of 12 bytes, the ciphertext
+//! and a tag of 16. The additional data is the version, `01`, a byte for the purpose, then each part with its length
+//! before it, in 4 bytes, the most significant first. Numbers are written likewise, in 8 and 4 bytes.
 //!
 //! | purpose | key | parts | plaintext |
 //! |---|---|---|---|
@@ -13,6 +13,8 @@
 //! | 2, data key | KEK | tenant, record, provider, generation, KEK's id | DEK, 32 bytes |
 //! | 3, carrier | HKDF(DEK ‖ retrieval key, no salt, `latchkey carrier v1`) | tenant, record, provider, generation, nothing | access token, refresh token, claims: each `00`, or `01`, length and text |
 //! | 4, retrieval key | HKDF(idempotency key, digest, `latchkey idempotency seal v1`) | digest | retrieval key |
+//!
+//! The plaintext of a carrier of version 2 has two more of them: scope, and subject of the id_token.
 //!
 //! HKDF is that of RFC 5869 with SHA-256, for 32 bytes.
 
@@ -40,30 +42,37 @@ pub(crate) struct Sealed {
 impl Sealed {
     /// Every record, the oldest first.
     pub(crate) fn all(setup: &Setup) -> Vec<Self> {
+        let count = setup.database().number("SELECT count(*) FROM external_tokens");
+        let row = |row| Self::one(setup, &format!("ORDER BY id LIMIT 1 OFFSET {row}"));
+        (0..count).map(row).collect()
+    }
+
+    /// The record with this id.
+    pub(crate) fn of_record(setup: &Setup, id: i64) -> Self {
+        Self::one(setup, &format!("WHERE id = {id}"))
+    }
+
+    fn one(setup: &Setup, which: &str) -> Self {
         let database = setup.database();
-        let count = database.number("SELECT count(*) FROM external_tokens");
-        let column = |column: &str, row: i64| {
-            let order = format!("ORDER BY id LIMIT 1 OFFSET {row}");
-            database.text(&format!("SELECT CAST({column} AS TEXT) FROM external_tokens {order}"))
+        let column = |column: &str| {
+            database.text(&format!("SELECT CAST({column} AS TEXT) FROM external_tokens {which}"))
         };
-        let bytes = |name: &str, row| unhex(&column(&Database::hex(name), row));
-        (0..count)
-            .map(|row| Self {
-                id: column("id", row).parse().expect("a number"),
-                tenant: column("tenant", row),
-                provider: column("provider", row),
-                generation: column("generation", row).parse().expect("a number"),
-                key_digest: bytes("key_digest", row),
-                kek_id: column("kek_id", row),
-                wrapped_dek: bytes("wrapped_dek", row),
-                sealed: bytes("sealed", row),
-            })
-            .collect()
+        let bytes = |name: &str| unhex(&column(&Database::hex(name)));
+        Self {
+            id: column("id").parse().expect("a number"),
+            tenant: column("tenant"),
+            provider: column("provider"),
+            generation: column("generation").parse().expect("a number"),
+            key_digest: bytes("key_digest"),
+            kek_id: column("kek_id"),
+            wrapped_dek: bytes("wrapped_dek"),
+            sealed: bytes("sealed"),
+        }
     }
 
     /// Its data key.
     pub(crate) fn dek(&self, kek: &[u8]) -> Option<Vec<u8>> {
-        decrypt(kek, &self.aad(2, &self.kek_id), &self.wrapped_dek)
+        decrypt(kek, &self.aad(1, 2, &self.kek_id), &self.wrapped_dek)
     }
 
     /// What was saved: access token, refresh token, claims.
@@ -74,13 +83,14 @@ impl Sealed {
 
     /// What is in the blob, if this is the key that it is sealed under.
     pub(crate) fn open_under(&self, key: &[u8]) -> Option<Vec<u8>> {
-        decrypt(key, &self.aad(3, ""), &self.sealed)
+        let version = *self.sealed.first().filter(|version| [1, 2].contains(*version))?;
+        decrypt(key, &self.aad(version, 3, ""), &self.sealed)
     }
 
-    fn aad(&self, purpose: u8, kek_id: &str) -> Vec<u8> {
+    fn aad(&self, version: u8, purpose: u8, kek_id: &str) -> Vec<u8> {
         let (id, generation) = (self.id.to_be_bytes(), self.generation.to_be_bytes());
         let (tenant, provider) = (self.tenant.as_bytes(), self.provider.as_bytes());
-        aad(purpose, &[tenant, &id, provider, &generation, kek_id.as_bytes()])
+        aad(version, purpose, &[tenant, &id, provider, &generation, kek_id.as_bytes()])
     }
 }
 
@@ -92,7 +102,7 @@ pub(crate) fn key_digest(retrieval_key: &str) -> Vec<u8> {
 
 /// What a key's sentinel says.
 pub(crate) fn sentinel(kek: &[u8], kek_id: &str, blob: &[u8]) -> Option<Vec<u8>> {
-    decrypt(kek, &aad(1, &[kek_id.as_bytes()]), blob)
+    decrypt(kek, &aad(1, 1, &[kek_id.as_bytes()]), blob)
 }
 
 /// What the row of an idempotency key is found by.
@@ -105,7 +115,7 @@ pub(crate) fn idempotency_digest(tenant: &str, login: &str, header: &str) -> Vec
 /// What a save under an idempotency key was answered with.
 pub(crate) fn saved_key(header: &str, row_digest: &[u8], blob: &[u8]) -> Option<Vec<u8>> {
     let key = hkdf(row_digest, header.as_bytes(), b"latchkey idempotency seal v1");
-    decrypt(&key, &aad(4, &[row_digest]), blob)
+    decrypt(&key, &aad(1, 4, &[row_digest]), blob)
 }
 
 /// RFC 5869, for one block.
@@ -128,8 +138,8 @@ pub(crate) fn unhex(text: &str) -> Vec<u8> {
     (0..text.len()).step_by(2).map(digits).collect()
 }
 
-fn aad(purpose: u8, parts: &[&[u8]]) -> Vec<u8> {
-    let mut bytes = vec![1, 1, purpose];
+fn aad(version: u8, purpose: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = vec![version, 1, purpose];
     parts.iter().for_each(|one| part(&mut bytes, one));
     bytes
 }
@@ -146,7 +156,7 @@ fn decrypt(key: &[u8], aad: &[u8], blob: &[u8]) -> Option<Vec<u8>> {
     let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
     let mut buffer = ciphertext.to_vec();
     let plain = key.open_in_place(nonce, Aad::from(aad), &mut buffer).ok()?.to_vec();
-    (header == [1, 1]).then_some(plain)
+    (header == &aad[..2]).then_some(plain)
 }
 
 fn fields(mut plain: &[u8]) -> [Option<String>; 3] {

@@ -111,7 +111,7 @@ impl Shared {
                 "exp": now + 600,
                 "nonce": pair.nonce,
             });
-            merge(&mut claims, &state.rules.id_claims);
+            overlay(&mut claims, &state.rules.id_claims);
             answer["id_token"] = state.signers[0].token(&claims).into();
         }
         merge(&mut answer, &state.rules.answer);
@@ -138,12 +138,15 @@ impl Shared {
 }
 
 /// Takes the members of `over`, and removes those that are null.
-fn merge(value: &mut Value, over: &Value) {
-    let members = value.as_object_mut().expect("an object");
-    for (name, value) in over.as_object().expect("an object") {
-        members.insert(name.clone(), value.clone());
+pub(crate) fn merge(value: &mut Value, over: &Value) {
+    overlay(value, over);
+    value.as_object_mut().expect("an object").retain(|_, value| !value.is_null());
+}
+
+fn overlay(value: &mut Value, over: &Value) {
+    for (name, member) in over.as_object().expect("an object") {
+        value[name] = member.clone();
     }
-    members.retain(|_, value| !value.is_null());
 }
 
 impl State {

@@ -169,6 +169,12 @@ impl Tree {
         family.is_some_and(|family| !family.has_ended && family.leaf == token)
     }
 
+    /// Whether an access token came with a refresh token that lives.
+    pub(super) fn is_newest(&self, access: &str) -> bool {
+        let family = self.access.get(access).map(|family| &self.families[*family]);
+        family.is_some_and(|family| self.refresh[&family.leaf].access == access)
+    }
+
     /// Whether an access token works.
     pub(super) fn is_active(&self, access: &str) -> bool {
         self.access.contains_key(access)

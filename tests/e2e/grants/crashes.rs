@@ -1,0 +1,268 @@
+//! `kill -9` at each moment of a refresh: no grant is lost by the server, and one that a crash cost is named.
+
+use std::{
+    collections::HashMap,
+    process::Command,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use crate::{
+    grants::{
+        scene::{
+            MORE_THAN_IT_LIVES, Scene, access_token, assert_state, describe, end_access_in,
+            end_pause, get, held,
+        },
+        single_flight::send_get,
+    },
+    support::{
+        app::{TestApp, until},
+        client::Answer,
+        load::{OnDrop, Random, tell},
+        parts::rounds,
+        provider::{Cut, Gate, Grace, Kind, Replay, Reuse, Rules, Turn},
+    },
+};
+
+/// Longer than the lease of a server that is gone, and than a read waits for it.
+const WAIT: Duration = Duration::from_secs(25);
+
+/// A provider whose spent tokens get the same tokens again, and a server that knows it.
+fn lenient(rules: Rules) -> Scene {
+    let grace = Grace::For(Duration::from_hours(1));
+    Scene::new(Rules { grace, ..rules }, json!({"replay_within_seconds": 3600}))
+}
+
+/// Kills the server while the provider holds its request, and starts it again; how long the first answer took then.
+fn kill_while_held(mut scene: Scene, key: &str, gate: Gate) -> (Scene, Answer, Duration) {
+    let hold = scene.provider.hold(gate, 1);
+    let stream = send_get(&scene.app, key);
+    hold.wait_for(1);
+    scene.app.kill();
+    drop(stream);
+    hold.open();
+    let scene = scene.restart();
+    let began = Instant::now();
+    let answer = get(&scene.app.client(), key, 0);
+    (scene, answer, began.elapsed())
+}
+
+/// On SQLite a lease of a server that is gone is void at once, because there is one server at most.
+fn assert_soon(app: &TestApp, took: Duration) {
+    tell(&format!("the first read after the kill took {took:?}"));
+    let is_sqlite = app.setup.database().url().is_none();
+    let most = if is_sqlite { Duration::from_millis(4500) } else { WAIT };
+    assert!(took < most, "{took:?}");
+}
+
+/// The claim was committed, and the provider read nothing.
+#[test]
+fn a_server_that_is_killed_before_the_provider_reads_loses_nothing() {
+    for gate in [Gate::BeforeReading, Gate::AfterReading] {
+        let scene = lenient(Rules::default());
+        let (grant, key) = scene.save(0);
+        let (scene, answer, took) = kill_while_held(scene, &key, gate);
+        assert!(scene.provider.is_newest(&access_token(answer)));
+        assert_soon(&scene.app, took);
+        assert_eq!(scene.provider.max_in_flight(&grant.refresh), 1);
+        assert_eq!(scene.assert_lives(&key).generation, 2);
+    }
+}
+
+/// The refresh token is spent, and the next read gets what it was spent for within the grace.
+#[test]
+fn a_server_that_is_killed_before_the_answer_replays_within_the_grace() {
+    for replay in [Replay::SamePair, Replay::NewPair] {
+        let scene = lenient(Rules { replay, ..Rules::default() });
+        let (grant, key) = scene.save(0);
+        let (scene, answer, took) = kill_while_held(scene, &key, Gate::AfterProcessing);
+        assert!(scene.provider.is_newest(&access_token(answer)));
+        assert_soon(&scene.app, took);
+        assert_eq!(scene.provider.presentations(&grant.refresh), 2);
+        assert_eq!(scene.provider.max_in_flight(&grant.refresh), 1);
+        assert_eq!(scene.assert_lives(&key).generation, 2);
+        assert_state(&scene.app, &key, "Live", None);
+    }
+}
+
+/// At a provider without a grace the crash costs the grant: it is dead, the cause says why, and nothing is erased.
+#[test]
+fn a_grant_that_a_crash_cost_is_named() {
+    for reuse in [Reuse::IsRefused, Reuse::EndsFamily] {
+        let mut scene = Scene::new(Rules { reuse, ..Rules::default() }, json!({}));
+        let (grant, key) = scene.save(3600);
+        let before = held(&scene.app.setup, &key);
+        let hold = scene.provider.hold(Gate::AfterProcessing, 1);
+        thread::scope(|scope| {
+            let client = scene.app.client();
+            let body = json!({"Key": key, "MinimumSeconds": MORE_THAN_IT_LIVES});
+            scope.spawn(move || client.try_post("GetExternalTokens", &body));
+            hold.wait_for(1);
+            let id = scene.app.process_id();
+            let killed = Command::new("kill").args(["-9", &id.to_string()]).status();
+            assert!(killed.expect("kill").success());
+        });
+        scene.app.kill();
+        hold.open();
+        let scene = scene.restart();
+        let client = scene.app.client();
+        until("the loss is noticed", || {
+            let answer = get(&client, &key, MORE_THAN_IT_LIVES);
+            if answer.status == 503 {
+                return false;
+            }
+            let refused = answer.expect_error(424, "SoGrantException", "mock");
+            assert!(!refused.body.contains("CANARY"), "{refused:?}");
+            true
+        });
+        let (lives, now) = scene.oracle(&key);
+        assert!(!lives, "the crash cost it");
+        assert_eq!(now, before, "and nothing is erased");
+        assert_state(&scene.app, &key, "Dead", Some("lost_answer"));
+        assert_eq!(access_token(get(&client, &key, 0)), grant.access, "it is good for an hour");
+        end_access_in(&scene.app.setup, &key, -1);
+        get(&client, &key, 0).expect_error(424, "SoGrantException", "mock");
+        scene.app.logged(&["lost_answer"]);
+        let log = scene.app.log();
+        assert_eq!(log.lines().filter(|line| line.contains("lost_answer")).count(), 1, "{log}");
+        assert_eq!(scene.provider.presentations(&grant.refresh), 2);
+        assert_eq!(scene.provider.sent_twice_at_once(), 0);
+    }
+}
+
+/// What the first of two lost answers leaves is replayed by the next reader, before the grace ends.
+#[test]
+fn answers_that_are_lost_one_after_the_other_are_asked_for_again() {
+    let scene = lenient(Rules::default());
+    let (grant, key) = scene.save(0);
+    scene.provider.next([0, 1, 2].map(|_| Turn::Cut(Gate::AfterProcessing, Cut::Reset)));
+    let refused = get(&scene.app.client(), &key, 0);
+    let refused = refused.expect_error(503, "SoUnavailableException", "");
+    assert_ne!(refused.header("Retry-After"), "");
+    assert_state(&scene.app, &key, "Failing", Some("unreadable"));
+    let described = describe(&scene.app, &key);
+    assert!(described["RetryAt"].is_string(), "{described}");
+    let sent = scene.provider.presentations(&grant.refresh);
+    assert!((2..=3).contains(&sent), "within one call it was sent {sent} times");
+    let mut token = None;
+    until("a later reader gets it", || {
+        let answer = get(&scene.app.client(), &key, 0);
+        token = (answer.status == 200).then(|| access_token(answer));
+        token.is_some()
+    });
+    assert!(scene.provider.is_newest(&token.expect("got")));
+    assert_eq!(scene.provider.presentations(&grant.refresh), 4);
+    scene.assert_lives(&key);
+    assert_state(&scene.app, &key, "Live", None);
+}
+
+const RECORDS: usize = 24;
+const READERS: usize = 8;
+
+/// How many kills there are: a tenth of them where tests are to be short.
+fn kills() -> usize {
+    if rounds(5) == 5 { 100 } else { 10 }
+}
+
+/// Reads records in circles until it is over.
+fn read_in_circles(app: &TestApp, keys: &[String], meanwhile: impl FnOnce()) {
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let _over = OnDrop(&is_over);
+        for reader in 0..READERS {
+            let (client, is_over) = (app.client(), &is_over);
+            scope.spawn(move || {
+                for key in keys.iter().cycle().skip(reader * keys.len() / READERS) {
+                    let body = json!({ "Key": key });
+                    let is_gone = client.try_post("GetExternalTokens", &body).is_err();
+                    if is_gone || is_over.load(Ordering::Relaxed) {
+                        return;
+                    }
+                }
+            });
+        }
+        meanwhile();
+    });
+}
+
+/// Kills the server again and again while records are refreshed, each time at another moment, and reads every record
+/// after each kill; how many grants were burnt, by the cause that the server names.
+fn kill_again_and_again(rules: Rules, replay_within_seconds: i64) -> HashMap<String, usize> {
+    let rules = Rules { latency: Duration::from_millis(20), ..rules };
+    let over = json!({"replay_within_seconds": replay_within_seconds});
+    let mut scene = Scene::new(rules, over);
+    let mut random = Random::new();
+    let mut keys: Vec<String> = (0..RECORDS).map(|_| scene.save(0).1).collect();
+    let (mut burnt, mut refreshed) = (HashMap::new(), 0);
+    for round in 0..kills() {
+        for key in &keys {
+            end_access_in(&scene.app.setup, key, -1);
+        }
+        let enough = scene.refreshes() + random.below(RECORDS);
+        let id = scene.app.process_id();
+        read_in_circles(&scene.app, &keys, || {
+            until("records are refreshed", || scene.refreshes() >= enough);
+            thread::sleep(Duration::from_micros(random.below(25_000) as u64));
+            let killed = Command::new("kill").args(["-9", &id.to_string()]).status();
+            assert!(killed.expect("kill").success());
+        });
+        scene.app.kill();
+        scene = scene.restart();
+        let (app, provider) = (&scene.app, &scene.provider);
+        let began = Instant::now();
+        for key in &mut keys {
+            let client = app.client();
+            let mut answer = get(&client, key, 0);
+            while answer.status == 503 && began.elapsed() < 4 * WAIT {
+                thread::sleep(Duration::from_millis(100));
+                answer = get(&client, key, 0);
+            }
+            if answer.status == 200 {
+                let token = access_token(answer);
+                assert!(provider.is_newest(&token), "round {round}: {:?}", held(&app.setup, key));
+                refreshed += 1;
+                continue;
+            }
+            answer.expect_error(424, "SoGrantException", "mock");
+            let (lives, _) = scene.oracle(key);
+            assert!(!lives, "round {round}: a grant that lives is called dead");
+            let cause = describe(app, key)["Cause"].as_str().expect("a cause").to_owned();
+            *burnt.entry(cause).or_default() += 1;
+            *key = scene.save(0).1;
+        }
+        tell(&format!("round {round}: all read {:?} after the start", began.elapsed()));
+    }
+    tell(&format!(
+        "oracle: {} kills, {refreshed} reads after a kill got the token that lives, {} requests to refresh, burnt \
+         {burnt:?}, sent twice at once {}",
+        kills(),
+        scene.provider.count(Kind::Refresh),
+        scene.provider.sent_twice_at_once(),
+    ));
+    assert_eq!(scene.provider.sent_twice_at_once(), 0);
+    for key in &keys {
+        end_access_in(&scene.app.setup, key, -1);
+        end_pause(&scene.app.setup, key);
+        assert!(scene.provider.is_newest(&access_token(get(&scene.app.client(), key, 0))));
+    }
+    burnt
+}
+
+/// A provider with a grace: whenever the server is killed, no grant is lost.
+#[test]
+fn kills_under_load_burn_nothing_within_the_grace() {
+    let rules = Rules { grace: Grace::For(Duration::from_hours(1)), ..Rules::default() };
+    assert_eq!(kill_again_and_again(rules, 3600), HashMap::new());
+}
+
+/// A strict provider: a kill costs at most what was in flight, and each of these is named.
+#[test]
+fn kills_under_load_burn_only_what_was_in_flight_at_a_strict_provider() {
+    let burnt = kill_again_and_again(Rules::default(), 0);
+    assert!(burnt.keys().all(|cause| cause == "lost_answer"), "{burnt:?}");
+    let most = kills() * READERS;
+    assert!(burnt.values().sum::<usize>() <= most, "{burnt:?}");
+}
