@@ -5,6 +5,7 @@ mod answers;
 mod crashes;
 mod dumps;
 pub(crate) mod exchange;
+mod interoperation;
 mod mock;
 pub(crate) mod outages;
 mod records;

@@ -11,5 +11,6 @@ mod lookups;
 mod migrations;
 mod pgbouncer;
 pub(crate) mod proxy;
+mod refreshes;
 pub(crate) mod servers;
 mod tls;

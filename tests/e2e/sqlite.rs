@@ -7,4 +7,5 @@ mod faulty_disk;
 mod nonces;
 mod other_program;
 mod read_only_disk;
+mod refreshes;
 mod write_ahead_log;

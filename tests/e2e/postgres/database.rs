@@ -95,6 +95,15 @@ impl Database {
         self.cluster.sql(&self.name, sql)
     }
 
+    /// Becomes a copy of another, as a snapshot or `pg_restore` makes one; its URL.
+    pub(crate) fn copy_of(&self, original: &Self) -> String {
+        self.cluster.sql("postgres", &format!("DROP DATABASE {} WITH (FORCE)", self.name));
+        let copy =
+            format!("CREATE DATABASE {} OWNER latchkey TEMPLATE {}", self.name, original.name);
+        self.cluster.sql("postgres", &copy);
+        self.cluster.url(&self.name)
+    }
+
     /// Waits until a transaction is in its `pg_sleep`, and so has the locks that it took before.
     pub(crate) fn wait_for_sleeper(&self) {
         let asleep = "SELECT count(*) FROM pg_stat_activity
