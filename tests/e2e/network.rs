@@ -7,6 +7,7 @@ mod certificates;
 mod connections;
 mod hosts;
 mod outbound;
+mod providers;
 mod proxies;
 mod sizes;
 mod smuggling;

@@ -244,7 +244,7 @@ fn read_one(index: usize, item: Value) -> Result<ProviderSettings, String> {
         if let Err(error) = serde_json::from_value::<ProviderSettings>(alone) {
             let error = error.to_string();
             let error = match error.rsplit_once("expected ") {
-                Some((_value, expected)) if !error.starts_with("unknown") => {
+                Some((_value, expected)) if !error.starts_with("unknown field") => {
                     format!("wrong value for {key}, expected {expected}")
                 }
                 _ if members.get(key).is_some_and(Value::is_object) => format!("{key}: {error}"),
