@@ -10,16 +10,13 @@ mod error_text;
 mod expiry;
 mod exposure;
 mod first_user;
-#[allow(dead_code, reason = "refreshing and exchanging, which use the rest, are built on it")]
 mod grants;
 mod greeting;
 mod host;
 mod http;
-#[allow(dead_code, reason = "id_tokens use the rest")]
 mod issuer_keys;
 mod jobs;
 pub mod memory;
-#[allow(dead_code, reason = "refreshing and exchanging use the rest")]
 mod outgoing;
 mod reload;
 mod serve;

@@ -52,12 +52,14 @@ pub(crate) struct ConfiguredProvider {
     pub(crate) client_digest: [u8; 32],
     pub(crate) margins: Margins,
     /// Whether a refresh token is replaced when it is used.
+    #[expect(dead_code, reason = "for the warning that a rotated token did not come")]
     pub(crate) rotates: bool,
     /// Whether a refresh ends the access token before.
     pub(crate) ends_access_token: bool,
     /// Whether clients get the refresh token.
     pub(crate) give_refresh_token: bool,
     /// What a code may have been brought back to.
+    #[expect(dead_code, reason = "for the exchange of codes")]
     pub(crate) redirect_uris: Vec<String>,
     origin: Origin,
     outgoing: Arc<Outgoing>,
@@ -145,11 +147,6 @@ impl Providers {
         let mut of_name = self.by_name.get(name)?.iter().map(|place| &self.all[*place]);
         let found = of_name.find(|(settings, _provider)| settings.is_for(tenant));
         found.map(|(_settings, provider)| provider)
-    }
-
-    /// Whether no provider is configured.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.all.is_empty()
     }
 
     /// Every provider, in the order of the configuration.
