@@ -9,8 +9,6 @@ use model::{CauseKind, SecretText};
 
 use crate::{Refusal, Registration, TimeUnit, form, json::Json, verdict};
 
-/// A token is not longer.
-const TOKEN_MAX: usize = 64 << 10;
 /// The longest life of a token that is believed: ten years.
 const LIFE_MAX: f64 = 315_360_000.0;
 
@@ -136,9 +134,6 @@ fn token(body: &Json, path: &str) -> Result<Option<SecretText>, CauseKind> {
     let Some(token) = values.next() else { return Ok(None) };
     if values.any(|other| other != token) || token.contains('\0') {
         return Err(CauseKind::Unreadable);
-    }
-    if token.len() > TOKEN_MAX {
-        return Err(CauseKind::TooLarge);
     }
     Ok(Some(SecretText::from(token)))
 }

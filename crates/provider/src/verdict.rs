@@ -85,8 +85,11 @@ fn class(
     if status == 429 || code == "slow_down" {
         return (Busy, CauseKind::RateLimited);
     }
-    if code == "temporarily_unavailable" || (status == 503 && is_pause_wanted) {
+    if status == 503 && (is_pause_wanted || code == "temporarily_unavailable") {
         return (Busy, CauseKind::ServerError);
+    }
+    if code == "temporarily_unavailable" {
+        return (Busy, CauseKind::RateLimited);
     }
     let fault = match code {
         "unauthorized_client" => Some(CauseKind::UnauthorizedClient),

@@ -179,6 +179,10 @@ fn of_keys(error: &KeyError) -> Option<String> {
             "{records} records are still under the master key {id}; `latchkey keys rotate` \
              moves them, and names those that it cannot open"
         ),
+        KeyError::Unsaved { id, tokens } => format!(
+            "{tokens} new tokens wait in grants.unsaved_directory for the database, and are under the \
+             master key {id}; a running server commits them, so start it, and retire the key after that"
+        ),
         _ => return None,
     })
 }

@@ -41,7 +41,7 @@ pub use crate::{
     tables::{
         credentials::FoundCredential,
         external_tokens::{RecordTimes, SavedTokens},
-        grants::{Attempt, Claim, Claimed, Committed, Failure, Grant, RefreshTimes},
+        grants::{Attempt, Claim, Claimed, Committed, Failure, Grant, RefreshTimes, Verdict},
         provider_states::ProviderPause,
         records::{Listing, Page, Position, RecordInfo},
     },

@@ -10,6 +10,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use aws_lc_rs::digest::{self, SHA256, SHA256_OUTPUT_LEN};
 use model::RecordId;
 
 use crate::{
@@ -99,6 +100,13 @@ impl Unsaved {
         read().map_err(failed("read", &path))
     }
 
+    /// How many of the tokens that wait are sealed under this master key. Blocks.
+    pub(crate) fn count_under(&self, kek: &str) -> usize {
+        let is_under =
+            |file: &(i64, i64)| self.read(*file).is_ok_and(|tokens| tokens.sealed.kek_id == kek);
+        self.list().iter().filter(|file| is_under(file)).count()
+    }
+
     /// Removes tokens that the database has, or has no use for. Blocks.
     pub(crate) fn remove(&self, file: (i64, i64)) -> Result<(), OpenError> {
         let path = self.path(file);
@@ -121,7 +129,8 @@ impl Unsaved {
     }
 }
 
-/// Fixed-length numbers first, then each blob behind its length.
+/// Fixed-length numbers first, then each blob behind its length, and a digest of it all: a file that a disk garbled must
+/// not replace tokens that are whole.
 fn encode(tokens: &Replacement) -> Vec<u8> {
     let SealedTokens { generation, kek_id, wrapped_dek, sealed } = &tokens.sealed;
     let mut bytes = MAGIC.to_vec();
@@ -138,10 +147,16 @@ fn encode(tokens: &Replacement) -> Vec<u8> {
         bytes.extend_from_slice(&(blob.len() as u32).to_be_bytes());
         bytes.extend_from_slice(blob);
     }
+    let digest = digest::digest(&SHA256, &bytes);
+    bytes.extend_from_slice(digest.as_ref());
     bytes
 }
 
 fn decode(bytes: &[u8]) -> Option<Replacement> {
+    let (bytes, digest) = bytes.split_last_chunk::<SHA256_OUTPUT_LEN>()?;
+    if digest::digest(&SHA256, bytes).as_ref() != digest {
+        return None;
+    }
     let mut rest = bytes.strip_prefix(MAGIC)?;
     let rest = &mut rest;
     let record = RecordId::from_i64(i64::from_be_bytes(*take(rest)?))?;
@@ -232,5 +247,11 @@ mod tests {
         }
         fs::write(&path, [&whole, [0].as_slice()].concat()).expect("written");
         assert!(unsaved.read((1 << 60, 7)).is_err());
+        for byte in 0..whole.len() {
+            let mut garbled = whole.clone();
+            garbled[byte] ^= 1;
+            fs::write(&path, &garbled).expect("written");
+            assert!(unsaved.read((1 << 60, 7)).is_err(), "byte {byte}");
+        }
     }
 }

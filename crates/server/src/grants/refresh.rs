@@ -16,6 +16,7 @@ use model::{
 use provider::{Answer, GrantedTokens, Refusal, RefusalClass, Registration};
 use store::{
     Attempt, Claim, Claimed, Committed, Failure, GrantFacts, NewTokens, RefreshTimes, SavedTokens,
+    Verdict,
 };
 use tokio::time;
 use tracing::{info, warn};
@@ -114,6 +115,7 @@ impl Refresh {
                 unsent: unsent.take(),
             };
             match self.grants.store.claim_refresh(claim).await? {
+                Claimed::Unsaved => return Err(GrantError::Unsaved),
                 Claimed::Ours(attempt) if queued.elapsed() < CLAIM_TIME => {
                     return self.attempt(&registration, attempt, &facts).await;
                 }
@@ -326,31 +328,29 @@ impl Refresh {
 
     async fn fail(&self, attempt: &Attempt, facts: &GrantFacts, refusal: Refusal, ms: u64) -> End {
         let failure = self.failure(attempt, facts, &refusal);
-        let (record, provider, cause) = (self.record().text(), &self.provider.name, refusal.cause);
-        match self.grants.store.fail_refresh(attempt, failure).await {
-            Ok(Some(true)) => {
+        let (record, provider) = (self.record().text(), &self.provider.name);
+        let cause = match self.grants.store.fail_refresh(attempt, failure).await {
+            Ok(Some(Verdict { is_other_state, cause })) => {
                 let state = failure.state.unwrap_or_default().name();
-                warn!(record, provider, state, %cause, attempt = attempt.number, ms, "a refresh failed");
+                let attempt = attempt.number;
+                if is_other_state {
+                    warn!(record, provider, state, %cause, attempt, ms, "a refresh failed");
+                }
+                cause
             }
-            Ok(Some(false)) => {}
             // Another attempt has spoken: its tokens are to be read.
             Ok(None) => return Ok(()),
             Err(error) => {
                 warn!(record, error = error_chain(&error), "a failed refresh could not be noted");
+                refusal.cause
             }
-        }
+        };
         if refusal.class == RefusalClass::ClientBlocked {
             self.pause_provider(cause, super::PROVIDER_PAUSE).await;
             return Err(GrantError::Blocked(cause));
         }
-        let is_dead = matches!(refusal.class, RefusalClass::Dead | RefusalClass::Interaction);
-        if is_dead {
-            let is_lost = attempt.is_replay && cause.kind == CauseKind::InvalidGrant;
-            return Err(GrantError::Dead(if is_lost {
-                CauseKind::LostAnswer.into()
-            } else {
-                cause
-            }));
+        if matches!(refusal.class, RefusalClass::Dead | RefusalClass::Interaction) {
+            return Err(GrantError::Dead(cause));
         }
         if self.grants.tallies.failed(self.digest(), cause.kind, &self.tenant, &self.saved.owner) {
             let told = refusal.retry_after.map(|seconds| i64::from(seconds) * SECOND);

@@ -49,4 +49,12 @@ pub enum KeyError {
         /// How many.
         records: i64,
     },
+    /// New tokens that wait in files need the key.
+    #[error("{tokens} new tokens that wait for the database are under the master key {id}")]
+    Unsaved {
+        /// The key's id.
+        id: String,
+        /// How many.
+        tokens: usize,
+    },
 }

@@ -20,7 +20,7 @@ use crate::{
         external_tokens::{SealedTokens, Tokens},
         grants::{
             self, Attempt, Claim, Claimed, Committed, Failure, Grant, LeaseHolder, RefreshTimes,
-            Replacement,
+            Replacement, Verdict,
         },
         provider_states::{self, ProviderPause},
     },
@@ -109,7 +109,8 @@ impl Store {
         if self.0.unsaved.has(claim.record) {
             // Its refresh token is spent, and what it was spent for is here.
             self.save_unsaved().await?;
-            return Ok(Claimed::Moved);
+            let is_saved = !self.0.unsaved.has(claim.record);
+            return Ok(if is_saved { Claimed::Moved } else { Claimed::Unsaved });
         }
         let (clock, holder) = (self.0.clock, self.0.lease_holder());
         let order = LockOrder::Record(claim.record.as_i64());
@@ -233,13 +234,12 @@ impl Store {
         Ok(())
     }
 
-    /// Notes that an attempt failed. `None` if another one was made meanwhile; otherwise whether the grant's state is
-    /// another now.
+    /// Notes that an attempt failed. `None` if another one was made meanwhile.
     pub async fn fail_refresh(
         &self,
         attempt: &Attempt,
         failure: Failure,
-    ) -> Result<Option<bool>, StoreError> {
+    ) -> Result<Option<Verdict>, StoreError> {
         let (clock, attempt) = (self.0.clock, attempt.clone());
         let order = LockOrder::Record(attempt.record.as_i64());
         let change = move |conn: &mut Conn| {

@@ -2,7 +2,10 @@
 //!
 //! Invariant: a key that a record needs stays in the database, and one that was retired does not come back.
 
+use std::sync::Arc;
+
 use diesel::{dsl::exists, prelude::*};
+use tokio::task;
 
 use super::retry::with_retries;
 use crate::{
@@ -93,7 +96,7 @@ impl Store {
     /// Lets the database forget a key that no record needs; what the key was.
     ///
     /// # Errors
-    /// `Unknown`, `RetiredAlready`, `Active`, `InUse`.
+    /// `Unknown`, `RetiredAlready`, `Active`, `InUse`, `Unsaved`.
     pub async fn retire_key(&self, id: &str) -> Result<KekStatus, KeyError> {
         let (keyring, rows) = self.load_keyring().await?;
         let found = rows.iter().position(|row| row.id == id);
@@ -109,6 +112,12 @@ impl Store {
         let key = self.master_key(&keyring, row, false).await?;
         if key.records > 0 {
             return Err(KeyError::InUse { id: key.id, records: key.records });
+        }
+        let (inner, kek) = (Arc::clone(&self.0), key.id.clone());
+        let waiting = task::spawn_blocking(move || inner.unsaved.count_under(&kek)).await;
+        let waiting = waiting.expect("reading files does not panic");
+        if waiting > 0 {
+            return Err(KeyError::Unsaved { id: key.id, tokens: waiting });
         }
         let id = key.id.clone();
         let clock = self.0.clock;

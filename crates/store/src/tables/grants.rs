@@ -143,6 +143,8 @@ pub enum Claimed {
     Leased,
     /// The grant waits until a time, or is another client's.
     NotNow,
+    /// New tokens of the record wait in a file, and cannot be committed yet.
+    Unsaved,
 }
 
 /// The right to send one request with the refresh token of a record. It is renewed while there is a clone of it.
@@ -257,6 +259,15 @@ pub struct Failure {
     pub counts: bool,
     /// Whether the outcome is unknown: the provider may have spent the refresh token.
     pub is_ambiguous: bool,
+}
+
+/// What a failed attempt made of a grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Whether the state is another now.
+    pub is_other_state: bool,
+    /// The cause: that of the attempt, or that the answer to an earlier one was lost.
+    pub cause: GrantCause,
 }
 
 /// What the database knows of a record while it is locked.
@@ -467,14 +478,13 @@ pub(crate) fn commit(
     Ok(Committed::Done { has_recovered })
 }
 
-/// Notes that an attempt failed. `None` if another one was made meanwhile, which is judged by itself; otherwise whether
-/// the grant's state is another now.
+/// Notes that an attempt failed. `None` if another one was made meanwhile, which is judged by itself.
 pub(crate) fn fail(
     conn: &mut Conn,
     now: i64,
     attempt: &Attempt,
     failure: Failure,
-) -> Result<Option<bool>, StoreError> {
+) -> Result<Option<Verdict>, StoreError> {
     let Some(current) = lock(conn, attempt.record, now)? else { return Ok(None) };
     let Some(row) = find(conn, attempt.record)? else { return Ok(None) };
     let is_ours = row.attempt == attempt.number && row.won_by == attempt.won_by;
@@ -496,9 +506,9 @@ pub(crate) fn fail(
         lease_until: None,
         ..row
     };
-    let is_other = failure.state.is_some_and(|state| row.set_state(state, now));
+    let is_other_state = failure.state.is_some_and(|state| row.set_state(state, now));
     write(conn, &row)?;
-    Ok(Some(is_other))
+    Ok(Some(Verdict { is_other_state, cause }))
 }
 
 /// Renews the leases of attempts that go on, by record and number. The rows are locked in the order of their ids.

@@ -51,8 +51,11 @@ impl Bench {
         commit(&mut self.conn, NOW, &replacement(attempt, blob)).expect("committed or not")
     }
 
+    /// Whether the state is another now; `None` if the failure does not count.
     fn fail(&mut self, attempt: &Attempt, failure: Failure) -> Option<bool> {
-        fail(&mut self.conn, NOW, attempt, failure).expect("noted or not")
+        let verdict = fail(&mut self.conn, NOW, attempt, failure).expect("noted or not")?;
+        assert_eq!(Some(verdict.cause), self.grant().cause);
+        Some(verdict.is_other_state)
     }
 
     fn grant(&mut self) -> Grant {
