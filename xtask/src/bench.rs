@@ -6,6 +6,7 @@ mod aims;
 mod chart;
 mod cluster;
 mod curve;
+mod grants;
 mod large;
 mod load;
 mod logins;
@@ -21,7 +22,7 @@ use anyhow::ensure;
 use serde_json::json;
 use xshell::{Shell, cmd};
 
-use crate::flags::{Bench, BenchCmd, Logins, Rotation, Schemes};
+use crate::flags::{Bench, BenchCmd, Grants, Logins, Rotation, Schemes};
 
 const SAVE: &str = "/api/v1/Agents/User/SaveExternalTokens";
 const GET: &str = "/api/v1/Agents/User/GetExternalTokens";
@@ -34,6 +35,9 @@ pub(crate) fn run(shell: &Shell, bench: Bench) -> anyhow::Result<()> {
         BenchCmd::Store(flags) => store::run(shell, &flags),
         BenchCmd::Schemes(Schemes { seconds }) => schemes::run(shell, seconds.unwrap_or(5)),
         BenchCmd::Logins(Logins { samples }) => logins::run(shell, samples.unwrap_or(10_000)),
+        BenchCmd::Grants(Grants { seconds, records }) => {
+            grants::run(shell, seconds.unwrap_or(5), records.unwrap_or(10_000))
+        }
         BenchCmd::Rotation(Rotation { seconds, records }) => {
             rotation::run(shell, seconds.unwrap_or(5), records.unwrap_or(50_000))
         }

@@ -30,6 +30,13 @@ xflags::xflags! {
                 /// How many sign-ins are timed; 10,000 by default.
                 optional --samples number: usize
             }
+            /// What a refresh of tokens costs, and how fast it is.
+            cmd grants {
+                /// How long gets are loaded in each round; 5 by default.
+                optional --seconds number: u32
+                /// Expired records that are refreshed; 10,000 by default.
+                optional --records number: usize
+            }
             /// How fast a rotation of the master key is, and what it costs calls.
             cmd rotation {
                 /// How long each is loaded in each round; 5 by default.

@@ -32,7 +32,7 @@ use self::{
     decision::{Decision, decide, time_left},
     in_flight::InFlight,
     providers::{ConfiguredProvider, Providers},
-    refresh::Refresh,
+    refresh::{Refresh, seconds},
     tallies::Tallies,
 };
 pub(crate) use self::{description::GrantDescription, error::GrantError};
@@ -149,17 +149,24 @@ impl Grants {
         let now = self.store.database_time();
         let (earliest, left) =
             (provider.margins.earliest, time_left(&saved, &provider.margins, now));
-        if earliest.zip(left).is_some_and(|(earliest, left)| left > earliest) {
-            return Ok(Some(Fresh { saved, failure: None }));
+        if let Some(early) =
+            earliest.zip(left).map(|(earliest, left)| left.saturating_sub(earliest))
+            && early > 0
+        {
+            return match stale {
+                Some(_) => Err(GrantError::TooMany { retry_after: seconds(early) }),
+                None => Ok(Some(Fresh { saved, failure: None })),
+            };
         }
-        self.count(wish.tenant, &saved.owner)?;
-        let before = saved.clone();
+        if !self.in_flight.has(saved.times.record) {
+            self.count(wish.tenant, &saved.owner)?;
+        }
+        let generation = saved.generation;
         let fresh = self.refreshed(wish, &provider, refresh_token, saved, FORCED_PAUSE).await?;
         match fresh {
-            Some(Fresh { saved, failure: Some(failure) })
-                if stale.is_some() && saved.generation == before.generation =>
-            {
-                Err(failure)
+            Some(Fresh { saved, failure }) if stale.is_some() && saved.generation == generation => {
+                let retry_after = seconds(FORCED_PAUSE);
+                Err(failure.unwrap_or(GrantError::TooMany { retry_after }))
             }
             fresh => Ok(fresh),
         }

@@ -155,6 +155,11 @@ async fn serve(
     // What else listens on the developer's own machine must not be shut off from the browser.
     let sends_hsts = tls.is_some() && !address.ip().is_loopback();
     let scheme = if config.server.behind_proxy { "https" } else { scheme };
+    if providers.all().next().is_some()
+        && let Err(error) = store.probe_unsaved()
+    {
+        warn!(error = error_chain(&error), "new tokens cannot be kept while the database is away");
+    }
     let grants = Grants::new(config, store.clone(), providers);
     let app = app(config, store, callers, &grants, base_time_zone, scheme, sends_hsts);
     let server = server::start(&config.server, listener, tls, app, site)?;

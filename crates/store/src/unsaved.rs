@@ -15,7 +15,8 @@ use model::RecordId;
 
 use crate::{
     OpenError,
-    files::{self, failed},
+    files::{self, UNFINISHED, failed},
+    seal::random_name,
     tables::{
         external_tokens::SealedTokens,
         grants::{RefreshTimes, Replacement},
@@ -40,23 +41,26 @@ pub(crate) struct Unsaved {
 }
 
 impl Unsaved {
-    /// Makes the folder if it is not there, shows that it can be written, and lists what an earlier process left.
-    ///
-    /// # Errors
-    /// The folder cannot be made or written.
-    pub(crate) fn open(folder: &Path) -> Result<Self, OpenError> {
-        files::create_folder(folder)?;
-        files::shut_out_others(folder)?;
-        let probe = folder.join("probe.tmp");
-        let written = fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe));
-        written.map_err(failed("write", &probe))?;
-        let entries = fs::read_dir(folder).map_err(failed("read", folder))?;
+    /// What an earlier process left in the folder, which need not be there.
+    pub(crate) fn of(folder: &Path) -> Self {
+        let entries = fs::read_dir(folder).into_iter().flatten();
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         let found = names.filter_map(|name| {
             let (record, attempt) = name.strip_suffix(SUFFIX)?.split_once('.')?;
             Some((RecordId::parse(record)?.as_i64(), attempt.parse().ok()?))
         });
-        Ok(Self { folder: folder.to_owned(), files: Mutex::new(found.collect()) })
+        Self { folder: folder.to_owned(), files: Mutex::new(found.collect()) }
+    }
+
+    /// Makes the folder if it is not there, and shows that it can be written. Blocks.
+    ///
+    /// # Errors
+    /// It cannot be made or written.
+    pub(crate) fn probe(&self) -> Result<(), OpenError> {
+        files::create_folder(&self.folder)?;
+        let probe = self.folder.join(format!("{}{UNFINISHED}", random_name()));
+        let written = fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe));
+        written.map_err(failed("write", &probe))
     }
 
     /// Whether tokens of this record wait.
@@ -80,6 +84,7 @@ impl Unsaved {
             let full = io::Error::other(format!("there are {MOST} files already"));
             return Err(failed("write to", &self.folder)(full));
         }
+        files::create_folder(&self.folder)?;
         files::write_secret(&self.path(file), &encode(tokens), &self.folder)?;
         self.files().insert(file);
         Ok(())
@@ -218,11 +223,11 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let folder = folder.path().join("unsaved");
         let (tokens, file) = (tokens(), (1 << 60, 7));
-        let first = Unsaved::open(&folder).expect("opened");
-        assert!(!first.has(tokens.record));
+        let first = Unsaved::of(&folder);
+        assert!(!first.has(tokens.record) && !folder.exists());
         first.write(&tokens).expect("written");
         first.write(&tokens).expect("it is there already");
-        let next = Unsaved::open(&folder).expect("opened");
+        let next = Unsaved::of(&folder);
         assert!(next.has(tokens.record));
         assert_eq!(next.list(), [file]);
         let read = next.read(file).expect("read");
@@ -231,13 +236,17 @@ mod tests {
         next.remove(file).expect("removed");
         next.remove(file).expect("it is gone already");
         assert!(!next.has(tokens.record));
+        next.probe().expect("it can be written");
         assert_eq!(fs::read_dir(&folder).expect("folder").count(), 0);
+        fs::remove_dir(&folder).expect("removed");
+        fs::write(&folder, "").expect("written");
+        next.probe().expect_err("a file is in its place");
     }
 
     #[test]
     fn a_damaged_file_is_refused() {
         let folder = tempfile::tempdir().expect("folder");
-        let unsaved = Unsaved::open(folder.path()).expect("opened");
+        let unsaved = Unsaved::of(folder.path());
         unsaved.write(&tokens()).expect("written");
         let (path, whole) = (unsaved.path((1 << 60, 7)), encode(&tokens()));
         for length in 0..whole.len() {

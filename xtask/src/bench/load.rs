@@ -153,7 +153,8 @@ fn save_some(address: &str, body: &str, records: usize) -> anyhow::Result<Vec<St
     Ok(keys)
 }
 
-fn read_answer(stream: &mut BufReader<TcpStream>) -> anyhow::Result<String> {
+/// The body of an answer that is a 200.
+pub(super) fn read_answer(stream: &mut BufReader<TcpStream>) -> anyhow::Result<String> {
     let mut status = String::new();
     stream.read_line(&mut status)?;
     ensure!(status.contains(" 200 "), "a save was answered with {status:?}");

@@ -1,5 +1,5 @@
-//! What `cargo xtask bench` measures beside the server: `yardstick bare` and `yardstick transactions`,
-//! each on a free port that it prints.
+//! What `cargo xtask bench` measures beside the server: `yardstick bare`, `yardstick provider` and
+//! `yardstick transactions`, each on a free port that it prints.
 //!
 //! Invariant: it uses no crate of this workspace, so that what the server gains or loses does not move it,
 //! and leaves actix-web at the defaults, as the server does.
@@ -7,6 +7,7 @@
 #![expect(clippy::print_stdout, reason = "the address is told on standard output")]
 
 mod bare;
+mod provider;
 mod transactions;
 
 use std::{error::Error, net::SocketAddr};
@@ -20,8 +21,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mode = std::env::args().nth(1).unwrap_or_default();
     match mode.as_str() {
         "bare" => serve(bare::configure),
+        "provider" => serve(provider::configure),
         "transactions" => serve(transactions::configure("yardstick.db")?),
-        _ => Err("say `yardstick bare` or `yardstick transactions`".into()),
+        _ => Err("say `yardstick bare`, `yardstick provider` or `yardstick transactions`".into()),
     }
 }
 

@@ -74,6 +74,12 @@ impl InFlight {
         Ok(ending)
     }
 
+    /// Whether a refresh of the record is under way.
+    pub(super) fn has(&self, record: RecordId) -> bool {
+        let state = self.state();
+        state.refreshes.get(&record).is_some_and(|ending| ending.has_changed().is_ok())
+    }
+
     /// Lets no refresh begin any more, and waits for those that are under way, at most this long. How many had not
     /// ended then.
     pub(super) async fn finish(&self, at_most: Duration) -> usize {

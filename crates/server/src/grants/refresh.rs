@@ -80,8 +80,7 @@ impl Refresh {
             let retry_after = 60;
             GrantError::Failing { cause: error.cause.into(), retry_after }
         })?;
-        let place = time::timeout_at(self.until.into(), self.provider.place()).await;
-        let Ok(Some(_place)) = place else { return Err(GrantError::Busy) };
+        let mut place = None;
         let mut look = LOOKS.0;
         let mut unsent = None;
         for _ in 0..CLAIMS {
@@ -104,6 +103,10 @@ impl Refresh {
                 && claimed.saturating_add(self.pause_us) > facts.now
             {
                 return Ok(());
+            }
+            if place.is_none() {
+                let free = time::timeout_at(self.until.into(), self.provider.place()).await;
+                place = Some(free.ok().flatten().ok_or(GrantError::Busy)?);
             }
             self.look_for_obstacle(&facts).await?;
             let queued = Instant::now();
@@ -281,12 +284,7 @@ impl Refresh {
             Committed::Unsaved => return Err(GrantError::Unsaved),
         }
         self.grants.tallies.succeeded(self.digest());
-        if facts.provider_pause.is_some() {
-            let resumed = self.grants.store.resume_provider(self.digest()).await;
-            if matches!(resumed, Ok(true)) {
-                info!(provider = self.provider.place, "the provider accepts requests again");
-            }
-        }
+        self.resume_provider(facts).await;
         self.look_at_scope(before, &details);
         self.look_at_subject(id_token).await;
         Ok(())
@@ -350,6 +348,8 @@ impl Refresh {
             return Err(GrantError::Blocked(cause));
         }
         if matches!(refusal.class, RefusalClass::Dead | RefusalClass::Interaction) {
+            // The provider had no fault to find with the client.
+            self.resume_provider(facts).await;
             return Err(GrantError::Dead(cause));
         }
         if self.grants.tallies.failed(self.digest(), cause.kind, &self.tenant, &self.saved.owner) {
@@ -357,6 +357,15 @@ impl Refresh {
             self.pause_provider(cause, told.unwrap_or(super::PROVIDER_PAUSE / 2)).await;
         }
         Err(GrantError::Failing { cause, retry_after: seconds(failure.pause_us) })
+    }
+
+    /// Ends the pause of the provider that this request was to show the end of.
+    async fn resume_provider(&self, facts: &GrantFacts) {
+        if facts.provider_pause.is_some()
+            && let Ok(true) = self.grants.store.resume_provider(self.digest()).await
+        {
+            info!(provider = self.provider.place, "the provider accepts requests again");
+        }
     }
 
     /// Leaves the provider alone, for all records.
@@ -426,6 +435,6 @@ fn of_provider_pause(cause: GrantCause, left_us: i64) -> GrantError {
 }
 
 /// Microseconds as seconds, rounded up, and one at least.
-fn seconds(us: i64) -> u64 {
+pub(super) fn seconds(us: i64) -> u64 {
     us.max(1).unsigned_abs().div_ceil(SECOND.unsigned_abs())
 }

@@ -201,6 +201,14 @@ impl Store {
         written.expect("writing a file does not panic")
     }
 
+    /// Shows that new tokens can be kept in files while the database is away. Blocks.
+    ///
+    /// # Errors
+    /// They cannot.
+    pub fn probe_unsaved(&self) -> Result<(), crate::OpenError> {
+        self.0.unsaved.probe()
+    }
+
     /// Commits what waits in files. A server does so at its start and every few seconds.
     pub async fn save_unsaved(&self) -> Result<(), StoreError> {
         for file in self.0.unsaved.list() {

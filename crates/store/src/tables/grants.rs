@@ -249,7 +249,7 @@ pub enum Committed {
 /// Why an attempt failed, and what follows.
 #[derive(Clone, Copy, Debug)]
 pub struct Failure {
-    /// The state that the grant is in from now on; `None` if it stays what it is.
+    /// The state that the grant is in from now on; `None` if it stays what it is, with its cause and its pause.
     pub state: Option<GrantState>,
     /// Why.
     pub cause: GrantCause,
@@ -491,6 +491,8 @@ pub(crate) fn fail(
     if !is_ours || current.generation != attempt.generation {
         return Ok(None);
     }
+    // What the provider has against the client is not the grant's.
+    let is_grants = failure.state.is_some();
     let is_dead = failure.state == Some(GrantState::Dead);
     let is_open = failure.is_ambiguous || attempt.is_replay && !is_dead;
     let cause = match failure.cause.kind {
@@ -498,9 +500,9 @@ pub(crate) fn fail(
         _ => failure.cause,
     };
     let mut row = GrantRow {
-        cause: Some(cause.to_string()),
+        cause: if is_grants { Some(cause.to_string()) } else { row.cause },
         failures: row.failures.saturating_add(failure.counts.into()),
-        retry_at: Some(now.saturating_add(failure.pause_us)),
+        retry_at: if is_grants { Some(now.saturating_add(failure.pause_us)) } else { row.retry_at },
         first_sent: row.first_sent.filter(|_| is_open),
         lease_by: None,
         lease_until: None,

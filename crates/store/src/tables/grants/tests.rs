@@ -218,6 +218,20 @@ fn a_late_verdict_does_not_count() {
     assert_eq!(bench.grant().state, GrantState::Live);
 }
 
+/// A fault of the client's is nothing that the grant can help.
+#[test]
+fn a_refused_client_leaves_the_grant_as_it_is() {
+    let mut bench = Bench::new();
+    let attempt = bench.attempt("one", NOW);
+    let cause = CauseKind::InvalidClient.into();
+    let refused = Failure { state: None, cause, counts: false, ..dead() };
+    let verdict = fail(&mut bench.conn, NOW, &attempt, refused).expect("noted");
+    assert_eq!(verdict, Some(Verdict { is_other_state: false, cause }));
+    let grant = bench.grant();
+    assert_eq!((grant.cause, grant.retry_at, grant.first_sent), (None, None, None));
+    assert!(!bench.attempt("other", NOW).is_replay);
+}
+
 #[test]
 fn only_the_first_of_two_requests_can_have_been_lost() {
     let mut bench = Bench::new();
