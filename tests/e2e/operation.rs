@@ -2,5 +2,6 @@
 
 mod administration;
 mod log_sweep;
+mod pause;
 mod start;
 mod verify;

@@ -7,6 +7,7 @@ mod app;
 mod arguments;
 mod backup;
 mod copy;
+mod grants;
 mod keys;
 mod open;
 mod output;
@@ -30,8 +31,8 @@ use store::Migrator;
 use tracing::warn;
 
 use self::{
-    app::AppCommand, copy::Sides, keys::KeysCommand, output::Output, ticket::TicketCommand,
-    user::UserCommand,
+    app::AppCommand, copy::Sides, grants::GrantsCommand, keys::KeysCommand, output::Output,
+    ticket::TicketCommand, user::UserCommand,
 };
 use crate::{
     config::{Config, environment},
@@ -84,6 +85,13 @@ enum Command {
         output: Output,
         #[command(subcommand)]
         command: KeysCommand,
+    },
+    /// Pause and resume the use of refresh tokens
+    Grants {
+        #[command(flatten)]
+        output: Output,
+        #[command(subcommand)]
+        command: GrantsCommand,
     },
     /// Prove that every record's data key opens, beside running servers
     Verify {
@@ -212,6 +220,7 @@ fn administer(config: &Config, command: &Command) -> anyhow::Result<()> {
         Command::Ticket { output, command } => ticket::run(config, *output, command),
         Command::App { output, command } => app::run(config, *output, command),
         Command::Keys { output, command } => keys::run(config, *output, command),
+        Command::Grants { output, command } => grants::run(config, *output, command),
         Command::Verify { output } => verify::run(config, *output),
         Command::Backup { output, file } => backup::run(config, *output, file),
         Command::Restore { output, file } => restore::run(config, *output, file),

@@ -151,6 +151,9 @@ async fn serve(
         issuer.fetch_soon();
     }
     tend_keys(store).await?;
+    if providers.all().next().is_some() {
+        warn_of_pause(store).await?;
+    }
     let tls = certificates.as_ref().map(Certificates::server_config).transpose()?;
     // What else listens on the developer's own machine must not be shut off from the browser.
     let sends_hsts = tls.is_some() && !address.ip().is_loopback();
@@ -179,6 +182,19 @@ async fn tend_keys(store: &Store) -> Result<(), StoreError> {
         }
         tended => tended.map(drop),
     }
+}
+
+/// Warns that no token is refreshed.
+async fn warn_of_pause(store: &Store) -> Result<(), StoreError> {
+    let reasons = store.pause_reasons().await?;
+    if !reasons.is_empty() {
+        warn!(
+            ?reasons,
+            "the grants are paused, and no token is refreshed; run `latchkey grants resume` once the database that \
+             this one was made from is not used any more"
+        );
+    }
+    Ok(())
 }
 
 fn app(

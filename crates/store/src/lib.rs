@@ -45,4 +45,5 @@ pub use crate::{
         provider_states::ProviderPause,
         records::{Listing, Page, Position, RecordInfo},
     },
+    unsaved::count as count_unsaved,
 };

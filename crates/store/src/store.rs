@@ -54,7 +54,7 @@ use crate::{
     quotas::RecordCounts,
     read::{readers::Readers, use_buffer::UseBuffer},
     record_ids::RecordIds,
-    tables::grants::Leases,
+    tables::{database_identity, grants::Leases},
     unsaved::Unsaved,
     write::{
         lock_order::{LockOrder, Write},
@@ -238,6 +238,13 @@ impl Store {
             Some(keyring) => keyring,
             None => Keyring::begin(&options.keys, &mut conn, options.clock.now())?,
         };
+        if let Some(before) = database_identity::follow(&mut conn, options.clock.now())? {
+            warn!(
+                before,
+                "the database was restored or copied to another place on PostgreSQL: it is paused, and no token is \
+                 refreshed"
+            );
+        }
         let mut log = WriteAheadLog::of(&database, database_file.clone());
         if let (Some(log), Some(_)) = (&mut log, &lock) {
             log.schedule_truncate();

@@ -43,13 +43,7 @@ pub(crate) struct Unsaved {
 impl Unsaved {
     /// What an earlier process left in the folder, which need not be there.
     pub(crate) fn of(folder: &Path) -> Self {
-        let entries = fs::read_dir(folder).into_iter().flatten();
-        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        let found = names.filter_map(|name| {
-            let (record, attempt) = name.strip_suffix(SUFFIX)?.split_once('.')?;
-            Some((RecordId::parse(record)?.as_i64(), attempt.parse().ok()?))
-        });
-        Self { folder: folder.to_owned(), files: Mutex::new(found.collect()) }
+        Self { folder: folder.to_owned(), files: Mutex::new(list(folder).unwrap_or_default()) }
     }
 
     /// Makes the folder if it is not there, and shows that it can be written. Blocks.
@@ -132,6 +126,29 @@ impl Unsaved {
     fn files(&self) -> MutexGuard<'_, BTreeSet<(i64, i64)>> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// How many files wait in a folder, which need not be there. Blocks.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn count(folder: &Path) -> Result<u64, OpenError> {
+    match list(folder) {
+        Ok(files) => Ok(files.len() as u64),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(failed("read", folder)(error)),
+    }
+}
+
+/// The files of a folder, by record and attempt.
+fn list(folder: &Path) -> io::Result<BTreeSet<(i64, i64)>> {
+    let entries = fs::read_dir(folder)?;
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let found = names.filter_map(|name| {
+        let (record, attempt) = name.strip_suffix(SUFFIX)?.split_once('.')?;
+        Some((RecordId::parse(record)?.as_i64(), attempt.parse().ok()?))
+    });
+    Ok(found.collect())
 }
 
 /// Fixed-length numbers first, then each blob behind its length, and a digest of it all: a file that a disk garbled must
@@ -223,6 +240,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let folder = folder.path().join("unsaved");
         let (tokens, file) = (tokens(), (1 << 60, 7));
+        assert_eq!(count(&folder).expect("nothing there"), 0);
         let first = Unsaved::of(&folder);
         assert!(!first.has(tokens.record) && !folder.exists());
         first.write(&tokens).expect("written");
@@ -230,6 +248,7 @@ mod tests {
         let next = Unsaved::of(&folder);
         assert!(next.has(tokens.record));
         assert_eq!(next.list(), [file]);
+        assert_eq!(count(&folder).expect("counted"), 1);
         let read = next.read(file).expect("read");
         assert_eq!(encode(&read), encode(&tokens));
         assert_eq!((read.times, read.replaced), (tokens.times, 2));

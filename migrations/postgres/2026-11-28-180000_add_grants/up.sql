@@ -49,3 +49,9 @@ CREATE TABLE grants_paused (
     reason TEXT NOT NULL PRIMARY KEY,
     since BIGINT NOT NULL
 );
+
+-- Which database of which PostgreSQL cluster this was when it was last opened. One that is restored elsewhere brings
+-- the row along, and so is found to be a copy. On SQLite there is no row.
+CREATE TABLE database_identity (
+    identity TEXT NOT NULL PRIMARY KEY
+);

@@ -1,3 +1,4 @@
+DROP TABLE database_identity;
 DROP TABLE grants_paused;
 DROP TABLE exchanges;
 DROP TABLE provider_states;

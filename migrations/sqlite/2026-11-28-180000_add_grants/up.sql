@@ -49,3 +49,13 @@ CREATE TABLE grants_paused (
     reason TEXT NOT NULL PRIMARY KEY,
     since BIGINT NOT NULL
 );
+-- What `restore` could only mark, in a backup from before this table. The mark of a restored file is its user_version.
+INSERT INTO grants_paused
+    SELECT 'restore', CAST(strftime('%s', 'now') AS INTEGER) * 1000000 FROM pragma_user_version WHERE user_version = 1;
+PRAGMA user_version = 0;
+
+-- Which database of which PostgreSQL cluster this was when it was last opened. One that is restored elsewhere brings
+-- the row along, and so is found to be a copy. On SQLite there is no row.
+CREATE TABLE database_identity (
+    identity TEXT NOT NULL PRIMARY KEY
+);

@@ -27,6 +27,15 @@ fn the_first_start_prepares_everything_for_its_owner_alone() {
     assert_eq!(fs::read(app.setup.key_file()).expect("key").len(), 32);
     assert!(app.greeting.contains("User: tje0, password: Tje0 (the sample login"));
     assert!(app.greeting.contains(", master key: data/keys\n"), "{}", app.greeting);
+    assert!(data.join("unsaved").exists());
+}
+
+/// The folder of refreshed tokens that the database cannot take is where the configuration has it.
+#[test]
+fn unsaved_tokens_have_a_folder_of_their_own() {
+    let app = Setup::new().with("GRANTS__UNSAVED_DIRECTORY", "waiting").start();
+    assert!(app.setup.folder().join("waiting").exists());
+    assert!(!app.setup.data().join("unsaved").exists());
 }
 
 /// The line that the greeting prints works as printed.

@@ -38,22 +38,56 @@ fn it_says_what_it_proved() {
         ids[0]
     ));
     app.sql(&format!("UPDATE external_tokens SET expires = 5 WHERE id = {}", ids[1]));
+    app.sql(&format!(
+        "INSERT INTO grants SELECT id, {}, 'live', 1, NULL, 0, NULL, 1, NULL, 1, 1, NULL, 1, NULL, NULL \
+         FROM external_tokens WHERE ended IS NULL",
+        Database::zeros("32")
+    ));
     let told = app.admin(&["verify"]);
+    assert!(!told.contains("not in the database"), "{told}");
     for line in [
         "1 master key: all there and the right ones",
         "2 records: every data key opens under its master key; the tokens themselves can be opened by \
          their callers alone",
         "ended, and holding nothing: 1 record",
         "1 user",
+        "2 grants",
     ] {
         assert!(told.lines().any(|said| said == line), "no {line:?} in {told}");
     }
     let (report, is_proved) = verify(&app.setup);
     assert!(is_proved);
-    for (name, value) in [("master_keys", 1), ("records", 2), ("ended", 1), ("users", 1)] {
+    for (name, value) in [
+        ("master_keys", 1),
+        ("records", 2),
+        ("ended", 1),
+        ("users", 1),
+        ("grants", 2),
+        ("unsaved", 0),
+    ] {
         assert_eq!(report[name], value, "{report}");
     }
     assert_eq!(report["damaged"], json!([]));
+}
+
+/// New tokens that wait for the database are said to be no part of what was proved, where the configuration has them.
+#[test]
+fn it_says_how_many_tokens_wait_in_files() {
+    let setup = TestApp::new().stop().with("GRANTS__UNSAVED_DIRECTORY", "waiting");
+    assert_eq!(verify(&setup).0["unsaved"], 0);
+    let folder = setup.folder().join("waiting");
+    assert!(!folder.exists(), "it makes nothing");
+    fs::create_dir(&folder).expect("folder");
+    let record = RecordId::from_i64(7).expect("an id").text();
+    for name in
+        [format!("{record}.1.unsaved"), format!("{record}.2.unsaved"), "probe.tmp".to_owned()]
+    {
+        fs::write(folder.join(name), b"").expect("written");
+    }
+    assert_eq!(verify(&setup).0["unsaved"], 2);
+    let told = setup.run(&["verify"], "").expect("proved");
+    let line = "not in the database yet: new tokens in 2 files, which a server puts there";
+    assert!(told.lines().any(|said| said == line), "{told}");
 }
 
 /// Each damaged record is named, by its id; the others are not.

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Stdio},
 };
 
@@ -43,7 +43,11 @@ impl Bench {
         let bench = Self { setup: app.stop(), record };
         bench.sqlite(
             "INSERT INTO idempotency_keys VALUES (x'01', x'02', x'03', 4), (x'FF00', x'', x'', 5);
-             INSERT INTO retired_keks VALUES ('00ff', 6)",
+             INSERT INTO retired_keks VALUES ('00ff', 6);
+             INSERT INTO grants SELECT id, x'07', 'failing', 1, 'network', 2, 3, 4, NULL, 5, 6, 7, 4, 'boot', 8
+                 FROM external_tokens LIMIT 2;
+             INSERT INTO provider_states VALUES (x'07', 'invalid_client', 9, 10);
+             INSERT INTO exchanges VALUES (x'0708', 9000000000000000)",
         );
         let ended = "UPDATE external_tokens SET ended = 7, last_used = 8, expires = 9, kek_id = '', \
                      wrapped_dek = x'', sealed = x'' WHERE id IN (SELECT id FROM external_tokens LIMIT 1)";
@@ -51,7 +55,7 @@ impl Bench {
             bench.sqlite(
                 "INSERT INTO external_tokens SELECT id - 1, tenant, owner, provider, \
                           generation, key_digest, kek_id, wrapped_dek, sealed, created, updated, \
-                          last_used, expires, ended FROM external_tokens LIMIT 1",
+                          last_used, expires, ended, 11 FROM external_tokens LIMIT 1",
             );
             bench.sqlite(ended);
         }
@@ -108,15 +112,19 @@ fn a_database_is_copied_to_postgresql_and_back() {
     let bench = Bench::new(700);
     let report = bench.there().expect("copied");
     assert_eq!(report["records"], 701, "{report}");
+    assert_eq!(report["grants"], 2, "{report}");
     assert_eq!(report["from"], "data/latchkey.db");
     for table in TABLES {
         assert!(count(bench.postgres(), table) > 0, "{table} has rows");
     }
-    // Which servers are running is no part of what they keep.
+    // Which servers are running is no part of what they keep, and a pause and its place are the copy's own.
     let tables = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name NOT GLOB '__*' \
-                  AND name <> 'servers'";
+                  AND name NOT IN ('servers', 'grants_paused', 'database_identity')";
     assert_eq!(numbers(&bench.file(), tables), [TABLES.len() as i64], "no table is forgotten");
     bench.assert_back("back.db");
+    let paused = "SELECT count(*) FROM grants_paused WHERE reason = 'copy'";
+    assert_eq!(numbers(&bench.setup.folder().join("back.db"), paused), [1]);
+    assert_eq!(numbers(&bench.file(), paused), [0], "the source goes on");
     let before = bench.postgres().content();
     assert_eq!(bench.there(), Ok(report), "again");
     assert!(bench.postgres().content() == before);
@@ -124,6 +132,11 @@ fn a_database_is_copied_to_postgresql_and_back() {
     let app = bench.setup.clone().with("DATABASE__URL", &bench.url()).start();
     app.client().with_password("ann", "CANARY-password").who(&[]).expect(200);
     assert_none_lost(700, lost(&app, &bench.record.saved()));
+    assert_eq!(
+        bench.postgres().text("SELECT reason FROM grants_paused"),
+        "copy",
+        "and nothing else"
+    );
     assert!(app.admin(&["verify"]).contains("every data key opens"));
     assert_eq!(numbers(&bench.file(), "SELECT count(*) FROM external_tokens"), [701]);
 }
@@ -133,7 +146,11 @@ fn a_database_is_copied_to_postgresql_and_back() {
 fn a_side_is_by_default_that_of_the_configuration() {
     let bench = Bench::new(3);
     let told = bench.setup.run(&["copy", "--to", &bench.url()], "").expect("copied");
-    assert!(told.contains("compared every row: both are the same\n3 records, 2 users,"), "{told}");
+    assert!(
+        told.contains("compared every row: both are the same\n3 records, 2 grants, 2 users,"),
+        "{told}"
+    );
+    assert!(told.contains("refreshes a token before `latchkey grants resume`"), "{told}");
     let same = bench.setup.run(&["copy", "--to", "sqlite:data/latchkey.db"], "");
     assert!(same.expect_err("refused").contains("name the same database"));
 }
@@ -151,6 +168,9 @@ fn a_changed_source_is_copied_again() {
     bench.sqlite(&format!("UPDATE users SET version = 9, {later} WHERE login = 'ann'"));
     bench.sqlite(&format!("UPDATE applications SET is_disabled = TRUE, {later}"));
     bench.sqlite("UPDATE keks SET wraps = wraps + 77");
+    bench.sqlite("UPDATE grants SET state = 'dead', attempt = attempt + 1");
+    bench.sqlite("DELETE FROM provider_states");
+    bench.sqlite("INSERT INTO exchanges VALUES (x'09', 9000000000000001)");
     bench.sqlite("DELETE FROM credentials");
     bench.sqlite("DELETE FROM idempotency_keys WHERE digest = x'01'");
     let app = bench.setup.start();
@@ -192,6 +212,19 @@ fn a_target_that_was_used_is_refused() {
             "UPDATE external_tokens SET ended = NULL",
         ),
         ("UPDATE applications SET name = 'other'", "UPDATE applications SET name = 'crm-sync'"),
+        ("UPDATE grants SET attempt = attempt + 1", "UPDATE grants SET attempt = attempt - 1"),
+        (
+            "UPDATE external_tokens SET generation = 2 WHERE id IN (SELECT record FROM grants)",
+            "UPDATE external_tokens SET generation = 1 WHERE generation = 2",
+        ),
+        (
+            "INSERT INTO grants SELECT max(id), '', 'live', 1, NULL, 0, NULL, NULL, NULL, 1, 1 FROM external_tokens",
+            "DELETE FROM grants WHERE client_digest = ''",
+        ),
+        (
+            "INSERT INTO exchanges VALUES ('\\x09', 9000000000000000)",
+            "DELETE FROM exchanges WHERE digest = '\\x09'",
+        ),
     ];
     // A refusal comes before the change that would be copied.
     bench.sqlite("UPDATE users SET version = 9, updated = updated + 2 WHERE login = 'tje0'");
@@ -226,7 +259,7 @@ fn no_command_changes_what_is_being_copied() {
     bench.sqlite(
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
          INSERT INTO external_tokens SELECT id + i, tenant, owner, provider, generation, key_digest, kek_id,
-             wrapped_dek, sealed, created, updated, last_used, expires, ended FROM external_tokens, n",
+             wrapped_dek, sealed, created, updated, last_used, expires, ended, NULL FROM external_tokens, n",
     );
     let url = bench.url();
     let arguments = ["copy", "--from", "sqlite:data/latchkey.db", "--to", &url];
@@ -250,19 +283,77 @@ fn a_dump_of_postgresql_is_restored_and_proved() {
     let key = app.client().save(&json!({"Provider": "et", "AccessToken": "fugit"}));
     let keys = app.setup.data().join("keys");
     let place = Setup::new().with("KEYS__DIRECTORY", keys.to_str().expect("UTF-8"));
-    let url = |setup: &Setup| setup.database().url().expect("its URL");
-    let dump = app.setup.folder().join("latchkey.dump");
-    let run = |program: &str, arguments: &[&str]| {
-        let programs = Programs::find().expect("PostgreSQL");
-        let output = programs.client(program).args(arguments).arg(&dump).output().expect(program);
-        assert!(output.status.success(), "{output:?}");
-    };
-    run("pg_dump", &["--format=custom", &format!("--dbname={}", url(&app.setup)), "--file"]);
-    let target = format!("--dbname={}", url(&place));
-    run("pg_restore", &["--no-owner", "--exit-on-error", &target]);
+    dump_and_restore(&app.setup, &place, &app.setup.folder().join("latchkey.dump"));
     let told = place.run(&["verify"], "").expect("proved");
     assert!(told.contains("1 record: every data key opens under its master key"), "{told}");
     assert_eq!(place.start().client().access_token(&key).as_deref(), Some("fugit"));
+}
+
+fn dump_and_restore(from: &Setup, to: &Setup, dump: &Path) {
+    let url = |setup: &Setup| setup.database().url().expect("its URL");
+    let run = |program: &str, arguments: &[&str]| {
+        let programs = Programs::find().expect("PostgreSQL");
+        let output = programs.client(program).args(arguments).arg(dump).output().expect(program);
+        assert!(output.status.success(), "{output:?}");
+    };
+    run("pg_dump", &["--format=custom", &format!("--dbname={}", url(from)), "--file"]);
+    let target = format!("--dbname={}", url(to));
+    run("pg_restore", &["--no-owner", "--exit-on-error", &target]);
+}
+
+const PAUSES: &str = "SELECT string_agg(reason, ' ') FROM grants_paused";
+
+/// What PostgreSQL's own tools restored elsewhere pauses itself, once, and the original does not.
+#[test]
+fn a_database_that_became_another_one_is_paused() {
+    let mut app = TestApp::new();
+    for _ in 0..2 {
+        app = app.stop().start();
+        assert_eq!(app.setup.database().text(PAUSES), "", "it is where it was");
+    }
+    let joined = app.setup.start();
+    assert_eq!(app.setup.database().text(PAUSES), "", "another server of the same database");
+    drop(joined);
+
+    let keys = app.setup.data().join("keys");
+    let place = Setup::new().with("KEYS__DIRECTORY", keys.to_str().expect("UTF-8"));
+    let dump = app.setup.folder().join("latchkey.dump");
+    dump_and_restore(&app.setup, &place, &dump);
+    // A command that comes before the first server finds it too, so that its pause is not ended too early.
+    let told = place.run(&["grants", "resume"], "").expect("resumed");
+    assert!(told.contains("\n  the database was restored or copied to another place"), "{told}");
+    assert!(told.contains("must not be used any more"), "{told}");
+    assert_eq!(place.database().text(PAUSES), "");
+    let restored = place.start();
+    assert_eq!(place.database().text(PAUSES), "", "it is paused once");
+    drop(restored);
+
+    let place = Setup::new().with("KEYS__DIRECTORY", keys.to_str().expect("UTF-8"));
+    dump_and_restore(&app.setup, &place, &dump);
+    let restored = place.start();
+    assert_eq!(place.database().text(PAUSES), "moved");
+    restored.logged(&["WARN", "restored or copied to another place on PostgreSQL: it is paused"]);
+    drop(app.stop().start());
+    assert_eq!(numbers_of_pauses(&place), 1, "it stays paused");
+}
+
+fn numbers_of_pauses(setup: &Setup) -> i64 {
+    count(setup.database(), "grants_paused")
+}
+
+/// Where a role may not see which database it is, nothing is kept and nothing paused.
+#[test]
+fn where_the_identity_cannot_be_seen_nothing_is_paused() {
+    let setup = Setup::new();
+    setup.database().query("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC");
+    let app = setup.start();
+    assert_eq!(count(setup.database(), "database_identity"), 0);
+    app.sql("INSERT INTO database_identity VALUES ('another/1')");
+    drop(app.stop().start());
+    assert_eq!(numbers_of_pauses(&setup), 0);
+    setup.database().query("GRANT EXECUTE ON FUNCTION pg_control_system() TO PUBLIC");
+    drop(setup.start());
+    assert_eq!(numbers_of_pauses(&setup), 1);
 }
 
 /// `kill -9` at any moment; started again it goes on, and at the end both sides are the same.
@@ -280,6 +371,7 @@ fn a_copy_that_was_killed_goes_on() {
         copying.kill().expect("killed");
         copying.wait().expect("ended");
         cut += usize::from(records_in(target.database()) < 1501);
+        assert_eq!(numbers_of_pauses(&target), 1, "before the first row");
         there.kill(&bench.setup, &arguments);
         bench.copy("sqlite:data/latchkey.db", &url).expect("it goes on");
         let name = format!("back-{number}.db");

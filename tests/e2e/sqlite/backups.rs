@@ -301,6 +301,7 @@ fn a_backup_or_restore_that_was_killed_is_made_again() {
         let was_made = database_of(&place).exists();
         assert_eq!(place.run(&["restore", text(&file)], "").is_err(), was_made);
         assert_eq!(left_of(&database_of(&place)), Vec::<PathBuf>::new());
+        assert_eq!(pauses_of(&database_of(&place)), 1, "whichever of both made it");
         assert_same(&database_of(&app.setup), &database_of(&place));
     }
     assert!(left > 0 && cut > 0, "killed in the middle: {left}, {cut}");
@@ -401,6 +402,57 @@ fn a_backup_of_an_older_schema_is_restored() {
     let refusal = setup.run(&["backup", "newer"], "").expect_err("refused");
     assert!(refusal.contains("migrated by a newer version"), "{refusal}");
     assert!(!setup.folder().join("newer").exists());
+}
+
+/// How often a file says that it was restored.
+fn pauses_of(file: &Path) -> i64 {
+    numbers(file, "SELECT count(*) FROM grants_paused WHERE reason = 'restore'")[0]
+}
+
+/// A restored database uses no refresh token before its operator says so; the original goes on.
+#[test]
+fn a_restored_database_is_paused_until_its_operator_resumes_it() {
+    let app = TestApp::new();
+    let file = back_up(&app.setup, "backup");
+    let place = place_of(&app.setup);
+    let told = place.run(&["restore", text(&file)], "").expect("restored");
+    assert!(told.contains("refreshes a token before `latchkey grants resume`"), "{told}");
+    let restored = database_of(&place);
+    assert_eq!((pauses_of(&restored), pauses_of(&database_of(&app.setup))), (1, 0));
+    assert_eq!(fs::read_dir(place.data()).expect("folder").count(), 2, "itself and its lock");
+    let other = place.start();
+    assert_eq!(pauses_of(&restored), 1, "a start does not end it");
+    let told = other.admin(&["grants", "resume"]);
+    assert!(told.contains("\n  the database was restored from a backup\n"), "{told}");
+    assert_eq!(pauses_of(&restored), 0);
+    drop(other.stop().start());
+    assert_eq!(pauses_of(&restored), 0, "nor does one begin it again");
+}
+
+/// One of a schema that cannot say so is paused by the migration, whenever that is run.
+#[test]
+fn a_restored_database_of_an_older_schema_is_paused_too() {
+    let setup = TestApp::new().stop();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations");
+    let newest = folder.join(Database::MIGRATIONS).join("2026-11-28-180000_add_grants");
+    setup.database().sql(&fs::read_to_string(newest.join("down.sql")).expect("script"));
+    let forget = "DELETE FROM __diesel_schema_migrations WHERE version = '20261128180000'";
+    assert_eq!(setup.database().sql(forget), 1);
+    let (first, file) = (place_of(&setup), back_up(&setup, "backup"));
+    first.run(&["restore", text(&file)], "").expect("restored");
+    let refusal = first.run(&["grants", "resume"], "").expect_err("refused");
+    assert!(refusal.contains("the database lacks the migration"), "{refusal}");
+    // A backup of the restored one is of a copy as well.
+    let second = place_of(&setup);
+    let file = first.folder().join("backup");
+    first.run(&["backup", text(&file)], "").expect("a backup");
+    second.run(&["restore", text(&file)], "").expect("restored");
+    for place in [first, second] {
+        place.run(&["migrate"], "").expect("migrated");
+        assert_eq!(pauses_of(&database_of(&place)), 1);
+    }
+    setup.run(&["migrate"], "").expect("migrated");
+    assert_eq!(pauses_of(&database_of(&setup)), 0, "the original was not restored");
 }
 
 /// Where the master key is a secret of the configuration, the secret and the file are enough.

@@ -7,8 +7,8 @@ use diesel::{
     sql_types::BigInt,
 };
 
-/// The tables with data.
-pub(crate) const TABLES: [&str; 7] = [
+/// The tables whose rows a copy has.
+pub(crate) const TABLES: [&str; 10] = [
     "keks",
     "retired_keks",
     "users",
@@ -16,6 +16,9 @@ pub(crate) const TABLES: [&str; 7] = [
     "applications",
     "external_tokens",
     "idempotency_keys",
+    "grants",
+    "provider_states",
+    "exchanges",
 ];
 
 /// Two files, of which one is looked at beside the other.

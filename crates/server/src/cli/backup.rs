@@ -21,7 +21,7 @@ pub(crate) fn run(config: &Config, output: Output, file: &Path) -> anyhow::Resul
         .with_context(|| format!("cannot back up the database {database}"))?;
     info!(records = proof.records, file = %file.display(), "backed up the database");
     let done = format!("wrote {}, restored it to prove it, and removed that again", file.display());
-    Report::of(config, Some(file), &proof)?.print(output, Some(done))
+    Report::of(config, Some(file), &proof, None)?.print(output, Some(done))
 }
 
 /// Refuses what other programs read as standard input or output.

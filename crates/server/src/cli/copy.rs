@@ -8,7 +8,10 @@ use serde::Serialize;
 use store::{Copied, Database};
 use tracing::info;
 
-use super::output::{Output, Progress, counted, grouped};
+use super::{
+    grants::PAUSED,
+    output::{Output, Progress, counted, grouped},
+};
 use crate::config::Config;
 
 /// Both databases.
@@ -33,6 +36,7 @@ struct Report {
     applications: u64,
     records: u64,
     idempotency_keys: u64,
+    grants: u64,
 }
 
 pub(crate) fn run(config: &Config, output: Output, sides: &Sides) -> anyhow::Result<()> {
@@ -54,10 +58,11 @@ pub(crate) fn run(config: &Config, output: Output, sides: &Sides) -> anyhow::Res
     };
     let copied = store::copy(&from, &to, &config.keys()?, &mut progress)
         .with_context(|| format!("cannot copy the database {from} to {to}"))?;
-    let Copied { master_keys, users, credentials, applications, records, idempotency_keys } =
+    let Copied { master_keys, users, credentials, applications, records, idempotency_keys, grants } =
         copied;
     let counts = [
         (records, "record"),
+        (grants, "grant"),
         (users, "user"),
         (credentials, "ticket or session"),
         (applications, "application"),
@@ -73,7 +78,7 @@ pub(crate) fn run(config: &Config, output: Output, sides: &Sides) -> anyhow::Res
     info!(records, from = %from, to = %to, "copied the database");
     let plain = format!(
         "copied {from} to {to}, and compared every row: both are the same\n{}\nA server on it needs the same \
-         master keys. Servers on PostgreSQL are not kept away by this command: if one ran meanwhile, run it \
+         master keys. {PAUSED} Servers on PostgreSQL are not kept away by this command: if one ran meanwhile, run it \
          again before the copy is used.",
         counts.join(", ")
     );
@@ -86,6 +91,7 @@ pub(crate) fn run(config: &Config, output: Output, sides: &Sides) -> anyhow::Res
         applications,
         records,
         idempotency_keys,
+        grants,
     };
     output.made(&plain, &report)
 }

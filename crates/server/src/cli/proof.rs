@@ -21,6 +21,10 @@ pub(super) struct Report<'a> {
     records: u64,
     ended: u64,
     users: u64,
+    grants: u64,
+    /// Files of new tokens that the database could not take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unsaved: Option<u64>,
     /// The ids of records, as the API has them.
     damaged: &'a [String],
     /// What servers leave out: `user`, `credential`, `application` or `record`, and the row's key.
@@ -34,6 +38,7 @@ impl<'a> Report<'a> {
         config: &Config,
         file: Option<&Path>,
         proof: &'a VerifyReport,
+        unsaved: Option<u64>,
     ) -> anyhow::Result<Self> {
         Ok(Self {
             backup: file.map(|file| file.display().to_string()),
@@ -42,6 +47,8 @@ impl<'a> Report<'a> {
             records: proof.records,
             ended: proof.ended,
             users: proof.users,
+            grants: proof.grants,
+            unsaved,
             damaged: &proof.damaged,
             unreadable: &proof.unreadable,
             proof,
@@ -52,6 +59,12 @@ impl<'a> Report<'a> {
     pub(super) fn print(&self, output: Output, done: Option<String>) -> anyhow::Result<()> {
         let mut lines: Vec<String> = done.into_iter().collect();
         lines.extend(proved(self.proof));
+        if let Some(count) = self.unsaved.filter(|count| *count > 0) {
+            lines.push(format!(
+                "not in the database yet: new tokens in {}, which a server puts there",
+                counted(count, "file")
+            ));
+        }
         output.made(&lines.join("\n"), self)?;
         refuse_unreadable(self.unreadable.len())?;
         refuse_damaged(self.damaged.len())
@@ -85,7 +98,8 @@ pub(super) fn refuse_damaged(count: usize) -> anyhow::Result<()> {
 
 /// What a proof says, a line each.
 fn proved(proof: &VerifyReport) -> Vec<String> {
-    let VerifyReport { master_keys, records, ended, users, is_file, damaged, unreadable } = proof;
+    let VerifyReport { master_keys, records, ended, users, grants, is_file, damaged, unreadable } =
+        proof;
     let mut lines = Vec::new();
     if *is_file {
         lines.push("the file: its pages and indexes fit together".to_owned());
@@ -104,6 +118,7 @@ fn proved(proof: &VerifyReport) -> Vec<String> {
         lines.push(format!("ended, and holding nothing: {}", counted(*ended, "record")));
     }
     lines.push(counted(*users, "user"));
+    lines.push(counted(*grants, "grant"));
     lines.extend(unreadable.iter().map(|(thing, key)| format!("  {thing} {key:?} cannot be read")));
     lines
 }

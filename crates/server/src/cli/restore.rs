@@ -9,6 +9,7 @@ use tracing::info;
 
 use super::{
     backup::refuse_stream,
+    grants::PAUSED,
     output::Output,
     proof::{Report, report_progress},
 };
@@ -21,6 +22,6 @@ pub(crate) fn run(config: &Config, output: Output, file: &Path) -> anyhow::Resul
     let proof = store::restore(file, &database, &config.keys()?, &mut report_progress())
         .with_context(|| format!("cannot restore {} to {database}", file.display()))?;
     info!(records = proof.records, file = %file.display(), "restored the database");
-    let done = format!("restored {} to {database}", file.display());
-    Report::of(config, Some(file), &proof)?.print(output, Some(done))
+    let done = format!("restored {} to {database}\n{PAUSED}", file.display());
+    Report::of(config, Some(file), &proof, None)?.print(output, Some(done))
 }

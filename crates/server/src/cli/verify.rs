@@ -15,5 +15,7 @@ pub(crate) fn run(config: &Config, output: Output) -> anyhow::Result<()> {
     let database = config.database()?;
     let proof = store::verify(&database, &config.keys()?, &mut report_progress())
         .with_context(|| format!("cannot prove the database {database}"))?;
-    Report::of(config, None, &proof)?.print(output, None)
+    let folder = config.unsaved_directory();
+    let unsaved = store::count_unsaved(&folder).context("cannot count the unsaved tokens")?;
+    Report::of(config, None, &proof, Some(unsaved))?.print(output, None)
 }

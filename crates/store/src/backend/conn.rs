@@ -76,6 +76,14 @@ impl Conn {
         Ok(Self::Sqlite(conn))
     }
 
+    /// Opens a connection that changes an SQLite file which has no name as a database yet: without a write-ahead log, so
+    /// that once the connection is closed the file is all there is.
+    pub(crate) fn amending(file: &Path) -> Result<Self, OpenError> {
+        let mut conn = open_file(file)?;
+        conn.batch_execute("PRAGMA journal_mode = DELETE; PRAGMA synchronous = FULL;")?;
+        Ok(Self::Sqlite(conn))
+    }
+
     /// Opens a connection that copies an SQLite file's log.
     pub(crate) fn copying(database: &Database) -> Result<Self, OpenError> {
         let mut conn = Self::reading(database)?;

@@ -1,7 +1,8 @@
 //! Backups of an SQLite file, and what is made of them.
 //!
 //! Invariant: under the name that was asked for there is either a whole copy that was read back and proved, or
-//! nothing; and nothing of a backup is used before its seal was opened.
+//! nothing; and nothing of a backup is used before its seal was opened. A restored database is paused before it has
+//! its name.
 
 mod scratch;
 mod trailer;
@@ -20,14 +21,19 @@ use self::{
     trailer::Trailer,
 };
 use crate::{
-    CopyError, Database, KekSources, OpenError, VerifyReport,
+    Clock, CopyError, Database, KekSources, OpenError, VerifyReport,
     backend::{
         conn::{self, Conn},
+        migrate,
         sqlite::instance_lock,
     },
     copies::verify,
     files::{beside, failed},
     keys::keyring::{self, Keyring},
+    tables::{
+        grants,
+        provider_states::{self, RESTORED},
+    },
 };
 
 /// Copies the database as it is at one moment into a new file, also beside a server. The copy is sealed under
@@ -64,7 +70,7 @@ pub fn backup(
     Ok(proof)
 }
 
-/// Makes the database of a backup where there is none. Blocks.
+/// Makes the database of a backup where there is none. Its grants are paused. Blocks.
 ///
 /// # Errors
 /// Each says what to do; then nothing is there.
@@ -84,6 +90,7 @@ pub fn restore(
     let (path, _lock) = instance_lock::take_place(path)?;
     let scratch = Scratch::take(&path)?;
     let (restored, proof) = unpack(&mut trailer, &scratch, keys, progress)?;
+    pause_grants(&scratch.path(PROOF))?;
     put_in_place(&scratch, &restored, PROOF, &path, CopyError::Occupied)?;
     Ok(proof)
 }
@@ -116,6 +123,19 @@ fn unpack(
     instance_lock::refuse_foreign(&copy)?;
     let mut conn = Conn::reading(&Database::Sqlite(copy))?;
     Ok((target, verify::prove(&mut conn, keys, progress)?))
+}
+
+/// Lets no server on the restored database send a refresh token before its operator says so, because the original may
+/// be using the same ones. A schema without the table for that gets a mark, of which the migration makes a row.
+fn pause_grants(restored: &Path) -> Result<(), CopyError> {
+    let mut conn = Conn::amending(restored)?;
+    if migrate::is_applied(&mut conn, grants::MIGRATION)? {
+        let now = Clock::SYSTEM.now();
+        conn::write(&mut conn, |conn| provider_states::pause_all(conn, RESTORED, now))?;
+    } else {
+        conn.batch_execute("PRAGMA user_version = 1;")?;
+    }
+    Ok(())
 }
 
 /// Gives a file the name that it was made for, which is still free.

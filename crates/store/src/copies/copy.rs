@@ -7,13 +7,15 @@ mod tables;
 
 use std::collections::{HashMap, HashSet};
 
-use diesel::{QueryDsl as _, RunQueryDsl as _, connection::SimpleConnection as _};
+use diesel::{connection::SimpleConnection as _, prelude::*};
 
-use self::tables::{ApplicationRow, RetiredKekRow, Rows, Table, UserRow};
+use self::tables::{
+    ApplicationRow, ExchangeRow, ProviderPauseRow, RetiredKekRow, Rows, Table, UserRow,
+};
 use crate::{
-    CopyError, Database, KekSources, OpenError,
+    Clock, CopyError, Database, KekSources, OpenError,
     backend::{
-        conn::{self, Conn},
+        conn::{self, Conn, on_backend},
         migrate,
         sqlite::instance_lock::{self, InstanceLock},
     },
@@ -21,7 +23,9 @@ use crate::{
     tables::{
         credentials::CredentialRow,
         external_tokens::TokenRow,
+        grants::GrantRow,
         idempotency_keys::IdempotencyRow,
+        provider_states::{self, COPIED},
         schema::{external_tokens, retired_keks, users},
     },
 };
@@ -41,10 +45,12 @@ pub struct Copied {
     pub records: u64,
     /// Idempotency keys.
     pub idempotency_keys: u64,
+    /// Grants that a refresh was tried of.
+    pub grants: u64,
 }
 
 /// Copies all rows of a database into a new one, or into an earlier copy, whose rows become those of the
-/// source. A file is taken for this process alone; servers of a database on PostgreSQL must be stopped. Tells
+/// source. The target's grants are paused. A file is taken for this process alone; servers of a database on PostgreSQL must be stopped. Tells
 /// what is being done, of which table, and how many rows were done. Blocks.
 ///
 /// # Errors
@@ -132,6 +138,14 @@ fn is_empty(conn: &mut Conn) -> Result<bool, OpenError> {
     Ok(rows == 0 && keyring::rows_of_any_schema(conn)?.is_empty())
 }
 
+/// The generations of records, by their ids.
+fn generations(conn: &mut Conn, ids: &[i64]) -> Result<HashMap<i64, i32>, CopyError> {
+    let rows = external_tokens::table.filter(external_tokens::id.eq_any(ids));
+    let rows = rows.select((external_tokens::id, external_tokens::generation));
+    let rows: Vec<(i64, i32)> = on_backend!(conn, |conn| rows.load(conn))?;
+    Ok(rows.into_iter().collect())
+}
+
 /// Both sides.
 struct CopyJob<'a> {
     source: Conn,
@@ -156,7 +170,35 @@ impl CopyJob<'_> {
         Ok(keys.iter().all(is_known)
             && self.has_no_more::<UserRow>()?
             && self.has_no_more::<ApplicationRow>()?
-            && self.has_no_more::<TokenRow>()?)
+            && self.has_no_more::<TokenRow>()?
+            && self.has_no_newer_grant()?
+            && self.has_no_more::<ExchangeRow>()?)
+    }
+
+    /// Whether no refresh was tried in the target of which the source knows nothing. The records were looked at before.
+    fn has_no_newer_grant(&mut self) -> Result<bool, CopyError> {
+        let mut last = None;
+        loop {
+            let page = GrantRow::stamps(&mut self.target, Rows::After(last.as_ref()))?;
+            let ids: Vec<i64> = page.iter().map(|(record, _attempt)| *record).collect();
+            let known = GrantRow::stamps(&mut self.source, Rows::These(&ids))?;
+            let known: HashMap<i64, i64> = known.into_iter().collect();
+            let here = generations(&mut self.target, &ids)?;
+            let there = generations(&mut self.source, &ids)?;
+            let is_newer = |(record, attempt): &(i64, i64)| {
+                there.get(record).is_some_and(|generation| {
+                    known.get(record).is_none_or(|known| known < attempt)
+                        || here.get(record).is_some_and(|here| generation < here)
+                })
+            };
+            if page.iter().any(is_newer) {
+                return Ok(false);
+            }
+            last = ids.into_iter().next_back();
+            if last.is_none() {
+                return Ok(true);
+            }
+        }
     }
 
     /// Of rows that the source lacks, those that go away by themselves tell nothing.
@@ -187,6 +229,9 @@ impl CopyJob<'_> {
     }
 
     fn copy_all(&mut self) -> Result<Copied, CopyError> {
+        // First, because a copy that is cut short must not use the refresh tokens of the source either.
+        let now = Clock::SYSTEM.now();
+        conn::write(&mut self.target, |conn| provider_states::pause_all(conn, COPIED, now))?;
         // A key's row is first, so that what is sealed under it is never without.
         self.copy::<KekRow>()?;
         self.copy::<RetiredKekRow>()?;
@@ -199,7 +244,15 @@ impl CopyJob<'_> {
         self.remove_more::<KekRow>()?;
         self.remove_more::<IdempotencyRow>()?;
         self.copy::<IdempotencyRow>()?;
+        self.remove_more::<GrantRow>()?;
+        self.copy::<GrantRow>()?;
+        self.remove_more::<ProviderPauseRow>()?;
+        self.copy::<ProviderPauseRow>()?;
+        self.remove_more::<ExchangeRow>()?;
+        self.copy::<ExchangeRow>()?;
         self.compare::<RetiredKekRow>()?;
+        self.compare::<ProviderPauseRow>()?;
+        self.compare::<ExchangeRow>()?;
         Ok(Copied {
             master_keys: self.compare::<KekRow>()?,
             users: self.compare::<UserRow>()?,
@@ -207,6 +260,7 @@ impl CopyJob<'_> {
             applications: self.compare::<ApplicationRow>()?,
             records: self.compare::<TokenRow>()?,
             idempotency_keys: self.compare::<IdempotencyRow>()?,
+            grants: self.compare::<GrantRow>()?,
         })
     }
 

@@ -16,7 +16,7 @@ use crate::{
     keys::keyring::{Keyring, LIFECYCLE},
     record_ids,
     tables::{
-        applications, credentials, records,
+        applications, credentials, grants, records,
         schema::{self, external_tokens},
         users,
         wrapped_dek::WrappedDek,
@@ -38,6 +38,8 @@ pub struct VerifyReport {
     pub ended: u64,
     /// Users of all tenants.
     pub users: u64,
+    /// Grants that a refresh was tried of.
+    pub grants: u64,
     /// Whether there is a file, which is sound.
     pub is_file: bool,
     /// The ids of records whose data key does not open.
@@ -110,6 +112,9 @@ pub(crate) fn prove(
         }
     }
     proof.users = counted(schema::users::table.count().get_result(conn)?);
+    if migrate::is_applied(conn, grants::MIGRATION)? {
+        proof.grants = counted(schema::grants::table.count().get_result(conn)?);
+    }
     proof.master_keys = keyring.count() as u64;
     Ok(proof)
 }

@@ -33,8 +33,6 @@ const PATIENCE: Duration = Duration::from_secs(7);
 const RENEWAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// The pause between two tries to commit new tokens that no file could take: at first, and at most.
 const COMMIT_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-/// For how long codes that were sent are remembered, in microseconds: RFC 6749 §4.1.2 lets one live ten minutes.
-const CODES_KEPT_US: i64 = 24 * 3_600_000_000;
 
 /// What has to be known before a refresh is claimed.
 #[derive(Clone, Debug)]
@@ -329,6 +327,11 @@ impl Store {
         self.0.readers.run(read).await
     }
 
+    /// The reasons for which no request is sent to any provider.
+    pub async fn pause_reasons(&self) -> Result<Vec<String>, StoreError> {
+        self.0.readers.run(provider_states::reasons).await
+    }
+
     /// Lets no request be sent to any provider, until `resume_grants`.
     pub async fn pause_grants(&self, reason: &'static str) -> Result<(), StoreError> {
         let clock = self.0.clock;
@@ -350,7 +353,7 @@ impl Store {
 
     /// Forgets the codes that were sent long ago.
     pub async fn remove_old_exchanges(&self) -> Result<(), StoreError> {
-        let by = self.0.clock.now().saturating_sub(CODES_KEPT_US);
+        let by = self.0.clock.now().saturating_sub(exchanges::KEPT_US);
         let remove = async |found: Vec<Vec<u8>>| {
             let count = found.len();
             let remove = move |conn: &mut Conn| exchanges::remove(conn, &found);

@@ -10,6 +10,9 @@ use crate::{
     tables::{records::BATCH, schema::exchanges},
 };
 
+/// For how long codes that were sent are remembered, in microseconds: RFC 6749 §4.1.2 lets one live ten minutes.
+pub(crate) const KEPT_US: i64 = 24 * 3_600_000_000;
+
 /// Notes that a code is about to be sent; whether it was never sent before.
 pub(crate) fn begin(conn: &mut Conn, digest: &[u8], now: i64) -> Result<bool, StoreError> {
     let row = (exchanges::digest.eq(digest), exchanges::began.eq(now));

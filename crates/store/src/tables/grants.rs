@@ -23,6 +23,8 @@ use crate::{
     },
 };
 
+/// The version of the migration that made the table, and the others that belong to it.
+pub(crate) const MIGRATION: &str = "20261128180000";
 /// How long a claim holds unless it is renewed, in microseconds.
 const LEASE_US: i64 = 5_000_000;
 
@@ -39,7 +41,7 @@ pub(crate) struct GrantRow {
     retry_at: Option<i64>,
     refreshed: Option<i64>,
     refresh_by: Option<i64>,
-    attempt: i64,
+    pub(crate) attempt: i64,
     claimed: i64,
     first_sent: Option<i64>,
     won_by: Option<i64>,

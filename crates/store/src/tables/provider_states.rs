@@ -11,6 +11,13 @@ use crate::{
     tables::schema::{grants_paused, provider_states},
 };
 
+/// The reason of a pause that began when the database was restored from a backup.
+pub(crate) const RESTORED: &str = "restore";
+/// When it was copied.
+pub(crate) const COPIED: &str = "copy";
+/// When it was found in another PostgreSQL database than before.
+pub(crate) const MOVED: &str = "moved";
+
 /// Why, and until when, no request is sent to a provider. Times are microseconds since 1970 UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProviderPause {
@@ -80,6 +87,11 @@ pub(crate) fn are_all_paused(conn: &mut Conn) -> Result<bool, StoreError> {
     Ok(first.is_some())
 }
 
+/// The reasons for which no request is sent to any provider.
+pub(crate) fn reasons(conn: &mut Conn) -> Result<Vec<String>, StoreError> {
+    Ok(grants_paused::table.order(grants_paused::since).select(grants_paused::reason).load(conn)?)
+}
+
 /// Lets no request be sent to any provider, for this reason.
 pub(crate) fn pause_all(conn: &mut Conn, reason: &str, now: i64) -> Result<(), StoreError> {
     let row = (grants_paused::reason.eq(reason), grants_paused::since.eq(now));
@@ -90,7 +102,7 @@ pub(crate) fn pause_all(conn: &mut Conn, reason: &str, now: i64) -> Result<(), S
 
 /// Lets requests be sent again; the reasons for which they were not.
 pub(crate) fn resume_all(conn: &mut Conn) -> Result<Vec<String>, StoreError> {
-    let reasons = grants_paused::table.select(grants_paused::reason).load(conn)?;
+    let reasons = reasons(conn)?;
     diesel::delete(grants_paused::table).execute(conn)?;
     Ok(reasons)
 }

@@ -144,3 +144,9 @@ diesel::table! {
         since -> BigInt,
     }
 }
+
+diesel::table! {
+    database_identity (identity) {
+        identity -> Text,
+    }
+}

@@ -13,10 +13,13 @@ use crate::{
     keys::keyring::KekRow,
     tables::{
         credentials::CredentialRow,
+        exchanges::KEPT_US,
         external_tokens::TokenRow,
+        grants::GrantRow,
         idempotency_keys::IdempotencyRow,
         schema::{
-            applications, credentials, external_tokens, idempotency_keys, keks, retired_keks, users,
+            applications, credentials, exchanges, external_tokens, grants, idempotency_keys, keks,
+            provider_states, retired_keks, users,
         },
     },
 };
@@ -57,6 +60,24 @@ pub(super) struct ApplicationRow {
 pub(super) struct RetiredKekRow {
     id: String,
     retired: i64,
+}
+
+/// The row of a client of a provider that no request is sent to for a while.
+#[derive(PartialEq, Insertable, Queryable)]
+#[diesel(table_name = provider_states)]
+pub(super) struct ProviderPauseRow {
+    client_digest: Vec<u8>,
+    cause: String,
+    since: i64,
+    retry_at: i64,
+}
+
+/// The row of an authorization code that was sent.
+#[derive(PartialEq, Insertable, Queryable)]
+#[diesel(table_name = exchanges)]
+pub(super) struct ExchangeRow {
+    digest: Vec<u8>,
+    began: i64,
 }
 
 /// Which rows are meant.
@@ -264,4 +285,33 @@ copied_table! {
         .eq_any(many.iter().map(|key| &key.0))
         .and(users::login.eq_any(many.iter().map(|key| &key.1))),
     expires_by_itself: |_row| false,
+}
+copied_table! {
+    row: GrantRow,
+    table: grants,
+    name: "grants",
+    key: i64 = record,
+    stamp: attempt,
+    // It goes with its record.
+    expires_by_itself: true,
+}
+copied_table! {
+    row: ProviderPauseRow,
+    table: provider_states,
+    name: "paused providers",
+    key: Vec<u8> = client_digest,
+    stamp: retry_at,
+    expires_by_itself: true,
+}
+copied_table! {
+    row: ExchangeRow,
+    table: exchanges,
+    name: "authorization codes",
+    key: Vec<u8> = exchanges::digest,
+    key_of: |self| self.digest.clone(),
+    stamp: exchanges::began,
+    after: |one| exchanges::digest.gt(one),
+    is: exchanges::digest.eq(one),
+    among: |many| exchanges::digest.eq_any(many),
+    expires_by_itself: |row| row.began <= Clock::SYSTEM.now().saturating_sub(KEPT_US),
 }

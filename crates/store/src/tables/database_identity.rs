@@ -1,0 +1,54 @@
+//! The database_identity table: which database of which PostgreSQL cluster this was when it was last opened.
+//!
+//! Invariant: a database that became another one is paused by the transaction that notes which one it is now, so that
+//! the pause is never missed and never begins twice.
+
+use diesel::{dsl::sql, prelude::*, sql_types::Text};
+
+use crate::{
+    OpenError,
+    backend::{
+        conn::{self, Conn},
+        postgres::Refusal,
+    },
+    tables::{
+        provider_states::{self, MOVED},
+        schema::database_identity,
+    },
+};
+
+/// The identifier that `initdb` gave the cluster, which a standby shares, and the number of the database in it.
+const IDENTITY: &str = "CONCAT((SELECT system_identifier FROM pg_control_system()), '/', \
+                        (SELECT oid FROM pg_database WHERE datname = current_database()))";
+
+/// Notes which database this is. If it was another one before, it is a copy, and no request is sent to any provider
+/// from now on; then what it was.
+pub(crate) fn follow(conn: &mut Conn, now: i64) -> Result<Option<String>, OpenError> {
+    let Some(identity) = read(conn)? else { return Ok(None) };
+    let known: Vec<String> =
+        database_identity::table.select(database_identity::identity).load(conn)?;
+    if known.contains(&identity) {
+        return Ok(None);
+    }
+    let before = known.into_iter().next();
+    let noted = conn::write(conn, |conn| {
+        diesel::delete(database_identity::table).execute(conn)?;
+        let row = database_identity::identity.eq(&identity);
+        diesel::insert_into(database_identity::table).values(row).execute(conn)?;
+        if before.is_some() {
+            provider_states::pause_all(conn, MOVED, now)?;
+        }
+        Ok(())
+    });
+    noted.map_err(|error| OpenError::database(error.into()))?;
+    Ok(before)
+}
+
+/// Which database it is; `None` of a file, and where this role may not see it or the server does not know it.
+fn read(conn: &mut Conn) -> QueryResult<Option<String>> {
+    let Conn::Postgres(session) = conn else { return Ok(None) };
+    match diesel::select(sql::<Text>(IDENTITY)).get_result(session) {
+        Err(error) if Refusal::of(&error).is_some() => Ok(None),
+        identity => identity.map(Some),
+    }
+}
