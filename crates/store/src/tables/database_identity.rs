@@ -8,7 +8,7 @@ use diesel::{dsl::sql, prelude::*, sql_types::Text};
 use crate::{
     OpenError,
     backend::{
-        conn::{self, Conn},
+        conn::{self, Conn, on_backend},
         postgres::Refusal,
     },
     tables::{
@@ -33,8 +33,10 @@ pub(crate) fn follow(conn: &mut Conn, now: i64) -> Result<Option<String>, OpenEr
     let before = known.into_iter().next();
     let noted = conn::write(conn, |conn| {
         diesel::delete(database_identity::table).execute(conn)?;
+        // Another server may be starting at the same time.
         let row = database_identity::identity.eq(&identity);
-        diesel::insert_into(database_identity::table).values(row).execute(conn)?;
+        let insert = diesel::insert_into(database_identity::table).values(row);
+        on_backend!(conn, |conn| insert.on_conflict_do_nothing().execute(conn))?;
         if before.is_some() {
             provider_states::pause_all(conn, MOVED, now)?;
         }
