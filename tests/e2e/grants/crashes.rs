@@ -142,7 +142,7 @@ fn answers_that_are_lost_one_after_the_other_are_asked_for_again() {
     let refused = get(&scene.app.client(), &key, 0);
     let refused = refused.expect_error(503, "SoUnavailableException", "");
     assert_ne!(refused.header("Retry-After"), "");
-    assert_state(&scene.app, &key, "Failing", Some("unreadable"));
+    assert_state(&scene.app, &key, "Failing", Some("network"));
     let described = describe(&scene.app, &key);
     assert!(described["RetryAt"].is_string(), "{described}");
     let sent = scene.provider.presentations(&grant.refresh);

@@ -33,7 +33,6 @@ fn records_from_before_their_provider_was_configured_are_refreshed() {
     assert_eq!(refresh_token(&app, &key).0, grant.refresh);
     let app = knowing(app.stop(), &[settings(&provider, &json!({}))]).start();
     assert_eq!(access_token(get(&app.client(), &key, 0)), grant.access);
-    assert_state(&app, &key, "Live", None);
     let (token, right) = refresh_token(&app, &key);
     assert_eq!((token, &right["Mask"]), (Value::Null, &json!("None")));
     assert!(
@@ -43,6 +42,7 @@ fn records_from_before_their_provider_was_configured_are_refreshed() {
     end_access_in(&app.setup, &key, -1);
     assert!(provider.is_newest(&access_token(get(&app.client(), &key, 0))));
     assert_lives(&provider, &app.setup, &key);
+    assert_state(&app, &key, "Live", None);
     // A provider that is removed again: the record is as it was before, with what it has now.
     let app = knowing(app.stop(), &[]).start();
     assert_state(&app, &key, "None", None);

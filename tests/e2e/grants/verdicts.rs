@@ -213,7 +213,8 @@ fn tokens_of_another_client_are_not_sent() {
 #[case::a_request(Reply::error(400, "invalid_request"), "invalid_request")]
 #[case::a_grant_type(Reply::error(400, "unsupported_grant_type"), "invalid_request")]
 #[case::unauthorized(Reply::error(400, "unauthorized_client"), "unauthorized_client")]
-#[case::busy(Reply::error(400, "temporarily_unavailable"), "rate_limited")]
+#[case::busy(Reply::error(400, "temporarily_unavailable"), "http_5xx")]
+#[case::slow_down(Reply::error(400, "slow_down"), "rate_limited")]
 fn what_is_no_verdict_ends_no_grant(#[case] reply: Reply, #[case] cause: &str) {
     let scene = Scene::new(Rules::default(), json!({}));
     let (grant, key) = scene.save(0);

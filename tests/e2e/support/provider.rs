@@ -449,7 +449,9 @@ impl Shared {
         let bytes = reply.bytes();
         let (body, last) = (bytes.len() - reply.body.len() / 2, bytes.len() - 1);
         if let Some(Turn::Drip(pause)) = turn {
-            connection.drip(&bytes[..last], pause);
+            if !connection.drip(&bytes[..last], pause) {
+                return;
+            }
         } else {
             connection.send(&bytes[..body.min(last)]);
             if let Some(how) = pass(Gate::WithinBody, &connection, &mut flight) {

@@ -5,7 +5,7 @@ use std::{
     net::{Shutdown, TcpStream},
     sync::Arc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -135,14 +135,16 @@ impl Connection {
         Some(())
     }
 
-    /// Sends one byte after the other, for as long as the client takes them.
-    pub(super) fn drip(&mut self, bytes: &[u8], pause: Duration) {
-        for byte in bytes {
-            if !self.send(&[*byte]) {
-                return;
+    /// Sends one byte after the other; whether the client took them all.
+    pub(super) fn drip(&mut self, bytes: &[u8], pause: Duration) -> bool {
+        const LOOK: Duration = Duration::from_millis(10);
+        bytes.iter().all(|byte| {
+            let next = Instant::now() + pause;
+            while self.is_open() && Instant::now() < next {
+                thread::sleep(LOOK.min(pause));
             }
-            thread::sleep(pause);
-        }
+            self.is_open() && self.send(&[*byte])
+        })
     }
 
     /// Sends bytes; whether the client took them.
