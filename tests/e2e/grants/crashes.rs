@@ -14,7 +14,7 @@ use crate::{
     grants::{
         scene::{
             MORE_THAN_IT_LIVES, Scene, access_token, assert_state, describe, end_access_in,
-            end_pause, get, held,
+            end_access_of_all, get, held,
         },
         single_flight::send_get,
     },
@@ -125,9 +125,13 @@ fn a_grant_that_a_crash_cost_is_named() {
         assert_eq!(access_token(get(&client, &key, 0)), grant.access, "it is good for an hour");
         end_access_in(&scene.app.setup, &key, -1);
         get(&client, &key, 0).expect_error(424, "SoGrantException", "mock");
-        scene.app.logged(&["lost_answer"]);
+        scene.app.logged(&["a refresh failed", "lost_answer"]);
         let log = scene.app.log();
-        assert_eq!(log.lines().filter(|line| line.contains("lost_answer")).count(), 1, "{log}");
+        assert_eq!(
+            log.lines().filter(|line| line.contains("a refresh failed")).count(),
+            1,
+            "{log}"
+        );
         assert_eq!(scene.provider.presentations(&grant.refresh), 2);
         assert_eq!(scene.provider.sent_twice_at_once(), 0);
     }
@@ -198,9 +202,7 @@ fn kill_again_and_again(rules: Rules, replay_within_seconds: i64) -> HashMap<Str
     let mut keys: Vec<String> = (0..RECORDS).map(|_| scene.save(0).1).collect();
     let (mut burnt, mut refreshed) = (HashMap::new(), 0);
     for round in 0..kills() {
-        for key in &keys {
-            end_access_in(&scene.app.setup, key, -1);
-        }
+        end_access_of_all(&scene.app.setup);
         let enough = scene.refreshes() + random.below(RECORDS);
         let id = scene.app.process_id();
         read_in_circles(&scene.app, &keys, || {
@@ -243,9 +245,8 @@ fn kill_again_and_again(rules: Rules, replay_within_seconds: i64) -> HashMap<Str
         scene.provider.sent_twice_at_once(),
     ));
     assert_eq!(scene.provider.sent_twice_at_once(), 0);
+    end_access_of_all(&scene.app.setup);
     for key in &keys {
-        end_access_in(&scene.app.setup, key, -1);
-        end_pause(&scene.app.setup, key);
         assert!(scene.provider.is_newest(&access_token(get(&scene.app.client(), key, 0))));
     }
     burnt

@@ -139,6 +139,12 @@ pub(crate) fn end_access_in(setup: &Setup, key: &str, seconds: i64) {
     assert_eq!(setup.database().sql(&sql), 1);
 }
 
+/// Lets the access tokens of all records end.
+pub(crate) fn end_access_of_all(setup: &Setup) {
+    let ended = format!("{} - 1000000", Database::NOW);
+    setup.database().sql(&format!("UPDATE external_tokens SET access_expires = {ended}"));
+}
+
 /// Ends the pause after which a grant is tried again, and that between two tries.
 pub(crate) fn end_pause(setup: &Setup, key: &str) {
     let sql =
@@ -156,7 +162,16 @@ pub(crate) struct Held {
 
 /// Opens a record.
 pub(crate) fn held(setup: &Setup, key: &str) -> Held {
-    let row = Sealed::of_record(setup, record(key));
+    let id = record(key);
+    let generation = format!("SELECT generation FROM external_tokens WHERE id = {id}");
+    let generation = || setup.database().number(&generation);
+    // Its columns are read one by one.
+    let row = loop {
+        let (before, row) = (generation(), Sealed::of_record(setup, id));
+        if generation() == before {
+            break row;
+        }
+    };
     let file = setup.data().join("keys").join(format!("kek-{}.key", row.kek_id));
     let opened = row.open(&fs::read(file).expect("the master key"), key.as_bytes());
     let [access, refresh, _claims] = opened.expect("the key opens it");
