@@ -118,7 +118,8 @@ impl Grants {
         let Some((provider, refresh_token)) = self.refreshable(wish.tenant, &saved) else {
             return Ok(Some(Fresh { saved, failure: None }));
         };
-        match decide(&saved, &provider, wish.at_least, self.store.database_time()) {
+        let (now, ends) = (self.store.database_time(), provider.ends_access_token);
+        match decide(&saved, &provider.margins, ends, wish.at_least, now) {
             Decision::Answer => Ok(Some(Fresh { saved, failure: None })),
             Decision::AnswerAndRefresh => {
                 // Why it cannot begin, the caller that has to wait for it is going to learn.

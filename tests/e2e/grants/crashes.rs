@@ -88,7 +88,8 @@ fn a_server_that_is_killed_before_the_answer_replays_within_the_grace() {
     }
 }
 
-/// At a provider without a grace the crash costs the grant: it is dead, the cause says why, and nothing is erased.
+/// CONTRACT 53: at a provider without a grace the crash costs the grant: it is dead, the cause says why, and nothing
+/// is erased.
 #[test]
 fn a_grant_that_a_crash_cost_is_named() {
     for reuse in [Reuse::IsRefused, Reuse::EndsFamily] {
@@ -252,14 +253,14 @@ fn kill_again_and_again(rules: Rules, replay_within_seconds: i64) -> HashMap<Str
     burnt
 }
 
-/// A provider with a grace: whenever the server is killed, no grant is lost.
+/// CONTRACT 53: A provider with a grace: whenever the server is killed, no grant is lost.
 #[test]
 fn kills_under_load_burn_nothing_within_the_grace() {
     let rules = Rules { grace: Grace::For(Duration::from_hours(1)), ..Rules::default() };
     assert_eq!(kill_again_and_again(rules, 3600), HashMap::new());
 }
 
-/// A strict provider: a kill costs at most what was in flight, and each of these is named.
+/// CONTRACT 53: A strict provider: a kill costs at most what was in flight, and each of these is named.
 #[test]
 fn kills_under_load_burn_only_what_was_in_flight_at_a_strict_provider() {
     let burnt = kill_again_and_again(Rules::default(), 0);

@@ -162,7 +162,7 @@ fn a_code_that_the_provider_refuses_is_named() {
     }
 }
 
-/// No code is sent twice, whatever became of it.
+/// CONTRACT 49: no code is sent twice, whatever became of it.
 #[test]
 fn a_code_is_sent_once() {
     let (provider, setup) = discovering(Rules::default(), &json!({}));
@@ -276,7 +276,7 @@ fn an_exchange_that_is_sent_again_gives_the_same_key() {
     assert_lives(&provider, &app.setup, &key);
 }
 
-/// An id_token that is not the user's own: nothing is saved, whatever it is that is wrong.
+/// CONTRACT 49: an id_token that is not the user's own: nothing is saved, whatever it is that is wrong.
 #[rstest]
 #[case::issuer(json!({"iss": "https://other.example"}))]
 #[case::no_issuer(json!({"iss": 1}))]

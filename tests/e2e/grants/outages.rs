@@ -50,7 +50,7 @@ fn bring_back(setup: &Setup) {
     setup.database().sql("ALTER TABLE away RENAME TO external_tokens");
 }
 
-/// New tokens that the database cannot take are in a file, and in the database once it is back.
+/// CONTRACT 51: new tokens that the database cannot take are in a file, and in the database once it is back.
 #[test]
 fn new_tokens_outlive_an_outage_of_the_database() {
     let scene = Scene::new(Rules::default(), json!({}));
@@ -68,7 +68,7 @@ fn new_tokens_outlive_an_outage_of_the_database() {
     assert_state(&scene.app, &key, "Live", None);
 }
 
-/// The same, with `kill -9` while the tokens are in the file: the next start applies it.
+/// CONTRACT 51: the same, with `kill -9` while the tokens are in the file: the next start applies it.
 #[test]
 fn new_tokens_in_a_file_outlive_a_kill() {
     let mut scene = Scene::new(Rules::default(), json!({}));
@@ -152,7 +152,7 @@ fn a_rotation_between_claim_and_commit_loses_nothing() {
     assert!(scene.provider.is_newest(&access_token(get(&scene.app.client(), &key, 0))));
 }
 
-/// A record that is revoked while it is refreshed is ended, and the new tokens are dropped.
+/// CONTRACT 39: A record that is revoked while it is refreshed is ended, and the new tokens are dropped.
 #[test]
 fn a_record_that_is_revoked_meanwhile_is_ended() {
     let scene = Scene::new(Rules::default(), json!({}));
@@ -180,7 +180,7 @@ fn a_record_that_expires_meanwhile_is_ended() {
     assert_eq!(scene.refreshes(), 1);
 }
 
-/// Nothing is sent while the intent cannot be written down.
+/// CONTRACT 50: nothing is sent while the intent cannot be written down.
 #[test]
 fn nothing_is_sent_while_the_database_takes_no_claim() {
     let scene = Scene::new(Rules::default(), json!({}));

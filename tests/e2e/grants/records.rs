@@ -22,7 +22,7 @@ fn refresh_token(app: &TestApp, key: &str) -> (Value, Value) {
     (got["RefreshToken"].clone(), right)
 }
 
-/// A record that was saved before its provider was configured is refreshed like any other.
+/// CONTRACT 44, 45: A record that was saved before its provider was configured is refreshed like any other.
 #[test]
 fn records_from_before_their_provider_was_configured_are_refreshed() {
     let provider = MockProvider::start(Rules::default());
@@ -53,7 +53,8 @@ fn records_from_before_their_provider_was_configured_are_refreshed() {
     assert_eq!(provider.count(Kind::Refresh), 1);
 }
 
-/// An access token that does not say when it ends, saved without that: an hour is assumed, from when it was saved.
+/// CONTRACT 44: an access token that does not say when it ends, saved without that: an hour is assumed, from when it
+/// was saved.
 #[test]
 fn the_end_of_an_opaque_token_is_assumed() {
     for (assumed, is_refreshed) in [(Value::Null, true), (json!(0), false)] {
@@ -107,7 +108,7 @@ fn a_refresh_token_alone_is_enough() {
     scene.assert_lives(&key);
 }
 
-/// Callers get the refresh token where it is configured.
+/// CONTRACT 45: callers get the refresh token where it is configured.
 #[test]
 fn a_provider_may_be_configured_to_give_its_refresh_tokens() {
     let scene = Scene::new(Rules::default(), json!({"give_refresh_token": true}));
@@ -129,7 +130,7 @@ fn refreshing_can_be_turned_off() {
     assert_eq!(provider.requests().len(), 0);
 }
 
-/// What is stored, with the reason, where an error would be of less use.
+/// CONTRACT 47: what is stored, with the reason, where an error would be of less use.
 #[test]
 fn what_is_stored_may_be_answered_in_place_of_an_error() {
     let provider = MockProvider::start(Rules::default());
@@ -146,7 +147,7 @@ fn what_is_stored_may_be_answered_in_place_of_an_error() {
     assert_state(&app, &key, "Dead", Some("invalid_grant"));
 }
 
-/// ExpiresIn is a number of seconds.
+/// CONTRACT O1, 44: expiresIn is a number of seconds.
 #[test]
 fn expires_in_is_checked() {
     let scene = Scene::new(Rules::default(), json!({}));

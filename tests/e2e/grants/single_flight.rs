@@ -64,7 +64,7 @@ fn many_readers_of_an_ended_token_make_one_request() {
     assert_eq!(scene.refreshes(), 1);
 }
 
-/// A token that still works is answered at once, and refreshed beside.
+/// CONTRACT 44: A token that still works is answered at once, and refreshed beside.
 #[test]
 fn within_the_soft_margin_nobody_waits() {
     let scene = Scene::new(Rules::default(), json!({"refresh_before_seconds": 3000}));
@@ -165,7 +165,8 @@ fn a_lost_answer_is_asked_for_again() {
     }
 }
 
-/// A caller to whom a resource said 401 names the token, which is refreshed only if it is still the stored one.
+/// CONTRACT O13, 46: A caller to whom a resource said 401 names the token, which is refreshed only if it is still the
+/// stored one.
 #[test]
 fn many_callers_with_the_same_stale_token_make_one_request() {
     const THREADS: usize = 50;
@@ -196,7 +197,7 @@ fn many_callers_with_the_same_stale_token_make_one_request() {
     assert_eq!(scene.refreshes(), 1);
 }
 
-/// Without a token that it names, a caller gets another token at most every 30 seconds.
+/// CONTRACT O13, 46: without a token that it names, a caller gets another token at most every 30 seconds.
 #[test]
 fn a_forced_refresh_is_made_now_and_then() {
     let scene = Scene::new(Rules::default(), json!({}));
@@ -214,7 +215,7 @@ fn a_forced_refresh_is_made_now_and_then() {
     scene.assert_lives(&key);
 }
 
-/// A caller says for how long it needs the token.
+/// CONTRACT O2, 37, 44: A caller says for how long it needs the token.
 #[test]
 fn a_caller_asks_for_a_token_that_is_good_for_longer() {
     let scene = Scene::new(Rules::default(), json!({}));

@@ -27,7 +27,8 @@ fn items(client: &Client) -> Vec<Value> {
     list["Items"].as_array().expect("items").clone()
 }
 
-/// `invalid_grant` at the first try: dead, the token that still works is served, and nobody is asked again for a day.
+/// CONTRACT 35, 37, 47, 48: `invalid_grant` at the first try: dead, the token that still works is served, and nobody
+/// is asked again for a day.
 #[test]
 fn a_grant_that_the_provider_ended_is_dead() {
     let scene = Scene::new(Rules::default(), json!({}));
@@ -92,7 +93,8 @@ fn a_verdict_on_tokens_that_were_replaced_meanwhile_is_dropped() {
     assert_ne!(state["GrantState"], "Dead", "{state}");
 }
 
-/// A wrong secret is the operator's mistake: no grant is blamed, one request a minute finds out when it is corrected.
+/// CONTRACT 35, 47, 52: A wrong secret is the operator's mistake: no grant is blamed, one request a minute finds out
+/// when it is corrected.
 #[test]
 fn a_wrong_secret_blocks_the_provider_and_no_grant() {
     const RECORDS: usize = 50;
@@ -150,7 +152,7 @@ fn the_next_secret_is_tried_after_the_first_was_refused() {
     assert_lives(&provider, &app.setup, &key);
 }
 
-/// A refresh token is not sent for another client than the one it was given to.
+/// CONTRACT 48: A refresh token is not sent for another client than the one it was given to.
 #[test]
 fn tokens_of_another_client_are_not_sent() {
     let scene = Scene::new(Rules::default(), json!({}));
@@ -175,7 +177,8 @@ fn tokens_of_another_client_are_not_sent() {
     assert!(provider.is_newest(&access_token(get(&app.client(), &key, 0))));
 }
 
-/// What is no verdict: the grant fails for now, is never dead, pauses grow, and it works as soon as the provider does.
+/// CONTRACT 48, 52: what is no verdict: the grant fails for now, is never dead, pauses grow, and it works as soon as
+/// the provider does.
 #[rstest]
 #[case::status_500(Reply::json(500, &json!({})), "http_5xx")]
 #[case::status_502(Reply::new(502, "text/html", "<h1>Bad gateway</h1>"), "http_5xx")]
@@ -251,7 +254,7 @@ fn what_is_no_verdict_ends_no_grant(#[case] reply: Reply, #[case] cause: &str) {
     scene.assert_lives(&key);
 }
 
-/// Failures one after the other are tried after growing pauses.
+/// CONTRACT 48: failures one after the other are tried after growing pauses.
 #[test]
 fn pauses_grow() {
     let scene = Scene::new(Rules::default(), json!({}));

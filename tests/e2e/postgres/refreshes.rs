@@ -125,7 +125,7 @@ fn a_lease_is_renewed_while_the_provider_takes_its_time() {
     assert_lives(&servers.provider, servers.setup(), &key);
 }
 
-/// A server is killed with a request in flight: another one replays it within seconds.
+/// CONTRACT 50: A server is killed with a request in flight: another one replays it within seconds.
 #[rstest]
 #[case(Gate::BeforeReading, 1)]
 #[case(Gate::AfterProcessing, 2)]
@@ -226,8 +226,8 @@ fn a_server_that_slept_speaks_for_nobody(#[case] longer: Duration) {
     }
 }
 
-/// The server that took over was refused, because the first one's request had spent the token. The first one wakes up
-/// with the tokens that live: they are kept, and the verdict is undone.
+/// CONTRACT 52: the server that took over was refused, because the first one's request had spent the token. The first
+/// one wakes up with the tokens that live: they are kept, and the verdict is undone.
 #[test]
 fn a_late_success_undoes_a_verdict() {
     let rules = Rules { reuse: Reuse::IsRefused, ..Rules::default() };
@@ -278,7 +278,7 @@ fn the_tokens_of_the_later_request_are_kept() {
     assert_state(&servers.apps[0], &key, "Live", None);
 }
 
-/// One code in two servers at once is sent once.
+/// CONTRACT 49: one code in two servers at once is sent once.
 #[test]
 fn a_code_is_sent_once_by_all_servers() {
     let (provider, setup) = discovering(Rules::default(), &json!({}));
@@ -430,8 +430,8 @@ fn new_tokens_in_a_file_outlive_both_the_database_and_the_server() {
     until("the file is gone", || unsaved(&app.setup) == 0);
 }
 
-/// Three servers, 32 readers, tokens that live for two seconds, and a failover of the database in the middle: nothing
-/// that was answered is lost, and no refresh token is sent twice at once.
+/// CONTRACT 50: three servers, 32 readers, tokens that live for two seconds, and a failover of the database in the
+/// middle: nothing that was answered is lost, and no refresh token is sent twice at once.
 #[test]
 fn a_failover_burns_no_grant() {
     const READERS: usize = 32;
@@ -489,7 +489,8 @@ fn a_failover_burns_no_grant() {
     assert_eq!((burnt.len(), provider.sent_twice_at_once()), (0, 0), "{burnt:?}");
 }
 
-/// A copy of the database is another database, which it notices by itself: it sends nothing until it is let.
+/// CONTRACT 54: A copy of the database is another database, which it notices by itself: it sends nothing until it is
+/// let.
 #[test]
 fn a_copy_of_the_database_sends_nothing() {
     let scene = Scene::new(Rules::default(), json!({}));

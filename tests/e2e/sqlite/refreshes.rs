@@ -38,7 +38,8 @@ fn a_kill_before_the_claim_leaves_nothing() {
     scene.assert_lives(&key);
 }
 
-/// A restored backup has refresh tokens that the original may have spent since: none is sent until that is allowed.
+/// CONTRACT 54: A restored backup has refresh tokens that the original may have spent since: none is sent until that
+/// is allowed.
 #[test]
 fn a_restored_backup_sends_nothing_until_it_is_let() {
     let scene = Scene::new(Rules::default(), json!({}));

@@ -5,7 +5,8 @@
 
 use store::SavedTokens;
 
-use super::providers::{ConfiguredProvider, Margins};
+use super::providers::Margins;
+use crate::expiry;
 
 /// The part of the soft margin over which refreshes are spread.
 const JITTER_PART: i64 = 10;
@@ -24,28 +25,37 @@ pub(crate) enum Decision {
 /// How long the stored access token lives from `now` on, in microseconds; negative if it has ended, `None` if nothing
 /// says that it ends.
 pub(crate) fn time_left(saved: &SavedTokens, margins: &Margins, now: i64) -> Option<i64> {
-    if saved.carrier.access_token.is_none() {
-        return Some(i64::MIN);
-    }
+    Some(end(saved, margins)?.saturating_sub(now))
+}
+
+/// When the stored access token ends.
+fn end(saved: &SavedTokens, margins: &Margins) -> Option<i64> {
+    let Some(token) = &saved.carrier.access_token else { return Some(i64::MIN) };
+    // Of a record that was saved before the end was kept.
+    let told = || Some(expiry::of_token(token.expose())?.as_microsecond());
     let assumed = || Some(saved.updated.saturating_add(margins.assume_expires_in?));
-    Some(saved.access_expires.or_else(assumed)?.saturating_sub(now))
+    saved.access_expires.or_else(told).or_else(assumed)
 }
 
 /// What to do with tokens that have a refresh token, for a caller that wants the access token to live as long as
-/// `at_least`.
+/// `at_least`. Some providers end the access token by a refresh: there is no refresh beside the answer then.
 pub(crate) fn decide(
     saved: &SavedTokens,
-    provider: &ConfiguredProvider,
+    margins: &Margins,
+    ends_access_token: bool,
     at_least: i64,
     now: i64,
 ) -> Decision {
-    let margins = &provider.margins;
-    let Some(left) = time_left(saved, margins, now) else { return Decision::Answer };
+    let Some(end) = end(saved, margins) else { return Decision::Answer };
+    let left = end.saturating_sub(now);
+    // Otherwise every get would refresh tokens that never live as long as the margins.
+    let most = end.saturating_sub(saved.updated) / 2;
     if margins.earliest.is_some_and(|earliest| left > earliest) {
         Decision::Answer
-    } else if left < margins.minimum.max(at_least) {
+    } else if left < margins.minimum.min(most).max(at_least).max(1) {
         Decision::Refresh
-    } else if left <= margins.refresh_before - jitter(saved, margins) && !provider.ends_access_token
+    } else if left <= (margins.refresh_before - jitter(saved, margins)).min(most)
+        && !ends_access_token
     {
         Decision::AnswerAndRefresh
     } else {
@@ -58,4 +68,94 @@ fn jitter(saved: &SavedTokens, margins: &Margins) -> i64 {
     let seed = (saved.times.record.as_i64() as u64) ^ ((saved.generation as u64) << 48);
     // The multiplier spreads neighbours (Knuth's multiplicative hashing).
     (seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) % range) as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{GrantDetails, Login, Provider, RecordId, TokenManagementInfo};
+    use store::RecordTimes;
+
+    const SECOND: i64 = 1_000_000;
+    const SAVED: i64 = 1_800_000_000_000_000;
+
+    fn saved(lives_for: Option<i64>) -> SavedTokens {
+        SavedTokens {
+            owner: Login::parse("tje0").expect("login"),
+            carrier: TokenManagementInfo {
+                access_token: Some("opaque".into()),
+                ..TokenManagementInfo::of(Provider::parse("et").expect("provider"))
+            },
+            details: GrantDetails::default(),
+            generation: 1,
+            updated: SAVED,
+            access_expires: lives_for.map(|seconds| SAVED + seconds * SECOND),
+            times: RecordTimes {
+                record: RecordId::from_i64(1).expect("id"),
+                created: SAVED,
+                last_used: None,
+                expires: None,
+            },
+        }
+    }
+
+    fn margins() -> Margins {
+        Margins {
+            refresh_before: 300 * SECOND,
+            minimum: 60 * SECOND,
+            replay_within: 0,
+            assume_expires_in: Some(3600 * SECOND),
+            earliest: None,
+            idle: None,
+            absolute: None,
+        }
+    }
+
+    /// CONTRACT 44: both margins, what the caller asks for, and an end that is assumed.
+    #[test]
+    fn tokens_are_refreshed_before_they_end() {
+        use Decision::{Answer, AnswerAndRefresh, Refresh};
+        for (lives_for, at_least, age, expected) in [
+            (Some(3600), 0, 0, Answer),
+            (Some(3600), 0, 3600 - 301, Answer),
+            (Some(3600), 0, 3600 - 269, AnswerAndRefresh),
+            (Some(3600), 0, 3600 - 60, AnswerAndRefresh),
+            (Some(3600), 0, 3600 - 59, Refresh),
+            (Some(3600), 0, 4000, Refresh),
+            (Some(3600), 600, 3600 - 599, Refresh),
+            (None, 0, 3600 - 301, Answer),
+            (None, 0, 3600 - 59, Refresh),
+            // Short-lived ones wait for the second half of their lives.
+            (Some(100), 0, 40, Answer),
+            (Some(100), 0, 50, AnswerAndRefresh),
+            (Some(100), 0, 51, Refresh),
+            (Some(0), 0, 0, Refresh),
+        ] {
+            let now = SAVED + age * SECOND;
+            let found = decide(&saved(lives_for), &margins(), false, at_least * SECOND, now);
+            assert_eq!(found, expected, "{lives_for:?} {at_least} {age}");
+        }
+    }
+
+    /// CONTRACT 44: not within the soft margin if that would end the token, and never too early.
+    #[test]
+    fn a_provider_may_not_want_it_so_early() {
+        let now = SAVED + 3400 * SECOND;
+        let ending = decide(&saved(Some(3600)), &margins(), true, 0, now);
+        assert_eq!(ending, Decision::Answer);
+        let earliest = Margins { earliest: Some(30 * SECOND), ..margins() };
+        for (age, expected) in [(3600 - 31, Decision::Answer), (3600 - 30, Decision::Refresh)] {
+            let found = decide(&saved(Some(3600)), &earliest, true, 0, SAVED + age * SECOND);
+            assert_eq!(found, expected, "{age}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_access_token_is_refreshed() {
+        let mut bare = saved(Some(3600));
+        bare.carrier.access_token = None;
+        assert_eq!(decide(&bare, &margins(), false, 0, SAVED), Decision::Refresh);
+        let endless = Margins { assume_expires_in: None, ..margins() };
+        assert_eq!(decide(&saved(None), &endless, false, 0, SAVED), Decision::Answer);
+    }
 }

@@ -197,7 +197,7 @@ impl Problem {
             .with(RETRY_AFTER, HeaderValue::from(seconds))
     }
 
-    /// What a caller learns that gets no fresh tokens of a provider (CONTRACT 44).
+    /// What a caller learns that gets no fresh tokens of a provider (CONTRACT 47).
     pub(crate) fn of_grant(error: GrantError, provider: String) -> Self {
         let of = |name, cause: GrantCause| {
             Message::new(name).with("provider", provider).with("cause", cause.to_string())
