@@ -43,6 +43,7 @@ schemathesis.openapi.format("culture", cultures)
 
 TEXT_ONLY = ("application/x-www-form-urlencoded", "application/xml", "text/xml")
 TEXTS = ("Provider", "AccessToken", "RefreshToken", "Claims", "Key", "Id", "Owner", "Cursor", "AppToken")
+TEXTS += ("AuthorizationCode", "Nonce", "PkceVerifier", "RedirectUri", "StaleAccessToken")
 TYPES = {"IncludeEnded": bool, "IncludeCsSession": bool, "Limit": int} | dict.fromkeys(TEXTS, str)
 
 

@@ -3,6 +3,7 @@
 //! Invariant: no claim is read before the signature holds, under a key of the issuer and an algorithm
 //! that this key allows; nothing that the token says about keys is followed.
 
+use aws_lc_rs::constant_time;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, crypto};
@@ -135,7 +136,7 @@ impl JwtVerifier {
     }
 
     /// Verifies an id_token (OpenID Connect Core 1.0 §3.1.3.7) at the time `now`, where the audience is the id of the
-    /// client. Returns all of its claims, among them `sub`. Its `nonce` is the caller's to compare.
+    /// client. Returns all of its claims, among them `sub`. Its `nonce` is compared by [`has_nonce`].
     ///
     /// As `verify`; besides, `iat` must not be more than 60 seconds ahead, and a token for several audiences must name
     /// the client in `azp`.
@@ -189,6 +190,12 @@ impl JwtVerifier {
         };
         if is_for_us { Ok(()) } else { Err(JwtError::Audience) }
     }
+}
+
+/// Whether the `nonce` of an id_token is this one (OpenID Connect Core 1.0 §3.1.3.7), in constant time.
+pub fn has_nonce(claims: &Map<String, Value>, nonce: &SecretText) -> bool {
+    let found = claims.get("nonce").and_then(Value::as_str).unwrap_or_default().as_bytes();
+    constant_time::verify_slices_are_equal(found, nonce.expose().as_bytes()).is_ok()
 }
 
 /// The claims of a token whose signature holds, and whose type, if it has one, is one of `types`.

@@ -5,6 +5,7 @@
 
 mod application;
 mod base62;
+mod code;
 mod credential;
 mod grant;
 mod idempotency_key;
@@ -17,6 +18,7 @@ mod token_management_info;
 mod user;
 
 pub use application::{Application, ApplicationName, InvalidApplicationName};
+pub use code::CodeToExchange;
 pub use credential::{
     CredentialId, CredentialKind, InvalidCredentialId, IssuedCredential, SecretDigest,
 };

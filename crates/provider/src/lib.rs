@@ -43,7 +43,7 @@ pub use answer::{Answer, GrantedTokens};
 pub use metadata::{InvalidMetadata, Metadata, metadata_urls};
 pub use registration::{
     AnswerRules, BodyFormat, ClientAuth, Endpoints, ErrorWords, Registration, RequestRules,
-    TimeUnit, client_digest,
+    TimeUnit, client_digest, code_digest,
 };
 pub use request::{AuthorizationRequest, CodeExchange, ProviderRequest, TokenKind};
 pub use verdict::{Refusal, RefusalClass};

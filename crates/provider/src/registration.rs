@@ -5,9 +5,11 @@
 use std::collections::BTreeMap;
 
 use aws_lc_rs::digest::{Context, SHA256, SHA256_OUTPUT_LEN};
+use model::{SecretText, wiping_stack};
 
-/// What the digest of a client begins with, so that it is a digest of nothing else.
+/// What a digest begins with, so that it is a digest of nothing else.
 const CLIENT_DOMAIN: &str = "latchkey: client of a provider";
+const CODE_DOMAIN: &str = "latchkey: code of a provider";
 
 /// An OAuth client (RFC 6749 §2) of a provider, and that provider's peculiarities.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -207,10 +209,20 @@ pub struct ErrorWords {
 /// Identifies a client to which grants are given: the digest of its issuer, or of its token endpoint if it has no
 /// issuer, and of its identifier. A refresh token is bound to that client (RFC 6749 §6).
 pub fn client_digest(issuer_or_token_endpoint: &str, client_id: &str) -> [u8; 32] {
+    digest([CLIENT_DOMAIN, issuer_or_token_endpoint, client_id].map(str::as_bytes))
+}
+
+/// Identifies a code that was given to the client of this `client_digest`, without telling the code. By it a caller
+/// knows a code that it sent before: a code must not be used more than once (RFC 6749 §4.1.2).
+pub fn code_digest(client_digest: &[u8; 32], code: &SecretText) -> [u8; 32] {
+    wiping_stack(|| digest([CODE_DOMAIN.as_bytes(), client_digest, code.expose().as_bytes()]))
+}
+
+fn digest<const N: usize>(parts: [&[u8]; N]) -> [u8; 32] {
     let mut context = Context::new(&SHA256);
-    for part in [CLIENT_DOMAIN, issuer_or_token_endpoint, client_id] {
+    for part in parts {
         context.update(&(part.len() as u64).to_be_bytes());
-        context.update(part.as_bytes());
+        context.update(part);
     }
     let mut digest = [0; SHA256_OUTPUT_LEN];
     digest.copy_from_slice(context.finish().as_ref());
@@ -251,6 +263,21 @@ mod tests {
             hex(&digest),
             "db8ff2d4aaf0ffebc69c25e4380066e130d1605df1c0c7ad5c0b2d3f5e9136ac"
         );
+    }
+
+    #[test]
+    fn codes_differ_by_client_and_text() {
+        let clients =
+            [client_digest("https://a.example", "b"), client_digest("https://a.example", "c")];
+        let digests = [
+            code_digest(&clients[0], &SecretText::from("one")),
+            code_digest(&clients[0], &SecretText::from("two")),
+            code_digest(&clients[1], &SecretText::from("one")),
+        ];
+        for (index, digest) in digests.iter().enumerate() {
+            assert!(!digests[..index].contains(digest), "{index}");
+        }
+        assert_eq!(digests[0], code_digest(&clients[0], &SecretText::from("one")));
     }
 
     fn hex(bytes: &[u8]) -> String {

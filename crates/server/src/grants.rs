@@ -7,6 +7,7 @@ mod decision;
 mod description;
 mod discovery;
 mod error;
+mod exchange;
 mod id_tokens;
 mod in_flight;
 pub(crate) mod providers;
@@ -30,12 +31,12 @@ use tracing::warn;
 
 use self::{
     decision::{Decision, decide, time_left},
-    in_flight::InFlight,
+    in_flight::{Flight, InFlight},
     providers::{ConfiguredProvider, Providers},
     refresh::{Refresh, seconds},
     tallies::Tallies,
 };
-pub(crate) use self::{description::GrantDescription, error::GrantError};
+pub(crate) use self::{description::GrantDescription, error::GrantError, exchange::ExchangeError};
 use crate::config::{Config, grants::OnFailure};
 
 /// Microseconds of a second.
@@ -47,7 +48,7 @@ const PROVIDER_PAUSE: i64 = 60 * SECOND;
 const FORCED_PAUSE: i64 = 30 * SECOND;
 /// Past this number of owners, those that asked for no refresh lately are forgotten.
 const MOST_OWNERS: usize = 4096;
-/// How much longer than a request a server that stops waits for refreshes.
+/// How much longer than a request a server that stops waits for refreshes and exchanges.
 const LAST_COMMIT: Duration = Duration::from_secs(2);
 
 /// What refreshes tokens.
@@ -60,7 +61,7 @@ pub(crate) struct Grants {
     on_failure: OnFailure,
     in_flight: InFlight,
     tallies: Tallies,
-    /// Refreshes that callers ask for, by tenant and owner of the record.
+    /// Refreshes and exchanges that callers ask for, by tenant and owner of the record.
     asked_for: DefaultKeyedRateLimiter<(TenantId, Login)>,
 }
 
@@ -226,7 +227,7 @@ impl Grants {
             pause_us,
             until: Instant::now() + self.wait,
         };
-        self.in_flight.join_or_start(record, refresh.run())
+        self.in_flight.join_or_start(Flight::Refresh(record), refresh.run())
     }
 
     /// The provider and the refresh token of a record that has both.
@@ -252,11 +253,11 @@ impl Grants {
         })
     }
 
-    /// Lets no refresh begin any more, and waits for those that are under way.
+    /// Lets no refresh and no exchange begin any more, and waits for those that are under way.
     pub(crate) async fn finish(&self) {
         let left = self.in_flight.finish(self.deadline + LAST_COMMIT).await;
         if left > 0 {
-            warn!(refreshes = left, "stopping although refreshes are under way");
+            warn!(requests = left, "stopping although requests to providers are under way");
         }
     }
 }

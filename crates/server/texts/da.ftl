@@ -53,7 +53,16 @@ SR_GRANT_BLOCKED = { $provider } accepterer ikke denne server som klient ({ $cau
 SR_GRANTS_PAUSED = Fornyelser er sat på pause, som i en kopi af en database; administratoren afslutter det med: latchkey grants resume.
 SR_GRANT_BUSY = Fornyelsen tager for lang tid, eller der er for mange i gang. Prøv igen.
 SR_GRANT_UNSAVED = Nye tokens er ankommet og venter på databasen. Prøv igen.
-SR_REFRESHES_LIMIT = Der blev bedt om for mange fornyelser. Prøv igen om { $limit } sekunder.
+SR_REFRESHES_LIMIT = Der blev bedt om for mange fornyelser eller ombytninger. Prøv igen om { $limit } sekunder.
+SR_PROVIDER = Provider er ikke konfigureret her for denne lejer; grants.providers i serverens konfiguration har udbyderne med deres nøjagtige navne.
+SR_REDIRECT_URI = RedirectUri er ikke en af dem, som redirect_uris i serverens konfiguration har for { $provider }.
+SR_PKCE_VERIFIER = PkceVerifier er ikke en PKCE-verifier: den har 43 til 128 bogstaver, cifre, bindestreger, punktummer, understreger og tilder.
+SR_CODE_SENT = Denne AuthorizationCode er allerede sendt til { $provider }, og ingen kode sendes to gange: brugeren skal oprette forbindelse igen.
+SR_CODE_REFUSED = { $provider } afviste AuthorizationCode eller det, der fulgte med ({ $cause }): brugeren skal oprette forbindelse igen.
+SR_CODE_LOST = { $provider } gav intet brugbart svar ({ $cause }), og koden kan være opbrugt. Intet er gemt, og brugeren skal oprette forbindelse igen.
+SR_ID_TOKEN = { $provider } sendte sammen med tokens et id_token, som ikke gælder for denne server. Intet er gemt.
+SR_NO_ID_TOKEN = Nonce kan ikke sammenlignes, fordi { $provider } ikke sendte et id_token, der kan kontrolleres. Intet er gemt.
+SR_NONCE = Nonce er ikke den, som står i det id_token, { $provider } sendte. Intet er gemt.
 
 SR_LOGIN_REQUIRED = Dette kald kræver login. WWW-Authenticate viser, hvilke autentificeringsmetoder der accepteres.
 SR_LOGIN_REFUSED = Brugernavnet eller adgangskoden er forkert.
@@ -138,6 +147,7 @@ SR_REFRESHED_BY_SERVER = Denne server fornyer tokens og beholder selv fornyelses
 
 SR_SAVE_EXTERNAL_TOKENS = Gem en udbyders tokens, og få den nøgle, der henter dem igen
 SR_GET_EXTERNAL_TOKENS = Hent de tokens, der hører til en nøgle
+SR_EXCHANGE_CODE = Ombyt en autorisationskode til tokens, gem dem, og få den nøgle, der henter dem igen
 SR_LIST_EXTERNAL_TOKENS = Vis en liste over gemte tokens uden selve tokenerne
 SR_DESCRIBE_EXTERNAL_TOKENS = Beskriv gemte tokens uden selve tokenerne
 SR_REVOKE_EXTERNAL_TOKENS = Slet gemte tokens med det samme og for altid

@@ -53,7 +53,16 @@ SR_GRANT_BLOCKED = { $provider } akzeptiert diesen Server nicht als Client ({ $c
 SR_GRANTS_PAUSED = Das Erneuern ist angehalten, wie in der Kopie einer Datenbank; der Betreiber beendet das mit: latchkey grants resume.
 SR_GRANT_BUSY = Das Erneuern dauert zu lange, oder es laufen zu viele. Versuchen Sie es erneut.
 SR_GRANT_UNSAVED = Neue Token sind eingetroffen und warten auf die Datenbank. Versuchen Sie es erneut.
-SR_REFRESHES_LIMIT = Es wurde zu oft um Erneuern gebeten. Versuchen Sie es in { $limit } Sekunden erneut.
+SR_REFRESHES_LIMIT = Es wurde zu oft um Erneuern oder Einlösen gebeten. Versuchen Sie es in { $limit } Sekunden erneut.
+SR_PROVIDER = Provider ist hier für diesen Mandanten nicht konfiguriert; grants.providers in der Konfiguration des Servers enthält die Anbieter mit ihren genauen Namen.
+SR_REDIRECT_URI = RedirectUri ist keine von denen, die redirect_uris in der Konfiguration des Servers für { $provider } enthält.
+SR_PKCE_VERIFIER = PkceVerifier ist kein PKCE-Verifier: Er hat 43 bis 128 Buchstaben, Ziffern, Bindestriche, Punkte, Unterstriche und Tilden.
+SR_CODE_SENT = Dieser AuthorizationCode wurde schon an { $provider } gesendet, und kein Code wird zweimal gesendet: Der Benutzer muss die Verbindung neu herstellen.
+SR_CODE_REFUSED = { $provider } hat den AuthorizationCode oder das, was dabei war, abgelehnt ({ $cause }): Der Benutzer muss die Verbindung neu herstellen.
+SR_CODE_LOST = { $provider } hat keine brauchbare Antwort gegeben ({ $cause }), und der Code kann verbraucht sein. Nichts wurde gespeichert; der Benutzer muss die Verbindung neu herstellen.
+SR_ID_TOKEN = { $provider } hat mit den Token ein id_token gesendet, das für diesen Server nicht gültig ist. Nichts wurde gespeichert.
+SR_NO_ID_TOKEN = Nonce kann nicht verglichen werden, weil { $provider } kein überprüfbares id_token gesendet hat. Nichts wurde gespeichert.
+SR_NONCE = Nonce ist nicht die des id_token, das { $provider } gesendet hat. Nichts wurde gespeichert.
 
 SR_LOGIN_REQUIRED = Dieser Aufruf erfordert eine Anmeldung. WWW-Authenticate nennt die akzeptierten Authentifizierungsschemas.
 SR_LOGIN_REFUSED = Der Benutzername oder das Passwort ist falsch.
@@ -138,6 +147,7 @@ SR_REFRESHED_BY_SERVER = Dieser Server erneuert die Token und behält das Refres
 
 SR_SAVE_EXTERNAL_TOKENS = Die Token eines Anbieters speichern und den Schlüssel erhalten, mit dem sie abrufbar sind
 SR_GET_EXTERNAL_TOKENS = Die Token zu einem Schlüssel abrufen
+SR_EXCHANGE_CODE = Einen Autorisierungscode gegen Token einlösen, diese speichern und den Schlüssel erhalten, mit dem sie abrufbar sind
 SR_LIST_EXTERNAL_TOKENS = Gespeicherte Token auflisten, ohne die Token selbst
 SR_DESCRIBE_EXTERNAL_TOKENS = Gespeicherte Token beschreiben, ohne die Token selbst
 SR_REVOKE_EXTERNAL_TOKENS = Gespeicherte Token sofort und endgültig vernichten

@@ -57,7 +57,16 @@ SR_GRANT_BLOCKED = { $provider } does not accept this server as its client ({ $c
 SR_GRANTS_PAUSED = Refreshes are paused, as in a copy of a database; the operator ends that with: latchkey grants resume.
 SR_GRANT_BUSY = The refresh takes too long, or too many are under way; try again.
 SR_GRANT_UNSAVED = New tokens have arrived, and wait for the database; try again.
-SR_REFRESHES_LIMIT = Too many refreshes were asked for; try again in { $limit } seconds.
+SR_REFRESHES_LIMIT = Too many refreshes or exchanges were asked for; try again in { $limit } seconds.
+SR_PROVIDER = Provider is not one that is configured here for this tenant; grants.providers in the server's configuration has them, by their exact names.
+SR_REDIRECT_URI = RedirectUri is not one of those that redirect_uris in the server's configuration has for { $provider }.
+SR_PKCE_VERIFIER = PkceVerifier is not a PKCE verifier: it has 43 to 128 letters, digits, hyphens, dots, underscores and tildes.
+SR_CODE_SENT = This AuthorizationCode was sent to { $provider } before, and no code is sent twice: the user must connect again.
+SR_CODE_REFUSED = { $provider } refused the AuthorizationCode, or what came with it ({ $cause }): the user must connect again.
+SR_CODE_LOST = { $provider } gave no usable answer ({ $cause }), and the code may be spent; nothing was saved, and the user must connect again.
+SR_ID_TOKEN = { $provider } sent an id_token with the tokens that is not valid for this server; nothing was saved.
+SR_NO_ID_TOKEN = Nonce cannot be compared, because { $provider } sent no id_token that can be verified; nothing was saved.
+SR_NONCE = Nonce is not that of the id_token that { $provider } sent; nothing was saved.
 
 SR_LOGIN_REQUIRED = This call needs a login; WWW-Authenticate lists the schemes that are accepted.
 SR_LOGIN_REFUSED = The user name or the password is wrong.
@@ -144,6 +153,7 @@ SR_REFRESHED_BY_SERVER = This server refreshes the tokens, and keeps the refresh
 
 SR_SAVE_EXTERNAL_TOKENS = Save a provider's tokens and get the key that retrieves them
 SR_GET_EXTERNAL_TOKENS = Get the tokens that a key retrieves
+SR_EXCHANGE_CODE = Exchange an authorization code for tokens, save them and get the key that retrieves them
 SR_LIST_EXTERNAL_TOKENS = List saved tokens, without the tokens themselves
 SR_DESCRIBE_EXTERNAL_TOKENS = Describe saved tokens, without the tokens themselves
 SR_REVOKE_EXTERNAL_TOKENS = Destroy saved tokens at once, for good

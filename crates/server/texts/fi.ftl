@@ -53,7 +53,16 @@ SR_GRANT_BLOCKED = { $provider } ei hyväksy tätä palvelinta asiakkaakseen ({ 
 SR_GRANTS_PAUSED = Uusiminen on keskeytetty, kuten tietokannan kopiossa; ylläpitäjä jatkaa sitä komennolla: latchkey grants resume.
 SR_GRANT_BUSY = Uusiminen kestää liian kauan, tai niitä on kesken liian monta. Yritä uudelleen.
 SR_GRANT_UNSAVED = Uudet tunnukset ovat saapuneet ja odottavat tietokantaa. Yritä uudelleen.
-SR_REFRESHES_LIMIT = Uusimista pyydettiin liian usein. Yritä uudelleen { $limit } sekunnin kuluttua.
+SR_REFRESHES_LIMIT = Uusimista tai koodin vaihtoa pyydettiin liian usein. Yritä uudelleen { $limit } sekunnin kuluttua.
+SR_PROVIDER = Provider ei ole palveluntarjoaja, joka olisi määritetty tälle vuokraajalle; palvelimen asetuksessa grants.providers ne ovat tarkoilla nimillään.
+SR_REDIRECT_URI = RedirectUri ei ole mikään niistä, jotka palvelimen asetuksessa redirect_uris ovat kohteelle { $provider }.
+SR_PKCE_VERIFIER = PkceVerifier ei ole PKCE-varmenne: siinä on 43–128 kirjainta, numeroa, yhdysmerkkiä, pistettä, alaviivaa ja aaltoviivaa.
+SR_CODE_SENT = Tämä AuthorizationCode on jo lähetetty kohteeseen { $provider }, eikä koodia lähetetä kahdesti: käyttäjän on yhdistettävä uudelleen.
+SR_CODE_REFUSED = { $provider } hylkäsi kentän AuthorizationCode tai sen mukana lähetetyt tiedot ({ $cause }): käyttäjän on yhdistettävä uudelleen.
+SR_CODE_LOST = { $provider } ei antanut käyttökelpoista vastausta ({ $cause }), ja koodi voi olla käytetty. Mitään ei tallennettu, ja käyttäjän on yhdistettävä uudelleen.
+SR_ID_TOKEN = { $provider } lähetti tunnusten mukana id_tokenin, joka ei kelpaa tälle palvelimelle. Mitään ei tallennettu.
+SR_NO_ID_TOKEN = Kenttää Nonce ei voi verrata, koska { $provider } ei lähettänyt tarkistettavaa id_tokenia. Mitään ei tallennettu.
+SR_NONCE = Nonce ei ole sama kuin id_tokenissa, jonka { $provider } lähetti. Mitään ei tallennettu.
 
 SR_LOGIN_REQUIRED = Tämä kutsu vaatii kirjautumisen. Hyväksytyt todennustavat ovat WWW-Authenticate-otsakkeessa.
 SR_LOGIN_REFUSED = Käyttäjänimi tai salasana on väärä.
@@ -138,6 +147,7 @@ SR_REFRESHED_BY_SERVER = Tämä palvelin uusii tunnukset ja pitää uusimistunnu
 
 SR_SAVE_EXTERNAL_TOKENS = Tallenna palveluntarjoajan käyttöoikeustunnukset ja saat avaimen, jolla ne haetaan
 SR_GET_EXTERNAL_TOKENS = Hae avainta vastaavat käyttöoikeustunnukset
+SR_EXCHANGE_CODE = Vaihda valtuutuskoodi käyttöoikeustunnuksiin, tallenna ne ja saat avaimen, jolla ne haetaan
 SR_LIST_EXTERNAL_TOKENS = Luettele tallennetut käyttöoikeustunnukset ilman itse tunnuksia
 SR_DESCRIBE_EXTERNAL_TOKENS = Kuvaa tallennetut käyttöoikeustunnukset ilman itse tunnuksia
 SR_REVOKE_EXTERNAL_TOKENS = Tuhoa tallennetut käyttöoikeustunnukset heti ja lopullisesti

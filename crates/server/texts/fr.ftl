@@ -53,7 +53,16 @@ SR_GRANT_BLOCKED = { $provider } n’accepte pas ce serveur comme client ({ $cau
 SR_GRANTS_PAUSED = Les renouvellements sont suspendus, comme dans la copie d’une base de données ; l’exploitant y met fin par : latchkey grants resume.
 SR_GRANT_BUSY = Le renouvellement prend trop de temps, ou trop sont en cours ; réessayez.
 SR_GRANT_UNSAVED = De nouveaux jetons sont arrivés et attendent la base de données ; réessayez.
-SR_REFRESHES_LIMIT = Trop de renouvellements ont été demandés ; réessayez dans { $limit } secondes.
+SR_REFRESHES_LIMIT = Trop de renouvellements ou d’échanges ont été demandés ; réessayez dans { $limit } secondes.
+SR_PROVIDER = Provider n’est pas configuré ici pour ce locataire ; grants.providers, dans la configuration du serveur, contient les fournisseurs sous leur nom exact.
+SR_REDIRECT_URI = RedirectUri n’est pas l’une de celles que redirect_uris, dans la configuration du serveur, contient pour { $provider }.
+SR_PKCE_VERIFIER = PkceVerifier n’est pas un vérificateur PKCE : il a de 43 à 128 lettres, chiffres, traits d’union, points, tirets bas et tildes.
+SR_CODE_SENT = Cet AuthorizationCode a déjà été envoyé à { $provider }, et aucun code n’est envoyé deux fois : l’utilisateur doit se reconnecter.
+SR_CODE_REFUSED = { $provider } a refusé l’AuthorizationCode, ou ce qui l’accompagnait ({ $cause }) : l’utilisateur doit se reconnecter.
+SR_CODE_LOST = { $provider } n’a pas donné de réponse utilisable ({ $cause }), et le code peut être consommé ; rien n’a été enregistré, et l’utilisateur doit se reconnecter.
+SR_ID_TOKEN = { $provider } a envoyé avec les jetons un id_token qui n’est pas valable pour ce serveur ; rien n’a été enregistré.
+SR_NO_ID_TOKEN = Nonce ne peut pas être comparé, car { $provider } n’a pas envoyé d’id_token vérifiable ; rien n’a été enregistré.
+SR_NONCE = Nonce n’est pas celui de l’id_token que { $provider } a envoyé ; rien n’a été enregistré.
 
 SR_LOGIN_REQUIRED = Cet appel exige une identification ; WWW-Authenticate indique les méthodes acceptées.
 SR_LOGIN_REFUSED = Le nom d’utilisateur ou le mot de passe est incorrect.
@@ -138,6 +147,7 @@ SR_REFRESHED_BY_SERVER = Ce serveur renouvelle les jetons et garde pour lui le j
 
 SR_SAVE_EXTERNAL_TOKENS = Enregistrer les jetons d’un fournisseur et obtenir la clé qui permet de les récupérer
 SR_GET_EXTERNAL_TOKENS = Récupérer les jetons associés à une clé
+SR_EXCHANGE_CODE = Échanger un code d’autorisation contre des jetons, les enregistrer et obtenir la clé qui permet de les récupérer
 SR_LIST_EXTERNAL_TOKENS = Lister les jetons enregistrés, sans les jetons eux-mêmes
 SR_DESCRIBE_EXTERNAL_TOKENS = Décrire des jetons enregistrés, sans les jetons eux-mêmes
 SR_REVOKE_EXTERNAL_TOKENS = Détruire des jetons enregistrés, immédiatement et définitivement

@@ -53,7 +53,16 @@ SR_GRANT_BLOCKED = { $provider } godtar ikke denne serveren som klient ({ $cause
 SR_GRANTS_PAUSED = Fornyelser er satt på pause, som i en kopi av en database; administratoren avslutter det med: latchkey grants resume.
 SR_GRANT_BUSY = Fornyelsen tar for lang tid, eller for mange er i gang. Prøv igjen.
 SR_GRANT_UNSAVED = Nye tokener har kommet og venter på databasen. Prøv igjen.
-SR_REFRESHES_LIMIT = Det ble bedt om for mange fornyelser. Prøv igjen om { $limit } sekunder.
+SR_REFRESHES_LIMIT = Det ble bedt om for mange fornyelser eller innløsninger. Prøv igjen om { $limit } sekunder.
+SR_PROVIDER = Provider er ikke konfigurert her for denne leietakeren; grants.providers i serverens konfigurasjon har leverandørene med nøyaktige navn.
+SR_REDIRECT_URI = RedirectUri er ikke en av dem som redirect_uris i serverens konfigurasjon har for { $provider }.
+SR_PKCE_VERIFIER = PkceVerifier er ikke en PKCE-verifier: den har 43 til 128 bokstaver, sifre, bindestreker, punktum, understreker og tilder.
+SR_CODE_SENT = Denne AuthorizationCode er allerede sendt til { $provider }, og ingen kode sendes to ganger: brukeren må koble til på nytt.
+SR_CODE_REFUSED = { $provider } avviste AuthorizationCode eller det som fulgte med ({ $cause }): brukeren må koble til på nytt.
+SR_CODE_LOST = { $provider } ga ikke noe brukbart svar ({ $cause }), og koden kan være brukt opp. Ingenting er lagret, og brukeren må koble til på nytt.
+SR_ID_TOKEN = { $provider } sendte sammen med tokenene et id_token som ikke gjelder for denne serveren. Ingenting er lagret.
+SR_NO_ID_TOKEN = Nonce kan ikke sammenlignes fordi { $provider } ikke sendte et id_token som kan kontrolleres. Ingenting er lagret.
+SR_NONCE = Nonce er ikke den som står i det id_token som { $provider } sendte. Ingenting er lagret.
 
 SR_LOGIN_REQUIRED = Dette kallet krever innlogging. WWW-Authenticate viser hvilke autentiseringsmetoder som godtas.
 SR_LOGIN_REFUSED = Brukernavnet eller passordet er feil.
@@ -138,6 +147,7 @@ SR_REFRESHED_BY_SERVER = Denne serveren fornyer tokenene og beholder fornyelsest
 
 SR_SAVE_EXTERNAL_TOKENS = Lagre tokenene fra en leverandør og få nøkkelen som henter dem fram igjen
 SR_GET_EXTERNAL_TOKENS = Hent tokenene som hører til en nøkkel
+SR_EXCHANGE_CODE = Løs inn en autorisasjonskode i tokener, lagre dem og få nøkkelen som henter dem fram igjen
 SR_LIST_EXTERNAL_TOKENS = List opp lagrede tokener, uten selve tokenene
 SR_DESCRIBE_EXTERNAL_TOKENS = Beskriv lagrede tokener, uten selve tokenene
 SR_REVOKE_EXTERNAL_TOKENS = Slett lagrede tokener straks og for godt

@@ -53,7 +53,16 @@ SR_GRANT_BLOCKED = { $provider } accepteert deze server niet als client ({ $caus
 SR_GRANTS_PAUSED = Vernieuwen is onderbroken, zoals in een kopie van een database; de beheerder hervat het met: latchkey grants resume.
 SR_GRANT_BUSY = Het vernieuwen duurt te lang, of er zijn er te veel bezig. Probeer het opnieuw.
 SR_GRANT_UNSAVED = Er zijn nieuwe tokens aangekomen die op de database wachten. Probeer het opnieuw.
-SR_REFRESHES_LIMIT = Er is te vaak om vernieuwing gevraagd. Probeer het over { $limit } seconden opnieuw.
+SR_REFRESHES_LIMIT = Er is te vaak om vernieuwing of inwisseling gevraagd. Probeer het over { $limit } seconden opnieuw.
+SR_PROVIDER = Provider is hier niet geconfigureerd voor deze tenant; grants.providers in de configuratie van de server bevat de providers met hun exacte naam.
+SR_REDIRECT_URI = RedirectUri is niet een van degene die redirect_uris in de configuratie van de server voor { $provider } bevat.
+SR_PKCE_VERIFIER = PkceVerifier is geen PKCE-verifier: die heeft 43 tot 128 letters, cijfers, koppeltekens, punten, liggende streepjes en tildes.
+SR_CODE_SENT = Deze AuthorizationCode is al naar { $provider } gestuurd, en geen code wordt twee keer gestuurd: de gebruiker moet opnieuw verbinding maken.
+SR_CODE_REFUSED = { $provider } heeft de AuthorizationCode, of wat erbij zat, geweigerd ({ $cause }): de gebruiker moet opnieuw verbinding maken.
+SR_CODE_LOST = { $provider } gaf geen bruikbaar antwoord ({ $cause }), en de code kan verbruikt zijn. Er is niets opgeslagen; de gebruiker moet opnieuw verbinding maken.
+SR_ID_TOKEN = { $provider } stuurde bij de tokens een id_token dat niet geldig is voor deze server. Er is niets opgeslagen.
+SR_NO_ID_TOKEN = Nonce kan niet worden vergeleken, omdat { $provider } geen controleerbaar id_token stuurde. Er is niets opgeslagen.
+SR_NONCE = Nonce is niet die van het id_token dat { $provider } stuurde. Er is niets opgeslagen.
 
 SR_LOGIN_REQUIRED = Voor deze aanroep is aanmelding nodig. WWW-Authenticate noemt de schema’s die worden geaccepteerd.
 SR_LOGIN_REFUSED = De gebruikersnaam of het wachtwoord is onjuist.
@@ -138,6 +147,7 @@ SR_REFRESHED_BY_SERVER = Deze server vernieuwt de tokens en houdt het vernieuwin
 
 SR_SAVE_EXTERNAL_TOKENS = De tokens van een provider opslaan en de sleutel krijgen waarmee ze zijn op te halen
 SR_GET_EXTERNAL_TOKENS = De tokens ophalen die bij een sleutel horen
+SR_EXCHANGE_CODE = Een autorisatiecode inwisselen voor tokens, die opslaan en de sleutel krijgen waarmee ze zijn op te halen
 SR_LIST_EXTERNAL_TOKENS = Opgeslagen tokens weergeven, zonder de tokens zelf
 SR_DESCRIBE_EXTERNAL_TOKENS = Opgeslagen tokens beschrijven, zonder de tokens zelf
 SR_REVOKE_EXTERNAL_TOKENS = Opgeslagen tokens meteen en voorgoed vernietigen

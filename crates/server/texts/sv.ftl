@@ -53,7 +53,16 @@ SR_GRANT_BLOCKED = { $provider } godtar inte den här servern som klient ({ $cau
 SR_GRANTS_PAUSED = Förnyelser är pausade, som i en kopia av en databas; administratören avslutar det med: latchkey grants resume.
 SR_GRANT_BUSY = Förnyelsen tar för lång tid, eller så pågår för många. Försök igen.
 SR_GRANT_UNSAVED = Nya token har kommit och väntar på databasen. Försök igen.
-SR_REFRESHES_LIMIT = För många förnyelser begärdes. Försök igen om { $limit } sekunder.
+SR_REFRESHES_LIMIT = För många förnyelser eller inlösningar begärdes. Försök igen om { $limit } sekunder.
+SR_PROVIDER = Provider är inte konfigurerad här för den här klientorganisationen; grants.providers i serverns konfiguration har leverantörerna med deras exakta namn.
+SR_REDIRECT_URI = RedirectUri är inte en av dem som redirect_uris i serverns konfiguration har för { $provider }.
+SR_PKCE_VERIFIER = PkceVerifier är ingen PKCE-verifierare: den har 43 till 128 bokstäver, siffror, bindestreck, punkter, understreck och tilden.
+SR_CODE_SENT = Denna AuthorizationCode har redan skickats till { $provider }, och ingen kod skickas två gånger: användaren måste ansluta igen.
+SR_CODE_REFUSED = { $provider } avvisade AuthorizationCode eller det som följde med ({ $cause }): användaren måste ansluta igen.
+SR_CODE_LOST = { $provider } gav inget användbart svar ({ $cause }), och koden kan vara förbrukad. Inget har sparats, och användaren måste ansluta igen.
+SR_ID_TOKEN = { $provider } skickade tillsammans med token en id_token som inte gäller för den här servern. Inget har sparats.
+SR_NO_ID_TOKEN = Nonce kan inte jämföras eftersom { $provider } inte skickade någon id_token som kan kontrolleras. Inget har sparats.
+SR_NONCE = Nonce är inte den som finns i den id_token som { $provider } skickade. Inget har sparats.
 
 SR_LOGIN_REQUIRED = Det här anropet kräver inloggning. WWW-Authenticate visar vilka autentiseringsmetoder som godtas.
 SR_LOGIN_REFUSED = Användarnamnet eller lösenordet är fel.
@@ -138,6 +147,7 @@ SR_REFRESHED_BY_SERVER = Den här servern förnyar token och behåller förnyels
 
 SR_SAVE_EXTERNAL_TOKENS = Spara token från en leverantör och få nyckeln som hämtar dem
 SR_GET_EXTERNAL_TOKENS = Hämta de token som hör till en nyckel
+SR_EXCHANGE_CODE = Lös in en auktoriseringskod mot token, spara dem och få nyckeln som hämtar dem
 SR_LIST_EXTERNAL_TOKENS = Lista sparade token, utan själva token
 SR_DESCRIBE_EXTERNAL_TOKENS = Beskriv sparade token, utan själva token
 SR_REVOKE_EXTERNAL_TOKENS = Förstör sparade token genast och för gott

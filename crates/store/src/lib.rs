@@ -41,7 +41,9 @@ pub use crate::{
     tables::{
         credentials::FoundCredential,
         external_tokens::{RecordTimes, SavedTokens},
-        grants::{Attempt, Claim, Claimed, Committed, Failure, Grant, RefreshTimes, Verdict},
+        grants::{
+            Attempt, Claim, Claimed, Committed, Failure, Grant, NewGrant, RefreshTimes, Verdict,
+        },
         provider_states::ProviderPause,
         records::{Listing, Page, Position, RecordInfo},
     },

@@ -16,7 +16,7 @@ mod random;
 
 pub(crate) use self::{
     carrier::{key_digest, open, seal},
-    idempotency::IdempotencySeal,
+    idempotency::{IdempotencySeal, Repeatable},
     kek::{Dek, Kek, SealContext, kek_id},
     random::{random, random_name},
 };

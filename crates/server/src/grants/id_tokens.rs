@@ -52,7 +52,6 @@ impl IdTokens {
     ///
     /// # Errors
     /// There are none, and they cannot be fetched.
-    #[expect(dead_code, reason = "for the exchange of codes")]
     pub(crate) async fn ready(&self) -> Result<(), KeysUnavailable> {
         self.keys.ready().await
     }

@@ -1,7 +1,7 @@
-//! The refreshes that are under way in this process.
+//! The refreshes and exchanges that are under way in this process.
 //!
-//! Invariant: of a record there is one at most. It is a task of its own: no caller can end it, and every caller that
-//! waits for it learns its end.
+//! Invariant: of a record or a code there is one at most. It is a task of its own: no caller can end it, and every
+//! caller that waits for it learns its end.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -14,16 +14,25 @@ use tokio::{runtime::Handle, sync::watch, time};
 
 use super::error::GrantError;
 
-/// How often a server that stops looks whether the refreshes have ended.
+/// How often a server that stops looks whether the tasks have ended.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// How a refresh ended: if well, the record is to be read again.
+/// What a task is about: one at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Flight {
+    /// The refresh of a record.
+    Refresh(RecordId),
+    /// The exchange of a code, by its digest.
+    Exchange([u8; 32]),
+}
+
+/// How a task ended: if well, the record is to be read again.
 pub(super) type End = Result<(), GrantError>;
 
-/// The end of a refresh, once it is there.
+/// The end of a task, once it is there.
 pub(super) type Ending = watch::Receiver<Option<End>>;
 
-/// The refreshes. Cheap to clone; all clones are one list.
+/// The tasks. Cheap to clone; all clones are one list.
 #[derive(Clone)]
 pub(super) struct InFlight {
     /// The tasks run there, and not where a call happens to be answered, because that thread stops before they end.
@@ -33,7 +42,7 @@ pub(super) struct InFlight {
 
 #[derive(Default)]
 struct State {
-    refreshes: HashMap<RecordId, Ending>,
+    tasks: HashMap<Flight, Ending>,
     is_stopping: bool,
 }
 
@@ -42,21 +51,21 @@ impl InFlight {
         Self { runtime, state: Arc::default() }
     }
 
-    /// The refresh of a record: the one that is under way, or else this one, which begins.
+    /// The task that is under way, or else this one, which begins.
     ///
     /// # Errors
     /// `Busy` when the server is stopping.
     pub(super) fn join_or_start(
         &self,
-        record: RecordId,
-        refresh: impl Future<Output = End> + Send + 'static,
+        flight: Flight,
+        task: impl Future<Output = End> + Send + 'static,
     ) -> Result<Ending, GrantError> {
         let mut state = self.state();
         if state.is_stopping {
             return Err(GrantError::Busy);
         }
         let (sender, ending) = watch::channel(None);
-        match state.refreshes.entry(record) {
+        match state.tasks.entry(flight) {
             // One that panicked has no sender any more.
             Entry::Occupied(known) if known.get().has_changed().is_ok() => {
                 return Ok(known.get().clone());
@@ -67,8 +76,8 @@ impl InFlight {
         drop(state);
         let list = self.clone();
         self.runtime.spawn(async move {
-            let end = refresh.await;
-            list.state().refreshes.remove(&record);
+            let end = task.await;
+            list.state().tasks.remove(&flight);
             sender.send_replace(Some(end));
         });
         Ok(ending)
@@ -80,7 +89,7 @@ impl InFlight {
         state.refreshes.get(&record).is_some_and(|ending| ending.has_changed().is_ok())
     }
 
-    /// Lets no refresh begin any more, and waits for those that are under way, at most this long. How many had not
+    /// Lets no task begin any more, and waits for those that are under way, at most this long. How many had not
     /// ended then.
     pub(super) async fn finish(&self, at_most: Duration) -> usize {
         self.state().is_stopping = true;
@@ -95,7 +104,7 @@ impl InFlight {
     }
 
     fn living(&self) -> usize {
-        self.state().refreshes.values().filter(|ending| ending.has_changed().is_ok()).count()
+        self.state().tasks.values().filter(|ending| ending.has_changed().is_ok()).count()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -103,10 +112,10 @@ impl InFlight {
     }
 }
 
-/// Waits for the end of a refresh until a time.
+/// Waits for the end of a task until a time.
 ///
 /// # Errors
-/// `Busy` if it does not come, and what the refresh failed with.
+/// `Busy` if it does not come, and what the task failed with.
 pub(super) async fn wait(mut ending: Ending, until: Instant) -> End {
     match time::timeout_at(until.into(), ending.wait_for(Option::is_some)).await {
         Ok(Ok(end)) => end.clone().unwrap_or(Err(GrantError::Busy)),
@@ -128,7 +137,7 @@ mod tests {
     #[tokio::test]
     async fn one_record_has_one_refresh_and_every_caller_its_end() {
         let list = InFlight::new(Handle::current());
-        let record = RecordId::from_i64(1).expect("id");
+        let record = Flight::Refresh(RecordId::from_i64(1).expect("id"));
         let (open, gate) = oneshot::channel::<()>();
         let first = async move {
             let _ = gate.await;
@@ -148,9 +157,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refresh_that_panics_is_in_nobodys_way() {
+    async fn a_task_that_panics_is_in_nobodys_way() {
         let list = InFlight::new(Handle::current());
-        let record = RecordId::from_i64(1).expect("id");
+        let record = Flight::Refresh(RecordId::from_i64(1).expect("id"));
         let panics = list.join_or_start(record, async { panic!("on purpose") }).expect("it begins");
         assert!(matches!(wait(panics, soon()).await, Err(GrantError::Busy)));
         let next = list.join_or_start(record, async { Ok(()) }).expect("it begins");
@@ -161,7 +170,7 @@ mod tests {
     #[tokio::test]
     async fn waiting_ends_in_time() {
         let list = InFlight::new(Handle::current());
-        let record = RecordId::from_i64(1).expect("id");
+        let record = Flight::Refresh(RecordId::from_i64(1).expect("id"));
         let never = list.join_or_start(record, std::future::pending()).expect("it begins");
         assert!(matches!(wait(never, Instant::now()).await, Err(GrantError::Busy)));
         assert_eq!(list.finish(Duration::ZERO).await, 1);

@@ -10,10 +10,11 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use jiff::Timestamp;
 use model::{CauseKind, SecretText, TenantId};
 use provider::{
-    AnswerRules, BodyFormat, Endpoints, ErrorWords, Metadata, ProviderRequest, Registration,
-    RequestRules, TimeUnit, client_digest,
+    Answer, AnswerRules, BodyFormat, Endpoints, ErrorWords, GrantedTokens, Metadata,
+    ProviderRequest, Refusal, Registration, RequestRules, TimeUnit, client_digest,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -59,7 +60,6 @@ pub(crate) struct ConfiguredProvider {
     /// Whether clients get the refresh token.
     pub(crate) give_refresh_token: bool,
     /// What a code may have been brought back to.
-    #[expect(dead_code, reason = "for the exchange of codes")]
     pub(crate) redirect_uris: Vec<String>,
     origin: Origin,
     outgoing: Arc<Outgoing>,
@@ -251,18 +251,34 @@ impl ConfiguredProvider {
         Some(Place { _own: own, _all: all })
     }
 
-    /// Sends a request, for which the caller holds a place. It is sent to its end even if the caller goes away.
+    /// Sends a request for tokens, for which the caller holds a place, and reads the answer. It is sent to its end even
+    /// if the caller goes away.
     ///
     /// # Errors
-    /// There is no whole answer within the deadline.
-    pub(crate) async fn post(
+    /// There is no whole answer within the deadline; within, why it has no tokens.
+    pub(crate) async fn ask(
         self: &Arc<Self>,
+        registration: &Registration,
         request: ProviderRequest,
         deadline: Duration,
-    ) -> Result<Received, SendError> {
+    ) -> Result<Result<GrantedTokens, Refusal>, SendError> {
         let outgoing = Arc::clone(&self.outgoing);
         let sent = tokio::task::spawn_blocking(move || outgoing.post(&request, deadline)).await;
-        sent.unwrap_or_else(|panicked| Err(SendError::in_doubt(panicked)))
+        let received: Received =
+            sent.unwrap_or_else(|panicked| Err(SendError::in_doubt(panicked)))?;
+        Ok(registration.read_tokens(&Answer {
+            status: received.status,
+            content_type: received.content_type.as_deref(),
+            retry_after: received.retry_after.as_deref(),
+            body: &received.body,
+            received: Timestamp::now().as_second(),
+        }))
+    }
+
+    /// Whether it has an issuer, which sends an id_token for a code if `openid` is among the scopes (OpenID Connect
+    /// Core §3.1.3.3).
+    pub(crate) fn has_issuer(&self) -> bool {
+        matches!(self.origin, Origin::Discovered(_))
     }
 
     /// Asks whether the provider is there, without a secret: by its metadata, or by an answer of its token endpoint

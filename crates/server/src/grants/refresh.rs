@@ -8,12 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use jiff::Timestamp;
 use model::{
     CauseKind, GrantCause, GrantDetails, GrantState, RetrievalKey, SecretText, TenantId,
     TokenManagementInfo,
 };
-use provider::{Answer, GrantedTokens, Refusal, RefusalClass, Registration};
+use provider::{GrantedTokens, Refusal, RefusalClass, Registration};
 use store::{
     Attempt, Claim, Claimed, Committed, Failure, GrantFacts, NewTokens, RefreshTimes, SavedTokens,
     Verdict,
@@ -26,7 +25,7 @@ use super::{
     decision::time_left,
     error::GrantError,
     in_flight::End,
-    providers::{ConfiguredProvider, Secrets},
+    providers::{ConfiguredProvider, Margins, Secrets},
 };
 use crate::{error_text::error_chain, expiry};
 
@@ -40,7 +39,7 @@ const LOOKS: (Duration, Duration) = (Duration::from_millis(25), Duration::from_m
 /// How often a request is sent in one attempt, the first time included.
 const TRIES: usize = 3;
 /// The pauses before a request that was not sent, or whose answer was lost, is sent again.
-const UNSENT_PAUSE: Duration = Duration::from_millis(1500);
+pub(super) const UNSENT_PAUSE: Duration = Duration::from_millis(1500);
 const LOST_PAUSE: Duration = Duration::from_millis(400);
 /// The longest pause of a record after failures.
 const MAX_BACK_OFF_SECONDS: i64 = 300;
@@ -206,24 +205,14 @@ impl Refresh {
 
     async fn send(&self, registration: &Registration, secret: Option<&SecretText>) -> Outcome {
         let request = registration.refresh(&self.refresh_token, secret);
-        let received = match self.provider.post(request, self.grants.deadline).await {
-            Ok(received) => received,
+        match self.provider.ask(registration, request, self.grants.deadline).await {
+            Ok(Ok(tokens)) => Outcome::Tokens(tokens),
+            Ok(Err(refusal)) => Outcome::Refused(refusal),
             Err(error) => {
                 warn!(%error, record = self.record().text(), "a provider gave no answer");
                 let outcome = if error.was_sent { Outcome::Lost } else { Outcome::Unsent };
-                return outcome(error.cause);
+                outcome(error.cause)
             }
-        };
-        let answer = Answer {
-            status: received.status,
-            content_type: received.content_type.as_deref(),
-            retry_after: received.retry_after.as_deref(),
-            body: &received.body,
-            received: Timestamp::now().as_second(),
-        };
-        match registration.read_tokens(&answer) {
-            Ok(tokens) => Outcome::Tokens(tokens),
-            Err(refusal) => Outcome::Refused(refusal),
         }
     }
 
@@ -246,16 +235,8 @@ impl Refresh {
     }
 
     async fn commit(&self, attempt: &Attempt, tokens: GrantedTokens, facts: &GrantFacts) -> End {
-        let margins = &self.provider.margins;
-        let after = |seconds: i64| attempt.claimed.saturating_add(seconds.saturating_mul(SECOND));
-        let told = || Some(expiry::of_token(tokens.access_token.expose())?.as_microsecond());
-        let idle = margins.idle.map(|idle| attempt.claimed.saturating_add(idle));
-        let absolute = margins.absolute.map(|age| self.saved.times.created.saturating_add(age));
-        let said = tokens.refresh_expires_in.map(after);
-        let times = RefreshTimes {
-            access_expires: tokens.expires_in.map(after).or_else(told),
-            refresh_by: [idle, absolute, said].into_iter().flatten().min(),
-        };
+        let created = self.saved.times.created;
+        let times = times(&tokens, &self.provider.margins, attempt.claimed, created);
         let before = &self.saved.details;
         let details = GrantDetails {
             scope: tokens.scope.as_deref().map(SecretText::from).or_else(|| before.scope.clone()),
@@ -427,7 +408,25 @@ pub(super) fn obstacle(facts: &GrantFacts, client_digest: &[u8; 32]) -> Option<G
     })
 }
 
-fn of_provider_pause(cause: GrantCause, left_us: i64) -> GrantError {
+/// When tokens end that were asked for then, of a grant that was given then.
+pub(super) fn times(
+    tokens: &GrantedTokens,
+    margins: &Margins,
+    asked: i64,
+    given: i64,
+) -> RefreshTimes {
+    let after = |seconds: i64| asked.saturating_add(seconds.saturating_mul(SECOND));
+    let told = || Some(expiry::of_token(tokens.access_token.expose())?.as_microsecond());
+    let idle = margins.idle.map(|idle| asked.saturating_add(idle));
+    let absolute = margins.absolute.map(|age| given.saturating_add(age));
+    let said = tokens.refresh_expires_in.map(after);
+    RefreshTimes {
+        access_expires: tokens.expires_in.map(after).or_else(told),
+        refresh_by: [idle, absolute, said].into_iter().flatten().min(),
+    }
+}
+
+pub(super) fn of_provider_pause(cause: GrantCause, left_us: i64) -> GrantError {
     match cause.kind {
         CauseKind::InvalidClient => GrantError::Blocked(cause),
         _ => GrantError::Failing { cause, retry_after: seconds(left_us) },

@@ -6,6 +6,7 @@ pub(crate) mod account;
 pub(crate) mod api_index;
 pub(crate) mod api_viewer;
 mod carrier;
+pub(crate) mod exchange;
 pub(crate) mod external_tokens;
 pub(crate) mod health;
 pub(crate) mod principal;

@@ -11,6 +11,7 @@ pub(crate) const DOCS: &str = "/api/docs";
 pub(crate) const DOCS_FILE: &str = "/api/docs/{file}";
 pub(crate) const SAVE_EXTERNAL_TOKENS: &str = "/api/v1/Agents/User/SaveExternalTokens";
 pub(crate) const GET_EXTERNAL_TOKENS: &str = "/api/v1/Agents/User/GetExternalTokens";
+pub(crate) const EXCHANGE_CODE: &str = "/api/v1/Agents/User/ExchangeCodeAndSaveTokens";
 pub(crate) const GET_ACCESS_TOKEN: &str = "/api/v1/Agents/User/GetAccessToken";
 pub(crate) const LIST_EXTERNAL_TOKENS: &str = "/api/v1/Agents/ExternalTokens/List";
 pub(crate) const DESCRIBE_EXTERNAL_TOKENS: &str = "/api/v1/Agents/ExternalTokens/Describe";

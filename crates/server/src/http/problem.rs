@@ -22,7 +22,7 @@ use store::Quota;
 use tracing::error;
 
 use crate::error_text::error_chain;
-use crate::grants::GrantError;
+use crate::grants::{ExchangeError, GrantError};
 use crate::texts::{Locale, Message};
 pub(crate) use body::ErrorBody;
 pub(crate) use finish::finish;
@@ -99,6 +99,18 @@ impl Problem {
     /// 400 for two names of one thing, of which only one may be given.
     pub(crate) fn not_both(property: &'static str, other: &'static str) -> Self {
         Self::invalid(Message::new("SR_NOT_BOTH").with("property", property).with("other", other))
+    }
+
+    /// 400 for a text that is too long.
+    pub(crate) fn too_many_bytes(property: &'static str, limit: usize, found: usize) -> Self {
+        let message = Message::new("SR_TOO_MANY_BYTES").with("property", property);
+        let detail = Message::new("SR_DETAIL_LENGTH").with("found", found).with("limit", limit);
+        Self::invalid(message.with("limit", limit)).with_details([detail])
+    }
+
+    /// 400 for a text that cannot be a PKCE verifier.
+    pub(crate) fn no_verifier() -> Self {
+        Self::invalid(Message::new("SR_PKCE_VERIFIER"))
     }
 
     /// 400 for a number that is too small or too large.
@@ -225,6 +237,27 @@ impl Problem {
                     .with(RETRY_AFTER, HeaderValue::from(retry_after))
             }
             GrantError::Store(error) => error.into(),
+        }
+    }
+
+    /// Why a code was not exchanged at a provider (CONTRACT O4).
+    pub(crate) fn of_exchange(error: ExchangeError, provider: String) -> Self {
+        let of = |name| Message::new(name).with("provider", provider.clone());
+        match error {
+            ExchangeError::UnknownProvider => Self::invalid(Message::new("SR_PROVIDER")),
+            ExchangeError::UnknownRedirect => Self::invalid(of("SR_REDIRECT_URI")),
+            ExchangeError::CodeSent => Self::invalid(of("SR_CODE_SENT")),
+            ExchangeError::Refused(cause) => {
+                Self::invalid(of("SR_CODE_REFUSED").with("cause", cause.to_string()))
+            }
+            ExchangeError::Lost(cause) => {
+                let message = of("SR_CODE_LOST").with("cause", cause.to_string());
+                Self::new(StatusCode::BAD_GATEWAY, "SoProviderException", message)
+            }
+            ExchangeError::IdToken => Self::invalid(of("SR_ID_TOKEN")),
+            ExchangeError::NoIdToken => Self::invalid(of("SR_NO_ID_TOKEN")),
+            ExchangeError::Nonce => Self::invalid(of("SR_NONCE")),
+            ExchangeError::Grant(error) => Self::of_grant(error, provider),
         }
     }
 

@@ -12,7 +12,8 @@ use utoipa::OpenApi;
 
 use super::{
     handlers::{
-        account, api_index, api_viewer, external_tokens, health, principal, refresh, user_agent,
+        account, api_index, api_viewer, exchange, external_tokens, health, principal, refresh,
+        user_agent,
     },
     mount::Paths,
     paths,
@@ -45,6 +46,7 @@ macro_rules! routes {
 routes! {
     SAVE_EXTERNAL_TOKENS: operation(user_agent::save);
     GET_EXTERNAL_TOKENS: operation(user_agent::get);
+    EXCHANGE_CODE: operation(exchange::exchange);
     LIST_EXTERNAL_TOKENS: operation(external_tokens::list);
     DESCRIBE_EXTERNAL_TOKENS: operation(external_tokens::describe);
     REVOKE_EXTERNAL_TOKENS: operation(external_tokens::revoke);

@@ -10,13 +10,24 @@ use aws_lc_rs::{
     aead::{AES_256_GCM, LessSafeKey, UnboundKey},
     digest, hkdf, hmac,
 };
-use model::{IdempotencyKey, Principal, RetrievalKey, TokenManagementInfo, wiping_stack};
+use model::{
+    CodeToExchange, IdempotencyKey, Principal, RetrievalKey, TokenManagementInfo, wiping_stack,
+};
 use zeroize::Zeroizing;
 
 use super::{
     carrier::fields,
     format::{Purpose, Unopenable, decrypt, encrypt, part},
 };
+
+/// What may be sent again under an idempotency key.
+#[derive(Clone, Copy)]
+pub(crate) enum Repeatable<'a> {
+    /// The save of a carrier.
+    Save(&'a TokenManagementInfo),
+    /// The exchange of a code, of which the carrier is not known before.
+    Exchange(&'a CodeToExchange),
+}
 
 /// What an idempotency key of one caller opens and recognises.
 pub(crate) struct IdempotencySeal {
@@ -57,14 +68,14 @@ impl IdempotencySeal {
         self.digest
     }
 
-    /// What a carrier is recognised by.
-    pub(crate) fn fingerprint(&self, carrier: &TokenManagementInfo) -> Vec<u8> {
-        wiping_stack(|| hmac::sign(&self.mac, &canonical(carrier)).as_ref().to_vec())
+    /// What a call is recognised by.
+    pub(crate) fn fingerprint(&self, call: Repeatable<'_>) -> Vec<u8> {
+        wiping_stack(|| hmac::sign(&self.mac, &call.canonical()).as_ref().to_vec())
     }
 
-    /// Whether this is the fingerprint of the carrier, in constant time.
-    pub(crate) fn recognises(&self, carrier: &TokenManagementInfo, fingerprint: &[u8]) -> bool {
-        wiping_stack(|| hmac::verify(&self.mac, &canonical(carrier), fingerprint).is_ok())
+    /// Whether this is the fingerprint of the call, in constant time.
+    pub(crate) fn recognises(&self, call: Repeatable<'_>, fingerprint: &[u8]) -> bool {
+        wiping_stack(|| hmac::verify(&self.mac, &call.canonical(), fingerprint).is_ok())
     }
 
     /// Seals the key that the save is answered with.
@@ -83,6 +94,16 @@ impl IdempotencySeal {
     }
 }
 
+impl Repeatable<'_> {
+    /// The call as bytes, which differ if anything of it does.
+    fn canonical(self) -> Zeroizing<Vec<u8>> {
+        match self {
+            Self::Save(carrier) => canonical(carrier),
+            Self::Exchange(code) => canonical_exchange(code),
+        }
+    }
+}
+
 /// The carrier as bytes, which differ if anything of it does. The first three secrets are laid out as in
 /// `carrier::fields`. A field that was added later is appended by its name, and left out if it is absent, so that
 /// the fingerprint of a carrier without it stays as it was.
@@ -92,6 +113,20 @@ fn canonical(carrier: &TokenManagementInfo) -> Zeroizing<Vec<u8>> {
     let provider = provider.as_str().as_bytes();
     let mut bytes = Zeroizing::new(Vec::with_capacity(4 + provider.len() + secrets.len()));
     part(&mut bytes, provider);
+    bytes.extend_from_slice(&secrets);
+    bytes
+}
+
+/// The exchange as bytes. A carrier begins with its provider, which is not empty.
+fn canonical_exchange(exchange: &CodeToExchange) -> Zeroizing<Vec<u8>> {
+    let CodeToExchange { provider, code, redirect_uri, nonce, pkce_verifier } = exchange;
+    let secrets = fields([&Some(code.clone()), nonce, pkce_verifier]);
+    let (provider, redirect_uri) = (provider.as_str().as_bytes(), redirect_uri.as_bytes());
+    let room = 12 + provider.len() + redirect_uri.len() + secrets.len();
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+    part(&mut bytes, b"");
+    part(&mut bytes, provider);
+    part(&mut bytes, redirect_uri);
     bytes.extend_from_slice(&secrets);
     bytes
 }
@@ -134,8 +169,8 @@ mod tests {
         let again = seal_of("Cust12345", "ann", HEADER);
         assert_eq!(again.open(&sealed).expect("opens").expose(), key.expose());
         let error_chain = carrier("et", Some("fugit"), None, None);
-        let fingerprint = own.fingerprint(&error_chain);
-        assert!(again.recognises(&error_chain, &fingerprint));
+        let fingerprint = own.fingerprint(Repeatable::Save(&error_chain));
+        assert!(again.recognises(Repeatable::Save(&error_chain), &fingerprint));
         for other in [
             seal_of("Cust1234", "5ann", HEADER),
             seal_of("Cust1234", "ann", HEADER),
@@ -144,7 +179,7 @@ mod tests {
         ] {
             assert!(other.digest() != own.digest());
             assert!(other.open(&sealed).is_err());
-            assert!(!other.recognises(&error_chain, &fingerprint));
+            assert!(!other.recognises(Repeatable::Save(&error_chain), &fingerprint));
         }
     }
 
@@ -159,10 +194,10 @@ mod tests {
         }
         assert!(own.open(&sealed).is_ok());
         let error_chain = carrier("et", Some("fugit"), None, None);
-        let mut fingerprint = own.fingerprint(&error_chain);
+        let mut fingerprint = own.fingerprint(Repeatable::Save(&error_chain));
         for bit in 0..fingerprint.len() * 8 {
             fingerprint[bit / 8] ^= 1 << (bit % 8);
-            assert!(!own.recognises(&error_chain, &fingerprint), "bit {bit}");
+            assert!(!own.recognises(Repeatable::Save(&error_chain), &fingerprint), "bit {bit}");
             fingerprint[bit / 8] ^= 1 << (bit % 8);
         }
     }
@@ -181,9 +216,39 @@ mod tests {
             carrier("et", Some("fugit "), None, None),
             carrier("etf", Some("ugit"), None, None),
         ];
-        let mut seen: Vec<Vec<u8>> = carriers.iter().map(|one| own.fingerprint(one)).collect();
+        let mut seen: Vec<Vec<u8>> =
+            carriers.iter().map(|one| own.fingerprint(Repeatable::Save(one))).collect();
         seen.sort();
         seen.dedup();
         assert_eq!(seen.len(), carriers.len());
+    }
+
+    #[test]
+    fn every_part_of_an_exchange_counts() {
+        let own = seal_of("Cust12345", "ann", HEADER);
+        let exchange = CodeToExchange {
+            provider: Provider::parse("et").expect("provider"),
+            code: "code".into(),
+            redirect_uri: "https://a.example".to_owned(),
+            nonce: None,
+            pkce_verifier: None,
+        };
+        let exchanges = [
+            exchange.clone(),
+            CodeToExchange {
+                provider: Provider::parse("te").expect("provider"),
+                ..exchange.clone()
+            },
+            CodeToExchange { code: "other".into(), ..exchange.clone() },
+            CodeToExchange { redirect_uri: "https://b.example".to_owned(), ..exchange.clone() },
+            CodeToExchange { nonce: Some("x".into()), ..exchange.clone() },
+            CodeToExchange { pkce_verifier: Some("x".into()), ..exchange.clone() },
+        ];
+        let mut seen: Vec<Vec<u8>> =
+            exchanges.iter().map(|one| own.fingerprint(Repeatable::Exchange(one))).collect();
+        seen.push(own.fingerprint(Repeatable::Save(&carrier("et", Some("code"), None, None))));
+        seen.sort();
+        seen.dedup();
+        assert_eq!(seen.len(), exchanges.len() + 1);
     }
 }

@@ -18,7 +18,6 @@ use crate::{
         live::Loaded,
         wrap_budget::{BLOCK, MOST},
     },
-    seal::Kek,
     tables::{external_tokens::TokenRow, schema::keks},
     write::lock_order::{LockOrder, Write},
 };
@@ -118,20 +117,6 @@ impl Store {
                 counted => counted?,
             }
         }
-    }
-
-    /// Runs a save, which seals under the active key, again if that key was retired meanwhile.
-    pub(crate) async fn under_active_key<T>(
-        &self,
-        save: impl AsyncFn(&Kek) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        for _ in 1..SEAL_ATTEMPTS {
-            match save(self.keyring_to_wrap(1).await?.active()).await {
-                Err(StoreError::KeyRetired(id)) => self.leave_key(&id).await?,
-                saved => return saved,
-            }
-        }
-        save(self.keyring_to_wrap(1).await?.active()).await
     }
 
     pub(super) async fn leave_key(&self, id: &str) -> Result<(), StoreError> {

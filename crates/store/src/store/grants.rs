@@ -161,7 +161,7 @@ impl Store {
         }
     }
 
-    /// As `under_active_key`, but a task on any thread can wait for it.
+    /// Again if the active key is retired meanwhile.
     async fn seal_and_commit(
         &self,
         tenant: &TenantId,
@@ -349,6 +349,12 @@ impl Store {
         let clock = self.0.clock;
         let begin = move |conn: &mut Conn| exchanges::begin(conn, &digest, clock.now());
         self.0.writer.run(Write::of(LockOrder::Exchange(digest)), begin).await
+    }
+
+    /// Notes that an authorization code was not sent after all, by its digest.
+    pub async fn undo_exchange(&self, digest: [u8; 32]) -> Result<(), StoreError> {
+        let undo = move |conn: &mut Conn| exchanges::remove(conn, &[digest.to_vec()]);
+        self.0.writer.run(Write::of(LockOrder::Exchange(digest)), undo).await
     }
 
     /// Forgets the codes that were sent long ago.

@@ -241,7 +241,12 @@ mod tests {
             ..TokenManagementInfo::of(Provider::parse("et").expect("provider"))
         };
         let details = GrantDetails::default();
-        let tokens = TokensToSave { carrier: &carrier, details: &details, access_expires: None };
+        let tokens = TokensToSave {
+            carrier: &carrier,
+            details: &details,
+            access_expires: None,
+            grant: None,
+        };
         store.save_external_tokens(&owner, tokens).await.expect("saved")
     }
 

@@ -2,15 +2,18 @@
 //!
 //! Invariant: a save is answered only after its transaction was committed, and with a key that is stored nowhere.
 
-use model::{GrantDetails, IdempotencyKey, Principal, RetrievalKey, TenantId, TokenManagementInfo};
+use model::{
+    CodeToExchange, GrantDetails, IdempotencyKey, Principal, RetrievalKey, TenantId,
+    TokenManagementInfo,
+};
 
 use crate::{
     SavedTokens, Store, StoreError,
-    backend::conn::Conn,
-    seal::{IdempotencySeal, Kek},
-    store::Inner,
+    seal::{IdempotencySeal, Kek, Repeatable},
+    store::{Inner, following::SEAL_ATTEMPTS},
     tables::{
         external_tokens::{self, TokenLookup, TokenRow, Tokens},
+        grants::{GrantRow, NewGrant},
         idempotency_keys::{self, IdempotencyRow},
     },
 };
@@ -27,6 +30,8 @@ pub struct TokensToSave<'a> {
     pub details: &'a GrantDetails,
     /// When the access token ends, if that is known.
     pub access_expires: Option<TokenEnd>,
+    /// The grant behind them, if the server got it itself.
+    pub grant: Option<NewGrant>,
 }
 
 /// When an access token ends.
@@ -73,13 +78,10 @@ impl Store {
         let inner = &self.0;
         inner.counts.admit(owner, false, &inner.quotas, inner.clock.now())?;
         for _ in 0..ID_ATTEMPTS {
-            let key = inner.ids.new_key(inner.clock.now());
-            let save =
-                async |kek: &Kek| inner.writer.save(inner.seal(owner, tokens, &key, kek)).await;
-            match self.under_active_key(save).await {
+            match self.save(owner, tokens, None).await {
                 Err(StoreError::Conflict(_)) => continue,
                 saved => {
-                    saved?;
+                    let key = saved?;
                     inner.counts.saved(owner, false, inner.clock.now());
                     return Ok(key);
                 }
@@ -100,40 +102,124 @@ impl Store {
         tokens: TokensToSave<'_>,
         idempotency_key: &IdempotencyKey,
     ) -> Result<RetrievalKey, StoreError> {
-        let (inner, carrier) = (&self.0, tokens.carrier);
+        self.save_once(owner, tokens, Repeatable::Save(tokens.carrier), idempotency_key).await
+    }
+
+    /// As `save_external_tokens`, for the tokens that a code was exchanged for. With an idempotency key as
+    /// `save_external_tokens_once`, except that it is the exchange that is repeated, whatever tokens came of it.
+    ///
+    /// # Errors
+    /// As these.
+    pub async fn save_exchanged_tokens(
+        &self,
+        owner: &Principal,
+        tokens: TokensToSave<'_>,
+        exchange: &CodeToExchange,
+        idempotency_key: Option<&IdempotencyKey>,
+    ) -> Result<RetrievalKey, StoreError> {
+        match idempotency_key {
+            Some(once) => self.save_once(owner, tokens, Repeatable::Exchange(exchange), once).await,
+            None => self.save_external_tokens(owner, tokens).await,
+        }
+    }
+
+    /// The key that this exchange was answered with under this idempotency key, if it was.
+    ///
+    /// # Errors
+    /// `OtherCarrier` when the idempotency key is that of another call.
+    pub async fn exchanged_before(
+        &self,
+        owner: &Principal,
+        exchange: &CodeToExchange,
+        idempotency_key: &IdempotencyKey,
+    ) -> Result<Option<RetrievalKey>, StoreError> {
         let idempotency = IdempotencySeal::of(owner, idempotency_key);
-        let digest = idempotency.digest();
+        let found = self.reservation(&idempotency).await?;
+        let found = found.filter(|row| row.lives(self.0.clock.now()));
+        found.map(|row| row.open(&idempotency, Repeatable::Exchange(exchange))).transpose()
+    }
+
+    /// Whether the owner may save another record, for what must be known before there are tokens.
+    ///
+    /// # Errors
+    /// `QuotaReached`.
+    pub fn may_save(&self, owner: &Principal, has_key: bool) -> Result<(), StoreError> {
+        self.0.counts.admit(owner, has_key, &self.0.quotas, self.0.clock.now())
+    }
+
+    async fn save_once(
+        &self,
+        owner: &Principal,
+        tokens: TokensToSave<'_>,
+        call: Repeatable<'_>,
+        idempotency_key: &IdempotencyKey,
+    ) -> Result<RetrievalKey, StoreError> {
+        let inner = &self.0;
+        let idempotency = IdempotencySeal::of(owner, idempotency_key);
         if let Err(refusal) = inner.counts.admit(owner, true, &inner.quotas, inner.clock.now()) {
             // A repeat adds nothing.
-            let found = inner.readers.run(move |conn| idempotency_keys::find(conn, digest)).await?;
+            let found = self.reservation(&idempotency).await?;
             let idempotency_row =
                 found.filter(|row| row.lives(inner.clock.now())).ok_or(refusal)?;
-            return idempotency_row.open(&idempotency, carrier);
+            return idempotency_row.open(&idempotency, call);
         }
         for _ in 0..ID_ATTEMPTS {
-            let key = inner.ids.new_key(inner.clock.now());
-            let save = async |kek: &Kek| {
-                let row = inner.seal(owner, tokens, &key, kek);
-                let idempotency_row =
-                    IdempotencyRow::new(&idempotency, carrier, &key, inner.clock.now());
-                inner.writer.save_once(idempotency_row, row, inner.clock).await
-            };
-            match self.under_active_key(save).await {
+            match self.save(owner, tokens, Some((&idempotency, call))).await {
                 Err(StoreError::Conflict(_)) => {}
                 Err(StoreError::Reserved) => {
-                    let find = move |conn: &mut Conn| idempotency_keys::find(conn, digest);
-                    if let Some(idempotency_row) = inner.readers.run(find).await? {
-                        return idempotency_row.open(&idempotency, carrier);
+                    if let Some(idempotency_row) = self.reservation(&idempotency).await? {
+                        return idempotency_row.open(&idempotency, call);
                     }
                 }
                 saved => {
-                    saved?;
+                    let key = saved?;
                     inner.counts.saved(owner, true, inner.clock.now());
                     return Ok(key);
                 }
             }
         }
         Err(StoreError::Conflict("record id"))
+    }
+
+    async fn reservation(
+        &self,
+        idempotency: &IdempotencySeal,
+    ) -> Result<Option<IdempotencyRow>, StoreError> {
+        let digest = idempotency.digest();
+        self.0.readers.run(move |conn| idempotency_keys::find(conn, digest)).await
+    }
+
+    /// Saves tokens under a new key, unless its record's id is taken; again if the active key is retired meanwhile.
+    async fn save(
+        &self,
+        owner: &Principal,
+        tokens: TokensToSave<'_>,
+        once: Option<(&IdempotencySeal, Repeatable<'_>)>,
+    ) -> Result<RetrievalKey, StoreError> {
+        let inner = &self.0;
+        let key = inner.ids.new_key(inner.clock.now());
+        let mut tries = 1;
+        loop {
+            let keyring = self.keyring_to_wrap(1).await?;
+            let row = inner.seal(owner, tokens, &key, keyring.active());
+            let reservation =
+                once.map(|(seal, call)| IdempotencyRow::new(seal, call, &key, inner.clock.now()));
+            let grant = tokens
+                .grant
+                .map(|grant| GrantRow::of_exchange(key.record(), grant, inner.database_time()));
+            let saved = if reservation.is_none() && grant.is_none() {
+                inner.writer.save(row).await
+            } else {
+                inner.writer.save_with(row, reservation, grant, inner.clock).await
+            };
+            match saved {
+                Err(StoreError::KeyRetired(id)) if tries < SEAL_ATTEMPTS => {
+                    self.leave_key(&id).await?;
+                }
+                saved => return saved.map(|()| key),
+            }
+            tries += 1;
+        }
     }
 
     /// What `key` retrieves in this tenant; `None` if it retrieves nothing, whatever the reason.
@@ -190,7 +276,12 @@ mod tests {
             ..TokenManagementInfo::of(Provider::parse("et").expect("provider"))
         };
         let details = GrantDetails::default();
-        let tokens = TokensToSave { carrier: &carrier, details: &details, access_expires: None };
+        let tokens = TokensToSave {
+            carrier: &carrier,
+            details: &details,
+            access_expires: None,
+            grant: None,
+        };
         let key = store.save_external_tokens(&owner, tokens).await.expect("saved");
         let lives = async || {
             store.external_tokens(&TenantId::single(), &key).await.expect("read").is_some()

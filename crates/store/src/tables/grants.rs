@@ -66,7 +66,7 @@ pub struct Grant {
     pub refreshed: Option<i64>,
     /// When the refresh token ends unless it is used before.
     pub refresh_by: Option<i64>,
-    /// When the last attempt was claimed.
+    /// When the last attempt was claimed; `None` or 0 if none was.
     pub claimed: Option<i64>,
     /// Since when the outcome of an attempt is unknown.
     pub first_sent: Option<i64>,
@@ -208,6 +208,15 @@ impl Drop for Lease {
             attempts.remove(&self.record);
         }
     }
+}
+
+/// A grant that the server got itself, by the exchange of a code.
+#[derive(Clone, Copy, Debug)]
+pub struct NewGrant {
+    /// The client that it was given to.
+    pub client_digest: [u8; 32],
+    /// When the refresh token ends unless it is used before.
+    pub refresh_by: Option<i64>,
 }
 
 /// When new tokens end.
@@ -376,7 +385,7 @@ pub(crate) fn claim(
         ..before.unwrap_or_else(|| GrantRow::new(claim, now))
     };
     if is_new {
-        diesel::insert_into(grants::table).values(&row).execute(conn)?;
+        row.insert(conn)?;
     } else {
         write(conn, &row)?;
     }
@@ -410,6 +419,35 @@ impl GrantRow {
             lease_by: None,
             lease_until: None,
         }
+    }
+
+    /// Of a record that is saved with it.
+    pub(crate) fn of_exchange(record: RecordId, grant: NewGrant, now: i64) -> Self {
+        Self {
+            record: record.as_i64(),
+            client_digest: grant.client_digest.to_vec(),
+            state: GrantState::Live.name().to_owned(),
+            since: now,
+            cause: None,
+            failures: 0,
+            retry_at: None,
+            refreshed: None,
+            refresh_by: grant.refresh_by,
+            attempt: 0,
+            // No refresh was claimed yet, so that none is too early.
+            claimed: 0,
+            first_sent: None,
+            won_by: None,
+            lease_by: None,
+            lease_until: None,
+        }
+    }
+
+    /// Adds the row of a new record.
+    pub(crate) fn insert(&self, conn: &mut Conn) -> Result<(), StoreError> {
+        let insert = diesel::insert_into(grants::table).values(self);
+        on_backend!(conn, |conn| insert.execute(conn))?;
+        Ok(())
     }
 
     fn set_state(&mut self, state: GrantState, now: i64) -> bool {

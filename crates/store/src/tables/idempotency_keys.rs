@@ -4,13 +4,13 @@
 //! one if, and only if, there is the other.
 
 use diesel::{prelude::*, query_dsl::methods, upsert::excluded};
-use model::{RetrievalKey, TokenManagementInfo};
+use model::RetrievalKey;
 
 use crate::{
     StoreError,
     backend::conn::{Conn, on_backend},
     expiry_limits::IDEMPOTENCY_KEY_LIFETIME_US,
-    seal::IdempotencySeal,
+    seal::{IdempotencySeal, Repeatable},
     tables::{records::BATCH, schema::idempotency_keys},
 };
 
@@ -25,16 +25,16 @@ pub(crate) struct IdempotencyRow {
 }
 
 impl IdempotencyRow {
-    /// Of an idempotency key, for the save of this carrier, which this key retrieves.
+    /// Of an idempotency key, for this call, which is answered with this key.
     pub(crate) fn new(
         seal: &IdempotencySeal,
-        carrier: &TokenManagementInfo,
+        call: Repeatable<'_>,
         key: &RetrievalKey,
         now: i64,
     ) -> Self {
         Self {
             digest: seal.digest().to_vec(),
-            fingerprint: seal.fingerprint(carrier),
+            fingerprint: seal.fingerprint(call),
             sealed_key: seal.seal(key),
             expires: now.saturating_add(IDEMPOTENCY_KEY_LIFETIME_US),
         }
@@ -71,15 +71,15 @@ impl IdempotencyRow {
     /// The key that the save was answered with.
     ///
     /// # Errors
-    /// `OtherCarrier` if another one was saved, `DamagedIdempotencyKey` if the row is not as it was.
+    /// `OtherCarrier` if it was another call, `DamagedIdempotencyKey` if the row is not as it was.
     pub(crate) fn open(
         &self,
         seal: &IdempotencySeal,
-        carrier: &TokenManagementInfo,
+        call: Repeatable<'_>,
     ) -> Result<RetrievalKey, StoreError> {
         let key = seal.open(&self.sealed_key);
         let key = key.map_err(|_unopenable| StoreError::DamagedIdempotencyKey)?;
-        if seal.recognises(carrier, &self.fingerprint) {
+        if seal.recognises(call, &self.fingerprint) {
             Ok(key)
         } else {
             Err(StoreError::OtherCarrier)

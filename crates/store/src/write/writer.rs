@@ -30,6 +30,7 @@ use crate::{
     },
     tables::{
         external_tokens::{self, TokenRow},
+        grants::GrantRow,
         idempotency_keys::IdempotencyRow,
     },
 };
@@ -70,22 +71,27 @@ impl Writer {
         self.submit(Job::Save(Save { row: Box::new(row), answer, _room: room }), answered).await
     }
 
-    /// As `save`, and reserves an idempotency key in the same transaction; `Reserved`, and nothing is changed,
-    /// if it is taken.
-    pub(crate) async fn save_once(
+    /// As `save`, and in the same transaction reserves an idempotency key and adds the grant behind the record, if there
+    /// are any; `Reserved`, and nothing is changed, if that key is taken.
+    pub(crate) async fn save_with(
         &self,
-        reservation: IdempotencyRow,
         row: TokenRow,
+        reservation: Option<IdempotencyRow>,
+        grant: Option<GrantRow>,
         clock: Clock,
     ) -> Result<(), StoreError> {
         let room = self.room(&row)?;
-        let write = Write {
-            size: row.size(),
-            ..Write::of(LockOrder::IdempotencyKey(reservation.digest()))
+        let order = match &reservation {
+            Some(reservation) => LockOrder::IdempotencyKey(reservation.digest()),
+            None => LockOrder::Record(row.id),
         };
+        let write = Write { size: row.size(), ..Write::of(order) };
         let save = move |conn: &mut Conn| {
-            reservation.insert(conn, clock.now())?;
-            external_tokens::insert_all(conn, &[&row])
+            if let Some(reservation) = &reservation {
+                reservation.insert(conn, clock.now())?;
+            }
+            external_tokens::insert_all(conn, &[&row])?;
+            grant.as_ref().map_or(Ok(()), |grant| grant.insert(conn))
         };
         self.submit_change(write, Some(room), save).await
     }

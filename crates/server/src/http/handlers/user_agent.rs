@@ -73,7 +73,7 @@ pub(crate) async fn save(
     carrier.check(app.limits.token_bytes)?;
     let (principal, details) = (&call.caller.principal, GrantDetails::default());
     let access_expires = token_end(&call.body.root()?, carrier.access_token.as_ref())?;
-    let tokens = TokensToSave { carrier: &carrier, details: &details, access_expires };
+    let tokens = TokensToSave { carrier: &carrier, details: &details, access_expires, grant: None };
     let key = match &idempotency_key {
         Some(once) => app.store.save_external_tokens_once(principal, tokens, once).await?,
         None => app.store.save_external_tokens(principal, tokens).await?,

@@ -1,0 +1,340 @@
+//! The exchange of an authorization code for tokens, which are saved.
+//!
+//! Invariant: a code is sent only after a row that names it is on disk, and a code that has such a row is not sent. All
+//! that can be checked without spending the code is checked before. Tokens are saved only if the id_token is right.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use model::{
+    CauseKind, CodeToExchange, GrantCause, GrantDetails, IdempotencyKey, Principal, RetrievalKey,
+    SecretText, TokenManagementInfo,
+};
+use provider::{CodeExchange, GrantedTokens, Refusal, RefusalClass, Registration, code_digest};
+use serde_json::{Map, Value};
+use store::{NewGrant, StoreError, TokenEnd, TokensToSave};
+use tokio::{sync::oneshot, time};
+use tracing::{info, warn};
+
+use super::{
+    Grants, LAST_COMMIT,
+    error::GrantError,
+    id_tokens::IdTokens,
+    in_flight::{self, Flight},
+    providers::{ConfiguredProvider, Place, Secrets},
+    refresh::{UNSENT_PAUSE, of_provider_pause, times},
+};
+use crate::error_text::error_chain;
+
+/// The pause between two tries to save tokens that arrived.
+const SAVE_PAUSE: Duration = Duration::from_millis(200);
+/// The scope with which a provider sends an id_token (OpenID Connect Core §3.1.2.1).
+const OPENID: &str = "openid";
+
+/// Why a code was not exchanged. Nothing was saved.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ExchangeError {
+    /// No provider of that name is configured for the tenant.
+    #[error("the provider is not configured")]
+    UnknownProvider,
+    /// The redirect URI is not one of the provider's.
+    #[error("the redirect URI is not configured")]
+    UnknownRedirect,
+    /// The code was sent before.
+    #[error("the code was sent before")]
+    CodeSent,
+    /// The provider refused the code, or what was sent with it.
+    #[error("the provider refused the code: {0}")]
+    Refused(GrantCause),
+    /// There is no usable answer, and the code may be spent.
+    #[error("there is no usable answer: {0}")]
+    Lost(GrantCause),
+    /// The id_token is not a right one.
+    #[error("the id_token is not to be trusted")]
+    IdToken,
+    /// There is no id_token with which the nonce could be compared.
+    #[error("there is no id_token to compare the nonce with")]
+    NoIdToken,
+    /// The id_token has another nonce.
+    #[error("the nonce is another")]
+    Nonce,
+    /// What keeps a refresh from being sent keeps this, too. The code was not spent.
+    #[error(transparent)]
+    Grant(#[from] GrantError),
+}
+
+impl From<StoreError> for ExchangeError {
+    fn from(error: StoreError) -> Self {
+        Self::Grant(error.into())
+    }
+}
+
+/// An exchange that may be sent.
+struct Exchange {
+    grants: Arc<Grants>,
+    provider: Arc<ConfiguredProvider>,
+    registration: Arc<Registration>,
+    id_tokens: Option<Arc<IdTokens>>,
+    owner: Principal,
+    code: CodeToExchange,
+    digest: [u8; 32],
+    once: Option<IdempotencyKey>,
+    /// Whether requests to the provider were paused.
+    was_paused: bool,
+    _place: Place,
+}
+
+impl Grants {
+    /// Exchanges a code and saves the tokens in the name of `owner`; the key that retrieves them.
+    ///
+    /// # Errors
+    /// Nothing was saved.
+    pub(crate) async fn exchange(
+        self: &Arc<Self>,
+        owner: &Principal,
+        code: CodeToExchange,
+        once: Option<IdempotencyKey>,
+    ) -> Result<RetrievalKey, ExchangeError> {
+        let provider = self.providers.find(&owner.tenant, code.provider.as_str());
+        let provider =
+            provider.filter(|_| self.is_enabled).ok_or(ExchangeError::UnknownProvider)?;
+        if !provider.redirect_uris.contains(&code.redirect_uri) {
+            return Err(ExchangeError::UnknownRedirect);
+        }
+        if let Some(once) = &once
+            && let Some(key) = self.store.exchanged_before(owner, &code, once).await?
+        {
+            return Ok(key);
+        }
+        self.store.may_save(owner, once.is_some())?;
+        let was_paused = self.look_for_pause(provider).await?;
+        let unready =
+            |cause: CauseKind| GrantError::Failing { cause: cause.into(), retry_after: 60 };
+        let registration = provider.registration().await.map_err(|error| unready(error.cause))?;
+        let id_tokens = provider.id_tokens().await.map_err(|error| unready(error.cause))?;
+        if let Some(id_tokens) = &id_tokens {
+            id_tokens.ready().await.map_err(|_unavailable| unready(CauseKind::Network))?;
+        }
+        self.count(&owner.tenant, &owner.login)?;
+        // Here and not in the task, so that there are no more tasks than places.
+        let Ok(Some(place)) = time::timeout(self.wait, provider.place()).await else {
+            return Err(GrantError::Busy.into());
+        };
+        let digest = code_digest(&provider.client_digest, &code.code);
+        let exchange = Exchange {
+            grants: Arc::clone(self),
+            provider: Arc::clone(provider),
+            registration,
+            id_tokens,
+            owner: owner.clone(),
+            code: code.clone(),
+            digest,
+            once: once.clone(),
+            was_paused,
+            _place: place,
+        };
+        let (sender, outcome) = oneshot::channel();
+        let ending = self.in_flight.join_or_start(Flight::Exchange(digest), async move {
+            // Nobody may be waiting for it any more.
+            let _ = sender.send(exchange.run().await);
+            Ok(())
+        })?;
+        // It is not run if the same code is being exchanged.
+        let outcome = outcome.await.unwrap_or(Err(ExchangeError::CodeSent));
+        match (outcome, once) {
+            (Err(ExchangeError::CodeSent), Some(once)) => {
+                let until = Instant::now() + self.deadline + LAST_COMMIT;
+                in_flight::wait(ending, until).await?;
+                let before = self.store.exchanged_before(owner, &code, &once).await?;
+                before.ok_or(ExchangeError::CodeSent)
+            }
+            (outcome, _) => outcome,
+        }
+    }
+
+    /// Whether requests to the provider were paused, and may be sent again.
+    async fn look_for_pause(&self, provider: &ConfiguredProvider) -> Result<bool, ExchangeError> {
+        let (pauses, are_all_paused) =
+            self.store.provider_pauses(vec![provider.client_digest]).await?;
+        if are_all_paused {
+            return Err(GrantError::Paused.into());
+        }
+        let Some(pause) = pauses.into_iter().flatten().next() else { return Ok(false) };
+        let left = pause.retry_at - self.store.database_time();
+        if left > 0 { Err(of_provider_pause(pause.cause, left).into()) } else { Ok(true) }
+    }
+}
+
+impl Exchange {
+    async fn run(self) -> Result<RetrievalKey, ExchangeError> {
+        let store = &self.grants.store;
+        if !store.begin_exchange(self.digest).await? {
+            return Err(ExchangeError::CodeSent);
+        }
+        let begun = Instant::now();
+        let asked = store.database_time();
+        let tokens = self.send().await.inspect_err(|error| {
+            let ms = begun.elapsed().as_millis() as u64;
+            warn!(provider = self.provider.name, %error, ms, "a code was not exchanged");
+        })?;
+        self.grants.tallies.succeeded(self.provider.client_digest);
+        if self.was_paused {
+            let resumed = store.resume_provider(self.provider.client_digest).await;
+            if matches!(resumed, Ok(true)) {
+                info!(provider = self.provider.place, "the provider accepts requests again");
+            }
+        }
+        let claims = self.claims(tokens.id_token.as_ref()).await.inspect_err(|error| {
+            warn!(provider = self.provider.name, %error, "tokens of an exchange were dropped");
+        })?;
+        self.save(tokens, claims, asked, begun).await
+    }
+
+    /// Sends the code.
+    async fn send(&self) -> Result<GrantedTokens, ExchangeError> {
+        let Secrets { current, next } = self.provider.secrets();
+        let mut secrets = [current, next].into_iter().flatten();
+        let mut secret = secrets.next();
+        let mut is_second_try = false;
+        loop {
+            let code = CodeExchange {
+                code: &self.code.code,
+                redirect_uri: &self.code.redirect_uri,
+                pkce_verifier: self.code.pkce_verifier.as_ref(),
+            };
+            let request = self.registration.exchange(&code, secret.as_ref());
+            let answer = self.provider.ask(&self.registration, request, self.grants.deadline).await;
+            match answer {
+                Ok(Ok(tokens)) => return Ok(tokens),
+                Ok(Err(refusal)) => {
+                    // The provider gave nothing for the code, so that a second sending ends nothing either.
+                    let other = match refusal.class {
+                        RefusalClass::ClientBlocked => secrets.next(),
+                        _ => None,
+                    };
+                    match other {
+                        Some(other) => secret = Some(other),
+                        None => return Err(of_refusal(refusal)),
+                    }
+                }
+                Err(error) if error.was_sent => {
+                    warn!(%error, provider = self.provider.name, "a provider gave no answer");
+                    return Err(ExchangeError::Lost(error.cause.into()));
+                }
+                Err(_unsent) if !is_second_try => {
+                    is_second_try = true;
+                    time::sleep(UNSENT_PAUSE).await;
+                }
+                Err(error) => {
+                    warn!(%error, provider = self.provider.name, "a provider cannot be reached");
+                    return Err(self.undo(error.cause.into()).await);
+                }
+            }
+        }
+    }
+
+    /// Lets a code that was not sent be exchanged later.
+    async fn undo(&self, cause: GrantCause) -> ExchangeError {
+        match self.grants.store.undo_exchange(self.digest).await {
+            Ok(()) => GrantError::Failing { cause, retry_after: 1 }.into(),
+            Err(error) => {
+                warn!(error = error_chain(&error), "a code that was not sent counts as sent");
+                ExchangeError::Lost(cause)
+            }
+        }
+    }
+
+    /// The claims of the id_token, once it was verified; `None` if none came that can be verified.
+    async fn claims(
+        &self,
+        id_token: Option<&SecretText>,
+    ) -> Result<Option<Map<String, Value>>, ExchangeError> {
+        let nonce = self.code.nonce.as_ref();
+        let Some((verifier, id_token)) = self.id_tokens.as_ref().zip(id_token) else {
+            let is_due = self.provider.has_issuer()
+                && self.registration.scopes.iter().any(|scope| scope == OPENID);
+            let is_missing = is_due && nonce.is_some();
+            return if is_missing { Err(ExchangeError::NoIdToken) } else { Ok(None) };
+        };
+        let claims = match verifier.verify(id_token).await {
+            Ok(Ok(claims)) => claims,
+            Ok(Err(error)) => {
+                warn!(%error, provider = self.provider.name, "an id_token is not a right one");
+                return Err(ExchangeError::IdToken);
+            }
+            Err(_unavailable) => return Err(ExchangeError::Lost(CauseKind::Network.into())),
+        };
+        match nonce {
+            Some(nonce) if !auth::has_nonce(&claims, nonce) => Err(ExchangeError::Nonce),
+            _ => Ok(Some(claims)),
+        }
+    }
+
+    /// Saves the tokens, for as long as a server that stops waits.
+    async fn save(
+        &self,
+        tokens: GrantedTokens,
+        claims: Option<Map<String, Value>>,
+        asked: i64,
+        begun: Instant,
+    ) -> Result<RetrievalKey, ExchangeError> {
+        let times = times(&tokens, &self.provider.margins, asked, asked);
+        let subject = claims.as_ref().and_then(|claims| claims.get("sub")?.as_str());
+        let details = GrantDetails {
+            scope: tokens.scope.as_deref().map(SecretText::from),
+            subject: subject.map(SecretText::from),
+        };
+        let grant = tokens.refresh_token.is_some().then_some(NewGrant {
+            client_digest: self.provider.client_digest,
+            refresh_by: times.refresh_by,
+        });
+        let carrier = TokenManagementInfo {
+            access_token: Some(tokens.access_token),
+            refresh_token: tokens.refresh_token,
+            claims: claims.map(|claims| SecretText::from(Value::Object(claims).to_string())),
+            ..TokenManagementInfo::of(self.code.provider.clone())
+        };
+        let access_expires = times.access_expires.map(TokenEnd::At);
+        let tokens = TokensToSave { carrier: &carrier, details: &details, access_expires, grant };
+        let until = begun + self.grants.deadline + LAST_COMMIT;
+        loop {
+            let store = &self.grants.store;
+            let saved = store
+                .save_exchanged_tokens(&self.owner, tokens, &self.code, self.once.as_ref())
+                .await;
+            match saved {
+                // The code is spent, so that nobody else can try again.
+                Err(StoreError::Overloaded | StoreError::Unavailable(_))
+                    if Instant::now() + SAVE_PAUSE < until =>
+                {
+                    time::sleep(SAVE_PAUSE).await;
+                }
+                Err(error) => {
+                    let (provider, error_text) = (&self.provider.name, error_chain(&error));
+                    warn!(provider, error = error_text, "tokens of an exchange were not saved");
+                    return Err(error.into());
+                }
+                Ok(key) => return Ok(key),
+            }
+        }
+    }
+}
+
+/// What a refusal says of the code.
+fn of_refusal(refusal: Refusal) -> ExchangeError {
+    let Refusal { class, cause, .. } = refusal;
+    match (class, cause.kind) {
+        (RefusalClass::Dead | RefusalClass::Interaction, _)
+        | (RefusalClass::ClientFault, CauseKind::InvalidRequest | CauseKind::InvalidScope) => {
+            ExchangeError::Refused(cause)
+        }
+        (RefusalClass::ClientBlocked | RefusalClass::ClientFault, _) => {
+            GrantError::Blocked(cause).into()
+        }
+        (RefusalClass::Busy | RefusalClass::Ambiguous | RefusalClass::Other, _) => {
+            ExchangeError::Lost(cause)
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Exchanging an authorization code for tokens, which are saved (CONTRACT O4).
+//!
+//! Invariant: a property that cannot be right is refused before the code is sent.
+
+use actix_web::{HttpRequest, HttpResponse, web::Data};
+use model::{CodeToExchange, Provider, SecretText};
+use negotiate::body::Object;
+use provider::pkce;
+use utoipa::ToSchema;
+
+use crate::{
+    grants::ExchangeError,
+    http::{
+        answer,
+        extract::{AgentCall, idempotency_key},
+        paths::EXCHANGE_CODE,
+        problem::Problem,
+        request_log,
+    },
+    state::App,
+};
+
+const CODE: &str = "AuthorizationCode";
+/// The most bytes that a code may have.
+const MAX_CODE_BYTES: usize = 4096;
+
+/// `POST …/ExchangeCodeAndSaveTokens`: exchanges the code, saves the tokens; answers the key that retrieves them.
+///
+/// The provider and the redirect URI must be configured (`grants.providers`). A code is sent once, whatever becomes of
+/// it: where the answer is an error of the code, of the nonce or of the provider, nothing was saved, and the user has to
+/// connect again. The claims of a verified id_token are saved with the tokens. With an `Idempotency-Key` an exchange
+/// that is sent again within 24 hours is answered with the key of the first.
+#[utoipa::path(
+    post,
+    path = EXCHANGE_CODE,
+    operation_id = "ExchangeCodeAndSaveTokens",
+    summary = "SR_EXCHANGE_CODE",
+    tag = "User agent",
+    params((
+        "Idempotency-Key" = Option<String>, Header, nullable = false,
+        pattern = r#"^([!#-~][!-~]{15,254}|"[!#-\[\]-~]{16,255}")$"#,
+        description = "Names this exchange: 16 to 255 visible ASCII characters, chosen at random, such as a \
+                       UUID. Sent again with it, the exchange is done once."
+    )),
+    request_body(
+        content = ExchangeCodeAndSaveTokens,
+        example = json!({
+            "Provider": "xero",
+            "AuthorizationCode": "SplxlOBeZQQYbYS6WxSbIA",
+            "Nonce": "n-0S6_WzA2Mj",
+            "PkceVerifier": "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk",
+            "RedirectUri": "https://app.example.com/connected"
+        })
+    ),
+    responses((status = 200, description = "The key that retrieves the tokens", body = String))
+)]
+pub(crate) async fn exchange(
+    call: AgentCall,
+    request: HttpRequest,
+    app: Data<App>,
+) -> Result<HttpResponse, Problem> {
+    let idempotency_key = idempotency_key(&request)?;
+    let root = call.body.root()?;
+    let name = given(&root, "Provider")?;
+    let unknown = |_invalid| Problem::of_exchange(ExchangeError::UnknownProvider, String::new());
+    let provider = Provider::parse(name).map_err(unknown)?;
+    let code = given(&root, CODE)?;
+    if code.len() > MAX_CODE_BYTES {
+        return Err(Problem::too_many_bytes(CODE, MAX_CODE_BYTES, code.len()));
+    }
+    let pkce_verifier = optional(&root, "PkceVerifier")?;
+    if pkce_verifier.is_some_and(|verifier| !pkce::is_verifier(verifier)) {
+        return Err(Problem::no_verifier());
+    }
+    let code = CodeToExchange {
+        provider,
+        code: SecretText::from(code),
+        redirect_uri: given(&root, "RedirectUri")?.to_owned(),
+        nonce: optional(&root, "Nonce")?.map(SecretText::from),
+        pkce_verifier: pkce_verifier.map(SecretText::from),
+    };
+    let exchanged = app.grants.exchange(&call.caller.principal, code, idempotency_key).await;
+    let key =
+        exchanged.map_err(|error| Problem::of_exchange(error, call.preferences.value(name)))?;
+    request_log::note_record(key.record());
+    answer::write(&call.preferences, "string", &key.expose())
+}
+
+/// A text that must be there.
+fn given<'a>(root: &Object<'a>, name: &'static str) -> Result<&'a str, Problem> {
+    optional(root, name)?.ok_or_else(|| Problem::required(name))
+}
+
+fn optional<'a>(root: &Object<'a>, name: &str) -> Result<Option<&'a str>, Problem> {
+    Ok(root.string(name)?.filter(|text| !text.is_empty()))
+}
+
+/// What `ExchangeCodeAndSaveTokens` takes.
+#[derive(ToSchema)]
+#[schema(rename_all = "PascalCase")]
+#[expect(dead_code, reason = "for OpenAPI; bodies are read as trees")]
+struct ExchangeCodeAndSaveTokens {
+    /// Whose code it is: the name of a provider in the server's configuration, exactly.
+    #[schema(min_length = 1, max_length = 255)]
+    provider: String,
+    /// The code that the provider sent the user back with. The limit counts bytes of UTF-8.
+    #[schema(min_length = 1, max_length = 4096)]
+    authorization_code: String,
+    /// The nonce of the authorization request: the id_token must have it. Null or empty is not compared.
+    nonce: Option<String>,
+    /// The PKCE verifier of the authorization request: 43 to 128 characters.
+    #[schema(pattern = r"^([A-Za-z0-9._~-]{43,128})?$")]
+    pkce_verifier: Option<String>,
+    /// Where the provider sent the user with the code: one of the provider's `redirect_uris`, exactly.
+    #[schema(min_length = 1)]
+    redirect_uri: String,
+}
