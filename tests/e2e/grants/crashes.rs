@@ -19,7 +19,7 @@ use crate::{
         single_flight::send_get,
     },
     support::{
-        app::{TestApp, until},
+        app::{Setup, TestApp, until},
         client::Answer,
         load::{OnDrop, Random, tell},
         parts::rounds,
@@ -167,9 +167,11 @@ fn answers_that_are_lost_one_after_the_other_are_asked_for_again() {
 const RECORDS: usize = 24;
 const READERS: usize = 8;
 
-/// How many kills there are: a tenth of them where tests are to be short.
-fn kills() -> usize {
-    if rounds(5) == 5 { 100 } else { 10 }
+/// How many kills there are: a tenth of them where tests are to be short. On PostgreSQL, where a lease of the killed server
+/// holds for some seconds after each, a fifth.
+fn kills(setup: &Setup) -> usize {
+    let whole = if rounds(5) == 5 { 100 } else { 10 };
+    if setup.database().url().is_some() { whole / 5 } else { whole }
 }
 
 /// Reads records in circles until it is over.
@@ -202,7 +204,8 @@ fn kill_again_and_again(rules: Rules, replay_within_seconds: i64) -> HashMap<Str
     let mut random = Random::new();
     let mut keys: Vec<String> = (0..RECORDS).map(|_| scene.save(0).1).collect();
     let (mut burnt, mut refreshed) = (HashMap::new(), 0);
-    for round in 0..kills() {
+    let kills = kills(&scene.app.setup);
+    for round in 0..kills {
         end_access_of_all(&scene.app.setup);
         let enough = scene.refreshes() + random.below(RECORDS);
         let id = scene.app.process_id();
@@ -239,9 +242,8 @@ fn kill_again_and_again(rules: Rules, replay_within_seconds: i64) -> HashMap<Str
         tell(&format!("round {round}: all read {:?} after the start", began.elapsed()));
     }
     tell(&format!(
-        "oracle: {} kills, {refreshed} reads after a kill got the token that lives, {} requests to refresh, burnt \
+        "oracle: {kills} kills, {refreshed} reads after a kill got the token that lives, {} requests to refresh, burnt \
          {burnt:?}, sent twice at once {}",
-        kills(),
         scene.provider.count(Kind::Refresh),
         scene.provider.sent_twice_at_once(),
     ));
@@ -250,6 +252,7 @@ fn kill_again_and_again(rules: Rules, replay_within_seconds: i64) -> HashMap<Str
     for key in &keys {
         assert!(scene.provider.is_newest(&access_token(get(&scene.app.client(), key, 0))));
     }
+    assert!(burnt.values().sum::<usize>() <= kills * READERS, "more than was in flight: {burnt:?}");
     burnt
 }
 
@@ -265,6 +268,4 @@ fn kills_under_load_burn_nothing_within_the_grace() {
 fn kills_under_load_burn_only_what_was_in_flight_at_a_strict_provider() {
     let burnt = kill_again_and_again(Rules::default(), 0);
     assert!(burnt.keys().all(|cause| cause == "lost_answer"), "{burnt:?}");
-    let most = kills() * READERS;
-    assert!(burnt.values().sum::<usize>() <= most, "{burnt:?}");
 }

@@ -11,7 +11,7 @@ use crate::{
         client::Answer,
         load::tell,
         master_keys::{ids, rotate},
-        provider::{Gate, Rules},
+        provider::{Gate, MockProvider, Rules},
     },
 };
 
@@ -137,7 +137,11 @@ fn a_key_is_retired_before_new_tokens_are_saved() {
 /// A rotation moves the record between the claim and the commit, and the old key is retired: both hold.
 #[test]
 fn a_rotation_between_claim_and_commit_loses_nothing() {
-    let scene = Scene::new(Rules::default(), json!({}));
+    let provider = MockProvider::start(Rules::default());
+    let setup = knowing(Setup::new(), &[settings(&provider, &json!({}))]);
+    // A rotation waits until every server has the new key.
+    let setup = setup.with("GRANTS__DEADLINE_SECONDS", "60").with("GRANTS__WAIT_SECONDS", "120");
+    let scene = Scene { provider, app: setup.start() };
     let (_, key) = scene.save(0);
     let old = ids(&scene.app.setup).remove(0);
     let answer = while_held(&scene, &key, || {

@@ -67,7 +67,7 @@ fn the_end_of_an_opaque_token_is_assumed() {
         let key = scene.app.client().save(&carrier);
         assert_eq!(access_token(get(&scene.app.client(), &key, 0)), grant.access);
         assert_eq!(scene.refreshes(), 0);
-        let before = format!("{} - 7200 * 1000000", Database::NOW);
+        let before = format!("{} - {}", Database::NOW, 7_200_000_000_i64);
         scene
             .app
             .sql(&format!("UPDATE external_tokens SET created = {before}, updated = {before}"));

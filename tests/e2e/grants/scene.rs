@@ -133,7 +133,7 @@ pub(crate) fn assert_state(app: &TestApp, key: &str, state: &str, cause: Option<
 
 /// Lets the access token of a record end in so many seconds.
 pub(crate) fn end_access_in(setup: &Setup, key: &str, seconds: i64) {
-    let end = format!("{} + {seconds} * 1000000", Database::NOW);
+    let end = format!("{} + {}", Database::NOW, seconds * 1_000_000);
     let (column, id) = ("access_expires", record(key));
     let sql = format!("UPDATE external_tokens SET {column} = {end} WHERE id = {id}");
     assert_eq!(setup.database().sql(&sql), 1);
