@@ -160,7 +160,7 @@ impl Grants {
                 None => Ok(Some(Fresh { saved, failure: None })),
             };
         }
-        if !self.in_flight.has(saved.times.record) {
+        if !self.in_flight.has(Flight::Refresh(saved.times.record)) {
             self.count(wish.tenant, &saved.owner)?;
         }
         let generation = saved.generation;
@@ -169,6 +169,10 @@ impl Grants {
             Some(Fresh { saved, failure }) if stale.is_some() && saved.generation == generation => {
                 let retry_after = seconds(FORCED_PAUSE);
                 Err(failure.unwrap_or(GrantError::TooMany { retry_after }))
+            }
+            // They are as fresh as they were a moment ago.
+            Some(Fresh { saved, failure: Some(GrantError::TooMany { .. }) }) => {
+                Ok(Some(Fresh { saved, failure: None }))
             }
             fresh => Ok(fresh),
         }

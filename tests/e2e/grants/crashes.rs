@@ -32,7 +32,7 @@ const WAIT: Duration = Duration::from_secs(25);
 
 /// A provider whose spent tokens get the same tokens again, and a server that knows it.
 fn lenient(rules: Rules) -> Scene {
-    let grace = Grace::For(Duration::from_hours(1));
+    let grace = Grace::For(Duration::from_secs(3600));
     Scene::new(Rules { grace, ..rules }, json!({"replay_within_seconds": 3600}))
 }
 
@@ -259,7 +259,7 @@ fn kill_again_and_again(rules: Rules, replay_within_seconds: i64) -> HashMap<Str
 /// CONTRACT 53: A provider with a grace: whenever the server is killed, no grant is lost.
 #[test]
 fn kills_under_load_burn_nothing_within_the_grace() {
-    let rules = Rules { grace: Grace::For(Duration::from_hours(1)), ..Rules::default() };
+    let rules = Rules { grace: Grace::For(Duration::from_secs(3600)), ..Rules::default() };
     assert_eq!(kill_again_and_again(rules, 3600), HashMap::new());
 }
 

@@ -55,7 +55,7 @@ fn assert_nothing_left(app: &TestApp, test: &str) -> bool {
 
 #[test]
 fn nothing_of_a_refresh_is_left() {
-    let rules = Rules { grace: Grace::For(Duration::from_hours(1)), ..Rules::default() };
+    let rules = Rules { grace: Grace::For(Duration::from_secs(3600)), ..Rules::default() };
     let scene = Scene::new(rules, json!({"replay_within_seconds": 3600}));
     let (_, key) = scene.save(0);
     read_at_once(&[&scene.app], &key, 50);

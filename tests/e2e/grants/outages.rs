@@ -5,7 +5,9 @@ use std::{fs, thread};
 use serde_json::json;
 
 use crate::{
-    grants::scene::{Scene, access_token, assert_state, end_access_in, get, held},
+    grants::scene::{
+        Scene, access_token, assert_state, end_access_in, get, held, knowing, settings,
+    },
     support::{
         app::{Setup, TestApp, until},
         client::Answer,

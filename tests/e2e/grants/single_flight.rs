@@ -154,7 +154,7 @@ fn a_lost_answer_is_asked_for_again() {
         (Gate::WithinBody, Cut::Reset),
         (Gate::WithinBody, Cut::Fin),
     ] {
-        let rules = Rules { grace: Grace::For(Duration::from_hours(1)), ..Rules::default() };
+        let rules = Rules { grace: Grace::For(Duration::from_secs(3600)), ..Rules::default() };
         let scene = Scene::new(rules, json!({"replay_within_seconds": 3600}));
         let (grant, key) = scene.save(0);
         scene.provider.next([Turn::Cut(gate, cut)]);

@@ -367,7 +367,7 @@ fn rubbish_of_one_caller_stops_nobody_else() {
 #[test]
 fn a_provider_that_takes_too_long_is_given_up() {
     for (gate, seconds) in [(Gate::AfterReading, 0), (Gate::AfterProcessing, 3600)] {
-        let rules = Rules { grace: Grace::For(Duration::from_hours(1)), ..Rules::default() };
+        let rules = Rules { grace: Grace::For(Duration::from_secs(3600)), ..Rules::default() };
         let provider = MockProvider::start(rules);
         let settings = settings(&provider, &json!({"replay_within_seconds": seconds}));
         let setup = knowing(Setup::new(), &[settings]).with("GRANTS__DEADLINE_SECONDS", "2");

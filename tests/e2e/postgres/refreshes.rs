@@ -53,7 +53,7 @@ impl Servers {
 
     /// Whose spent tokens get tokens again.
     fn lenient(replay: Replay) -> Self {
-        let grace = Grace::For(Duration::from_hours(1));
+        let grace = Grace::For(Duration::from_secs(3600));
         let over = json!({"replay_within_seconds": 3600});
         let servers = Self::new(2, Rules { grace, replay, ..Rules::default() }, &over);
         servers.work_for_a_while();

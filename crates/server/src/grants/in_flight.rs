@@ -83,10 +83,10 @@ impl InFlight {
         Ok(ending)
     }
 
-    /// Whether a refresh of the record is under way.
-    pub(super) fn has(&self, record: RecordId) -> bool {
+    /// Whether this task is under way.
+    pub(super) fn has(&self, flight: Flight) -> bool {
         let state = self.state();
-        state.refreshes.get(&record).is_some_and(|ending| ending.has_changed().is_ok())
+        state.tasks.get(&flight).is_some_and(|ending| ending.has_changed().is_ok())
     }
 
     /// Lets no task begin any more, and waits for those that are under way, at most this long. How many had not

@@ -97,17 +97,11 @@ impl Refresh {
                 time::sleep(look).await;
                 look = (2 * look).min(LOOKS.1);
             };
-            if let Some(claimed) = facts.grant.claimed
-                && unsent.is_none()
-                && claimed.saturating_add(self.pause_us) > facts.now
-            {
-                return Ok(());
-            }
             if place.is_none() {
                 let free = time::timeout_at(self.until.into(), self.provider.place()).await;
                 place = Some(free.ok().flatten().ok_or(GrantError::Busy)?);
             }
-            self.look_for_obstacle(&facts).await?;
+            self.look_for_obstacle(&facts, unsent.is_some()).await?;
             let queued = Instant::now();
             let claim = Claim {
                 record: self.record(),
@@ -137,10 +131,14 @@ impl Refresh {
         self.provider.client_digest
     }
 
-    /// What keeps a request from being sent.
-    async fn look_for_obstacle(&self, facts: &GrantFacts) -> End {
+    /// What keeps a request from being sent. The claim of one that never left may be made again at once.
+    async fn look_for_obstacle(&self, facts: &GrantFacts, is_again: bool) -> End {
         if let Some(error) = obstacle(facts, &self.digest()) {
             return Err(error);
+        }
+        let next = facts.grant.claimed.map(|claimed| claimed.saturating_add(self.pause_us));
+        if let Some(next) = next.filter(|next| *next > facts.now && !is_again) {
+            return Err(GrantError::TooMany { retry_after: seconds(next - facts.now) });
         }
         if let Some(pause) = facts.provider_pause {
             let may_probe =
@@ -173,19 +171,26 @@ impl Refresh {
                 outcome,
                 Outcome::Refused(Refusal { class: RefusalClass::ClientBlocked, .. })
             );
-            if is_refused_client && let Some(other) = secrets.next() {
-                secret = Some(other);
-                continue;
-            }
             let pause = match &outcome {
+                _ if is_refused_client => secrets.next().map(|other| {
+                    secret = Some(other);
+                    Duration::ZERO
+                }),
                 Outcome::Unsent(_) if tries < 2 => Some(UNSENT_PAUSE),
                 _ if self.may_replay(&outcome, &attempt) => Some(LOST_PAUSE),
                 _ => None,
             };
             let Some(pause) = pause.filter(|_| tries < TRIES) else { break outcome };
-            attempt.is_replay |= !matches!(outcome, Outcome::Unsent(_));
+            attempt.is_replay |= !is_refused_client && !matches!(outcome, Outcome::Unsent(_));
             tries += 1;
             time::sleep(pause).await;
+            let asked = Instant::now();
+            if !self.grants.store.holds_attempt(&attempt).await? {
+                return Ok(());
+            }
+            if asked.elapsed() >= CLAIM_TIME {
+                return Err(GrantError::Busy);
+            }
         };
         let ms = begun.elapsed().as_millis() as u64;
         match outcome {

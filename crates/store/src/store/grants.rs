@@ -126,6 +126,18 @@ impl Store {
         })
     }
 
+    /// Renews the lease of an attempt, whose request is to be sent once more; whether no other server has made one
+    /// meanwhile, as it may if this process slept.
+    pub async fn holds_attempt(&self, attempt: &Attempt) -> Result<bool, StoreError> {
+        let (clock, attempt) = (self.0.clock, attempt.clone());
+        let order = LockOrder::Record(attempt.record.as_i64());
+        let change = move |conn: &mut Conn| {
+            let now = conn::time(conn, clock)?;
+            grants::hold(conn, now, &attempt)
+        };
+        self.0.writer.run(Write::of(order), change).await
+    }
+
     /// Seals new tokens as the next generation of the record and commits them. If the database cannot take them, they
     /// are in a file once it returns. If the disk cannot either, it tries again until one of both does.
     pub async fn commit_refresh(

@@ -282,31 +282,29 @@ pub struct Verdict {
 }
 
 /// What the database knows of a record while it is locked.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = external_tokens)]
 struct Current {
     generation: i32,
     key_digest: Vec<u8>,
-    lives: bool,
+    ended: Option<i64>,
+    expires: Option<i64>,
+}
+
+impl Current {
+    fn lives(&self, now: i64) -> bool {
+        self.ended.is_none() && self.expires.is_none_or(|expires| expires > now)
+    }
 }
 
 /// Locks a record and reads which tokens it has.
-fn lock(conn: &mut Conn, record: RecordId, now: i64) -> Result<Option<Current>, StoreError> {
-    let columns = (
-        external_tokens::generation,
-        external_tokens::key_digest,
-        external_tokens::ended,
-        external_tokens::expires,
-    );
-    let row = external_tokens::table.find(record.as_i64()).select(columns);
-    let row: Option<(i32, Vec<u8>, Option<i64>, Option<i64>)> = match conn {
-        Conn::Sqlite(conn) => row.first(conn),
-        Conn::Postgres(session) => row.for_update().first(session),
-    }
-    .optional()?;
-    Ok(row.map(|(generation, key_digest, ended, expires)| Current {
-        generation,
-        key_digest,
-        lives: ended.is_none() && expires.is_none_or(|expires| expires > now),
-    }))
+fn lock(conn: &mut Conn, record: RecordId) -> Result<Option<Current>, StoreError> {
+    let row = external_tokens::table.find(record.as_i64());
+    let row = match conn {
+        Conn::Sqlite(conn) => row.select(Current::as_select()).first(conn),
+        Conn::Postgres(session) => row.select(Current::as_select()).for_update().first(session),
+    };
+    Ok(row.optional()?)
 }
 
 /// The row of a record.
@@ -342,8 +340,8 @@ pub(crate) fn claim(
     holder: &LeaseHolder,
     claim: &Claim,
 ) -> Result<Claimed, StoreError> {
-    match lock(conn, claim.record, now)? {
-        Some(current) if current.lives && current.generation == claim.generation => {}
+    match lock(conn, claim.record)? {
+        Some(current) if current.lives(now) && current.generation == claim.generation => {}
         _ => return Ok(Claimed::Moved),
     }
     let before = find(conn, claim.record)?;
@@ -480,8 +478,8 @@ pub(crate) fn commit(
     }
     .optional()?;
     known.ok_or_else(|| StoreError::KeyRetired(sealed.kek_id.clone()))?;
-    let current = lock(conn, *record, now)?;
-    let is_right = |current: &Current| current.lives && current.key_digest == new.key_digest;
+    let current = lock(conn, *record)?;
+    let is_right = |current: &Current| current.lives(now) && current.key_digest == new.key_digest;
     let Some(current) = current.filter(is_right) else { return Ok(Committed::Ended) };
     let Some(mut row) = find(conn, *record)? else { return Ok(Committed::Ended) };
     // The provider answered the later request last, so that its tokens are those that live.
@@ -525,7 +523,7 @@ pub(crate) fn fail(
     attempt: &Attempt,
     failure: Failure,
 ) -> Result<Option<Verdict>, StoreError> {
-    let Some(current) = lock(conn, attempt.record, now)? else { return Ok(None) };
+    let Some(current) = lock(conn, attempt.record)? else { return Ok(None) };
     let Some(row) = find(conn, attempt.record)? else { return Ok(None) };
     let is_ours = row.attempt == attempt.number && row.won_by == attempt.won_by;
     if !is_ours || current.generation != attempt.generation {
@@ -551,6 +549,20 @@ pub(crate) fn fail(
     let is_other_state = failure.state.is_some_and(|state| row.set_state(state, now));
     write(conn, &row)?;
     Ok(Some(Verdict { is_other_state, cause }))
+}
+
+/// Renews the lease of one attempt; whether it is still the last one, and about the tokens that the record has.
+pub(crate) fn hold(conn: &mut Conn, now: i64, attempt: &Attempt) -> Result<bool, StoreError> {
+    let current = lock(conn, attempt.record)?;
+    let is_same =
+        |current: &Current| current.lives(now) && current.generation == attempt.generation;
+    let row = find(conn, attempt.record)?;
+    let is_last = |row: &GrantRow| row.attempt == attempt.number && row.lease_until.is_some();
+    if !current.as_ref().is_some_and(is_same) || !row.as_ref().is_some_and(is_last) {
+        return Ok(false);
+    }
+    renew(conn, now, &[(attempt.record.as_i64(), attempt.number)])?;
+    Ok(true)
 }
 
 /// Renews the leases of attempts that go on, by record and number. The rows are locked in the order of their ids.

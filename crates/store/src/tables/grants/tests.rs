@@ -218,6 +218,20 @@ fn a_late_verdict_does_not_count() {
     assert_eq!(bench.grant().state, GrantState::Live);
 }
 
+/// A server that slept asks before it sends a token once more.
+#[test]
+fn an_attempt_is_held_until_another_is_made() {
+    let mut bench = Bench::new();
+    let first = bench.attempt("one", NOW);
+    assert!(hold(&mut bench.conn, NOW + SECOND, &first).expect("asked"));
+    assert_eq!(bench.grant().leased_until, Some(NOW + SECOND + LEASE_US));
+    let second = bench.attempt("other", NOW + SECOND + LEASE_US);
+    assert!(!hold(&mut bench.conn, NOW + 9 * SECOND, &first).expect("asked"));
+    assert!(hold(&mut bench.conn, NOW + 9 * SECOND, &second).expect("asked"));
+    assert_eq!(bench.commit(&second, 2), Committed::Done { has_recovered: false });
+    assert!(!hold(&mut bench.conn, NOW + 9 * SECOND, &second).expect("asked"));
+}
+
 /// A fault of the client's is nothing that the grant can help.
 #[test]
 fn a_refused_client_leaves_the_grant_as_it_is() {
