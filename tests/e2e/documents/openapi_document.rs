@@ -80,15 +80,15 @@ fn the_bounds_are_enforced() {
     };
     let x = |length: i64| "x".repeat(usize::try_from(length).expect("a length"));
 
-    let shortest = bound("TokensToSave", "Provider", "minLength");
-    let longest = bound("TokensToSave", "Provider", "maxLength");
+    let shortest = bound("CarrierToSave", "Provider", "minLength");
+    let longest = bound("CarrierToSave", "Provider", "maxLength");
     for (length, status) in
         [(shortest - 1, 400), (shortest, 200), (longest, 200), (longest + 1, 400)]
     {
         assert_eq!(save(&x(length), "fugit"), status, "a provider of {length} characters");
     }
-    assert_eq!(save("a\0b", "fugit"), 400, "{}", schema("TokensToSave")["Provider"]["pattern"]);
-    let longest = bound("TokensToSave", "AccessToken", "maxLength");
+    assert_eq!(save("a\0b", "fugit"), 400, "{}", schema("CarrierToSave")["Provider"]["pattern"]);
+    let longest = bound("CarrierToSave", "AccessToken", "maxLength");
     assert_eq!(longest, 100, "the limit that is configured");
     assert_eq!((save("et", &x(longest)), save("et", &x(longest + 1))), (200, 400));
     assert_eq!(save("et", ""), 400, "one token must be there");

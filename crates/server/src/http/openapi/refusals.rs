@@ -30,7 +30,7 @@ impl Refusal {
     }
 }
 
-const REFUSALS: [Refusal; 13] = [
+const REFUSALS: [Refusal; 15] = [
     Refusal::new(
         "400",
         "BadRequest",
@@ -50,16 +50,30 @@ const REFUSALS: [Refusal; 13] = [
     ),
     Refusal::new("421", "MisdirectedRequest", "The host is another server's"),
     Refusal::new("422", "UnprocessableContent", "The Idempotency-Key is that of another save"),
-    Refusal::new("429", "TooManyRequests", "Too many wrong passwords")
-        .with("Retry-After", "Seconds until another password is verified"),
+    Refusal::new(
+        "424",
+        "FailedDependency",
+        "The provider ended the grant: the user must connect again",
+    ),
+    Refusal::new("429", "TooManyRequests", "Too many wrong passwords, or requests to providers")
+        .with("Retry-After", "Seconds until it is worth trying again"),
     Refusal::new(
         "500",
         "InternalServerError",
         "The server failed; its log says why, under the request id",
     ),
+    Refusal::new(
+        "502",
+        "BadGateway",
+        "The provider refuses this server, or gives no usable answer",
+    ),
     Refusal::new("503", "ServiceUnavailable", "The server cannot do it now; nothing is confirmed")
         .with("Retry-After", "Seconds until it is worth trying again"),
 ];
+
+/// The calls that get tokens of a provider: stored ones, whose grant may be dead, and those of a code.
+const OF_STORED: [&str; 2] = ["GetExternalTokens", "RefreshExternalTokens"];
+const OF_CODE: &str = "ExchangeCodeAndSaveTokens";
 
 /// The answers to which operations refer.
 pub(super) fn responses() -> Value {
@@ -87,6 +101,8 @@ pub(super) fn may_be_refused(operation: &mut Value) {
     let has = |name: &str| parameters.is_some_and(|all| all.iter().any(|one| one["name"] == name));
     let (is_repeatable, is_file) = (has("Idempotency-Key"), has("file"));
     let is_page = tag == PAGES;
+    let is_of_stored = OF_STORED.iter().any(|id| operation["operationId"] == **id);
+    let asks_provider = is_of_stored || operation["operationId"] == OF_CODE;
     for Refusal { status, name, .. } in REFUSALS {
         let may_be = match status {
             "401" | "403" | "429" => is_call || (is_page && has_body),
@@ -95,6 +111,8 @@ pub(super) fn may_be_refused(operation: &mut Value) {
             "408" | "413" | "415" => has_body,
             "421" => tag != PROBES,
             "422" => is_repeatable,
+            "424" => is_of_stored,
+            "502" => asks_provider,
             _ => true,
         };
         if !may_be || !operation["responses"][status].is_null() {
