@@ -15,7 +15,7 @@ from latchkey_client.api.user_agent import get_external_tokens, save_external_to
 credentials = base64.b64encode(b"tje0:Tje0").decode()
 client = Client(base_url=url, headers={"Authorization": f"Basic {credentials}"})
 
-tokens = models.TokensToSave(provider="et", access_token="fugit", refresh_token="odit")
+tokens = models.CarrierToSave(provider="et", access_token="fugit", refresh_token="odit")
 bodies = [
     models.SaveExternalTokens(token_management_info=tokens),
     models.SaveExternalTokensMergePatch(token_management_info=tokens),
@@ -28,7 +28,7 @@ for body in bodies:
     assert isinstance(got, models.TokenManagementInfo), got
     assert (got.provider, got.access_token, got.refresh_token) == ("et", "fugit", "odit")
 
-nothing = models.TokensToSave(provider="et")
+nothing = models.CarrierToSave(provider="et")
 refused = save_external_tokens.sync(
     client=client, body=models.SaveExternalTokens(token_management_info=nothing)
 )

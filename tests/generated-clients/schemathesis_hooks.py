@@ -44,7 +44,9 @@ schemathesis.openapi.format("culture", cultures)
 TEXT_ONLY = ("application/x-www-form-urlencoded", "application/xml", "text/xml")
 TEXTS = ("Provider", "AccessToken", "RefreshToken", "Claims", "Key", "Id", "Owner", "Cursor", "AppToken")
 TEXTS += ("AuthorizationCode", "Nonce", "PkceVerifier", "RedirectUri", "StaleAccessToken")
-TYPES = {"IncludeEnded": bool, "IncludeCsSession": bool, "Limit": int} | dict.fromkeys(TEXTS, str)
+NUMBERS = ("Limit", "ExpiresIn", "MinimumSeconds")
+TYPES = {"IncludeEnded": bool, "IncludeCsSession": bool}
+TYPES |= dict.fromkeys(NUMBERS, int) | dict.fromkeys(TEXTS, str)
 
 
 def has_types(body: dict) -> bool:

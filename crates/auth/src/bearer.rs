@@ -136,7 +136,7 @@ impl JwtVerifier {
     }
 
     /// Verifies an id_token (OpenID Connect Core 1.0 §3.1.3.7) at the time `now`, where the audience is the id of the
-    /// client. Returns all of its claims, among them `sub`. Its `nonce` is compared by [`has_nonce`].
+    /// client. Returns all of its claims, among them `sub`. Its `nonce` is compared by [`has_claim`].
     ///
     /// As `verify`; besides, `iat` must not be more than 60 seconds ahead, and a token for several audiences must name
     /// the client in `azp`.
@@ -192,10 +192,11 @@ impl JwtVerifier {
     }
 }
 
-/// Whether the `nonce` of an id_token is this one (OpenID Connect Core 1.0 §3.1.3.7), in constant time.
-pub fn has_nonce(claims: &Map<String, Value>, nonce: &SecretText) -> bool {
-    let found = claims.get("nonce").and_then(Value::as_str).unwrap_or_default().as_bytes();
-    constant_time::verify_slices_are_equal(found, nonce.expose().as_bytes()).is_ok()
+/// Whether a claim of an id_token is this text, in constant time: its `nonce` (OpenID Connect Core 1.0 §3.1.3.7), or its
+/// `sub` (§12.2).
+pub fn has_claim(claims: &Map<String, Value>, name: &str, text: &SecretText) -> bool {
+    let found = claims.get(name).and_then(Value::as_str).unwrap_or_default().as_bytes();
+    constant_time::verify_slices_are_equal(found, text.expose().as_bytes()).is_ok()
 }
 
 /// The claims of a token whose signature holds, and whose type, if it has one, is one of `types`.

@@ -72,6 +72,7 @@ fn assert_nothing(app: &TestApp, provider: &MockProvider, answer: &Answer, sent:
     assert_eq!(exchanges, sent, "{answer:?}");
 }
 
+/// CONTRACT O4, 49: a code in, the key out, and what the key retrieves works from then on.
 #[test]
 fn a_code_becomes_a_record_that_is_refreshed() {
     let (provider, setup) = discovering(Rules::default(), &json!({}));

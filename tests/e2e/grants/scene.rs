@@ -131,11 +131,12 @@ pub(crate) fn assert_state(app: &TestApp, key: &str, state: &str, cause: Option<
     assert_eq!(described["Cause"].as_str(), cause, "{described}");
 }
 
-/// Lets the access token of a record end in so many seconds.
+/// Lets the access token of a record, which lives for an hour, end in so many seconds.
 pub(crate) fn end_access_in(setup: &Setup, key: &str, seconds: i64) {
     let end = format!("{} + {}", Database::NOW, seconds * 1_000_000);
-    let (column, id) = ("access_expires", record(key));
-    let sql = format!("UPDATE external_tokens SET {column} = {end} WHERE id = {id}");
+    let (times, id) =
+        (format!("access_expires = {end}, updated = {end} - 3600000000"), record(key));
+    let sql = format!("UPDATE external_tokens SET {times} WHERE id = {id}");
     assert_eq!(setup.database().sql(&sql), 1);
 }
 

@@ -49,6 +49,7 @@ pub(crate) fn the_one_token(answers: Vec<Answer>) -> String {
     tokens.into_iter().next().expect("one")
 }
 
+/// CONTRACT 44: they wait for one request, and all get what it brings.
 #[test]
 fn many_readers_of_an_ended_token_make_one_request() {
     let scene = Scene::new(Rules::default(), json!({}));
@@ -68,7 +69,8 @@ fn many_readers_of_an_ended_token_make_one_request() {
 #[test]
 fn within_the_soft_margin_nobody_waits() {
     let scene = Scene::new(Rules::default(), json!({"refresh_before_seconds": 3000}));
-    let (grant, key) = scene.save(600);
+    let (grant, key) = scene.save(3600);
+    end_access_in(&scene.app.setup, &key, 600);
     let hold = scene.provider.hold(Gate::AfterReading, usize::MAX);
     let began = Instant::now();
     let token = the_one_token(read_at_once(&[&scene.app], &key, READERS));

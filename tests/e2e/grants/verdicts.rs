@@ -32,7 +32,8 @@ fn items(client: &Client) -> Vec<Value> {
 #[test]
 fn a_grant_that_the_provider_ended_is_dead() {
     let scene = Scene::new(Rules::default(), json!({}));
-    let (grant, key) = scene.save(30);
+    let (grant, key) = scene.save(3600);
+    end_access_in(&scene.app.setup, &key, 30);
     let before = held(&scene.app.setup, &key);
     scene.provider.revoke(&grant.refresh);
     let client = scene.app.client();
@@ -213,7 +214,7 @@ fn tokens_of_another_client_are_not_sent() {
 #[case::a_request(Reply::error(400, "invalid_request"), "invalid_request")]
 #[case::a_grant_type(Reply::error(400, "unsupported_grant_type"), "invalid_request")]
 #[case::unauthorized(Reply::error(400, "unauthorized_client"), "unauthorized_client")]
-#[case::busy(Reply::error(400, "temporarily_unavailable"), "http_5xx")]
+#[case::busy(Reply::error(400, "temporarily_unavailable"), "rate_limited")]
 #[case::slow_down(Reply::error(400, "slow_down"), "rate_limited")]
 fn what_is_no_verdict_ends_no_grant(#[case] reply: Reply, #[case] cause: &str) {
     let scene = Scene::new(Rules::default(), json!({}));
@@ -303,7 +304,8 @@ fn a_provider_that_is_busy_is_left_alone() {
         .map(|number| {
             let (client, grant) = (&clients[number % owners.len()], scene.provider.grant());
             // Every other one still works for a while.
-            let key = save(client, &grant, if number % 2 == 0 { 0 } else { 30 });
+            let key = save(client, &grant, 3600);
+            end_access_in(&scene.app.setup, &key, if number % 2 == 0 { 0 } else { 30 });
             (grant, key, client)
         })
         .collect();

@@ -93,6 +93,7 @@ fn get_patiently(app: &TestApp, key: &str) -> (String, Duration) {
     (token.expect("got"), began.elapsed())
 }
 
+/// CONTRACT 50: whichever servers they ask.
 #[test]
 fn many_readers_of_three_servers_make_one_request() {
     let servers = Servers::new(3, Rules::default(), &json!({}));

@@ -72,7 +72,8 @@ fn a_restored_backup_sends_nothing_until_it_is_let() {
     scene.assert_lives(&key);
     let refresh_of_original = access_token(get(&client, &key, 0));
     assert_eq!(refresh_of_original, token);
-    drop(scene.app);
+    // Its keys are those of the copy, too.
+    let _original = scene.app.stop();
     let told = copy.admin(&["grants", "resume"]);
     tell(&format!("resume says: {told}"));
     assert!(scene.provider.is_newest(&access_token(get(&copy.client(), &key, 0))));

@@ -267,7 +267,7 @@ impl Exchange {
             Err(_unavailable) => return Err(ExchangeError::Lost(CauseKind::Network.into())),
         };
         match nonce {
-            Some(nonce) if !auth::has_nonce(&claims, nonce) => Err(ExchangeError::Nonce),
+            Some(nonce) if !auth::has_claim(&claims, "nonce", nonce) => Err(ExchangeError::Nonce),
             _ => Ok(Some(claims)),
         }
     }

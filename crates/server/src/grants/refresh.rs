@@ -303,8 +303,7 @@ impl Refresh {
                 return;
             }
         };
-        let found = claims.get("sub").and_then(serde_json::Value::as_str);
-        if found != Some(subject.expose()) {
+        if !auth::has_claim(&claims, "sub", subject) {
             let (record, provider) = (self.record().text(), &self.provider.name);
             warn!(record, provider, "the id_token of a refresh is of another user");
         }
