@@ -10,6 +10,7 @@ mod error;
 mod exchange;
 mod id_tokens;
 mod in_flight;
+mod provider_pauses;
 pub(crate) mod providers;
 mod refresh;
 mod tallies;
@@ -72,6 +73,17 @@ pub(crate) struct Fresh {
     pub(crate) failure: Option<GrantError>,
 }
 
+/// Why a refresh begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Urgency {
+    /// The stored tokens are answered, and serve for a while.
+    Beside,
+    /// The stored access token is not good enough for the caller.
+    Needed,
+    /// A caller asks for it.
+    AskedFor,
+}
+
 /// A wish for a record's tokens.
 pub(crate) struct Wish<'a> {
     pub(crate) tenant: &'a TenantId,
@@ -124,10 +136,12 @@ impl Grants {
             Decision::Answer => Ok(Some(Fresh { saved, failure: None })),
             Decision::AnswerAndRefresh => {
                 // Why it cannot begin, the caller that has to wait for it is going to learn.
-                let _ = self.begin(wish, &provider, refresh_token, saved.clone(), 0);
+                let _ = self.begin(wish, &provider, refresh_token, saved.clone(), Urgency::Beside);
                 Ok(Some(Fresh { saved, failure: None }))
             }
-            Decision::Refresh => self.refreshed(wish, &provider, refresh_token, saved, 0).await,
+            Decision::Refresh => {
+                self.refreshed(wish, &provider, refresh_token, saved, Urgency::Needed).await
+            }
         }
     }
 
@@ -164,7 +178,8 @@ impl Grants {
             self.count(wish.tenant, &saved.owner)?;
         }
         let generation = saved.generation;
-        let fresh = self.refreshed(wish, &provider, refresh_token, saved, FORCED_PAUSE).await?;
+        let fresh =
+            self.refreshed(wish, &provider, refresh_token, saved, Urgency::AskedFor).await?;
         match fresh {
             Some(Fresh { saved, failure }) if stale.is_some() && saved.generation == generation => {
                 let retry_after = seconds(FORCED_PAUSE);
@@ -185,10 +200,10 @@ impl Grants {
         provider: &Arc<ConfiguredProvider>,
         refresh_token: SecretText,
         saved: SavedTokens,
-        pause_us: i64,
+        urgency: Urgency,
     ) -> Result<Option<Fresh>, GrantError> {
         let until = Instant::now() + self.wait;
-        let end = match self.begin(wish, provider, refresh_token, saved.clone(), pause_us) {
+        let end = match self.begin(wish, provider, refresh_token, saved.clone(), urgency) {
             Ok(ending) => in_flight::wait(ending, until).await,
             Err(error) => Err(error),
         };
@@ -218,7 +233,7 @@ impl Grants {
         provider: &Arc<ConfiguredProvider>,
         refresh_token: SecretText,
         saved: SavedTokens,
-        pause_us: i64,
+        urgency: Urgency,
     ) -> Result<in_flight::Ending, GrantError> {
         let record = saved.times.record;
         let refresh = Refresh {
@@ -228,7 +243,8 @@ impl Grants {
             key: wish.key.clone(),
             saved,
             refresh_token,
-            pause_us,
+            pause_us: if urgency == Urgency::AskedFor { FORCED_PAUSE } else { 0 },
+            is_needed: urgency != Urgency::Beside,
             until: Instant::now() + self.wait,
         };
         self.in_flight.join_or_start(Flight::Refresh(record), refresh.run())

@@ -60,6 +60,7 @@ SR_PKCE_VERIFIER = PkceVerifier er ikke en PKCE-verifier: den har 43 til 128 bog
 SR_CODE_SENT = Denne AuthorizationCode er allerede sendt til { $provider }, og ingen kode sendes to gange: brugeren skal oprette forbindelse igen.
 SR_CODE_REFUSED = { $provider } afviste AuthorizationCode eller det, der fulgte med ({ $cause }): brugeren skal oprette forbindelse igen.
 SR_CODE_LOST = { $provider } gav intet brugbart svar ({ $cause }), og koden kan være opbrugt. Intet er gemt, og brugeren skal oprette forbindelse igen.
+SR_CODE_UNSAVED = { $provider } gav tokens for AuthorizationCode, men de kunne ikke gemmes; koden er brugt, og brugeren skal oprette forbindelse igen.
 SR_ID_TOKEN = { $provider } sendte sammen med tokens et id_token, som ikke gælder for denne server. Intet er gemt.
 SR_NO_ID_TOKEN = Nonce kan ikke sammenlignes, fordi { $provider } ikke sendte et id_token, der kan kontrolleres. Intet er gemt.
 SR_NONCE = Nonce er ikke den, som står i det id_token, { $provider } sendte. Intet er gemt.

@@ -60,6 +60,7 @@ SR_PKCE_VERIFIER = PkceVerifier ist kein PKCE-Verifier: Er hat 43 bis 128 Buchst
 SR_CODE_SENT = Dieser AuthorizationCode wurde schon an { $provider } gesendet, und kein Code wird zweimal gesendet: Der Benutzer muss die Verbindung neu herstellen.
 SR_CODE_REFUSED = { $provider } hat den AuthorizationCode oder das, was dabei war, abgelehnt ({ $cause }): Der Benutzer muss die Verbindung neu herstellen.
 SR_CODE_LOST = { $provider } hat keine brauchbare Antwort gegeben ({ $cause }), und der Code kann verbraucht sein. Nichts wurde gespeichert; der Benutzer muss die Verbindung neu herstellen.
+SR_CODE_UNSAVED = { $provider } hat für den AuthorizationCode Token ausgegeben, die nicht gespeichert werden konnten; der Code ist verbraucht, und der Benutzer muss die Verbindung neu herstellen.
 SR_ID_TOKEN = { $provider } hat mit den Token ein id_token gesendet, das für diesen Server nicht gültig ist. Nichts wurde gespeichert.
 SR_NO_ID_TOKEN = Nonce kann nicht verglichen werden, weil { $provider } kein überprüfbares id_token gesendet hat. Nichts wurde gespeichert.
 SR_NONCE = Nonce ist nicht die des id_token, das { $provider } gesendet hat. Nichts wurde gespeichert.

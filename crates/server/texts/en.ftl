@@ -64,6 +64,7 @@ SR_PKCE_VERIFIER = PkceVerifier is not a PKCE verifier: it has 43 to 128 letters
 SR_CODE_SENT = This AuthorizationCode was sent to { $provider } before, and no code is sent twice: the user must connect again.
 SR_CODE_REFUSED = { $provider } refused the AuthorizationCode, or what came with it ({ $cause }): the user must connect again.
 SR_CODE_LOST = { $provider } gave no usable answer ({ $cause }), and the code may be spent; nothing was saved, and the user must connect again.
+SR_CODE_UNSAVED = { $provider } gave tokens for the AuthorizationCode, and they could not be saved; the code is spent, and the user must connect again.
 SR_ID_TOKEN = { $provider } sent an id_token with the tokens that is not valid for this server; nothing was saved.
 SR_NO_ID_TOKEN = Nonce cannot be compared, because { $provider } sent no id_token that can be verified; nothing was saved.
 SR_NONCE = Nonce is not that of the id_token that { $provider } sent; nothing was saved.

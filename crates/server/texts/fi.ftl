@@ -60,6 +60,7 @@ SR_PKCE_VERIFIER = PkceVerifier ei ole PKCE-varmenne: siinä on 43–128 kirjain
 SR_CODE_SENT = Tämä AuthorizationCode on jo lähetetty kohteeseen { $provider }, eikä koodia lähetetä kahdesti: käyttäjän on yhdistettävä uudelleen.
 SR_CODE_REFUSED = { $provider } hylkäsi kentän AuthorizationCode tai sen mukana lähetetyt tiedot ({ $cause }): käyttäjän on yhdistettävä uudelleen.
 SR_CODE_LOST = { $provider } ei antanut käyttökelpoista vastausta ({ $cause }), ja koodi voi olla käytetty. Mitään ei tallennettu, ja käyttäjän on yhdistettävä uudelleen.
+SR_CODE_UNSAVED = { $provider } antoi tunnukset AuthorizationCode-koodilla, mutta niitä ei voitu tallentaa; koodi on käytetty, ja käyttäjän on yhdistettävä uudelleen.
 SR_ID_TOKEN = { $provider } lähetti tunnusten mukana id_tokenin, joka ei kelpaa tälle palvelimelle. Mitään ei tallennettu.
 SR_NO_ID_TOKEN = Kenttää Nonce ei voi verrata, koska { $provider } ei lähettänyt tarkistettavaa id_tokenia. Mitään ei tallennettu.
 SR_NONCE = Nonce ei ole sama kuin id_tokenissa, jonka { $provider } lähetti. Mitään ei tallennettu.

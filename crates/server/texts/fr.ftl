@@ -60,6 +60,7 @@ SR_PKCE_VERIFIER = PkceVerifier n’est pas un vérificateur PKCE : il a de 43 �
 SR_CODE_SENT = Cet AuthorizationCode a déjà été envoyé à { $provider }, et aucun code n’est envoyé deux fois : l’utilisateur doit se reconnecter.
 SR_CODE_REFUSED = { $provider } a refusé l’AuthorizationCode, ou ce qui l’accompagnait ({ $cause }) : l’utilisateur doit se reconnecter.
 SR_CODE_LOST = { $provider } n’a pas donné de réponse utilisable ({ $cause }), et le code peut être consommé ; rien n’a été enregistré, et l’utilisateur doit se reconnecter.
+SR_CODE_UNSAVED = { $provider } a donné des jetons pour l’AuthorizationCode, mais ils n’ont pas pu être enregistrés ; le code est consommé et l’utilisateur doit se reconnecter.
 SR_ID_TOKEN = { $provider } a envoyé avec les jetons un id_token qui n’est pas valable pour ce serveur ; rien n’a été enregistré.
 SR_NO_ID_TOKEN = Nonce ne peut pas être comparé, car { $provider } n’a pas envoyé d’id_token vérifiable ; rien n’a été enregistré.
 SR_NONCE = Nonce n’est pas celui de l’id_token que { $provider } a envoyé ; rien n’a été enregistré.

@@ -60,6 +60,7 @@ SR_PKCE_VERIFIER = PkceVerifier er ikke en PKCE-verifier: den har 43 til 128 bok
 SR_CODE_SENT = Denne AuthorizationCode er allerede sendt til { $provider }, og ingen kode sendes to ganger: brukeren må koble til på nytt.
 SR_CODE_REFUSED = { $provider } avviste AuthorizationCode eller det som fulgte med ({ $cause }): brukeren må koble til på nytt.
 SR_CODE_LOST = { $provider } ga ikke noe brukbart svar ({ $cause }), og koden kan være brukt opp. Ingenting er lagret, og brukeren må koble til på nytt.
+SR_CODE_UNSAVED = { $provider } ga tokener for AuthorizationCode, men de kunne ikke lagres; koden er brukt, og brukeren må koble til på nytt.
 SR_ID_TOKEN = { $provider } sendte sammen med tokenene et id_token som ikke gjelder for denne serveren. Ingenting er lagret.
 SR_NO_ID_TOKEN = Nonce kan ikke sammenlignes fordi { $provider } ikke sendte et id_token som kan kontrolleres. Ingenting er lagret.
 SR_NONCE = Nonce er ikke den som står i det id_token som { $provider } sendte. Ingenting er lagret.

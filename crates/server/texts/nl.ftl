@@ -60,6 +60,7 @@ SR_PKCE_VERIFIER = PkceVerifier is geen PKCE-verifier: die heeft 43 tot 128 lett
 SR_CODE_SENT = Deze AuthorizationCode is al naar { $provider } gestuurd, en geen code wordt twee keer gestuurd: de gebruiker moet opnieuw verbinding maken.
 SR_CODE_REFUSED = { $provider } heeft de AuthorizationCode, of wat erbij zat, geweigerd ({ $cause }): de gebruiker moet opnieuw verbinding maken.
 SR_CODE_LOST = { $provider } gaf geen bruikbaar antwoord ({ $cause }), en de code kan verbruikt zijn. Er is niets opgeslagen; de gebruiker moet opnieuw verbinding maken.
+SR_CODE_UNSAVED = { $provider } gaf tokens voor de AuthorizationCode, maar ze konden niet worden opgeslagen; de code is verbruikt en de gebruiker moet opnieuw verbinding maken.
 SR_ID_TOKEN = { $provider } stuurde bij de tokens een id_token dat niet geldig is voor deze server. Er is niets opgeslagen.
 SR_NO_ID_TOKEN = Nonce kan niet worden vergeleken, omdat { $provider } geen controleerbaar id_token stuurde. Er is niets opgeslagen.
 SR_NONCE = Nonce is niet die van het id_token dat { $provider } stuurde. Er is niets opgeslagen.

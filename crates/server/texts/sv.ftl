@@ -60,6 +60,7 @@ SR_PKCE_VERIFIER = PkceVerifier är ingen PKCE-verifierare: den har 43 till 128 
 SR_CODE_SENT = Denna AuthorizationCode har redan skickats till { $provider }, och ingen kod skickas två gånger: användaren måste ansluta igen.
 SR_CODE_REFUSED = { $provider } avvisade AuthorizationCode eller det som följde med ({ $cause }): användaren måste ansluta igen.
 SR_CODE_LOST = { $provider } gav inget användbart svar ({ $cause }), och koden kan vara förbrukad. Inget har sparats, och användaren måste ansluta igen.
+SR_CODE_UNSAVED = { $provider } gav token för AuthorizationCode, men de kunde inte sparas; koden är förbrukad och användaren måste ansluta igen.
 SR_ID_TOKEN = { $provider } skickade tillsammans med token en id_token som inte gäller för den här servern. Inget har sparats.
 SR_NO_ID_TOKEN = Nonce kan inte jämföras eftersom { $provider } inte skickade någon id_token som kan kontrolleras. Inget har sparats.
 SR_NONCE = Nonce är inte den som finns i den id_token som { $provider } skickade. Inget har sparats.

@@ -16,15 +16,15 @@ use provider::{CodeExchange, GrantedTokens, Refusal, RefusalClass, Registration,
 use serde_json::{Map, Value};
 use store::{NewGrant, StoreError, TokenEnd, TokensToSave};
 use tokio::{sync::oneshot, time};
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::{
-    Grants, LAST_COMMIT,
+    Grants, LAST_COMMIT, PROVIDER_PAUSE,
     error::GrantError,
     id_tokens::IdTokens,
     in_flight::{self, Flight},
     providers::{ConfiguredProvider, Place, Secrets},
-    refresh::{UNSENT_PAUSE, of_provider_pause, times},
+    refresh::{UNSENT_PAUSE, times},
 };
 use crate::error_text::error_chain;
 
@@ -60,7 +60,10 @@ pub(crate) enum ExchangeError {
     /// The id_token has another nonce.
     #[error("the nonce is another")]
     Nonce,
-    /// What keeps a refresh from being sent keeps this, too. The code was not spent.
+    /// The provider gave tokens, and they could not be saved: the code is spent.
+    #[error("the tokens could not be saved")]
+    Unsaved,
+    /// What keeps a refresh from being sent keeps this, too.
     #[error(transparent)]
     Grant(#[from] GrantError),
 }
@@ -154,16 +157,16 @@ impl Grants {
         }
     }
 
-    /// Whether requests to the provider were paused, and may be sent again.
+    /// Looks whether requests may be sent to the provider; whether they were paused before.
     async fn look_for_pause(&self, provider: &ConfiguredProvider) -> Result<bool, ExchangeError> {
         let (pauses, are_all_paused) =
             self.store.provider_pauses(vec![provider.client_digest]).await?;
         if are_all_paused {
             return Err(GrantError::Paused.into());
         }
-        let Some(pause) = pauses.into_iter().flatten().next() else { return Ok(false) };
-        let left = pause.retry_at - self.store.database_time();
-        if left > 0 { Err(of_provider_pause(pause.cause, left).into()) } else { Ok(true) }
+        let pause = pauses.into_iter().flatten().next();
+        self.pass_pause(provider, pause).await?;
+        Ok(pause.is_some())
     }
 }
 
@@ -181,10 +184,7 @@ impl Exchange {
         })?;
         self.grants.tallies.succeeded(self.provider.client_digest);
         if self.was_paused {
-            let resumed = store.resume_provider(self.provider.client_digest).await;
-            if matches!(resumed, Ok(true)) {
-                info!(provider = self.provider.place, "the provider accepts requests again");
-            }
+            self.grants.resume_provider(&self.provider).await;
         }
         let claims = self.claims(tokens.id_token.as_ref()).await.inspect_err(|error| {
             warn!(provider = self.provider.name, %error, "tokens of an exchange were dropped");
@@ -216,7 +216,13 @@ impl Exchange {
                     };
                     match other {
                         Some(other) => secret = Some(other),
-                        None => return Err(of_refusal(refusal)),
+                        None => {
+                            if refusal.class == RefusalClass::ClientBlocked {
+                                let (provider, cause) = (&self.provider, refusal.cause);
+                                self.grants.pause_provider(provider, cause, PROVIDER_PAUSE).await;
+                            }
+                            return Err(of_refusal(refusal));
+                        }
                     }
                 }
                 Err(error) if error.was_sent => {
@@ -252,6 +258,10 @@ impl Exchange {
         id_token: Option<&SecretText>,
     ) -> Result<Option<Map<String, Value>>, ExchangeError> {
         let nonce = self.code.nonce.as_ref();
+        if id_token.is_some() && nonce.is_some() && self.id_tokens.is_none() {
+            // There are no keys to verify it with.
+            return Err(ExchangeError::IdToken);
+        }
         let Some((verifier, id_token)) = self.id_tokens.as_ref().zip(id_token) else {
             let is_due = self.provider.has_issuer()
                 && self.registration.scopes.iter().any(|scope| scope == OPENID);
@@ -314,7 +324,10 @@ impl Exchange {
                 Err(error) => {
                     let (provider, error_text) = (&self.provider.name, error_chain(&error));
                     warn!(provider, error = error_text, "tokens of an exchange were not saved");
-                    return Err(error.into());
+                    return Err(match error {
+                        StoreError::QuotaReached(_) | StoreError::OtherCarrier => error.into(),
+                        _ => ExchangeError::Unsaved,
+                    });
                 }
                 Ok(key) => return Ok(key),
             }

@@ -57,6 +57,8 @@ pub(super) struct Refresh {
     pub(super) refresh_token: SecretText,
     /// The least time after the last attempt, in microseconds.
     pub(super) pause_us: i64,
+    /// Whether the stored access token is not good enough for the caller.
+    pub(super) is_needed: bool,
     /// When the callers stop to wait.
     pub(super) until: Instant,
 }
@@ -140,14 +142,13 @@ impl Refresh {
         if let Some(next) = next.filter(|next| *next > facts.now && !is_again) {
             return Err(GrantError::TooMany { retry_after: seconds(next - facts.now) });
         }
-        if let Some(pause) = facts.provider_pause {
-            let may_probe =
-                self.grants.store.take_probe(self.digest(), super::PROVIDER_PAUSE).await?;
-            if !may_probe {
-                return Err(of_provider_pause(pause.cause, super::PROVIDER_PAUSE));
-            }
+        let is_open = facts.grant.first_sent.is_some();
+        if is_open && self.provider.margins.replay_within == 0 && !self.is_needed {
+            // At a provider that ends the grant for a token that is sent twice, a replay ends the access token, too.
+            let cause = facts.grant.cause.unwrap_or(CauseKind::Timeout.into());
+            return Err(GrantError::Failing { cause, retry_after: seconds(super::PROVIDER_PAUSE) });
         }
-        Ok(())
+        self.grants.pass_pause(&self.provider, facts.provider_pause).await
     }
 
     /// Sends the request, and does with the outcome what is to be done.
@@ -270,7 +271,7 @@ impl Refresh {
             Committed::Unsaved => return Err(GrantError::Unsaved),
         }
         self.grants.tallies.succeeded(self.digest());
-        self.resume_provider(facts).await;
+        self.end_pause(facts).await;
         self.look_at_scope(before, &details);
         self.look_at_subject(id_token).await;
         Ok(())
@@ -329,36 +330,26 @@ impl Refresh {
             }
         };
         if refusal.class == RefusalClass::ClientBlocked {
-            self.pause_provider(cause, super::PROVIDER_PAUSE).await;
+            self.grants.pause_provider(&self.provider, cause, super::PROVIDER_PAUSE).await;
             return Err(GrantError::Blocked(cause));
         }
         if matches!(refusal.class, RefusalClass::Dead | RefusalClass::Interaction) {
             // The provider had no fault to find with the client.
-            self.resume_provider(facts).await;
+            self.end_pause(facts).await;
             return Err(GrantError::Dead(cause));
         }
         if self.grants.tallies.failed(self.digest(), cause.kind, &self.tenant, &self.saved.owner) {
             let told = refusal.retry_after.map(|seconds| i64::from(seconds) * SECOND);
-            self.pause_provider(cause, told.unwrap_or(super::PROVIDER_PAUSE / 2)).await;
+            let pause_us = told.unwrap_or(super::PROVIDER_PAUSE / 2);
+            self.grants.pause_provider(&self.provider, cause, pause_us).await;
         }
         Err(GrantError::Failing { cause, retry_after: seconds(failure.pause_us) })
     }
 
-    /// Ends the pause of the provider that this request was to show the end of.
-    async fn resume_provider(&self, facts: &GrantFacts) {
-        if facts.provider_pause.is_some()
-            && let Ok(true) = self.grants.store.resume_provider(self.digest()).await
-        {
-            info!(provider = self.provider.place, "the provider accepts requests again");
-        }
-    }
-
-    /// Leaves the provider alone, for all records.
-    async fn pause_provider(&self, cause: GrantCause, pause_us: i64) {
-        let provider = &self.provider.place;
-        match self.grants.store.pause_provider(self.digest(), cause, pause_us).await {
-            Ok(()) => warn!(provider, %cause, seconds = seconds(pause_us), "requests are paused"),
-            Err(error) => warn!(provider, error = error_chain(&error), "requests go on"),
+    /// Ends the pause that this request was to show the end of.
+    async fn end_pause(&self, facts: &GrantFacts) {
+        if facts.provider_pause.is_some() {
+            self.grants.resume_provider(&self.provider).await;
         }
     }
 

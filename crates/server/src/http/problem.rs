@@ -254,6 +254,10 @@ impl Problem {
                 let message = of("SR_CODE_LOST").with("cause", cause.to_string());
                 Self::new(StatusCode::BAD_GATEWAY, "SoProviderException", message)
             }
+            ExchangeError::Unsaved => {
+                let message = of("SR_CODE_UNSAVED");
+                Self::new(StatusCode::BAD_GATEWAY, "SoProviderException", message)
+            }
             ExchangeError::IdToken => Self::invalid(of("SR_ID_TOKEN")),
             ExchangeError::NoIdToken => Self::invalid(of("SR_NO_ID_TOKEN")),
             ExchangeError::Nonce => Self::invalid(of("SR_NONCE")),

@@ -137,8 +137,8 @@ fn not_owner(access: Access) -> Option<Message> {
 /// When the access token expires, or did, if that is known.
 fn expiry_notice(saved: &SavedTokens, dates: &Dates<'_>) -> Option<Message> {
     let token = saved.carrier.access_token.as_ref()?;
-    let known = || Timestamp::from_microsecond(saved.access_expires?).ok();
-    let expiry = expiry::of_token(token.expose()).or_else(known)?;
+    let known = saved.access_expires.and_then(|end| Timestamp::from_microsecond(end).ok());
+    let expiry = known.or_else(|| expiry::of_token(token.expose()))?;
     let name = if expiry > Timestamp::now() {
         "SR_ACCESS_TOKEN_EXPIRES"
     } else {
