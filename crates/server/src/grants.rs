@@ -209,6 +209,8 @@ impl Grants {
         };
         let read = self.store.external_tokens(wish.tenant, wish.key).await;
         let failure = match (end, read) {
+            // Another server is still at it.
+            (Ok(()), Ok(Some(now))) if now.generation == saved.generation => GrantError::Busy,
             (Ok(()), read) => {
                 return Ok(read?.map(|saved| Fresh { saved, failure: None }));
             }

@@ -250,7 +250,7 @@ impl Store {
             log.schedule_truncate();
         }
         let outage = Arc::new(Outage::default());
-        let unsaved = Unsaved::of(&options.unsaved_directory);
+        let unsaved = Unsaved::of(&options.unsaved_directory)?;
         Ok(Self(Arc::new(Inner {
             readers: Readers::new(
                 &database,

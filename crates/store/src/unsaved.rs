@@ -4,10 +4,10 @@
 //! removed only after the database has its tokens or has no use for them.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use aws_lc_rs::digest::{self, SHA256, SHA256_OUTPUT_LEN};
@@ -19,7 +19,7 @@ use crate::{
     seal::random_name,
     tables::{
         external_tokens::SealedTokens,
-        grants::{RefreshTimes, Replacement},
+        grants::{Lease, RefreshTimes, Replacement},
     },
 };
 
@@ -36,14 +36,31 @@ const MOST_BYTES: u64 = 64 << 20;
 #[derive(Debug)]
 pub(crate) struct Unsaved {
     folder: PathBuf,
-    /// Ids of records, each with the number of the attempt.
-    files: Mutex<BTreeSet<(i64, i64)>>,
+    /// By the id of the record and the number of the attempt.
+    files: Mutex<BTreeMap<(i64, i64), File>>,
+}
+
+/// What this process knows of a file.
+#[derive(Debug, Default)]
+struct File {
+    /// As long as the tokens wait, no other server may refresh the record.
+    _lease: Option<Arc<Lease>>,
+    /// Whether the log says that it is of no use.
+    is_reported: bool,
 }
 
 impl Unsaved {
     /// What an earlier process left in the folder, which need not be there.
-    pub(crate) fn of(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), files: Mutex::new(list(folder).unwrap_or_default()) }
+    ///
+    /// # Errors
+    /// The folder is there and cannot be read.
+    pub(crate) fn of(folder: &Path) -> Result<Self, OpenError> {
+        let found = match list(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeSet::new(),
+            found => found.map_err(failed("read", folder))?,
+        };
+        let files = found.into_iter().map(|file| (file, File::default())).collect();
+        Ok(Self { folder: folder.to_owned(), files: Mutex::new(files) })
     }
 
     /// Makes the folder if it is not there, and shows that it can be written. Blocks.
@@ -65,13 +82,24 @@ impl Unsaved {
 
     /// The tokens that wait, by record and attempt.
     pub(crate) fn list(&self) -> Vec<(i64, i64)> {
-        self.files().iter().copied().collect()
+        self.files().keys().copied().collect()
     }
 
-    /// Writes tokens to the disk. Blocks.
-    pub(crate) fn write(&self, tokens: &Replacement) -> Result<(), OpenError> {
+    /// The tokens of one record that wait.
+    pub(crate) fn of_record(&self, record: RecordId) -> Vec<(i64, i64)> {
+        let record = record.as_i64();
+        let of_record = (record, i64::MIN)..=(record, i64::MAX);
+        self.files().range(of_record).map(|(file, _known)| *file).collect()
+    }
+
+    /// Writes tokens to the disk, and holds the lease until they are gone from there. Blocks.
+    pub(crate) fn write(
+        &self,
+        tokens: &Replacement,
+        lease: Option<Arc<Lease>>,
+    ) -> Result<(), OpenError> {
         let file = (tokens.record.as_i64(), tokens.attempt);
-        if self.files().contains(&file) {
+        if self.files().contains_key(&file) {
             return Ok(());
         }
         if self.files().len() >= MOST {
@@ -80,7 +108,7 @@ impl Unsaved {
         }
         files::create_folder(&self.folder)?;
         files::write_secret(&self.path(file), &encode(tokens), &self.folder)?;
-        self.files().insert(file);
+        self.files().insert(file, File { _lease: lease, is_reported: false });
         Ok(())
     }
 
@@ -106,16 +134,36 @@ impl Unsaved {
         self.list().iter().filter(|file| is_under(file)).count()
     }
 
+    /// Whether a file that is of no use is to be reported: once.
+    pub(crate) fn report(&self, file: (i64, i64)) -> bool {
+        let mut files = self.files();
+        files.get_mut(&file).is_some_and(|known| !std::mem::replace(&mut known.is_reported, true))
+    }
+
+    /// Whether the file is still there; otherwise it is forgotten. Blocks.
+    pub(crate) fn is_there(&self, file: (i64, i64)) -> bool {
+        let is_there = self.path(file).exists();
+        if !is_there {
+            self.forget(file);
+        }
+        is_there
+    }
+
+    /// Leaves a file to the operator.
+    pub(crate) fn forget(&self, file: (i64, i64)) {
+        self.files().remove(&file);
+    }
+
     /// Removes tokens that the database has, or has no use for. Blocks.
     pub(crate) fn remove(&self, file: (i64, i64)) -> Result<(), OpenError> {
+        self.forget(file);
         let path = self.path(file);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(failed("remove", &path)(error));
+                Err(failed("remove", &path)(error))
             }
-            _removed_or_gone => self.files().remove(&file),
-        };
-        Ok(())
+            _removed_or_gone => Ok(()),
+        }
     }
 
     fn path(&self, (record, attempt): (i64, i64)) -> PathBuf {
@@ -123,7 +171,7 @@ impl Unsaved {
         self.folder.join(format!("{record}.{attempt}{SUFFIX}"))
     }
 
-    fn files(&self) -> MutexGuard<'_, BTreeSet<(i64, i64)>> {
+    fn files(&self) -> MutexGuard<'_, BTreeMap<(i64, i64), File>> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -241,32 +289,36 @@ mod tests {
         let folder = folder.path().join("unsaved");
         let (tokens, file) = (tokens(), (1 << 60, 7));
         assert_eq!(count(&folder).expect("nothing there"), 0);
-        let first = Unsaved::of(&folder);
+        let first = Unsaved::of(&folder).expect("read");
         assert!(!first.has(tokens.record) && !folder.exists());
-        first.write(&tokens).expect("written");
-        first.write(&tokens).expect("it is there already");
-        let next = Unsaved::of(&folder);
+        first.write(&tokens, None).expect("written");
+        first.write(&tokens, None).expect("it is there already");
+        let next = Unsaved::of(&folder).expect("read");
         assert!(next.has(tokens.record));
         assert_eq!(next.list(), [file]);
         assert_eq!(count(&folder).expect("counted"), 1);
         let read = next.read(file).expect("read");
         assert_eq!(encode(&read), encode(&tokens));
         assert_eq!((read.times, read.replaced), (tokens.times, 2));
+        assert!(next.report(file) && !next.report(file), "once");
+        assert_eq!(next.of_record(tokens.record), [file]);
         next.remove(file).expect("removed");
         next.remove(file).expect("it is gone already");
+        assert!(!first.is_there(file) && !first.has(tokens.record), "another process removed it");
         assert!(!next.has(tokens.record));
         next.probe().expect("it can be written");
         assert_eq!(fs::read_dir(&folder).expect("folder").count(), 0);
         fs::remove_dir(&folder).expect("removed");
         fs::write(&folder, "").expect("written");
         next.probe().expect_err("a file is in its place");
+        Unsaved::of(&folder).expect_err("it is no folder");
     }
 
     #[test]
     fn a_damaged_file_is_refused() {
         let folder = tempfile::tempdir().expect("folder");
-        let unsaved = Unsaved::of(folder.path());
-        unsaved.write(&tokens()).expect("written");
+        let unsaved = Unsaved::of(folder.path()).expect("read");
+        unsaved.write(&tokens(), None).expect("written");
         let (path, whole) = (unsaved.path((1 << 60, 7)), encode(&tokens()));
         for length in 0..whole.len() {
             fs::write(&path, &whole[..length]).expect("written");

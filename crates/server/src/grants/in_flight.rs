@@ -83,6 +83,11 @@ impl InFlight {
         Ok(ending)
     }
 
+    /// Whether the server is stopping: then no request begins any more.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.state().is_stopping
+    }
+
     /// Whether this task is under way.
     pub(super) fn has(&self, flight: Flight) -> bool {
         let state = self.state();

@@ -14,8 +14,8 @@ use model::{
 };
 use provider::{GrantedTokens, Refusal, RefusalClass, Registration};
 use store::{
-    Attempt, Claim, Claimed, Committed, Failure, GrantFacts, NewTokens, RefreshTimes, SavedTokens,
-    Verdict,
+    Attempt, Claim, Claimed, Committed, Failure, GrantFacts, NewTokens, ProviderPause,
+    RefreshTimes, SavedTokens, Verdict,
 };
 use tokio::time;
 use tracing::{info, warn};
@@ -104,6 +104,9 @@ impl Refresh {
                 place = Some(free.ok().flatten().ok_or(GrantError::Busy)?);
             }
             self.look_for_obstacle(&facts, unsent.is_some()).await?;
+            if self.grants.in_flight.is_stopping() {
+                return Err(GrantError::Busy);
+            }
             let queued = Instant::now();
             let claim = Claim {
                 record: self.record(),
@@ -181,7 +184,8 @@ impl Refresh {
                 _ if self.may_replay(&outcome, &attempt) => Some(LOST_PAUSE),
                 _ => None,
             };
-            let Some(pause) = pause.filter(|_| tries < TRIES) else { break outcome };
+            let may_go_on = tries < TRIES && !self.grants.in_flight.is_stopping();
+            let Some(pause) = pause.filter(|_| may_go_on) else { break outcome };
             attempt.is_replay |= !is_refused_client && !matches!(outcome, Outcome::Unsent(_));
             tries += 1;
             time::sleep(pause).await;
@@ -264,7 +268,9 @@ impl Refresh {
                 info!(record, provider, attempt = attempt.number, "the grant works again");
             }
             Committed::Done { has_recovered: false } => {}
-            Committed::Ended => info!(record, "a record ended while it was refreshed"),
+            Committed::Ended | Committed::Absent => {
+                info!(record, "a record ended while it was refreshed");
+            }
             Committed::Superseded => {
                 warn!(record, provider, attempt = attempt.number, "a later refresh won");
             }
@@ -273,7 +279,7 @@ impl Refresh {
         self.grants.tallies.succeeded(self.digest());
         self.end_pause(facts).await;
         self.look_at_scope(before, &details);
-        self.look_at_subject(id_token).await;
+        self.look_at_subject(id_token);
         Ok(())
     }
 
@@ -290,24 +296,25 @@ impl Refresh {
         }
     }
 
-    /// The user of an id_token must be the one that the first was of (OpenID Connect Core §12.2).
-    async fn look_at_subject(&self, id_token: Option<SecretText>) {
-        let (Some(id_token), Some(subject)) = (id_token, &self.saved.details.subject) else {
+    /// The user of an id_token must be the one that the first was of (OpenID Connect Core §12.2). Nobody waits for it.
+    fn look_at_subject(&self, id_token: Option<SecretText>) {
+        let (Some(id_token), Some(subject)) = (id_token, self.saved.details.subject.clone()) else {
             return;
         };
-        let Ok(Some(verifier)) = self.provider.id_tokens().await else { return };
-        let claims = match verifier.verify(&id_token).await {
-            Ok(Ok(claims)) => claims,
-            Ok(Err(_)) | Err(_) => {
-                let (record, provider) = (self.record().text(), &self.provider.name);
-                warn!(record, provider, "the id_token of a refresh cannot be verified");
-                return;
+        let (provider, record) = (Arc::clone(&self.provider), self.record().text());
+        tokio::spawn(async move {
+            let Ok(Some(verifier)) = provider.id_tokens().await else { return };
+            let provider = &provider.name;
+            match verifier.verify(&id_token).await {
+                Ok(Ok(claims)) if auth::has_claim(&claims, "sub", &subject) => {}
+                Ok(Ok(_)) => {
+                    warn!(record, provider, "the id_token of a refresh is of another user")
+                }
+                Ok(Err(_)) | Err(_) => {
+                    warn!(record, provider, "the id_token of a refresh cannot be verified");
+                }
             }
-        };
-        if !auth::has_claim(&claims, "sub", subject) {
-            let (record, provider) = (self.record().text(), &self.provider.name);
-            warn!(record, provider, "the id_token of a refresh is of another user");
-        }
+        });
     }
 
     async fn fail(&self, attempt: &Attempt, facts: &GrantFacts, refusal: Refusal, ms: u64) -> End {
@@ -337,6 +344,11 @@ impl Refresh {
             // The provider had no fault to find with the client.
             self.end_pause(facts).await;
             return Err(GrantError::Dead(cause));
+        }
+        let is_of_the_pause = |pause: &ProviderPause| pause.cause.kind == cause.kind;
+        let is_verdict = !matches!(refusal.class, RefusalClass::Busy | RefusalClass::Ambiguous);
+        if is_verdict && !facts.provider_pause.as_ref().is_some_and(is_of_the_pause) {
+            self.end_pause(facts).await;
         }
         if self.grants.tallies.failed(self.digest(), cause.kind, &self.tenant, &self.saved.owner) {
             let told = refusal.retry_after.map(|seconds| i64::from(seconds) * SECOND);

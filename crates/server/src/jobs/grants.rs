@@ -9,7 +9,7 @@ use store::{Store, StoreError};
 use super::job::{Job, Outcome};
 
 const RENEWAL_PERIOD: Duration = Duration::from_millis(1500);
-const COMMIT_PERIOD: Duration = Duration::from_secs(5);
+const COMMIT_PERIOD: Duration = Duration::from_secs(1);
 
 /// Renews the leases of the refreshes that are under way.
 pub(super) struct RenewLeases {

@@ -19,8 +19,8 @@ use crate::{
         exchanges,
         external_tokens::{SealedTokens, Tokens},
         grants::{
-            self, Attempt, Claim, Claimed, Committed, Failure, Grant, LeaseHolder, RefreshTimes,
-            Replacement, Verdict,
+            self, Attempt, Claim, Claimed, Committed, Failure, Grant, Lease, LeaseHolder,
+            RefreshTimes, Replacement, Verdict,
         },
         provider_states::{self, ProviderPause},
     },
@@ -106,7 +106,7 @@ impl Store {
     pub async fn claim_refresh(&self, claim: Claim) -> Result<Claimed, StoreError> {
         if self.0.unsaved.has(claim.record) {
             // Its refresh token is spent, and what it was spent for is here.
-            self.save_unsaved().await?;
+            self.save_some_unsaved(self.0.unsaved.of_record(claim.record)).await?;
             let is_saved = !self.0.unsaved.has(claim.record);
             return Ok(if is_saved { Claimed::Moved } else { Claimed::Unsaved });
         }
@@ -156,7 +156,7 @@ impl Store {
             // A wrap during an outage is not counted; these are few.
             let keyring = self.0.keyring.current();
             let unsaved = tokens.seal(tenant, key, attempt, keyring.active());
-            match self.write_unsaved(unsaved).await {
+            match self.write_unsaved(unsaved, attempt._lease.clone()).await {
                 Ok(()) => {
                     let (record, error) = (attempt.record.text(), error_chain(&error));
                     warn!(record, error, "new tokens wait in a file for the database");
@@ -205,9 +205,13 @@ impl Store {
         self.0.writer.run(Write::of(order).rows(1).erasing(), change).await
     }
 
-    async fn write_unsaved(&self, tokens: Replacement) -> Result<(), crate::OpenError> {
+    async fn write_unsaved(
+        &self,
+        tokens: Replacement,
+        lease: Option<Arc<Lease>>,
+    ) -> Result<(), crate::OpenError> {
         let inner = Arc::clone(&self.0);
-        let written = task::spawn_blocking(move || inner.unsaved.write(&tokens)).await;
+        let written = task::spawn_blocking(move || inner.unsaved.write(&tokens, lease)).await;
         written.expect("writing a file does not panic")
     }
 
@@ -219,37 +223,70 @@ impl Store {
         self.0.unsaved.probe()
     }
 
-    /// Commits what waits in files. A server does so at its start and every few seconds.
+    /// Commits what waits in files. A server does so at its start and every second.
     pub async fn save_unsaved(&self) -> Result<(), StoreError> {
-        for file in self.0.unsaved.list() {
+        self.save_some_unsaved(self.0.unsaved.list()).await
+    }
+
+    async fn save_some_unsaved(&self, files: Vec<(i64, i64)>) -> Result<(), StoreError> {
+        for file in files {
             let inner = Arc::clone(&self.0);
-            let read = task::spawn_blocking(move || inner.unsaved.read(file)).await;
+            let read = move || inner.unsaved.is_there(file).then(|| inner.unsaved.read(file));
+            let read = task::spawn_blocking(read).await.expect("reading a file does not panic");
             let record = crate::record_ids::name_of(file.0);
-            let tokens = match read.expect("reading a file does not panic") {
-                Ok(tokens) => tokens,
-                Err(error) => {
-                    error!(record, error = error_chain(&error), "unsaved tokens are of no use");
+            let tokens = match read {
+                Some(Ok(tokens)) => tokens,
+                None => continue,
+                Some(Err(error)) => {
+                    if self.0.unsaved.report(file) {
+                        error!(record, error = error_chain(&error), "unsaved tokens are of no use");
+                    }
                     continue;
                 }
             };
             match self.commit(tokens).await {
-                Ok(committed) => {
-                    info!(record, outcome = ?committed, "unsaved tokens were committed");
-                    if let Err(error) = self.0.unsaved.remove(file) {
-                        error!(record, error = error_chain(&error), "their file is still there");
+                Ok(Committed::Absent) => {
+                    error!(record, "unsaved tokens are of a record that is not in this database");
+                    self.0.unsaved.forget(file);
+                }
+                Ok(committed) => self.remove_unsaved(file, committed).await,
+                Err(StoreError::KeyRetired(kek)) => {
+                    if self.0.unsaved.report(file) {
+                        error!(
+                            record,
+                            kek.id = kek,
+                            "the master key of unsaved tokens was retired"
+                        );
                     }
                 }
-                Err(StoreError::KeyRetired(kek)) => {
-                    warn!(
-                        record,
-                        kek.id = kek,
-                        "unsaved tokens need a master key that was retired"
-                    );
+                Err(
+                    error @ (StoreError::Overloaded
+                    | StoreError::Unavailable(_)
+                    | StoreError::Closed),
+                ) => {
+                    return Err(error);
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    if self.0.unsaved.report(file) {
+                        error!(record, error = error_chain(&error), "unsaved tokens are refused");
+                    }
+                }
             }
         }
         Ok(())
+    }
+
+    async fn remove_unsaved(&self, file: (i64, i64), committed: Committed) {
+        let record = crate::record_ids::name_of(file.0);
+        match committed {
+            Committed::Done { .. } => info!(record, "unsaved tokens were committed"),
+            _ => info!(record, outcome = ?committed, "unsaved tokens were dropped"),
+        }
+        let inner = Arc::clone(&self.0);
+        let removed = task::spawn_blocking(move || inner.unsaved.remove(file)).await;
+        if let Err(error) = removed.expect("removing a file does not panic") {
+            error!(record, error = error_chain(&error), "their file is still there");
+        }
     }
 
     /// Notes that an attempt failed. `None` if another one was made meanwhile.

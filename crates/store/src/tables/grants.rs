@@ -251,6 +251,8 @@ pub enum Committed {
     },
     /// The record ended meanwhile: they were dropped.
     Ended,
+    /// There is no such record: it may be one of another database.
+    Absent,
     /// A later attempt got other tokens: these were dropped.
     Superseded,
     /// The database is away: the sealed tokens wait in a file.
@@ -478,14 +480,19 @@ pub(crate) fn commit(
     }
     .optional()?;
     known.ok_or_else(|| StoreError::KeyRetired(sealed.kek_id.clone()))?;
-    let current = lock(conn, *record)?;
-    let is_right = |current: &Current| current.lives(now) && current.key_digest == new.key_digest;
-    let Some(current) = current.filter(is_right) else { return Ok(Committed::Ended) };
-    let Some(mut row) = find(conn, *record)? else { return Ok(Committed::Ended) };
+    let Some(current) = lock(conn, *record)?.filter(|found| found.key_digest == new.key_digest)
+    else {
+        return Ok(Committed::Absent);
+    };
+    if !current.lives(now) {
+        return Ok(Committed::Ended);
+    }
+    let row = find(conn, *record)?;
     // The provider answered the later request last, so that its tokens are those that live.
-    let is_later =
-        current.generation == replaced + 1 && row.won_by.is_some_and(|won_by| won_by < *attempt);
-    if current.generation != *replaced && !is_later {
+    let is_later = current.generation == replaced + 1
+        && row.as_ref().and_then(|row| row.won_by).is_some_and(|won_by| won_by < *attempt);
+    // A database that lost its last commits has an earlier generation, or no row: the tokens are newer than what it has.
+    if current.generation > *replaced && !is_later {
         return Ok(Committed::Superseded);
     }
     let tokens = (
@@ -498,15 +505,18 @@ pub(crate) fn commit(
     );
     let changed = external_tokens::table.find(record.as_i64());
     diesel::update(changed).set(tokens).execute(conn)?;
+    let Some(mut row) = row else { return Ok(Committed::Done { has_recovered: false }) };
     let had_failed = row.state != GrantState::Unknown.name();
     let has_recovered = row.set_state(GrantState::Live, now) && had_failed;
     if row.attempt == *attempt {
-        row = GrantRow { first_sent: None, lease_by: None, lease_until: None, ..row };
+        row = GrantRow { lease_by: None, lease_until: None, ..row };
     }
     let row = GrantRow {
         cause: None,
         failures: 0,
         retry_at: None,
+        // What is open is about the tokens before.
+        first_sent: None,
         refreshed: Some(now),
         refresh_by: times.refresh_by,
         won_by: Some(*attempt),

@@ -187,6 +187,22 @@ fn of_two_successes_that_of_the_later_attempt_stays() {
     }
 }
 
+/// A standby that took over without the last commits gets what the provider gave after them.
+#[test]
+fn new_tokens_go_into_a_database_that_lost_commits() {
+    let mut bench = Bench::new();
+    let first = bench.attempt("one", NOW);
+    assert_eq!(bench.commit(&first, 2), Committed::Done { has_recovered: false });
+    let second = Attempt { generation: 2, number: 2, ..first.clone() };
+    bench.conn.batch_execute("UPDATE external_tokens SET generation = 1").expect("lost");
+    assert_eq!(bench.commit(&second, 3), Committed::Done { has_recovered: false });
+    assert_eq!(bench.tokens(), (3, vec![3]));
+    bench.conn.batch_execute("DELETE FROM grants").expect("lost");
+    let third = Attempt { generation: 3, number: 3, ..second };
+    assert_eq!(bench.commit(&third, 4), Committed::Done { has_recovered: false });
+    assert_eq!(bench.tokens(), (4, vec![4]));
+}
+
 /// The replay was refused, and then the answer to the first request arrives after all.
 #[test]
 fn a_late_success_undoes_a_verdict() {
@@ -297,7 +313,7 @@ fn what_is_another_clients_or_another_records_is_left_alone() {
     let mut other_key = replacement(&attempt, 5);
     other_key.key_digest = [1; 32];
     let outcome = commit(&mut bench.conn, NOW, &other_key).expect("commit");
-    assert_eq!(outcome, Committed::Ended);
+    assert_eq!(outcome, Committed::Absent);
     let mut retired = replacement(&attempt, 5);
     retired.sealed.kek_id = "kek-b".to_owned();
     let refused = commit(&mut bench.conn, NOW, &retired);
