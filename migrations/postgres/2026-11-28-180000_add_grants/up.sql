@@ -1,13 +1,13 @@
 -- When the access token ends, if that is known.
 ALTER TABLE external_tokens ADD COLUMN access_expires BIGINT;
 
--- The grant behind a record: whether its refresh token works, and who is using it now. There is a row once a refresh
--- was tried. Times are by the database's clock. Nothing here is secret.
+-- The grant behind a record: whether its refresh token works, and who is using it now. There is a row once a
+-- code was exchanged for it or a refresh was claimed. Times are by the database's clock. Nothing here is secret.
 CREATE TABLE grants (
     record BIGINT NOT NULL PRIMARY KEY,
     -- A hash of the provider and of the client that the grant was given to.
     client_digest BYTEA NOT NULL,
-    -- live, failing or dead.
+    -- none, live, failing or dead.
     state TEXT NOT NULL,
     since BIGINT NOT NULL,
     -- Why the last refresh failed: a word of a fixed list.

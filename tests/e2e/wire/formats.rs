@@ -210,7 +210,9 @@ fn every_type_carries_the_same() {
     });
     outcome.expect("every type carries the same");
     let refused = refused.get();
-    assert!((cases / 20..cases - cases / 20).contains(&refused), "{refused} did not fit into XML");
+    // Of a few cases each may be of one kind.
+    let is_mixed = cases < 100 || (cases / 20..cases - cases / 20).contains(&refused);
+    assert!(is_mixed, "{refused} of {cases} did not fit into XML");
 }
 
 /// CONTRACT 8, 10, 15: the key, and null, in each type; a request for a key in each type.

@@ -1,6 +1,6 @@
 //! `latchkey grants`: whether servers on the database use its refresh tokens.
 //!
-//! Invariant: whoever ends the pause of a copy is told what becomes of the grants if the original still runs.
+//! Invariant: a command that ends the pause of a copy says what becomes of the grants if the original still runs.
 
 use clap::Subcommand;
 use serde::Serialize;
