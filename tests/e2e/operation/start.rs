@@ -27,15 +27,25 @@ fn the_first_start_prepares_everything_for_its_owner_alone() {
     assert_eq!(fs::read(app.setup.key_file()).expect("key").len(), 32);
     assert!(app.greeting.contains("User: tje0, password: Tje0 (the sample login"));
     assert!(app.greeting.contains(", master key: data/keys\n"), "{}", app.greeting);
-    assert!(data.join("unsaved").exists());
+    assert!(!data.join("unsaved").exists(), "no provider is configured");
 }
 
-/// The folder of refreshed tokens that the database cannot take is where the configuration has it.
+/// The folder of refreshed tokens that the database cannot take is where the configuration has it. One that cannot be
+/// read stops the start, because tokens may wait there.
 #[test]
 fn unsaved_tokens_have_a_folder_of_their_own() {
-    let app = Setup::new().with("GRANTS__UNSAVED_DIRECTORY", "waiting").start();
-    assert!(app.setup.folder().join("waiting").exists());
+    let provider = r#"[{"name": "et", "token_endpoint": "https://provider.example/token",
+        "client_id": "latchkey", "client_secret": "CANARY-secret"}]"#;
+    let setup = Setup::new().with("GRANTS__PROVIDERS", provider);
+    let app = setup.with("GRANTS__UNSAVED_DIRECTORY", "waiting").start();
+    let folder = app.setup.folder().join("waiting");
+    assert!(folder.exists());
     assert!(!app.setup.data().join("unsaved").exists());
+    let setup = app.stop();
+    fs::remove_dir(&folder).expect("it is empty");
+    fs::write(&folder, "").expect("written");
+    let refused = setup.try_start().map(drop).expect_err("it is no folder");
+    assert!(refused.contains("waiting"), "{refused}");
 }
 
 /// The line that the greeting prints works as printed.

@@ -72,7 +72,9 @@ fn a_record_is_described_without_what_is_sealed_in_it() {
     let date = item["Created"].as_str().expect("a date");
     let expected = json!({
         "Id": id_of(&key), "Provider": "et", "Owner": "tje0", "Created": date, "Updated": date,
-        "LastUsed": null, "Expires": null, "Ended": null,
+        "LastUsed": null, "Expires": null, "Ended": null, "GrantState": "None",
+        "AccessTokenExpires": null, "Refreshed": null, "RefreshBy": null, "RetryAt": null,
+        "Cause": null, "Since": null, "Generation": 1,
         "TableRight": {"Mask": "FULL", "Reason": ""}
     });
     assert_eq!(item, expected);
@@ -349,7 +351,9 @@ fn a_list_is_selected_and_translated() {
     let page = app.client().request("POST", &path, &headers, b"{}").expect(200).json();
     let item = json!({
         "Id": id_of(&key), "Provider": "Leverandør", "Owner": null, "Created": null,
-        "Updated": null, "LastUsed": null, "Expires": null, "Ended": null,
+        "Updated": null, "LastUsed": null, "Expires": null, "Ended": null, "GrantState": null,
+        "AccessTokenExpires": null, "Refreshed": null, "RefreshBy": null, "RetryAt": null,
+        "Cause": null, "Since": null, "Generation": 0,
         "TableRight": {"Mask": "FULL", "Reason": null}
     });
     assert_eq!(page, json!({"Items": [item], "Cursor": null}));
