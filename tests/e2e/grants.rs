@@ -1,14 +1,9 @@
-//! Grants: codes that are exchanged and tokens that are refreshed, against a provider that misbehaves.
+//! Grants: codes that are exchanged and tokens that are refreshed, through crashes, outages and many callers.
 
-mod addresses;
-mod answers;
 mod crashes;
 mod dumps;
 pub(crate) mod exchange;
-mod interoperation;
-mod mock;
 pub(crate) mod outages;
 mod records;
 pub(crate) mod scene;
 pub(crate) mod single_flight;
-mod verdicts;

@@ -8,6 +8,7 @@ mod faults;
 mod grants;
 mod keys;
 mod operation;
+mod providers;
 mod records;
 mod support;
 mod wire;
