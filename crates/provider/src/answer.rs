@@ -47,7 +47,7 @@ pub struct GrantedTokens {
     /// How many seconds the access token lasts, 0 to ten years; `None` if the answer does not say it in a way that
     /// makes sense.
     pub expires_in: Option<i64>,
-    /// How many seconds the refresh token lasts, likewise. Zero counts as unsaid, since it means "for ever" to the
+    /// How many seconds the refresh token lasts, likewise. Zero counts as unsaid, since it means "without end" to the
     /// providers that write it.
     pub refresh_expires_in: Option<i64>,
     /// The scope, as the provider writes it.

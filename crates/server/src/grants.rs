@@ -10,6 +10,7 @@ mod error;
 mod exchange;
 mod id_tokens;
 mod in_flight;
+mod intervals;
 mod provider_pauses;
 pub(crate) mod providers;
 mod refresh;
@@ -33,20 +34,16 @@ use tracing::warn;
 use self::{
     decision::{Decision, decide, time_left},
     in_flight::{Flight, InFlight},
+    intervals::{REFRESH_INTERVAL, seconds},
     providers::{ConfiguredProvider, Providers},
-    refresh::{Refresh, seconds},
+    refresh::Refresh,
     tallies::Tallies,
 };
 pub(crate) use self::{description::GrantDescription, error::GrantError, exchange::ExchangeError};
 use crate::config::{Config, grants::OnFailure};
 
-/// Microseconds of a second.
-const SECOND: i64 = 1_000_000;
-/// For how long a provider that refused the client is left alone, and between two requests that look whether it still
-/// does, in microseconds.
-const PROVIDER_PAUSE: i64 = 60 * SECOND;
-/// The least time between two refreshes of a record that callers ask for, in microseconds.
-const FORCED_PAUSE: i64 = 30 * SECOND;
+/// How many refreshes and exchanges may wait for each request that may be under way.
+const WAITING_FOR_EACH: usize = 64;
 /// Past this number of owners, those that asked for no refresh lately are forgotten.
 const MOST_OWNERS: usize = 4096;
 /// How much longer than a request a server that stops waits for refreshes and exchanges.
@@ -84,10 +81,19 @@ enum Urgency {
     AskedFor,
 }
 
+impl Urgency {
+    /// The least time after the last attempt, in microseconds.
+    fn pause_us(self) -> i64 {
+        if self == Self::AskedFor { REFRESH_INTERVAL } else { 0 }
+    }
+}
+
 /// A wish for a record's tokens.
 pub(crate) struct Wish<'a> {
     pub(crate) tenant: &'a TenantId,
     pub(crate) key: &'a RetrievalKey,
+    /// The provider of the record, if it is configured.
+    pub(crate) provider: Option<&'a Arc<ConfiguredProvider>>,
     /// How long the access token must live, in microseconds.
     pub(crate) at_least: i64,
 }
@@ -104,7 +110,10 @@ impl Grants {
             deadline: Duration::from_secs(settings.deadline_seconds.into()),
             wait: Duration::from_secs(settings.wait_seconds.into()),
             on_failure: settings.on_failure,
-            in_flight: InFlight::new(Handle::current()),
+            in_flight: InFlight::new(
+                Handle::current(),
+                WAITING_FOR_EACH * settings.concurrent as usize,
+            ),
             tallies: Tallies::default(),
             asked_for: DefaultKeyedRateLimiter::keyed(Quota::per_minute(per_minute)),
         })
@@ -128,19 +137,19 @@ impl Grants {
         wish: &Wish<'_>,
         saved: SavedTokens,
     ) -> Result<Option<Fresh>, GrantError> {
-        let Some((provider, refresh_token)) = self.refreshable(wish.tenant, &saved) else {
+        let Some(provider) = self.refresher_of(wish, &saved) else {
             return Ok(Some(Fresh { saved, failure: None }));
         };
         let (now, ends) = (self.store.database_time(), provider.ends_access_token);
         match decide(&saved, &provider.margins, ends, wish.at_least, now) {
             Decision::Answer => Ok(Some(Fresh { saved, failure: None })),
             Decision::AnswerAndRefresh => {
-                // Why it cannot begin, the caller that has to wait for it is going to learn.
-                let _ = self.begin(wish, &provider, refresh_token, saved.clone(), Urgency::Beside);
+                // An error is dropped: the next caller that must wait gets it.
+                let _ = self.begin(wish, provider, &saved, Urgency::Beside);
                 Ok(Some(Fresh { saved, failure: None }))
             }
             Decision::Refresh => {
-                self.refreshed(wish, &provider, refresh_token, saved, Urgency::Needed).await
+                self.wait_for_refresh(wish, provider, saved, Urgency::Needed).await
             }
         }
     }
@@ -150,13 +159,13 @@ impl Grants {
     ///
     /// # Errors
     /// As `fresh`, and `TooMany`. A token that the caller calls stale is not answered.
-    pub(crate) async fn refresh(
+    pub(crate) async fn refresh_now(
         self: &Arc<Self>,
         wish: &Wish<'_>,
         saved: SavedTokens,
         stale: Option<&SecretText>,
     ) -> Result<Option<Fresh>, GrantError> {
-        let Some((provider, refresh_token)) = self.refreshable(wish.tenant, &saved) else {
+        let Some(provider) = self.refresher_of(wish, &saved) else {
             return Ok(Some(Fresh { saved, failure: None }));
         };
         if stale.is_some_and(|stale| !saved.has_access_token(stale)) {
@@ -175,14 +184,12 @@ impl Grants {
             };
         }
         if !self.in_flight.has(Flight::Refresh(saved.times.record)) {
-            self.count(wish.tenant, &saved.owner)?;
+            self.check_rate(wish.tenant, &saved.owner)?;
         }
         let generation = saved.generation;
-        let fresh =
-            self.refreshed(wish, &provider, refresh_token, saved, Urgency::AskedFor).await?;
-        match fresh {
+        match self.wait_for_refresh(wish, provider, saved, Urgency::AskedFor).await? {
             Some(Fresh { saved, failure }) if stale.is_some() && saved.generation == generation => {
-                let retry_after = seconds(FORCED_PAUSE);
+                let retry_after = seconds(REFRESH_INTERVAL);
                 Err(failure.unwrap_or(GrantError::TooMany { retry_after }))
             }
             // They are as fresh as they were a moment ago.
@@ -194,16 +201,15 @@ impl Grants {
     }
 
     /// Waits for a refresh of the record, and reads it again.
-    async fn refreshed(
+    async fn wait_for_refresh(
         self: &Arc<Self>,
         wish: &Wish<'_>,
         provider: &Arc<ConfiguredProvider>,
-        refresh_token: SecretText,
         saved: SavedTokens,
         urgency: Urgency,
     ) -> Result<Option<Fresh>, GrantError> {
         let until = Instant::now() + self.wait;
-        let end = match self.begin(wish, provider, refresh_token, saved.clone(), urgency) {
+        let end = match self.begin(wish, provider, &saved, urgency) {
             Ok(ending) => in_flight::wait(ending, until).await,
             Err(error) => Err(error),
         };
@@ -233,38 +239,37 @@ impl Grants {
         self: &Arc<Self>,
         wish: &Wish<'_>,
         provider: &Arc<ConfiguredProvider>,
-        refresh_token: SecretText,
-        saved: SavedTokens,
+        saved: &SavedTokens,
         urgency: Urgency,
     ) -> Result<in_flight::Ending, GrantError> {
-        let record = saved.times.record;
-        let refresh = Refresh {
-            grants: Arc::clone(self),
-            provider: Arc::clone(provider),
-            tenant: wish.tenant.clone(),
-            key: wish.key.clone(),
-            saved,
-            refresh_token,
-            pause_us: if urgency == Urgency::AskedFor { FORCED_PAUSE } else { 0 },
-            is_needed: urgency != Urgency::Beside,
-            until: Instant::now() + self.wait,
+        let refresh = || {
+            let refresh = Refresh {
+                grants: Arc::clone(self),
+                provider: Arc::clone(provider),
+                tenant: wish.tenant.clone(),
+                key: wish.key.clone(),
+                saved: saved.clone(),
+                urgency,
+                until: Instant::now() + self.wait,
+            };
+            refresh.run()
         };
-        self.in_flight.join_or_start(Flight::Refresh(record), refresh.run())
+        self.in_flight.join_or_start(Flight::Refresh(saved.times.record), refresh)
     }
 
-    /// The provider and the refresh token of a record that has both.
-    fn refreshable(
+    /// The provider at which a record is refreshed, if it has a refresh token.
+    fn refresher_of<'a>(
         &self,
-        tenant: &TenantId,
+        wish: &Wish<'a>,
         saved: &SavedTokens,
-    ) -> Option<(Arc<ConfiguredProvider>, SecretText)> {
-        let provider = self.provider_of(tenant, saved).filter(|_| self.is_enabled)?;
+    ) -> Option<&'a Arc<ConfiguredProvider>> {
         let token = saved.carrier.refresh_token.as_ref();
-        let token = token.filter(|token| !token.expose().is_empty())?;
-        Some((Arc::clone(provider), token.clone()))
+        token.filter(|token| self.is_enabled && !token.expose().is_empty())?;
+        wish.provider
     }
 
-    fn count(&self, tenant: &TenantId, owner: &Login) -> Result<(), GrantError> {
+    /// Counts a request that a caller has made, against the rate limit of the owner.
+    fn check_rate(&self, tenant: &TenantId, owner: &Login) -> Result<(), GrantError> {
         if self.asked_for.len() > MOST_OWNERS {
             self.asked_for.retain_recent();
         }

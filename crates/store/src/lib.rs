@@ -42,7 +42,9 @@ pub use crate::{
         credentials::FoundCredential,
         external_tokens::{RecordTimes, SavedTokens},
         grants::{
-            Attempt, Claim, Claimed, Committed, Failure, Grant, NewGrant, RefreshTimes, Verdict,
+            Grant, NewGrant,
+            claim::{Attempt, Claim, Claimed},
+            outcome::{Committed, Failure, RefreshTimes, Verdict},
         },
         provider_states::ProviderPause,
         records::{Listing, Page, Position, RecordInfo},

@@ -4,9 +4,11 @@
 
 mod applications;
 mod credentials;
+mod exchanges;
 mod following;
 mod grants;
 mod migrator;
+mod provider_pauses;
 mod records;
 mod retirement;
 mod retry;
@@ -15,6 +17,7 @@ mod rotation;
 mod servers;
 mod sweep;
 mod tokens;
+mod unsaved;
 mod users;
 
 use std::{
@@ -54,7 +57,7 @@ use crate::{
     quotas::RecordCounts,
     read::{readers::Readers, use_buffer::UseBuffer},
     record_ids::RecordIds,
-    tables::{database_identity, grants::Leases},
+    tables::{database_identity, grants::lease::Leases},
     unsaved::Unsaved,
     write::{
         lock_order::{LockOrder, Write},

@@ -9,6 +9,7 @@ pub(crate) mod exchanges;
 pub(crate) mod external_tokens;
 pub(crate) mod grants;
 pub(crate) mod idempotency_keys;
+pub(crate) mod keks;
 pub(crate) mod provider_states;
 pub(crate) mod records;
 pub(crate) mod rewrap;

@@ -19,7 +19,10 @@ use crate::{
     seal::random_name,
     tables::{
         external_tokens::SealedTokens,
-        grants::{Lease, RefreshTimes, Replacement},
+        grants::{
+            lease::Lease,
+            outcome::{RefreshTimes, Replacement},
+        },
     },
 };
 

@@ -137,7 +137,7 @@ fn a_wrong_request_is_refused_before_the_code_is_sent(#[case] over: Value, #[cas
     let refused = exchange(&app.client(), &request(&code, &over));
     let refused = refused.expect_error(400, "ArgumentException", named);
     assert_nothing(&app, &provider, &refused, 0);
-    // The code is as good as before.
+    // The code is not spent.
     exchange(&app.client(), &request(&code, &json!({}))).expect(200);
 }
 

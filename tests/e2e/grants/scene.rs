@@ -38,7 +38,7 @@ impl Scene {
         Self { provider, app }
     }
 
-    /// A record with a new grant, whose access token ends in so many seconds.
+    /// A record with a new grant, whose access token ends in `seconds`.
     pub(crate) fn save(&self, expires_in: i64) -> (Grant, String) {
         let grant = self.provider.grant();
         let key = save(&self.app.client(), &grant, expires_in);
@@ -90,7 +90,7 @@ pub(crate) fn knowing(setup: Setup, providers: &[Value]) -> Setup {
     setup.with("PROFILE", "development").with("GRANTS__PROVIDERS", &providers)
 }
 
-/// Saves a grant whose access token ends in so many seconds; the key.
+/// Saves a grant whose access token ends in `seconds`; the key.
 pub(crate) fn save(client: &Client, grant: &Grant, expires_in: i64) -> String {
     let carrier = json!({
         "Provider": NAME, "AccessToken": grant.access, "RefreshToken": grant.refresh
@@ -99,7 +99,7 @@ pub(crate) fn save(client: &Client, grant: &Grant, expires_in: i64) -> String {
     client.post("SaveExternalTokens", &body).expect(200).key()
 }
 
-/// Gets tokens that are good for so many seconds at least.
+/// Gets tokens that live for at least `seconds`.
 pub(crate) fn get(client: &Client, key: &str, minimum_seconds: i64) -> Answer {
     client.post("GetExternalTokens", &json!({ "Key": key, "MinimumSeconds": minimum_seconds }))
 }
@@ -131,7 +131,7 @@ pub(crate) fn assert_state(app: &TestApp, key: &str, state: &str, cause: Option<
     assert_eq!(described["Cause"].as_str(), cause, "{described}");
 }
 
-/// Lets the access token of a record, which lives for an hour, end in so many seconds.
+/// Lets the access token of a record, which lives for an hour, end in `seconds`.
 pub(crate) fn end_access_in(setup: &Setup, key: &str, seconds: i64) {
     let end = format!("{} + {}", Database::NOW, seconds * 1_000_000);
     let (times, id) =
@@ -201,7 +201,7 @@ pub(crate) fn assert_lives(provider: &MockProvider, setup: &Setup, key: &str) ->
     held
 }
 
-/// What so many readers get at once, from the servers in turn.
+/// What `readers` get at once, from the servers in turn.
 pub(crate) fn read_at_once(apps: &[&TestApp], key: &str, readers: usize) -> Vec<Answer> {
     let barrier = Barrier::new(readers);
     thread::scope(|scope| {

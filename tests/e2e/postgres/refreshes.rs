@@ -34,7 +34,7 @@ use crate::{
 /// A lease that is not renewed, and what a slow machine adds.
 const TAKEN_OVER: Duration = Duration::from_secs(20);
 
-/// A provider, and so many servers on one database.
+/// A provider, and this number of servers on one database.
 struct Servers {
     provider: MockProvider,
     apps: Vec<TestApp>,

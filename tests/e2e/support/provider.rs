@@ -343,7 +343,7 @@ impl MockProvider {
         }
     }
 
-    /// Holds what comes to a gate from now on, at most so many requests.
+    /// Holds what comes to a gate from now on, at most this number of requests.
     pub(crate) fn hold(&self, gate: Gate, at_most: usize) -> Hold {
         Hold::new(Arc::clone(&self.shared), gate, at_most)
     }

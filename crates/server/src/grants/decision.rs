@@ -5,7 +5,7 @@
 
 use store::SavedTokens;
 
-use super::providers::Margins;
+use super::{intervals::REFRESH_INTERVAL, providers::Margins};
 use crate::expiry;
 
 /// The part of the soft margin over which refreshes are spread.
@@ -32,9 +32,9 @@ pub(crate) fn time_left(saved: &SavedTokens, margins: &Margins, now: i64) -> Opt
 fn end(saved: &SavedTokens, margins: &Margins) -> Option<i64> {
     let Some(token) = &saved.carrier.access_token else { return Some(i64::MIN) };
     // Of a record that was saved before the end was kept.
-    let told = || Some(expiry::of_token(token.expose())?.as_microsecond());
+    let of_jwt = || Some(expiry::of_token(token.expose())?.as_microsecond());
     let assumed = || Some(saved.updated.saturating_add(margins.assume_expires_in?));
-    saved.access_expires.or_else(told).or_else(assumed)
+    saved.access_expires.or_else(of_jwt).or_else(assumed)
 }
 
 /// What to do with tokens that have a refresh token, for a caller that wants the access token to live as long as
@@ -50,6 +50,11 @@ pub(crate) fn decide(
     let left = end.saturating_sub(now);
     // Otherwise every get would refresh tokens that never live as long as the margins.
     let most = end.saturating_sub(saved.updated) / 2;
+    // Otherwise a caller that wants more than the provider gives has it asked at every get.
+    let is_new = saved.generation > 1 && now.saturating_sub(saved.updated) < REFRESH_INTERVAL;
+    if is_new && (left > 0 || most <= 0) {
+        return Decision::Answer;
+    }
     if margins.earliest.is_some_and(|earliest| left > earliest) {
         Decision::Answer
     } else if left < margins.minimum.min(most).max(at_least).max(1) {
@@ -147,6 +152,24 @@ mod tests {
         for (age, expected) in [(3600 - 31, Decision::Answer), (3600 - 30, Decision::Refresh)] {
             let found = decide(&saved(Some(3600)), &earliest, true, 0, SAVED + age * SECOND);
             assert_eq!(found, expected, "{age}");
+        }
+    }
+
+    /// CONTRACT 44: what a caller wants makes no more than one request in 30 seconds.
+    #[test]
+    fn tokens_that_were_refreshed_a_moment_ago_are_answered() {
+        for (lives_for, at_least, age, expected) in [
+            (3600, 86_400, 29, Decision::Answer),
+            (3600, 86_400, 30, Decision::Refresh),
+            (20, 0, 19, Decision::Answer),
+            (20, 0, 20, Decision::Refresh),
+            (0, 0, 29, Decision::Answer),
+            (0, 0, 30, Decision::Refresh),
+        ] {
+            let refreshed = SavedTokens { generation: 2, ..saved(Some(lives_for)) };
+            let now = SAVED + age * SECOND;
+            let found = decide(&refreshed, &margins(), false, at_least * SECOND, now);
+            assert_eq!(found, expected, "{lives_for} {at_least} {age}");
         }
     }
 

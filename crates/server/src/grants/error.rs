@@ -5,6 +5,9 @@
 use model::GrantCause;
 use store::StoreError;
 
+use super::intervals::{METADATA_PAUSE, seconds};
+use crate::outgoing::SendError;
+
 /// Why there are no fresh tokens.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum GrantError {
@@ -39,4 +42,11 @@ pub(crate) enum GrantError {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<SendError> for GrantError {
+    /// The provider's metadata cannot be fetched, which is tried again after a minute.
+    fn from(error: SendError) -> Self {
+        Self::Failing { cause: error.cause.into(), retry_after: seconds(METADATA_PAUSE) }
+    }
 }

@@ -19,14 +19,15 @@ use tokio::{sync::oneshot, time};
 use tracing::warn;
 
 use super::{
-    Grants, LAST_COMMIT, PROVIDER_PAUSE,
+    Grants, LAST_COMMIT,
     error::GrantError,
     id_tokens::IdTokens,
     in_flight::{self, Flight},
-    providers::{ConfiguredProvider, Place, Secrets},
+    intervals::PROVIDER_PAUSE,
+    providers::{ConfiguredProvider, RequestPermit, Secrets},
     refresh::{UNSENT_PAUSE, times},
 };
-use crate::error_text::error_chain;
+use crate::{error_text::error_chain, outgoing::SendError};
 
 /// The pause between two tries to save tokens that arrived.
 const SAVE_PAUSE: Duration = Duration::from_millis(200);
@@ -86,7 +87,7 @@ struct Exchange {
     once: Option<IdempotencyKey>,
     /// Whether requests to the provider were paused.
     was_paused: bool,
-    _place: Place,
+    _permit: RequestPermit,
 }
 
 impl Grants {
@@ -113,16 +114,15 @@ impl Grants {
         }
         self.store.may_save(owner, once.is_some())?;
         let was_paused = self.look_for_pause(provider).await?;
-        let unready =
-            |cause: CauseKind| GrantError::Failing { cause: cause.into(), retry_after: 60 };
-        let registration = provider.registration().await.map_err(|error| unready(error.cause))?;
-        let id_tokens = provider.id_tokens().await.map_err(|error| unready(error.cause))?;
+        let registration = provider.registration().await.map_err(GrantError::from)?;
+        let id_tokens = provider.id_tokens().await.map_err(GrantError::from)?;
         if let Some(id_tokens) = &id_tokens {
-            id_tokens.ready().await.map_err(|_unavailable| unready(CauseKind::Network))?;
+            let unready = |error| GrantError::from(SendError::unsent(CauseKind::Network, error));
+            id_tokens.ready().await.map_err(unready)?;
         }
-        self.count(&owner.tenant, &owner.login)?;
-        // Here and not in the task, so that there are no more tasks than places.
-        let Ok(Some(place)) = time::timeout(self.wait, provider.place()).await else {
+        self.check_rate(&owner.tenant, &owner.login)?;
+        // Here and not in the task, so that there are no more tasks than permits.
+        let Ok(Some(permit)) = time::timeout(self.wait, provider.permit()).await else {
             return Err(GrantError::Busy.into());
         };
         let digest = code_digest(&provider.client_digest, &code.code);
@@ -136,14 +136,15 @@ impl Grants {
             digest,
             once: once.clone(),
             was_paused,
-            _place: place,
+            _permit: permit,
         };
         let (sender, outcome) = oneshot::channel();
-        let ending = self.in_flight.join_or_start(Flight::Exchange(digest), async move {
+        let task = || async move {
             // Nobody may be waiting for it any more.
             let _ = sender.send(exchange.run().await);
             Ok(())
-        })?;
+        };
+        let ending = self.in_flight.join_or_start(Flight::Exchange(digest), task)?;
         // It is not run if the same code is being exchanged.
         let outcome = outcome.await.unwrap_or(Err(ExchangeError::CodeSent));
         match (outcome, once) {
@@ -208,23 +209,16 @@ impl Exchange {
             let answer = self.provider.ask(&self.registration, request, self.grants.deadline).await;
             match answer {
                 Ok(Ok(tokens)) => return Ok(tokens),
-                Ok(Err(refusal)) => {
+                Ok(Err(refusal)) if refusal.class == RefusalClass::ClientBlocked => {
                     // The provider gave nothing for the code, so that a second sending ends nothing either.
-                    let other = match refusal.class {
-                        RefusalClass::ClientBlocked => secrets.next(),
-                        _ => None,
-                    };
-                    match other {
-                        Some(other) => secret = Some(other),
-                        None => {
-                            if refusal.class == RefusalClass::ClientBlocked {
-                                let (provider, cause) = (&self.provider, refusal.cause);
-                                self.grants.pause_provider(provider, cause, PROVIDER_PAUSE).await;
-                            }
-                            return Err(of_refusal(refusal));
-                        }
+                    secret = secrets.next();
+                    if secret.is_none() {
+                        let (provider, cause) = (&self.provider, refusal.cause);
+                        self.grants.pause_provider(provider, cause, PROVIDER_PAUSE).await;
+                        return Err(of_refusal(refusal));
                     }
                 }
+                Ok(Err(refusal)) => return Err(of_refusal(refusal)),
                 Err(error) if error.was_sent => {
                     warn!(%error, provider = self.provider.name, "a provider gave no answer");
                     return Err(ExchangeError::Lost(error.cause.into()));

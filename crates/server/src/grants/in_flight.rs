@@ -4,7 +4,7 @@
 //! caller that waits for it learns its end.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -37,6 +37,8 @@ pub(super) type Ending = watch::Receiver<Option<End>>;
 pub(super) struct InFlight {
     /// The tasks run there, and not where a call happens to be answered, because that thread stops before they end.
     runtime: Handle,
+    /// How many there may be, those that wait for their turn included.
+    most: usize,
     state: Arc<Mutex<State>>,
 }
 
@@ -47,34 +49,35 @@ struct State {
 }
 
 impl InFlight {
-    pub(super) fn new(runtime: Handle) -> Self {
-        Self { runtime, state: Arc::default() }
+    pub(super) fn new(runtime: Handle, most: usize) -> Self {
+        Self { runtime, most, state: Arc::default() }
     }
 
     /// The task that is under way, or else this one, which begins.
     ///
     /// # Errors
-    /// `Busy` when the server is stopping.
-    pub(super) fn join_or_start(
+    /// `Busy` when the server is stopping, or when there are as many as there may be.
+    pub(super) fn join_or_start<F: Future<Output = End> + Send + 'static>(
         &self,
         flight: Flight,
-        task: impl Future<Output = End> + Send + 'static,
+        task: impl FnOnce() -> F,
     ) -> Result<Ending, GrantError> {
         let mut state = self.state();
         if state.is_stopping {
             return Err(GrantError::Busy);
         }
-        let (sender, ending) = watch::channel(None);
-        match state.tasks.entry(flight) {
-            // One that panicked has no sender any more.
-            Entry::Occupied(known) if known.get().has_changed().is_ok() => {
-                return Ok(known.get().clone());
-            }
-            Entry::Occupied(mut gone) => drop(gone.insert(ending.clone())),
-            Entry::Vacant(free) => drop(free.insert(ending.clone())),
+        // One that panicked has no sender any more.
+        let known = state.tasks.get(&flight).filter(|ending| ending.has_changed().is_ok());
+        if let Some(known) = known {
+            return Ok(known.clone());
         }
+        if state.tasks.len() >= self.most {
+            return Err(GrantError::Busy);
+        }
+        let (sender, ending) = watch::channel(None);
+        state.tasks.insert(flight, ending.clone());
         drop(state);
-        let list = self.clone();
+        let (list, task) = (self.clone(), task());
         self.runtime.spawn(async move {
             let end = task.await;
             list.state().tasks.remove(&flight);
@@ -141,42 +144,43 @@ mod tests {
 
     #[tokio::test]
     async fn one_record_has_one_refresh_and_every_caller_its_end() {
-        let list = InFlight::new(Handle::current());
+        let list = InFlight::new(Handle::current(), 2);
         let record = Flight::Refresh(RecordId::from_i64(1).expect("id"));
         let (open, gate) = oneshot::channel::<()>();
         let first = async move {
             let _ = gate.await;
             Err(GrantError::Paused)
         };
-        let first = list.join_or_start(record, first).expect("it begins");
-        let second = list.join_or_start(record, async { Ok(()) }).expect("it joins");
+        let first = list.join_or_start(record, || first).expect("it begins");
+        let second = list.join_or_start(record, || async { Ok(()) }).expect("it joins");
         assert_eq!(list.living(), 1);
         open.send(()).expect("it waits");
         for ending in [first, second] {
             assert!(matches!(wait(ending, soon()).await, Err(GrantError::Paused)));
         }
-        let next = list.join_or_start(record, async { Ok(()) }).expect("it begins");
+        let next = list.join_or_start(record, || async { Ok(()) }).expect("it begins");
         assert!(wait(next, soon()).await.is_ok());
         assert_eq!(list.finish(Duration::ZERO).await, 0);
-        assert!(matches!(list.join_or_start(record, async { Ok(()) }), Err(GrantError::Busy)));
+        assert!(matches!(list.join_or_start(record, || async { Ok(()) }), Err(GrantError::Busy)));
     }
 
     #[tokio::test]
     async fn a_task_that_panics_is_in_nobodys_way() {
-        let list = InFlight::new(Handle::current());
+        let list = InFlight::new(Handle::current(), 2);
         let record = Flight::Refresh(RecordId::from_i64(1).expect("id"));
-        let panics = list.join_or_start(record, async { panic!("on purpose") }).expect("it begins");
+        let panics =
+            list.join_or_start(record, || async { panic!("on purpose") }).expect("it begins");
         assert!(matches!(wait(panics, soon()).await, Err(GrantError::Busy)));
-        let next = list.join_or_start(record, async { Ok(()) }).expect("it begins");
+        let next = list.join_or_start(record, || async { Ok(()) }).expect("it begins");
         assert!(wait(next, soon()).await.is_ok());
         assert_eq!(list.finish(Duration::from_secs(1)).await, 0);
     }
 
     #[tokio::test]
     async fn waiting_ends_in_time() {
-        let list = InFlight::new(Handle::current());
+        let list = InFlight::new(Handle::current(), 2);
         let record = Flight::Refresh(RecordId::from_i64(1).expect("id"));
-        let never = list.join_or_start(record, std::future::pending()).expect("it begins");
+        let never = list.join_or_start(record, std::future::pending).expect("it begins");
         assert!(matches!(wait(never, Instant::now()).await, Err(GrantError::Busy)));
         assert_eq!(list.finish(Duration::ZERO).await, 1);
     }

@@ -9,10 +9,11 @@ use store::{ProviderPause, StoreError};
 use tracing::{info, warn};
 
 use super::{
-    Grants, PROVIDER_PAUSE,
+    Grants,
     error::GrantError,
+    intervals::{PROVIDER_PAUSE, seconds},
     providers::ConfiguredProvider,
-    refresh::{of_provider_pause, seconds},
+    refresh::of_provider_pause,
 };
 use crate::error_text::error_chain;
 

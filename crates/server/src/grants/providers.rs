@@ -22,6 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::{
     discovery::{self, Discovery},
     id_tokens::IdTokens,
+    intervals::SECOND,
 };
 use crate::{
     config::{
@@ -31,7 +32,6 @@ use crate::{
     outgoing::{Outgoing, OutgoingRules, Received, SendError},
 };
 
-const SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400 * SECOND;
 /// How long a look at a provider may take that only asks whether it is there.
 const PROBE: Duration = Duration::from_secs(10);
@@ -40,7 +40,7 @@ const PROBE: Duration = Duration::from_secs(10);
 pub(crate) struct Providers {
     /// In the order of the configuration, without the secrets.
     all: Vec<(ProviderSettings, Arc<ConfiguredProvider>)>,
-    /// By name, the places in the list above.
+    /// By name, the indices of the list above.
     by_name: HashMap<String, Vec<usize>>,
 }
 
@@ -53,8 +53,7 @@ pub(crate) struct ConfiguredProvider {
     pub(crate) client_digest: [u8; 32],
     pub(crate) margins: Margins,
     /// Whether a refresh token is replaced when it is used.
-    #[expect(dead_code, reason = "for the warning that a rotated token did not come")]
-    pub(crate) rotates: bool,
+    rotates: bool,
     /// Whether a refresh ends the access token before.
     pub(crate) ends_access_token: bool,
     /// Whether clients get the refresh token.
@@ -95,8 +94,8 @@ pub(crate) struct Secrets {
     pub(crate) next: Option<SecretText>,
 }
 
-/// A place among the requests that may be under way, until it is dropped.
-pub(crate) struct Place {
+/// The right to have a request under way, until it is dropped.
+pub(crate) struct RequestPermit {
     _own: OwnedSemaphorePermit,
     _all: OwnedSemaphorePermit,
 }
@@ -144,7 +143,7 @@ impl Providers {
 
     /// The provider of that name, compared exactly, for a tenant.
     pub(crate) fn find(&self, tenant: &TenantId, name: &str) -> Option<&Arc<ConfiguredProvider>> {
-        let mut of_name = self.by_name.get(name)?.iter().map(|place| &self.all[*place]);
+        let mut of_name = self.by_name.get(name)?.iter().map(|index| &self.all[*index]);
         let found = of_name.find(|(settings, _provider)| settings.is_for(tenant));
         found.map(|(_settings, provider)| provider)
     }
@@ -235,6 +234,12 @@ impl ConfiguredProvider {
         }
     }
 
+    /// Whether a refresh token that was sent then may be sent again: if the provider does not replace it, or accepts the
+    /// one before for a while.
+    pub(crate) fn accepts_again(&self, first_sent: i64, now: i64) -> bool {
+        !self.rotates || now < first_sent.saturating_add(self.margins.replay_within)
+    }
+
     /// The secrets in force.
     pub(crate) fn secrets(&self) -> Secrets {
         self.secrets.read().unwrap_or_else(PoisonError::into_inner).clone()
@@ -244,14 +249,14 @@ impl ConfiguredProvider {
         *self.secrets.write().unwrap_or_else(PoisonError::into_inner) = secrets;
     }
 
-    /// Waits until another request may be under way. The caller holds the place as long as its request is.
-    pub(crate) async fn place(&self) -> Option<Place> {
+    /// Waits until another request may be under way. The caller holds the permit as long as its request is.
+    pub(crate) async fn permit(&self) -> Option<RequestPermit> {
         let own = Arc::clone(&self.requests).acquire_owned().await.ok()?;
         let all = Arc::clone(&self.all_requests).acquire_owned().await.ok()?;
-        Some(Place { _own: own, _all: all })
+        Some(RequestPermit { _own: own, _all: all })
     }
 
-    /// Sends a request for tokens, for which the caller holds a place, and reads the answer. It is sent to its end even
+    /// Sends a request for tokens, for which the caller holds a permit, and reads the answer. It is sent to its end even
     /// if the caller goes away.
     ///
     /// # Errors

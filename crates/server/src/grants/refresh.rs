@@ -21,13 +21,14 @@ use tokio::time;
 use tracing::{info, warn};
 
 use super::{
-    Grants, SECOND,
+    Grants, Urgency,
     decision::time_left,
     error::GrantError,
     in_flight::End,
+    intervals::{PROVIDER_PAUSE, SECOND, seconds},
     providers::{ConfiguredProvider, Margins, Secrets},
 };
-use crate::{error_text::error_chain, expiry};
+use crate::{error_text::error_chain, expiry, outgoing::SendError};
 
 /// A request that has not left by then after its claim was queued does not leave: the lease may be over before the
 /// answer is there.
@@ -54,34 +55,20 @@ pub(super) struct Refresh {
     pub(super) tenant: TenantId,
     pub(super) key: RetrievalKey,
     pub(super) saved: SavedTokens,
-    pub(super) refresh_token: SecretText,
-    /// The least time after the last attempt, in microseconds.
-    pub(super) pause_us: i64,
-    /// Whether the stored access token is not good enough for the caller.
-    pub(super) is_needed: bool,
+    pub(super) urgency: Urgency,
     /// When the callers stop to wait.
     pub(super) until: Instant,
 }
 
-/// What a request came to.
-enum Outcome {
-    Tokens(GrantedTokens),
-    Refused(Refusal),
-    /// It was not sent.
-    Unsent(CauseKind),
-    /// It may have been sent, and there is no answer.
-    Lost(CauseKind),
-}
+/// What a request came to: tokens, a refusal, or no answer.
+type Outcome = Result<Result<GrantedTokens, Refusal>, SendError>;
 
 impl Refresh {
     /// Refreshes the record, unless somebody else does or something is in the way.
     pub(super) async fn run(self) -> End {
         // Not under the claim: a lease holds for seconds.
-        let registration = self.provider.registration().await.map_err(|error| {
-            let retry_after = 60;
-            GrantError::Failing { cause: error.cause.into(), retry_after }
-        })?;
-        let mut place = None;
+        let registration = self.provider.registration().await?;
+        let mut permit = None;
         let mut look = LOOKS.0;
         let mut unsent = None;
         for _ in 0..CLAIMS {
@@ -99,9 +86,9 @@ impl Refresh {
                 time::sleep(look).await;
                 look = (2 * look).min(LOOKS.1);
             };
-            if place.is_none() {
-                let free = time::timeout_at(self.until.into(), self.provider.place()).await;
-                place = Some(free.ok().flatten().ok_or(GrantError::Busy)?);
+            if permit.is_none() {
+                let free = time::timeout_at(self.until.into(), self.provider.permit()).await;
+                permit = Some(free.ok().flatten().ok_or(GrantError::Busy)?);
             }
             self.look_for_obstacle(&facts, unsent.is_some()).await?;
             if self.grants.in_flight.is_stopping() {
@@ -112,7 +99,7 @@ impl Refresh {
                 record: self.record(),
                 generation: self.saved.generation,
                 client_digest: self.digest(),
-                pause_us: self.pause_us,
+                pause_us: self.urgency.pause_us(),
                 unsent: unsent.take(),
             };
             match self.grants.store.claim_refresh(claim).await? {
@@ -141,15 +128,16 @@ impl Refresh {
         if let Some(error) = obstacle(facts, &self.digest()) {
             return Err(error);
         }
-        let next = facts.grant.claimed.map(|claimed| claimed.saturating_add(self.pause_us));
+        let next =
+            facts.grant.claimed.map(|claimed| claimed.saturating_add(self.urgency.pause_us()));
         if let Some(next) = next.filter(|next| *next > facts.now && !is_again) {
             return Err(GrantError::TooMany { retry_after: seconds(next - facts.now) });
         }
-        let is_open = facts.grant.first_sent.is_some();
-        if is_open && self.provider.margins.replay_within == 0 && !self.is_needed {
+        let may_replay = |first_sent| self.provider.accepts_again(first_sent, facts.now);
+        if self.urgency == Urgency::Beside && !facts.grant.first_sent.is_none_or(may_replay) {
             // At a provider that ends the grant for a token that is sent twice, a replay ends the access token, too.
             let cause = facts.grant.cause.unwrap_or(CauseKind::Timeout.into());
-            return Err(GrantError::Failing { cause, retry_after: seconds(super::PROVIDER_PAUSE) });
+            return Err(GrantError::Failing { cause, retry_after: seconds(PROVIDER_PAUSE) });
         }
         self.grants.pass_pause(&self.provider, facts.provider_pause).await
     }
@@ -170,27 +158,25 @@ impl Refresh {
         let mut secret = secrets.next();
         let mut tries = 1;
         let outcome = loop {
-            let outcome = self.send(registration, secret.as_ref()).await;
-            let is_refused_client = matches!(
-                outcome,
-                Outcome::Refused(Refusal { class: RefusalClass::ClientBlocked, .. })
-            );
-            let pause = match &outcome {
-                _ if is_refused_client => secrets.next().map(|other| {
-                    secret = Some(other);
-                    Duration::ZERO
-                }),
-                Outcome::Unsent(_) if tries < 2 => Some(UNSENT_PAUSE),
-                _ if self.may_replay(&outcome, &attempt) => Some(LOST_PAUSE),
-                _ => None,
+            let request = registration.refresh(self.refresh_token(), secret.as_ref());
+            let outcome = self.provider.ask(registration, request, self.grants.deadline).await;
+            let is_refused_client = matches!(&outcome, Ok(Err(refusal)) if refusal.class == RefusalClass::ClientBlocked);
+            let is_unsent = matches!(&outcome, Err(error) if !error.was_sent);
+            let pause = if is_refused_client {
+                secret = secrets.next();
+                secret.as_ref().map(|_other| Duration::ZERO)
+            } else if is_unsent {
+                (tries < 2).then_some(UNSENT_PAUSE)
+            } else {
+                self.may_replay(&outcome, &attempt).then_some(LOST_PAUSE)
             };
             let may_go_on = tries < TRIES && !self.grants.in_flight.is_stopping();
             let Some(pause) = pause.filter(|_| may_go_on) else { break outcome };
-            attempt.is_replay |= !is_refused_client && !matches!(outcome, Outcome::Unsent(_));
+            attempt.is_replay |= !is_refused_client && !is_unsent;
             tries += 1;
             time::sleep(pause).await;
             let asked = Instant::now();
-            if !self.grants.store.holds_attempt(&attempt).await? {
+            if !self.grants.store.renew_attempt(&attempt).await? {
                 return Ok(());
             }
             if asked.elapsed() >= CLAIM_TIME {
@@ -198,49 +184,36 @@ impl Refresh {
             }
         };
         let ms = begun.elapsed().as_millis() as u64;
-        match outcome {
-            Outcome::Tokens(tokens) => self.commit(&attempt, tokens, facts).await,
-            Outcome::Refused(refusal) => self.fail(&attempt, facts, refusal, ms).await,
-            Outcome::Unsent(kind) => {
-                let refusal =
-                    Refusal { class: RefusalClass::Other, cause: kind.into(), retry_after: None };
-                self.fail(&attempt, facts, refusal, ms).await
-            }
-            Outcome::Lost(kind) => {
-                let (class, cause) = (RefusalClass::Ambiguous, kind.into());
-                self.fail(&attempt, facts, Refusal { class, cause, retry_after: None }, ms).await
-            }
+        let (refusal, error) = match outcome {
+            Ok(Ok(tokens)) => return self.commit(&attempt, tokens, facts).await,
+            Ok(Err(refusal)) => (refusal, None),
+            Err(error) => (refusal_of(&error), Some(error)),
+        };
+        if let Some(error) = error.filter(|_| facts.grant.failures == 0) {
+            warn!(%error, record = self.record().text(), "a provider gave no answer");
         }
+        self.fail(&attempt, facts, refusal, ms).await
     }
 
-    async fn send(&self, registration: &Registration, secret: Option<&SecretText>) -> Outcome {
-        let request = registration.refresh(&self.refresh_token, secret);
-        match self.provider.ask(registration, request, self.grants.deadline).await {
-            Ok(Ok(tokens)) => Outcome::Tokens(tokens),
-            Ok(Err(refusal)) => Outcome::Refused(refusal),
-            Err(error) => {
-                warn!(%error, record = self.record().text(), "a provider gave no answer");
-                let outcome = if error.was_sent { Outcome::Lost } else { Outcome::Unsent };
-                outcome(error.cause)
-            }
-        }
+    fn refresh_token(&self) -> &SecretText {
+        let token = self.saved.carrier.refresh_token.as_ref();
+        token.expect("only a record with a refresh token is refreshed")
     }
 
     /// Whether the same token is sent again in this attempt, because an answer was lost.
     fn may_replay(&self, outcome: &Outcome, attempt: &Attempt) -> bool {
-        let grace = self.provider.margins.replay_within;
         let now = self.grants.store.database_time();
-        let is_within_grace = grace > 0 && now < attempt.first_sent.saturating_add(grace);
+        let is_accepted = self.provider.accepts_again(attempt.first_sent, now);
         let left = time_left(&self.saved, &self.provider.margins, now);
         let has_ended = left.is_some_and(|left| left <= 0);
         match outcome {
             // The provider may still be at work.
-            Outcome::Lost(CauseKind::Timeout) => is_within_grace,
-            Outcome::Lost(_) => is_within_grace || has_ended,
-            Outcome::Refused(Refusal { class: RefusalClass::Ambiguous, .. }) => {
-                is_within_grace || has_ended
+            Err(SendError { cause: CauseKind::Timeout, .. }) => is_accepted,
+            Err(_) => is_accepted || has_ended,
+            Ok(Err(refusal)) if refusal.class == RefusalClass::Ambiguous => {
+                is_accepted || has_ended
             }
-            _ => false,
+            Ok(_) => false,
         }
     }
 
@@ -255,7 +228,7 @@ impl Refresh {
         let GrantedTokens { access_token, refresh_token, id_token, .. } = tokens;
         let carrier = TokenManagementInfo {
             access_token: Some(access_token),
-            refresh_token: refresh_token.or_else(|| Some(self.refresh_token.clone())),
+            refresh_token: refresh_token.or_else(|| Some(self.refresh_token().clone())),
             claims: self.saved.carrier.claims.clone(),
             ..TokenManagementInfo::of(self.saved.carrier.provider.clone())
         };
@@ -337,7 +310,7 @@ impl Refresh {
             }
         };
         if refusal.class == RefusalClass::ClientBlocked {
-            self.grants.pause_provider(&self.provider, cause, super::PROVIDER_PAUSE).await;
+            self.grants.pause_provider(&self.provider, cause, PROVIDER_PAUSE).await;
             return Err(GrantError::Blocked(cause));
         }
         if matches!(refusal.class, RefusalClass::Dead | RefusalClass::Interaction) {
@@ -351,8 +324,8 @@ impl Refresh {
             self.end_pause(facts).await;
         }
         if self.grants.tallies.failed(self.digest(), cause.kind, &self.tenant, &self.saved.owner) {
-            let told = refusal.retry_after.map(|seconds| i64::from(seconds) * SECOND);
-            let pause_us = told.unwrap_or(super::PROVIDER_PAUSE / 2);
+            let wanted = refusal.retry_after.map(|seconds| i64::from(seconds) * SECOND);
+            let pause_us = wanted.unwrap_or(PROVIDER_PAUSE / 2);
             self.grants.pause_provider(&self.provider, cause, pause_us).await;
         }
         Err(GrantError::Failing { cause, retry_after: seconds(failure.pause_us) })
@@ -368,20 +341,20 @@ impl Refresh {
     fn failure(&self, attempt: &Attempt, facts: &GrantFacts, refusal: &Refusal) -> Failure {
         let doubled = 1_i64 << facts.grant.failures.min(30);
         let back_off = doubled.min(MAX_BACK_OFF_SECONDS) * SECOND;
-        let told = refusal.retry_after.map(|seconds| i64::from(seconds) * SECOND);
+        let wanted = refusal.retry_after.map(|seconds| i64::from(seconds) * SECOND);
         let grace = self.provider.margins.replay_within;
         let (state, pause_us) = match refusal.class {
             RefusalClass::Dead => (Some(GrantState::Dead), DEAD_PAUSE),
             RefusalClass::Interaction => (Some(GrantState::Dead), INTERACTION_PAUSE),
             RefusalClass::ClientBlocked => (None, 0),
-            RefusalClass::Busy => (Some(GrantState::Failing), told.unwrap_or(back_off)),
+            RefusalClass::Busy => (Some(GrantState::Failing), wanted.unwrap_or(back_off)),
             // The next attempt must come while the spent token is still accepted.
             RefusalClass::Ambiguous if grace > 0 => {
                 let left = attempt.first_sent + grace - self.grants.store.database_time();
                 (Some(GrantState::Failing), back_off.min((left / 2).max(SECOND)))
             }
             RefusalClass::Ambiguous | RefusalClass::ClientFault | RefusalClass::Other => {
-                (Some(GrantState::Failing), told.unwrap_or(back_off))
+                (Some(GrantState::Failing), wanted.unwrap_or(back_off))
             }
         };
         Failure {
@@ -415,6 +388,12 @@ pub(super) fn obstacle(facts: &GrantFacts, client_digest: &[u8; 32]) -> Option<G
     })
 }
 
+/// What follows from a request without an answer.
+fn refusal_of(error: &SendError) -> Refusal {
+    let class = if error.was_sent { RefusalClass::Ambiguous } else { RefusalClass::Other };
+    Refusal { class, cause: error.cause.into(), retry_after: None }
+}
+
 /// When tokens end that were asked for then, of a grant that was given then.
 pub(super) fn times(
     tokens: &GrantedTokens,
@@ -423,12 +402,12 @@ pub(super) fn times(
     given: i64,
 ) -> RefreshTimes {
     let after = |seconds: i64| asked.saturating_add(seconds.saturating_mul(SECOND));
-    let told = || Some(expiry::of_token(tokens.access_token.expose())?.as_microsecond());
+    let of_jwt = || Some(expiry::of_token(tokens.access_token.expose())?.as_microsecond());
     let idle = margins.idle.map(|idle| asked.saturating_add(idle));
     let absolute = margins.absolute.map(|age| given.saturating_add(age));
     let said = tokens.refresh_expires_in.map(after);
     RefreshTimes {
-        access_expires: tokens.expires_in.map(after).or_else(told),
+        access_expires: tokens.expires_in.map(after).or_else(of_jwt),
         refresh_by: [idle, absolute, said].into_iter().flatten().min(),
     }
 }
@@ -438,9 +417,4 @@ pub(super) fn of_provider_pause(cause: GrantCause, left_us: i64) -> GrantError {
         CauseKind::InvalidClient => GrantError::Blocked(cause),
         _ => GrantError::Failing { cause, retry_after: seconds(left_us) },
     }
-}
-
-/// Microseconds as seconds, rounded up, and one at least.
-pub(super) fn seconds(us: i64) -> u64 {
-    us.max(1).unsigned_abs().div_ceil(SECOND.unsigned_abs())
 }

@@ -11,4 +11,5 @@ pub(crate) mod external_tokens;
 pub(crate) mod health;
 pub(crate) mod principal;
 pub(crate) mod refresh;
+mod retrieval;
 pub(crate) mod user_agent;

@@ -3,11 +3,14 @@
 //! Invariant: new tokens that arrived are in the database or in a file before anybody gets them, and no refresh token
 //! is claimed by two servers at a time.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use model::{GrantDetails, RecordId, RetrievalKey, TenantId, TokenManagementInfo};
 use tokio::{task, time};
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
 use crate::{
     Store, StoreError,
@@ -16,11 +19,12 @@ use crate::{
     seal::{self, Kek},
     store::{Inner, following::SEAL_ATTEMPTS},
     tables::{
-        exchanges,
         external_tokens::{SealedTokens, Tokens},
         grants::{
-            self, Attempt, Claim, Claimed, Committed, Failure, Grant, Lease, LeaseHolder,
-            RefreshTimes, Replacement, Verdict,
+            self, Grant,
+            claim::{self, Attempt, Claim, Claimed},
+            lease::{self, LeaseHolder},
+            outcome::{self, Committed, Failure, RefreshTimes, Replacement, Verdict},
         },
         provider_states::{self, ProviderPause},
     },
@@ -28,7 +32,7 @@ use crate::{
 };
 
 /// For how long after an outage of the database leases of other servers hold although they ran out.
-const PATIENCE: Duration = Duration::from_secs(7);
+const TAKEOVER_DELAY: Duration = Duration::from_secs(7);
 /// How long a statement that renews leases may take.
 const RENEWAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// The pause between two tries to commit new tokens that no file could take: at first, and at most.
@@ -68,12 +72,26 @@ impl Inner {
         LeaseHolder {
             boot: self.presence.id().to_owned(),
             is_shared: self.database_file.is_none(),
-            may_take_over: worked_for.is_some_and(|time| time >= PATIENCE),
+            may_take_over: worked_for.is_some_and(|time| time >= TAKEOVER_DELAY),
         }
     }
 }
 
 impl Store {
+    /// Commits a change that depends on the database's time.
+    pub(super) async fn write_at<T: Send + 'static>(
+        &self,
+        write: Write,
+        mut change: impl FnMut(&mut Conn, i64) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let clock = self.0.clock;
+        let change = move |conn: &mut Conn| {
+            let now = conn::time(conn, clock)?;
+            change(conn, now)
+        };
+        self.0.writer.run(write, change).await
+    }
+
     /// The time by the database's clock, in microseconds since 1970 UTC.
     pub fn database_time(&self) -> i64 {
         self.0.database_time()
@@ -110,13 +128,10 @@ impl Store {
             let is_saved = !self.0.unsaved.has(claim.record);
             return Ok(if is_saved { Claimed::Moved } else { Claimed::Unsaved });
         }
-        let (clock, holder) = (self.0.clock, self.0.lease_holder());
+        let holder = self.0.lease_holder();
         let order = LockOrder::Record(claim.record.as_i64());
-        let change = move |conn: &mut Conn| {
-            let now = conn::time(conn, clock)?;
-            grants::claim(conn, now, &holder, &claim)
-        };
-        let claimed = self.0.writer.run(Write::of(order), change).await?;
+        let change = move |conn: &mut Conn, now| claim::claim(conn, now, &holder, &claim);
+        let claimed = self.write_at(Write::of(order), change).await?;
         Ok(match claimed {
             Claimed::Ours(mut attempt) if self.0.database_file.is_none() => {
                 attempt._lease = Some(self.0.leases.hold(&attempt));
@@ -128,14 +143,11 @@ impl Store {
 
     /// Renews the lease of an attempt, whose request is to be sent once more; whether no other server has made one
     /// meanwhile, as it may if this process slept.
-    pub async fn holds_attempt(&self, attempt: &Attempt) -> Result<bool, StoreError> {
-        let (clock, attempt) = (self.0.clock, attempt.clone());
+    pub async fn renew_attempt(&self, attempt: &Attempt) -> Result<bool, StoreError> {
+        let attempt = attempt.clone();
         let order = LockOrder::Record(attempt.record.as_i64());
-        let change = move |conn: &mut Conn| {
-            let now = conn::time(conn, clock)?;
-            grants::hold(conn, now, &attempt)
-        };
-        self.0.writer.run(Write::of(order), change).await
+        let change = move |conn: &mut Conn, now| lease::renew(conn, now, &attempt);
+        self.write_at(Write::of(order), change).await
     }
 
     /// Seals new tokens as the next generation of the record and commits them. If the database cannot take them, they
@@ -173,7 +185,7 @@ impl Store {
         }
     }
 
-    /// Again if the active key is retired meanwhile.
+    /// Seals and commits new tokens, and does both again if the active key is retired meanwhile.
     async fn seal_and_commit(
         &self,
         tenant: &TenantId,
@@ -195,98 +207,10 @@ impl Store {
         }
     }
 
-    async fn commit(&self, tokens: Replacement) -> Result<Committed, StoreError> {
-        let clock = self.0.clock;
+    pub(super) async fn commit(&self, tokens: Replacement) -> Result<Committed, StoreError> {
         let order = LockOrder::Record(tokens.record.as_i64());
-        let change = move |conn: &mut Conn| {
-            let now = conn::time(conn, clock)?;
-            grants::commit(conn, now, &tokens)
-        };
-        self.0.writer.run(Write::of(order).rows(1).erasing(), change).await
-    }
-
-    async fn write_unsaved(
-        &self,
-        tokens: Replacement,
-        lease: Option<Arc<Lease>>,
-    ) -> Result<(), crate::OpenError> {
-        let inner = Arc::clone(&self.0);
-        let written = task::spawn_blocking(move || inner.unsaved.write(&tokens, lease)).await;
-        written.expect("writing a file does not panic")
-    }
-
-    /// Shows that new tokens can be kept in files while the database is away. Blocks.
-    ///
-    /// # Errors
-    /// They cannot.
-    pub fn probe_unsaved(&self) -> Result<(), crate::OpenError> {
-        self.0.unsaved.probe()
-    }
-
-    /// Commits what waits in files. A server does so at its start and every second.
-    pub async fn save_unsaved(&self) -> Result<(), StoreError> {
-        self.save_some_unsaved(self.0.unsaved.list()).await
-    }
-
-    async fn save_some_unsaved(&self, files: Vec<(i64, i64)>) -> Result<(), StoreError> {
-        for file in files {
-            let inner = Arc::clone(&self.0);
-            let read = move || inner.unsaved.is_there(file).then(|| inner.unsaved.read(file));
-            let read = task::spawn_blocking(read).await.expect("reading a file does not panic");
-            let record = crate::record_ids::name_of(file.0);
-            let tokens = match read {
-                Some(Ok(tokens)) => tokens,
-                None => continue,
-                Some(Err(error)) => {
-                    if self.0.unsaved.report(file) {
-                        error!(record, error = error_chain(&error), "unsaved tokens are of no use");
-                    }
-                    continue;
-                }
-            };
-            match self.commit(tokens).await {
-                Ok(Committed::Absent) => {
-                    error!(record, "unsaved tokens are of a record that is not in this database");
-                    self.0.unsaved.forget(file);
-                }
-                Ok(committed) => self.remove_unsaved(file, committed).await,
-                Err(StoreError::KeyRetired(kek)) => {
-                    if self.0.unsaved.report(file) {
-                        error!(
-                            record,
-                            kek.id = kek,
-                            "the master key of unsaved tokens was retired"
-                        );
-                    }
-                }
-                Err(
-                    error @ (StoreError::Overloaded
-                    | StoreError::Unavailable(_)
-                    | StoreError::Closed),
-                ) => {
-                    return Err(error);
-                }
-                Err(error) => {
-                    if self.0.unsaved.report(file) {
-                        error!(record, error = error_chain(&error), "unsaved tokens are refused");
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    async fn remove_unsaved(&self, file: (i64, i64), committed: Committed) {
-        let record = crate::record_ids::name_of(file.0);
-        match committed {
-            Committed::Done { .. } => info!(record, "unsaved tokens were committed"),
-            _ => info!(record, outcome = ?committed, "unsaved tokens were dropped"),
-        }
-        let inner = Arc::clone(&self.0);
-        let removed = task::spawn_blocking(move || inner.unsaved.remove(file)).await;
-        if let Err(error) = removed.expect("removing a file does not panic") {
-            error!(record, error = error_chain(&error), "their file is still there");
-        }
+        let change = move |conn: &mut Conn, now| outcome::commit(conn, now, &tokens);
+        self.write_at(Write::of(order).rows(1).erasing(), change).await
     }
 
     /// Notes that an attempt failed. `None` if another one was made meanwhile.
@@ -295,13 +219,10 @@ impl Store {
         attempt: &Attempt,
         failure: Failure,
     ) -> Result<Option<Verdict>, StoreError> {
-        let (clock, attempt) = (self.0.clock, attempt.clone());
+        let attempt = attempt.clone();
         let order = LockOrder::Record(attempt.record.as_i64());
-        let change = move |conn: &mut Conn| {
-            let now = conn::time(conn, clock)?;
-            grants::fail(conn, now, &attempt, failure)
-        };
-        self.0.writer.run(Write::of(order), change).await
+        let change = move |conn: &mut Conn, now| outcome::fail(conn, now, &attempt, failure);
+        self.write_at(Write::of(order), change).await
     }
 
     /// Renews the leases of the refreshes that are under way, where other servers use the database; on a connection of
@@ -317,104 +238,13 @@ impl Store {
                 conn::limited(conn, Some(RENEWAL_TIMEOUT), |conn| {
                     conn::write(conn, |conn| {
                         let now = conn::time(conn, inner.clock)?;
-                        grants::renew(conn, now, &attempts)
+                        lease::renew_all(conn, now, &attempts)
                     })
                 })
             };
-            inner.renewals.lock().unwrap_or_else(std::sync::PoisonError::into_inner).run(renew)
+            inner.renewals.lock().unwrap_or_else(PoisonError::into_inner).run(renew)
         };
         task::spawn_blocking(renew).await.map_err(|panic| StoreError::Query(Arc::new(panic)))?
-    }
-
-    /// Lets no request be sent to a provider for a while; a pause that there is goes on.
-    pub async fn pause_provider(
-        &self,
-        client_digest: [u8; 32],
-        cause: model::GrantCause,
-        pause_us: i64,
-    ) -> Result<(), StoreError> {
-        let clock = self.0.clock;
-        let change = move |conn: &mut Conn| {
-            let since = conn::time(conn, clock)?;
-            let pause = ProviderPause { cause, since, retry_at: since.saturating_add(pause_us) };
-            provider_states::pause(conn, &client_digest, pause)
-        };
-        self.0.writer.run(Write::of(LockOrder::ProviderPause(client_digest)), change).await
-    }
-
-    /// Takes the right to send the one request that shows whether a provider's pause is over; the next one may be sent
-    /// after `pause_us`.
-    pub async fn take_probe(
-        &self,
-        client_digest: [u8; 32],
-        pause_us: i64,
-    ) -> Result<bool, StoreError> {
-        let clock = self.0.clock;
-        let change = move |conn: &mut Conn| {
-            let now = conn::time(conn, clock)?;
-            provider_states::take_probe(conn, &client_digest, now, now.saturating_add(pause_us))
-        };
-        self.0.writer.run(Write::of(LockOrder::ProviderPause(client_digest)), change).await
-    }
-
-    /// Ends the pause of a provider; whether there was one.
-    pub async fn resume_provider(&self, client_digest: [u8; 32]) -> Result<bool, StoreError> {
-        let change = move |conn: &mut Conn| provider_states::resume(conn, &client_digest);
-        self.0.writer.run(Write::of(LockOrder::ProviderPause(client_digest)), change).await
-    }
-
-    /// The pauses of clients of providers, in their order; and whether no request is sent to any.
-    pub async fn provider_pauses(
-        &self,
-        client_digests: Vec<[u8; 32]>,
-    ) -> Result<(Vec<Option<ProviderPause>>, bool), StoreError> {
-        let read = move |conn: &mut Conn| {
-            let pauses = client_digests.iter().map(|digest| provider_states::find(conn, digest));
-            let pauses = pauses.collect::<Result<_, _>>()?;
-            Ok((pauses, provider_states::are_all_paused(conn)?))
-        };
-        self.0.readers.run(read).await
-    }
-
-    /// The reasons for which no request is sent to any provider.
-    pub async fn pause_reasons(&self) -> Result<Vec<String>, StoreError> {
-        self.0.readers.run(provider_states::reasons).await
-    }
-
-    /// Lets no request be sent to any provider, until `resume_grants`.
-    pub async fn pause_grants(&self, reason: &'static str) -> Result<(), StoreError> {
-        let clock = self.0.clock;
-        let pause = move |conn: &mut Conn| provider_states::pause_all(conn, reason, clock.now());
-        self.0.writer.run(Write::of(LockOrder::Nothing), pause).await
-    }
-
-    /// Lets requests be sent to providers again; the reasons for which they were not.
-    pub async fn resume_grants(&self) -> Result<Vec<String>, StoreError> {
-        self.0.writer.run(Write::of(LockOrder::Nothing), provider_states::resume_all).await
-    }
-
-    /// Notes that an authorization code is about to be sent, by its digest; whether it never was before.
-    pub async fn begin_exchange(&self, digest: [u8; 32]) -> Result<bool, StoreError> {
-        let clock = self.0.clock;
-        let begin = move |conn: &mut Conn| exchanges::begin(conn, &digest, clock.now());
-        self.0.writer.run(Write::of(LockOrder::Exchange(digest)), begin).await
-    }
-
-    /// Notes that an authorization code was not sent after all, by its digest.
-    pub async fn undo_exchange(&self, digest: [u8; 32]) -> Result<(), StoreError> {
-        let undo = move |conn: &mut Conn| exchanges::remove(conn, &[digest.to_vec()]);
-        self.0.writer.run(Write::of(LockOrder::Exchange(digest)), undo).await
-    }
-
-    /// Forgets the codes that were sent long ago.
-    pub async fn remove_old_exchanges(&self) -> Result<(), StoreError> {
-        let by = self.0.clock.now().saturating_sub(exchanges::KEPT_US);
-        let remove = async |found: Vec<Vec<u8>>| {
-            let count = found.len();
-            let remove = move |conn: &mut Conn| exchanges::remove(conn, &found);
-            self.0.writer.run(Write::alone().rows(count), remove).await
-        };
-        self.in_batches(move |conn| exchanges::older(conn, by), remove).await
     }
 }
 

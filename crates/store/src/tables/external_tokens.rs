@@ -28,7 +28,7 @@ use crate::{
     },
     expiry_limits::ExpiryPolicy,
     seal::{self, Dek, Kek, SealContext},
-    tables::schema::{external_tokens, keks},
+    tables::{keks, schema::external_tokens},
 };
 
 /// A record that its key opened.
@@ -185,14 +185,12 @@ impl TokenRow {
 pub(crate) fn insert_all(conn: &mut Conn, rows: &[&TokenRow]) -> Result<(), StoreError> {
     let kek_ids: BTreeSet<&str> = rows.iter().map(|row| row.kek_id.as_str()).collect();
     let Some(first_id) = kek_ids.first() else { return Ok(()) };
+    if let Conn::Sqlite(_) = conn {
+        kek_ids.iter().try_for_each(|id| keks::hold(conn, id))?;
+    }
     match conn {
         // A statement is prepared once, and nothing is sent anywhere.
         Conn::Sqlite(conn) => {
-            for id in &kek_ids {
-                let known = keks::table.find(id).select(keks::id);
-                let known: Option<String> = known.first(conn).optional()?;
-                known.ok_or_else(|| StoreError::KeyRetired((*id).to_owned()))?;
-            }
             for row in rows {
                 diesel::insert_into(external_tokens::table).values(*row).execute(conn)?;
             }

@@ -14,10 +14,7 @@ use crate::{
     StoreError,
     backend::conn::Conn,
     seal::Kek,
-    tables::{
-        schema::{external_tokens, keks},
-        wrapped_dek::WrappedDek,
-    },
+    tables::{keks, schema::external_tokens, wrapped_dek::WrappedDek},
 };
 
 /// A data key that is wrapped anew.
@@ -58,13 +55,7 @@ pub(crate) fn update_all(
     new: &str,
     moves: &[Rewrap],
 ) -> Result<usize, StoreError> {
-    let known = keks::table.find(new).select(keks::id);
-    let known: Option<String> = match conn {
-        Conn::Sqlite(conn) => known.first(conn),
-        Conn::Postgres(session) => known.for_key_share().first(session),
-    }
-    .optional()?;
-    known.ok_or_else(|| StoreError::KeyRetired(new.to_owned()))?;
+    keks::hold(conn, new)?;
     match conn {
         Conn::Sqlite(conn) => {
             let mut count = 0;

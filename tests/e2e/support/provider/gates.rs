@@ -49,7 +49,7 @@ impl Hold {
         self.shared.state().holds[&self.number].came
     }
 
-    /// Waits until it took so many requests.
+    /// Waits until it took this number of requests.
     pub(crate) fn wait_for(&self, requests: usize) {
         until("requests come to the gate", || self.came() >= requests);
     }

@@ -1,6 +1,11 @@
 //! Lists of providers that are read, and those that stop the start.
 
-use super::*;
+use super::{
+    list::{EXPECTED, read_one},
+    *,
+};
+use secrecy::ExposeSecret as _;
+use serde_json::Value;
 
 const GENERAL: &str = "enabled = true\ndeadline_seconds = 15\nwait_seconds = 20\nconcurrent = 64\n\
                        concurrent_per_provider = 16\nrefreshes_per_owner = 60\non_failure = \"error\"\n";

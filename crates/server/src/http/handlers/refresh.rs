@@ -3,16 +3,13 @@
 //! Invariant: a caller that names a stale token never gets that one back.
 
 use actix_web::{HttpResponse, web::Data};
-use model::{Access, SecretText};
+use model::SecretText;
 use utoipa::ToSchema;
 
-use super::{
-    carrier::Carrier,
-    user_agent::{EXAMPLE_KEY, answer_tokens, minimum_seconds, of_grant, own_key, unquoted},
-};
+use super::{carrier::Carrier, retrieval::answer_by_key, user_agent::EXAMPLE_KEY};
 use crate::{
-    grants::{Fresh, Wish},
-    http::{extract::AgentCall, paths::REFRESH_EXTERNAL_TOKENS, problem::Problem, request_log},
+    grants::Wish,
+    http::{extract::AgentCall, paths::REFRESH_EXTERNAL_TOKENS, problem::Problem},
     state::App,
 };
 
@@ -31,27 +28,11 @@ use crate::{
     responses((status = 200, description = "The tokens, or null", body = Option<Carrier>))
 )]
 pub(crate) async fn refresh(call: AgentCall, app: Data<App>) -> Result<HttpResponse, Problem> {
-    let dates = call.preferences.dates()?;
-    let root = call.body.root()?;
-    let key = unquoted(&root, "Key")?.ok_or_else(|| Problem::required("Key"))?;
-    let at_least = minimum_seconds(&root)?;
-    let stale = root.string("StaleAccessToken")?.filter(|token| !token.is_empty());
+    let stale = call.body.root()?.string("StaleAccessToken")?.filter(|token| !token.is_empty());
     let stale = stale.map(SecretText::from);
-    let principal = &call.caller.principal;
-    let Some(key) = own_key(key)? else {
-        return answer_tokens(&call, &app, None, &dates);
-    };
-    request_log::note_record(key.record());
-    let wish = Wish { tenant: &principal.tenant, key: &key, at_least };
-    let found = match app.store.external_tokens(&principal.tenant, &key).await? {
-        Some(saved) if Access::of(principal, &saved.owner, app.retrieval).may_read() => {
-            let provider = saved.carrier.provider.clone();
-            let fresh = app.grants.refresh(&wish, saved, stale.as_ref()).await;
-            fresh.map_err(|error| of_grant(error, &provider, &call.preferences))?
-        }
-        saved => saved.map(|saved| Fresh { saved, failure: None }),
-    };
-    answer_tokens(&call, &app, found, &dates)
+    let refresh =
+        async |wish: &Wish<'_>, saved| app.grants.refresh_now(wish, saved, stale.as_ref()).await;
+    answer_by_key(&call, &app, refresh).await
 }
 
 /// What `Refresh` takes.

@@ -5,22 +5,22 @@
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use model::{
-    Access, Field, GrantDetails, MalformedKey, Provider, RetrievalKey, SecretText,
-    TokenManagementInfo,
+    Field, GrantDetails, MalformedKey, Provider, RetrievalKey, SecretText, TokenManagementInfo,
 };
 use negotiate::body::{Body, Object, WrongType};
 use store::{TokenEnd, TokensToSave};
 use utoipa::ToSchema;
 
-use super::carrier::{CARRIER, Carrier, Shown};
+use super::{
+    carrier::{CARRIER, Carrier},
+    retrieval::answer_by_key,
+};
 use crate::{
     expiry,
-    grants::{Fresh, GrantError, Wish},
     http::{
         answer,
         extract::{AgentCall, idempotency_key},
         paths::{GET_EXTERNAL_TOKENS, SAVE_EXTERNAL_TOKENS},
-        preferences::{Dates, Preferences},
         problem::Problem,
         request_log,
     },
@@ -30,9 +30,6 @@ use crate::{
 const EXPIRES_IN: &str = "ExpiresIn";
 /// Ten years, in seconds.
 const MAX_EXPIRES_IN: i64 = 315_360_000;
-const MINIMUM_SECONDS: &str = "MinimumSeconds";
-/// A day, in seconds: no access token has to live longer for one call.
-const MAX_MINIMUM_SECONDS: i64 = 86_400;
 /// A key in the document, which retrieves nothing.
 pub(super) const EXAMPLE_KEY: &str =
     "lk_01vYvSdgm8u000ThisKeyIsAnExampleAndRetrievesNothing0002HeXH9";
@@ -96,72 +93,8 @@ pub(crate) async fn save(
     responses((status = 200, description = "The tokens, or null", body = Option<Carrier>))
 )]
 pub(crate) async fn get(call: AgentCall, app: Data<App>) -> Result<HttpResponse, Problem> {
-    let dates = call.preferences.dates()?;
-    let root = call.body.root()?;
-    let key = unquoted(&root, "Key")?.ok_or_else(|| Problem::required("Key"))?;
-    let at_least = minimum_seconds(&root)?;
-    let principal = &call.caller.principal;
-    let Some(key) = own_key(key)? else {
-        return answer_tokens(&call, &app, None, &dates);
-    };
-    request_log::note_record(key.record());
-    let wish = Wish { tenant: &principal.tenant, key: &key, at_least };
-    let found = match app.store.external_tokens(&principal.tenant, &key).await? {
-        Some(saved) if Access::of(principal, &saved.owner, app.retrieval).may_read() => {
-            let provider = saved.carrier.provider.clone();
-            let fresh = app.grants.fresh(&wish, saved).await;
-            fresh.map_err(|error| of_grant(error, &provider, &call.preferences))?
-        }
-        saved => saved.map(|saved| Fresh { saved, failure: None }),
-    };
-    answer_tokens(&call, &app, found, &dates)
-}
-
-/// Answers tokens, which the caller uses with that if it may see them.
-pub(super) fn answer_tokens(
-    call: &AgentCall,
-    app: &App,
-    found: Option<Fresh>,
-    dates: &Dates<'_>,
-) -> Result<HttpResponse, Problem> {
-    request_log::note_found(found.is_some());
-    let principal = &call.caller.principal;
-    let answered = found.as_ref().map(|Fresh { saved, failure }| {
-        let access = Access::of(principal, &saved.owner, app.retrieval);
-        if access.may_read() {
-            app.store.note_use(saved);
-        }
-        let provider = app.grants.provider_of(&principal.tenant, saved);
-        let failure = failure.as_ref().map(|failure| {
-            of_grant(failure.clone(), &saved.carrier.provider, &call.preferences).into_message()
-        });
-        let shown = Shown {
-            saved,
-            access,
-            token_bytes: app.limits.token_bytes,
-            keeps_refresh_token: provider.is_some_and(|provider| !provider.give_refresh_token),
-            failure,
-        };
-        Carrier::new(&shown, dates)
-    });
-    answer::write(&call.preferences, CARRIER, &answered)
-}
-
-/// What a caller learns that gets no fresh tokens.
-pub(super) fn of_grant(
-    error: GrantError,
-    provider: &Provider,
-    preferences: &Preferences,
-) -> Problem {
-    Problem::of_grant(error, preferences.value(provider.as_str()))
-}
-
-/// How long the caller wants the access token to live, in microseconds.
-pub(super) fn minimum_seconds(root: &Object<'_>) -> Result<i64, Problem> {
-    match root.integer(MINIMUM_SECONDS)?.unwrap_or_default() {
-        seconds if (0..=MAX_MINIMUM_SECONDS).contains(&seconds) => Ok(seconds * 1_000_000),
-        other => Err(Problem::out_of_range(MINIMUM_SECONDS, 0, MAX_MINIMUM_SECONDS as u64, other)),
-    }
+    let grants = &app.grants;
+    answer_by_key(&call, &app, async |wish, saved| grants.fresh(wish, saved).await).await
 }
 
 /// Reads `TokenManagementInfo`; rights and unknown properties are ignored (CONTRACT 4).
@@ -183,8 +116,8 @@ fn token_end(root: &Object<'_>, token: Option<&SecretText>) -> Result<Option<Tok
         }
         Some(other) => Err(Problem::out_of_range(EXPIRES_IN, 0, MAX_EXPIRES_IN as u64, other)),
         None => {
-            let told = token.and_then(|token| expiry::of_token(token.expose()));
-            Ok(told.map(|end| TokenEnd::At(end.as_microsecond())))
+            let of_jwt = token.and_then(|token| expiry::of_token(token.expose()));
+            Ok(of_jwt.map(|end| TokenEnd::At(end.as_microsecond())))
         }
     }
 }

@@ -1,11 +1,19 @@
 //! Claims and outcomes in every order that a crash or a slow server may bring about.
 
-use super::*;
+use super::{
+    claim::{Attempt, Claim, Claimed, claim},
+    lease::{LEASE_US, LeaseHolder, Leases, renew, renew_all},
+    outcome::{Committed, Failure, RefreshTimes, Replacement, Verdict, commit, fail},
+    *,
+};
 use crate::{
     Database,
     backend::{migrate, sqlite::instance_lock},
+    tables::external_tokens::SealedTokens,
 };
 use diesel::connection::SimpleConnection as _;
+use model::CauseKind;
+use std::sync::Arc;
 
 /// In 2027.
 const NOW: i64 = 1_800_000_000_000_000;
@@ -120,13 +128,13 @@ fn one_server_at_a_time_and_the_next_after_five_seconds() {
     assert_eq!((first.number, first.is_replay, first.claimed), (1, false, NOW));
     let early = bench.claim_by("other", true, NOW + LEASE_US - 1);
     assert!(matches!(early, Claimed::Leased), "{early:?}");
-    renew(&mut bench.conn, NOW + SECOND, &[(1, 1)]).expect("renewed");
+    renew_all(&mut bench.conn, NOW + SECOND, &[(1, 1)]).expect("renewed");
     let renewed = bench.claim_by("other", true, NOW + LEASE_US);
     assert!(matches!(renewed, Claimed::Leased), "{renewed:?}");
     let second = bench.attempt("other", NOW + SECOND + LEASE_US);
     assert_eq!((second.number, second.is_replay, second.is_taken_over), (2, true, true));
     assert_eq!(second.first_sent, NOW, "the grace counts from the first request");
-    renew(&mut bench.conn, NOW + 90 * SECOND, &[(1, 1)]).expect("nothing to renew");
+    renew_all(&mut bench.conn, NOW + 90 * SECOND, &[(1, 1)]).expect("nothing to renew");
     assert_eq!(bench.grant().leased_until, Some(NOW + SECOND + 2 * LEASE_US));
 }
 
@@ -239,13 +247,13 @@ fn a_late_verdict_does_not_count() {
 fn an_attempt_is_held_until_another_is_made() {
     let mut bench = Bench::new();
     let first = bench.attempt("one", NOW);
-    assert!(hold(&mut bench.conn, NOW + SECOND, &first).expect("asked"));
+    assert!(renew(&mut bench.conn, NOW + SECOND, &first).expect("asked"));
     assert_eq!(bench.grant().leased_until, Some(NOW + SECOND + LEASE_US));
     let second = bench.attempt("other", NOW + SECOND + LEASE_US);
-    assert!(!hold(&mut bench.conn, NOW + 9 * SECOND, &first).expect("asked"));
-    assert!(hold(&mut bench.conn, NOW + 9 * SECOND, &second).expect("asked"));
+    assert!(!renew(&mut bench.conn, NOW + 9 * SECOND, &first).expect("asked"));
+    assert!(renew(&mut bench.conn, NOW + 9 * SECOND, &second).expect("asked"));
     assert_eq!(bench.commit(&second, 2), Committed::Done { has_recovered: false });
-    assert!(!hold(&mut bench.conn, NOW + 9 * SECOND, &second).expect("asked"));
+    assert!(!renew(&mut bench.conn, NOW + 9 * SECOND, &second).expect("asked"));
 }
 
 /// A fault of the client's is nothing that the grant can help.

@@ -1,0 +1,106 @@
+//! New tokens that the database could not take, on their way into it.
+//!
+//! Invariant: a file goes only after the database has its tokens, or has no use for them. One that is refused keeps no
+//! other back.
+
+use std::sync::Arc;
+
+use tokio::task;
+use tracing::{error, info};
+
+use crate::{
+    OpenError, Store, StoreError,
+    error::error_chain,
+    record_ids,
+    tables::grants::{
+        lease::Lease,
+        outcome::{Committed, Replacement},
+    },
+};
+
+impl Store {
+    /// Keeps new tokens in a file, with their lease.
+    pub(super) async fn write_unsaved(
+        &self,
+        tokens: Replacement,
+        lease: Option<Arc<Lease>>,
+    ) -> Result<(), OpenError> {
+        let inner = Arc::clone(&self.0);
+        let written = task::spawn_blocking(move || inner.unsaved.write(&tokens, lease)).await;
+        written.expect("writing a file does not panic")
+    }
+
+    /// Shows that new tokens can be kept in files while the database is away. Blocks.
+    ///
+    /// # Errors
+    /// They cannot.
+    pub fn probe_unsaved(&self) -> Result<(), OpenError> {
+        self.0.unsaved.probe()
+    }
+
+    /// Commits what waits in files. A server does so at its start and every second.
+    pub async fn save_unsaved(&self) -> Result<(), StoreError> {
+        self.save_some_unsaved(self.0.unsaved.list()).await
+    }
+
+    pub(super) async fn save_some_unsaved(&self, files: Vec<(i64, i64)>) -> Result<(), StoreError> {
+        for file in files {
+            let inner = Arc::clone(&self.0);
+            let read = move || inner.unsaved.is_there(file).then(|| inner.unsaved.read(file));
+            let read = task::spawn_blocking(read).await.expect("reading a file does not panic");
+            let record = record_ids::name_of(file.0);
+            let tokens = match read {
+                Some(Ok(tokens)) => tokens,
+                None => continue,
+                Some(Err(error)) => {
+                    if self.0.unsaved.report(file) {
+                        error!(record, error = error_chain(&error), "unsaved tokens are of no use");
+                    }
+                    continue;
+                }
+            };
+            match self.commit(tokens).await {
+                Ok(Committed::Absent) => {
+                    error!(record, "unsaved tokens are of a record that is not in this database");
+                    self.0.unsaved.forget(file);
+                }
+                Ok(committed) => self.remove_unsaved(file, committed).await,
+                Err(StoreError::KeyRetired(kek)) => {
+                    if self.0.unsaved.report(file) {
+                        error!(
+                            record,
+                            kek.id = kek,
+                            "the master key of unsaved tokens was retired"
+                        );
+                    }
+                }
+                Err(
+                    error @ (StoreError::Overloaded
+                    | StoreError::Unavailable(_)
+                    | StoreError::Closed),
+                ) => {
+                    return Err(error);
+                }
+                Err(error) => {
+                    if self.0.unsaved.report(file) {
+                        error!(record, error = error_chain(&error), "unsaved tokens are refused");
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn remove_unsaved(&self, file: (i64, i64), committed: Committed) {
+        let record = record_ids::name_of(file.0);
+        match committed {
+            Committed::Done { .. } => info!(record, "unsaved tokens were committed"),
+            _ => info!(record, outcome = ?committed, "unsaved tokens were dropped"),
+        }
+        let inner = Arc::clone(&self.0);
+        let removed = task::spawn_blocking(move || inner.unsaved.remove(file)).await;
+        if let Err(error) = removed.expect("removing a file does not panic") {
+            error!(record, error = error_chain(&error), "their file is still there");
+        }
+    }
+}

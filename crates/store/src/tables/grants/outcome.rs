@@ -1,0 +1,168 @@
+//! What became of an attempt: new tokens, or a failure.
+//!
+//! Invariant: a success is guarded by the generation of the record, and a failure by the number of the attempt, so that a
+//! late one never speaks for another.
+
+use diesel::prelude::*;
+use model::{CauseKind, GrantCause, GrantState, RecordId};
+
+use super::{GrantRow, claim::Attempt, find, lock, write};
+use crate::{
+    StoreError,
+    backend::conn::Conn,
+    tables::{external_tokens::SealedTokens, keks, schema::external_tokens},
+};
+
+/// When new tokens end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RefreshTimes {
+    /// When the access token ends, in microseconds since 1970 UTC by the database's clock.
+    pub access_expires: Option<i64>,
+    /// When the refresh token ends unless it is used before.
+    pub refresh_by: Option<i64>,
+}
+
+/// New tokens of a record, as they were sealed for it.
+#[derive(Clone)]
+pub(crate) struct Replacement {
+    pub(crate) record: RecordId,
+    /// The number of the attempt that got them.
+    pub(crate) attempt: i64,
+    /// The generation of the tokens that these replace.
+    pub(crate) replaced: i32,
+    pub(crate) key_digest: [u8; 32],
+    pub(crate) times: RefreshTimes,
+    pub(crate) sealed: SealedTokens,
+}
+
+/// What became of new tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Committed {
+    /// The record has them; whether its grant was failing or dead before.
+    Done {
+        /// Whether the state of the grant was another before.
+        has_recovered: bool,
+    },
+    /// The record ended meanwhile: they were dropped.
+    Ended,
+    /// There is no such record: it may be one of another database.
+    Absent,
+    /// A later attempt got other tokens: these were dropped.
+    Superseded,
+    /// The database is away: the sealed tokens wait in a file.
+    Unsaved,
+}
+
+/// Why an attempt failed, and what follows.
+#[derive(Clone, Copy, Debug)]
+pub struct Failure {
+    /// The state that the grant is in from now on; `None` if it stays what it is, with its cause and its pause.
+    pub state: Option<GrantState>,
+    /// Why.
+    pub cause: GrantCause,
+    /// For how long no other attempt is made, in microseconds.
+    pub pause_us: i64,
+    /// Whether the failure counts for a longer pause next time.
+    pub counts: bool,
+    /// Whether the outcome is unknown: the provider may have spent the refresh token.
+    pub is_ambiguous: bool,
+}
+
+/// What a failed attempt made of a grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Whether the state is another now.
+    pub is_other_state: bool,
+    /// The cause: that of the attempt, or that the answer to an earlier one was lost.
+    pub cause: GrantCause,
+}
+
+/// Puts new tokens in the place of those that the attempt was made with. `KeyRetired` if the database does not know
+/// their master key.
+pub(crate) fn commit(
+    conn: &mut Conn,
+    now: i64,
+    new: &Replacement,
+) -> Result<Committed, StoreError> {
+    let Replacement { record, attempt, replaced, times, sealed, .. } = new;
+    keks::hold(conn, &sealed.kek_id)?;
+    let Some(current) = lock(conn, *record)?.filter(|found| found.key_digest == new.key_digest)
+    else {
+        return Ok(Committed::Absent);
+    };
+    if !current.lives(now) {
+        return Ok(Committed::Ended);
+    }
+    let row = find(conn, *record)?;
+    // The provider answered the later request last, so that its tokens are those that live.
+    let is_later = current.generation == replaced + 1
+        && row.as_ref().and_then(|row| row.won_by).is_some_and(|won_by| won_by < *attempt);
+    // A database that lost its last commits has an earlier generation, or no row: the tokens are newer than what it has.
+    if current.generation > *replaced && !is_later {
+        return Ok(Committed::Superseded);
+    }
+    let tokens = (
+        external_tokens::generation.eq(sealed.generation),
+        external_tokens::kek_id.eq(&sealed.kek_id),
+        external_tokens::wrapped_dek.eq(&sealed.wrapped_dek),
+        external_tokens::sealed.eq(&sealed.sealed),
+        external_tokens::updated.eq(now),
+        external_tokens::access_expires.eq(times.access_expires),
+    );
+    let changed = external_tokens::table.find(record.as_i64());
+    diesel::update(changed).set(tokens).execute(conn)?;
+    let Some(mut row) = row else { return Ok(Committed::Done { has_recovered: false }) };
+    let had_failed = row.state != GrantState::Unknown.name();
+    let has_recovered = row.set_state(GrantState::Live, now) && had_failed;
+    if row.attempt == *attempt {
+        row = GrantRow { lease_by: None, lease_until: None, ..row };
+    }
+    let row = GrantRow {
+        cause: None,
+        failures: 0,
+        retry_at: None,
+        // What is open is about the tokens before.
+        first_sent: None,
+        refreshed: Some(now),
+        refresh_by: times.refresh_by,
+        won_by: Some(*attempt),
+        ..row
+    };
+    write(conn, &row)?;
+    Ok(Committed::Done { has_recovered })
+}
+
+/// Notes that an attempt failed. `None` if another one was made meanwhile, which is judged by itself.
+pub(crate) fn fail(
+    conn: &mut Conn,
+    now: i64,
+    attempt: &Attempt,
+    failure: Failure,
+) -> Result<Option<Verdict>, StoreError> {
+    let Some(current) = lock(conn, attempt.record)? else { return Ok(None) };
+    let Some(row) = find(conn, attempt.record)? else { return Ok(None) };
+    let is_ours = row.attempt == attempt.number && row.won_by == attempt.won_by;
+    if !is_ours || current.generation != attempt.generation {
+        return Ok(None);
+    }
+    // What the provider has against the client is not the grant's.
+    let is_grants = failure.state.is_some();
+    let is_dead = failure.state == Some(GrantState::Dead);
+    let is_open = failure.is_ambiguous || attempt.is_replay && !is_dead;
+    let cause = match failure.cause.kind {
+        CauseKind::InvalidGrant if is_dead && attempt.is_replay => CauseKind::LostAnswer.into(),
+        _ => failure.cause,
+    };
+    let mut row = GrantRow {
+        cause: if is_grants { Some(cause.to_string()) } else { row.cause },
+        failures: row.failures.saturating_add(failure.counts.into()),
+        retry_at: if is_grants { Some(now.saturating_add(failure.pause_us)) } else { row.retry_at },
+        first_sent: row.first_sent.filter(|_| is_open),
+        lease_by: None,
+        lease_until: None,
+        ..row
+    };
+    let is_other_state = failure.state.is_some_and(|state| row.set_state(state, now));
+    write(conn, &row)?;
+    Ok(Some(Verdict { is_other_state, cause }))
+}
