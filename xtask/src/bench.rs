@@ -35,8 +35,9 @@ pub(crate) fn run(shell: &Shell, bench: Bench) -> anyhow::Result<()> {
         BenchCmd::Store(flags) => store::run(shell, &flags),
         BenchCmd::Schemes(Schemes { seconds }) => schemes::run(shell, seconds.unwrap_or(5)),
         BenchCmd::Logins(Logins { samples }) => logins::run(shell, samples.unwrap_or(10_000)),
-        BenchCmd::Grants(Grants { seconds, records }) => {
-            grants::run(shell, seconds.unwrap_or(5), records.unwrap_or(10_000))
+        BenchCmd::Grants(Grants { seconds, records, before }) => {
+            let (seconds, records) = (seconds.unwrap_or(5), records.unwrap_or(10_000));
+            grants::run(shell, seconds, records, before.as_deref())
         }
         BenchCmd::Rotation(Rotation { seconds, records }) => {
             rotation::run(shell, seconds.unwrap_or(5), records.unwrap_or(50_000))

@@ -2,6 +2,8 @@
 //!
 //! Invariant: every command is listed by `cargo xtask --help`.
 
+use std::path::PathBuf;
+
 xflags::xflags! {
     /// Tasks of this workspace.
     cmd xtask {
@@ -36,6 +38,8 @@ xflags::xflags! {
                 optional --seconds number: u32
                 /// Expired records that are refreshed; 10,000 by default.
                 optional --records number: usize
+                /// A server of an earlier version, whose gets are measured in turns with those of this one.
+                optional --before file: PathBuf
             }
             /// How fast a rotation of the master key is, and what it costs calls.
             cmd rotation {

@@ -1,7 +1,7 @@
 //! `cargo xtask bench grants`: what refreshing costs, and how fast it is.
 //!
-//! Invariant: gets of records that need no refresh are measured on one server, in turns: of a provider that is
-//! configured, and of one that is not.
+//! Invariant: gets of records that need no refresh are measured in turns: of a provider that is configured, of one that is
+//! not, and at a server of an earlier version if there is one.
 
 use std::{
     fs,
@@ -35,7 +35,13 @@ const CROWD: usize = 200;
 /// Servers that the crowd reads from.
 const SERVERS: usize = 3;
 
-pub(super) fn run(shell: &Shell, seconds: u32, records: usize) -> anyhow::Result<()> {
+/// Measures; `before` is a server of an earlier version.
+pub(super) fn run(
+    shell: &Shell,
+    seconds: u32,
+    records: usize,
+    before: Option<&Path>,
+) -> anyhow::Result<()> {
     need(shell, "wrk", "wrk")?;
     let binaries = store::build(shell)?;
     let scratch = store::scratch(shell)?;
@@ -46,11 +52,20 @@ pub(super) fn run(shell: &Shell, seconds: u32, records: usize) -> anyhow::Result
     let folder = scratch.path().join("sqlite");
     fs::create_dir(&folder)?;
     let server = Server::start(with_provider(latchkey(&binary, &folder), &provider))?;
-    gets(shell, &server, &folder, seconds)?;
+    let before = before.map(|binary| earlier(shell, binary)).transpose()?;
+    gets(shell, &server, before.as_ref(), &folder, seconds)?;
+    before.map_or(Ok(()), Server::stop)?;
     refreshes(&server, &provider, records)?;
     server.stop()?;
     let cluster = Cluster::start(shell, &scratch.path().join("cluster"))?;
     crowd(&binary, scratch.path(), &cluster, &provider)
+}
+
+/// A server of an earlier version, in a folder of its own.
+fn earlier(shell: &Shell, binary: &Path) -> anyhow::Result<Server> {
+    let folder = shell.current_dir().join("target/bench/store/earlier");
+    fs::create_dir(&folder)?;
+    Server::start(latchkey(&fs::canonicalize(binary)?, &folder))
 }
 
 fn with_provider(mut command: Command, provider: &Server) -> Command {
@@ -65,8 +80,8 @@ fn with_provider(mut command: Command, provider: &Server) -> Command {
     command
 }
 
-/// A record of 2 KB whose access token ends then.
-fn record(provider: &str, expires_in: u32) -> String {
+/// A record of 2 KB whose access token ends then; an hour is assumed if that is not said.
+fn record(provider: &str, expires_in: Option<u32>) -> String {
     let carrier = json!({
         "Provider": provider, "AccessToken": "a".repeat(1000), "RefreshToken": "r".repeat(1000)
     });
@@ -74,37 +89,48 @@ fn record(provider: &str, expires_in: u32) -> String {
 }
 
 /// Gets that need no refresh.
-fn gets(shell: &Shell, server: &Server, folder: &Path, seconds: u32) -> anyhow::Result<()> {
+fn gets(
+    shell: &Shell,
+    server: &Server,
+    before: Option<&Server>,
+    folder: &Path,
+    seconds: u32,
+) -> anyhow::Result<()> {
+    let mut kinds = vec![("of a configured provider", "refreshed", server)];
+    kinds.push(("of another", "other", server));
+    kinds.extend(before.map(|before| ("at the earlier version", "earlier", before)));
     let mut scripts = Vec::new();
-    for name in ["refreshed", "other"] {
-        let keys = load::fill(&server.address, &record(name, 86_400), 10_000)?;
+    for (_kind, name, server) in &kinds {
+        let keys = load::fill(&server.address, &record(name, None), 10_000)?;
         let file = folder.join(format!("{name}.keys"));
         fs::write(&file, keys.join("\n"))?;
         let call = Call { path: GET, authorization: BASIC };
         scripts.push(Script::any_of(folder.join(format!("{name}.lua")), call, &file)?);
     }
-    let mut outcomes = [Vec::new(), Vec::new()];
+    let mut outcomes: Vec<Vec<Outcome>> = kinds.iter().map(|_kind| Vec::new()).collect();
     for round in 1..=ROUNDS {
         eprintln!("round {round}: gets that need no refresh");
-        for (script, outcomes) in scripts.iter().zip(&mut outcomes) {
-            outcomes.push(script.run(shell, &server.address, CONNECTIONS, seconds)?);
+        // Each kind begins a round, because the first of a round is slower.
+        for kind in (0..kinds.len()).map(|turn| (turn + round) % kinds.len()) {
+            let address = &kinds[kind].2.address;
+            outcomes[kind].push(scripts[kind].run(shell, address, CONNECTIONS, seconds)?);
         }
     }
     println!("| get, {CONNECTIONS} connections, no refresh | calls/s | p99 |");
     println!("|---|--:|--:|");
-    for (name, outcomes) in ["of a configured provider", "of another"].iter().zip(&outcomes) {
+    for ((kind, _, _), outcomes) in kinds.iter().zip(&outcomes) {
         let failures: u64 = outcomes.iter().map(|outcome| outcome.failures).sum();
         ensure!(failures == 0, "{failures} calls failed");
         let of = |figure: fn(&Outcome) -> f64| median(outcomes.iter().map(figure).collect());
         let (rate, p99) = (of(|outcome| outcome.rate), of(|outcome| outcome.p99_ms));
-        println!("| {name} | {rate:.0} | {p99:.2} ms |");
+        println!("| {kind} | {rate:.0} | {p99:.2} ms |");
     }
     Ok(())
 }
 
 /// Expired records, each read once.
 fn refreshes(server: &Server, provider: &Server, records: usize) -> anyhow::Result<()> {
-    let keys = load::fill(&server.address, &record("refreshed", 0), records)?;
+    let keys = load::fill(&server.address, &record("refreshed", Some(0)), records)?;
     let before = count(provider)?;
     let began = Instant::now();
     thread::scope(|scope| {
@@ -165,7 +191,7 @@ fn crowd(binary: &Path, folder: &Path, cluster: &Cluster, provider: &Server) -> 
     let mut slowest = Vec::new();
     for round in 1..=ROUNDS {
         eprintln!("round {round}: {CROWD} readers of one expired record");
-        let key = load::fill(&servers[0].address, &record("refreshed", 0), 1)?;
+        let key = load::fill(&servers[0].address, &record("refreshed", Some(0)), 1)?;
         let key = key.first().context("a key")?;
         let (before, barrier) = (count(provider)?, Barrier::new(CROWD));
         let times = thread::scope(|scope| {
