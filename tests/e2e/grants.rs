@@ -1,5 +1,6 @@
 //! Grants: codes that are exchanged and tokens that are refreshed, through crashes, outages and many callers.
 
+mod connect;
 mod crashes;
 mod dumps;
 pub(crate) mod exchange;

@@ -2,7 +2,9 @@
 //!
 //! Invariant: a code and what proves whose it is cannot be printed.
 
-use crate::{Provider, SecretText};
+use std::collections::BTreeMap;
+
+use crate::{Provider, RetrievalKey, SecretText};
 
 /// The wish to exchange a code for tokens, as a caller has it (RFC 6749 §4.1.3).
 #[derive(Clone, Debug)]
@@ -17,4 +19,8 @@ pub struct CodeToExchange {
     pub nonce: Option<SecretText>,
     /// The verifier whose challenge the provider has (RFC 7636 §4.5).
     pub pkce_verifier: Option<SecretText>,
+    /// What stands for the parameters in the provider's URLs, by their names.
+    pub parameters: BTreeMap<String, String>,
+    /// The key of the record that gets the tokens, if its user connects again; otherwise they make a new one.
+    pub key: Option<RetrievalKey>,
 }

@@ -2,23 +2,25 @@
 //!
 //! Invariant: a state and a cause are words of fixed lists. Neither holds a word of a provider's.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use crate::SecretText;
 
-/// What a provider said of a grant, besides the tokens. It is sealed with them.
+/// What is known of a grant besides the tokens. It is sealed with them.
 #[derive(Clone, Debug, Default)]
 pub struct GrantDetails {
     /// The scopes that were granted, as the provider wrote them (RFC 6749 §3.3).
     pub scope: Option<SecretText>,
     /// `sub` of the id_token: who gave the grant (OpenID Connect Core §2).
     pub subject: Option<SecretText>,
+    /// What stands for the parameters in the provider's URLs, by their names.
+    pub parameters: BTreeMap<String, String>,
 }
 
 impl GrantDetails {
-    /// Whether the provider said nothing.
+    /// Whether nothing is known.
     pub fn is_empty(&self) -> bool {
-        self.scope.is_none() && self.subject.is_none()
+        self.scope.is_none() && self.subject.is_none() && self.parameters.is_empty()
     }
 }
 

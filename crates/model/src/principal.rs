@@ -125,6 +125,13 @@ pub struct Principal {
     pub is_administrator: bool,
 }
 
+impl Principal {
+    /// Whether the caller may list, describe by its id, replace and revoke a record of this owner (CONTRACT 38, 39).
+    pub fn may_manage(&self, owner: &Login) -> bool {
+        self.is_administrator || self.login == *owner
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

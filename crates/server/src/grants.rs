@@ -3,6 +3,7 @@
 //! Invariant: it knows no web framework and no HTTP answer. Nothing that a caller says leads a request to a place that
 //! is not configured, or that a configured issuer does not name.
 
+mod authorization;
 mod decision;
 mod description;
 mod discovery;
@@ -14,6 +15,7 @@ mod intervals;
 mod provider_pauses;
 pub(crate) mod providers;
 mod refresh;
+mod replacing;
 mod tallies;
 
 use std::{
@@ -31,6 +33,13 @@ use store::{SavedTokens, Store};
 use tokio::runtime::Handle;
 use tracing::warn;
 
+pub(crate) use self::{
+    authorization::{AuthorizationError, ConnectError, Consent},
+    description::GrantDescription,
+    error::GrantError,
+    exchange::{ExchangeError, SentBack},
+    replacing::{BroughtTokens, ReplaceError},
+};
 use self::{
     decision::{Decision, decide, time_left},
     in_flight::{Flight, InFlight},
@@ -39,7 +48,6 @@ use self::{
     refresh::Refresh,
     tallies::Tallies,
 };
-pub(crate) use self::{description::GrantDescription, error::GrantError, exchange::ExchangeError};
 use crate::config::{Config, grants::OnFailure};
 
 /// How many refreshes and exchanges may wait for each request that may be under way.

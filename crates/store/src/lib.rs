@@ -33,6 +33,7 @@ pub use crate::{
     expiry_limits::{ExpiryLimits, ExpiryPolicy},
     keys::{KekSources, KeySource, pkcs11::Module},
     quotas::Quotas,
+    seal::{StateBinding, random},
     single_flight::SingleFlight,
     store::{
         GrantFacts, KekStatus, Migrator, NewTokens, OpenOptions, Rewrapped, Rotation, Store,
@@ -45,6 +46,7 @@ pub use crate::{
             Grant, NewGrant,
             claim::{Attempt, Claim, Claimed},
             outcome::{Committed, Failure, RefreshTimes, Verdict},
+            replace::Replaced,
         },
         provider_states::ProviderPause,
         records::{Listing, Page, Position, RecordInfo},

@@ -6,17 +6,21 @@
 //! HKDF-SHA-256(DEK ‖ retrieval key) (`carrier`). Both are AES-256-GCM (`format`). The carrier's AAD leaves out the
 //! KEK, so that a DEK can be wrapped again without the caller; the DEK that it needs is bound to its KEK.
 //!
-//! What an idempotency key stands for is sealed under that key (`idempotency`).
+//! What an idempotency key stands for is sealed under that key (`idempotency`). The state of an authorization is signed
+//! under a key that is derived from the KEK (`state`).
 
 mod carrier;
 pub(crate) mod format;
 mod idempotency;
 mod kek;
 mod random;
+mod state;
 
 pub(crate) use self::{
     carrier::{key_digest, open, seal},
     idempotency::{IdempotencySeal, Repeatable},
     kek::{Dek, Kek, SealContext, kek_id},
-    random::{random, random_name},
+    random::random_name,
+    state::{is_right as is_right_state, sign as sign_state},
 };
+pub use self::{random::random, state::StateBinding};

@@ -10,6 +10,7 @@ mod grants;
 mod migrator;
 mod provider_pauses;
 mod records;
+mod replacing;
 mod retirement;
 mod retry;
 mod rewrapping;

@@ -14,12 +14,13 @@ use model::{
 };
 use provider::{CodeExchange, GrantedTokens, Refusal, RefusalClass, Registration, code_digest};
 use serde_json::{Map, Value};
-use store::{NewGrant, StoreError, TokenEnd, TokensToSave};
+use store::{NewGrant, Replaced, SavedTokens, StateBinding, StoreError, TokenEnd, TokensToSave};
 use tokio::{sync::oneshot, time};
 use tracing::warn;
 
 use super::{
     Grants, LAST_COMMIT,
+    authorization::ConnectError,
     error::GrantError,
     id_tokens::IdTokens,
     in_flight::{self, Flight},
@@ -32,17 +33,23 @@ use crate::{error_text::error_chain, outgoing::SendError};
 /// The pause between two tries to save tokens that arrived.
 const SAVE_PAUSE: Duration = Duration::from_millis(200);
 /// The scope with which a provider sends an id_token (OpenID Connect Core §3.1.2.1).
-const OPENID: &str = "openid";
+pub(super) const OPENID: &str = "openid";
 
 /// Why a code was not exchanged. Nothing was saved.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ExchangeError {
-    /// No provider of that name is configured for the tenant.
-    #[error("the provider is not configured")]
-    UnknownProvider,
-    /// The redirect URI is not one of the provider's.
-    #[error("the redirect URI is not configured")]
-    UnknownRedirect,
+    /// What is asked for cannot be.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The state is not that of an authorization by the caller with these values, or is older than ten minutes.
+    #[error("the state is another")]
+    State,
+    /// The user comes from another provider.
+    #[error("the issuer is another")]
+    Issuer,
+    /// The id_token is of another user than the record that is connected again.
+    #[error("the user is another than that of the record")]
+    OtherUser,
     /// The code was sent before.
     #[error("the code was sent before")]
     CodeSent,
@@ -75,6 +82,14 @@ impl From<StoreError> for ExchangeError {
     }
 }
 
+/// What the provider sent the user back with, beside the code, if the caller passes it on.
+#[derive(Default)]
+pub(crate) struct SentBack {
+    pub(crate) state: Option<SecretText>,
+    /// Who says that it is the provider (RFC 9207 §2).
+    pub(crate) issuer: Option<String>,
+}
+
 /// An exchange that may be sent.
 struct Exchange {
     grants: Arc<Grants>,
@@ -85,6 +100,8 @@ struct Exchange {
     code: CodeToExchange,
     digest: [u8; 32],
     once: Option<IdempotencyKey>,
+    /// What the record has that is connected again.
+    before: Option<SavedTokens>,
     /// Whether requests to the provider were paused.
     was_paused: bool,
     _permit: RequestPermit,
@@ -99,20 +116,20 @@ impl Grants {
         self: &Arc<Self>,
         owner: &Principal,
         code: CodeToExchange,
+        sent_back: SentBack,
         once: Option<IdempotencyKey>,
     ) -> Result<RetrievalKey, ExchangeError> {
-        let provider = self.providers.find(&owner.tenant, code.provider.as_str());
-        let provider =
-            provider.filter(|_| self.is_enabled).ok_or(ExchangeError::UnknownProvider)?;
-        if !provider.redirect_uris.contains(&code.redirect_uri) {
-            return Err(ExchangeError::UnknownRedirect);
-        }
+        let provider = self.provider_for(owner, &code.provider, &code.redirect_uri)?;
         if let Some(once) = &once
             && let Some(key) = self.store.exchanged_before(owner, &code, once).await?
         {
             return Ok(key);
         }
-        self.store.may_save(owner, once.is_some())?;
+        self.check_sent_back(owner, provider, &code, &sent_back)?;
+        let before = self.to_connect_again(owner, code.key.as_ref(), &code.provider).await?;
+        if before.is_none() {
+            self.store.may_save(owner, once.is_some())?;
+        }
         let was_paused = self.look_for_pause(provider).await?;
         let registration = provider.registration().await.map_err(GrantError::from)?;
         let id_tokens = provider.id_tokens().await.map_err(GrantError::from)?;
@@ -135,6 +152,7 @@ impl Grants {
             code: code.clone(),
             digest,
             once: once.clone(),
+            before,
             was_paused,
             _permit: permit,
         };
@@ -156,6 +174,33 @@ impl Grants {
             }
             (outcome, _) => outcome,
         }
+    }
+
+    /// Whether the user comes from where this caller sent it.
+    fn check_sent_back(
+        &self,
+        caller: &Principal,
+        provider: &ConfiguredProvider,
+        code: &CodeToExchange,
+        sent_back: &SentBack,
+    ) -> Result<(), ExchangeError> {
+        let issuers = sent_back.issuer.as_deref().zip(provider.issuer());
+        if issuers.is_some_and(|(said, configured)| said != configured) {
+            return Err(ExchangeError::Issuer);
+        }
+        let binding = StateBinding {
+            caller,
+            provider: &code.provider,
+            redirect_uri: &code.redirect_uri,
+            nonce: code.nonce.as_ref(),
+            parameters: &code.parameters,
+            key: code.key.as_ref(),
+        };
+        let is_right = |state| self.store.is_state(state, &binding);
+        if !sent_back.state.as_ref().is_none_or(is_right) {
+            return Err(ExchangeError::State);
+        }
+        Ok(())
     }
 
     /// Looks whether requests may be sent to the provider; whether they were paused before.
@@ -190,6 +235,12 @@ impl Exchange {
         let claims = self.claims(tokens.id_token.as_ref()).await.inspect_err(|error| {
             warn!(provider = self.provider.name, %error, "tokens of an exchange were dropped");
         })?;
+        let known = self.before.as_ref().and_then(|before| before.details.subject.as_ref());
+        let is_other = |(known, claims)| !auth::has_claim(claims, "sub", known);
+        if known.zip(claims.as_ref()).is_some_and(is_other) {
+            warn!(provider = self.provider.name, "another user came back: tokens were dropped");
+            return Err(ExchangeError::OtherUser);
+        }
         self.save(tokens, claims, asked, begun).await
     }
 
@@ -286,10 +337,17 @@ impl Exchange {
     ) -> Result<RetrievalKey, ExchangeError> {
         let times = times(&tokens, &self.provider.margins, asked, asked);
         let subject = claims.as_ref().and_then(|claims| claims.get("sub")?.as_str());
+        let before = self.before.as_ref();
         let details = GrantDetails {
             scope: tokens.scope.as_deref().map(SecretText::from),
-            subject: subject.map(SecretText::from),
+            subject: subject
+                .map(SecretText::from)
+                .or_else(|| before.and_then(|before| before.details.subject.clone())),
+            parameters: self.code.parameters.clone(),
         };
+        let claims = claims
+            .map(|claims| SecretText::from(Value::Object(claims).to_string()))
+            .or_else(|| before.and_then(|before| before.carrier.claims.clone()));
         let grant = tokens.refresh_token.is_some().then_some(NewGrant {
             client_digest: self.provider.client_digest,
             refresh_by: times.refresh_by,
@@ -297,18 +355,14 @@ impl Exchange {
         let carrier = TokenManagementInfo {
             access_token: Some(tokens.access_token),
             refresh_token: tokens.refresh_token,
-            claims: claims.map(|claims| SecretText::from(Value::Object(claims).to_string())),
+            claims,
             ..TokenManagementInfo::of(self.code.provider.clone())
         };
         let access_expires = times.access_expires.map(TokenEnd::At);
         let tokens = TokensToSave { carrier: &carrier, details: &details, access_expires, grant };
         let until = begun + self.grants.deadline + LAST_COMMIT;
         loop {
-            let store = &self.grants.store;
-            let saved = store
-                .save_exchanged_tokens(&self.owner, tokens, &self.code, self.once.as_ref())
-                .await;
-            match saved {
+            match self.save_once(tokens).await {
                 // The code is spent, so that nobody else can try again.
                 Err(StoreError::Overloaded | StoreError::Unavailable(_))
                     if Instant::now() + SAVE_PAUSE < until =>
@@ -323,7 +377,31 @@ impl Exchange {
                         _ => ExchangeError::Unsaved,
                     });
                 }
-                Ok(key) => return Ok(key),
+                Ok(key) => return key.ok_or(ExchangeError::Unsaved),
+            }
+        }
+    }
+
+    /// Saves the tokens as a new record, or under the key of the one that is connected again; `None` if that has ended
+    /// meanwhile.
+    async fn save_once(
+        &self,
+        tokens: TokensToSave<'_>,
+    ) -> Result<Option<RetrievalKey>, StoreError> {
+        let (store, code, once) = (&self.grants.store, &self.code, self.once.as_ref());
+        let (Some(key), Some(before)) = (&code.key, &self.before) else {
+            return store.save_exchanged_tokens(&self.owner, tokens, code, once).await.map(Some);
+        };
+        let mut before = before.clone();
+        loop {
+            let once = once.map(|once| (once, code));
+            match store.replace_tokens(&self.owner, key, &before, tokens, once).await? {
+                Replaced::Done => return Ok(Some(key.clone())),
+                Replaced::Ended => return Ok(None),
+                Replaced::Moved => match store.external_tokens(&self.owner.tenant, key).await? {
+                    Some(now) => before = now,
+                    None => return Ok(None),
+                },
             }
         }
     }

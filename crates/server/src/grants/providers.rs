@@ -280,6 +280,14 @@ impl ConfiguredProvider {
         }))
     }
 
+    /// The issuer, if it is configured.
+    pub(crate) fn issuer(&self) -> Option<&str> {
+        match &self.origin {
+            Origin::Discovered(discovered) => Some(&discovered.issuer),
+            Origin::Named { .. } => None,
+        }
+    }
+
     /// Whether it has an issuer, which sends an id_token for a code if `openid` is among the scopes (OpenID Connect
     /// Core §3.1.3.3).
     pub(crate) fn has_issuer(&self) -> bool {

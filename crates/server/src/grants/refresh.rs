@@ -224,6 +224,7 @@ impl Refresh {
         let details = GrantDetails {
             scope: tokens.scope.as_deref().map(SecretText::from).or_else(|| before.scope.clone()),
             subject: before.subject.clone(),
+            parameters: before.parameters.clone(),
         };
         let GrantedTokens { access_token, refresh_token, id_token, .. } = tokens;
         let carrier = TokenManagementInfo {
@@ -404,7 +405,8 @@ pub(super) fn times(
     let after = |seconds: i64| asked.saturating_add(seconds.saturating_mul(SECOND));
     let of_jwt = || Some(expiry::of_token(tokens.access_token.expose())?.as_microsecond());
     let idle = margins.idle.map(|idle| asked.saturating_add(idle));
-    let absolute = margins.absolute.map(|age| given.saturating_add(age));
+    // A record whose user connected again is older than its grant.
+    let absolute = margins.absolute.map(|age| given.saturating_add(age)).filter(|end| *end > asked);
     let said = tokens.refresh_expires_in.map(after);
     RefreshTimes {
         access_expires: tokens.expires_in.map(after).or_else(of_jwt),

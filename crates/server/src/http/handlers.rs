@@ -5,11 +5,13 @@
 pub(crate) mod account;
 pub(crate) mod api_index;
 pub(crate) mod api_viewer;
+pub(crate) mod authorize;
 mod carrier;
 pub(crate) mod exchange;
 pub(crate) mod external_tokens;
 pub(crate) mod health;
 pub(crate) mod principal;
 pub(crate) mod refresh;
+pub(crate) mod replace;
 mod retrieval;
 pub(crate) mod user_agent;

@@ -22,7 +22,7 @@ use store::Quota;
 use tracing::error;
 
 use crate::error_text::error_chain;
-use crate::grants::{ExchangeError, GrantError};
+use crate::grants::{AuthorizationError, ConnectError, ExchangeError, GrantError, ReplaceError};
 use crate::texts::{Locale, Message};
 pub(crate) use body::ErrorBody;
 pub(crate) use finish::finish;
@@ -244,8 +244,10 @@ impl Problem {
     pub(crate) fn of_exchange(error: ExchangeError, provider: String) -> Self {
         let of = |name| Message::new(name).with("provider", provider.clone());
         match error {
-            ExchangeError::UnknownProvider => Self::invalid(Message::new("SR_PROVIDER")),
-            ExchangeError::UnknownRedirect => Self::invalid(of("SR_REDIRECT_URI")),
+            ExchangeError::Connect(error) => Self::of_connect(error, provider),
+            ExchangeError::State => Self::invalid(Message::new("SR_STATE")),
+            ExchangeError::Issuer => Self::invalid(of("SR_ISSUER")),
+            ExchangeError::OtherUser => Self::conflict(of("SR_OTHER_USER")),
             ExchangeError::CodeSent => Self::invalid(of("SR_CODE_SENT")),
             ExchangeError::Refused(cause) => {
                 Self::invalid(of("SR_CODE_REFUSED").with("cause", cause.to_string()))
@@ -263,6 +265,47 @@ impl Problem {
             ExchangeError::Nonce => Self::invalid(of("SR_NONCE")),
             ExchangeError::Grant(error) => Self::of_grant(error, provider),
         }
+    }
+
+    /// Why a user cannot be connected to a provider (CONTRACT O4, O12).
+    pub(crate) fn of_connect(error: ConnectError, provider: String) -> Self {
+        match error {
+            ConnectError::UnknownProvider => Self::invalid(Message::new("SR_PROVIDER")),
+            ConnectError::UnknownRedirect => {
+                Self::invalid(Message::new("SR_REDIRECT_URI").with("provider", provider))
+            }
+            ConnectError::UnknownKey => Self::invalid(Message::new("SR_NOTHING_TO_RECONNECT")),
+            ConnectError::Record(error) => Self::of_replace(error),
+        }
+    }
+
+    /// Why there is no URL at which a user consents (CONTRACT O12).
+    pub(crate) fn of_authorization(error: AuthorizationError, provider: String) -> Self {
+        match error {
+            AuthorizationError::Connect(error) => Self::of_connect(error, provider),
+            AuthorizationError::NoEndpoint => {
+                let message = Message::new("SR_NO_AUTHORIZATION_ENDPOINT");
+                Self::invalid(message.with("provider", provider))
+            }
+            AuthorizationError::Grant(error) => Self::of_grant(error, provider),
+        }
+    }
+
+    /// Why the tokens of a record were not replaced (CONTRACT O4, O14).
+    pub(crate) fn of_replace(error: ReplaceError) -> Self {
+        match error {
+            ReplaceError::NotOwner => Self::forbidden(Message::new("SR_ONLY_OWNER_REPLACES")),
+            ReplaceError::OtherProvider => Self::invalid(Message::new("SR_OTHER_PROVIDER")),
+            ReplaceError::OtherGeneration(now) => Self::conflict(
+                Message::new("SR_OTHER_GENERATION").with("generation", now.to_string()),
+            ),
+            ReplaceError::Store(error) => error.into(),
+        }
+    }
+
+    /// 409 for what the record is not, or not any more.
+    fn conflict(message: Message) -> Self {
+        Self::new(StatusCode::CONFLICT, "SoConflictException", message)
     }
 
     /// 503 for what is more than the server may hold.

@@ -12,8 +12,8 @@ use utoipa::OpenApi;
 
 use super::{
     handlers::{
-        account, api_index, api_viewer, exchange, external_tokens, health, principal, refresh,
-        user_agent,
+        account, api_index, api_viewer, authorize, exchange, external_tokens, health, principal,
+        refresh, replace, user_agent,
     },
     mount::Paths,
     paths,
@@ -46,11 +46,13 @@ macro_rules! routes {
 routes! {
     SAVE_EXTERNAL_TOKENS: operation(user_agent::save);
     GET_EXTERNAL_TOKENS: operation(user_agent::get);
+    AUTHORIZE: operation(authorize::authorize);
     EXCHANGE_CODE: operation(exchange::exchange);
     LIST_EXTERNAL_TOKENS: operation(external_tokens::list);
     DESCRIBE_EXTERNAL_TOKENS: operation(external_tokens::describe);
     REVOKE_EXTERNAL_TOKENS: operation(external_tokens::revoke);
     REFRESH_EXTERNAL_TOKENS: operation(refresh::refresh);
+    REPLACE_EXTERNAL_TOKENS: operation(replace::replace);
     CURRENT_PRINCIPAL: get(principal::current_principal);
     CURRENT_TOKEN: get(principal::current_token);
     GET_ACCESS_TOKEN: operation(principal::access_token);

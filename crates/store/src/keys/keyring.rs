@@ -238,9 +238,14 @@ impl Keyring {
         &self.active_held().kek
     }
 
+    /// Every key that is here.
+    pub(crate) fn keks(&self) -> impl Iterator<Item = &Kek> {
+        self.all().map(|held| &held.kek)
+    }
+
     /// The key with this id.
     pub(crate) fn find(&self, id: &str) -> Option<&Kek> {
-        self.all().map(|held| &held.kek).find(|key| key.id() == id)
+        self.keks().find(|key| key.id() == id)
     }
 
     /// Checks that the active key's sentinel is in the database and opens.

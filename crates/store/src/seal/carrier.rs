@@ -2,6 +2,8 @@
 //!
 //! Invariant: a carrier opens only with both keys together, in the context that it was sealed for.
 
+use std::collections::BTreeMap;
+
 use aws_lc_rs::{
     aead::{AES_256_GCM, LessSafeKey, UnboundKey},
     digest, hkdf,
@@ -29,14 +31,22 @@ pub(crate) fn seal(
         refresh_token,
         claims,
     } = carrier;
-    let GrantDetails { scope, subject } = details;
-    // An earlier version of this server still opens what has no details.
-    let format = if details.is_empty() { Format::V1 } else { Format::V2 };
+    let GrantDetails { scope, subject, parameters } = details;
+    // An earlier version of this server still opens what it knows how to read.
+    let format = match details {
+        details if details.is_empty() => Format::V1,
+        details if details.parameters.is_empty() => Format::V2,
+        _ => Format::V3,
+    };
     context.with_parts("", |parts| {
         wiping_stack(|| {
             let plain = match format {
                 Format::V1 => fields([access_token, refresh_token, claims]),
                 Format::V2 => fields([access_token, refresh_token, claims, scope, subject]),
+                Format::V3 => {
+                    let parameters = write_parameters(parameters);
+                    fields([access_token, refresh_token, claims, scope, subject, &parameters])
+                }
             };
             encrypt_in(format, &record_key(dek, key), Purpose::Carrier, parts, &plain)
         })
@@ -122,9 +132,31 @@ fn read(
     };
     let details = match format {
         Format::V1 => GrantDetails::default(),
-        Format::V2 => GrantDetails { scope: field()?, subject: field()? },
+        Format::V2 => {
+            GrantDetails { scope: field()?, subject: field()?, ..GrantDetails::default() }
+        }
+        Format::V3 => GrantDetails {
+            scope: field()?,
+            subject: field()?,
+            parameters: read_parameters(field()??.expose())?,
+        },
     };
     bytes.is_empty().then_some((carrier, details))
+}
+
+/// Parameters as one field: a line each, the name and its value. Neither has a line break or an equals sign, because
+/// they are parts of URLs.
+fn write_parameters(parameters: &BTreeMap<String, String>) -> Option<SecretText> {
+    let lines: Vec<String> =
+        parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    Some(SecretText::from(lines.join("\n")))
+}
+
+/// Reads what `write_parameters` wrote.
+fn read_parameters(text: &str) -> Option<BTreeMap<String, String>> {
+    let parameter =
+        |line: &str| line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+    text.lines().map(parameter).collect()
 }
 
 #[cfg(test)]
@@ -193,16 +225,26 @@ mod tests {
         assert!(carrier.claims.is_none());
     }
 
-    /// Details make a blob of the second format, and only then.
+    /// Details make a blob of a later format, and only then.
     #[test]
-    fn details_come_back_and_are_in_the_second_format_alone() {
+    fn details_come_back_and_are_in_the_later_formats_alone() {
         let own = Sealed::new();
         let dek = own.kek.unwrap(&own.wrapped, own.context()).expect("unwraps");
         let carrier = own.open().expect("opens");
+        let details = |scope: Option<&str>, subject: Option<&str>, parameters: &[(&str, &str)]| {
+            let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+            GrantDetails {
+                scope: scope.map(SecretText::from),
+                subject: subject.map(SecretText::from),
+                parameters: parameters.iter().map(pair).collect(),
+            }
+        };
         for (details, header) in [
             (GrantDetails::default(), [1, 1]),
-            (GrantDetails { scope: Some("a b".into()), subject: None }, [2, 1]),
-            (GrantDetails { scope: Some("".into()), subject: Some("42".into()) }, [2, 1]),
+            (details(Some("a b"), None, &[]), [2, 1]),
+            (details(Some(""), Some("42"), &[]), [2, 1]),
+            (details(None, None, &[("region", "eu")]), [3, 1]),
+            (details(Some("a"), Some("42"), &[("region", "eu"), ("shop", "a-b")]), [3, 1]),
         ] {
             let sealed = seal(&carrier, &details, &dek, &own.key, own.context());
             assert_eq!(sealed[..2], header);
@@ -211,8 +253,11 @@ mod tests {
             assert_eq!(text(&opened.access_token).as_deref(), Some("fugit"));
             assert_eq!(text(&found.scope), text(&details.scope));
             assert_eq!(text(&found.subject), text(&details.subject));
-            let other_header = [[3 - header[0], 1].as_slice(), &sealed[2..]].concat();
-            assert!(open(&other_header, &dek, &own.key, own.context()).is_err());
+            assert_eq!(found.parameters, details.parameters);
+            for other in (1..=3).filter(|other| *other != header[0]) {
+                let other_header = [[other, 1].as_slice(), &sealed[2..]].concat();
+                assert!(open(&other_header, &dek, &own.key, own.context()).is_err());
+            }
         }
     }
 

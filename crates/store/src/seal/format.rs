@@ -41,6 +41,8 @@ pub(crate) enum Format {
     V1,
     /// AES-256-GCM too; a carrier that has what the provider said of the grant behind its tokens.
     V2,
+    /// AES-256-GCM too; a carrier that has the parameters of its provider's URLs besides.
+    V3,
 }
 
 impl Format {
@@ -49,13 +51,14 @@ impl Format {
         match self {
             Self::V1 => [1, 1],
             Self::V2 => [2, 1],
+            Self::V3 => [3, 1],
         }
     }
 
     /// The formats that this version opens.
     const fn known(purpose: Purpose) -> &'static [Self] {
         match purpose {
-            Purpose::Carrier => &[Self::V1, Self::V2],
+            Purpose::Carrier => &[Self::V1, Self::V2, Self::V3],
             Purpose::Sentinel | Purpose::Dek | Purpose::RetrievalKey | Purpose::Backup => {
                 &[Self::V1]
             }

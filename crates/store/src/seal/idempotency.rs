@@ -119,7 +119,8 @@ fn canonical(carrier: &TokenManagementInfo) -> Zeroizing<Vec<u8>> {
 
 /// The exchange as bytes. A carrier begins with its provider, which is not empty.
 fn canonical_exchange(exchange: &CodeToExchange) -> Zeroizing<Vec<u8>> {
-    let CodeToExchange { provider, code, redirect_uri, nonce, pkce_verifier } = exchange;
+    let CodeToExchange { provider, code, redirect_uri, nonce, pkce_verifier, parameters, key } =
+        exchange;
     let secrets = fields([&Some(code.clone()), nonce, pkce_verifier]);
     let (provider, redirect_uri) = (provider.as_str().as_bytes(), redirect_uri.as_bytes());
     let room = 12 + provider.len() + redirect_uri.len() + secrets.len();
@@ -128,6 +129,14 @@ fn canonical_exchange(exchange: &CodeToExchange) -> Zeroizing<Vec<u8>> {
     part(&mut bytes, provider);
     part(&mut bytes, redirect_uri);
     bytes.extend_from_slice(&secrets);
+    // Left out if there are none, so that an exchange of an earlier version has the same bytes.
+    for (name, value) in parameters {
+        part(&mut bytes, name.as_bytes());
+        part(&mut bytes, value.as_bytes());
+    }
+    if let Some(key) = key {
+        part(&mut bytes, key.expose().as_bytes());
+    }
     bytes
 }
 
@@ -136,6 +145,7 @@ mod tests {
     use super::*;
     use crate::record_ids::RecordIds;
     use model::{Login, Provider, TenantId};
+    use std::collections::BTreeMap;
 
     const HEADER: &str = "8e03978e-40d5-43e8-bc93-6894a57f9324";
 
@@ -232,6 +242,12 @@ mod tests {
             redirect_uri: "https://a.example".to_owned(),
             nonce: None,
             pkce_verifier: None,
+            parameters: BTreeMap::new(),
+            key: None,
+        };
+        let with = |name: &str, value: &str| CodeToExchange {
+            parameters: BTreeMap::from([(name.to_owned(), value.to_owned())]),
+            ..exchange.clone()
         };
         let exchanges = [
             exchange.clone(),
@@ -243,6 +259,10 @@ mod tests {
             CodeToExchange { redirect_uri: "https://b.example".to_owned(), ..exchange.clone() },
             CodeToExchange { nonce: Some("x".into()), ..exchange.clone() },
             CodeToExchange { pkce_verifier: Some("x".into()), ..exchange.clone() },
+            with("region", "eu"),
+            with("region", "in"),
+            with("regione", "u"),
+            CodeToExchange { key: Some(RecordIds::default().new_key(0)), ..exchange.clone() },
         ];
         let mut seen: Vec<Vec<u8>> =
             exchanges.iter().map(|one| own.fingerprint(Repeatable::Exchange(one))).collect();

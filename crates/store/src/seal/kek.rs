@@ -2,7 +2,7 @@
 //!
 //! Invariant: a DEK is wrapped for one record, in one context, under one KEK, and unwraps nowhere else.
 
-use aws_lc_rs::{aead::LessSafeKey, digest};
+use aws_lc_rs::{aead::LessSafeKey, digest, hkdf, hmac};
 use model::{Provider, RecordId, TenantId, wiping_stack};
 use zeroize::Zeroizing;
 
@@ -59,11 +59,26 @@ impl Dek {
 pub(crate) struct Kek {
     id: String,
     key: LessSafeKey,
+    /// Derived from it; signs the states of authorizations.
+    states: hmac::Key,
 }
 
 impl Kek {
     pub(crate) fn new(id: String, bytes: &[u8; KEY_LEN]) -> Self {
-        Self { id, key: aes_256_gcm(bytes) }
+        let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, b"").extract(bytes);
+        let states = prk.expand(&[b"latchkey authorization state v1"], hmac::HMAC_SHA256);
+        let states = states.expect("32 bytes are not too many").into();
+        Self { id, key: aes_256_gcm(bytes), states }
+    }
+
+    /// The HMAC-SHA-256 of the state of an authorization.
+    pub(super) fn sign_state(&self, message: &[u8]) -> hmac::Tag {
+        wiping_stack(|| hmac::sign(&self.states, message))
+    }
+
+    /// Whether it is what `sign_state` made, in constant time.
+    pub(super) fn signed_state(&self, message: &[u8], signature: &[u8]) -> bool {
+        wiping_stack(|| hmac::verify(&self.states, message, signature).is_ok())
     }
 
     pub(crate) fn id(&self) -> &str {

@@ -11,7 +11,7 @@ pub(super) fn fill(bytes: &mut [u8]) {
 }
 
 /// Random bytes.
-pub(crate) fn random<const N: usize>() -> Zeroizing<[u8; N]> {
+pub fn random<const N: usize>() -> Zeroizing<[u8; N]> {
     let mut bytes = Zeroizing::new([0; N]);
     fill(bytes.as_mut_slice());
     bytes

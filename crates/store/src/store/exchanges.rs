@@ -1,15 +1,33 @@
-//! Exchanges of authorization codes.
+//! Authorizations of users at providers, and exchanges of the codes that they bring back.
 //!
 //! Invariant: of all servers of a database one may send a code, once.
+
+use model::SecretText;
 
 use crate::{
     Store, StoreError,
     backend::conn::Conn,
+    seal::{self, StateBinding},
     tables::exchanges,
     write::lock_order::{LockOrder, Write},
 };
 
+/// For how long a state is right: the time that a user has to consent.
+const STATE_US: i64 = 10 * 60 * 1_000_000;
+
 impl Store {
+    /// A state for an authorization, which is right for ten minutes, at every server that has the same master keys.
+    pub fn new_state(&self, binding: &StateBinding<'_>) -> String {
+        let end = self.0.clock.now().saturating_add(STATE_US);
+        seal::sign_state(self.0.keyring.current().active(), binding, end)
+    }
+
+    /// Whether it is what `new_state` answered for the same authorization, in time.
+    pub fn is_state(&self, state: &SecretText, binding: &StateBinding<'_>) -> bool {
+        let keyring = self.0.keyring.current();
+        seal::is_right_state(keyring.keks(), state.expose(), binding, self.0.clock.now())
+    }
+
     /// Notes that an authorization code is about to be sent, by its digest; whether it never was before.
     pub async fn begin_exchange(&self, digest: [u8; 32]) -> Result<bool, StoreError> {
         let clock = self.0.clock;

@@ -153,7 +153,7 @@ impl Store {
     pub(crate) async fn with_its_key(
         &self,
         found: Option<TokenRow>,
-        again: impl AsyncFn() -> Result<Option<TokenRow>, StoreError>,
+        again: impl Future<Output = Result<Option<TokenRow>, StoreError>>,
     ) -> Result<(Option<TokenRow>, Arc<Keyring>), StoreError> {
         let keyring = self.0.keyring.current();
         let needs_no_other =
@@ -161,7 +161,7 @@ impl Store {
         if found.as_ref().is_none_or(needs_no_other) {
             return Ok((found, keyring));
         }
-        let found = again().await?;
+        let found = again.await?;
         let keyring = self.load_keyring_since(Instant::now()).await?;
         match found.as_ref().and_then(|row| keyring.missing().find(|key| key.id == row.kek_id())) {
             Some(missing) => Err(StoreError::KeyMissing(missing.id.clone())),

@@ -279,11 +279,11 @@ mod tests {
         let bench = Bench::new();
         let (key, store) = (save(&bench.one).await, &bench.one.0);
         let wanted = TokenLookup::by(&key);
-        let find = async || store.readers.tokens(&wanted).await;
+        let find = || store.readers.tokens(&wanted);
         let stale = find().await.expect("read");
         bench.replace_key().await;
         bench.one.load_keyring().await.expect("loaded");
-        let (row, keyring) = bench.one.with_its_key(stale, find).await.expect("read again");
+        let (row, keyring) = bench.one.with_its_key(stale, find()).await.expect("read again");
         let row = row.expect("it is there");
         let kek = keyring.find(row.kek_id());
         let opened =

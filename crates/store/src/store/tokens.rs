@@ -44,6 +44,14 @@ pub enum TokenEnd {
 }
 
 impl Inner {
+    /// When an access token ends, in microseconds since 1970 UTC by the database's clock.
+    pub(super) fn end_of(&self, end: TokenEnd) -> i64 {
+        match end {
+            TokenEnd::In(time) => self.database_time().saturating_add(time),
+            TokenEnd::At(time) => time,
+        }
+    }
+
     /// The row of a new record.
     fn seal(
         &self,
@@ -52,10 +60,7 @@ impl Inner {
         key: &RetrievalKey,
         kek: &Kek,
     ) -> TokenRow {
-        let access_expires = tokens.access_expires.map(|end| match end {
-            TokenEnd::In(time) => self.database_time().saturating_add(time),
-            TokenEnd::At(time) => time,
-        });
+        let access_expires = tokens.access_expires.map(|end| self.end_of(end));
         let TokensToSave { carrier, details, .. } = tokens;
         let tokens = Tokens { carrier, details };
         external_tokens::seal(owner, tokens, access_expires, key, kek, self.clock.now())
@@ -232,8 +237,8 @@ impl Store {
         key: &RetrievalKey,
     ) -> Result<Option<SavedTokens>, StoreError> {
         let wanted = TokenLookup::by(key);
-        let find = async || self.0.readers.tokens(&wanted).await;
-        let (row, keyring) = self.with_its_key(find().await?, find).await?;
+        let find = || self.0.readers.tokens(&wanted);
+        let (row, keyring) = self.with_its_key(find().await?, find()).await?;
         match row {
             Some(row) if row.is_to_end(tenant, self.0.clock.now()) => {
                 self.end(key.record()).await;

@@ -44,7 +44,7 @@ pub(super) fn read(received: &Received) -> Request {
 }
 
 /// Text of a form.
-fn decode(text: &str) -> String {
+pub(crate) fn decode(text: &str) -> String {
     let text = text.replace('+', " ");
     percent_decode_str(&text).decode_utf8().expect("UTF-8").into_owned()
 }

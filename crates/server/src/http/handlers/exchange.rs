@@ -2,14 +2,17 @@
 //!
 //! Invariant: a property that cannot be right is refused before the code is sent.
 
+use std::collections::BTreeMap;
+
 use actix_web::{HttpRequest, HttpResponse, web::Data};
-use model::{CodeToExchange, Provider, SecretText};
+use model::{CodeToExchange, Provider, RetrievalKey, SecretText};
 use negotiate::body::Object;
 use provider::pkce;
 use utoipa::ToSchema;
 
+use super::user_agent::{own_key, unquoted};
 use crate::{
-    grants::ExchangeError,
+    grants::{ConnectError, SentBack},
     http::{
         answer,
         extract::{AgentCall, idempotency_key},
@@ -20,13 +23,15 @@ use crate::{
     state::App,
 };
 
+pub(super) const REDIRECT_URI: &str = "RedirectUri";
 const CODE: &str = "AuthorizationCode";
 /// The most bytes that a code may have.
 const MAX_CODE_BYTES: usize = 4096;
 
 /// `POST …/ExchangeCodeAndSaveTokens`: exchanges the code, saves the tokens; answers the key that retrieves them.
 ///
-/// The provider and the redirect URI must be configured (`grants.providers`). A code is sent once, whatever becomes of
+/// The provider and the redirect URI must be configured (`grants.providers`). `ExternalTokens/Authorize` makes the URL
+/// that leads to the code. A code is sent once, whatever becomes of
 /// it: where the answer is an error of the code, of the nonce or of the provider, nothing was saved, and the user has to
 /// connect again. The claims of a verified id_token are saved with the tokens. With an `Idempotency-Key` an exchange
 /// that is sent again within 24 hours is answered with the key of the first.
@@ -62,7 +67,7 @@ pub(crate) async fn exchange(
     let idempotency_key = idempotency_key(&request)?;
     let root = call.body.root()?;
     let name = given(&root, "Provider")?;
-    let unknown = |_invalid| Problem::of_exchange(ExchangeError::UnknownProvider, String::new());
+    let unknown = |_invalid| Problem::of_connect(ConnectError::UnknownProvider, String::new());
     let provider = Provider::parse(name).map_err(unknown)?;
     let code = given(&root, CODE)?;
     if code.len() > MAX_CODE_BYTES {
@@ -75,19 +80,33 @@ pub(crate) async fn exchange(
     let code = CodeToExchange {
         provider,
         code: SecretText::from(code),
-        redirect_uri: given(&root, "RedirectUri")?.to_owned(),
+        redirect_uri: given(&root, REDIRECT_URI)?.to_owned(),
         nonce: optional(&root, "Nonce")?.map(SecretText::from),
         pkce_verifier: pkce_verifier.map(SecretText::from),
+        parameters: BTreeMap::new(),
+        key: record_key(&root)?,
     };
-    let exchanged = app.grants.exchange(&call.caller.principal, code, idempotency_key).await;
+    let sent_back = SentBack {
+        state: optional(&root, "State")?.map(SecretText::from),
+        issuer: optional(&root, "Issuer")?.map(str::to_owned),
+    };
+    let principal = &call.caller.principal;
+    let exchanged = app.grants.exchange(principal, code, sent_back, idempotency_key).await;
     let key =
         exchanged.map_err(|error| Problem::of_exchange(error, call.preferences.value(name)))?;
     request_log::note_record(key.record());
     answer::write(&call.preferences, "string", &key.expose())
 }
 
+/// The key of the record that is connected again, if there is one.
+pub(super) fn record_key(root: &Object<'_>) -> Result<Option<RetrievalKey>, Problem> {
+    let Some(text) = unquoted(root, "Key")? else { return Ok(None) };
+    let unknown = || Problem::of_connect(ConnectError::UnknownKey, String::new());
+    own_key(text)?.map(Some).ok_or_else(unknown)
+}
+
 /// A text that must be there.
-fn given<'a>(root: &Object<'a>, name: &'static str) -> Result<&'a str, Problem> {
+pub(super) fn given<'a>(root: &Object<'a>, name: &'static str) -> Result<&'a str, Problem> {
     optional(root, name)?.ok_or_else(|| Problem::required(name))
 }
 
@@ -114,4 +133,13 @@ struct ExchangeCodeAndSaveTokens {
     /// Where the provider sent the user with the code: one of the provider's `redirect_uris`, exactly.
     #[schema(min_length = 1)]
     redirect_uri: String,
+    /// What the provider sent the user back with as `state`, if it is one that `Authorize` answered: it must be that of
+    /// this caller, provider, redirect URI, nonce and key. Null or empty is not compared.
+    state: Option<String>,
+    /// What the provider sent the user back with as `iss` (RFC 9207): it must be the issuer that is configured, if one
+    /// is. Null or empty is not compared.
+    issuer: Option<String>,
+    /// The key of the record that the user connects again: it keeps its key, and gets these tokens.
+    #[schema(format = "retrieval-key")]
+    key: Option<String>,
 }

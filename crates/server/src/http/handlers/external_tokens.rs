@@ -63,7 +63,7 @@ pub(crate) async fn list(call: AgentCall, app: Data<App>) -> Result<HttpResponse
         limit: limit(&root)?,
         after: unquoted(&root, "Cursor")?.map(read_cursor).transpose()?,
     };
-    if listing.owner.as_ref().is_some_and(|owner| !may_manage(principal, owner)) {
+    if listing.owner.as_ref().is_some_and(|owner| !principal.may_manage(owner)) {
         return answer::write(preferences, PAGE, &ExternalTokenPage::default());
     }
     let page = app.store.records(listing).await?;
@@ -102,7 +102,7 @@ pub(crate) async fn describe(call: AgentCall, app: Data<App>) -> Result<HttpResp
     let record = selector.find(&app.store, principal).await?;
     let access = |record: &RecordInfo| Access::of(principal, &record.owner, app.retrieval);
     let is_shown =
-        |record: &RecordInfo| !selector.is_by_id() || may_manage(principal, &record.owner);
+        |record: &RecordInfo| !selector.is_by_id() || principal.may_manage(&record.owner);
     let record = record.filter(is_shown);
     request_log::note_found(record.is_some());
     let records = Vec::from_iter(record);
@@ -140,11 +140,6 @@ pub(crate) async fn revoke(call: AgentCall, app: Data<App>) -> Result<HttpRespon
     };
     request_log::note_revoked(was_revoked);
     answer::write(&call.preferences, "boolean", &was_revoked)
-}
-
-/// Whether the caller may list, describe by its id and revoke a record of this owner (CONTRACT 38, 39).
-fn may_manage(caller: &Principal, owner: &Login) -> bool {
-    caller.is_administrator || caller.login == *owner
 }
 
 /// The only owner whose records the caller may manage; `None` for an administrator.
@@ -210,7 +205,7 @@ impl RecordSelector {
             return Ok(Some(*id));
         }
         match self.find(store, caller).await? {
-            Some(record) if record.ended.is_none() && !may_manage(caller, &record.owner) => {
+            Some(record) if record.ended.is_none() && !caller.may_manage(&record.owner) => {
                 Err(Problem::only_owner_revokes())
             }
             record => Ok(record.map(|record| record.id)),

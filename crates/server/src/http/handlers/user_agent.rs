@@ -98,7 +98,7 @@ pub(crate) async fn get(call: AgentCall, app: Data<App>) -> Result<HttpResponse,
 }
 
 /// Reads `TokenManagementInfo`; rights and unknown properties are ignored (CONTRACT 4).
-fn carrier(body: &Body) -> Result<TokenManagementInfo, Problem> {
+pub(super) fn carrier(body: &Body) -> Result<TokenManagementInfo, Problem> {
     let carrier = body.root()?.object(CARRIER)?.ok_or_else(|| Problem::required(CARRIER))?;
     Ok(TokenManagementInfo {
         provider: Provider::parse(text(&carrier, Field::Provider)?.unwrap_or_default())?,
@@ -109,7 +109,10 @@ fn carrier(body: &Body) -> Result<TokenManagementInfo, Problem> {
 }
 
 /// When an access token ends: after `ExpiresIn` seconds, or when it says itself.
-fn token_end(root: &Object<'_>, token: Option<&SecretText>) -> Result<Option<TokenEnd>, Problem> {
+pub(super) fn token_end(
+    root: &Object<'_>,
+    token: Option<&SecretText>,
+) -> Result<Option<TokenEnd>, Problem> {
     match root.integer(EXPIRES_IN)? {
         Some(seconds) if (0..=MAX_EXPIRES_IN).contains(&seconds) => {
             Ok(Some(TokenEnd::In(seconds * 1_000_000)))
@@ -166,7 +169,7 @@ struct SaveExternalTokens {
     "Provider": "et", "AccessToken": "fugit", "RefreshToken": "odit"
 }))]
 #[expect(dead_code, reason = "for OpenAPI; bodies are read as trees")]
-struct CarrierToSave {
+pub(super) struct CarrierToSave {
     /// Who issued the tokens: 1 to 255 characters. It may be a multi-language value.
     #[schema(min_length = 1, max_length = 255, pattern = r"^[^\u0000]*$")]
     provider: String,

@@ -101,16 +101,7 @@ pub(crate) fn commit(
     if current.generation > *replaced && !is_later {
         return Ok(Committed::Superseded);
     }
-    let tokens = (
-        external_tokens::generation.eq(sealed.generation),
-        external_tokens::kek_id.eq(&sealed.kek_id),
-        external_tokens::wrapped_dek.eq(&sealed.wrapped_dek),
-        external_tokens::sealed.eq(&sealed.sealed),
-        external_tokens::updated.eq(now),
-        external_tokens::access_expires.eq(times.access_expires),
-    );
-    let changed = external_tokens::table.find(record.as_i64());
-    diesel::update(changed).set(tokens).execute(conn)?;
+    put(conn, now, *record, sealed, times.access_expires)?;
     let Some(mut row) = row else { return Ok(Committed::Done { has_recovered: false }) };
     let had_failed = row.state != GrantState::Unknown.name();
     let has_recovered = row.set_state(GrantState::Live, now) && had_failed;
@@ -130,6 +121,27 @@ pub(crate) fn commit(
     };
     write(conn, &row)?;
     Ok(Committed::Done { has_recovered })
+}
+
+/// Writes tokens into the row of a record, which the caller has locked.
+pub(super) fn put(
+    conn: &mut Conn,
+    now: i64,
+    record: RecordId,
+    sealed: &SealedTokens,
+    access_expires: Option<i64>,
+) -> Result<(), StoreError> {
+    let tokens = (
+        external_tokens::generation.eq(sealed.generation),
+        external_tokens::kek_id.eq(&sealed.kek_id),
+        external_tokens::wrapped_dek.eq(&sealed.wrapped_dek),
+        external_tokens::sealed.eq(&sealed.sealed),
+        external_tokens::updated.eq(now),
+        external_tokens::access_expires.eq(access_expires),
+    );
+    let changed = external_tokens::table.find(record.as_i64());
+    diesel::update(changed).set(tokens).execute(conn)?;
+    Ok(())
 }
 
 /// Notes that an attempt failed. `None` if another one was made meanwhile, which is judged by itself.

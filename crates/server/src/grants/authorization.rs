@@ -1,0 +1,130 @@
+//! The way of a user to a provider: the URL where it consents.
+//!
+//! Invariant: nothing is stored. What the caller has to keep is in the answer, and `State` binds it to the caller.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use model::{Principal, Provider, RetrievalKey, SecretText};
+use provider::{AuthorizationRequest, pkce};
+use store::{SavedTokens, StateBinding, random};
+
+use super::{
+    Grants, error::GrantError, exchange::OPENID, providers::ConfiguredProvider,
+    replacing::ReplaceError,
+};
+
+/// What a user is to consent to.
+pub(crate) struct Consent {
+    pub(crate) provider: Provider,
+    pub(crate) redirect_uri: String,
+    /// `None` for the provider's `scopes`.
+    pub(crate) scopes: Option<Vec<String>>,
+    /// The key of the record that is connected again.
+    pub(crate) key: Option<RetrievalKey>,
+}
+
+/// Where to send the user, and what to keep for the exchange of the code that comes back.
+pub(crate) struct Authorization {
+    pub(crate) url: String,
+    pub(crate) state: String,
+    /// Absent if the scopes have no `openid`: no id_token comes then (OpenID Connect Core §3.1.2.1).
+    pub(crate) nonce: Option<SecretText>,
+    pub(crate) pkce_verifier: SecretText,
+}
+
+/// Why a user cannot be connected, before or after it consented.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectError {
+    /// No provider of that name is configured for the tenant.
+    #[error("the provider is not configured")]
+    UnknownProvider,
+    /// The redirect URI is not one of the provider's.
+    #[error("the redirect URI is not configured")]
+    UnknownRedirect,
+    /// The key of the record to connect again retrieves nothing.
+    #[error("the key retrieves nothing")]
+    UnknownKey,
+    /// The caller may not connect that record again.
+    #[error(transparent)]
+    Record(#[from] ReplaceError),
+}
+
+/// Why there is no URL.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AuthorizationError {
+    /// What is asked for cannot be.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The provider has no authorization endpoint.
+    #[error("the provider has no authorization endpoint")]
+    NoEndpoint,
+    /// The provider's metadata cannot be had.
+    #[error(transparent)]
+    Grant(#[from] GrantError),
+}
+
+impl Grants {
+    /// The provider of that name, if it may send users back there.
+    pub(super) fn provider_for(
+        &self,
+        caller: &Principal,
+        provider: &Provider,
+        redirect_uri: &str,
+    ) -> Result<&Arc<ConfiguredProvider>, ConnectError> {
+        let found = self.providers.find(&caller.tenant, provider.as_str());
+        let found = found.filter(|_| self.is_enabled).ok_or(ConnectError::UnknownProvider)?;
+        // Byte for byte: a provider compares them so (RFC 9700 §2.1).
+        if !found.redirect_uris.iter().any(|known| known == redirect_uri) {
+            return Err(ConnectError::UnknownRedirect);
+        }
+        Ok(found)
+    }
+
+    /// What the key retrieves whose record is connected again, if there is a key.
+    pub(super) async fn to_connect_again(
+        &self,
+        caller: &Principal,
+        key: Option<&RetrievalKey>,
+        provider: &Provider,
+    ) -> Result<Option<SavedTokens>, ConnectError> {
+        let Some(key) = key else { return Ok(None) };
+        let found = self.to_replace(caller, key, provider).await?;
+        found.map(Some).ok_or(ConnectError::UnknownKey)
+    }
+
+    /// The URL at which a user consents, and what belongs to it.
+    ///
+    /// # Errors
+    /// Nothing was sent to the provider but for its metadata.
+    pub(crate) async fn authorize(
+        &self,
+        caller: &Principal,
+        consent: &Consent,
+    ) -> Result<Authorization, AuthorizationError> {
+        let Consent { provider, redirect_uri, scopes, key } = consent;
+        let configured = self.provider_for(caller, provider, redirect_uri)?;
+        self.to_connect_again(caller, key.as_ref(), provider).await?;
+        let registration = configured.registration().await.map_err(GrantError::from)?;
+        let asked_for = scopes.as_ref().unwrap_or(&registration.scopes);
+        let has_id_token = asked_for.iter().any(|scope| scope == OPENID);
+        let (pkce_verifier, nonce) = (pkce::verifier(&random()), pkce::verifier(&random()));
+        let nonce = has_id_token.then_some(nonce);
+        let state = self.store.new_state(&StateBinding {
+            caller,
+            provider,
+            redirect_uri,
+            nonce: nonce.as_ref(),
+            parameters: &BTreeMap::new(),
+            key: key.as_ref(),
+        });
+        let url = registration.authorization_url(&AuthorizationRequest {
+            redirect_uri,
+            scopes: scopes.as_deref(),
+            state: &state,
+            nonce: nonce.as_ref().map(SecretText::expose),
+            code_challenge: Some(&pkce::challenge(&pkce_verifier)),
+        });
+        let url = url.ok_or(AuthorizationError::NoEndpoint)?;
+        Ok(Authorization { url, state, nonce, pkce_verifier })
+    }
+}

@@ -1,0 +1,98 @@
+//! Other tokens under a key that is there: brought by a caller, or got for a code when a user connects again.
+//!
+//! Invariant: only the owner of a record and administrators replace its tokens, and never by another provider's.
+
+use model::{GrantDetails, Principal, Provider, RetrievalKey, TokenManagementInfo};
+use store::{NewGrant, Replaced, SavedTokens, StoreError, TokenEnd, TokensToSave};
+
+use super::Grants;
+
+/// How often tokens are replaced again that a refresh was faster with.
+const TRIES: usize = 5;
+
+/// Tokens that a caller brings for a record that it has the key of.
+pub(crate) struct BroughtTokens {
+    pub(crate) carrier: TokenManagementInfo,
+    /// When the access token ends, if that is known.
+    pub(crate) access_expires: Option<TokenEnd>,
+    /// The generation that they replace, if the caller knows of one.
+    pub(crate) generation: Option<i32>,
+}
+
+/// Why the tokens of a record were not replaced.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReplaceError {
+    /// The record is another user's.
+    #[error("the record is another user's")]
+    NotOwner,
+    /// The record's tokens are of another provider.
+    #[error("the record is of another provider")]
+    OtherProvider,
+    /// The record has another generation than the caller says.
+    #[error("the record has another generation: {0}")]
+    OtherGeneration(i32),
+    /// The database cannot be asked, or refuses.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Grants {
+    /// What a key retrieves, for a caller who may put tokens of this provider in its place; `None` if it retrieves
+    /// nothing.
+    pub(super) async fn to_replace(
+        &self,
+        caller: &Principal,
+        key: &RetrievalKey,
+        provider: &Provider,
+    ) -> Result<Option<SavedTokens>, ReplaceError> {
+        match self.store.external_tokens(&caller.tenant, key).await? {
+            Some(saved) if !caller.may_manage(&saved.owner) => Err(ReplaceError::NotOwner),
+            Some(saved) if saved.carrier.provider != *provider => Err(ReplaceError::OtherProvider),
+            found => Ok(found),
+        }
+    }
+
+    /// Puts a caller's tokens in the place of those that its key retrieves; whether it retrieves any.
+    ///
+    /// # Errors
+    /// Nothing was changed.
+    pub(crate) async fn replace(
+        &self,
+        caller: &Principal,
+        key: &RetrievalKey,
+        brought: &BroughtTokens,
+    ) -> Result<bool, ReplaceError> {
+        for _ in 0..TRIES {
+            let found = self.to_replace(caller, key, &brought.carrier.provider).await?;
+            let Some(before) = found else { return Ok(false) };
+            if brought.generation.is_some_and(|generation| generation != before.generation) {
+                return Err(ReplaceError::OtherGeneration(before.generation));
+            }
+            let provider = self.provider_of(&caller.tenant, &before);
+            let has_refresh_token = brought
+                .carrier
+                .refresh_token
+                .as_ref()
+                .is_some_and(|token| !token.expose().is_empty());
+            let idle = |idle| self.store.database_time().saturating_add(idle);
+            let grant = provider.filter(|_| has_refresh_token).map(|provider| NewGrant {
+                client_digest: provider.client_digest,
+                refresh_by: provider.margins.idle.map(idle),
+            });
+            let details = GrantDetails { scope: None, ..before.details.clone() };
+            let access_expires = brought.access_expires;
+            let tokens = TokensToSave {
+                carrier: &brought.carrier,
+                details: &details,
+                access_expires,
+                grant,
+            };
+            match self.store.replace_tokens(caller, key, &before, tokens, None).await? {
+                Replaced::Done => return Ok(true),
+                Replaced::Ended => return Ok(false),
+                Replaced::Moved => {}
+            }
+        }
+        Err(StoreError::Overloaded.into())
+    }
+}

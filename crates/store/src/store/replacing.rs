@@ -1,0 +1,72 @@
+//! Putting other tokens under a retrieval key that is there.
+//!
+//! Invariant: tokens are replaced only by a caller that saw the generation that they replace.
+
+use model::{CodeToExchange, IdempotencyKey, Principal, RetrievalKey};
+
+use crate::{
+    SavedTokens, Store, StoreError,
+    backend::conn::Conn,
+    seal::{self, IdempotencySeal, Repeatable},
+    store::{following::SEAL_ATTEMPTS, tokens::TokensToSave},
+    tables::{
+        external_tokens::{SealedTokens, Tokens},
+        grants::replace::{self, Replaced, Substitute},
+        idempotency_keys::IdempotencyRow,
+    },
+    write::lock_order::{LockOrder, Write},
+};
+
+impl Store {
+    /// Seals tokens as the next generation of the record that `key` opened as `before`, and commits them. The record keeps
+    /// its key, its owner and its end. `once` is the exchange that they came of, if it can be repeated by an idempotency
+    /// key of the caller.
+    ///
+    /// # Errors
+    /// `Reserved` if the idempotency key is taken; nothing was changed. `Unavailable` when the database did not confirm
+    /// the change.
+    pub async fn replace_tokens(
+        &self,
+        caller: &Principal,
+        key: &RetrievalKey,
+        before: &SavedTokens,
+        tokens: TokensToSave<'_>,
+        once: Option<(&IdempotencyKey, &CodeToExchange)>,
+    ) -> Result<Replaced, StoreError> {
+        let inner = &self.0;
+        let mut tries = 1;
+        loop {
+            let keyring = self.keyring_to_wrap(1).await?;
+            let sealed = Tokens { carrier: tokens.carrier, details: tokens.details };
+            let generation = before.generation + 1;
+            let sealed =
+                SealedTokens::new(sealed, &caller.tenant, generation, key, keyring.active());
+            let reservation = once.map(|(once, exchange)| {
+                let (seal, call) =
+                    (IdempotencySeal::of(caller, once), Repeatable::Exchange(exchange));
+                IdempotencyRow::new(&seal, call, key, inner.clock.now())
+            });
+            let write = match reservation {
+                Some(_) => Write::alone(),
+                None => Write::of(LockOrder::Record(key.record().as_i64())),
+            };
+            let new = Substitute {
+                record: key.record(),
+                replaced: before.generation,
+                key_digest: seal::key_digest(key),
+                access_expires: tokens.access_expires.map(|end| inner.end_of(end)),
+                grant: tokens.grant,
+                sealed,
+                reservation,
+            };
+            let change = move |conn: &mut Conn, now| replace::replace(conn, now, &new);
+            match self.write_at(write.rows(1).erasing(), change).await {
+                Err(StoreError::KeyRetired(id)) if tries < SEAL_ATTEMPTS => {
+                    self.leave_key(&id).await?;
+                }
+                replaced => return replaced,
+            }
+            tries += 1;
+        }
+    }
+}

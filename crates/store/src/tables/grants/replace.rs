@@ -1,0 +1,66 @@
+//! Other tokens in the place of a record's, which did not come of a refresh.
+//!
+//! Invariant: no attempt that was claimed before a replacement speaks for the record afterwards, neither by a late
+//! success nor by a late failure.
+
+use model::RecordId;
+
+use super::{GrantRow, NewGrant, find, lock, outcome, remove, write};
+use crate::{
+    StoreError,
+    backend::conn::Conn,
+    tables::{external_tokens::SealedTokens, idempotency_keys::IdempotencyRow, keks},
+};
+
+/// Tokens that replace those of a record, sealed for its next generation.
+pub(crate) struct Substitute {
+    pub(crate) record: RecordId,
+    /// The generation of the tokens that these replace.
+    pub(crate) replaced: i32,
+    pub(crate) key_digest: [u8; 32],
+    pub(crate) access_expires: Option<i64>,
+    pub(crate) grant: Option<NewGrant>,
+    pub(crate) sealed: SealedTokens,
+    /// The idempotency key of the call, if it has one.
+    pub(crate) reservation: Option<IdempotencyRow>,
+}
+
+/// What became of tokens that were to replace those of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replaced {
+    /// The record has them.
+    Done,
+    /// The record has other tokens than those that were to be replaced.
+    Moved,
+    /// The record has ended, or is not there.
+    Ended,
+}
+
+/// Puts tokens in the place of those that the record has. `KeyRetired` if the database does not know their master key,
+/// `Reserved` if the idempotency key is taken.
+pub(crate) fn replace(conn: &mut Conn, now: i64, new: &Substitute) -> Result<Replaced, StoreError> {
+    keks::hold(conn, &new.sealed.kek_id)?;
+    let current = lock(conn, new.record)?;
+    let current = current.filter(|found| found.key_digest == new.key_digest && found.lives(now));
+    match current {
+        None => return Ok(Replaced::Ended),
+        Some(current) if current.generation != new.replaced => return Ok(Replaced::Moved),
+        Some(_) => {}
+    }
+    if let Some(reservation) = &new.reservation {
+        reservation.insert(conn, now)?;
+    }
+    outcome::put(conn, now, new.record, &new.sealed, new.access_expires)?;
+    let fresh = new.grant.map(|grant| GrantRow::of_exchange(new.record, grant, now));
+    match (find(conn, new.record)?, fresh) {
+        (Some(before), Some(fresh)) => {
+            let attempt = before.attempt + 1;
+            write(conn, &GrantRow { attempt, won_by: Some(attempt), ..fresh })?;
+        }
+        (None, Some(fresh)) => fresh.insert(conn)?,
+        // Without a row no late success is of a later attempt than the tokens that are there.
+        (Some(_), None) => remove(conn, &[new.record.as_i64()])?,
+        (None, None) => {}
+    }
+    Ok(Replaced::Done)
+}
