@@ -1,13 +1,14 @@
-//! Answers of token endpoints.
+//! Answers of token endpoints, and of those that revoke and introspect tokens.
 //!
 //! Invariant: tokens and times are within their limits, and no status of 500 and more ends a grant without a word of
-//! the operator's.
+//! the operator's. Only a success confirms a revocation, and the end of a token is within ten years.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use provider::{
-    Answer, AnswerRules, ClientAuth, Endpoints, ErrorWords, RefusalClass, Registration, TimeUnit,
+    Answer, AnswerRules, ClientAuth, Endpoints, ErrorWords, RefusalClass, Registration, Revocation,
+    TimeUnit,
 };
 
 fuzz_target!(|bytes: &[u8]| {
@@ -50,6 +51,13 @@ fuzz_target!(|bytes: &[u8]| {
                     assert!(refusal.retry_after.is_none_or(|pause| (1..=3600).contains(&pause)));
                     assert!(status < 500 || refusal.class != RefusalClass::Dead);
                 }
+            }
+            let is_confirmed = registration.read_revocation(&answer) == Ok(Revocation::Confirmed);
+            assert!(status == 200 || !is_confirmed);
+            if let Ok(introspected) = registration.read_introspection(&answer) {
+                let far = |end: i64| (end - answer.received).abs() > 315_360_000;
+                assert!(!introspected.expires.is_some_and(far));
+                assert!(status == 200);
             }
         }
     }

@@ -12,5 +12,6 @@ mod migrations;
 mod pgbouncer;
 pub(crate) mod proxy;
 mod refreshes;
+mod revocations;
 pub(crate) mod servers;
 mod tls;

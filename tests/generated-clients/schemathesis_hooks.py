@@ -45,7 +45,7 @@ TEXT_ONLY = ("application/x-www-form-urlencoded", "application/xml", "text/xml")
 TEXTS = ("Provider", "AccessToken", "RefreshToken", "Claims", "Key", "Id", "Owner", "Cursor", "AppToken")
 TEXTS += ("AuthorizationCode", "Nonce", "PkceVerifier", "RedirectUri", "StaleAccessToken")
 NUMBERS = ("Limit", "ExpiresIn", "MinimumSeconds")
-TYPES = {"IncludeEnded": bool, "IncludeCsSession": bool}
+TYPES = {"IncludeEnded": bool, "IncludeCsSession": bool, "Require": bool}
 TYPES |= dict.fromkeys(NUMBERS, int) | dict.fromkeys(TEXTS, str)
 
 

@@ -1,4 +1,4 @@
-//! Answers of a token endpoint.
+//! Answers of a provider, and the tokens of a token endpoint's.
 //!
 //! Invariant: an answer with usable tokens and no error is a success, whatever else is odd about it, because otherwise
 //! a rotated token would be thrown away, and the grant with it. What is odd is left out, not guessed. No answer panics.
@@ -9,10 +9,10 @@ use model::{CauseKind, SecretText};
 
 use crate::{Refusal, Registration, TimeUnit, form, json::Json, verdict};
 
-/// The longest life of a token that is believed: ten years.
-const LIFE_MAX: f64 = 315_360_000.0;
+/// The longest life of a token that is believed: ten years, in seconds.
+pub(crate) const LIFE_MAX: f64 = 315_360_000.0;
 
-/// What came back from a token endpoint.
+/// What came back from a provider.
 #[derive(Clone, Copy)]
 pub struct Answer<'a> {
     /// The status.
@@ -78,7 +78,8 @@ impl Registration {
         }
     }
 
-    fn says_error(&self, body: &Json) -> bool {
+    /// Whether a body says, whatever the status, that what was asked for was not done.
+    pub(crate) fn says_error(&self, body: &Json) -> bool {
         let is_no = |value: &Json| match value {
             Json::Bool(value) => !value,
             Json::Number(value) => *value == 0.0,
@@ -115,7 +116,7 @@ impl Registration {
 }
 
 /// The body as a tree, if it is an object or a form.
-fn read_body(answer: &Answer<'_>) -> Option<Json> {
+pub(crate) fn read_body(answer: &Answer<'_>) -> Option<Json> {
     let body = answer.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(answer.body);
     let text = str::from_utf8(body).ok()?.trim();
     if text.starts_with('{') {
@@ -153,7 +154,7 @@ fn life(value: &Json, unit: TimeUnit) -> Option<i64> {
 }
 
 /// A scope as text; a list of scopes is joined as the standard does (RFC 6749 §3.3).
-fn scope(value: &Json) -> Option<String> {
+pub(crate) fn scope(value: &Json) -> Option<String> {
     let scope = match value {
         Json::Text(text) => text.to_string(),
         Json::Array(values) => values.iter().filter_map(Json::text).collect::<Vec<_>>().join(" "),

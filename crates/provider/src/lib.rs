@@ -31,21 +31,25 @@
 
 mod answer;
 mod form;
+mod introspection;
 mod json;
 mod metadata;
 pub mod pkce;
 mod registration;
 mod request;
 mod retry_after;
+mod revocation;
 mod verdict;
 
 pub use answer::{Answer, GrantedTokens};
+pub use introspection::Introspection;
 pub use metadata::{InvalidMetadata, Metadata, metadata_urls};
 pub use registration::{
     AnswerRules, BodyFormat, ClientAuth, Endpoints, ErrorWords, Registration, RequestRules,
     TimeUnit, client_digest, code_digest,
 };
 pub use request::{AuthorizationRequest, CodeExchange, ProviderRequest, TokenKind};
+pub use revocation::Revocation;
 pub use verdict::{Refusal, RefusalClass};
 
 #[cfg(doctest)]

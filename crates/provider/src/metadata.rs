@@ -22,6 +22,8 @@ pub struct Metadata {
     pub token_endpoint: String,
     /// Where tokens are revoked (RFC 7009).
     pub revocation_endpoint: Option<String>,
+    /// Where is said whether a token works (RFC 7662).
+    pub introspection_endpoint: Option<String>,
     /// Where the keys are that ID tokens are signed with.
     pub jwks_uri: Option<String>,
 }
@@ -71,6 +73,7 @@ impl Metadata {
             authorization_endpoint: endpoint("authorization_endpoint")?,
             token_endpoint: endpoint("token_endpoint")?.unwrap_or_default(),
             revocation_endpoint: endpoint("revocation_endpoint")?,
+            introspection_endpoint: endpoint("introspection_endpoint")?,
             jwks_uri: endpoint("jwks_uri")?,
         })
     }

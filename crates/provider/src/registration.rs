@@ -45,7 +45,7 @@ impl Registration {
     }
 }
 
-/// The URLs of a provider (RFC 6749 §3, RFC 7009 §2). They have no fragment, which the caller checks.
+/// The URLs of a provider (RFC 6749 §3, RFC 7009 §2, RFC 7662 §2). They have no fragment, which the caller checks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoints {
     /// Where the user is sent. It may have a query.
@@ -54,12 +54,14 @@ pub struct Endpoints {
     pub token: String,
     /// Where tokens are revoked.
     pub revocation: Option<String>,
+    /// Where is said whether a token works.
+    pub introspection: Option<String>,
 }
 
 impl Endpoints {
     /// A token endpoint alone.
     pub fn of_token(token: &str) -> Self {
-        Self { authorization: None, token: token.to_owned(), revocation: None }
+        Self { authorization: None, token: token.to_owned(), revocation: None, introspection: None }
     }
 }
 

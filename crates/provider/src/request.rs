@@ -1,4 +1,4 @@
-//! Requests to a provider: the authorization URL, the exchange of a code, a refresh, a revocation.
+//! Requests to a provider: the authorization URL, the exchange of a code, a refresh, and what is asked about a token.
 //!
 //! Invariant: a secret is in the body or in the `Authorization` header, never in a URL, and every copy of it that is
 //! made here is wiped.
@@ -40,7 +40,7 @@ pub struct CodeExchange<'a> {
     pub pkce_verifier: Option<&'a SecretText>,
 }
 
-/// What a token that is revoked is for (RFC 7009 §2.1).
+/// What a token is for that is revoked or introspected (RFC 7009 §2.1, RFC 7662 §2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenKind {
     /// An access token.
@@ -125,13 +125,34 @@ impl Registration {
         secret: Option<&SecretText>,
     ) -> Option<ProviderRequest> {
         let endpoint = self.endpoints.revocation.as_deref()?;
+        Some(self.about_token(endpoint, token, kind, secret))
+    }
+
+    /// Asks whether a token works (RFC 7662 §2.1), or `None` if no introspection endpoint is known.
+    pub fn introspect(
+        &self,
+        token: &SecretText,
+        kind: TokenKind,
+        secret: Option<&SecretText>,
+    ) -> Option<ProviderRequest> {
+        let endpoint = self.endpoints.introspection.as_deref()?;
+        Some(self.about_token(endpoint, token, kind, secret))
+    }
+
+    fn about_token(
+        &self,
+        endpoint: &str,
+        token: &SecretText,
+        kind: TokenKind,
+        secret: Option<&SecretText>,
+    ) -> ProviderRequest {
         let hint = match kind {
             TokenKind::Access => "access_token",
             TokenKind::Refresh => "refresh_token",
         };
         let mut fields = self.fields([("token", token.expose()), ("token_type_hint", hint)]);
         self.authenticate(&mut fields, secret);
-        Some(self.request_to(endpoint, &fields, secret))
+        self.request_to(endpoint, &fields, secret)
     }
 
     fn fields<'a, const N: usize>(&'a self, standard: [(&'a str, &'a str); N]) -> Fields<'a> {

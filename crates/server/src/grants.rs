@@ -12,10 +12,13 @@ mod exchange;
 mod id_tokens;
 mod in_flight;
 mod intervals;
+mod introspection;
 mod provider_pauses;
 pub(crate) mod providers;
 mod refresh;
+mod rekey;
 mod replacing;
+mod revocation;
 mod tallies;
 
 use std::{
@@ -38,7 +41,9 @@ pub(crate) use self::{
     description::GrantDescription,
     error::GrantError,
     exchange::{ExchangeError, SentBack},
+    introspection::IntrospectionError,
     replacing::{BroughtTokens, ReplaceError},
+    revocation::{Condition, RevocationWish, Revoked, Upstream},
 };
 use self::{
     decision::{Decision, decide, time_left},
@@ -54,7 +59,7 @@ use crate::config::{Config, grants::OnFailure};
 const WAITING_FOR_EACH: usize = 64;
 /// Past this number of owners, those that asked for no refresh lately are forgotten.
 const MOST_OWNERS: usize = 4096;
-/// How much longer than a request a server that stops waits for refreshes and exchanges.
+/// How much longer than a request a server that stops waits for what is under way.
 const LAST_COMMIT: Duration = Duration::from_secs(2);
 
 /// What refreshes tokens.
@@ -67,7 +72,7 @@ pub(crate) struct Grants {
     on_failure: OnFailure,
     in_flight: InFlight,
     tallies: Tallies,
-    /// Refreshes and exchanges that callers ask for, by tenant and owner of the record.
+    /// Requests that callers ask for, by tenant and owner of the record.
     asked_for: DefaultKeyedRateLimiter<(TenantId, Login)>,
 }
 
@@ -191,7 +196,7 @@ impl Grants {
                 None => Ok(Some(Fresh { saved, failure: None })),
             };
         }
-        if !self.in_flight.has(Flight::Refresh(saved.times.record)) {
+        if !self.in_flight.has(Flight::Record(saved.times.record)) {
             self.check_rate(wish.tenant, &saved.owner)?;
         }
         let generation = saved.generation;
@@ -262,7 +267,7 @@ impl Grants {
             };
             refresh.run()
         };
-        self.in_flight.join_or_start(Flight::Refresh(saved.times.record), refresh)
+        self.in_flight.join_or_start(Flight::Record(saved.times.record), refresh)
     }
 
     /// The provider at which a record is refreshed, if it has a refresh token.
@@ -288,7 +293,7 @@ impl Grants {
         })
     }
 
-    /// Lets no refresh and no exchange begin any more, and waits for those that are under way.
+    /// Lets nothing begin any more that asks a provider, and waits for what is under way.
     pub(crate) async fn finish(&self) {
         let left = self.in_flight.finish(self.deadline + LAST_COMMIT).await;
         if left > 0 {

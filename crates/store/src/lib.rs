@@ -36,8 +36,8 @@ pub use crate::{
     seal::{StateBinding, random},
     single_flight::SingleFlight,
     store::{
-        GrantFacts, KekStatus, Migrator, NewTokens, OpenOptions, Rewrapped, Rotation, Store,
-        TokenEnd, TokensToSave,
+        GrantFacts, KekStatus, Migrator, NewTokens, OpenOptions, Rekeyed, Rewrapped, Rotation,
+        Store, TokenEnd, TokensToSave,
     },
     tables::{
         credentials::FoundCredential,

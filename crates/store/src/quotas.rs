@@ -57,6 +57,17 @@ impl RecordCount {
         Self { records: 0, saved: 0, counted: None, was_refused: false, keys: 0, keys_since: now }
     }
 
+    fn admit_key(&mut self, quotas: &Quotas, now: i64) -> Result<(), StoreError> {
+        if !(self.keys_since..self.keys_since + IDEMPOTENCY_KEY_LIFETIME_US).contains(&now) {
+            (self.keys, self.keys_since) = (0, now);
+        }
+        if self.keys >= quotas.idempotency_keys {
+            let quota = Quota::IdempotencyKeys(quotas.idempotency_keys);
+            return Err(StoreError::QuotaReached(quota));
+        }
+        Ok(())
+    }
+
     /// Whether it is time to count the user's records: at first, and then at most once in `every`, if it was
     /// refused, comes near the quota, or saved a tenth of it.
     fn is_due(&self, most: u64, every: Duration) -> bool {
@@ -85,29 +96,45 @@ impl RecordCounts {
             count_of.was_refused = true;
             return Err(StoreError::QuotaReached(Quota::Records(quotas.records)));
         }
-        if !(count_of.keys_since..count_of.keys_since + IDEMPOTENCY_KEY_LIFETIME_US).contains(&now)
-        {
-            (count_of.keys, count_of.keys_since) = (0, now);
-        }
-        if has_key && count_of.keys >= quotas.idempotency_keys {
-            let quota = Quota::IdempotencyKeys(quotas.idempotency_keys);
-            return Err(StoreError::QuotaReached(quota));
-        }
-        Ok(())
+        if has_key { count_of.admit_key(quotas, now) } else { Ok(()) }
+    }
+
+    /// Whether a user may use another idempotency key for a call that adds no record.
+    ///
+    /// # Errors
+    /// `QuotaReached` if it used as many as it may.
+    pub(crate) fn admit_key(
+        &self,
+        owner: &Principal,
+        quotas: &Quotas,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.get_mut(&key(owner)).map_or(Ok(()), |count_of| count_of.admit_key(quotas, now))
     }
 
     /// Notes a save.
     pub(crate) fn saved(&self, owner: &Principal, has_key: bool, now: i64) {
+        self.note(owner, now, |count_of| {
+            count_of.records += 1;
+            count_of.saved += 1;
+            count_of.keys += u64::from(has_key);
+        });
+    }
+
+    /// Notes an idempotency key of a call that added no record.
+    pub(crate) fn key_used(&self, owner: &Principal, now: i64) {
+        self.note(owner, now, |count_of| count_of.keys += 1);
+    }
+
+    fn note(&self, owner: &Principal, now: i64, change: impl FnOnce(&mut RecordCount)) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let key = key(owner);
         if counts.len() >= CAPACITY && !counts.contains_key(&key) {
             let other = counts.keys().next().cloned();
             other.map(|other| counts.remove(&other));
         }
-        let count_of = counts.entry(key).or_insert_with(|| RecordCount::new(now));
-        count_of.records += 1;
-        count_of.saved += 1;
-        count_of.keys += u64::from(has_key);
+        change(counts.entry(key).or_insert_with(|| RecordCount::new(now)));
     }
 
     /// The users whose records are to be counted now.
@@ -181,6 +208,13 @@ mod tests {
             counts.saved(&principal("ann"), true, 0);
         }
         assert!(!admits(&counts, "ann", true) && admits(&counts, "ann", false));
+        let bob = principal("bob");
+        for _ in 0..2 {
+            counts.admit_key(&bob, &QUOTAS, 0).expect("admitted");
+            counts.key_used(&bob, 0);
+        }
+        assert!(counts.admit_key(&bob, &QUOTAS, 0).is_err() && admits(&counts, "bob", false));
+        assert!(counts.due(20, Duration::ZERO).iter().all(|user| *user != key(&bob)), "no record");
         let mut users = counts.0.lock().expect("lock");
         let count_of = users.get_mut(&key(&principal("ann"))).expect("known");
         count_of.keys_since -= IDEMPOTENCY_KEY_LIFETIME_US;

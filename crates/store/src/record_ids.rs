@@ -32,6 +32,11 @@ impl RecordIds {
         wiping_stack(|| RetrievalKey::new(id, &random()))
     }
 
+    /// Another key to a record.
+    pub(crate) fn other_key(&self, record: RecordId) -> RetrievalKey {
+        wiping_stack(|| RetrievalKey::new(record, &random()))
+    }
+
     fn next(&self, unix_microseconds: i64, bits: u64) -> RecordId {
         if !RecordId::TIMES.contains(&unix_microseconds) {
             let id = (bits >> (64 - RANDOM_BITS)).cast_signed();
@@ -79,5 +84,8 @@ mod tests {
         let ids = RecordIds::default();
         let (one, two) = (ids.new_key(0), ids.new_key(0));
         assert!(one.expose()[14..57] != two.expose()[14..57]);
+        let other = ids.other_key(one.record());
+        assert_eq!(other.record(), one.record());
+        assert!(one.expose()[14..57] != other.expose()[14..57]);
     }
 }

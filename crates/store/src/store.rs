@@ -10,6 +10,7 @@ mod grants;
 mod migrator;
 mod provider_pauses;
 mod records;
+mod rekey;
 mod replacing;
 mod retirement;
 mod retry;
@@ -33,6 +34,7 @@ use self::servers::Presence;
 pub use self::{
     grants::{GrantFacts, NewTokens},
     migrator::Migrator,
+    rekey::Rekeyed,
     retirement::KekStatus,
     rewrapping::Rewrapped,
     rotation::Rotation,

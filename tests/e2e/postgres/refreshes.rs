@@ -16,6 +16,7 @@ use crate::{
     grants::{
         exchange::{self, discovering},
         outages::unsaved,
+        revocation::with_endpoints,
         scene::{
             REDIRECT, Scene, access_token, assert_lives, assert_state, describe, end_access_in,
             get, knowing, oracle, read_at_once, save, settings,
@@ -35,15 +36,15 @@ use crate::{
 const TAKEN_OVER: Duration = Duration::from_secs(20);
 
 /// A provider, and this number of servers on one database.
-struct Servers {
-    provider: MockProvider,
-    apps: Vec<TestApp>,
+pub(super) struct Servers {
+    pub(super) provider: MockProvider,
+    pub(super) apps: Vec<TestApp>,
 }
 
 impl Servers {
-    fn new(count: usize, rules: Rules, over: &Value) -> Self {
+    pub(super) fn new(count: usize, rules: Rules, over: &Value) -> Self {
         let provider = MockProvider::start(rules);
-        let settings = [settings(&provider, over)];
+        let settings = [with_endpoints(&provider, over)];
         let mut apps = vec![knowing(Setup::new(), &settings).start()];
         for _ in 1..count {
             apps.push(knowing(beside(&apps[0].setup), &settings).start());
@@ -65,17 +66,17 @@ impl Servers {
         thread::sleep(Duration::from_secs(8));
     }
 
-    fn save(&self, expires_in: i64) -> (String, String) {
+    pub(super) fn save(&self, expires_in: i64) -> (String, String) {
         let grant = self.provider.grant();
         let key = save(&self.apps[0].client(), &grant, expires_in);
         (grant.refresh, key)
     }
 
-    fn setup(&self) -> &Setup {
+    pub(super) fn setup(&self) -> &Setup {
         &self.apps[0].setup
     }
 
-    fn refreshes(&self) -> usize {
+    pub(super) fn refreshes(&self) -> usize {
         self.provider.count(Kind::Refresh)
     }
 }

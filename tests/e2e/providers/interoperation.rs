@@ -93,4 +93,12 @@ fn a_certified_provider_gives_a_grant_that_is_refreshed() {
     let again = app.client().post("ExchangeCodeAndSaveTokens", &body);
     again.expect_error(400, "ArgumentException", "AuthorizationCode");
     assert_eq!(provider.control("requests")["authorization_code"], 1);
+
+    let said = app.client().post_records("Introspect", &json!({ "Key": key })).expect(200).json();
+    assert_eq!((&said["Active"], &said["Scope"]), (&json!(true), &json!("openid email")), "{said}");
+    assert!(said["Expires"].is_string(), "{said}");
+    let end = json!({ "Key": key, "Require": true });
+    let ended = app.client().post_records("RevokeGrant", &end).expect(200).json();
+    assert_eq!(ended, json!({ "Revoked": true, "Upstream": "Revoked" }));
+    assert!(app.client().get(&key).is_null());
 }

@@ -78,6 +78,8 @@ pub(crate) struct Rules {
     pub(crate) reuse: Reuse,
     /// Whether a refresh ends the access tokens of before.
     pub(crate) ends_old_access: bool,
+    /// Whether a token that is revoked takes its whole family along (RFC 7009 §2.1).
+    pub(crate) revocation_ends_family: bool,
     /// How long a request to the token endpoint takes at least; half of it after the work is done.
     pub(crate) latency: Duration,
     pub(crate) client_auth: ClientAuth,
@@ -111,6 +113,7 @@ impl Default for Rules {
             replay: Replay::SamePair,
             reuse: Reuse::EndsFamily,
             ends_old_access: false,
+            revocation_ends_family: true,
             latency: Duration::ZERO,
             client_auth: ClientAuth::Basic,
             client_id: ("client_id", CLIENT_ID.to_owned()),
@@ -326,6 +329,21 @@ impl MockProvider {
     /// What a path says from now on.
     pub(crate) fn page(&self, path: &str, reply: Reply) {
         self.state().pages.insert(path.to_owned(), reply);
+    }
+
+    /// Lets a path say again what it would.
+    pub(crate) fn mend(&self, path: &str) {
+        self.state().pages.remove(path);
+    }
+
+    /// The tokens that it was to revoke, the first one first, each with what it is said to be.
+    pub(crate) fn revocations(&self) -> Vec<[String; 2]> {
+        let of = |request: &Request| {
+            ["token", "token_type_hint"].map(|name| request.field(name).to_owned())
+        };
+        let state = self.state();
+        let revocations = state.requests.iter().filter(|request| request.kind == Kind::Revocation);
+        revocations.map(of).collect()
     }
 
     /// Moves its clock forward.

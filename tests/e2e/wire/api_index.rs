@@ -155,7 +155,7 @@ fn what_is_documented_is_served() {
                 calls += 1;
             }
         }
-        assert_eq!(calls, 32);
+        assert_eq!(calls, 42);
     }
 }
 

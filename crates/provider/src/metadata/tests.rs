@@ -21,6 +21,7 @@ fn metadata_is_read() {
         "authorization_endpoint": "https://login.example/a/authorize?p=1",
         "token_endpoint": "https://login.example:8443/a/token",
         "revocation_endpoint": "https://[2001:db8::1]:443/revoke",
+        "introspection_endpoint": "https://login.example/a/introspect",
         "jwks_uri": "https://keys.example/jwks",
         "scopes_supported": ["openid"],
     });
@@ -32,6 +33,10 @@ fn metadata_is_read() {
         Some("https://login.example/a/authorize?p=1")
     );
     assert_eq!(metadata.revocation_endpoint.as_deref(), Some("https://[2001:db8::1]:443/revoke"));
+    assert_eq!(
+        metadata.introspection_endpoint.as_deref(),
+        Some("https://login.example/a/introspect")
+    );
     assert_eq!(metadata.jwks_uri.as_deref(), Some("https://keys.example/jwks"));
 }
 
@@ -41,6 +46,7 @@ fn what_a_provider_need_not_publish_may_be_missing() {
     let marked = format!("\u{feff}{json}");
     let metadata = Metadata::parse(marked.as_bytes(), ISSUER).expect("metadata");
     assert_eq!((metadata.jwks_uri, metadata.revocation_endpoint), (None, None));
+    assert_eq!(metadata.introspection_endpoint, None);
 }
 
 #[rstest]
@@ -94,7 +100,13 @@ fn bad_metadata_is_refused_by_name(#[case] json: &str, #[case] expected: Invalid
 #[case("a.example/token")]
 #[case("file:///etc/passwd")]
 fn an_endpoint_is_an_https_url(#[case] url: &str) {
-    for name in ["authorization_endpoint", "token_endpoint", "revocation_endpoint", "jwks_uri"] {
+    for name in [
+        "authorization_endpoint",
+        "token_endpoint",
+        "revocation_endpoint",
+        "introspection_endpoint",
+        "jwks_uri",
+    ] {
         let mut json = json!({"issuer": ISSUER, "token_endpoint": "https://a.example/token"});
         json[name] = url.into();
         assert_eq!(parse(&json), Err(InvalidMetadata::Endpoint(name)));

@@ -16,6 +16,7 @@ fn registration(client_auth: ClientAuth) -> Registration {
         authorization: Some("https://login.example/authorize".to_owned()),
         token: "https://login.example/token".to_owned(),
         revocation: Some("https://login.example/revoke".to_owned()),
+        introspection: Some("https://login.example/introspect".to_owned()),
     };
     let scopes = vec!["offline_access".to_owned(), "mail:read".to_owned()];
     Registration { scopes, ..Registration::new(endpoints, "my client", client_auth) }
@@ -184,6 +185,19 @@ fn an_access_token_is_revoked_as_one_and_without_an_endpoint_nothing_is() {
     assert!(request.body.expose().ends_with("&token_type_hint=access_token&client_id=my+client"));
     registration.endpoints.revocation = None;
     assert!(registration.revoke(&secret(), TokenKind::Access, None).is_none());
+}
+
+#[test]
+fn a_token_is_introspected_by_who_it_was_given_to() {
+    let mut registration = registration(ClientAuth::Basic);
+    let request =
+        registration.introspect(&SecretText::from("a 1"), TokenKind::Access, Some(&secret()));
+    let request = request.expect("request");
+    assert_eq!(request.url, "https://login.example/introspect");
+    assert_eq!(request.body.expose(), "token=a+1&token_type_hint=access_token");
+    assert_eq!(decoded(&request), "my+client:s%2B1%2F+%C3%A5%3A");
+    registration.endpoints.introspection = None;
+    assert!(registration.introspect(&secret(), TokenKind::Access, None).is_none());
 }
 
 #[rstest]

@@ -66,6 +66,7 @@ pub(crate) struct ProviderSettings {
     pub(crate) authorization_endpoint: Option<String>,
     pub(crate) token_endpoint: Option<String>,
     pub(crate) revocation_endpoint: Option<String>,
+    pub(crate) introspection_endpoint: Option<String>,
     pub(crate) jwks: Option<String>,
     pub(crate) client_id: String,
     #[serde(serialize_with = "hide")]
@@ -89,11 +90,23 @@ pub(crate) struct ProviderSettings {
     pub(crate) rotates: bool,
     pub(crate) ends_access_token: bool,
     pub(crate) give_refresh_token: bool,
+    pub(crate) revoke_upstream: bool,
+    pub(crate) revocation_ends: RevocationEnds,
     pub(crate) ca: Option<PathBuf>,
     pub(crate) allow_private_addresses: bool,
     pub(crate) request: RequestSettings,
     pub(crate) answer: AnswerSettings,
     pub(crate) errors: ErrorSettings,
+}
+
+/// What a provider ends when a refresh token is revoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RevocationEnds {
+    /// The whole grant, its access tokens included (RFC 7009 §2.1).
+    Grant,
+    /// That token alone.
+    Token,
 }
 
 /// How a provider's requests differ from the standard.
@@ -158,6 +171,7 @@ impl Default for ProviderSettings {
             authorization_endpoint: None,
             token_endpoint: None,
             revocation_endpoint: None,
+            introspection_endpoint: None,
             jwks: None,
             client_id: String::new(),
             client_secret: None,
@@ -177,6 +191,8 @@ impl Default for ProviderSettings {
             rotates: true,
             ends_access_token: false,
             give_refresh_token: false,
+            revoke_upstream: false,
+            revocation_ends: RevocationEnds::Grant,
             ca: None,
             allow_private_addresses: false,
             request: RequestSettings::default(),

@@ -1,4 +1,4 @@
-//! The refreshes and exchanges that are under way in this process.
+//! What is under way in this process at providers, and with records whose tokens that may change.
 //!
 //! Invariant: of a record or a code there is one at most. It is a task of its own: no caller can end it, and every
 //! caller that waits for it learns its end.
@@ -10,7 +10,11 @@ use std::{
 };
 
 use model::RecordId;
-use tokio::{runtime::Handle, sync::watch, time};
+use tokio::{
+    runtime::Handle,
+    sync::{oneshot, watch},
+    time,
+};
 
 use super::error::GrantError;
 
@@ -20,8 +24,10 @@ const LOOK: Duration = Duration::from_millis(20);
 /// What a task is about: one at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Flight {
-    /// The refresh of a record.
-    Refresh(RecordId),
+    /// What sends or replaces the tokens of a record: a refresh, a revocation, another key.
+    Record(RecordId),
+    /// The introspection of a record's access token.
+    Introspection(RecordId),
     /// The exchange of a code, by its digest.
     Exchange([u8; 32]),
 }
@@ -86,6 +92,45 @@ impl InFlight {
         Ok(ending)
     }
 
+    /// Runs this task once those before it, about the same, have ended, and returns what came of it. It goes on when the
+    /// caller goes away.
+    ///
+    /// # Errors
+    /// As `join_or_start`, and `Busy` if those before it do not end in time, or this one panics. It was not run, but in
+    /// the last case.
+    pub(super) async fn run_alone<T, F>(
+        &self,
+        flight: Flight,
+        until: Instant,
+        task: impl Fn() -> F,
+    ) -> Result<T, GrantError>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        loop {
+            let (sender, outcome) = oneshot::channel();
+            let mut is_ours = false;
+            let mut ending = self.join_or_start(flight, || {
+                is_ours = true;
+                let task = task();
+                async move {
+                    // Nobody may be waiting for it any more.
+                    let _ = sender.send(task.await);
+                    Ok(())
+                }
+            })?;
+            if is_ours {
+                return outcome.await.map_err(|_panicked| GrantError::Busy);
+            }
+            // One that panicked has ended, too.
+            let ended = time::timeout_at(until.into(), ending.wait_for(Option::is_some));
+            if ended.await.is_err() {
+                return Err(GrantError::Busy);
+            }
+        }
+    }
+
     /// Whether the server is stopping: then no request begins any more.
     pub(super) fn is_stopping(&self) -> bool {
         self.state().is_stopping
@@ -136,8 +181,6 @@ pub(super) async fn wait(mut ending: Ending, until: Instant) -> End {
 mod tests {
     use super::*;
 
-    use tokio::sync::oneshot;
-
     fn soon() -> Instant {
         Instant::now() + Duration::from_secs(10)
     }
@@ -145,7 +188,7 @@ mod tests {
     #[tokio::test]
     async fn one_record_has_one_refresh_and_every_caller_its_end() {
         let list = InFlight::new(Handle::current(), 2);
-        let record = Flight::Refresh(RecordId::from_i64(1).expect("id"));
+        let record = Flight::Record(RecordId::from_i64(1).expect("id"));
         let (open, gate) = oneshot::channel::<()>();
         let first = async move {
             let _ = gate.await;
@@ -167,7 +210,7 @@ mod tests {
     #[tokio::test]
     async fn a_task_that_panics_is_in_nobodys_way() {
         let list = InFlight::new(Handle::current(), 2);
-        let record = Flight::Refresh(RecordId::from_i64(1).expect("id"));
+        let record = Flight::Record(RecordId::from_i64(1).expect("id"));
         let panics =
             list.join_or_start(record, || async { panic!("on purpose") }).expect("it begins");
         assert!(matches!(wait(panics, soon()).await, Err(GrantError::Busy)));
@@ -176,10 +219,62 @@ mod tests {
         assert_eq!(list.finish(Duration::from_secs(1)).await, 0);
     }
 
+    /// What is run alone waits for what is under way, and is ended by no caller.
+    #[tokio::test]
+    async fn what_runs_alone_waits_for_what_was_before() {
+        let list = InFlight::new(Handle::current(), 2);
+        let record = Flight::Record(RecordId::from_i64(1).expect("id"));
+        let (open, gate) = oneshot::channel::<()>();
+        let first = async move {
+            let _ = gate.await;
+            Err(GrantError::Paused)
+        };
+        list.join_or_start(record, || first).expect("it begins");
+        let late = list.run_alone(record, Instant::now(), || async { 1 }).await;
+        assert!(matches!(late, Err(GrantError::Busy)));
+        let (sender, mut ran) = tokio::sync::mpsc::unbounded_channel();
+        let alone = {
+            let (list, sender) = (list.clone(), sender.clone());
+            let task = move || {
+                let sender = sender.clone();
+                async move { sender.send(2).expect("it is there") }
+            };
+            tokio::spawn(async move { list.run_alone(record, soon(), task).await })
+        };
+        time::sleep(LOOK).await;
+        assert!(ran.try_recv().is_err(), "it waits");
+        open.send(()).expect("it waits");
+        alone.await.expect("no panic").expect("it ran");
+        assert_eq!(ran.recv().await, Some(2));
+
+        let (open, gate) = oneshot::channel::<()>();
+        let gate = Arc::new(Mutex::new(Some(gate)));
+        let task = move || {
+            let (gate, sender) = (gate.lock().expect("gate").take(), sender.clone());
+            async move {
+                let _ = gate.expect("it runs once").await;
+                sender.send(3).expect("it is there");
+            }
+        };
+        let caller = {
+            let list = list.clone();
+            tokio::spawn(async move { list.run_alone(record, soon(), task).await })
+        };
+        while !list.has(record) {
+            time::sleep(LOOK).await;
+        }
+        caller.abort();
+        assert!(caller.await.expect_err("it was ended").is_cancelled());
+        open.send(()).expect("it goes on");
+        assert_eq!(ran.recv().await, Some(3));
+        let panics = list.run_alone(record, soon(), || async { panic!("on purpose") }).await;
+        assert!(matches!(panics.map(|(): ()| ()), Err(GrantError::Busy)));
+    }
+
     #[tokio::test]
     async fn waiting_ends_in_time() {
         let list = InFlight::new(Handle::current(), 2);
-        let record = Flight::Refresh(RecordId::from_i64(1).expect("id"));
+        let record = Flight::Record(RecordId::from_i64(1).expect("id"));
         let never = list.join_or_start(record, std::future::pending).expect("it begins");
         assert!(matches!(wait(never, Instant::now()).await, Err(GrantError::Busy)));
         assert_eq!(list.finish(Duration::ZERO).await, 1);

@@ -6,7 +6,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError, RwLock},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, bail};
@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use model::{CauseKind, SecretText, TenantId};
 use provider::{
     Answer, AnswerRules, BodyFormat, Endpoints, ErrorWords, GrantedTokens, Metadata,
-    ProviderRequest, Refusal, Registration, RequestRules, TimeUnit, client_digest,
+    ProviderRequest, Refusal, RefusalClass, Registration, RequestRules, TimeUnit, client_digest,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -27,7 +27,10 @@ use super::{
 use crate::{
     config::{
         Config,
-        grants::{AnswerSettings, BodySetting, ProviderSettings, RequestSettings, UnitSetting},
+        grants::{
+            AnswerSettings, BodySetting, ProviderSettings, RequestSettings, RevocationEnds,
+            UnitSetting,
+        },
     },
     outgoing::{Outgoing, OutgoingRules, Received, SendError},
 };
@@ -58,6 +61,10 @@ pub(crate) struct ConfiguredProvider {
     pub(crate) ends_access_token: bool,
     /// Whether clients get the refresh token.
     pub(crate) give_refresh_token: bool,
+    /// Whether the end of a record by its key revokes its grant.
+    pub(crate) revoke_upstream: bool,
+    /// What is revoked with a refresh token.
+    pub(crate) revocation_ends: RevocationEnds,
     /// What a code may have been brought back to.
     pub(crate) redirect_uris: Vec<String>,
     origin: Origin,
@@ -203,6 +210,8 @@ impl ConfiguredProvider {
             rotates: settings.rotates,
             ends_access_token: settings.ends_access_token,
             give_refresh_token: settings.give_refresh_token,
+            revoke_upstream: settings.revoke_upstream,
+            revocation_ends: settings.revocation_ends,
             redirect_uris: settings.redirect_uris.clone(),
             origin: Origin::of(place, settings, &outgoing)?,
             outgoing,
@@ -267,11 +276,53 @@ impl ConfiguredProvider {
         request: ProviderRequest,
         deadline: Duration,
     ) -> Result<Result<GrantedTokens, Refusal>, SendError> {
+        self.send(request, deadline, |answer| registration.read_tokens(answer)).await
+    }
+
+    /// Asks about a token, for which the caller holds a permit, with the secret in force, and with the next one if the
+    /// provider refuses that; what `read` makes of the answer. Each request is sent to its end even if the caller goes
+    /// away.
+    ///
+    /// # Errors
+    /// There is no whole answer until then; within, what `read` refuses.
+    pub(crate) async fn ask_about_token<T>(
+        self: &Arc<Self>,
+        request: impl Fn(Option<&SecretText>) -> ProviderRequest,
+        read: impl Fn(&Answer<'_>) -> Result<T, Refusal>,
+        until: Instant,
+    ) -> Result<Result<T, Refusal>, SendError> {
+        let Secrets { current, next } = self.secrets();
+        let mut secrets = [current, next].into_iter().flatten();
+        let mut secret = secrets.next();
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(SendError::unsent(CauseKind::Timeout, "no time is left"));
+            }
+            let outcome = self.send(request(secret.as_ref()), left, &read).await?;
+            let is_refused =
+                |refusal: &Refusal| matches!(refusal.class, RefusalClass::ClientBlocked);
+            if !outcome.as_ref().is_err_and(is_refused) {
+                return Ok(outcome);
+            }
+            secret = secrets.next();
+            if secret.is_none() {
+                return Ok(outcome);
+            }
+        }
+    }
+
+    async fn send<T>(
+        self: &Arc<Self>,
+        request: ProviderRequest,
+        deadline: Duration,
+        read: impl FnOnce(&Answer<'_>) -> T,
+    ) -> Result<T, SendError> {
         let outgoing = Arc::clone(&self.outgoing);
         let sent = tokio::task::spawn_blocking(move || outgoing.post(&request, deadline)).await;
         let received: Received =
             sent.unwrap_or_else(|panicked| Err(SendError::in_doubt(panicked)))?;
-        Ok(registration.read_tokens(&Answer {
+        Ok(read(&Answer {
             status: received.status,
             content_type: received.content_type.as_deref(),
             retry_after: received.retry_after.as_deref(),
@@ -341,6 +392,7 @@ impl ConfiguredProvider {
             authorization: metadata.authorization_endpoint.clone(),
             token: metadata.token_endpoint.clone(),
             revocation: metadata.revocation_endpoint.clone(),
+            introspection: metadata.introspection_endpoint.clone(),
         };
         let registration = Registration { endpoints, ..discovered.registration.clone() };
         let new = Made { of: metadata, registration: Arc::new(registration), id_tokens };
@@ -413,6 +465,7 @@ fn registration(settings: &ProviderSettings) -> Registration {
             authorization: settings.authorization_endpoint.clone(),
             token: settings.token_endpoint.clone().unwrap_or_default(),
             revocation: settings.revocation_endpoint.clone(),
+            introspection: settings.introspection_endpoint.clone(),
         },
         client_id: settings.client_id.clone(),
         client_auth: settings.client_auth,

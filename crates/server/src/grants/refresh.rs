@@ -32,11 +32,12 @@ use crate::{error_text::error_chain, expiry, outgoing::SendError};
 
 /// A request that has not left by then after its claim was queued does not leave: the lease may be over before the
 /// answer is there.
-const CLAIM_TIME: Duration = Duration::from_secs(2);
+pub(super) const CLAIM_TIME: Duration = Duration::from_secs(2);
 /// How often a claim is made again because it took too long.
 const CLAIMS: usize = 5;
 /// The pause between two looks at a record that another server refreshes: at first, and at most.
-const LOOKS: (Duration, Duration) = (Duration::from_millis(25), Duration::from_millis(150));
+pub(super) const LOOKS: (Duration, Duration) =
+    (Duration::from_millis(25), Duration::from_millis(150));
 /// How often a request is sent in one attempt, the first time included.
 const TRIES: usize = 3;
 /// The pauses before a request that was not sent, or whose answer was lost, is sent again.
@@ -99,7 +100,7 @@ impl Refresh {
                 record: self.record(),
                 generation: self.saved.generation,
                 client_digest: self.digest(),
-                pause_us: self.urgency.pause_us(),
+                pause_us: Some(self.urgency.pause_us()),
                 unsent: unsent.take(),
             };
             match self.grants.store.claim_refresh(claim).await? {

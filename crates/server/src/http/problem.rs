@@ -22,7 +22,9 @@ use store::Quota;
 use tracing::error;
 
 use crate::error_text::error_chain;
-use crate::grants::{AuthorizationError, ConnectError, ExchangeError, GrantError, ReplaceError};
+use crate::grants::{
+    AuthorizationError, ConnectError, ExchangeError, GrantError, IntrospectionError, ReplaceError,
+};
 use crate::texts::{Locale, Message};
 pub(crate) use body::ErrorBody;
 pub(crate) use finish::finish;
@@ -123,6 +125,11 @@ impl Problem {
     /// 403 for a caller that would revoke another's record.
     pub(crate) fn only_owner_revokes() -> Self {
         Self::forbidden(Message::new("SR_ONLY_OWNER_REVOKES"))
+    }
+
+    /// 403 for a caller that would give another's record another key.
+    pub(crate) fn only_owner_rekeys() -> Self {
+        Self::forbidden(Message::new("SR_ONLY_OWNER_REKEYS"))
     }
 
     /// 400 for a header that may be there only once.
@@ -264,6 +271,16 @@ impl Problem {
             ExchangeError::NoIdToken => Self::invalid(of("SR_NO_ID_TOKEN")),
             ExchangeError::Nonce => Self::invalid(of("SR_NONCE")),
             ExchangeError::Grant(error) => Self::of_grant(error, provider),
+        }
+    }
+
+    /// Why a provider did not say whether a token works (CONTRACT O17).
+    pub(crate) fn of_introspection(error: IntrospectionError, provider: String) -> Self {
+        match error {
+            IntrospectionError::NotSupported => {
+                Self::invalid(Message::new("SR_NO_INTROSPECTION").with("provider", provider))
+            }
+            IntrospectionError::Grant(error) => Self::of_grant(error, provider),
         }
     }
 

@@ -12,8 +12,8 @@ use utoipa::OpenApi;
 
 use super::{
     handlers::{
-        account, api_index, api_viewer, authorize, exchange, external_tokens, health, principal,
-        refresh, replace, user_agent,
+        account, api_index, api_viewer, authorize, exchange, external_tokens, health,
+        introspection, principal, refresh, rekey, replace, revocation, user_agent,
     },
     mount::Paths,
     paths,
@@ -50,8 +50,11 @@ routes! {
     EXCHANGE_CODE: operation(exchange::exchange);
     LIST_EXTERNAL_TOKENS: operation(external_tokens::list);
     DESCRIBE_EXTERNAL_TOKENS: operation(external_tokens::describe);
-    REVOKE_EXTERNAL_TOKENS: operation(external_tokens::revoke);
+    REVOKE_EXTERNAL_TOKENS: operation(revocation::revoke);
     REFRESH_EXTERNAL_TOKENS: operation(refresh::refresh);
+    REVOKE_GRANT: operation(revocation::revoke_grant);
+    INTROSPECT_EXTERNAL_TOKENS: operation(introspection::introspect);
+    REKEY_EXTERNAL_TOKENS: operation(rekey::rekey);
     REPLACE_EXTERNAL_TOKENS: operation(replace::replace);
     CURRENT_PRINCIPAL: get(principal::current_principal);
     CURRENT_TOKEN: get(principal::current_token);

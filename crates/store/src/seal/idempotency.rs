@@ -27,6 +27,8 @@ pub(crate) enum Repeatable<'a> {
     Save(&'a TokenManagementInfo),
     /// The exchange of a code, of which the carrier is not known before.
     Exchange(&'a CodeToExchange),
+    /// Another key for the record of this one.
+    Rekey(&'a RetrievalKey),
 }
 
 /// What an idempotency key of one caller opens and recognises.
@@ -100,6 +102,7 @@ impl Repeatable<'_> {
         match self {
             Self::Save(carrier) => canonical(carrier),
             Self::Exchange(code) => canonical_exchange(code),
+            Self::Rekey(key) => canonical_rekey(key),
         }
     }
 }
@@ -137,6 +140,17 @@ fn canonical_exchange(exchange: &CodeToExchange) -> Zeroizing<Vec<u8>> {
     if let Some(key) = key {
         part(&mut bytes, key.expose().as_bytes());
     }
+    bytes
+}
+
+/// The wish for another key as bytes. A carrier begins with its provider, and so does an exchange after an empty part;
+/// no provider is empty.
+fn canonical_rekey(key: &RetrievalKey) -> Zeroizing<Vec<u8>> {
+    let key = key.expose().as_bytes();
+    let mut bytes = Zeroizing::new(Vec::with_capacity(12 + key.len()));
+    part(&mut bytes, b"");
+    part(&mut bytes, b"");
+    part(&mut bytes, key);
     bytes
 }
 
@@ -267,8 +281,10 @@ mod tests {
         let mut seen: Vec<Vec<u8>> =
             exchanges.iter().map(|one| own.fingerprint(Repeatable::Exchange(one))).collect();
         seen.push(own.fingerprint(Repeatable::Save(&carrier("et", Some("code"), None, None))));
+        let keys = [1, 2].map(|now| RecordIds::default().new_key(now));
+        seen.extend(keys.iter().map(|key| own.fingerprint(Repeatable::Rekey(key))));
         seen.sort();
         seen.dedup();
-        assert_eq!(seen.len(), exchanges.len() + 1);
+        assert_eq!(seen.len(), exchanges.len() + 3);
     }
 }

@@ -149,7 +149,7 @@ impl Store {
     }
 
     /// The row that a read found, and a keyring that has its key. If the key is unknown, another process may
-    /// have made it, or have moved the record since.
+    /// have made it, or have moved the record since; then `again`, which reads it again, is awaited.
     pub(crate) async fn with_its_key(
         &self,
         found: Option<TokenRow>,

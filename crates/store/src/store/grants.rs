@@ -67,7 +67,7 @@ pub struct NewTokens<'a> {
 }
 
 impl Inner {
-    fn lease_holder(&self) -> LeaseHolder {
+    pub(super) fn lease_holder(&self) -> LeaseHolder {
         let worked_for = self.outage.time_since();
         LeaseHolder {
             boot: self.presence.id().to_owned(),
@@ -223,6 +223,14 @@ impl Store {
         let order = LockOrder::Record(attempt.record.as_i64());
         let change = move |conn: &mut Conn, now| outcome::fail(conn, now, &attempt, failure);
         self.write_at(Write::of(order), change).await
+    }
+
+    /// Gives back an attempt that spent nothing: the grant is what it was before.
+    pub async fn release_attempt(&self, attempt: &Attempt) -> Result<(), StoreError> {
+        let attempt = attempt.clone();
+        let order = LockOrder::Record(attempt.record.as_i64());
+        let release = move |conn: &mut Conn, now| outcome::release(conn, now, &attempt);
+        self.write_at(Write::of(order), release).await
     }
 
     /// Renews the leases of the refreshes that are under way, where other servers use the database; on a connection of

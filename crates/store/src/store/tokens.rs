@@ -138,10 +138,23 @@ impl Store {
         exchange: &CodeToExchange,
         idempotency_key: &IdempotencyKey,
     ) -> Result<Option<RetrievalKey>, StoreError> {
-        let idempotency = IdempotencySeal::of(owner, idempotency_key);
+        self.answered_before(owner, Repeatable::Exchange(exchange), idempotency_key).await
+    }
+
+    /// The key that this call was answered with under this idempotency key, if it was.
+    ///
+    /// # Errors
+    /// `OtherCarrier` when the idempotency key is that of another call.
+    pub(super) async fn answered_before(
+        &self,
+        caller: &Principal,
+        call: Repeatable<'_>,
+        idempotency_key: &IdempotencyKey,
+    ) -> Result<Option<RetrievalKey>, StoreError> {
+        let idempotency = IdempotencySeal::of(caller, idempotency_key);
         let found = self.reservation(&idempotency).await?;
         let found = found.filter(|row| row.lives(self.0.clock.now()));
-        found.map(|row| row.open(&idempotency, Repeatable::Exchange(exchange))).transpose()
+        found.map(|row| row.open(&idempotency, call)).transpose()
     }
 
     /// Whether the owner may save another record, for what must be known before there are tokens.

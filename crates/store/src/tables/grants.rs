@@ -5,6 +5,7 @@
 pub(crate) mod claim;
 pub(crate) mod lease;
 pub(crate) mod outcome;
+pub(crate) mod rekey;
 pub(crate) mod replace;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
-//! The idempotency_keys table: which save an idempotency key stands for, and its retrieval key.
+//! The idempotency_keys table: which call an idempotency key stands for, and the retrieval key that it was answered.
 //!
-//! Invariant: an idempotency key is reserved in the transaction that saves the record, so that there is the
-//! one if, and only if, there is the other.
+//! Invariant: an idempotency key is reserved in the transaction that saves the record, or gives it another key, so that
+//! there is the one if, and only if, there is the other.
 
 use diesel::{prelude::*, query_dsl::methods, upsert::excluded};
 use model::RetrievalKey;
@@ -61,6 +61,12 @@ impl IdempotencyRow {
             0 => Err(StoreError::Reserved),
             _ => Ok(()),
         }
+    }
+
+    /// Takes the reservation back in the transaction that made it, because what it was made for is not done.
+    pub(crate) fn take_back(&self, conn: &mut Conn) -> Result<(), StoreError> {
+        diesel::delete(idempotency_keys::table.find(&self.digest)).execute(conn)?;
+        Ok(())
     }
 
     /// Whether the save can be repeated still.

@@ -75,12 +75,21 @@ impl Shared {
         let granted = match request.kind {
             Kind::Revocation => {
                 // One that is unknown is ended as well (RFC 7009 §2.2).
-                state.tree.revoke(token);
+                if state.rules.revocation_ends_family {
+                    state.tree.revoke(token);
+                } else {
+                    state.tree.revoke_alone(token);
+                }
                 return Reply::new(200, "text/plain", "");
             }
             Kind::Introspection => {
                 let is_active = state.tree.is_active(token) || state.tree.is_living_leaf(token);
-                return Reply::json(200, &json!({ "active": is_active }));
+                if !is_active {
+                    return Reply::json(200, &json!({ "active": false }));
+                }
+                let end = get_current_timestamp() + 3600;
+                let active = json!({ "active": true, "scope": "openid email", "exp": end });
+                return Reply::json(200, &active);
             }
             Kind::Exchange => state.exchange(request, now),
             _ => {

@@ -163,6 +163,14 @@ impl Tree {
         family.inspect(|family| self.end(*family)).is_some()
     }
 
+    /// Ends a token, and not what came with it.
+    pub(super) fn revoke_alone(&mut self, token: &str) {
+        match self.refresh.get(token).map(|node| node.family) {
+            Some(family) => self.families[family].has_ended = true,
+            None => drop(self.access.remove(token)),
+        }
+    }
+
     /// Whether it is the refresh token that gets the next tokens.
     pub(super) fn is_living_leaf(&self, token: &str) -> bool {
         let family = self.refresh.get(token).map(|node| &self.families[node.family]);

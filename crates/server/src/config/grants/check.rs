@@ -146,6 +146,7 @@ impl ProviderSettings {
             ("authorization_endpoint", &self.authorization_endpoint),
             ("token_endpoint", &self.token_endpoint),
             ("revocation_endpoint", &self.revocation_endpoint),
+            ("introspection_endpoint", &self.introspection_endpoint),
             ("jwks", &self.jwks),
         ];
         if self.issuer.is_none() && self.token_endpoint.is_none() {
@@ -162,6 +163,10 @@ impl ProviderSettings {
             {
                 bail!("{key} {why}");
             }
+        }
+        let has_place = self.issuer.is_some() || self.revocation_endpoint.is_some();
+        if self.revoke_upstream && !has_place {
+            bail!("revoke_upstream needs revocation_endpoint, or the issuer, which may name it");
         }
         if self.issuer.as_ref().is_some_and(|issuer| issuer.contains('?')) {
             bail!("issuer must not have a query (RFC 8414 §2)");

@@ -79,6 +79,7 @@ fn the_sample_in_the_default_file_has_the_defaults() {
         "authorization_endpoint",
         "token_endpoint",
         "revocation_endpoint",
+        "introspection_endpoint",
         "jwks",
         "client_id",
         "client_secret",
@@ -97,6 +98,8 @@ fn the_sample_in_the_default_file_has_the_defaults() {
         "rotates",
         "ends_access_token",
         "give_refresh_token",
+        "revoke_upstream",
+        "revocation_ends",
         "ca",
         "allow_private_addresses",
     ]) {
@@ -135,6 +138,20 @@ fn what_is_wrong_with_a_provider_is_named() {
         ("-issuer", "set issuer, where discovery finds the endpoints, or token_endpoint"),
         ("token_endpoint = 'https://a.example/'", "set issuer or token_endpoint, not both"),
         ("jwks = 'https://a.example/'", "set issuer or jwks, not both"),
+        (
+            "introspection_endpoint = 'https://a.example/'",
+            "set issuer or introspection_endpoint, not both",
+        ),
+        ("revocation_ends = 'CANARY'", "expected `grant` or `token`"),
+        ("revoke_upstream = 1", "wrong value for revoke_upstream, expected a boolean"),
+        (
+            "-issuer\ntoken_endpoint = 'https://a.example/'\nrevoke_upstream = true",
+            "revoke_upstream needs revocation_endpoint, or the issuer, which may name it",
+        ),
+        (
+            "-issuer\ntoken_endpoint = 'https://a.example/'\nintrospection_endpoint = 'http://a.example/'",
+            "introspection_endpoint must be an https URL",
+        ),
         ("issuer = 'http://id.example.com'", "issuer must be an https URL"),
         ("issuer = 'http://localhost:1'", "issuer must be an https URL; http is for this machine"),
         ("issuer = 'https://id.example.com/?a'", "issuer must not have a query"),

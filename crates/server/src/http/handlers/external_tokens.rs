@@ -1,4 +1,4 @@
-//! The ExternalTokens agent: what was saved, without the tokens, and its end (CONTRACT O9–O11).
+//! The ExternalTokens agent: what was saved, without the tokens (CONTRACT O9, O10).
 //!
 //! Invariant: no answer holds a token, claim or key. A caller that may not see a record gets the answer for a record
 //! that does not exist.
@@ -20,7 +20,7 @@ use crate::{
     http::{
         answer,
         extract::AgentCall,
-        paths::{DESCRIBE_EXTERNAL_TOKENS, LIST_EXTERNAL_TOKENS, REVOKE_EXTERNAL_TOKENS},
+        paths::{DESCRIBE_EXTERNAL_TOKENS, LIST_EXTERNAL_TOKENS},
         preferences::Dates,
         problem::Problem,
         request_log,
@@ -115,40 +115,13 @@ pub(crate) async fn describe(call: AgentCall, app: Data<App>) -> Result<HttpResp
     answer::write(&call.preferences, "ExternalTokenInfo", &info)
 }
 
-/// `POST …/ExternalTokens/Revoke`: destroys the tokens at once, for good; true if there were any.
-///
-/// For the owner and administrators. Who has the key of another's tokens is refused; to who has only their id,
-/// they are not there.
-#[utoipa::path(
-    post,
-    path = REVOKE_EXTERNAL_TOKENS,
-    operation_id = "RevokeExternalTokens",
-    summary = "SR_REVOKE_EXTERNAL_TOKENS",
-    tag = "External tokens",
-    request_body(content = WhichExternalTokens, example = json!({"Id": "01vYvSdgm8u"})),
-    responses((status = 200, description = "Whether there were living tokens", body = bool))
-)]
-pub(crate) async fn revoke(call: AgentCall, app: Data<App>) -> Result<HttpResponse, Problem> {
-    let principal = &call.caller.principal;
-    let selector = RecordSelector::of(&call.body.root()?)?;
-    let was_revoked = match selector.find_to_revoke(&app.store, principal).await? {
-        Some(record) => {
-            let owner = confined_to(principal);
-            app.store.revoke_record(principal.tenant.clone(), record, owner).await?
-        }
-        None => false,
-    };
-    request_log::note_revoked(was_revoked);
-    answer::write(&call.preferences, "boolean", &was_revoked)
-}
-
 /// The only owner whose records the caller may manage; `None` for an administrator.
-fn confined_to(caller: &Principal) -> Option<Login> {
+pub(super) fn confined_to(caller: &Principal) -> Option<Login> {
     (!caller.is_administrator).then(|| caller.login.clone())
 }
 
 /// Which record is meant.
-enum RecordSelector {
+pub(super) enum RecordSelector {
     Key(RetrievalKey),
     Id(RecordId),
     /// None, by a text that is no key of this server (CONTRACT 8).
@@ -156,7 +129,7 @@ enum RecordSelector {
 }
 
 impl RecordSelector {
-    fn of(root: &Object<'_>) -> Result<Self, Problem> {
+    pub(super) fn of(root: &Object<'_>) -> Result<Self, Problem> {
         let selector = match (unquoted(root, "Key")?, unquoted(root, "Id")?) {
             (Some(key), None) => match own_key(key)? {
                 Some(key) => Self::Key(key),
@@ -189,27 +162,6 @@ impl RecordSelector {
             Self::Id(id) => store.record(tenant, *id).await?,
             Self::Nothing => None,
         })
-    }
-
-    /// The id of the record that the caller means to revoke; `None` if there is none.
-    ///
-    /// # Errors
-    /// 403 for a caller that has the key of another user's living record. By an id alone the caller learns
-    /// nothing: the store revokes only what the caller may.
-    async fn find_to_revoke(
-        &self,
-        store: &Store,
-        caller: &Principal,
-    ) -> Result<Option<RecordId>, Problem> {
-        if let Self::Id(id) = self {
-            return Ok(Some(*id));
-        }
-        match self.find(store, caller).await? {
-            Some(record) if record.ended.is_none() && !caller.may_manage(&record.owner) => {
-                Err(Problem::only_owner_revokes())
-            }
-            record => Ok(record.map(|record| record.id)),
-        }
     }
 }
 
@@ -268,7 +220,7 @@ struct ListExternalTokens {
 #[derive(ToSchema)]
 #[schema(rename_all = "PascalCase")]
 #[expect(dead_code, reason = "for OpenAPI; bodies are read as trees")]
-struct WhichExternalTokens {
+pub(super) struct WhichExternalTokens {
     /// The key that `SaveExternalTokens` answered.
     #[schema(format = "retrieval-key")]
     key: Option<String>,

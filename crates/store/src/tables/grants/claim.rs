@@ -13,17 +13,21 @@ use super::{
 };
 use crate::{StoreError, backend::conn::Conn};
 
-/// The wish to refresh a record.
+/// For how long after its lease a server that was stopped may come back with new tokens, in microseconds.
+const COMES_BACK_WITHIN_US: i64 = 3_600_000_000;
+
+/// The wish to refresh a record, or to revoke its grant.
 #[derive(Clone, Debug)]
 pub struct Claim {
     /// Which one.
     pub record: RecordId,
-    /// The generation whose refresh token would be sent.
+    /// The generation whose tokens would be sent.
     pub generation: i32,
     /// The client that would send it.
     pub client_digest: [u8; 32],
-    /// No attempt may have been claimed within this time, in microseconds.
-    pub pause_us: i64,
+    /// No attempt may have been claimed within this time, in microseconds, and the grant must not wait for another one.
+    /// `None` for a revocation, which waits for neither.
+    pub pause_us: Option<i64>,
     /// An attempt of this process whose request was never sent: this one takes its place.
     pub unsent: Option<Attempt>,
 }
@@ -31,7 +35,7 @@ pub struct Claim {
 /// What became of a claim.
 #[derive(Clone, Debug)]
 pub enum Claimed {
-    /// This process may refresh the record.
+    /// This process may send the record's tokens.
     Ours(Attempt),
     /// The record has other tokens now, or none: it must be read again.
     Moved,
@@ -43,7 +47,7 @@ pub enum Claimed {
     Unsaved,
 }
 
-/// The right to send one request with the refresh token of a record. It is renewed while there is a clone of it.
+/// The right to send one request with the refresh token of a record, or to revoke its grant. It is renewed while there is a clone of it.
 #[derive(Clone, Debug)]
 pub struct Attempt {
     /// Of which record.
@@ -73,6 +77,15 @@ impl Grant {
         let holds = |until: i64| until > now || !holder.may_take_over;
         is_others && holder.is_shared && self.leased_until.is_some_and(holds)
     }
+
+    /// Whether a server other than this one may come back with tokens that replace what the record has now: it has the
+    /// right to refresh it, or let that run out within an hour and did not say what became of it.
+    pub(super) fn may_be_refreshed_elsewhere(&self, holder: &LeaseHolder, now: i64) -> bool {
+        let is_others = self.lease_by.as_ref().is_some_and(|by| *by != holder.boot);
+        let is_recent = |until: i64| until.saturating_add(COMES_BACK_WITHIN_US) > now;
+        let is_open = is_others && holder.is_shared && self.first_sent.is_some();
+        is_open && self.leased_until.is_some_and(is_recent) || self.is_leased(holder, now)
+    }
 }
 
 /// Claims a record for one request. `now` is the database's time.
@@ -92,9 +105,11 @@ pub(crate) fn claim(
         if known.is_leased(holder, now) {
             return Ok(Claimed::Leased);
         }
-        let is_early = row.retry_at.is_some_and(|retry_at| retry_at > now)
-            || claim.unsent.is_none() && row.claimed.saturating_add(claim.pause_us) > now;
-        if is_early || row.client_digest != claim.client_digest {
+        let is_early = |pause_us: i64| {
+            row.retry_at.is_some_and(|retry_at| retry_at > now)
+                || claim.unsent.is_none() && row.claimed.saturating_add(pause_us) > now
+        };
+        if claim.pause_us.is_some_and(is_early) || row.client_digest != claim.client_digest {
             return Ok(Claimed::NotNow);
         }
     }

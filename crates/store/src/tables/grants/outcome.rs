@@ -123,6 +123,18 @@ pub(crate) fn commit(
     Ok(Committed::Done { has_recovered })
 }
 
+/// Ends an attempt that spent no refresh token, as that of a revocation. What was unknown before it stays unknown.
+pub(crate) fn release(conn: &mut Conn, now: i64, attempt: &Attempt) -> Result<(), StoreError> {
+    let nothing = Failure {
+        state: None,
+        cause: CauseKind::Network.into(),
+        pause_us: 0,
+        counts: false,
+        is_ambiguous: false,
+    };
+    fail(conn, now, attempt, nothing).map(drop)
+}
+
 /// Writes tokens into the row of a record, which the caller has locked.
 pub(super) fn put(
     conn: &mut Conn,

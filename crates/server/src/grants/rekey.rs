@@ -1,0 +1,64 @@
+//! Another retrieval key for a record.
+//!
+//! Invariant: no refresh of the record is under way in this process meanwhile, nor, as far as the database knows, in
+//! another: it would seal its tokens for the key before, and they could not be kept.
+
+use std::{sync::Arc, time::Instant};
+
+use model::{IdempotencyKey, Principal, RetrievalKey};
+use store::Rekeyed;
+use tokio::time;
+
+use super::{Grants, error::GrantError, in_flight::Flight, refresh::LOOKS};
+
+impl Grants {
+    /// Gives the record of a key another one, and ends that key; `None` if it retrieves nothing. It goes on when the
+    /// caller goes away.
+    ///
+    /// # Errors
+    /// The record has the key that it had; but after an outage of the database it has the one or the other.
+    pub(crate) async fn rekey(
+        self: &Arc<Self>,
+        caller: &Principal,
+        key: &RetrievalKey,
+        once: Option<&IdempotencyKey>,
+    ) -> Result<Option<RetrievalKey>, GrantError> {
+        let until = Instant::now() + self.wait;
+        let task = || {
+            let (grants, caller) = (Arc::clone(self), caller.clone());
+            let (key, once) = (key.clone(), once.cloned());
+            async move { grants.rekey_alone(&caller, &key, once.as_ref(), until).await }
+        };
+        self.in_flight.run_alone(Flight::Record(key.record()), until, task).await?
+    }
+
+    async fn rekey_alone(
+        &self,
+        caller: &Principal,
+        key: &RetrievalKey,
+        once: Option<&IdempotencyKey>,
+        until: Instant,
+    ) -> Result<Option<RetrievalKey>, GrantError> {
+        let mut look = LOOKS.0;
+        loop {
+            let outcome = self.store.rekey(caller, key, once).await?;
+            if let (Rekeyed::Absent | Rekeyed::Moved, Some(once)) = (&outcome, once)
+                && let Some(other) = self.store.rekeyed_before(caller, key, once).await?
+            {
+                // The same call was made before, by this server or another.
+                return Ok(Some(other));
+            }
+            match outcome {
+                Rekeyed::Done(other) => return Ok(Some(other)),
+                Rekeyed::Absent => return Ok(None),
+                Rekeyed::Unsaved => return Err(GrantError::Unsaved),
+                Rekeyed::Moved | Rekeyed::Leased => {}
+            }
+            if Instant::now() + look > until || self.in_flight.is_stopping() {
+                return Err(GrantError::Busy);
+            }
+            time::sleep(look).await;
+            look = (2 * look).min(LOOKS.1);
+        }
+    }
+}

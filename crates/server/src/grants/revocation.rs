@@ -1,0 +1,331 @@
+//! Revocation: the end of a grant at its provider (RFC 7009), and of its record here.
+//!
+//! Invariant: a grant counts as revoked only if the provider confirmed it for each token that was to be revoked. While a
+//! revocation is under way, no server refreshes the record, so that the tokens that are revoked are the newest.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use model::{GrantCause, Login, RetrievalKey, SecretText, TenantId};
+use provider::{Answer, RefusalClass, Registration, Revocation, TokenKind};
+use store::{Attempt, Claim, Claimed, GrantFacts, RecordInfo, SavedTokens, StoreError};
+use tokio::time;
+use tracing::{info, warn};
+
+use super::{
+    Grants,
+    error::GrantError,
+    in_flight::Flight,
+    intervals::PROVIDER_PAUSE,
+    providers::ConfiguredProvider,
+    refresh::{CLAIM_TIME, LOOKS},
+};
+use crate::{config::grants::RevocationEnds, error_text::error_chain, outgoing::SendError};
+
+/// What a provider did about a grant that was to be revoked; the worst is the greatest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Upstream {
+    /// It confirmed that each token is of no use any more.
+    Revoked,
+    /// It cannot be asked: it is not configured for the record or has no endpoint for that; or it does not revoke such
+    /// tokens.
+    NotSupported,
+    /// It confirmed nothing, and the grant may live there.
+    Failed,
+}
+
+/// What became of a record and of its grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Revoked {
+    /// Whether the record lived, and has ended.
+    pub(crate) was_ended: bool,
+    pub(crate) upstream: Upstream,
+}
+
+/// When the record ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Condition {
+    /// If the provider confirmed the revocation.
+    Confirmed,
+    /// Once the provider was asked, whatever came of that. What keeps this server from asking now is an error, and ends
+    /// nothing.
+    Asked,
+    /// In any case.
+    Always,
+}
+
+/// The wish to end a grant, by somebody who may.
+pub(crate) struct RevocationWish<'a> {
+    pub(crate) tenant: &'a TenantId,
+    pub(crate) key: &'a RetrievalKey,
+    pub(crate) record: &'a RecordInfo,
+    /// The only owner whose record may be ended.
+    pub(crate) owner: Option<Login>,
+    pub(crate) condition: Condition,
+}
+
+/// The revocation of one grant.
+#[derive(Clone)]
+struct Revoking {
+    grants: Arc<Grants>,
+    provider: Option<Arc<ConfiguredProvider>>,
+    tenant: TenantId,
+    key: RetrievalKey,
+    owner: Option<Login>,
+    condition: Condition,
+    /// When it gives up to wait for its turn.
+    until: Instant,
+}
+
+/// The tokens of a record, which no server refreshes as long as the attempt is held.
+struct Held {
+    saved: SavedTokens,
+    attempt: Attempt,
+    facts: GrantFacts,
+}
+
+/// Why no request was sent.
+enum Unasked {
+    /// The record ended meanwhile.
+    Ended,
+    NotSupported,
+    /// The provider cannot be asked now.
+    Away(GrantCause),
+    /// This server cannot ask now.
+    Here(GrantError),
+}
+
+impl From<StoreError> for Unasked {
+    fn from(error: StoreError) -> Self {
+        Self::Here(error.into())
+    }
+}
+
+impl Grants {
+    /// Revokes the grant behind a record at its provider, and ends the record; `None` if the record ended before. It goes
+    /// on when the caller goes away.
+    ///
+    /// # Errors
+    /// This server cannot ask the provider now, and nothing was done; with [`Condition::Always`] the record could not be
+    /// ended.
+    pub(crate) async fn revoke(
+        self: &Arc<Self>,
+        wish: RevocationWish<'_>,
+    ) -> Result<Option<Revoked>, GrantError> {
+        let RevocationWish { tenant, key, record, owner, condition } = wish;
+        let provider = self.providers.find(tenant, &record.provider);
+        let provider = provider.filter(|_| self.is_enabled).cloned();
+        if provider.is_some() && condition != Condition::Always {
+            self.check_rate(tenant, &record.owner)?;
+        }
+        let until = Instant::now() + self.wait;
+        let revoking = Revoking {
+            grants: Arc::clone(self),
+            provider,
+            tenant: tenant.clone(),
+            key: key.clone(),
+            owner,
+            condition,
+            until,
+        };
+        let task = || {
+            let revoking = revoking.clone();
+            async move { revoking.run().await }
+        };
+        match self.in_flight.run_alone(Flight::Record(key.record()), until, task).await {
+            Err(GrantError::Busy) if condition == Condition::Always => {
+                warn!(record = key.record().text(), "a record ends, and its grant was not revoked");
+                revoking.end(Upstream::Failed).await
+            }
+            outcome => outcome?,
+        }
+    }
+
+    /// Whether the end of this record by its key revokes its grant, too.
+    pub(crate) fn revokes_upstream(&self, tenant: &TenantId, record: &RecordInfo) -> bool {
+        let provider = self.providers.find(tenant, &record.provider);
+        self.is_enabled && provider.is_some_and(|provider| provider.revoke_upstream)
+    }
+}
+
+impl Revoking {
+    async fn run(&self) -> Result<Option<Revoked>, GrantError> {
+        let begun = Instant::now();
+        let (upstream, cause, attempt) = match self.ask().await {
+            Ok((upstream, cause, attempt)) => (upstream, cause, Some(attempt)),
+            Err(Unasked::Ended) => return Ok(None),
+            Err(Unasked::NotSupported) => (Upstream::NotSupported, None, None),
+            Err(Unasked::Away(cause)) => (Upstream::Failed, Some(cause), None),
+            Err(Unasked::Here(error)) if self.condition == Condition::Always => {
+                warn!(record = self.record(), %error, "a grant cannot be revoked at its provider");
+                (Upstream::Failed, None, None)
+            }
+            Err(Unasked::Here(error)) => return Err(error),
+        };
+        self.report(upstream, cause, begun.elapsed());
+        if self.condition != Condition::Confirmed || upstream == Upstream::Revoked {
+            return self.end(upstream).await;
+        }
+        if let Some(attempt) = attempt
+            && let Err(error) = self.grants.store.release_attempt(&attempt).await
+        {
+            // Its lease runs out.
+            warn!(
+                record = self.record(),
+                error = error_chain(&error),
+                "the record of a grant that was not revoked cannot be refreshed for some seconds"
+            );
+        }
+        Ok(Some(Revoked { was_ended: false, upstream }))
+    }
+
+    fn record(&self) -> String {
+        self.key.record().text()
+    }
+
+    fn report(&self, upstream: Upstream, cause: Option<GrantCause>, took: Duration) {
+        let Some(provider) = self.provider.as_ref().map(|provider| &provider.name) else { return };
+        let (record, ms) = (self.record(), took.as_millis() as u64);
+        let cause = cause.map(|cause| cause.to_string());
+        match upstream {
+            Upstream::Revoked => info!(record, provider, ms, "a grant was revoked at its provider"),
+            Upstream::NotSupported => {
+                info!(record, provider, ms, "the provider cannot revoke a grant");
+            }
+            Upstream::Failed => {
+                warn!(record, provider, cause, ms, "a grant was not revoked at its provider");
+            }
+        }
+    }
+
+    /// Ends the record here.
+    async fn end(&self, upstream: Upstream) -> Result<Option<Revoked>, GrantError> {
+        let (tenant, owner) = (self.tenant.clone(), self.owner.clone());
+        let record = self.key.record();
+        let was_ended = self.grants.store.revoke_record(tenant, record, owner).await?;
+        Ok(Some(Revoked { was_ended, upstream }))
+    }
+
+    /// Revokes the tokens at the provider: what it did, why, and the attempt under which it was asked.
+    async fn ask(&self) -> Result<(Upstream, Option<GrantCause>, Attempt), Unasked> {
+        let provider = self.provider.as_ref().ok_or(Unasked::NotSupported)?;
+        let away = |error: SendError| Unasked::Away(error.cause.into());
+        let registration = provider.registration().await.map_err(away)?;
+        if registration.endpoints.revocation.is_none() {
+            return Err(Unasked::NotSupported);
+        }
+        let permit = time::timeout_at(self.until.into(), provider.permit()).await;
+        let Ok(Some(_permit)) = permit else { return Err(Unasked::Here(GrantError::Busy)) };
+        let Held { saved, attempt, facts } = self.hold(provider).await?;
+        let until = Instant::now() + self.grants.deadline;
+        // The worst of what comes of each token; a record of empty tokens has none that could be revoked.
+        let (mut upstream, mut cause) = (None, None);
+        for (token, kind) in tokens(provider, &saved) {
+            let (of_token, why) =
+                self.revoke_token(provider, &registration, &token, kind, until).await;
+            upstream = upstream.max(Some(of_token));
+            cause = cause.or(why);
+            if of_token == Upstream::Failed {
+                break;
+            }
+        }
+        let upstream = upstream.unwrap_or(Upstream::NotSupported);
+        if facts.provider_pause.is_some() && upstream != Upstream::Failed {
+            self.grants.resume_provider(provider).await;
+        }
+        Ok((upstream, cause, attempt))
+    }
+
+    async fn revoke_token(
+        &self,
+        provider: &Arc<ConfiguredProvider>,
+        registration: &Registration,
+        token: &SecretText,
+        kind: TokenKind,
+        until: Instant,
+    ) -> (Upstream, Option<GrantCause>) {
+        let request = |secret: Option<&SecretText>| {
+            registration.revoke(token, kind, secret).expect("it has the endpoint")
+        };
+        let read = |answer: &Answer<'_>| registration.read_revocation(answer);
+        match provider.ask_about_token(request, read, until).await {
+            Ok(Ok(Revocation::Confirmed)) => (Upstream::Revoked, None),
+            Ok(Ok(Revocation::NotSupported)) => (Upstream::NotSupported, None),
+            Ok(Err(refusal)) => {
+                if refusal.class == RefusalClass::ClientBlocked {
+                    self.grants.pause_provider(provider, refusal.cause, PROVIDER_PAUSE).await;
+                }
+                (Upstream::Failed, Some(refusal.cause))
+            }
+            Err(error) => {
+                warn!(%error, record = self.record(), "a provider gave no answer to a revocation");
+                (Upstream::Failed, Some(error.cause.into()))
+            }
+        }
+    }
+
+    /// The newest tokens of the record, once no other server refreshes it.
+    async fn hold(&self, provider: &Arc<ConfiguredProvider>) -> Result<Held, Unasked> {
+        let (store, record) = (&self.grants.store, self.key.record());
+        let mut look = LOOKS.0;
+        loop {
+            let saved = store.external_tokens(&self.tenant, &self.key).await?;
+            let saved = saved.ok_or(Unasked::Ended)?;
+            let facts = store.grant_facts(record, provider.client_digest).await?;
+            if facts.are_all_paused {
+                return Err(Unasked::Here(GrantError::Paused));
+            }
+            let given_to = facts.grant.client_digest.as_ref();
+            if given_to.is_some_and(|client| *client != provider.client_digest) {
+                // It would be asked about a token that is not its client's (RFC 7009 §2.1).
+                return Err(Unasked::NotSupported);
+            }
+            if !facts.is_leased {
+                if let Err(error) = self.grants.pass_pause(provider, facts.provider_pause).await {
+                    return Err(match error {
+                        GrantError::Blocked(cause) | GrantError::Failing { cause, .. } => {
+                            Unasked::Away(cause)
+                        }
+                        error => Unasked::Here(error),
+                    });
+                }
+                let queued = Instant::now();
+                let claim = Claim {
+                    record,
+                    generation: saved.generation,
+                    client_digest: provider.client_digest,
+                    pause_us: None,
+                    unsent: None,
+                };
+                match store.claim_refresh(claim).await? {
+                    Claimed::Ours(attempt) if queued.elapsed() < CLAIM_TIME => {
+                        return Ok(Held { saved, attempt, facts });
+                    }
+                    Claimed::Ours(attempt) => store.release_attempt(&attempt).await?,
+                    Claimed::Unsaved => return Err(Unasked::Here(GrantError::Unsaved)),
+                    Claimed::Moved | Claimed::Leased | Claimed::NotNow => {}
+                }
+            }
+            if Instant::now() + look > self.until || self.grants.in_flight.is_stopping() {
+                return Err(Unasked::Here(GrantError::Busy));
+            }
+            time::sleep(look).await;
+            look = (2 * look).min(LOOKS.1);
+        }
+    }
+}
+
+/// The tokens that are revoked, in that order: a refresh token takes its access tokens along (RFC 7009 §2.1), unless the
+/// provider is configured otherwise.
+fn tokens(provider: &ConfiguredProvider, saved: &SavedTokens) -> Vec<(SecretText, TokenKind)> {
+    let there =
+        |token: &Option<SecretText>| token.clone().filter(|token| !token.expose().is_empty());
+    let refresh = there(&saved.carrier.refresh_token).map(|token| (token, TokenKind::Refresh));
+    let access = there(&saved.carrier.access_token).map(|token| (token, TokenKind::Access));
+    match refresh {
+        Some(refresh) if provider.revocation_ends == RevocationEnds::Grant => vec![refresh],
+        refresh => refresh.into_iter().chain(access).collect(),
+    }
+}

@@ -1,0 +1,141 @@
+//! Another retrieval key for a record, because the one that it has is known to others.
+//!
+//! Invariant: the key before opens nothing once the other one is answered, and the tokens are under one of both at any
+//! time.
+
+use model::{IdempotencyKey, Principal, RetrievalKey};
+
+use crate::{
+    SavedTokens, Store, StoreError,
+    backend::conn::Conn,
+    seal::{self, IdempotencySeal, Repeatable},
+    store::following::SEAL_ATTEMPTS,
+    tables::{
+        external_tokens::{SealedTokens, Tokens},
+        grants::rekey::{self, KeyChange, Resealed},
+        idempotency_keys::IdempotencyRow,
+    },
+    write::lock_order::{LockOrder, Write},
+};
+
+/// What became of the wish for another key.
+#[derive(Clone, Debug)]
+pub enum Rekeyed {
+    /// The record has this one.
+    Done(RetrievalKey),
+    /// The key retrieves nothing.
+    Absent,
+    /// The record was changed meanwhile: it may be tried again at once.
+    Moved,
+    /// Another server may be refreshing the record.
+    Leased,
+    /// New tokens of the record, sealed for the key that it has, wait in a file, and cannot be committed yet.
+    Unsaved,
+}
+
+impl Store {
+    /// Gives a record another key, for which its tokens are sealed under a new data key. No refresh of the record may
+    /// be under way in this process. With an idempotency key it is done once in 24 hours, and is answered again with the
+    /// same key.
+    ///
+    /// # Errors
+    /// `OtherCarrier` when the idempotency key is that of another call, `QuotaReached`; otherwise as
+    /// `external_tokens`. After `Unavailable` the record has the one key or the other.
+    pub async fn rekey(
+        &self,
+        caller: &Principal,
+        key: &RetrievalKey,
+        idempotency_key: Option<&IdempotencyKey>,
+    ) -> Result<Rekeyed, StoreError> {
+        let inner = &self.0;
+        if inner.unsaved.has(key.record()) {
+            self.save_some_unsaved(inner.unsaved.of_record(key.record())).await?;
+            if inner.unsaved.has(key.record()) {
+                return Ok(Rekeyed::Unsaved);
+            }
+        }
+        let Some(saved) = self.external_tokens(&caller.tenant, key).await? else {
+            return Ok(Rekeyed::Absent);
+        };
+        let idempotency = idempotency_key.map(|once| IdempotencySeal::of(caller, once));
+        if idempotency.is_some() {
+            inner.counts.admit_key(caller, &inner.quotas, inner.clock.now())?;
+        }
+        let mut tries = 1;
+        loop {
+            match self.rekey_once(caller, key, &saved, idempotency.as_ref()).await {
+                Err(StoreError::KeyRetired(id)) if tries < SEAL_ATTEMPTS => {
+                    self.leave_key(&id).await?;
+                }
+                // The same call is under way, or was answered: its key is found by `rekeyed_before`.
+                Err(StoreError::Reserved) => return Ok(Rekeyed::Moved),
+                outcome => return outcome,
+            }
+            tries += 1;
+        }
+    }
+
+    async fn rekey_once(
+        &self,
+        caller: &Principal,
+        key: &RetrievalKey,
+        saved: &SavedTokens,
+        idempotency: Option<&IdempotencySeal>,
+    ) -> Result<Rekeyed, StoreError> {
+        let inner = &self.0;
+        let (record, other) = (key.record(), inner.ids.other_key(key.record()));
+        let keyring = self.keyring_to_wrap(1).await?;
+        let tokens = Tokens { carrier: &saved.carrier, details: &saved.details };
+        let (tenant, generation) = (&caller.tenant, saved.generation + 1);
+        let resealed = Resealed {
+            record,
+            replaced: saved.generation,
+            digests: [key, &other].map(seal::key_digest),
+            sealed: SealedTokens::new(tokens, tenant, generation, &other, keyring.active()),
+        };
+        let reservation = idempotency.map(|seal| {
+            IdempotencyRow::new(seal, Repeatable::Rekey(key), &other, inner.clock.now())
+        });
+        let (holder, clock) = (inner.lease_holder(), inner.clock);
+        // Two rows that others lock.
+        let write = match reservation {
+            Some(_) => Write::alone(),
+            None => Write::of(LockOrder::Record(record.as_i64())),
+        };
+        let change = move |conn: &mut Conn, now| {
+            if let Some(reservation) = &reservation {
+                reservation.insert(conn, clock.now())?;
+            }
+            let changed = rekey::change(conn, now, &holder, &resealed)?;
+            if let (Some(reservation), KeyChange::Moved | KeyChange::Leased) =
+                (&reservation, changed)
+            {
+                reservation.take_back(conn)?;
+            }
+            Ok(changed)
+        };
+        Ok(match self.write_at(write.rows(1).erasing(), change).await? {
+            KeyChange::Done => {
+                if idempotency.is_some() {
+                    inner.counts.key_used(caller, inner.clock.now());
+                }
+                Rekeyed::Done(other)
+            }
+            KeyChange::Moved => Rekeyed::Moved,
+            KeyChange::Leased => Rekeyed::Leased,
+        })
+    }
+
+    /// The key that the record of this one was given under this idempotency key, if it was.
+    ///
+    /// # Errors
+    /// `OtherCarrier` when the idempotency key is that of another call.
+    pub async fn rekeyed_before(
+        &self,
+        caller: &Principal,
+        key: &RetrievalKey,
+        idempotency_key: &IdempotencyKey,
+    ) -> Result<Option<RetrievalKey>, StoreError> {
+        self.answered_before(caller, Repeatable::Rekey(key), idempotency_key).await
+    }
+}
