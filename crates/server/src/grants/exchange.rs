@@ -167,10 +167,20 @@ impl Grants {
         let outcome = outcome.await.unwrap_or(Err(ExchangeError::CodeSent));
         match (outcome, once) {
             (Err(ExchangeError::CodeSent), Some(once)) => {
-                let until = Instant::now() + self.deadline + LAST_COMMIT;
-                in_flight::wait(ending, until).await?;
-                let before = self.store.exchanged_before(owner, &code, &once).await?;
-                before.ok_or(ExchangeError::CodeSent)
+                let longest = self.deadline + LAST_COMMIT;
+                in_flight::wait(ending, Instant::now() + longest).await?;
+                // Another server may be at work with it.
+                loop {
+                    let before = self.store.exchanged_before(owner, &code, &once).await?;
+                    if let Some(key) = before {
+                        return Ok(key);
+                    }
+                    let age = self.store.exchange_age(digest).await?;
+                    if age.is_none_or(|age| age > longest.as_micros() as i64) {
+                        return Err(ExchangeError::CodeSent);
+                    }
+                    time::sleep(SAVE_PAUSE).await;
+                }
             }
             (outcome, _) => outcome,
         }
@@ -394,14 +404,22 @@ impl Exchange {
         };
         let mut before = before.clone();
         loop {
-            let once = once.map(|once| (once, code));
-            match store.replace_tokens(&self.owner, key, &before, tokens, once).await? {
-                Replaced::Done => return Ok(Some(key.clone())),
-                Replaced::Ended => return Ok(None),
-                Replaced::Moved => match store.external_tokens(&self.owner.tenant, key).await? {
-                    Some(now) => before = now,
-                    None => return Ok(None),
-                },
+            let call = once.map(|once| (once, code));
+            let replaced = store.replace_tokens(&self.owner, key, &before, tokens, call).await;
+            match (replaced, once) {
+                // By a try that the database did not confirm.
+                (Err(StoreError::Reserved), Some(once)) => {
+                    return store.exchanged_before(&self.owner, code, once).await;
+                }
+                (Err(error), _) => return Err(error),
+                (Ok(Replaced::Done), _) => return Ok(Some(key.clone())),
+                (Ok(Replaced::Ended), _) => return Ok(None),
+                (Ok(Replaced::Moved), _) => {
+                    match store.external_tokens(&self.owner.tenant, key).await? {
+                        Some(now) => before = now,
+                        None => return Ok(None),
+                    }
+                }
             }
         }
     }

@@ -35,6 +35,12 @@ impl Store {
         self.0.writer.run(Write::of(LockOrder::Exchange(digest)), begin).await
     }
 
+    /// How long ago an authorization code was sent, in microseconds, by its digest; `None` if it was not.
+    pub async fn exchange_age(&self, digest: [u8; 32]) -> Result<Option<i64>, StoreError> {
+        let began = self.0.readers.run(move |conn| exchanges::began(conn, &digest)).await?;
+        Ok(began.map(|began| self.0.clock.now().saturating_sub(began)))
+    }
+
     /// Notes that an authorization code was not sent after all, by its digest.
     pub async fn undo_exchange(&self, digest: [u8; 32]) -> Result<(), StoreError> {
         let undo = move |conn: &mut Conn| exchanges::remove(conn, &[digest.to_vec()]);

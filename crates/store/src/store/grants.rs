@@ -257,7 +257,7 @@ impl Store {
 }
 
 impl NewTokens<'_> {
-    fn seal(
+    pub(super) fn seal(
         &self,
         tenant: &TenantId,
         key: &RetrievalKey,

@@ -191,14 +191,20 @@ fn rows_in_turn(conn: &mut Conn, active: &str) -> Result<Vec<KekRow>, StoreError
 mod tests {
     use super::*;
     use crate::{
-        Clock, OpenOptions, TokensToSave,
+        Clock, NewTokens, OpenOptions, TokensToSave,
         keys::wrap_budget::BLOCK,
         tables::{
             external_tokens::TokenLookup,
+            grants::{
+                claim::{Claim, Claimed},
+                outcome::RefreshTimes,
+            },
             rewrap::{self, Rewrap},
             schema::external_tokens,
         },
     };
+    use std::fs;
+
     use model::{
         GrantDetails, Login, Principal, Provider, RetrievalKey, TenantId, TokenManagementInfo,
     };
@@ -289,6 +295,46 @@ mod tests {
         let opened =
             row.open(&TenantId::single(), &key, &wanted, kek, Clock::SYSTEM.now()).expect("opens");
         assert!(opened.is_some());
+    }
+
+    /// New tokens wait in a file, and their master key is retired meanwhile: they are wrapped under the active one, if
+    /// the file of the old one is still there.
+    #[tokio::test]
+    async fn unsaved_tokens_outlive_their_master_key() {
+        for has_file in [true, false] {
+            let bench = Bench::new();
+            let (store, key) = (&bench.one, save(&bench.one).await);
+            let (tenant, kek) = (TenantId::single(), active(store));
+            let claim = Claim {
+                record: key.record(),
+                generation: 1,
+                client_digest: [7; 32],
+                pause_us: None,
+                unsent: None,
+            };
+            let claimed = store.claim_refresh(claim).await.expect("claimed");
+            let Claimed::Ours(attempt) = claimed else { panic!("{claimed:?}") };
+            let carrier = TokenManagementInfo {
+                access_token: Some("novus".into()),
+                ..TokenManagementInfo::of(Provider::parse("et").expect("provider"))
+            };
+            let (details, times) = (GrantDetails::default(), RefreshTimes::default());
+            let tokens = NewTokens { carrier: &carrier, details: &details, times };
+            let keyring = store.0.keyring.current();
+            let sealed = tokens.seal(&tenant, &key, &attempt, keyring.active());
+            store.write_unsaved(sealed, None).await.expect("written");
+            bench.replace_key().await;
+            if !has_file {
+                fs::remove_file(store.0.keyring.keys.file_of(&kek)).expect("removed");
+            }
+            store.save_unsaved().await.expect("as far as it can");
+            assert_eq!(store.0.unsaved.has(key.record()), !has_file);
+            let found = bench.other.external_tokens(&tenant, &key).await.expect("read");
+            let found = found.expect("it lives");
+            let token = found.carrier.access_token.expect("a token");
+            let expected = if has_file { (2, "novus") } else { (1, "fugit") };
+            assert_eq!((found.generation, token.expose()), expected);
+        }
     }
 
     /// What is counted in the database is never below what was wrapped.

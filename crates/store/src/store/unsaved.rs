@@ -10,11 +10,16 @@ use tracing::{error, info};
 
 use crate::{
     OpenError, Store, StoreError,
+    backend::conn::Conn,
     error::error_chain,
     record_ids,
-    tables::grants::{
-        lease::Lease,
-        outcome::{Committed, Replacement},
+    tables::{
+        external_tokens::SealedTokens,
+        grants::{
+            lease::Lease,
+            outcome::{Committed, Replacement},
+        },
+        wrapped_dek::WrappedDek,
     },
 };
 
@@ -59,7 +64,13 @@ impl Store {
                     continue;
                 }
             };
-            match self.commit(tokens).await {
+            let mut committed = self.commit(tokens.clone()).await;
+            if let Err(StoreError::KeyRetired(kek)) = &committed
+                && let Some(tokens) = self.rewrap_unsaved(tokens, kek).await?
+            {
+                committed = self.commit(tokens).await;
+            }
+            match committed {
                 Ok(Committed::Absent) => {
                     error!(record, "unsaved tokens are of a record that is not in this database");
                     self.0.unsaved.forget(file);
@@ -70,7 +81,7 @@ impl Store {
                         error!(
                             record,
                             kek.id = kek,
-                            "the master key of unsaved tokens was retired"
+                            "the master key of unsaved tokens was retired, and has no file in the folder of keys"
                         );
                     }
                 }
@@ -89,6 +100,26 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// The tokens with their DEK under the active master key; `None` if the retired one is not to be had.
+    async fn rewrap_unsaved(
+        &self,
+        tokens: Replacement,
+        retired: &str,
+    ) -> Result<Option<Replacement>, StoreError> {
+        let Ok(retired) = self.0.keyring.keys.take_up(retired) else { return Ok(None) };
+        self.leave_key(retired.kek.id()).await?;
+        let keyring = self.keyring_to_wrap(1).await?;
+        let (record, sealed) = (tokens.record, tokens.sealed.clone());
+        let find = move |conn: &mut Conn| WrappedDek::of_tokens(conn, record, &sealed);
+        let found = self.0.readers.run(find).await?;
+        let wrapped = found.and_then(|dek| dek.rewrap(&retired.kek, keyring.active()));
+        Ok(wrapped.map(|wrapped_dek| {
+            let kek_id = keyring.active().id().to_owned();
+            let sealed = SealedTokens { kek_id, wrapped_dek, ..tokens.sealed.clone() };
+            Replacement { sealed, ..tokens }
+        }))
     }
 
     async fn remove_unsaved(&self, file: (i64, i64), committed: Committed) {

@@ -20,6 +20,12 @@ pub(crate) fn begin(conn: &mut Conn, digest: &[u8], now: i64) -> Result<bool, St
     Ok(on_backend!(conn, |conn| insert.execute(conn))? > 0)
 }
 
+/// When a code was sent, if it was.
+pub(crate) fn began(conn: &mut Conn, digest: &[u8]) -> Result<Option<i64>, StoreError> {
+    let row = exchanges::table.find(digest).select(exchanges::began);
+    Ok(on_backend!(conn, |conn| row.first(conn)).optional()?)
+}
+
 /// Some rows that are older than this.
 pub(crate) fn older(conn: &mut Conn, than: i64) -> Result<Vec<Vec<u8>>, StoreError> {
     let old = exchanges::table.filter(exchanges::began.le(than)).order(exchanges::began);

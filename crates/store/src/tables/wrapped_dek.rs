@@ -6,8 +6,10 @@ use diesel::prelude::*;
 use model::{Provider, RecordId, TenantId};
 
 use crate::{
+    StoreError,
+    backend::conn::Conn,
     seal::{Dek, Kek, SealContext},
-    tables::schema::external_tokens,
+    tables::{external_tokens::SealedTokens, schema::external_tokens},
 };
 
 /// What of a row is needed to unwrap its data key, or to wrap it anew.
@@ -24,6 +26,22 @@ pub(crate) struct WrappedDek {
 }
 
 impl WrappedDek {
+    /// The data key of other tokens of a record, as it is wrapped for them; `None` if there is no such record.
+    pub(crate) fn of_tokens(
+        conn: &mut Conn,
+        record: RecordId,
+        tokens: &SealedTokens,
+    ) -> Result<Option<Self>, StoreError> {
+        let row = external_tokens::table.find(record.as_i64()).select(Self::as_select());
+        let row: Option<Self> = row.first(conn).optional()?;
+        Ok(row.map(|row| Self {
+            generation: tokens.generation,
+            kek_id: tokens.kek_id.clone(),
+            wrapped_dek: tokens.wrapped_dek.clone(),
+            ..row
+        }))
+    }
+
     /// The data key, if it opens under this master key.
     pub(crate) fn unwrap(&self, kek: &Kek) -> Option<Dek> {
         self.with_context(|context| kek.unwrap(&self.wrapped_dek, context).ok())
