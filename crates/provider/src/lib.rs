@@ -34,7 +34,9 @@ mod form;
 mod introspection;
 mod json;
 mod metadata;
+mod parameters;
 pub mod pkce;
+pub mod presets;
 mod registration;
 mod request;
 mod retry_after;
@@ -44,6 +46,10 @@ mod verdict;
 pub use answer::{Answer, GrantedTokens};
 pub use introspection::Introspection;
 pub use metadata::{InvalidMetadata, Metadata, metadata_urls};
+pub use parameters::{
+    InvalidParameter, InvalidTemplate, Parameter, Parameters, Pattern, fill as fill_url,
+};
+pub use presets::Preset;
 pub use registration::{
     AnswerRules, BodyFormat, ClientAuth, Endpoints, ErrorWords, Registration, RequestRules,
     TimeUnit, client_digest, code_digest,

@@ -1,11 +1,13 @@
 //! An OAuth client as a provider knows it, and how that provider differs from the standard.
 //!
-//! Invariant: there is no secret in a registration. The secret is given to each request by itself.
+//! Invariant: there is no secret in a registration. The secret is given to each request by itself. The rules are read from
+//! and written to configurations by the names of their fields.
 
 use std::collections::BTreeMap;
 
 use aws_lc_rs::digest::{Context, SHA256, SHA256_OUTPUT_LEN};
 use model::{SecretText, wiping_stack};
+use serde::{Deserialize, Serialize};
 
 /// What a digest begins with, so that it is a digest of nothing else.
 const CLIENT_DOMAIN: &str = "latchkey: client of a provider";
@@ -52,6 +54,8 @@ pub struct Endpoints {
     pub authorization: Option<String>,
     /// Where codes and refresh tokens are exchanged. It may have a query.
     pub token: String,
+    /// Where refresh tokens are exchanged, if not there. It may have a query.
+    pub refresh: Option<String>,
     /// Where tokens are revoked.
     pub revocation: Option<String>,
     /// Where is said whether a token works.
@@ -61,7 +65,8 @@ pub struct Endpoints {
 impl Endpoints {
     /// A token endpoint alone.
     pub fn of_token(token: &str) -> Self {
-        Self { authorization: None, token: token.to_owned(), revocation: None, introspection: None }
+        let token = token.to_owned();
+        Self { authorization: None, token, refresh: None, revocation: None, introspection: None }
     }
 }
 
@@ -73,6 +78,8 @@ pub enum ClientAuth {
     Basic,
     /// HTTP Basic without that encoding (RFC 7617), as many providers have it.
     BasicRaw,
+    /// HTTP Basic with the secret as the user name, and without a password, as Stripe has it.
+    BasicSecret,
     /// `client_id` and `client_secret` in the body (RFC 6749 §2.3.1).
     Post,
     /// `client_id` in the body, and no proof: a public client (RFC 6749 §2.1).
@@ -81,13 +88,15 @@ pub enum ClientAuth {
 
 impl ClientAuth {
     /// Every way.
-    pub const ALL: [Self; 4] = [Self::Basic, Self::BasicRaw, Self::Post, Self::None];
+    pub const ALL: [Self; 5] =
+        [Self::Basic, Self::BasicRaw, Self::BasicSecret, Self::Post, Self::None];
 
     /// The name as configurations write it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Basic => "basic",
             Self::BasicRaw => "basic_raw",
+            Self::BasicSecret => "basic_secret",
             Self::Post => "post",
             Self::None => "none",
         }
@@ -104,8 +113,13 @@ impl ClientAuth {
 /// A field of `authorize`, `exchange` or `refresh` is added to that request under the name that is given. If the
 /// request has a field of that name already, after `names` were applied, the value takes its place. **An empty value
 /// removes the field**, as `grant_type = ""` does, since a field without a value counts as omitted (RFC 6749 §3.2).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct RequestRules {
+    /// How a body is written.
+    pub body: BodyFormat,
+    /// What stands between two scopes; a space by the standard (RFC 6749 §3.3).
+    pub scope_separator: String,
     /// Fields of the authorization URL (RFC 6749 §4.1.1).
     pub authorize: BTreeMap<String, String>,
     /// Fields of the exchange of a code (RFC 6749 §4.1.3).
@@ -114,27 +128,24 @@ pub struct RequestRules {
     pub refresh: BTreeMap<String, String>,
     /// The provider's names of standard fields: `client_id` may be `client_key` there. They count in every request.
     pub names: BTreeMap<String, String>,
-    /// How a body is written.
-    pub body: BodyFormat,
-    /// What stands between two scopes; a space by the standard (RFC 6749 §3.3).
-    pub scope_separator: String,
 }
 
 impl Default for RequestRules {
     fn default() -> Self {
         Self {
+            body: BodyFormat::default(),
+            scope_separator: " ".to_owned(),
             authorize: BTreeMap::new(),
             exchange: BTreeMap::new(),
             refresh: BTreeMap::new(),
             names: BTreeMap::new(),
-            body: BodyFormat::default(),
-            scope_separator: " ".to_owned(),
         }
     }
 }
 
 /// How the body of a request is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum BodyFormat {
     /// `application/x-www-form-urlencoded`, the standard (RFC 6749 Appendix B).
     #[default]
@@ -145,7 +156,8 @@ pub enum BodyFormat {
 
 /// Where an answer has its values. Each place is a path of member names with dots between them, such as
 /// `authed_user.access_token`; an empty path is nowhere.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct AnswerRules {
     /// The access token.
     pub access_token: String,
@@ -182,12 +194,14 @@ impl Default for AnswerRules {
 }
 
 /// What a number of time counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub enum TimeUnit {
     /// Seconds, the standard (RFC 6749 §5.1).
     #[default]
+    #[serde(rename = "s")]
     Seconds,
     /// Milliseconds.
+    #[serde(rename = "ms")]
     Milliseconds,
 }
 
@@ -195,7 +209,8 @@ pub enum TimeUnit {
 ///
 /// A word is compared, exactly, with the whole of `error` and of `error_description`. That of the description counts
 /// first, since it says more. In doubt `busy` goes before `client`, and `client` before `dead`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct ErrorWords {
     /// The grant is dead.
     pub dead: Vec<String>,

@@ -114,7 +114,8 @@ impl Registration {
             .fields([("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose())]);
         self.authenticate(&mut fields, secret);
         fields.add(&self.request.refresh);
-        self.request_to(&self.endpoints.token, &fields, secret)
+        let endpoint = self.endpoints.refresh.as_ref().unwrap_or(&self.endpoints.token);
+        self.request_to(endpoint, &fields, secret)
     }
 
     /// Revokes a token (RFC 7009 §2.1), or `None` if no revocation endpoint is known.
@@ -166,7 +167,7 @@ impl Registration {
     /// Adds what proves in the body who the client is.
     fn authenticate<'a>(&'a self, fields: &mut Fields<'a>, secret: Option<&'a SecretText>) {
         match self.client_auth {
-            ClientAuth::Basic | ClientAuth::BasicRaw => {}
+            ClientAuth::Basic | ClientAuth::BasicRaw | ClientAuth::BasicSecret => {}
             ClientAuth::Post => {
                 fields.push("client_id", &self.client_id);
                 fields.push("client_secret", secret.map_or("", SecretText::expose));
@@ -182,11 +183,11 @@ impl Registration {
         secret: Option<&SecretText>,
     ) -> ProviderRequest {
         let secret = secret.map_or("", SecretText::expose);
+        let raw = |text: &str, target: &mut String| target.push_str(text);
         let authorization = match self.client_auth {
             ClientAuth::Basic => Some(basic(&self.client_id, secret, form::encode)),
-            ClientAuth::BasicRaw => {
-                Some(basic(&self.client_id, secret, |text, target| target.push_str(text)))
-            }
+            ClientAuth::BasicRaw => Some(basic(&self.client_id, secret, raw)),
+            ClientAuth::BasicSecret => Some(basic(secret, "", raw)),
             ClientAuth::Post | ClientAuth::None => None,
         };
         let (content_type, body) = match self.request.body {
@@ -233,12 +234,12 @@ impl<'a> Fields<'a> {
 }
 
 /// HTTP Basic (RFC 7617 §2). A client without a secret has an empty password.
-fn basic(client_id: &str, secret: &str, encode: impl Fn(&str, &mut String)) -> SecretText {
-    let room = (client_id.len() + secret.len()) * form::ENCODED_MAX + 1;
+fn basic(user: &str, password: &str, encode: impl Fn(&str, &mut String)) -> SecretText {
+    let room = (user.len() + password.len()) * form::ENCODED_MAX + 1;
     let mut pair = Zeroizing::new(String::with_capacity(room));
-    encode(client_id, &mut pair);
+    encode(user, &mut pair);
     pair.push(':');
-    encode(secret, &mut pair);
+    encode(password, &mut pair);
     let mut value = Zeroizing::new(String::with_capacity("Basic ".len() + room.div_ceil(3) * 4));
     value.push_str("Basic ");
     STANDARD.encode_string(pair.as_bytes(), &mut value);

@@ -13,6 +13,7 @@ mod open;
 mod output;
 mod proof;
 mod provider;
+mod providers;
 mod restore;
 mod terminal;
 mod ticket;
@@ -32,7 +33,7 @@ use tracing::warn;
 
 use self::{
     app::AppCommand, copy::Sides, grants::GrantsCommand, keys::KeysCommand, output::Output,
-    ticket::TicketCommand, user::UserCommand,
+    providers::ProvidersCommand, ticket::TicketCommand, user::UserCommand,
 };
 use crate::{
     config::{Config, environment},
@@ -92,6 +93,13 @@ enum Command {
         output: Output,
         #[command(subcommand)]
         command: GrantsCommand,
+    },
+    /// Look at the presets for providers, and at the providers that are configured
+    Providers {
+        #[command(flatten)]
+        output: Output,
+        #[command(subcommand)]
+        command: ProvidersCommand,
     },
     /// Prove that every record's data key opens, beside running servers
     Verify {
@@ -206,7 +214,7 @@ fn look_at(config: &Config, command: &ConfigCommand) -> anyhow::Result<()> {
     }
 }
 
-/// Runs a command that uses the database.
+/// Runs a command that is logged.
 fn administer(config: &Config, command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Migrate => {
@@ -221,6 +229,7 @@ fn administer(config: &Config, command: &Command) -> anyhow::Result<()> {
         Command::App { output, command } => app::run(config, *output, command),
         Command::Keys { output, command } => keys::run(config, *output, command),
         Command::Grants { output, command } => grants::run(config, *output, command),
+        Command::Providers { output, command } => providers::run(config, *output, command),
         Command::Verify { output } => verify::run(config, *output),
         Command::Backup { output, file } => backup::run(config, *output, file),
         Command::Restore { output, file } => restore::run(config, *output, file),

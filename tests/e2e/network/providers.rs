@@ -178,3 +178,68 @@ fn a_provider_that_is_away_does_not_stop_the_start() {
     let app = with(&[of_issuer("https://id.invalid", &json!({}))]).start();
     app.client().request("GET", "/readyz", &[], b"").expect(200);
 }
+
+/// The presets are printed as they are, for people and for programs.
+#[test]
+fn presets_are_listed_and_shown() {
+    let run = |arguments: &[&str]| Setup::new().arguments(arguments).output();
+    let list = run(&["providers", "list"]);
+    assert!(list.lines().next().is_some_and(|head| head.starts_with("name ")), "{list}");
+    let row = list.lines().find(|line| line.starts_with("figma ")).expect("a row");
+    assert!(row.contains("Figma") && row.ends_with("request.scope_separator"), "{row}");
+    let list: Value =
+        serde_json::from_str(&run(&["providers", "list", "--output", "json"])).expect("JSON");
+    let names: Vec<_> = list.as_array().expect("a list").iter().map(|row| &row["name"]).collect();
+    assert!(names.len() >= 27 && names.contains(&&json!("superoffice")), "{names:?}");
+
+    let shown = run(&["providers", "show", "figma"]);
+    for line in [
+        "[[grants.providers]]",
+        "# https://developers.figma.com/docs/rest-api/authentication/",
+        "refresh_endpoint = \"https://api.figma.com/v1/oauth/refresh\"",
+        "request.scope_separator = \",\"  # unverified",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line} is not in {shown}");
+    }
+    let shown: Value =
+        serde_json::from_str(&run(&["providers", "show", "xero", "--output", "json"]))
+            .expect("JSON");
+    assert_eq!(shown["settings"]["idle_days"], 60);
+    assert_eq!((&shown["title"], &shown["unverified"]), (&json!("Xero"), &json!([])));
+    let refusal = Setup::new().arguments(&["providers", "show", "gogle"]).refusal();
+    assert!(refusal.contains("there is no preset gogle; the nearest are google, "), "{refusal}");
+}
+
+/// Providers that are configured are asked by name, and one that is away fails the command.
+#[test]
+fn configured_providers_are_checked_by_name() {
+    let provider = MockProvider::start(Rules::default());
+    let own = |name: &str, more: &Value| {
+        let mut own = of_issuer(provider.url(), more);
+        own["name"] = json!(name);
+        own["allow_private_addresses"] = json!(true);
+        own
+    };
+    let away = json!({"name": "away", "client_id": "c", "client_secret": "CANARY", "preset": "xero",
+        "token_endpoint": "http://127.0.0.1:9/token", "allow_private_addresses": true});
+    let setup = with(&[own("one", &json!({})), away]);
+    let run = |arguments: &[&str]| {
+        let output = setup.clone().arguments(arguments).command().output().expect("it runs");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+        (output.status.success(), text(output.stdout), text(output.stderr))
+    };
+    let (is_found, out, _) = run(&["providers", "check", "one"]);
+    assert!(is_found && out.starts_with("grants.providers[1] (one): its metadata names"), "{out}");
+    assert_eq!(out.lines().count(), 1, "{out}");
+    let (is_found, out, told) = run(&["providers", "check", "--output", "json"]);
+    let looks: Value = serde_json::from_str(&out).expect("JSON");
+    assert!(!is_found && told.contains("1 provider cannot be used"), "{told}");
+    assert_eq!((&looks[0]["usable"], &looks[1]["usable"]), (&json!(true), &json!(false)));
+    assert_eq!(looks[1]["provider"], "grants.providers[2] (away)");
+    assert!(!format!("{out}{told}").contains("CANARY"), "{out} {told}");
+    let (is_found, _, told) = run(&["providers", "check", "One"]);
+    assert!(
+        !is_found && told.contains("no provider of grants.providers has the name One"),
+        "{told}"
+    );
+}

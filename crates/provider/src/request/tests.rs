@@ -15,6 +15,7 @@ fn registration(client_auth: ClientAuth) -> Registration {
     let endpoints = Endpoints {
         authorization: Some("https://login.example/authorize".to_owned()),
         token: "https://login.example/token".to_owned(),
+        refresh: None,
         revocation: Some("https://login.example/revoke".to_owned()),
         introspection: Some("https://login.example/introspect".to_owned()),
     };
@@ -116,6 +117,15 @@ fn an_endpoint_keeps_its_query(#[case] endpoint: &str, #[case] expected: &str) {
 }
 
 #[test]
+fn a_refresh_goes_to_an_endpoint_of_its_own_if_there_is_one() {
+    let mut registration = registration(ClientAuth::Basic);
+    registration.endpoints.refresh = Some("https://login.example/refresh".to_owned());
+    assert_eq!(registration.refresh(&secret(), None).url, "https://login.example/refresh");
+    let code = CodeExchange { code: &secret(), redirect_uri: "", pkce_verifier: None };
+    assert_eq!(registration.exchange(&code, None).url, "https://login.example/token");
+}
+
+#[test]
 fn a_code_is_exchanged() {
     let (code, verifier) = (SecretText::from("c/1"), SecretText::from("v-1"));
     let mut exchange = CodeExchange {
@@ -143,6 +153,7 @@ fn a_code_is_exchanged() {
 #[rstest]
 #[case::basic(ClientAuth::Basic, "", Some("my+client:s%2B1%2F+%C3%A5%3A"))]
 #[case::raw(ClientAuth::BasicRaw, "", Some("my client:s+1/ å:"))]
+#[case::secret(ClientAuth::BasicSecret, "", Some("s+1/ å::"))]
 #[case::post(ClientAuth::Post, "&client_id=my+client&client_secret=s%2B1%2F+%C3%A5%3A", None)]
 #[case::none(ClientAuth::None, "&client_id=my+client", None)]
 fn a_client_says_who_it_is(

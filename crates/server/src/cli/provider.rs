@@ -1,13 +1,20 @@
-//! What `config check` says of the providers.
+//! What `config check` and `providers check` say of the providers that are configured.
 //!
 //! Invariant: no secret is sent and none is printed.
 
-use std::io::{self, Write as _};
+use std::{
+    io::{self, Write as _},
+    sync::Arc,
+};
 
 use anyhow::bail;
+use serde::Serialize;
 
 use super::{output::counted, terminal};
-use crate::{config::Config, grants::providers::Providers};
+use crate::{
+    config::Config,
+    grants::providers::{ConfiguredProvider, Providers},
+};
 
 /// Prints what each provider changes for clients.
 pub(crate) fn describe(config: &Config) -> anyhow::Result<()> {
@@ -32,25 +39,54 @@ pub(crate) fn describe(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A look at a provider that is configured.
+#[derive(Serialize)]
+pub(super) struct Look {
+    /// What errors and the log call it.
+    provider: String,
+    usable: bool,
+    /// What was found, or why it cannot be used.
+    found: String,
+}
+
+/// Asks each of the providers whether it is there, without a secret. Blocks.
+pub(super) fn look_at<'a>(
+    providers: impl Iterator<Item = &'a Arc<ConfiguredProvider>>,
+) -> Vec<Look> {
+    let look = |provider: &'a Arc<ConfiguredProvider>| {
+        let (usable, found) = match provider.probe() {
+            Ok(found) => (true, found),
+            Err(error) => (false, format!("cannot be used ({}): {error}", error.cause.name())),
+        };
+        Look { provider: provider.place.clone(), usable, found }
+    };
+    providers.map(look).collect()
+}
+
+impl Look {
+    /// The look as a line for people.
+    pub(super) fn line(&self) -> String {
+        format!("{}: {}", self.provider, self.found)
+    }
+}
+
+/// Fails if a provider cannot be used.
+pub(super) fn check(looks: &[Look]) -> anyhow::Result<()> {
+    match looks.iter().filter(|look| !look.usable).count() as u64 {
+        0 => Ok(()),
+        missing => bail!("{} cannot be used", counted(missing, "provider")),
+    }
+}
+
 /// Asks each provider whether it is there, and prints what it found.
 ///
 /// # Errors
 /// A provider is not there.
 pub(crate) fn probe(providers: &Providers) -> anyhow::Result<()> {
+    let looks = look_at(providers.all());
     let mut out = io::stdout().lock();
-    let mut missing = 0;
-    for provider in providers.all() {
-        let line = match provider.probe() {
-            Ok(found) => format!("{}: {found}", provider.place),
-            Err(error) => {
-                missing += 1;
-                format!("{}: cannot be used ({}): {error}", provider.place, error.cause.name())
-            }
-        };
-        writeln!(out, "{}", terminal::line(&line))?;
+    for look in &looks {
+        writeln!(out, "{}", terminal::line(&look.line()))?;
     }
-    if missing > 0 {
-        bail!("{} cannot be used", counted(missing, "provider"));
-    }
-    Ok(())
+    check(&looks)
 }

@@ -6,15 +6,16 @@
 
 mod check;
 mod list;
+mod preset;
 
 use std::{
-    collections::BTreeMap,
+    collections::BTreeSet,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, bail};
 use model::TenantId;
-use provider::ClientAuth;
+use provider::{AnswerRules, ClientAuth, ErrorWords, Parameters, RequestRules};
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use store::secret_file;
@@ -61,10 +62,15 @@ pub(crate) struct Providers(Vec<ProviderSettings>);
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ProviderSettings {
     pub(crate) name: String,
+    pub(crate) preset: Option<String>,
+    /// The keys whose values the preset has.
+    #[serde(skip)]
+    from_preset: BTreeSet<String>,
     pub(crate) tenants: Vec<String>,
     pub(crate) issuer: Option<String>,
     pub(crate) authorization_endpoint: Option<String>,
     pub(crate) token_endpoint: Option<String>,
+    pub(crate) refresh_endpoint: Option<String>,
     pub(crate) revocation_endpoint: Option<String>,
     pub(crate) introspection_endpoint: Option<String>,
     pub(crate) jwks: Option<String>,
@@ -94,9 +100,10 @@ pub(crate) struct ProviderSettings {
     pub(crate) revocation_ends: RevocationEnds,
     pub(crate) ca: Option<PathBuf>,
     pub(crate) allow_private_addresses: bool,
-    pub(crate) request: RequestSettings,
-    pub(crate) answer: AnswerSettings,
-    pub(crate) errors: ErrorSettings,
+    pub(crate) parameters: Parameters,
+    pub(crate) request: RequestRules,
+    pub(crate) answer: AnswerRules,
+    pub(crate) errors: ErrorWords,
 }
 
 /// What a provider ends when a refresh token is revoked.
@@ -109,67 +116,17 @@ pub(crate) enum RevocationEnds {
     Token,
 }
 
-/// How a provider's requests differ from the standard.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct RequestSettings {
-    pub(crate) body: Option<BodySetting>,
-    pub(crate) scope_separator: Option<String>,
-    pub(crate) authorize: BTreeMap<String, String>,
-    pub(crate) exchange: BTreeMap<String, String>,
-    pub(crate) refresh: BTreeMap<String, String>,
-    pub(crate) names: BTreeMap<String, String>,
-}
-
-/// How the body of a request is written.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum BodySetting {
-    Form,
-    Json,
-}
-
-/// How a provider's answers differ from the standard: where each value is, as names with dots between.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct AnswerSettings {
-    pub(crate) access_token: Option<String>,
-    pub(crate) refresh_token: Option<String>,
-    pub(crate) expires_in: Option<String>,
-    pub(crate) refresh_expires_in: Option<String>,
-    pub(crate) scope: Option<String>,
-    pub(crate) id_token: Option<String>,
-    pub(crate) expires_in_unit: Option<UnitSetting>,
-    pub(crate) status: Vec<u16>,
-}
-
-/// What a span of time in an answer counts.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
-pub(crate) enum UnitSetting {
-    #[serde(rename = "s")]
-    Seconds,
-    #[serde(rename = "ms")]
-    Milliseconds,
-}
-
-/// What a provider calls its errors, beside the words of the standard.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct ErrorSettings {
-    pub(crate) dead: Vec<String>,
-    pub(crate) client: Vec<String>,
-    pub(crate) busy: Vec<String>,
-    pub(crate) ok_field: Option<String>,
-}
-
 impl Default for ProviderSettings {
     fn default() -> Self {
         Self {
             name: String::new(),
+            preset: None,
+            from_preset: BTreeSet::new(),
             tenants: vec![ANY.to_owned()],
             issuer: None,
             authorization_endpoint: None,
             token_endpoint: None,
+            refresh_endpoint: None,
             revocation_endpoint: None,
             introspection_endpoint: None,
             jwks: None,
@@ -195,17 +152,19 @@ impl Default for ProviderSettings {
             revocation_ends: RevocationEnds::Grant,
             ca: None,
             allow_private_addresses: false,
-            request: RequestSettings::default(),
-            answer: AnswerSettings::default(),
-            errors: ErrorSettings::default(),
+            parameters: Parameters::default(),
+            request: RequestRules::default(),
+            answer: AnswerRules::default(),
+            errors: ErrorWords::default(),
         }
     }
 }
 
 fn read_client_auth<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ClientAuth, D::Error> {
     let name = String::deserialize(deserializer)?;
-    ClientAuth::of_name(&name)
-        .ok_or_else(|| de::Error::custom("expected `basic`, `basic_raw`, `post` or `none`"))
+    ClientAuth::of_name(&name).ok_or_else(|| {
+        de::Error::custom("expected `basic`, `basic_raw`, `basic_secret`, `post` or `none`")
+    })
 }
 
 fn show_client_auth<S: Serializer>(auth: &ClientAuth, serializer: S) -> Result<S::Ok, S::Error> {
@@ -248,6 +207,21 @@ impl ProviderSettings {
         self.tenants.iter().any(|name| {
             name == ANY || TenantId::parse(name).is_ok_and(|named| named.is_named_as(tenant))
         })
+    }
+
+    /// What errors call a key, since its value may be nowhere in the configuration.
+    fn called(&self, key: &str) -> String {
+        match &self.preset {
+            Some(preset) if self.from_preset.contains(key) => {
+                format!("{key} (of the preset {})", preset.escape_debug())
+            }
+            _ => key.to_owned(),
+        }
+    }
+
+    /// A URL with the values of the parameters that are the same for every user.
+    pub(crate) fn filled(&self, url: &str) -> String {
+        provider::fill_url(url, &self.parameters.fixed())
     }
 
     fn read_secret_files(&mut self) -> anyhow::Result<()> {

@@ -13,8 +13,8 @@ use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use model::{CauseKind, SecretText, TenantId};
 use provider::{
-    Answer, AnswerRules, BodyFormat, Endpoints, ErrorWords, GrantedTokens, Metadata,
-    ProviderRequest, Refusal, RefusalClass, Registration, RequestRules, TimeUnit, client_digest,
+    Answer, Endpoints, GrantedTokens, Metadata, ProviderRequest, Refusal, RefusalClass,
+    Registration, client_digest,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -27,10 +27,7 @@ use super::{
 use crate::{
     config::{
         Config,
-        grants::{
-            AnswerSettings, BodySetting, ProviderSettings, RequestSettings, RevocationEnds,
-            UnitSetting,
-        },
+        grants::{ProviderSettings, RevocationEnds},
     },
     outgoing::{Outgoing, OutgoingRules, Received, SendError},
 };
@@ -391,6 +388,7 @@ impl ConfiguredProvider {
         let endpoints = Endpoints {
             authorization: metadata.authorization_endpoint.clone(),
             token: metadata.token_endpoint.clone(),
+            refresh: None,
             revocation: metadata.revocation_endpoint.clone(),
             introspection: metadata.introspection_endpoint.clone(),
         };
@@ -408,16 +406,18 @@ impl Origin {
         outgoing: &Arc<Outgoing>,
     ) -> anyhow::Result<Self> {
         if let Some(issuer) = &settings.issuer {
+            let issuer = settings.filled(issuer);
             return Ok(Self::Discovered(Box::new(Discovered {
-                discovery: Discovery::new(issuer, place, outgoing),
-                issuer: issuer.clone(),
+                discovery: Discovery::new(&issuer, place, outgoing),
+                issuer,
                 registration: registration(settings),
                 made: Mutex::new(None),
             })));
         }
         let id_tokens = settings.jwks.as_ref().map(|jwks| {
             let setting = format!("{place}: jwks");
-            IdTokens::new(&setting, jwks, None, &settings.client_id, outgoing).map(Arc::new)
+            let jwks = settings.filled(jwks);
+            IdTokens::new(&setting, &jwks, None, &settings.client_id, outgoing).map(Arc::new)
         });
         Ok(Self::Named {
             registration: Arc::new(registration(settings)),
@@ -455,67 +455,26 @@ impl Secrets {
 
 fn digest_of(settings: &ProviderSettings) -> [u8; 32] {
     let source = settings.issuer.as_ref().or(settings.token_endpoint.as_ref());
-    client_digest(source.map_or("", String::as_str), &settings.client_id)
+    client_digest(&settings.filled(source.map_or("", String::as_str)), &settings.client_id)
 }
 
 /// The registration as far as the configuration knows it; without an issuer that is the whole.
 fn registration(settings: &ProviderSettings) -> Registration {
+    let endpoints = Endpoints {
+        authorization: settings.authorization_endpoint.clone(),
+        token: settings.token_endpoint.clone().unwrap_or_default(),
+        refresh: settings.refresh_endpoint.clone(),
+        revocation: settings.revocation_endpoint.clone(),
+        introspection: settings.introspection_endpoint.clone(),
+    };
     Registration {
-        endpoints: Endpoints {
-            authorization: settings.authorization_endpoint.clone(),
-            token: settings.token_endpoint.clone().unwrap_or_default(),
-            revocation: settings.revocation_endpoint.clone(),
-            introspection: settings.introspection_endpoint.clone(),
-        },
+        endpoints: endpoints.fill(&settings.parameters.fixed()),
         client_id: settings.client_id.clone(),
         client_auth: settings.client_auth,
         scopes: settings.scopes.clone(),
-        request: request_rules(&settings.request),
-        answer: answer_rules(&settings.answer),
-        errors: ErrorWords {
-            dead: settings.errors.dead.clone(),
-            client: settings.errors.client.clone(),
-            busy: settings.errors.busy.clone(),
-            ok_field: settings.errors.ok_field.clone(),
-        },
-    }
-}
-
-fn request_rules(settings: &RequestSettings) -> RequestRules {
-    let standard = RequestRules::default();
-    RequestRules {
-        authorize: settings.authorize.clone(),
-        exchange: settings.exchange.clone(),
-        refresh: settings.refresh.clone(),
-        names: settings.names.clone(),
-        body: match settings.body {
-            Some(BodySetting::Form) => BodyFormat::Form,
-            Some(BodySetting::Json) => BodyFormat::Json,
-            None => standard.body,
-        },
-        scope_separator: settings.scope_separator.clone().unwrap_or(standard.scope_separator),
-    }
-}
-
-fn answer_rules(settings: &AnswerSettings) -> AnswerRules {
-    let standard = AnswerRules::default();
-    let set = |setting: &Option<String>, standard| setting.clone().unwrap_or(standard);
-    AnswerRules {
-        access_token: set(&settings.access_token, standard.access_token),
-        refresh_token: set(&settings.refresh_token, standard.refresh_token),
-        expires_in: set(&settings.expires_in, standard.expires_in),
-        refresh_expires_in: set(&settings.refresh_expires_in, standard.refresh_expires_in),
-        scope: set(&settings.scope, standard.scope),
-        id_token: set(&settings.id_token, standard.id_token),
-        expires_in_unit: match settings.expires_in_unit {
-            Some(UnitSetting::Seconds) => TimeUnit::Seconds,
-            Some(UnitSetting::Milliseconds) => TimeUnit::Milliseconds,
-            None => standard.expires_in_unit,
-        },
-        status: match settings.status.is_empty() {
-            true => standard.status,
-            false => settings.status.clone(),
-        },
+        request: settings.request.clone(),
+        answer: settings.answer.clone(),
+        errors: settings.errors.clone(),
     }
 }
 

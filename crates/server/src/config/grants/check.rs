@@ -122,8 +122,9 @@ impl ProviderSettings {
         if self.refresh_before_seconds < self.minimum_seconds {
             bail!("refresh_before_seconds must be at least minimum_seconds");
         }
-        if self.answer.status.iter().any(|status| !(200..=299).contains(status)) {
-            bail!("answer.status must have only numbers from 200 to 299");
+        let statuses = &self.answer.status;
+        if statuses.is_empty() || statuses.iter().any(|status| !(200..=299).contains(status)) {
+            bail!("answer.status must have only numbers from 200 to 299, one at least");
         }
         Ok(())
     }
@@ -145,6 +146,7 @@ impl ProviderSettings {
         let endpoints = [
             ("authorization_endpoint", &self.authorization_endpoint),
             ("token_endpoint", &self.token_endpoint),
+            ("refresh_endpoint", &self.refresh_endpoint),
             ("revocation_endpoint", &self.revocation_endpoint),
             ("introspection_endpoint", &self.introspection_endpoint),
             ("jwks", &self.jwks),
@@ -155,12 +157,20 @@ impl ProviderSettings {
         if self.issuer.is_some()
             && let Some((key, _)) = endpoints.iter().find(|(_key, url)| url.is_some())
         {
-            bail!("set issuer or {key}, not both: discovery finds the endpoints of an issuer");
+            bail!(
+                "set {} or {}, not both: discovery finds the endpoints of an issuer",
+                self.called("issuer"),
+                self.called(key)
+            );
         }
-        for (key, url) in endpoints.into_iter().chain([("issuer", &self.issuer)]) {
-            if let Some(url) = url
-                && let Err(why) = url::parse(url, allow_plain_loopback)
-            {
+        let urls = endpoints.into_iter().chain([("issuer", &self.issuer)]);
+        let urls: Vec<_> = urls.filter_map(|(key, url)| Some((key, url.as_deref()?))).collect();
+        self.parameters.check_templates(urls.iter().copied())?;
+        self.check_documents()?;
+        self.check_parameters_have_values()?;
+        let samples = self.parameters.samples();
+        for (key, url) in urls {
+            if let Err(why) = url::parse(&provider::fill_url(url, &samples), allow_plain_loopback) {
                 bail!("{key} {why}");
             }
         }
@@ -179,17 +189,46 @@ impl ProviderSettings {
         Ok(())
     }
 
+    /// Refuses a parameter without a value in the URL of a document, which is read for all users.
+    fn check_documents(&self) -> anyhow::Result<()> {
+        for (key, url) in [("issuer", &self.issuer), ("jwks", &self.jwks)] {
+            let url = url.as_deref().unwrap_or_default();
+            let is_in = |name: &&str| url.contains(&format!("{{{name}}}"));
+            if let Some(name) = self.parameters.open().find(is_in) {
+                bail!(
+                    "{} has {{{name}}}, which needs a value here, as in parameters.{name} = \"…\", because \
+                     its document is read for all users",
+                    self.called(key)
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a parameter that only calls could give a value, because no call can give one yet.
+    fn check_parameters_have_values(&self) -> anyhow::Result<()> {
+        if let Some(name) = self.parameters.open().next() {
+            bail!(
+                "{} has {name}, which needs a value here, as in parameters.{name} = \"…\"",
+                self.called("parameters")
+            );
+        }
+        Ok(())
+    }
+
     fn check_secrets(&self) -> anyhow::Result<()> {
         let is_public = matches!(self.client_auth, ClientAuth::None);
         if is_public && (self.client_secret.is_some() || self.next_client_secret.is_some()) {
             bail!(
-                "client_auth = \"none\" takes no secret; remove client_secret, or the file of one"
+                "{} = \"none\" takes no secret; remove client_secret, or the file of one",
+                self.called("client_auth")
             );
         }
         if !is_public && self.client_secret.is_none() {
             bail!(
-                "client_auth = \"{}\" needs client_secret or client_secret_file; a client that has none \
-                 sets \"none\"",
+                "{} = \"{}\" needs client_secret or client_secret_file; a client that has none sets \
+                 client_auth = \"none\"",
+                self.called("client_auth"),
                 self.client_auth.name()
             );
         }

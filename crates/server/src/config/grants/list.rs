@@ -7,7 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 
-use super::{ProviderSettings, Providers};
+use super::{ProviderSettings, Providers, preset};
 
 pub(super) const EXPECTED: &str = "expected an array of tables [[grants.providers]], or the same as JSON, such as \
                         [{\"name\": \"xero\", \"issuer\": \"https://identity.xero.com\", …}]";
@@ -50,12 +50,15 @@ fn read_all<E: de::Error>(items: Vec<Value>) -> Result<Providers, E> {
 }
 
 /// Reads each key by itself, so that an error names it, and drops the value from the error, which may be a secret.
+///
+/// The settings of a preset are added to those that are read.
 pub(super) fn read_one(index: usize, item: Value) -> Result<ProviderSettings, String> {
-    let Value::Object(members) = &item else {
+    let Value::Object(mut members) = item else {
         return Err(format!("{}: {EXPECTED}", place(index, "")));
     };
+    preset::write_out(&mut members);
     let name = members.get("name").and_then(Value::as_str).unwrap_or_default();
-    for (key, value) in members {
+    for (key, value) in &members {
         let alone = Value::Object([(key.clone(), value.clone())].into_iter().collect());
         if let Err(error) = serde_json::from_value::<ProviderSettings>(alone) {
             let error = error.to_string();
@@ -69,7 +72,11 @@ pub(super) fn read_one(index: usize, item: Value) -> Result<ProviderSettings, St
             return Err(format!("{}: {error}", place(index, name)));
         }
     }
-    serde_json::from_value(item).map_err(|_checked| format!("{}: {EXPECTED}", place(index, "")))
+    let place = place(index, name);
+    let from_preset = preset::apply(&mut members).map_err(|why| format!("{place}: {why}"))?;
+    let settings: ProviderSettings = serde_json::from_value(Value::Object(members))
+        .map_err(|_checked| format!("{place}: {EXPECTED}"))?;
+    Ok(ProviderSettings { from_preset, ..settings })
 }
 
 /// A provider as errors name it.

@@ -7,6 +7,8 @@ use super::{
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
 
+mod presets;
+
 const GENERAL: &str = "enabled = true\ndeadline_seconds = 15\nwait_seconds = 20\nconcurrent = 64\n\
                        concurrent_per_provider = 16\nrefreshes_per_owner = 60\non_failure = \"error\"\n";
 
@@ -72,12 +74,14 @@ fn the_sample_in_the_default_file_has_the_defaults() {
             assert_eq!(defaults.get(key), Some(value), "{key}");
         }
     }
-    for key in ["request", "answer", "errors"].iter().copied().chain([
+    for key in ["parameters", "request", "answer", "errors"].iter().copied().chain([
         "name",
+        "preset",
         "tenants",
         "issuer",
         "authorization_endpoint",
         "token_endpoint",
+        "refresh_endpoint",
         "revocation_endpoint",
         "introspection_endpoint",
         "jwks",
@@ -187,6 +191,35 @@ fn what_is_wrong_with_a_provider_is_named() {
             "wrong value for answer, expected `s` or `ms`",
         ),
         (
+            "[providers.answer]\nstatus = []",
+            "answer.status must have only numbers from 200 to 299, one at least",
+        ),
+        (
+            "-issuer\ntoken_endpoint = 'https://a.example/'\nrefresh_endpoint = '/refresh'",
+            "refresh_endpoint must be absolute",
+        ),
+        ("refresh_endpoint = 'https://a.example/'", "set issuer or refresh_endpoint, not both"),
+        ("parameters = 'eu'", "wrong value for parameters, expected a map"),
+        ("parameters.a = 7", "wrong value for parameters, expected struct Parameter"),
+        ("parameters.a = { value = 'b', default = 'c' }", "parameters: unknown field `default`"),
+        ("parameters.a = { pattern = 'any' }", "wrong value for parameters, expected `label`"),
+        ("parameters.a = 'b'", "parameters.a is in no URL of the provider"),
+        ("parameters.a = 'b/c'", "parameters.a has a value that is not allowed"),
+        ("issuer = 'https://{a}.example.com'", "issuer has {a}, which parameters does not have"),
+        (
+            "issuer = 'https://example.{a}'\nparameters.a = { pattern = 'label', value = 'com' }",
+            "issuer must have two labels at least right of {a}",
+        ),
+        (
+            "issuer = 'https://{a}.example.com'\nparameters.a = { values = ['x', 'y'] }",
+            "issuer has {a}, which needs a value here, as in parameters.a = \"…\", because its document",
+        ),
+        (
+            "-issuer\ntoken_endpoint = 'https://{a}.example.com'\nparameters.a = { values = ['x', 'y'] }",
+            "parameters has a, which needs a value here, as in parameters.a = \"…\"",
+        ),
+        ("issuer = 'http://{a}.example.com'\nparameters.a = 'x'", "issuer must be an https URL"),
+        (
             "[providers.answer]\nstatus = [302]",
             "answer.status must have only numbers from 200 to 299",
         ),
@@ -206,6 +239,8 @@ fn what_is_wrong_with_a_provider_is_named() {
         "client_auth = 'none'\n-client_secret",
         "redirect_uris = ['https://app.example.com/back?x=y', 'http://127.0.0.1:7/', 'http://localhost/']",
         "-issuer\ntoken_endpoint = 'https://a.example/token?x=y'\njwks = 'https://a.example/jwks'",
+        "issuer = 'https://{a}.example.com/{a}'\nparameters.a = 'x.y'",
+        "issuer = 'https://id.example.{a}'\nparameters.a = { values = ['com', 'eu'], value = 'eu' }",
         "tenants = ['Cust1', '*']\nassume_expires_in_seconds = 0\nidle_days = 60",
     ] {
         with(lines).expect(lines);

@@ -1,5 +1,7 @@
 //! Which provider a tenant finds, and what is taken from a configuration that is read again.
 
+use provider::{AnswerRules, TimeUnit};
+
 use super::*;
 
 fn config(providers: &str) -> Config {
@@ -102,4 +104,26 @@ fn only_secrets_are_read_again() {
     let error = providers.reload_secrets(&config(&list(&third))).expect_err("google is another");
     assert!(error.to_string().contains("grants.providers[2] (google)"), "{error}");
     assert_eq!(secrets(), ["third", "new"]);
+}
+
+#[tokio::test]
+async fn fixed_parameters_are_in_every_address_and_in_the_digest() {
+    let entry = |endpoint: &str, parameters: &str| {
+        format!(
+            r#"[{{"name": "x", "client_id": "one", "client_secret": "s", "token_endpoint": "{endpoint}",
+                "refresh_endpoint": "{endpoint}/again", "parameters": {parameters}}}]"#
+        )
+    };
+    let filled = entry("https://{shop}.example.com/token", r#"{"shop": "acme"}"#);
+    let plain = entry("https://acme.example.com/token", "{}");
+    let mut digests = Vec::new();
+    for list in [&filled, &plain] {
+        let providers = Providers::new(&config(list)).expect("providers");
+        let provider = providers.all().next().expect("a provider");
+        let endpoints = &provider.registration().await.expect("it is all named").endpoints;
+        assert_eq!(endpoints.token, "https://acme.example.com/token");
+        assert_eq!(endpoints.refresh.as_deref(), Some("https://acme.example.com/token/again"));
+        digests.push(provider.client_digest);
+    }
+    assert_eq!(digests[0], digests[1]);
 }
