@@ -8,7 +8,7 @@ mod json;
 mod patch;
 mod xml;
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use serde_json::{Map, Value};
 
@@ -321,6 +321,26 @@ impl<'a> Object<'a> {
             }),
             (None, None) => Err(wrong_type(self.path_to(name), Kind::Integer, found)),
         }
+    }
+
+    /// Every property as text, by its name in lower case; one that is null is left out.
+    ///
+    /// ```
+    /// use negotiate::{ContentType, body::Body};
+    ///
+    /// let json = ContentType::parse(Some("application/json"))?;
+    /// let body = Body::read(json, br#"{"Parameters": {"Region": "eu", "other": null}}"#)?;
+    /// let parameters = body.root()?.object("Parameters")?.expect("it is there");
+    /// assert_eq!(parameters.strings()?, [("region", "eu")].into());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn strings(&self) -> Result<BTreeMap<&'a str, &'a str>, WrongType> {
+        let named = |(name, value): (&'a String, &'a Value)| match value {
+            Value::Null => None,
+            Value::String(text) => Some(Ok((name.as_str(), text.as_str()))),
+            other => Some(Err(wrong_type(self.path_to(name), Kind::String, other))),
+        };
+        self.members.iter().filter_map(named).collect()
     }
 
     /// What a type that knows only text has for a number or a truth value.

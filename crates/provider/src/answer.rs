@@ -3,7 +3,7 @@
 //! Invariant: an answer with usable tokens and no error is a success, whatever else is odd about it, because otherwise
 //! a rotated token would be thrown away, and the grant with it. What is odd is left out, not guessed. No answer panics.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use model::{CauseKind, SecretText};
 
@@ -11,6 +11,9 @@ use crate::{Refusal, Registration, TimeUnit, form, json::Json, verdict};
 
 /// The longest life of a token that is believed: ten years, in seconds.
 pub(crate) const LIFE_MAX: f64 = 315_360_000.0;
+
+/// The most bytes of a value that is kept beside the tokens.
+const MAX_KEPT_BYTES: usize = 2048;
 
 /// What came back from a provider.
 #[derive(Clone, Copy)]
@@ -56,6 +59,8 @@ pub struct GrantedTokens {
     pub token_type: Option<String>,
     /// The ID token, unchecked.
     pub id_token: Option<SecretText>,
+    /// What else of the answer is kept ([`crate::AnswerRules::keep`]), by its path.
+    pub kept: BTreeMap<String, SecretText>,
 }
 
 impl Registration {
@@ -111,6 +116,7 @@ impl Registration {
             scope: body.at(&rules.scope).and_then(scope),
             token_type: text("token_type").map(str::to_owned),
             id_token: text(&rules.id_token).map(SecretText::from),
+            kept: rules.keep.iter().filter_map(|path| kept(body, path)).collect(),
         })
     }
 }
@@ -137,6 +143,12 @@ fn token(body: &Json, path: &str) -> Result<Option<SecretText>, CauseKind> {
         return Err(CauseKind::Unreadable);
     }
     Ok(Some(SecretText::from(token)))
+}
+
+/// A value that is kept, with its path, if it is a text within the limit.
+fn kept(body: &Json, path: &str) -> Option<(String, SecretText)> {
+    let text = body.at(path)?.text().filter(|text| (1..=MAX_KEPT_BYTES).contains(&text.len()))?;
+    Some((path.to_owned(), SecretText::from(text)))
 }
 
 /// A life in whole seconds.

@@ -52,19 +52,19 @@ pub struct InvalidTemplate(String);
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum InvalidParameter {
     /// It is needed.
-    #[error("{name} is missing: {allowed}")]
+    #[error("{name} is missing; it may be {allowed}")]
     Missing {
         /// The parameter.
         name: String,
-        /// What it may be.
+        /// What it may be: a list, or a pattern.
         allowed: String,
     },
     /// It is not what the parameter may be.
-    #[error("{name} is not allowed: {allowed}")]
+    #[error("{name} has a value that is not allowed; it may be {allowed}")]
     NotAllowed {
         /// The parameter.
         name: String,
-        /// What it may be.
+        /// What it may be: a list, or a pattern.
         allowed: String,
     },
     /// The provider does not have such a parameter, or the configuration has its value.
@@ -156,7 +156,7 @@ impl Parameters {
         }
         let mut values = self.fixed();
         for (name, parameter) in self.0.iter().filter(|(_, parameter)| parameter.value.is_none()) {
-            let (name, allowed) = (name.clone(), parameter.allowed());
+            let (name, allowed) = (name.clone(), parameter.form());
             match given.get(&name) {
                 None => return Err(InvalidParameter::Missing { name, allowed }),
                 Some(value) if !parameter.allows(value) => {
@@ -232,6 +232,16 @@ impl Parameter {
             Some(Pattern::Label) => is_label(value),
             None if self.values.is_empty() => is_labels(value),
             None => self.values.iter().any(|allowed| allowed == value),
+        }
+    }
+
+    /// What it may be, in no language.
+    fn form(&self) -> String {
+        match self.pattern {
+            None if !self.values.is_empty() => self.values.join(", "),
+            Some(Pattern::Label) | None => {
+                format!("[a-z0-9]([a-z0-9-]{{0,{}}}[a-z0-9])?", MOST_BYTES_OF_LABEL - 2)
+            }
         }
     }
 

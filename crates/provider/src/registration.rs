@@ -175,6 +175,8 @@ pub struct AnswerRules {
     pub expires_in_unit: TimeUnit,
     /// The statuses of a success.
     pub status: Vec<u16>,
+    /// Texts that are kept beside the tokens, such as the host of the provider's API.
+    pub keep: Vec<String>,
 }
 
 impl Default for AnswerRules {
@@ -189,6 +191,7 @@ impl Default for AnswerRules {
             id_token: "id_token".to_owned(),
             expires_in_unit: TimeUnit::default(),
             status: vec![200, 201],
+            keep: Vec::new(),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! is not configured, or that a configured issuer does not name.
 
 mod authorization;
+mod claims;
 mod decision;
 mod description;
 mod discovery;
@@ -22,6 +23,7 @@ mod revocation;
 mod tallies;
 
 use std::{
+    collections::BTreeMap,
     num::NonZeroU32,
     sync::Arc,
     time::{Duration, Instant},
@@ -31,7 +33,7 @@ use governor::{
     DefaultKeyedRateLimiter, Quota,
     clock::{Clock as _, DefaultClock},
 };
-use model::{Login, RetrievalKey, SecretText, TenantId};
+use model::{Login, Provider, RetrievalKey, SecretText, TenantId};
 use store::{SavedTokens, Store};
 use tokio::runtime::Handle;
 use tracing::warn;
@@ -130,6 +132,25 @@ impl Grants {
             tallies: Tallies::default(),
             asked_for: DefaultKeyedRateLimiter::keyed(Quota::per_minute(per_minute)),
         })
+    }
+
+    /// Checks what stands for the parameters in a provider's URLs, if anything does.
+    ///
+    /// # Errors
+    /// `UnknownProvider` if it is not configured for the tenant, and so has none.
+    pub(crate) fn check_parameters(
+        &self,
+        tenant: &TenantId,
+        provider: &Provider,
+        values: &BTreeMap<String, String>,
+    ) -> Result<(), ConnectError> {
+        if values.is_empty() {
+            return Ok(());
+        }
+        let found = self.providers.find(tenant, provider.as_str());
+        let found = found.ok_or(ConnectError::UnknownProvider)?;
+        found.parameters.check(values)?;
+        Ok(())
     }
 
     /// The provider of a record, if it is configured for the tenant.
@@ -278,7 +299,7 @@ impl Grants {
     ) -> Option<&'a Arc<ConfiguredProvider>> {
         let token = saved.carrier.refresh_token.as_ref();
         token.filter(|token| self.is_enabled && !token.expose().is_empty())?;
-        wish.provider
+        wish.provider.filter(|provider| provider.has_urls_for(&saved.details))
     }
 
     /// Counts a request that a caller has made, against the rate limit of the owner.

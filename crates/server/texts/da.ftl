@@ -74,6 +74,8 @@ SR_ONLY_OWNER_REPLACES = Kun ejeren af disse tokens eller en administrator må e
 SR_OTHER_PROVIDER = Provider er ikke den, som de tokens, Key henter, kommer fra.
 SR_OTHER_GENERATION = Generation er ikke den, som disse tokens har, som er { $generation }.
 SR_SCOPES = Scopes skal være navne på rettigheder med mellemrum imellem, i synlige ASCII-tegn uden anførselstegn og omvendt skråstreg.
+SR_PARAMETER = Parameters skal have { $name }: { $allowed }.
+SR_UNKNOWN_PARAMETER = Parameters må kun have disse navne: { $known }.
 
 SR_LOGIN_REQUIRED = Dette kald kræver login. WWW-Authenticate viser, hvilke autentificeringsmetoder der accepteres.
 SR_LOGIN_REFUSED = Brugernavnet eller adgangskoden er forkert.

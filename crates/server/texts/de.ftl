@@ -74,6 +74,8 @@ SR_ONLY_OWNER_REPLACES = Nur der Eigentümer dieser Token oder ein Administrator
 SR_OTHER_PROVIDER = Provider ist nicht der, von dem die mit Key abrufbaren Token sind.
 SR_OTHER_GENERATION = Generation ist nicht die der Token; das ist { $generation }.
 SR_SCOPES = Scopes müssen Namen von Berechtigungen mit Leerzeichen dazwischen sein, in sichtbaren ASCII-Zeichen ohne Anführungszeichen und Backslash.
+SR_PARAMETER = Parameters muss { $name } enthalten: { $allowed }.
+SR_UNKNOWN_PARAMETER = Parameters darf nur diese Namen enthalten: { $known }.
 
 SR_LOGIN_REQUIRED = Dieser Aufruf erfordert eine Anmeldung. WWW-Authenticate nennt die akzeptierten Authentifizierungsschemas.
 SR_LOGIN_REFUSED = Der Benutzername oder das Passwort ist falsch.

@@ -69,7 +69,7 @@ SR_CODE_UNSAVED = { $provider } gave tokens for the AuthorizationCode, and they 
 SR_ID_TOKEN = { $provider } sent an id_token with the tokens that is not valid for this server; nothing was saved.
 SR_NO_ID_TOKEN = Nonce cannot be compared, because { $provider } sent no id_token that can be verified; nothing was saved.
 SR_NONCE = Nonce is not that of the id_token that { $provider } sent; nothing was saved.
-SR_STATE = State is not that of an authorization by this user with the same Provider, RedirectUri, Nonce and Key, or it is older than ten minutes; the code was not sent.
+SR_STATE = State is not that of an authorization by this user with the same Provider, RedirectUri, Nonce, Parameters and Key, or it is older than ten minutes; the code was not sent.
 SR_ISSUER = Issuer is not the one that the server's configuration has for { $provider }; the code was not sent.
 SR_OTHER_USER = The user who came back from { $provider } is another than the one whose tokens these are; nothing was saved.
 SR_NOTHING_TO_RECONNECT = Key retrieves nothing, so that there is nothing to connect again.
@@ -78,6 +78,8 @@ SR_ONLY_OWNER_REPLACES = Only the owner of these tokens, or an administrator, ma
 SR_OTHER_PROVIDER = Provider is not that of the tokens that Key retrieves.
 SR_OTHER_GENERATION = Generation is not that of the tokens, which is { $generation }.
 SR_SCOPES = Scopes must be names of scopes with spaces between, in visible ASCII characters without quotes and backslashes.
+SR_PARAMETER = Parameters must have { $name }, which is { $allowed }.
+SR_UNKNOWN_PARAMETER = Parameters may have these names alone: { $known }.
 
 SR_LOGIN_REQUIRED = This call needs a login; WWW-Authenticate lists the schemes that are accepted.
 SR_LOGIN_REFUSED = The user name or the password is wrong.

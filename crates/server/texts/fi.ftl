@@ -74,6 +74,8 @@ SR_ONLY_OWNER_REPLACES = Vain näiden käyttöoikeustunnusten omistaja tai järj
 SR_OTHER_PROVIDER = Provider ei ole se, jonka käyttöoikeustunnuksia Key hakee.
 SR_OTHER_GENERATION = Generation ei ole käyttöoikeustunnusten sukupolvi, joka on { $generation }.
 SR_SCOPES = Scopes-kentän on oltava oikeuksien nimiä välilyönnein erotettuina, näkyvinä ASCII-merkkeinä ilman lainausmerkkejä ja kenoviivoja.
+SR_PARAMETER = Parameters-kentässä on oltava { $name }: { $allowed }.
+SR_UNKNOWN_PARAMETER = Parameters-kentässä saa olla vain nämä nimet: { $known }.
 
 SR_LOGIN_REQUIRED = Tämä kutsu vaatii kirjautumisen. Hyväksytyt todennustavat ovat WWW-Authenticate-otsakkeessa.
 SR_LOGIN_REFUSED = Käyttäjänimi tai salasana on väärä.

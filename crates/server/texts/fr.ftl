@@ -74,6 +74,8 @@ SR_ONLY_OWNER_REPLACES = Seul le propriétaire de ces jetons ou un administrateu
 SR_OTHER_PROVIDER = Provider n’est pas celui des jetons que Key permet de récupérer.
 SR_OTHER_GENERATION = Generation n’est pas celle des jetons, qui est { $generation }.
 SR_SCOPES = Scopes doit contenir des noms d’autorisations séparés par des espaces, en caractères ASCII visibles sans guillemets ni barres obliques inverses.
+SR_PARAMETER = Parameters doit contenir { $name } : { $allowed }.
+SR_UNKNOWN_PARAMETER = Parameters ne peut contenir que ces noms : { $known }.
 
 SR_LOGIN_REQUIRED = Cet appel exige une identification ; WWW-Authenticate indique les méthodes acceptées.
 SR_LOGIN_REFUSED = Le nom d’utilisateur ou le mot de passe est incorrect.

@@ -74,6 +74,8 @@ SR_ONLY_OWNER_REPLACES = Bare eieren av disse tokenene eller en administrator ka
 SR_OTHER_PROVIDER = Provider er ikke den som tokenene Key henter, kommer fra.
 SR_OTHER_GENERATION = Generation er ikke den som tokenene har, som er { $generation }.
 SR_SCOPES = Scopes må være navn på rettigheter med mellomrom mellom, i synlige ASCII-tegn uten anførselstegn og omvendt skråstrek.
+SR_PARAMETER = Parameters må ha { $name }: { $allowed }.
+SR_UNKNOWN_PARAMETER = Parameters kan bare ha disse navnene: { $known }.
 
 SR_LOGIN_REQUIRED = Dette kallet krever innlogging. WWW-Authenticate viser hvilke autentiseringsmetoder som godtas.
 SR_LOGIN_REFUSED = Brukernavnet eller passordet er feil.

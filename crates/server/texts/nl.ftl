@@ -74,6 +74,8 @@ SR_ONLY_OWNER_REPLACES = Alleen de eigenaar van deze tokens of een beheerder mag
 SR_OTHER_PROVIDER = Provider is niet die van de tokens die met Key zijn op te halen.
 SR_OTHER_GENERATION = Generation is niet die van de tokens; dat is { $generation }.
 SR_SCOPES = Scopes moeten namen van rechten zijn met spaties ertussen, in zichtbare ASCII-tekens zonder aanhalingstekens en backslashes.
+SR_PARAMETER = Parameters moet { $name } bevatten: { $allowed }.
+SR_UNKNOWN_PARAMETER = Parameters mag alleen deze namen bevatten: { $known }.
 
 SR_LOGIN_REQUIRED = Voor deze aanroep is aanmelding nodig. WWW-Authenticate noemt de schema’s die worden geaccepteerd.
 SR_LOGIN_REFUSED = De gebruikersnaam of het wachtwoord is onjuist.

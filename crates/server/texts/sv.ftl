@@ -74,6 +74,8 @@ SR_ONLY_OWNER_REPLACES = Bara ägaren till dessa token eller en administratör f
 SR_OTHER_PROVIDER = Provider är inte den som de token som Key hämtar kommer från.
 SR_OTHER_GENERATION = Generation är inte den som dessa token har, som är { $generation }.
 SR_SCOPES = Scopes måste vara namn på behörigheter med mellanslag emellan, i synliga ASCII-tecken utan citattecken och omvända snedstreck.
+SR_PARAMETER = Parameters måste ha { $name }: { $allowed }.
+SR_UNKNOWN_PARAMETER = Parameters får bara ha dessa namn: { $known }.
 
 SR_LOGIN_REQUIRED = Det här anropet kräver inloggning. WWW-Authenticate visar vilka autentiseringsmetoder som godtas.
 SR_LOGIN_REFUSED = Användarnamnet eller lösenordet är fel.

@@ -17,7 +17,7 @@ use crate::{
         app::{Setup, TestApp, until},
         client::{Answer, Client},
         provider::{
-            CLIENT_ID, Cut, Gate, Kind, MockProvider, Reply, Rules, Turn,
+            CLIENT_ID, Cut, Gate, Grant, Kind, MockProvider, Reply, Rules, Turn,
             endpoints::{decode, merge},
         },
     },
@@ -333,6 +333,99 @@ fn connecting_again_can_be_repeated() {
     assert!((400..500).contains(&other.status), "{other:?}");
     assert_eq!((provider.count(Kind::Exchange), app.saved_rows()), (2, 1));
     assert_eq!(assert_lives(&provider, &app.setup, &key).generation, 2);
+}
+
+/// A provider whose token endpoint has a part that differs from user to user, which is `token` for all of the mock's.
+fn with_a_place() -> (MockProvider, TestApp) {
+    let provider = MockProvider::start(Rules::default());
+    let place = json!({
+        "token_endpoint": provider.at("/{place}"),
+        "authorization_endpoint": provider.at("/authorize"),
+        "parameters": {"place": {"values": ["token", "elsewhere"]}},
+    });
+    let app = knowing(Setup::new(), &[settings(&provider, &place)]).start();
+    (provider, app)
+}
+
+/// CONTRACT 55: parameters go into the provider's URLs, are sealed, and are those of each later refresh.
+#[test]
+fn parameters_lead_to_the_users_own_place() {
+    let (provider, app) = with_a_place();
+    let place = json!({"Parameters": {"Place": "token"}, "Nonce": null});
+    let key = connect(&app, &provider, &place).expect(200).key();
+    end_access_in(&app.setup, &key, -1);
+    assert!(provider.is_newest(&access_token(get(&app.client(), &key, 0))));
+    // One that is saved has them from its save, or is not refreshed.
+    let grants = [provider.grant(), provider.grant()];
+    let save = |grant: &Grant, parameters: Value| {
+        let body = json!({
+            "TokenManagementInfo": carrier(&grant.access, &grant.refresh), "ExpiresIn": 0,
+            "Parameters": parameters
+        });
+        app.client().post("SaveExternalTokens", &body)
+    };
+    let with = save(&grants[0], json!({"place": "token"})).expect(200).key();
+    assert!(provider.is_newest(&access_token(get(&app.client(), &with, 0))));
+    let without = save(&grants[1], Value::Null).expect(200).key();
+    assert_eq!(access_token(get(&app.client(), &without, 0)), grants[1].access);
+    assert_state(&app, &without, "None", None);
+    assert_eq!(provider.count(Kind::Refresh), 2);
+    for refused in [
+        save(&grants[1], json!({"place": "other"})),
+        save(&grants[1], json!({"region": "token"})),
+        save(&grants[1], json!(["token"])),
+    ] {
+        refused.expect_error(400, "ArgumentException", "Parameters");
+    }
+}
+
+/// CONTRACT 55: what could lead a request elsewhere is refused, by name and without repeating it.
+#[rstest]
+#[case::none(json!({}))]
+#[case::missing(Value::Null)]
+#[case::another(json!({"place": "CANARY"}))]
+#[case::a_slash(json!({"place": "token/CANARY"}))]
+#[case::dots(json!({"place": "../token"}))]
+#[case::an_at_sign(json!({"place": "token@CANARY"}))]
+#[case::long(json!({"place": "x".repeat(300)}))]
+#[case::another_case(json!({"place": "TOKEN"}))]
+#[case::a_number(json!({"place": 1}))]
+#[case::one_more(json!({"place": "token", "CANARY": "token"}))]
+fn a_parameter_leads_nowhere_else(#[case] parameters: Value) {
+    let (provider, app) = with_a_place();
+    let over = json!({ "Parameters": parameters });
+    let refused = authorize(&app.client(), &over);
+    let refused = refused.expect_error(400, "ArgumentException", "Parameters");
+    assert!(!refused.body.contains("CANARY"), "{refused:?}");
+    let right = json!({"Parameters": {"place": "token"}});
+    let asked = authorize(&app.client(), &right).expect(200).json();
+    let mut body = consent(&provider, &asked);
+    merge(&mut body, &over);
+    exchange(&app.client(), &body).expect_error(400, "ArgumentException", "Parameters");
+    // Nor one that may be, but is not that of the state.
+    body["Parameters"] = json!({"place": "elsewhere"});
+    exchange(&app.client(), &body).expect_error(400, "ArgumentException", "State");
+    assert_eq!((provider.count(Kind::Exchange), app.saved_rows()), (0, 0));
+}
+
+/// CONTRACT 49: what a provider says beside the tokens is kept with the claims, and is that of the last answer.
+#[test]
+fn what_is_kept_of_an_answer_is_among_the_claims() {
+    let rules = Rules { answer: json!({"api": {"host": "https://a.example"}}), ..Rules::default() };
+    let (provider, setup) = discovering(rules, &json!({"answer": {"keep": ["api.host", "none"]}}));
+    let app = setup.start();
+    let key = connect(&app, &provider, &json!({})).expect(200).key();
+    let claims = || -> Value {
+        let got = get(&app.client(), &key, 0).expect(200).json();
+        serde_json::from_str(got["Claims"].as_str().expect("claims")).expect("JSON")
+    };
+    let first = claims();
+    assert_eq!((&first["api.host"], &first["sub"]), (&json!("https://a.example"), &json!("subject")));
+    assert_eq!(first.get("none"), None);
+    provider.set(|rules| rules.answer = json!({"api": {"host": "https://b.example"}}));
+    end_access_in(&app.setup, &key, -1);
+    let second = claims();
+    assert_eq!((&second["api.host"], &second["sub"]), (&json!("https://b.example"), &json!("subject")));
 }
 
 /// CONTRACT O14, 56: other tokens under the same key, which are refreshed from then on.

@@ -161,8 +161,8 @@ fn values_that_could_move_a_request_are_refused() {
         &"a".repeat(300),
     ] {
         let error = shop.check(&given(&[("shop", value)])).expect_err(value);
-        let told = "shop is not allowed: it must be a DNS label: 1 to 63 lower-case letters, digits \
-                    and hyphens, without a hyphen at either end";
+        let told =
+            "shop has a value that is not allowed; it may be [a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?";
         assert_eq!(error.to_string(), told, "{value}");
     }
     for value in ["a", "0", "a--b", "xn--9ca", &"a".repeat(63)] {
@@ -171,10 +171,13 @@ fn values_that_could_move_a_request_are_refused() {
     let region = parameters(REGION);
     for value in ["", "COM", "com ", "com.evil", "uk"] {
         let error = region.check(&given(&[("region", value)])).expect_err(value).to_string();
-        assert_eq!(error, "region is not allowed: it must be one of com, eu, com.au", "{value}");
+        assert_eq!(
+            error, "region has a value that is not allowed; it may be com, eu, com.au",
+            "{value}"
+        );
     }
     let missing = region.check(&given(&[])).expect_err("missing").to_string();
-    assert_eq!(missing, "region is missing: it must be one of com, eu, com.au");
+    assert_eq!(missing, "region is missing; it may be com, eu, com.au");
     let unknown = region.check(&given(&[("region", "com"), ("a", "b")])).expect_err("unknown");
     assert_eq!(unknown.to_string(), "only these are taken: region");
     let fixed = parameters("shop = { value = 'acme' }");

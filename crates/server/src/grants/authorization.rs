@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use model::{Principal, Provider, RetrievalKey, SecretText};
-use provider::{AuthorizationRequest, pkce};
+use provider::{AuthorizationRequest, InvalidParameter, pkce};
 use store::{SavedTokens, StateBinding, random};
 
 use super::{
@@ -19,6 +19,8 @@ pub(crate) struct Consent {
     pub(crate) redirect_uri: String,
     /// `None` for the provider's `scopes`.
     pub(crate) scopes: Option<Vec<String>>,
+    /// What stands for the parameters in the provider's URLs.
+    pub(crate) parameters: BTreeMap<String, String>,
     /// The key of the record that is connected again.
     pub(crate) key: Option<RetrievalKey>,
 }
@@ -41,6 +43,9 @@ pub(crate) enum ConnectError {
     /// The redirect URI is not one of the provider's.
     #[error("the redirect URI is not configured")]
     UnknownRedirect,
+    /// A parameter in the provider's URLs has no value, or one that it may not have.
+    #[error(transparent)]
+    Parameter(#[from] InvalidParameter),
     /// The key of the record to connect again retrieves nothing.
     #[error("the key retrieves nothing")]
     UnknownKey,
@@ -101,10 +106,12 @@ impl Grants {
         caller: &Principal,
         consent: &Consent,
     ) -> Result<Authorization, AuthorizationError> {
-        let Consent { provider, redirect_uri, scopes, key } = consent;
+        let Consent { provider, redirect_uri, scopes, parameters, key } = consent;
         let configured = self.provider_for(caller, provider, redirect_uri)?;
         self.to_connect_again(caller, key.as_ref(), provider).await?;
-        let registration = configured.registration().await.map_err(GrantError::from)?;
+        configured.parameters.check(parameters).map_err(ConnectError::from)?;
+        let registration = configured.registration_for(parameters).await;
+        let registration = registration.map_err(GrantError::from)?;
         let asked_for = scopes.as_ref().unwrap_or(&registration.scopes);
         let has_id_token = asked_for.iter().any(|scope| scope == OPENID);
         let (pkce_verifier, nonce) = (pkce::verifier(&random()), pkce::verifier(&random()));
@@ -114,7 +121,7 @@ impl Grants {
             provider,
             redirect_uri,
             nonce: nonce.as_ref(),
-            parameters: &BTreeMap::new(),
+            parameters,
             key: key.as_ref(),
         });
         let url = registration.authorization_url(&AuthorizationRequest {

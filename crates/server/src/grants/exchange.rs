@@ -21,6 +21,7 @@ use tracing::warn;
 use super::{
     Grants, LAST_COMMIT,
     authorization::ConnectError,
+    claims::with_kept,
     error::GrantError,
     id_tokens::IdTokens,
     in_flight::{self, Flight},
@@ -120,6 +121,7 @@ impl Grants {
         once: Option<IdempotencyKey>,
     ) -> Result<RetrievalKey, ExchangeError> {
         let provider = self.provider_for(owner, &code.provider, &code.redirect_uri)?;
+        provider.parameters.check(&code.parameters).map_err(ConnectError::from)?;
         if let Some(once) = &once
             && let Some(key) = self.store.exchanged_before(owner, &code, once).await?
         {
@@ -131,7 +133,8 @@ impl Grants {
             self.store.may_save(owner, once.is_some())?;
         }
         let was_paused = self.look_for_pause(provider).await?;
-        let registration = provider.registration().await.map_err(GrantError::from)?;
+        let registration =
+            provider.registration_for(&code.parameters).await.map_err(GrantError::from)?;
         let id_tokens = provider.id_tokens().await.map_err(GrantError::from)?;
         if let Some(id_tokens) = &id_tokens {
             let unready = |error| GrantError::from(SendError::unsent(CauseKind::Network, error));
@@ -365,7 +368,7 @@ impl Exchange {
         let carrier = TokenManagementInfo {
             access_token: Some(tokens.access_token),
             refresh_token: tokens.refresh_token,
-            claims,
+            claims: with_kept(claims, tokens.kept),
             ..TokenManagementInfo::of(self.code.provider.clone())
         };
         let access_expires = times.access_expires.map(TokenEnd::At);

@@ -37,8 +37,10 @@ impl Grants {
         saved: SavedTokens,
     ) -> Result<Introspection, IntrospectionError> {
         let provider = wish.provider.filter(|_| self.is_enabled);
+        let provider = provider.filter(|provider| provider.has_urls_for(&saved.details));
         let provider = provider.ok_or(IntrospectionError::NotSupported)?;
-        let registration = provider.registration().await.map_err(GrantError::from)?;
+        let registration = provider.registration_for(&saved.details.parameters).await;
+        let registration = registration.map_err(GrantError::from)?;
         if registration.endpoints.introspection.is_none() {
             return Err(IntrospectionError::NotSupported);
         }

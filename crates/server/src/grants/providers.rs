@@ -4,16 +4,16 @@
 //! what its issuer's discovery document says. A tenant finds only what is configured for it.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
-use model::{CauseKind, SecretText, TenantId};
+use model::{CauseKind, GrantDetails, SecretText, TenantId};
 use provider::{
-    Answer, Endpoints, GrantedTokens, Metadata, ProviderRequest, Refusal, RefusalClass,
+    Answer, Endpoints, GrantedTokens, Metadata, Parameters, ProviderRequest, Refusal, RefusalClass,
     Registration, client_digest,
 };
 use secrecy::{ExposeSecret as _, SecretString};
@@ -64,6 +64,8 @@ pub(crate) struct ConfiguredProvider {
     pub(crate) revocation_ends: RevocationEnds,
     /// What a code may have been brought back to.
     pub(crate) redirect_uris: Vec<String>,
+    /// What stands in its URLs for what differs from user to user.
+    pub(crate) parameters: Parameters,
     origin: Origin,
     outgoing: Arc<Outgoing>,
     secrets: RwLock<Secrets>,
@@ -210,6 +212,7 @@ impl ConfiguredProvider {
             revoke_upstream: settings.revoke_upstream,
             revocation_ends: settings.revocation_ends,
             redirect_uris: settings.redirect_uris.clone(),
+            parameters: settings.parameters.clone(),
             origin: Origin::of(place, settings, &outgoing)?,
             outgoing,
             secrets: RwLock::new(Secrets::of(settings)),
@@ -227,6 +230,27 @@ impl ConfiguredProvider {
             Origin::Named { registration, .. } => Ok(Arc::clone(registration)),
             Origin::Discovered(discovered) => Ok(self.made(discovered).await?.registration),
         }
+    }
+
+    /// As `registration`, with these values in the places of the parameters of its URLs.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) async fn registration_for(
+        &self,
+        values: &BTreeMap<String, String>,
+    ) -> Result<Arc<Registration>, SendError> {
+        let registration = self.registration().await?;
+        if values.is_empty() {
+            return Ok(registration);
+        }
+        let endpoints = registration.endpoints.fill(values);
+        Ok(Arc::new(Registration { endpoints, ..(*registration).clone() }))
+    }
+
+    /// Whether the URLs of requests for a grant are known: a record may have no values for their parameters.
+    pub(crate) fn has_urls_for(&self, grant: &GrantDetails) -> bool {
+        self.parameters.check(&grant.parameters).is_ok()
     }
 
     /// What verifies the provider's id_tokens; `None` if it has no keys.

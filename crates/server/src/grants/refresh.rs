@@ -22,6 +22,7 @@ use tracing::{info, warn};
 
 use super::{
     Grants, Urgency,
+    claims::with_kept,
     decision::time_left,
     error::GrantError,
     in_flight::End,
@@ -68,7 +69,7 @@ impl Refresh {
     /// Refreshes the record, unless somebody else does or something is in the way.
     pub(super) async fn run(self) -> End {
         // Not under the claim: a lease holds for seconds.
-        let registration = self.provider.registration().await?;
+        let registration = self.provider.registration_for(&self.saved.details.parameters).await?;
         let mut permit = None;
         let mut look = LOOKS.0;
         let mut unsent = None;
@@ -227,11 +228,11 @@ impl Refresh {
             subject: before.subject.clone(),
             parameters: before.parameters.clone(),
         };
-        let GrantedTokens { access_token, refresh_token, id_token, .. } = tokens;
+        let GrantedTokens { access_token, refresh_token, id_token, kept, .. } = tokens;
         let carrier = TokenManagementInfo {
             access_token: Some(access_token),
             refresh_token: refresh_token.or_else(|| Some(self.refresh_token().clone())),
-            claims: self.saved.carrier.claims.clone(),
+            claims: with_kept(self.saved.carrier.claims.clone(), kept),
             ..TokenManagementInfo::of(self.saved.carrier.provider.clone())
         };
         let new = NewTokens { carrier: &carrier, details: &details, times };

@@ -2,6 +2,8 @@
 //!
 //! Invariant: only the owner of a record and administrators replace its tokens, and never by another provider's.
 
+use std::collections::BTreeMap;
+
 use model::{GrantDetails, Principal, Provider, RetrievalKey, TokenManagementInfo};
 use store::{NewGrant, Replaced, SavedTokens, StoreError, TokenEnd, TokensToSave};
 
@@ -15,6 +17,8 @@ pub(crate) struct BroughtTokens {
     pub(crate) carrier: TokenManagementInfo,
     /// When the access token ends, if that is known.
     pub(crate) access_expires: Option<TokenEnd>,
+    /// What stands for the parameters in the provider's URLs; those of the record stay if there are none.
+    pub(crate) parameters: BTreeMap<String, String>,
     /// The generation that they replace, if the caller knows of one.
     pub(crate) generation: Option<i32>,
 }
@@ -79,7 +83,10 @@ impl Grants {
                 client_digest: provider.client_digest,
                 refresh_by: provider.margins.idle.map(idle),
             });
-            let details = GrantDetails { scope: None, ..before.details.clone() };
+            let mut details = GrantDetails { scope: None, ..before.details.clone() };
+            if !brought.parameters.is_empty() {
+                details.parameters.clone_from(&brought.parameters);
+            }
             let access_expires = brought.access_expires;
             let tokens = TokensToSave {
                 carrier: &brought.carrier,

@@ -219,6 +219,12 @@ impl Revoking {
         let permit = time::timeout_at(self.until.into(), provider.permit()).await;
         let Ok(Some(_permit)) = permit else { return Err(Unasked::Here(GrantError::Busy)) };
         let Held { saved, attempt, facts } = self.hold(provider).await?;
+        let parameters = &saved.details.parameters;
+        let registration = match provider.registration_for(parameters).await {
+            Ok(registration) if provider.has_urls_for(&saved.details) => registration,
+            Ok(_) => return Ok((Upstream::NotSupported, None, attempt)),
+            Err(error) => return Ok((Upstream::Failed, Some(error.cause.into()), attempt)),
+        };
         let until = Instant::now() + self.grants.deadline;
         // The worst of what comes of each token; a record of empty tokens has none that could be revoked.
         let (mut upstream, mut cause) = (None, None);

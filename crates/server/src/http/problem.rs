@@ -18,6 +18,7 @@ use actix_web::{
 };
 use model::GrantCause;
 use negotiate::MediaType;
+use provider::InvalidParameter;
 use store::Quota;
 use tracing::error;
 
@@ -290,6 +291,16 @@ impl Problem {
             ConnectError::UnknownProvider => Self::invalid(Message::new("SR_PROVIDER")),
             ConnectError::UnknownRedirect => {
                 Self::invalid(Message::new("SR_REDIRECT_URI").with("provider", provider))
+            }
+            ConnectError::Parameter(
+                InvalidParameter::Missing { name, allowed }
+                | InvalidParameter::NotAllowed { name, allowed },
+            ) => {
+                let message = Message::new("SR_PARAMETER").with("name", name);
+                Self::invalid(message.with("allowed", allowed))
+            }
+            ConnectError::Parameter(InvalidParameter::Unknown { known }) => {
+                Self::invalid(Message::new("SR_UNKNOWN_PARAMETER").with("known", known))
             }
             ConnectError::UnknownKey => Self::invalid(Message::new("SR_NOTHING_TO_RECONNECT")),
             ConnectError::Record(error) => Self::of_replace(error),

@@ -167,7 +167,6 @@ impl ProviderSettings {
         let urls: Vec<_> = urls.filter_map(|(key, url)| Some((key, url.as_deref()?))).collect();
         self.parameters.check_templates(urls.iter().copied())?;
         self.check_documents()?;
-        self.check_parameters_have_values()?;
         let samples = self.parameters.samples();
         for (key, url) in urls {
             if let Err(why) = url::parse(&provider::fill_url(url, &samples), allow_plain_loopback) {
@@ -201,17 +200,6 @@ impl ProviderSettings {
                     self.called(key)
                 );
             }
-        }
-        Ok(())
-    }
-
-    /// Refuses a parameter that only calls could give a value, because no call can give one yet.
-    fn check_parameters_have_values(&self) -> anyhow::Result<()> {
-        if let Some(name) = self.parameters.open().next() {
-            bail!(
-                "{} has {name}, which needs a value here, as in parameters.{name} = \"…\"",
-                self.called("parameters")
-            );
         }
         Ok(())
     }

@@ -214,10 +214,6 @@ fn what_is_wrong_with_a_provider_is_named() {
             "issuer = 'https://{a}.example.com'\nparameters.a = { values = ['x', 'y'] }",
             "issuer has {a}, which needs a value here, as in parameters.a = \"…\", because its document",
         ),
-        (
-            "-issuer\ntoken_endpoint = 'https://{a}.example.com'\nparameters.a = { values = ['x', 'y'] }",
-            "parameters has a, which needs a value here, as in parameters.a = \"…\"",
-        ),
         ("issuer = 'http://{a}.example.com'\nparameters.a = 'x'", "issuer must be an https URL"),
         (
             "[providers.answer]\nstatus = [302]",

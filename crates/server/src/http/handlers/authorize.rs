@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    exchange::{REDIRECT_URI, given, record_key},
+    exchange::{REDIRECT_URI, given, parameters, record_key},
     user_agent::{EXAMPLE_KEY, non_blank},
 };
 use crate::{
@@ -48,6 +48,7 @@ pub(crate) async fn authorize(call: AgentCall, app: Data<App>) -> Result<HttpRes
         provider: Provider::parse(name).map_err(unknown)?,
         redirect_uri: given(&root, REDIRECT_URI)?.to_owned(),
         scopes: scopes(&root)?,
+        parameters: parameters(&root)?,
         key: record_key(&root)?,
     };
     let made = app.grants.authorize(&call.caller.principal, &consent).await;
@@ -88,6 +89,10 @@ struct AuthorizeExternalTokens {
     /// What the user is to consent to, in place of the provider's `scopes`, with spaces between.
     #[schema(max_length = 4096, pattern = r"^\s*([!#-\[\]-~ ]*\s*)?$", example = "openid email")]
     scopes: Option<String>,
+    /// What stands for the parameters in the provider's URLs, such as `{"shop": "acme"}`; the configuration of the
+    /// provider says which there are.
+    #[schema(value_type = Option<Object>)]
+    parameters: Option<()>,
     /// The key of the record that the user connects again.
     #[schema(format = "retrieval-key", example = json!(EXAMPLE_KEY))]
     key: Option<String>,

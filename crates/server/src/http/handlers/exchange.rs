@@ -83,7 +83,7 @@ pub(crate) async fn exchange(
         redirect_uri: given(&root, REDIRECT_URI)?.to_owned(),
         nonce: optional(&root, "Nonce")?.map(SecretText::from),
         pkce_verifier: pkce_verifier.map(SecretText::from),
-        parameters: BTreeMap::new(),
+        parameters: parameters(&root)?,
         key: record_key(&root)?,
     };
     let sent_back = SentBack {
@@ -96,6 +96,13 @@ pub(crate) async fn exchange(
         exchanged.map_err(|error| Problem::of_exchange(error, call.preferences.value(name)))?;
     request_log::note_record(key.record());
     answer::write(&call.preferences, "string", &key.expose())
+}
+
+/// What stands for the parameters in the provider's URLs.
+pub(super) fn parameters(root: &Object<'_>) -> Result<BTreeMap<String, String>, Problem> {
+    let Some(given) = root.object("Parameters")? else { return Ok(BTreeMap::new()) };
+    let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    Ok(given.strings()?.into_iter().map(owned).collect())
 }
 
 /// The key of the record that is connected again, if there is one.
@@ -133,6 +140,10 @@ struct ExchangeCodeAndSaveTokens {
     /// Where the provider sent the user with the code: one of the provider's `redirect_uris`, exactly.
     #[schema(min_length = 1)]
     redirect_uri: String,
+    /// What stands for the parameters in the provider's URLs, such as `{"shop": "acme"}`; the configuration of the
+    /// provider says which there are.
+    #[schema(value_type = Option<Object>)]
+    parameters: Option<()>,
     /// What the provider sent the user back with as `state`, if it is one that `Authorize` answered: it must be that of
     /// this caller, provider, redirect URI, nonce and key. Null or empty is not compared.
     state: Option<String>,

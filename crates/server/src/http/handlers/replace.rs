@@ -5,6 +5,7 @@
 use actix_web::{HttpResponse, web::Data};
 use utoipa::ToSchema;
 
+use super::exchange::parameters;
 use super::user_agent::{CarrierToSave, EXAMPLE_KEY, carrier, own_key, token_end, unquoted};
 use crate::{
     grants::BroughtTokens,
@@ -49,7 +50,11 @@ pub(crate) async fn replace(call: AgentCall, app: Data<App>) -> Result<HttpRespo
         },
     };
     let access_expires = token_end(&root, carrier.access_token.as_ref())?;
-    let brought = BroughtTokens { carrier, access_expires, generation };
+    let parameters = parameters(&root)?;
+    let checked =
+        app.grants.check_parameters(&call.caller.principal.tenant, &carrier.provider, &parameters);
+    checked.map_err(|error| Problem::of_connect(error, String::new()))?;
+    let brought = BroughtTokens { carrier, access_expires, parameters, generation };
     let was_replaced = match key {
         Some(key) => {
             request_log::note_record(key.record());
@@ -71,6 +76,9 @@ struct ReplaceExternalTokens {
     #[schema(pattern = r"\S", format = "retrieval-key")]
     key: String,
     token_management_info: CarrierToSave,
+    /// What stands for the parameters in the provider's URLs, if it is not what the record has.
+    #[schema(value_type = Option<Object>)]
+    parameters: Option<()>,
     /// The generation that is to be replaced, as `Describe` answers it.
     #[schema(minimum = 1)]
     generation: Option<i32>,

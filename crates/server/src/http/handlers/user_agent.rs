@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 
 use super::{
     carrier::{CARRIER, Carrier},
+    exchange::parameters,
     retrieval::answer_by_key,
 };
 use crate::{
@@ -68,8 +69,12 @@ pub(crate) async fn save(
     let idempotency_key = idempotency_key(&request)?;
     let carrier = carrier(&call.body)?;
     carrier.check(app.limits.token_bytes)?;
-    let (principal, details) = (&call.caller.principal, GrantDetails::default());
-    let access_expires = token_end(&call.body.root()?, carrier.access_token.as_ref())?;
+    let (principal, root) = (&call.caller.principal, call.body.root()?);
+    let parameters = parameters(&root)?;
+    let checked = app.grants.check_parameters(&principal.tenant, &carrier.provider, &parameters);
+    checked.map_err(|error| Problem::of_connect(error, String::new()))?;
+    let details = GrantDetails { parameters, ..GrantDetails::default() };
+    let access_expires = token_end(&root, carrier.access_token.as_ref())?;
     let tokens = TokensToSave { carrier: &carrier, details: &details, access_expires, grant: None };
     let key = match &idempotency_key {
         Some(once) => app.store.save_external_tokens_once(principal, tokens, once).await?,
@@ -161,6 +166,10 @@ struct SaveExternalTokens {
     /// In how many seconds the access token ends, if it is not a JWT that says so itself: 0 to 315360000.
     #[schema(minimum = 0, maximum = 315360000)]
     expires_in: Option<i32>,
+    /// What stands for the parameters in the provider's URLs, such as `{"shop": "acme"}`, if the server is to refresh the
+    /// tokens; the configuration of the provider says which there are.
+    #[schema(value_type = Option<Object>)]
+    parameters: Option<()>,
 }
 
 /// A provider with the tokens it issued, of which there must be one.

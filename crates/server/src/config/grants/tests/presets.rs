@@ -115,12 +115,6 @@ fn parameters_of_a_preset_have_values() {
     assert_eq!(endpoint, "https://accounts.zoho.{region}/oauth/v2/token");
     assert_eq!(zoho.filled(endpoint), "https://accounts.zoho.com.au/oauth/v2/token");
     for (preset, lines, told) in [
-        (
-            "zoho",
-            "",
-            "parameters (of the preset zoho) has region, which needs a value here, as in \
-             parameters.region = \"…\"",
-        ),
         ("okta", "", "issuer (of the preset okta) has {organization}, which needs a value here"),
         (
             "superoffice",
