@@ -420,12 +420,18 @@ fn what_is_kept_of_an_answer_is_among_the_claims() {
         serde_json::from_str(got["Claims"].as_str().expect("claims")).expect("JSON")
     };
     let first = claims();
-    assert_eq!((&first["api.host"], &first["sub"]), (&json!("https://a.example"), &json!("subject")));
+    assert_eq!(
+        (&first["api.host"], &first["sub"]),
+        (&json!("https://a.example"), &json!("subject"))
+    );
     assert_eq!(first.get("none"), None);
     provider.set(|rules| rules.answer = json!({"api": {"host": "https://b.example"}}));
     end_access_in(&app.setup, &key, -1);
     let second = claims();
-    assert_eq!((&second["api.host"], &second["sub"]), (&json!("https://b.example"), &json!("subject")));
+    assert_eq!(
+        (&second["api.host"], &second["sub"]),
+        (&json!("https://b.example"), &json!("subject"))
+    );
 }
 
 /// CONTRACT O14, 56: other tokens under the same key, which are refreshed from then on.

@@ -14,6 +14,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
+use memchr::memmem;
 use tempfile::TempDir;
 
 use crate::{Database, support::client::Client};
@@ -345,11 +346,17 @@ pub(crate) fn signal(process: &Child, name: &str) {
 pub(crate) fn assert_no_secret(log: &str) {
     let log = &without_ids(log);
     for secret in SECRETS {
-        assert!(!log.contains(secret), "the log holds {secret}: {log}");
+        assert!(!has(log, secret), "the log holds {secret}: {log}");
     }
     for secret in SECRETS.iter().filter(|secret| secret.len() >= 6) {
         assert_not_in(log, secret.as_bytes());
     }
+}
+
+/// Whether a text has another one. The search of the standard library is slow where tests are not optimised, and `memchr`
+/// is optimised there, too.
+fn has(text: &str, part: &str) -> bool {
+    memmem::find(text.as_bytes(), part.as_bytes()).is_some()
 }
 
 /// A log without the ids of records, whose letters are random: some spell a short secret.
@@ -376,7 +383,7 @@ pub(crate) fn assert_not_in(log: &str, secret: &[u8]) {
         forms.extend([whole.to_owned(), whole.replace('+', "-").replace('/', "_")]);
     }
     for form in forms {
-        assert!(!log.contains(&form), "the log holds {form}: {log}");
+        assert!(!has(log, &form), "the log holds {form}: {log}");
     }
 }
 
