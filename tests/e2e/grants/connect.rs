@@ -147,11 +147,13 @@ fn a_provider_without_an_authorization_endpoint_is_named() {
     assert!(refused.body.contains(NAME), "{refused:?}");
 }
 
-/// CONTRACT 55: a state is that of one caller, one provider, one redirect URI, one nonce and one key.
+/// CONTRACT 55: a state is that of one redirect URI, one nonce and one verifier.
 #[rstest]
 #[case::garbage(json!({"State": "CANARY-state"}))]
 #[case::another_nonce(json!({"Nonce": "another"}))]
 #[case::no_nonce(json!({"Nonce": null}))]
+#[case::another_verifier(json!({"PkceVerifier": "another-verifier-0123456789-0123456789-0123456789"}))]
+#[case::no_verifier(json!({"PkceVerifier": null}))]
 #[case::another_redirect(json!({"RedirectUri": "https://app.example.com/second"}))]
 fn a_state_of_another_request_is_refused(#[case] over: Value) {
     let redirects = json!({"redirect_uris": [REDIRECT, "https://app.example.com/second"]});
@@ -216,6 +218,55 @@ fn connecting_again_keeps_the_key() {
     end_access_in(&app.setup, &key, -1);
     assert!(provider.is_newest(&access_token(get(&app.client(), &key, 0))));
     assert_eq!(assert_lives(&provider, &app.setup, &key).generation, 3);
+}
+
+/// CONTRACT 57: some providers give a refresh token with the first consent alone: it stays.
+#[test]
+fn connecting_again_without_a_refresh_token_keeps_the_one_that_is_there() {
+    let (provider, setup) = discovering(Rules::default(), &json!({}));
+    let app = setup.start();
+    let key = connect(&app, &provider, &json!({})).expect(200).key();
+    let before = held(&app.setup, &key);
+    provider.set(|rules| rules.answer = json!({"refresh_token": null}));
+    connect(&app, &provider, &json!({ "Key": key })).expect(200);
+    let after = held(&app.setup, &key);
+    assert_eq!((after.generation, &after.refresh), (2, &before.refresh));
+    assert_ne!(after.access, before.access);
+    provider.set(|rules| rules.answer = json!({}));
+    end_access_in(&app.setup, &key, -1);
+    assert!(provider.is_newest(&access_token(get(&app.client(), &key, 0))));
+    assert_lives(&provider, &app.setup, &key);
+}
+
+/// CONTRACT 58: a user who connects again while the old grant is being revoked keeps the new one.
+#[test]
+fn a_revocation_does_not_end_what_it_did_not_revoke() {
+    let (provider, setup) = discovering(Rules::default(), &json!({}));
+    let app = setup.start();
+    let key = connect(&app, &provider, &json!({})).expect(200).key();
+    let hold = provider.hold(Gate::AfterProcessing, 1);
+    let revoking = thread::spawn({
+        let (client, key) = (app.client(), key.clone());
+        move || client.post_records("RevokeGrant", &json!({"Key": key, "Require": true}))
+    });
+    hold.wait_for(1);
+    connect(&app, &provider, &json!({ "Key": key })).expect(200);
+    hold.open();
+    let revoked = revoking.join().expect("no panic").expect(200).json();
+    assert_eq!(revoked, json!({"Revoked": false, "Upstream": "Failed"}));
+    assert_eq!(assert_lives(&provider, &app.setup, &key).generation, 2);
+    assert!(provider.is_newest(&access_token(get(&app.client(), &key, 0))));
+}
+
+/// CONTRACT 48: a caller that names a place where the client is unknown stops the provider for nobody.
+#[test]
+fn a_place_that_refuses_the_client_blocks_no_other() {
+    let (provider, app) = with_a_place();
+    let place = json!({"Parameters": {"place": "token"}, "Nonce": null});
+    provider.next([Turn::Say(Reply::error(401, "invalid_client"))]);
+    connect(&app, &provider, &place).expect(502);
+    let key = connect(&app, &provider, &place).expect(200).key();
+    assert_lives(&provider, &app.setup, &key);
 }
 
 /// CONTRACT 57: a state for one record is none for another, and none for a new one.

@@ -1,4 +1,4 @@
-//! The seal's format, versions 1 and 2, written down once more: what opens a record, and what is needed for that.
+//! The seal's format, versions 1 to 3, written down once more: what opens a record, and what is needed for that.
 //!
 //! Invariant: nothing here calls the server's own code. Whatever is sealed by a released version opens by
 //! this file as it stands.
@@ -83,7 +83,7 @@ impl Sealed {
 
     /// What is in the blob, if this is the key that it is sealed under.
     pub(crate) fn open_under(&self, key: &[u8]) -> Option<Vec<u8>> {
-        let version = *self.sealed.first().filter(|version| [1, 2].contains(*version))?;
+        let version = *self.sealed.first().filter(|version| [1, 2, 3].contains(*version))?;
         decrypt(key, &self.aad(version, 3, ""), &self.sealed)
     }
 

@@ -29,7 +29,8 @@ pub(crate) struct Consent {
 pub(crate) struct Authorization {
     pub(crate) url: String,
     pub(crate) state: String,
-    /// Absent if the scopes have no `openid`: no id_token comes then (OpenID Connect Core §3.1.2.1).
+    /// Absent if the scopes have no `openid`, so that no id_token comes (OpenID Connect Core §3.1.2.1), or if the provider
+    /// has no keys to verify one.
     pub(crate) nonce: Option<SecretText>,
     pub(crate) pkce_verifier: SecretText,
 }
@@ -113,7 +114,9 @@ impl Grants {
         let registration = configured.registration_for(parameters).await;
         let registration = registration.map_err(GrantError::from)?;
         let asked_for = scopes.as_ref().unwrap_or(&registration.scopes);
-        let has_id_token = asked_for.iter().any(|scope| scope == OPENID);
+        // Without keys an id_token could not be verified, and its nonce not be compared.
+        let has_keys = configured.id_tokens().await.map_err(GrantError::from)?.is_some();
+        let has_id_token = has_keys && asked_for.iter().any(|scope| scope == OPENID);
         let (pkce_verifier, nonce) = (pkce::verifier(&random()), pkce::verifier(&random()));
         let nonce = has_id_token.then_some(nonce);
         let state = self.store.new_state(&StateBinding {
@@ -121,6 +124,7 @@ impl Grants {
             provider,
             redirect_uri,
             nonce: nonce.as_ref(),
+            pkce_verifier: Some(&pkce_verifier),
             parameters,
             key: key.as_ref(),
         });

@@ -131,6 +131,8 @@ impl Grants {
         let before = self.to_connect_again(owner, code.key.as_ref(), &code.provider).await?;
         if before.is_none() {
             self.store.may_save(owner, once.is_some())?;
+        } else if once.is_some() {
+            self.store.may_use_key(owner)?;
         }
         let was_paused = self.look_for_pause(provider).await?;
         let registration =
@@ -206,6 +208,7 @@ impl Grants {
             provider: &code.provider,
             redirect_uri: &code.redirect_uri,
             nonce: code.nonce.as_ref(),
+            pkce_verifier: code.pkce_verifier.as_ref(),
             parameters: &code.parameters,
             key: code.key.as_ref(),
         };
@@ -248,9 +251,7 @@ impl Exchange {
         let claims = self.claims(tokens.id_token.as_ref()).await.inspect_err(|error| {
             warn!(provider = self.provider.name, %error, "tokens of an exchange were dropped");
         })?;
-        let known = self.before.as_ref().and_then(|before| before.details.subject.as_ref());
-        let is_other = |(known, claims)| !auth::has_claim(claims, "sub", known);
-        if known.zip(claims.as_ref()).is_some_and(is_other) {
+        if self.before.as_ref().is_some_and(|before| is_of_another(before, claims.as_ref())) {
             warn!(provider = self.provider.name, "another user came back: tokens were dropped");
             return Err(ExchangeError::OtherUser);
         }
@@ -358,24 +359,29 @@ impl Exchange {
                 .or_else(|| before.and_then(|before| before.details.subject.clone())),
             parameters: self.code.parameters.clone(),
         };
-        let claims = claims
+        let said = claims
+            .clone()
             .map(|claims| SecretText::from(Value::Object(claims).to_string()))
             .or_else(|| before.and_then(|before| before.carrier.claims.clone()));
-        let grant = tokens.refresh_token.is_some().then_some(NewGrant {
+        // Some providers give one with the first consent alone, and that one stays good.
+        let refresh_token = tokens
+            .refresh_token
+            .or_else(|| before.and_then(|before| before.carrier.refresh_token.clone()));
+        let grant = refresh_token.is_some().then_some(NewGrant {
             client_digest: self.provider.client_digest,
             refresh_by: times.refresh_by,
         });
         let carrier = TokenManagementInfo {
             access_token: Some(tokens.access_token),
-            refresh_token: tokens.refresh_token,
-            claims: with_kept(claims, tokens.kept),
+            refresh_token,
+            claims: with_kept(said, tokens.kept),
             ..TokenManagementInfo::of(self.code.provider.clone())
         };
         let access_expires = times.access_expires.map(TokenEnd::At);
         let tokens = TokensToSave { carrier: &carrier, details: &details, access_expires, grant };
         let until = begun + self.grants.deadline + LAST_COMMIT;
         loop {
-            match self.save_once(tokens).await {
+            match self.save_once(tokens, claims.as_ref()).await {
                 // The code is spent, so that nobody else can try again.
                 Err(StoreError::Overloaded | StoreError::Unavailable(_))
                     if Instant::now() + SAVE_PAUSE < until =>
@@ -396,10 +402,11 @@ impl Exchange {
     }
 
     /// Saves the tokens as a new record, or under the key of the one that is connected again; `None` if that has ended
-    /// meanwhile.
+    /// meanwhile, or another user was faster.
     async fn save_once(
         &self,
         tokens: TokensToSave<'_>,
+        claims: Option<&Map<String, Value>>,
     ) -> Result<Option<RetrievalKey>, StoreError> {
         let (store, code, once) = (&self.grants.store, &self.code, self.once.as_ref());
         let (Some(key), Some(before)) = (&code.key, &self.before) else {
@@ -419,13 +426,19 @@ impl Exchange {
                 (Ok(Replaced::Ended), _) => return Ok(None),
                 (Ok(Replaced::Moved), _) => {
                     match store.external_tokens(&self.owner.tenant, key).await? {
-                        Some(now) => before = now,
-                        None => return Ok(None),
+                        Some(now) if !is_of_another(&now, claims) => before = now,
+                        _ => return Ok(None),
                     }
                 }
             }
         }
     }
+}
+
+/// Whether these claims are of another user than the record.
+fn is_of_another(record: &SavedTokens, claims: Option<&Map<String, Value>>) -> bool {
+    let known = record.details.subject.as_ref();
+    known.zip(claims).is_some_and(|(known, claims)| !auth::has_claim(claims, "sub", known))
 }
 
 /// What a refusal says of the code.

@@ -92,12 +92,12 @@ impl InFlight {
         Ok(ending)
     }
 
-    /// Runs this task once those before it, about the same, have ended, and returns what came of it. It goes on when the
-    /// caller goes away.
+    /// Runs this task once those before it, about the same, have ended, and returns what came of it. Once it has begun, it
+    /// goes on when the caller goes away.
     ///
     /// # Errors
-    /// As `join_or_start`, and `Busy` if those before it do not end in time, or this one panics. It was not run, but in
-    /// the last case.
+    /// As `join_or_start`, and `Busy` if those before it do not end in time, or this one panics. Unless it panicked, it
+    /// was not run.
     pub(super) async fn run_alone<T, F>(
         &self,
         flight: Flight,

@@ -39,13 +39,17 @@ impl Grants {
         }
     }
 
-    /// Leaves the provider alone, for all records.
+    /// Leaves the provider alone, for all records. One at which callers choose the place is never left alone, because
+    /// otherwise a caller that names a place where the client is unknown would stop it for all.
     pub(super) async fn pause_provider(
         &self,
         provider: &Arc<ConfiguredProvider>,
         cause: GrantCause,
         pause_us: i64,
     ) {
+        if provider.parameters.open().next().is_some() {
+            return;
+        }
         let paused = self.store.pause_provider(provider.client_digest, cause, pause_us).await;
         let provider = &provider.place;
         match paused {

@@ -384,6 +384,9 @@ impl ConfiguredProvider {
             }
             Origin::Named { registration, .. } => {
                 let endpoint = &registration.endpoints.token;
+                if self.parameters.open().next().is_some() {
+                    return Ok(format!("{endpoint} has parameters, so that it is not asked"));
+                }
                 let answer = self.outgoing.get(endpoint, PROBE)?;
                 Ok(format!("{endpoint} answers a GET with {}", answer.status))
             }

@@ -245,10 +245,10 @@ impl Refresh {
             }
             Committed::Done { has_recovered: false } => {}
             Committed::Ended | Committed::Absent => {
-                info!(record, "a record ended while it was refreshed");
+                info!(record, "a record ended, or got another key, while it was refreshed");
             }
             Committed::Superseded => {
-                warn!(record, provider, attempt = attempt.number, "a later refresh won");
+                info!(record, provider, attempt = attempt.number, "the record has later tokens");
             }
             Committed::Unsaved => return Err(GrantError::Unsaved),
         }

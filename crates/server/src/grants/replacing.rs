@@ -83,10 +83,11 @@ impl Grants {
                 client_digest: provider.client_digest,
                 refresh_by: provider.margins.idle.map(idle),
             });
-            let mut details = GrantDetails { scope: None, ..before.details.clone() };
-            if !brought.parameters.is_empty() {
-                details.parameters.clone_from(&brought.parameters);
-            }
+            let parameters = match brought.parameters.is_empty() {
+                true => before.details.parameters.clone(),
+                false => brought.parameters.clone(),
+            };
+            let details = GrantDetails { parameters, ..GrantDetails::default() };
             let access_expires = brought.access_expires;
             let tokens = TokensToSave {
                 carrier: &brought.carrier,

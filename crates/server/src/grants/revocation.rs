@@ -137,7 +137,7 @@ impl Grants {
         match self.in_flight.run_alone(Flight::Record(key.record()), until, task).await {
             Err(GrantError::Busy) if condition == Condition::Always => {
                 warn!(record = key.record().text(), "a record ends, and its grant was not revoked");
-                revoking.end(Upstream::Failed).await
+                revoking.end(Upstream::Failed, None).await
             }
             outcome => outcome?,
         }
@@ -166,7 +166,8 @@ impl Revoking {
         };
         self.report(upstream, cause, begun.elapsed());
         if self.condition != Condition::Confirmed || upstream == Upstream::Revoked {
-            return self.end(upstream).await;
+            let generation = attempt.map(|attempt| attempt.generation);
+            return self.end(upstream, generation).await;
         }
         if let Some(attempt) = attempt
             && let Err(error) = self.grants.store.release_attempt(&attempt).await
@@ -200,12 +201,25 @@ impl Revoking {
         }
     }
 
-    /// Ends the record here.
-    async fn end(&self, upstream: Upstream) -> Result<Option<Revoked>, GrantError> {
-        let (tenant, owner) = (self.tenant.clone(), self.owner.clone());
-        let record = self.key.record();
-        let was_ended = self.grants.store.revoke_record(tenant, record, owner).await?;
-        Ok(Some(Revoked { was_ended, upstream }))
+    /// Ends the record here, whose tokens of this generation the provider was asked about. If the user connected again
+    /// meanwhile, the new tokens are not revoked, and only a wish that asks for no confirmation ends them.
+    async fn end(
+        &self,
+        upstream: Upstream,
+        generation: Option<i32>,
+    ) -> Result<Option<Revoked>, GrantError> {
+        let end = async |generation| {
+            let (tenant, owner) = (self.tenant.clone(), self.owner.clone());
+            self.grants.store.revoke_record(tenant, self.key.record(), owner, generation).await
+        };
+        if end(generation).await? {
+            return Ok(Some(Revoked { was_ended: true, upstream }));
+        }
+        if generation.is_none() {
+            return Ok(Some(Revoked { was_ended: false, upstream }));
+        }
+        let was_ended = self.condition != Condition::Confirmed && end(None).await?;
+        Ok(Some(Revoked { was_ended, upstream: Upstream::Failed }))
     }
 
     /// Revokes the tokens at the provider: what it did, why, and the attempt under which it was asked.
@@ -237,11 +251,12 @@ impl Revoking {
                 break;
             }
         }
-        let upstream = upstream.unwrap_or(Upstream::NotSupported);
-        if facts.provider_pause.is_some() && upstream != Upstream::Failed {
+        if facts.provider_pause.is_some()
+            && upstream.is_some_and(|upstream| upstream != Upstream::Failed)
+        {
             self.grants.resume_provider(provider).await;
         }
-        Ok((upstream, cause, attempt))
+        Ok((upstream.unwrap_or(Upstream::NotSupported), cause, attempt))
     }
 
     async fn revoke_token(

@@ -6,6 +6,8 @@
 //! Two keys come from HKDF-SHA-256 over the idempotency key, salted with the digest that the row is found by:
 //! one seals the retrieval key (AES-256-GCM), and under the other is the MAC of what was saved.
 
+use std::collections::BTreeMap;
+
 use aws_lc_rs::{
     aead::{AES_256_GCM, LessSafeKey, UnboundKey},
     digest, hkdf, hmac,
@@ -23,8 +25,8 @@ use super::{
 /// What may be sent again under an idempotency key.
 #[derive(Clone, Copy)]
 pub(crate) enum Repeatable<'a> {
-    /// The save of a carrier.
-    Save(&'a TokenManagementInfo),
+    /// The save of a carrier, and what stands for the parameters in its provider's URLs.
+    Save(&'a TokenManagementInfo, &'a BTreeMap<String, String>),
     /// The exchange of a code, of which the carrier is not known before.
     Exchange(&'a CodeToExchange),
     /// Another key for the record of this one.
@@ -100,7 +102,7 @@ impl Repeatable<'_> {
     /// The call as bytes, which differ if anything of it does.
     fn canonical(self) -> Zeroizing<Vec<u8>> {
         match self {
-            Self::Save(carrier) => canonical(carrier),
+            Self::Save(carrier, parameters) => canonical(carrier, parameters),
             Self::Exchange(code) => canonical_exchange(code),
             Self::Rekey(key) => canonical_rekey(key),
         }
@@ -110,14 +112,32 @@ impl Repeatable<'_> {
 /// The carrier as bytes, which differ if anything of it does. The first three secrets are laid out as in
 /// `carrier::fields`. A field that was added later is appended by its name, and left out if it is absent, so that
 /// the fingerprint of a carrier without it stays as it was.
-fn canonical(carrier: &TokenManagementInfo) -> Zeroizing<Vec<u8>> {
+fn canonical(
+    carrier: &TokenManagementInfo,
+    parameters: &BTreeMap<String, String>,
+) -> Zeroizing<Vec<u8>> {
     let TokenManagementInfo { provider, access_token, refresh_token, claims } = carrier;
     let secrets = fields([access_token, refresh_token, claims]);
     let provider = provider.as_str().as_bytes();
-    let mut bytes = Zeroizing::new(Vec::with_capacity(4 + provider.len() + secrets.len()));
+    let room = 4 + provider.len() + secrets.len() + room_of(parameters);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
     part(&mut bytes, provider);
     bytes.extend_from_slice(&secrets);
+    write_parameters(&mut bytes, parameters);
     bytes
+}
+
+/// Parameters as bytes: none if there are none, so that a call of an earlier version has the same bytes.
+fn write_parameters(bytes: &mut Vec<u8>, parameters: &BTreeMap<String, String>) {
+    for (name, value) in parameters {
+        part(bytes, name.as_bytes());
+        part(bytes, value.as_bytes());
+    }
+}
+
+/// How many bytes `write_parameters` writes.
+fn room_of(parameters: &BTreeMap<String, String>) -> usize {
+    parameters.iter().map(|(name, value)| 8 + name.len() + value.len()).sum()
 }
 
 /// The exchange as bytes. A carrier begins with its provider, which is not empty.
@@ -126,19 +146,21 @@ fn canonical_exchange(exchange: &CodeToExchange) -> Zeroizing<Vec<u8>> {
         exchange;
     let secrets = fields([&Some(code.clone()), nonce, pkce_verifier]);
     let (provider, redirect_uri) = (provider.as_str().as_bytes(), redirect_uri.as_bytes());
-    let room = 12 + provider.len() + redirect_uri.len() + secrets.len();
+    let key = key.as_ref().map(|key| key.expose().as_bytes());
+    let room = 12
+        + provider.len()
+        + redirect_uri.len()
+        + secrets.len()
+        + room_of(parameters)
+        + key.map_or(0, |key| 4 + key.len());
     let mut bytes = Zeroizing::new(Vec::with_capacity(room));
     part(&mut bytes, b"");
     part(&mut bytes, provider);
     part(&mut bytes, redirect_uri);
     bytes.extend_from_slice(&secrets);
-    // Left out if there are none, so that an exchange of an earlier version has the same bytes.
-    for (name, value) in parameters {
-        part(&mut bytes, name.as_bytes());
-        part(&mut bytes, value.as_bytes());
-    }
+    write_parameters(&mut bytes, parameters);
     if let Some(key) = key {
-        part(&mut bytes, key.expose().as_bytes());
+        part(&mut bytes, key);
     }
     bytes
 }
@@ -159,7 +181,6 @@ mod tests {
     use super::*;
     use crate::record_ids::RecordIds;
     use model::{Login, Provider, TenantId};
-    use std::collections::BTreeMap;
 
     const HEADER: &str = "8e03978e-40d5-43e8-bc93-6894a57f9324";
 
@@ -193,8 +214,8 @@ mod tests {
         let again = seal_of("Cust12345", "ann", HEADER);
         assert_eq!(again.open(&sealed).expect("opens").expose(), key.expose());
         let error_chain = carrier("et", Some("fugit"), None, None);
-        let fingerprint = own.fingerprint(Repeatable::Save(&error_chain));
-        assert!(again.recognises(Repeatable::Save(&error_chain), &fingerprint));
+        let fingerprint = own.fingerprint(Repeatable::Save(&error_chain, &BTreeMap::new()));
+        assert!(again.recognises(Repeatable::Save(&error_chain, &BTreeMap::new()), &fingerprint));
         for other in [
             seal_of("Cust1234", "5ann", HEADER),
             seal_of("Cust1234", "ann", HEADER),
@@ -203,7 +224,9 @@ mod tests {
         ] {
             assert!(other.digest() != own.digest());
             assert!(other.open(&sealed).is_err());
-            assert!(!other.recognises(Repeatable::Save(&error_chain), &fingerprint));
+            assert!(
+                !other.recognises(Repeatable::Save(&error_chain, &BTreeMap::new()), &fingerprint)
+            );
         }
     }
 
@@ -218,10 +241,13 @@ mod tests {
         }
         assert!(own.open(&sealed).is_ok());
         let error_chain = carrier("et", Some("fugit"), None, None);
-        let mut fingerprint = own.fingerprint(Repeatable::Save(&error_chain));
+        let mut fingerprint = own.fingerprint(Repeatable::Save(&error_chain, &BTreeMap::new()));
         for bit in 0..fingerprint.len() * 8 {
             fingerprint[bit / 8] ^= 1 << (bit % 8);
-            assert!(!own.recognises(Repeatable::Save(&error_chain), &fingerprint), "bit {bit}");
+            assert!(
+                !own.recognises(Repeatable::Save(&error_chain, &BTreeMap::new()), &fingerprint),
+                "bit {bit}"
+            );
             fingerprint[bit / 8] ^= 1 << (bit % 8);
         }
     }
@@ -240,8 +266,10 @@ mod tests {
             carrier("et", Some("fugit "), None, None),
             carrier("etf", Some("ugit"), None, None),
         ];
-        let mut seen: Vec<Vec<u8>> =
-            carriers.iter().map(|one| own.fingerprint(Repeatable::Save(one))).collect();
+        let mut seen: Vec<Vec<u8>> = carriers
+            .iter()
+            .map(|one| own.fingerprint(Repeatable::Save(one, &BTreeMap::new())))
+            .collect();
         seen.sort();
         seen.dedup();
         assert_eq!(seen.len(), carriers.len());
@@ -280,7 +308,10 @@ mod tests {
         ];
         let mut seen: Vec<Vec<u8>> =
             exchanges.iter().map(|one| own.fingerprint(Repeatable::Exchange(one))).collect();
-        seen.push(own.fingerprint(Repeatable::Save(&carrier("et", Some("code"), None, None))));
+        seen.push(own.fingerprint(Repeatable::Save(
+            &carrier("et", Some("code"), None, None),
+            &BTreeMap::new(),
+        )));
         let keys = [1, 2].map(|now| RecordIds::default().new_key(now));
         seen.extend(keys.iter().map(|key| own.fingerprint(Repeatable::Rekey(key))));
         seen.sort();

@@ -24,6 +24,8 @@ pub struct StateBinding<'a> {
     pub redirect_uri: &'a str,
     /// What the id_token must have as its nonce.
     pub nonce: Option<&'a SecretText>,
+    /// What proves that the code is the caller's, which only the user's session has (RFC 7636).
+    pub pkce_verifier: Option<&'a SecretText>,
     /// What stands for the parameters in the provider's URLs.
     pub parameters: &'a BTreeMap<String, String>,
     /// The key of the record that gets the tokens, if it is there.
@@ -53,7 +55,7 @@ pub(crate) fn is_right<'k>(
 impl StateBinding<'_> {
     /// All of it as bytes, which differ if anything of it does.
     fn message(&self, end: [u8; 8]) -> Zeroizing<Vec<u8>> {
-        let Self { caller, provider, redirect_uri, nonce, parameters, key } = self;
+        let Self { caller, provider, redirect_uri, nonce, pkce_verifier, parameters, key } = self;
         let mut parts = vec![
             &end[..],
             caller.tenant.as_str().as_bytes(),
@@ -61,6 +63,7 @@ impl StateBinding<'_> {
             provider.as_str().as_bytes(),
             redirect_uri.as_bytes(),
             nonce.map_or("", SecretText::expose).as_bytes(),
+            pkce_verifier.map_or("", SecretText::expose).as_bytes(),
             key.map_or("", RetrievalKey::expose).as_bytes(),
         ];
         for (name, value) in *parameters {
@@ -103,6 +106,7 @@ mod tests {
             provider: &providers[0],
             redirect_uri: "https://a.example",
             nonce: Some(&nonce),
+            pkce_verifier: Some(&nonce),
             parameters: &none,
             key: None,
         };
@@ -118,6 +122,8 @@ mod tests {
             StateBinding { redirect_uri: "https://a.example/", ..binding },
             StateBinding { nonce: None, ..binding },
             StateBinding { nonce: Some(&other_nonce), ..binding },
+            StateBinding { pkce_verifier: None, ..binding },
+            StateBinding { pkce_verifier: Some(&other_nonce), ..binding },
             StateBinding { parameters: &region, ..binding },
             StateBinding { key: Some(&key), ..binding },
         ] {
@@ -135,6 +141,7 @@ mod tests {
             provider: &provider,
             redirect_uri: "",
             nonce: None,
+            pkce_verifier: None,
             parameters: &none,
             key: None,
         };

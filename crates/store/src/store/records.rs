@@ -40,17 +40,18 @@ impl Store {
         self.0.readers.run(move |conn| records::find_by_key(conn, clock.now(), &tenant, &key)).await
     }
 
-    /// Ends a living record of a tenant for good: that of `owner`, or anybody's; whether there was one. Once
-    /// it returns, no get that begins on any server finds it living.
+    /// Ends a living record of a tenant for good: that of `owner`, or anybody's, and of this generation, or any; whether
+    /// there was one. Once it returns, no get that begins on any server finds that one living.
     pub async fn revoke_record(
         &self,
         tenant: TenantId,
         record: RecordId,
         owner: Option<Login>,
+        generation: Option<i32>,
     ) -> Result<bool, StoreError> {
         let clock = self.0.clock;
         let revoke = move |conn: &mut Conn| {
-            records::revoke(conn, clock.now(), &tenant, record, owner.as_ref())
+            records::revoke(conn, clock.now(), &tenant, record, owner.as_ref(), generation)
         };
         let order = LockOrder::Record(record.as_i64());
         self.0.writer.run(Write::of(order).rows(1).erasing(), revoke).await

@@ -57,12 +57,27 @@ impl Store {
                 access_expires: tokens.access_expires.map(|end| inner.end_of(end)),
                 grant: tokens.grant,
                 sealed,
-                reservation,
             };
-            let change = move |conn: &mut Conn, now| replace::replace(conn, now, &new);
+            let clock = inner.clock;
+            let change = move |conn: &mut Conn, now| {
+                if let Some(reservation) = &reservation {
+                    reservation.insert(conn, clock.now())?;
+                }
+                let replaced = replace::replace(conn, now, &new)?;
+                if let (Some(reservation), Replaced::Moved | Replaced::Ended) =
+                    (&reservation, replaced)
+                {
+                    reservation.take_back(conn)?;
+                }
+                Ok(replaced)
+            };
             match self.write_at(write.rows(1).erasing(), change).await {
                 Err(StoreError::KeyRetired(id)) if tries < SEAL_ATTEMPTS => {
                     self.leave_key(&id).await?;
+                }
+                Ok(Replaced::Done) if once.is_some() => {
+                    inner.counts.key_used(caller, inner.clock.now());
+                    return Ok(Replaced::Done);
                 }
                 replaced => return replaced,
             }

@@ -107,7 +107,13 @@ impl Store {
         tokens: TokensToSave<'_>,
         idempotency_key: &IdempotencyKey,
     ) -> Result<RetrievalKey, StoreError> {
-        self.save_once(owner, tokens, Repeatable::Save(tokens.carrier), idempotency_key).await
+        self.save_once(
+            owner,
+            tokens,
+            Repeatable::Save(tokens.carrier, &tokens.details.parameters),
+            idempotency_key,
+        )
+        .await
     }
 
     /// As `save_external_tokens`, for the tokens that a code was exchanged for. With an idempotency key as
@@ -155,6 +161,14 @@ impl Store {
         let found = self.reservation(&idempotency).await?;
         let found = found.filter(|row| row.lives(self.0.clock.now()));
         found.map(|row| row.open(&idempotency, call)).transpose()
+    }
+
+    /// Whether the caller may use another idempotency key, for what must be known before there are tokens.
+    ///
+    /// # Errors
+    /// `QuotaReached`.
+    pub fn may_use_key(&self, caller: &Principal) -> Result<(), StoreError> {
+        self.0.counts.admit_key(caller, &self.0.quotas, self.0.clock.now())
     }
 
     /// Whether the owner may save another record, for what must be known before there are tokens.

@@ -72,7 +72,10 @@ impl Store {
             }
             match committed {
                 Ok(Committed::Absent) => {
-                    error!(record, "unsaved tokens are of a record that is not in this database");
+                    error!(
+                        record,
+                        "unsaved tokens are of a record that has another key, or is not in this database"
+                    );
                     self.0.unsaved.forget(file);
                 }
                 Ok(committed) => self.remove_unsaved(file, committed).await,

@@ -264,14 +264,21 @@ fn shredded() -> _ {
     )
 }
 
-/// Ends a record of a tenant now, if it lives and is this owner's, or anybody's; whether it did.
+/// Ends a record of a tenant now, if it lives, is this owner's, or anybody's, and has this generation, or any; whether it
+/// did.
 pub(crate) fn revoke(
     conn: &mut Conn,
     now: i64,
     tenant: &TenantId,
     record: RecordId,
     owner: Option<&Login>,
+    generation: Option<i32>,
 ) -> Result<bool, StoreError> {
+    if let Some(generation) = generation
+        && !has_generation(conn, record, generation)?
+    {
+        return Ok(false);
+    }
     let living = external_tokens::table
         .find(record.as_i64())
         .filter(external_tokens::tenant.eq(tenant.as_str()))
@@ -290,6 +297,18 @@ pub(crate) fn revoke(
         end_expired_of(conn, tenant, record, owner)?;
     }
     Ok(count > 0)
+}
+
+/// Whether a record has this generation. It is locked, so that it keeps it until the transaction ends.
+fn has_generation(conn: &mut Conn, record: RecordId, generation: i32) -> Result<bool, StoreError> {
+    let row = external_tokens::table.find(record.as_i64()).select(external_tokens::generation);
+    let found: Option<i32> = match conn {
+        // The transaction has the file for itself.
+        Conn::Sqlite(conn) => row.first(conn),
+        Conn::Postgres(session) => row.for_update().first(session),
+    }
+    .optional()?;
+    Ok(found == Some(generation))
 }
 
 fn end_expired_of(

@@ -19,7 +19,8 @@ const ADDRESSES: [&str; 8] = [
     "parameters",
 ];
 /// The addresses that say whose the others are.
-const PROVIDER: [&str; 2] = ["issuer", "token_endpoint"];
+const PROVIDER: [&str; 4] =
+    ["issuer", "authorization_endpoint", "token_endpoint", "refresh_endpoint"];
 
 /// Writes a parameter that is only a value as a table with that value.
 pub(super) fn write_out(members: &mut Map<String, Value>) {

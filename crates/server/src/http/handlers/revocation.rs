@@ -43,7 +43,7 @@ pub(crate) async fn revoke(call: AgentCall, app: Data<App>) -> Result<HttpRespon
     let principal = &call.caller.principal;
     let (tenant, owner) = (&principal.tenant, confined_to(principal));
     let was_revoked = match RecordSelector::of(&call.body.root()?)? {
-        RecordSelector::Id(id) => app.store.revoke_record(tenant.clone(), id, owner).await?,
+        RecordSelector::Id(id) => app.store.revoke_record(tenant.clone(), id, owner, None).await?,
         RecordSelector::Nothing => false,
         RecordSelector::Key(key) => match managed_record(&app, principal, &key).await? {
             Some(record)
@@ -52,7 +52,7 @@ pub(crate) async fn revoke(call: AgentCall, app: Data<App>) -> Result<HttpRespon
                 let revoked = end_grant(&call, &app, &key, &record, Condition::Always).await?;
                 revoked.is_some_and(|revoked| revoked.was_ended)
             }
-            Some(record) => app.store.revoke_record(tenant.clone(), record.id, owner).await?,
+            Some(record) => app.store.revoke_record(tenant.clone(), record.id, owner, None).await?,
             None => false,
         },
     };

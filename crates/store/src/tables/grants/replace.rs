@@ -9,7 +9,7 @@ use super::{GrantRow, NewGrant, find, lock, outcome, remove, write};
 use crate::{
     StoreError,
     backend::conn::Conn,
-    tables::{external_tokens::SealedTokens, idempotency_keys::IdempotencyRow, keks},
+    tables::{external_tokens::SealedTokens, keks},
 };
 
 /// Tokens that replace those of a record, sealed for its next generation.
@@ -21,8 +21,6 @@ pub(crate) struct Substitute {
     pub(crate) access_expires: Option<i64>,
     pub(crate) grant: Option<NewGrant>,
     pub(crate) sealed: SealedTokens,
-    /// The idempotency key of the call, if it has one.
-    pub(crate) reservation: Option<IdempotencyRow>,
 }
 
 /// What became of tokens that were to replace those of a record.
@@ -36,8 +34,7 @@ pub enum Replaced {
     Ended,
 }
 
-/// Puts tokens in the place of those that the record has. `KeyRetired` if the database does not know their master key,
-/// `Reserved` if the idempotency key is taken.
+/// Puts tokens in the place of those that the record has. `KeyRetired` if the database does not know their master key.
 pub(crate) fn replace(conn: &mut Conn, now: i64, new: &Substitute) -> Result<Replaced, StoreError> {
     keks::hold(conn, &new.sealed.kek_id)?;
     let current = lock(conn, new.record)?;
@@ -46,9 +43,6 @@ pub(crate) fn replace(conn: &mut Conn, now: i64, new: &Substitute) -> Result<Rep
         None => return Ok(Replaced::Ended),
         Some(current) if current.generation != new.replaced => return Ok(Replaced::Moved),
         Some(_) => {}
-    }
-    if let Some(reservation) = &new.reservation {
-        reservation.insert(conn, now)?;
     }
     outcome::put(conn, now, new.record, &new.sealed, new.access_expires)?;
     let fresh = new.grant.map(|grant| GrantRow::of_exchange(new.record, grant, now));
