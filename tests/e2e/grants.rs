@@ -1,6 +1,6 @@
 //! Grants: codes that are exchanged and tokens that are refreshed, through crashes, outages and many callers.
 
-mod connect;
+pub(crate) mod connect;
 mod crashes;
 mod dumps;
 pub(crate) mod exchange;
@@ -9,5 +9,6 @@ pub(crate) mod outages;
 mod records;
 mod rekey;
 pub(crate) mod revocation;
+mod same_key;
 pub(crate) mod scene;
 pub(crate) mod single_flight;

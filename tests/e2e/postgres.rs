@@ -1,6 +1,7 @@
 //! What only PostgreSQL has: a server of its own, servers that share a database, and copies from SQLite and back.
 
 mod access;
+mod authorizations;
 pub(crate) mod cluster;
 mod cluster_faults;
 mod copies;

@@ -7,13 +7,12 @@ mod authorization;
 mod claims;
 mod decision;
 mod description;
-mod discovery;
 mod error;
 mod exchange;
-mod id_tokens;
 mod in_flight;
 mod intervals;
 mod introspection;
+mod looks;
 mod provider_pauses;
 pub(crate) mod providers;
 mod refresh;
@@ -74,8 +73,8 @@ pub(crate) struct Grants {
     on_failure: OnFailure,
     in_flight: InFlight,
     tallies: Tallies,
-    /// Requests that callers ask for, by tenant and owner of the record.
-    asked_for: DefaultKeyedRateLimiter<(TenantId, Login)>,
+    /// How many requests about an owner's records callers have made, by tenant and owner.
+    owner_requests: DefaultKeyedRateLimiter<(TenantId, Login)>,
 }
 
 /// Tokens to be answered.
@@ -130,7 +129,7 @@ impl Grants {
                 WAITING_FOR_EACH * settings.concurrent as usize,
             ),
             tallies: Tallies::default(),
-            asked_for: DefaultKeyedRateLimiter::keyed(Quota::per_minute(per_minute)),
+            owner_requests: DefaultKeyedRateLimiter::keyed(Quota::per_minute(per_minute)),
         })
     }
 
@@ -304,10 +303,10 @@ impl Grants {
 
     /// Counts a request that a caller has made, against the rate limit of the owner.
     fn check_rate(&self, tenant: &TenantId, owner: &Login) -> Result<(), GrantError> {
-        if self.asked_for.len() > MOST_OWNERS {
-            self.asked_for.retain_recent();
+        if self.owner_requests.len() > MOST_OWNERS {
+            self.owner_requests.retain_recent();
         }
-        let checked = self.asked_for.check_key(&(tenant.clone(), owner.clone()));
+        let checked = self.owner_requests.check_key(&(tenant.clone(), owner.clone()));
         checked.map_err(|early| {
             let wait = early.wait_time_from(DefaultClock::default().now());
             GrantError::TooMany { retry_after: wait.as_secs() + 1 }

@@ -125,7 +125,7 @@ fn who_may_introspect(#[case] retrieval: &str, #[case] bob_may: bool) {
     assert!(introspect(&app.client(), &key).expect(200).json().is_null());
 }
 
-/// CONTRACT 46, 54, 60: what is not sent: without an access token, for another client, from a paused database, past
+/// CONTRACT 46, 54, 60: nothing is sent without an access token, for another client, from a paused database, past
 /// the rate.
 #[test]
 fn what_is_not_asked() {

@@ -23,6 +23,7 @@ use crate::{
 /// The settings of a provider with both endpoints.
 pub(crate) fn with_endpoints(provider: &MockProvider, over: &Value) -> Value {
     let mut endpoints = json!({
+        "authorization_endpoint": provider.at("/authorize"),
         "revocation_endpoint": provider.at("/revoke"),
         "introspection_endpoint": provider.at("/introspect"),
     });

@@ -92,11 +92,14 @@ pub(crate) fn knowing(setup: Setup, providers: &[Value]) -> Setup {
 
 /// Saves a grant whose access token ends in `seconds`; the key.
 pub(crate) fn save(client: &Client, grant: &Grant, expires_in: i64) -> String {
-    let carrier = json!({
-        "Provider": NAME, "AccessToken": grant.access, "RefreshToken": grant.refresh
-    });
+    let carrier = carrier(&grant.access, &grant.refresh);
     let body = json!({ "TokenManagementInfo": carrier, "ExpiresIn": expires_in });
     client.post("SaveExternalTokens", &body).expect(200).key()
+}
+
+/// A carrier with these tokens of the provider.
+pub(crate) fn carrier(access: &str, refresh: &str) -> Value {
+    json!({ "Provider": NAME, "AccessToken": access, "RefreshToken": refresh })
 }
 
 /// Gets tokens that live for at least `seconds`.

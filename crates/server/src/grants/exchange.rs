@@ -23,10 +23,9 @@ use super::{
     authorization::ConnectError,
     claims::with_kept,
     error::GrantError,
-    id_tokens::IdTokens,
     in_flight::{self, Flight},
     intervals::PROVIDER_PAUSE,
-    providers::{ConfiguredProvider, RequestPermit, Secrets},
+    providers::{ConfiguredProvider, IdTokens, RequestPermit},
     refresh::{UNSENT_PAUSE, times},
 };
 use crate::{error_text::error_chain, outgoing::SendError};
@@ -260,8 +259,7 @@ impl Exchange {
 
     /// Sends the code.
     async fn send(&self) -> Result<GrantedTokens, ExchangeError> {
-        let Secrets { current, next } = self.provider.secrets();
-        let mut secrets = [current, next].into_iter().flatten();
+        let mut secrets = self.provider.secrets();
         let mut secret = secrets.next();
         let mut is_second_try = false;
         loop {
@@ -381,7 +379,7 @@ impl Exchange {
         let tokens = TokensToSave { carrier: &carrier, details: &details, access_expires, grant };
         let until = begun + self.grants.deadline + LAST_COMMIT;
         loop {
-            match self.save_once(tokens, claims.as_ref()).await {
+            match self.try_to_save(tokens, claims.as_ref()).await {
                 // The code is spent, so that nobody else can try again.
                 Err(StoreError::Overloaded | StoreError::Unavailable(_))
                     if Instant::now() + SAVE_PAUSE < until =>
@@ -392,7 +390,7 @@ impl Exchange {
                     let (provider, error_text) = (&self.provider.name, error_chain(&error));
                     warn!(provider, error = error_text, "tokens of an exchange were not saved");
                     return Err(match error {
-                        StoreError::QuotaReached(_) | StoreError::OtherCarrier => error.into(),
+                        StoreError::QuotaReached(_) | StoreError::OtherCall => error.into(),
                         _ => ExchangeError::Unsaved,
                     });
                 }
@@ -403,7 +401,7 @@ impl Exchange {
 
     /// Saves the tokens as a new record, or under the key of the one that is connected again; `None` if that has ended
     /// meanwhile, or another user was faster.
-    async fn save_once(
+    async fn try_to_save(
         &self,
         tokens: TokensToSave<'_>,
         claims: Option<&Map<String, Value>>,

@@ -4,7 +4,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use model::{CauseKind, SecretText};
+use model::SecretText;
 use provider::{Answer, Introspection, RefusalClass, Registration, TokenKind};
 use store::SavedTokens;
 use tokio::time;
@@ -12,7 +12,7 @@ use tracing::warn;
 
 use super::{
     Grants, Wish, error::GrantError, in_flight::Flight, intervals::PROVIDER_PAUSE,
-    providers::ConfiguredProvider,
+    providers::ConfiguredProvider, refresh::refusal_by,
 };
 
 /// Why a token was not introspected.
@@ -51,12 +51,8 @@ impl Grants {
         let record = saved.times.record;
         let facts = self.store.grant_facts(record, provider.client_digest).await;
         let facts = facts.map_err(GrantError::from)?;
-        if facts.are_all_paused {
-            return Err(GrantError::Paused.into());
-        }
-        let given_to = facts.grant.client_digest.as_ref();
-        if given_to.is_some_and(|client| *client != provider.client_digest) {
-            return Err(GrantError::Dead(CauseKind::OtherClient.into()).into());
+        if let Some(error) = refusal_by(&facts, &provider.client_digest) {
+            return Err(error.into());
         }
         self.check_rate(wish.tenant, &saved.owner)?;
         let (until, pause) = (Instant::now() + self.wait, facts.provider_pause);

@@ -3,38 +3,36 @@
 //! Invariant: a provider is made once, at the start. What changes while the server runs is its secrets, by SIGHUP, and
 //! what its issuer's discovery document says. A tenant finds only what is configured for it.
 
+mod discovery;
+mod id_tokens;
+mod origin;
+mod requests;
+#[cfg(test)]
+mod tests;
+
 use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError, RwLock},
-    time::{Duration, Instant},
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use anyhow::{Context as _, bail};
-use jiff::Timestamp;
-use model::{CauseKind, GrantDetails, SecretText, TenantId};
-use provider::{
-    Answer, Endpoints, GrantedTokens, Metadata, Parameters, ProviderRequest, Refusal, RefusalClass,
-    Registration, client_digest,
-};
+use model::{SecretText, TenantId};
+use provider::{Parameters, client_digest};
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
-use super::{
-    discovery::{self, Discovery},
-    id_tokens::IdTokens,
-    intervals::SECOND,
-};
+use self::origin::Origin;
+pub(crate) use self::{id_tokens::IdTokens, requests::RequestPermit};
+use super::intervals::SECOND;
 use crate::{
     config::{
         Config,
         grants::{ProviderSettings, RevocationEnds},
     },
-    outgoing::{Outgoing, OutgoingRules, Received, SendError},
+    outgoing::{Outgoing, OutgoingRules},
 };
 
 const DAY: i64 = 86_400 * SECOND;
-/// How long a look at a provider may take that only asks whether it is there.
-const PROBE: Duration = Duration::from_secs(10);
 
 /// The providers of all tenants.
 pub(crate) struct Providers {
@@ -95,37 +93,9 @@ pub(crate) struct Margins {
 
 /// The secrets of a client. The next one is tried if the provider refuses the current one.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Secrets {
-    pub(crate) current: Option<SecretText>,
-    pub(crate) next: Option<SecretText>,
-}
-
-/// The right to have a request under way, until it is dropped.
-pub(crate) struct RequestPermit {
-    _own: OwnedSemaphorePermit,
-    _all: OwnedSemaphorePermit,
-}
-
-/// Where the endpoints come from.
-enum Origin {
-    Named { registration: Arc<Registration>, id_tokens: Option<Arc<IdTokens>> },
-    Discovered(Box<Discovered>),
-}
-
-struct Discovered {
-    discovery: Discovery,
-    issuer: String,
-    /// The registration without endpoints.
-    registration: Registration,
-    /// What was made of the metadata that was read last.
-    made: Mutex<Option<Made>>,
-}
-
-#[derive(Clone)]
-struct Made {
-    of: Arc<Metadata>,
-    registration: Arc<Registration>,
-    id_tokens: Option<Arc<IdTokens>>,
+struct Secrets {
+    current: Option<SecretText>,
+    next: Option<SecretText>,
 }
 
 impl Providers {
@@ -221,235 +191,21 @@ impl ConfiguredProvider {
         })
     }
 
-    /// How requests to the provider are made. If its issuer is configured, its metadata is fetched where need be.
-    ///
-    /// # Errors
-    /// There is no metadata, and it cannot be fetched.
-    pub(crate) async fn registration(&self) -> Result<Arc<Registration>, SendError> {
-        match &self.origin {
-            Origin::Named { registration, .. } => Ok(Arc::clone(registration)),
-            Origin::Discovered(discovered) => Ok(self.made(discovered).await?.registration),
-        }
-    }
-
-    /// As `registration`, with these values in the places of the parameters of its URLs.
-    ///
-    /// # Errors
-    /// As there.
-    pub(crate) async fn registration_for(
-        &self,
-        values: &BTreeMap<String, String>,
-    ) -> Result<Arc<Registration>, SendError> {
-        let registration = self.registration().await?;
-        if values.is_empty() {
-            return Ok(registration);
-        }
-        let endpoints = registration.endpoints.fill(values);
-        Ok(Arc::new(Registration { endpoints, ..(*registration).clone() }))
-    }
-
-    /// Whether the URLs of requests for a grant are known: a record may have no values for their parameters.
-    pub(crate) fn has_urls_for(&self, grant: &GrantDetails) -> bool {
-        self.parameters.check(&grant.parameters).is_ok()
-    }
-
-    /// What verifies the provider's id_tokens; `None` if it has no keys.
-    ///
-    /// # Errors
-    /// As `registration`.
-    pub(crate) async fn id_tokens(&self) -> Result<Option<Arc<IdTokens>>, SendError> {
-        match &self.origin {
-            Origin::Named { id_tokens, .. } => Ok(id_tokens.clone()),
-            Origin::Discovered(discovered) => Ok(self.made(discovered).await?.id_tokens),
-        }
-    }
-
     /// Whether a refresh token that was sent then may be sent again: if the provider does not replace it, or accepts the
     /// one before for a while.
     pub(crate) fn accepts_again(&self, first_sent: i64, now: i64) -> bool {
         !self.rotates || now < first_sent.saturating_add(self.margins.replay_within)
     }
 
-    /// The secrets in force.
-    pub(crate) fn secrets(&self) -> Secrets {
-        self.secrets.read().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The secrets in force, in the order in which they are tried; none for a client without a secret.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = SecretText> + use<> {
+        let secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
+        let Secrets { current, next } = secrets.clone();
+        [current, next].into_iter().flatten()
     }
 
     fn set_secrets(&self, secrets: Secrets) {
         *self.secrets.write().unwrap_or_else(PoisonError::into_inner) = secrets;
-    }
-
-    /// Waits until another request may be under way. The caller holds the permit as long as its request is.
-    pub(crate) async fn permit(&self) -> Option<RequestPermit> {
-        let own = Arc::clone(&self.requests).acquire_owned().await.ok()?;
-        let all = Arc::clone(&self.all_requests).acquire_owned().await.ok()?;
-        Some(RequestPermit { _own: own, _all: all })
-    }
-
-    /// Sends a request for tokens, for which the caller holds a permit, and reads the answer. It is sent to its end even
-    /// if the caller goes away.
-    ///
-    /// # Errors
-    /// There is no whole answer within the deadline; within, why it has no tokens.
-    pub(crate) async fn ask(
-        self: &Arc<Self>,
-        registration: &Registration,
-        request: ProviderRequest,
-        deadline: Duration,
-    ) -> Result<Result<GrantedTokens, Refusal>, SendError> {
-        self.send(request, deadline, |answer| registration.read_tokens(answer)).await
-    }
-
-    /// Asks about a token, for which the caller holds a permit, with the secret in force, and with the next one if the
-    /// provider refuses that; what `read` makes of the answer. Each request is sent to its end even if the caller goes
-    /// away.
-    ///
-    /// # Errors
-    /// There is no whole answer until then; within, what `read` refuses.
-    pub(crate) async fn ask_about_token<T>(
-        self: &Arc<Self>,
-        request: impl Fn(Option<&SecretText>) -> ProviderRequest,
-        read: impl Fn(&Answer<'_>) -> Result<T, Refusal>,
-        until: Instant,
-    ) -> Result<Result<T, Refusal>, SendError> {
-        let Secrets { current, next } = self.secrets();
-        let mut secrets = [current, next].into_iter().flatten();
-        let mut secret = secrets.next();
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(SendError::unsent(CauseKind::Timeout, "no time is left"));
-            }
-            let outcome = self.send(request(secret.as_ref()), left, &read).await?;
-            let is_refused =
-                |refusal: &Refusal| matches!(refusal.class, RefusalClass::ClientBlocked);
-            if !outcome.as_ref().is_err_and(is_refused) {
-                return Ok(outcome);
-            }
-            secret = secrets.next();
-            if secret.is_none() {
-                return Ok(outcome);
-            }
-        }
-    }
-
-    async fn send<T>(
-        self: &Arc<Self>,
-        request: ProviderRequest,
-        deadline: Duration,
-        read: impl FnOnce(&Answer<'_>) -> T,
-    ) -> Result<T, SendError> {
-        let outgoing = Arc::clone(&self.outgoing);
-        let sent = tokio::task::spawn_blocking(move || outgoing.post(&request, deadline)).await;
-        let received: Received =
-            sent.unwrap_or_else(|panicked| Err(SendError::in_doubt(panicked)))?;
-        Ok(read(&Answer {
-            status: received.status,
-            content_type: received.content_type.as_deref(),
-            retry_after: received.retry_after.as_deref(),
-            body: &received.body,
-            received: Timestamp::now().as_second(),
-        }))
-    }
-
-    /// The issuer, if it is configured.
-    pub(crate) fn issuer(&self) -> Option<&str> {
-        match &self.origin {
-            Origin::Discovered(discovered) => Some(&discovered.issuer),
-            Origin::Named { .. } => None,
-        }
-    }
-
-    /// Whether it has an issuer, which sends an id_token for a code if `openid` is among the scopes (OpenID Connect
-    /// Core §3.1.3.3).
-    pub(crate) fn has_issuer(&self) -> bool {
-        matches!(self.origin, Origin::Discovered(_))
-    }
-
-    /// Asks whether the provider is there, without a secret: by its metadata, or by an answer of its token endpoint
-    /// whatever it is. Returns what was found. Blocks.
-    ///
-    /// # Errors
-    /// It is not there, or TLS does not vouch for it.
-    pub(crate) fn probe(&self) -> Result<String, SendError> {
-        match &self.origin {
-            Origin::Discovered(discovered) => {
-                let metadata = discovery::fetch(&self.outgoing, &discovered.issuer)?;
-                let keys = metadata.jwks_uri.map(|jwks| format!(", keys at {jwks}"));
-                let keys = keys.unwrap_or_default();
-                Ok(format!(
-                    "its metadata names the token endpoint {}{keys}",
-                    metadata.token_endpoint
-                ))
-            }
-            Origin::Named { registration, .. } => {
-                let endpoint = &registration.endpoints.token;
-                if self.parameters.open().next().is_some() {
-                    return Ok(format!("{endpoint} has parameters, so that it is not asked"));
-                }
-                let answer = self.outgoing.get(endpoint, PROBE)?;
-                Ok(format!("{endpoint} answers a GET with {}", answer.status))
-            }
-        }
-    }
-
-    async fn made(&self, discovered: &Discovered) -> Result<Made, SendError> {
-        let metadata = discovered.discovery.metadata().await?;
-        let mut made = discovered.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(made) = made.as_ref().filter(|made| Arc::ptr_eq(&made.of, &metadata)) {
-            return Ok(made.clone());
-        }
-        let before = made.as_ref().and_then(|made| made.id_tokens.clone());
-        let id_tokens = match (&metadata.jwks_uri, before) {
-            (Some(jwks), Some(before)) if before.jwks == *jwks => Some(before),
-            (Some(jwks), _) => {
-                let issuer = Some(discovered.issuer.as_str());
-                let client_id = &discovered.registration.client_id;
-                let made = IdTokens::new(&self.place, jwks, issuer, client_id, &self.outgoing);
-                Some(Arc::new(made.map_err(|error| {
-                    SendError::unsent(CauseKind::Unreadable, format_args!("{error:#}"))
-                })?))
-            }
-            (None, _) => None,
-        };
-        let endpoints = Endpoints {
-            authorization: metadata.authorization_endpoint.clone(),
-            token: metadata.token_endpoint.clone(),
-            refresh: None,
-            revocation: metadata.revocation_endpoint.clone(),
-            introspection: metadata.introspection_endpoint.clone(),
-        };
-        let registration = Registration { endpoints, ..discovered.registration.clone() };
-        let new = Made { of: metadata, registration: Arc::new(registration), id_tokens };
-        *made = Some(new.clone());
-        Ok(new)
-    }
-}
-
-impl Origin {
-    fn of(
-        place: &str,
-        settings: &ProviderSettings,
-        outgoing: &Arc<Outgoing>,
-    ) -> anyhow::Result<Self> {
-        if let Some(issuer) = &settings.issuer {
-            let issuer = settings.filled(issuer);
-            return Ok(Self::Discovered(Box::new(Discovered {
-                discovery: Discovery::new(&issuer, place, outgoing),
-                issuer,
-                registration: registration(settings),
-                made: Mutex::new(None),
-            })));
-        }
-        let id_tokens = settings.jwks.as_ref().map(|jwks| {
-            let setting = format!("{place}: jwks");
-            let jwks = settings.filled(jwks);
-            IdTokens::new(&setting, &jwks, None, &settings.client_id, outgoing).map(Arc::new)
-        });
-        Ok(Self::Named {
-            registration: Arc::new(registration(settings)),
-            id_tokens: id_tokens.transpose()?,
-        })
     }
 }
 
@@ -484,26 +240,3 @@ fn digest_of(settings: &ProviderSettings) -> [u8; 32] {
     let source = settings.issuer.as_ref().or(settings.token_endpoint.as_ref());
     client_digest(&settings.filled(source.map_or("", String::as_str)), &settings.client_id)
 }
-
-/// The registration as far as the configuration knows it; without an issuer that is the whole.
-fn registration(settings: &ProviderSettings) -> Registration {
-    let endpoints = Endpoints {
-        authorization: settings.authorization_endpoint.clone(),
-        token: settings.token_endpoint.clone().unwrap_or_default(),
-        refresh: settings.refresh_endpoint.clone(),
-        revocation: settings.revocation_endpoint.clone(),
-        introspection: settings.introspection_endpoint.clone(),
-    };
-    Registration {
-        endpoints: endpoints.fill(&settings.parameters.fixed()),
-        client_id: settings.client_id.clone(),
-        client_auth: settings.client_auth,
-        scopes: settings.scopes.clone(),
-        request: settings.request.clone(),
-        answer: settings.answer.clone(),
-        errors: settings.errors.clone(),
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -27,7 +27,8 @@ use super::{
     error::GrantError,
     in_flight::End,
     intervals::{PROVIDER_PAUSE, SECOND, seconds},
-    providers::{ConfiguredProvider, Margins, Secrets},
+    looks::Looks,
+    providers::{ConfiguredProvider, Margins},
 };
 use crate::{error_text::error_chain, expiry, outgoing::SendError};
 
@@ -36,9 +37,6 @@ use crate::{error_text::error_chain, expiry, outgoing::SendError};
 pub(super) const CLAIM_TIME: Duration = Duration::from_secs(2);
 /// How often a claim is made again because it took too long.
 const CLAIMS: usize = 5;
-/// The pause between two looks at a record that another server refreshes: at first, and at most.
-pub(super) const LOOKS: (Duration, Duration) =
-    (Duration::from_millis(25), Duration::from_millis(150));
 /// How often a request is sent in one attempt, the first time included.
 const TRIES: usize = 3;
 /// The pauses before a request that was not sent, or whose answer was lost, is sent again.
@@ -71,7 +69,7 @@ impl Refresh {
         // Not under the claim: a lease holds for seconds.
         let registration = self.provider.registration_for(&self.saved.details.parameters).await?;
         let mut permit = None;
-        let mut look = LOOKS.0;
+        let mut looks = Looks::until(self.until);
         let mut unsent = None;
         for _ in 0..CLAIMS {
             let facts = loop {
@@ -82,11 +80,7 @@ impl Refresh {
                 if !facts.is_leased {
                     break facts;
                 }
-                if Instant::now() + look > self.until {
-                    return Err(GrantError::Busy);
-                }
-                time::sleep(look).await;
-                look = (2 * look).min(LOOKS.1);
+                looks.wait().await?;
             };
             if permit.is_none() {
                 let free = time::timeout_at(self.until.into(), self.provider.permit()).await;
@@ -104,7 +98,7 @@ impl Refresh {
                 pause_us: Some(self.urgency.pause_us()),
                 unsent: unsent.take(),
             };
-            match self.grants.store.claim_refresh(claim).await? {
+            match self.grants.store.claim_attempt(claim).await? {
                 Claimed::Unsaved => return Err(GrantError::Unsaved),
                 Claimed::Ours(attempt) if queued.elapsed() < CLAIM_TIME => {
                     return self.attempt(&registration, attempt, &facts).await;
@@ -155,8 +149,7 @@ impl Refresh {
             info!(record = self.record().text(), "took over a refresh that was not finished");
         }
         let begun = Instant::now();
-        let Secrets { current, next } = self.provider.secrets();
-        let mut secrets = [current, next].into_iter().flatten();
+        let mut secrets = self.provider.secrets();
         let mut secret = secrets.next();
         let mut tries = 1;
         let outcome = loop {
@@ -373,11 +366,8 @@ impl Refresh {
 /// What keeps any server from sending a request, by what the database knows.
 pub(super) fn obstacle(facts: &GrantFacts, client_digest: &[u8; 32]) -> Option<GrantError> {
     let grant = &facts.grant;
-    if facts.are_all_paused {
-        return Some(GrantError::Paused);
-    }
-    if grant.client_digest.as_ref().is_some_and(|known| known != client_digest) {
-        return Some(GrantError::Dead(CauseKind::OtherClient.into()));
+    if let Some(error) = refusal_by(facts, client_digest) {
+        return Some(error);
     }
     let left = |until: i64| until - facts.now;
     if let Some(pause) = facts.provider_pause.filter(|pause| left(pause.retry_at) > 0) {
@@ -389,6 +379,16 @@ pub(super) fn obstacle(facts: &GrantFacts, client_digest: &[u8; 32]) -> Option<G
         GrantState::Dead => GrantError::Dead(cause),
         _ => GrantError::Failing { cause, retry_after: seconds(left(retry_at)) },
     })
+}
+
+/// Why no request about the grant is sent by this client at all, whatever it is for.
+pub(super) fn refusal_by(facts: &GrantFacts, client_digest: &[u8; 32]) -> Option<GrantError> {
+    if facts.are_all_paused {
+        return Some(GrantError::Paused);
+    }
+    let given_to = facts.grant.client_digest.as_ref();
+    let is_others = given_to.is_some_and(|known| known != client_digest);
+    is_others.then(|| GrantError::Dead(CauseKind::OtherClient.into()))
 }
 
 /// What follows from a request without an answer.

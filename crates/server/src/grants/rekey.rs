@@ -1,19 +1,18 @@
 //! Another retrieval key for a record.
 //!
 //! Invariant: no refresh of the record is under way in this process meanwhile, nor, as far as the database knows, in
-//! another: it would seal its tokens for the key before, and they could not be kept.
+//! another: it would seal its tokens for the old key, and they could not be kept.
 
 use std::{sync::Arc, time::Instant};
 
 use model::{IdempotencyKey, Principal, RetrievalKey};
 use store::Rekeyed;
-use tokio::time;
 
-use super::{Grants, error::GrantError, in_flight::Flight, refresh::LOOKS};
+use super::{Grants, error::GrantError, in_flight::Flight, looks::Looks};
 
 impl Grants {
-    /// Gives the record of a key another one, and ends that key; `None` if it retrieves nothing. It goes on when the
-    /// caller goes away.
+    /// Gives the record of a key another one, and ends that key; `None` if it retrieves nothing. Once it has begun, it goes
+    /// on when the caller goes away.
     ///
     /// # Errors
     /// The record has the key that it had; but after an outage of the database it has the one or the other.
@@ -39,7 +38,7 @@ impl Grants {
         once: Option<&IdempotencyKey>,
         until: Instant,
     ) -> Result<Option<RetrievalKey>, GrantError> {
-        let mut look = LOOKS.0;
+        let mut looks = Looks::until(until);
         loop {
             let outcome = self.store.rekey(caller, key, once).await?;
             if let (Rekeyed::Absent | Rekeyed::Moved, Some(once)) = (&outcome, once)
@@ -54,11 +53,10 @@ impl Grants {
                 Rekeyed::Unsaved => return Err(GrantError::Unsaved),
                 Rekeyed::Moved | Rekeyed::Leased => {}
             }
-            if Instant::now() + look > until || self.in_flight.is_stopping() {
+            if self.in_flight.is_stopping() {
                 return Err(GrantError::Busy);
             }
-            time::sleep(look).await;
-            look = (2 * look).min(LOOKS.1);
+            looks.wait().await?;
         }
     }
 }

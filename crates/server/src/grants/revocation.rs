@@ -19,8 +19,9 @@ use super::{
     error::GrantError,
     in_flight::Flight,
     intervals::PROVIDER_PAUSE,
+    looks::Looks,
     providers::ConfiguredProvider,
-    refresh::{CLAIM_TIME, LOOKS},
+    refresh::{CLAIM_TIME, refusal_by},
 };
 use crate::{config::grants::RevocationEnds, error_text::error_chain, outgoing::SendError};
 
@@ -104,8 +105,8 @@ impl From<StoreError> for Unasked {
 }
 
 impl Grants {
-    /// Revokes the grant behind a record at its provider, and ends the record; `None` if the record ended before. It goes
-    /// on when the caller goes away.
+    /// Revokes the grant behind a record at its provider, and ends the record; `None` if the record ended before. Once
+    /// it has begun, it goes on when the caller goes away.
     ///
     /// # Errors
     /// This server cannot ask the provider now, and nothing was done; with [`Condition::Always`] the record could not be
@@ -290,18 +291,16 @@ impl Revoking {
     /// The newest tokens of the record, once no other server refreshes it.
     async fn hold(&self, provider: &Arc<ConfiguredProvider>) -> Result<Held, Unasked> {
         let (store, record) = (&self.grants.store, self.key.record());
-        let mut look = LOOKS.0;
+        let mut looks = Looks::until(self.until);
         loop {
             let saved = store.external_tokens(&self.tenant, &self.key).await?;
             let saved = saved.ok_or(Unasked::Ended)?;
             let facts = store.grant_facts(record, provider.client_digest).await?;
-            if facts.are_all_paused {
-                return Err(Unasked::Here(GrantError::Paused));
-            }
-            let given_to = facts.grant.client_digest.as_ref();
-            if given_to.is_some_and(|client| *client != provider.client_digest) {
+            match refusal_by(&facts, &provider.client_digest) {
+                None => {}
                 // It would be asked about a token that is not its client's (RFC 7009 §2.1).
-                return Err(Unasked::NotSupported);
+                Some(GrantError::Dead(_)) => return Err(Unasked::NotSupported),
+                Some(error) => return Err(Unasked::Here(error)),
             }
             if !facts.is_leased {
                 if let Err(error) = self.grants.pass_pause(provider, facts.provider_pause).await {
@@ -320,7 +319,7 @@ impl Revoking {
                     pause_us: None,
                     unsent: None,
                 };
-                match store.claim_refresh(claim).await? {
+                match store.claim_attempt(claim).await? {
                     Claimed::Ours(attempt) if queued.elapsed() < CLAIM_TIME => {
                         return Ok(Held { saved, attempt, facts });
                     }
@@ -329,11 +328,10 @@ impl Revoking {
                     Claimed::Moved | Claimed::Leased | Claimed::NotNow => {}
                 }
             }
-            if Instant::now() + look > self.until || self.grants.in_flight.is_stopping() {
+            if self.grants.in_flight.is_stopping() {
                 return Err(Unasked::Here(GrantError::Busy));
             }
-            time::sleep(look).await;
-            look = (2 * look).min(LOOKS.1);
+            looks.wait().await.map_err(Unasked::Here)?;
         }
     }
 }

@@ -11,6 +11,7 @@ pub(crate) mod exchange;
 pub(crate) mod external_tokens;
 pub(crate) mod health;
 pub(crate) mod introspection;
+mod members;
 pub(crate) mod principal;
 pub(crate) mod refresh;
 pub(crate) mod rekey;

@@ -194,8 +194,8 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "SoLimitException", message)
     }
 
-    /// 422 for a save under the idempotency key of another one (CONTRACT 43).
-    fn other_carrier() -> Self {
+    /// 422 for a call under the idempotency key of another one (CONTRACT 43).
+    fn other_call() -> Self {
         let message = Message::new("SR_IDEMPOTENCY_KEY_USED");
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "InvalidOperationException", message)
     }

@@ -18,9 +18,9 @@ pub enum StoreError {
     /// The idempotency key is that of another save, of the same carrier or not; never leaves the store.
     #[error("the idempotency key was used before")]
     Reserved,
-    /// The idempotency key is that of the save of another carrier.
-    #[error("the idempotency key was used to save another carrier")]
-    OtherCarrier,
+    /// The idempotency key is that of another call.
+    #[error("the idempotency key was used for another call")]
+    OtherCall,
     /// The row of an idempotency key does not open: it was changed outside of this server.
     #[error("the row of an idempotency key is damaged")]
     DamagedIdempotencyKey,

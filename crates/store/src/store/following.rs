@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// How often a save is sealed, the first time included, if its key is retired meanwhile.
-pub(super) const SEAL_ATTEMPTS: usize = 4;
+const SEAL_ATTEMPTS: usize = 4;
 
 /// The least time between two loads on behalf of reads.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -116,6 +116,23 @@ impl Store {
                 }
                 counted => counted?,
             }
+        }
+    }
+
+    /// Leaves the key that something was to be sealed under, so that it can be sealed again, if that key was retired
+    /// meanwhile. `tries` counts how often it was.
+    ///
+    /// # Errors
+    /// Any other error, and the same one too often.
+    pub(super) async fn leave_retired(
+        &self,
+        error: StoreError,
+        tries: &mut usize,
+    ) -> Result<(), StoreError> {
+        *tries += 1;
+        match error {
+            StoreError::KeyRetired(id) if *tries < SEAL_ATTEMPTS => self.leave_key(&id).await,
+            other => Err(other),
         }
     }
 

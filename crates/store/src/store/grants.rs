@@ -17,7 +17,7 @@ use crate::{
     backend::conn::{self, Conn},
     error::error_chain,
     seal::{self, Kek},
-    store::{Inner, following::SEAL_ATTEMPTS},
+    store::Inner,
     tables::{
         external_tokens::{SealedTokens, Tokens},
         grants::{
@@ -121,7 +121,7 @@ impl Store {
 
     /// Claims a refresh. Once it returns `Ours`, the attempt is on disk, and the request may be sent if the call took
     /// less than two seconds.
-    pub async fn claim_refresh(&self, claim: Claim) -> Result<Claimed, StoreError> {
+    pub async fn claim_attempt(&self, claim: Claim) -> Result<Claimed, StoreError> {
         if self.0.unsaved.has(claim.record) {
             // Its refresh token is spent, and what it was spent for is here.
             self.save_some_unsaved(self.0.unsaved.of_record(claim.record)).await?;
@@ -193,17 +193,14 @@ impl Store {
         attempt: &Attempt,
         tokens: NewTokens<'_>,
     ) -> Result<Committed, StoreError> {
-        let mut tries = 1;
+        let mut tries = 0;
         loop {
             let keyring = self.keyring_to_wrap(1).await?;
             let sealed = tokens.seal(tenant, key, attempt, keyring.active());
             match self.commit(sealed).await {
-                Err(StoreError::KeyRetired(id)) if tries < SEAL_ATTEMPTS => {
-                    self.leave_key(&id).await?;
-                }
+                Err(error) => self.leave_retired(error, &mut tries).await?,
                 outcome => return outcome,
             }
-            tries += 1;
         }
     }
 

@@ -1,7 +1,6 @@
 //! Another retrieval key for a record, because the one that it has is known to others.
 //!
-//! Invariant: the key before opens nothing once the other one is answered, and the tokens are under one of both at any
-//! time.
+//! Invariant: the old key opens nothing once the new one is answered, and the tokens are under one of both at any time.
 
 use model::{IdempotencyKey, Principal, RetrievalKey};
 
@@ -9,7 +8,6 @@ use crate::{
     SavedTokens, Store, StoreError,
     backend::conn::Conn,
     seal::{self, IdempotencySeal, Repeatable},
-    store::following::SEAL_ATTEMPTS,
     tables::{
         external_tokens::{SealedTokens, Tokens},
         grants::rekey::{self, KeyChange, Resealed},
@@ -39,7 +37,7 @@ impl Store {
     /// same key.
     ///
     /// # Errors
-    /// `OtherCarrier` when the idempotency key is that of another call, `QuotaReached`; otherwise as
+    /// `OtherCall` when the idempotency key is that of another call, `QuotaReached`; otherwise as
     /// `external_tokens`. After `Unavailable` the record has the one key or the other.
     pub async fn rekey(
         &self,
@@ -61,17 +59,14 @@ impl Store {
         if idempotency.is_some() {
             inner.counts.admit_key(caller, &inner.quotas, inner.clock.now())?;
         }
-        let mut tries = 1;
+        let mut tries = 0;
         loop {
             match self.rekey_once(caller, key, &saved, idempotency.as_ref()).await {
-                Err(StoreError::KeyRetired(id)) if tries < SEAL_ATTEMPTS => {
-                    self.leave_key(&id).await?;
-                }
                 // The same call is under way, or was answered: its key is found by `rekeyed_before`.
                 Err(StoreError::Reserved) => return Ok(Rekeyed::Moved),
+                Err(error) => self.leave_retired(error, &mut tries).await?,
                 outcome => return outcome,
             }
-            tries += 1;
         }
     }
 
@@ -129,7 +124,7 @@ impl Store {
     /// The key that the record of this one was given under this idempotency key, if it was.
     ///
     /// # Errors
-    /// `OtherCarrier` when the idempotency key is that of another call.
+    /// `OtherCall` when the idempotency key is that of another call.
     pub async fn rekeyed_before(
         &self,
         caller: &Principal,

@@ -8,7 +8,7 @@ use crate::{
     SavedTokens, Store, StoreError,
     backend::conn::Conn,
     seal::{self, IdempotencySeal, Repeatable},
-    store::{following::SEAL_ATTEMPTS, tokens::TokensToSave},
+    store::tokens::TokensToSave,
     tables::{
         external_tokens::{SealedTokens, Tokens},
         grants::replace::{self, Replaced, Substitute},
@@ -34,7 +34,7 @@ impl Store {
         once: Option<(&IdempotencyKey, &CodeToExchange)>,
     ) -> Result<Replaced, StoreError> {
         let inner = &self.0;
-        let mut tries = 1;
+        let mut tries = 0;
         loop {
             let keyring = self.keyring_to_wrap(1).await?;
             let sealed = Tokens { carrier: tokens.carrier, details: tokens.details };
@@ -72,16 +72,13 @@ impl Store {
                 Ok(replaced)
             };
             match self.write_at(write.rows(1).erasing(), change).await {
-                Err(StoreError::KeyRetired(id)) if tries < SEAL_ATTEMPTS => {
-                    self.leave_key(&id).await?;
-                }
+                Err(error) => self.leave_retired(error, &mut tries).await?,
                 Ok(Replaced::Done) if once.is_some() => {
                     inner.counts.key_used(caller, inner.clock.now());
                     return Ok(Replaced::Done);
                 }
                 replaced => return replaced,
             }
-            tries += 1;
         }
     }
 }

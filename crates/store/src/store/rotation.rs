@@ -312,7 +312,7 @@ mod tests {
                 pause_us: None,
                 unsent: None,
             };
-            let claimed = store.claim_refresh(claim).await.expect("claimed");
+            let claimed = store.claim_attempt(claim).await.expect("claimed");
             let Claimed::Ours(attempt) = claimed else { panic!("{claimed:?}") };
             let carrier = TokenManagementInfo {
                 access_token: Some("novus".into()),

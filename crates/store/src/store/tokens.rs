@@ -10,7 +10,7 @@ use model::{
 use crate::{
     SavedTokens, Store, StoreError,
     seal::{IdempotencySeal, Kek, Repeatable},
-    store::{Inner, following::SEAL_ATTEMPTS},
+    store::Inner,
     tables::{
         external_tokens::{self, TokenLookup, TokenRow, Tokens},
         grants::{GrantRow, NewGrant},
@@ -99,7 +99,7 @@ impl Store {
     /// whatever server and whatever became of the answer, the key is that of the first time.
     ///
     /// # Errors
-    /// `OtherCarrier` when the idempotency key is that of another save of the caller; otherwise as
+    /// `OtherCall` when the idempotency key is that of another save of the caller; otherwise as
     /// `save_external_tokens`.
     pub async fn save_external_tokens_once(
         &self,
@@ -137,7 +137,7 @@ impl Store {
     /// The key that this exchange was answered with under this idempotency key, if it was.
     ///
     /// # Errors
-    /// `OtherCarrier` when the idempotency key is that of another call.
+    /// `OtherCall` when the idempotency key is that of another call.
     pub async fn exchanged_before(
         &self,
         owner: &Principal,
@@ -150,7 +150,7 @@ impl Store {
     /// The key that this call was answered with under this idempotency key, if it was.
     ///
     /// # Errors
-    /// `OtherCarrier` when the idempotency key is that of another call.
+    /// `OtherCall` when the idempotency key is that of another call.
     pub(super) async fn answered_before(
         &self,
         caller: &Principal,
@@ -230,7 +230,7 @@ impl Store {
     ) -> Result<RetrievalKey, StoreError> {
         let inner = &self.0;
         let key = inner.ids.new_key(inner.clock.now());
-        let mut tries = 1;
+        let mut tries = 0;
         loop {
             let keyring = self.keyring_to_wrap(1).await?;
             let row = inner.seal(owner, tokens, &key, keyring.active());
@@ -245,12 +245,9 @@ impl Store {
                 inner.writer.save_with(row, reservation, grant, inner.clock).await
             };
             match saved {
-                Err(StoreError::KeyRetired(id)) if tries < SEAL_ATTEMPTS => {
-                    self.leave_key(&id).await?;
-                }
-                saved => return saved.map(|()| key),
+                Err(error) => self.leave_retired(error, &mut tries).await?,
+                Ok(()) => return Ok(key),
             }
-            tries += 1;
         }
     }
 

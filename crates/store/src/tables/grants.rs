@@ -128,6 +128,14 @@ fn lock(conn: &mut Conn, record: RecordId) -> Result<Option<Current>, StoreError
     Ok(row.optional()?)
 }
 
+/// The generation of a record, which it keeps until the transaction ends; `None` if it is not there.
+pub(crate) fn lock_generation(
+    conn: &mut Conn,
+    record: RecordId,
+) -> Result<Option<i32>, StoreError> {
+    Ok(lock(conn, record)?.map(|current| current.generation))
+}
+
 /// The row of a record.
 pub(crate) fn find(conn: &mut Conn, record: RecordId) -> Result<Option<GrantRow>, StoreError> {
     let row = grants::table.find(record.as_i64());

@@ -77,7 +77,7 @@ impl IdempotencyRow {
     /// The key that the save was answered with.
     ///
     /// # Errors
-    /// `OtherCarrier` if it was another call, `DamagedIdempotencyKey` if the row is not as it was.
+    /// `OtherCall` if it was another call, `DamagedIdempotencyKey` if the row is not as it was.
     pub(crate) fn open(
         &self,
         seal: &IdempotencySeal,
@@ -85,11 +85,7 @@ impl IdempotencyRow {
     ) -> Result<RetrievalKey, StoreError> {
         let key = seal.open(&self.sealed_key);
         let key = key.map_err(|_unopenable| StoreError::DamagedIdempotencyKey)?;
-        if seal.recognises(call, &self.fingerprint) {
-            Ok(key)
-        } else {
-            Err(StoreError::OtherCarrier)
-        }
+        if seal.recognises(call, &self.fingerprint) { Ok(key) } else { Err(StoreError::OtherCall) }
     }
 }
 

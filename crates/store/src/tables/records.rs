@@ -275,7 +275,7 @@ pub(crate) fn revoke(
     generation: Option<i32>,
 ) -> Result<bool, StoreError> {
     if let Some(generation) = generation
-        && !has_generation(conn, record, generation)?
+        && grants::lock_generation(conn, record)? != Some(generation)
     {
         return Ok(false);
     }
@@ -297,18 +297,6 @@ pub(crate) fn revoke(
         end_expired_of(conn, tenant, record, owner)?;
     }
     Ok(count > 0)
-}
-
-/// Whether a record has this generation. It is locked, so that it keeps it until the transaction ends.
-fn has_generation(conn: &mut Conn, record: RecordId, generation: i32) -> Result<bool, StoreError> {
-    let row = external_tokens::table.find(record.as_i64()).select(external_tokens::generation);
-    let found: Option<i32> = match conn {
-        // The transaction has the file for itself.
-        Conn::Sqlite(conn) => row.first(conn),
-        Conn::Postgres(session) => row.for_update().first(session),
-    }
-    .optional()?;
-    Ok(found == Some(generation))
 }
 
 fn end_expired_of(

@@ -58,7 +58,7 @@ pub(super) fn apply(members: &mut Map<String, Value>) -> Result<BTreeSet<String>
     Ok(new)
 }
 
-/// Adds what is not there yet, in tables member by member.
+/// Adds the members that are missing, in tables one by one.
 fn add(members: &mut Map<String, Value>, settings: Map<String, Value>) {
     for (key, value) in settings {
         match (members.get_mut(&key), value) {

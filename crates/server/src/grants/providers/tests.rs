@@ -1,6 +1,6 @@
 //! Which provider a tenant finds, and what is taken from a configuration that is read again.
 
-use provider::{AnswerRules, TimeUnit};
+use provider::{AnswerRules, Endpoints, TimeUnit};
 
 use super::*;
 
@@ -26,7 +26,7 @@ fn list(entries: &[String]) -> String {
 }
 
 fn secret(provider: &ConfiguredProvider) -> String {
-    provider.secrets().current.expect("a secret").expose().to_owned()
+    provider.secrets().next().expect("a secret").expose().to_owned()
 }
 
 #[test]

@@ -3,17 +3,16 @@
 //! Invariant: nothing is stored; the answer has what belongs to the exchange of the code.
 
 use actix_web::{HttpResponse, web::Data};
-use model::{Provider, SecretText};
+use model::SecretText;
 use negotiate::body::Object;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{
-    exchange::{REDIRECT_URI, given, parameters, record_key},
-    user_agent::{EXAMPLE_KEY, non_blank},
+use super::members::{
+    EXAMPLE_KEY, REDIRECT_URI, given, non_blank, parameters, provider, record_key,
 };
 use crate::{
-    grants::{ConnectError, Consent},
+    grants::Consent,
     http::{answer, extract::AgentCall, paths::AUTHORIZE, problem::Problem},
     state::App,
     texts::Message,
@@ -42,10 +41,9 @@ const MAX_SCOPES_BYTES: usize = 4096;
 )]
 pub(crate) async fn authorize(call: AgentCall, app: Data<App>) -> Result<HttpResponse, Problem> {
     let root = call.body.root()?;
-    let name = given(&root, "Provider")?;
-    let unknown = |_invalid| Problem::of_connect(ConnectError::UnknownProvider, String::new());
+    let (name, provider) = provider(&root)?;
     let consent = Consent {
-        provider: Provider::parse(name).map_err(unknown)?,
+        provider,
         redirect_uri: given(&root, REDIRECT_URI)?.to_owned(),
         scopes: scopes(&root)?,
         parameters: parameters(&root)?,

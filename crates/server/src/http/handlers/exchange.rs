@@ -2,17 +2,14 @@
 //!
 //! Invariant: a property that cannot be right is refused before the code is sent.
 
-use std::collections::BTreeMap;
-
 use actix_web::{HttpRequest, HttpResponse, web::Data};
-use model::{CodeToExchange, Provider, RetrievalKey, SecretText};
-use negotiate::body::Object;
+use model::{CodeToExchange, SecretText};
 use provider::pkce;
 use utoipa::ToSchema;
 
-use super::user_agent::{own_key, unquoted};
+use super::members::{REDIRECT_URI, given, optional, parameters, provider, record_key};
 use crate::{
-    grants::{ConnectError, SentBack},
+    grants::SentBack,
     http::{
         answer,
         extract::{AgentCall, idempotency_key},
@@ -23,7 +20,6 @@ use crate::{
     state::App,
 };
 
-pub(super) const REDIRECT_URI: &str = "RedirectUri";
 const CODE: &str = "AuthorizationCode";
 /// The most bytes that a code may have.
 const MAX_CODE_BYTES: usize = 4096;
@@ -66,9 +62,7 @@ pub(crate) async fn exchange(
 ) -> Result<HttpResponse, Problem> {
     let idempotency_key = idempotency_key(&request)?;
     let root = call.body.root()?;
-    let name = given(&root, "Provider")?;
-    let unknown = |_invalid| Problem::of_connect(ConnectError::UnknownProvider, String::new());
-    let provider = Provider::parse(name).map_err(unknown)?;
+    let (name, provider) = provider(&root)?;
     let code = given(&root, CODE)?;
     if code.len() > MAX_CODE_BYTES {
         return Err(Problem::too_many_bytes(CODE, MAX_CODE_BYTES, code.len()));
@@ -96,29 +90,6 @@ pub(crate) async fn exchange(
         exchanged.map_err(|error| Problem::of_exchange(error, call.preferences.value(name)))?;
     request_log::note_record(key.record());
     answer::write(&call.preferences, "string", &key.expose())
-}
-
-/// What stands for the parameters in the provider's URLs.
-pub(super) fn parameters(root: &Object<'_>) -> Result<BTreeMap<String, String>, Problem> {
-    let Some(given) = root.object("Parameters")? else { return Ok(BTreeMap::new()) };
-    let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-    Ok(given.strings()?.into_iter().map(owned).collect())
-}
-
-/// The key of the record that is connected again, if there is one.
-pub(super) fn record_key(root: &Object<'_>) -> Result<Option<RetrievalKey>, Problem> {
-    let Some(text) = unquoted(root, "Key")? else { return Ok(None) };
-    let unknown = || Problem::of_connect(ConnectError::UnknownKey, String::new());
-    own_key(text)?.map(Some).ok_or_else(unknown)
-}
-
-/// A text that must be there.
-pub(super) fn given<'a>(root: &Object<'a>, name: &'static str) -> Result<&'a str, Problem> {
-    optional(root, name)?.ok_or_else(|| Problem::required(name))
-}
-
-fn optional<'a>(root: &Object<'a>, name: &str) -> Result<Option<&'a str>, Problem> {
-    Ok(root.string(name)?.filter(|text| !text.is_empty()))
 }
 
 /// What `ExchangeCodeAndSaveTokens` takes.

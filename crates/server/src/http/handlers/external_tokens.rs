@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::{
     carrier::Right,
-    user_agent::{EXAMPLE_KEY, non_blank, own_key, unquoted},
+    members::{EXAMPLE_KEY, non_blank, own_key, unquoted},
 };
 use crate::{
     grants::GrantDescription,

@@ -9,7 +9,7 @@ use provider::Introspection;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::user_agent::{EXAMPLE_KEY, own_key, unquoted};
+use super::members::{EXAMPLE_KEY, required_key};
 use crate::{
     grants::Wish,
     http::{
@@ -38,11 +38,9 @@ use crate::{
 pub(crate) async fn introspect(call: AgentCall, app: Data<App>) -> Result<HttpResponse, Problem> {
     let dates = call.preferences.dates()?;
     let root = call.body.root()?;
-    let key = unquoted(&root, "Key")?.ok_or_else(|| Problem::required("Key"))?;
     let principal = &call.caller.principal;
     let mut introspected = None;
-    if let Some(key) = own_key(key)? {
-        request_log::note_record(key.record());
+    if let Some(key) = required_key(&root)? {
         let saved = app.store.external_tokens(&principal.tenant, &key).await?;
         let may_read = |owner: &Login| Access::of(principal, owner, app.retrieval).may_read();
         if let Some(saved) = saved.filter(|saved| may_read(&saved.owner)) {

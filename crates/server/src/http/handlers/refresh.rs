@@ -6,7 +6,7 @@ use actix_web::{HttpResponse, web::Data};
 use model::SecretText;
 use utoipa::ToSchema;
 
-use super::{carrier::Carrier, retrieval::answer_by_key, user_agent::EXAMPLE_KEY};
+use super::{carrier::Carrier, members::EXAMPLE_KEY, retrieval::answer_by_key};
 use crate::{
     grants::Wish,
     http::{extract::AgentCall, paths::REFRESH_EXTERNAL_TOKENS, problem::Problem},

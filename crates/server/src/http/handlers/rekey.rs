@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, web::Data};
 use model::{IdempotencyKey, RetrievalKey};
 use utoipa::ToSchema;
 
-use super::user_agent::{EXAMPLE_KEY, own_key, unquoted};
+use super::members::{EXAMPLE_KEY, required_key};
 use crate::{
     http::{
         answer,
@@ -20,8 +20,8 @@ use crate::{
 
 /// `POST …/ExternalTokens/Rekey`: gives saved tokens another key, for one that others know; answers it, or null.
 ///
-/// For the owner and administrators; who has the key of another's tokens is refused. From the answer on, the key before
-/// retrieves nothing. The other one is stored nowhere: if the answer is lost, nothing retrieves the tokens any more. So
+/// For the owner and administrators; who has the key of another's tokens is refused. From the answer on, the old key
+/// retrieves nothing. The new one is stored nowhere: if the answer is lost, nothing retrieves the tokens any more. So
 /// send an `Idempotency-Key`: with it a call that is sent again within 24 hours is answered with the same key. A key that
 /// retrieves nothing is answered with null.
 #[utoipa::path(
@@ -49,12 +49,8 @@ pub(crate) async fn rekey(
 ) -> Result<HttpResponse, Problem> {
     let once = idempotency_key(&request)?;
     let root = call.body.root()?;
-    let key = unquoted(&root, "Key")?.ok_or_else(|| Problem::required("Key"))?;
-    let other = match own_key(key)? {
-        Some(key) => {
-            request_log::note_record(key.record());
-            other_key(&call, &app, &key, once.as_ref()).await?
-        }
+    let other = match required_key(&root)? {
+        Some(key) => other_key(&call, &app, &key, once.as_ref()).await?,
         None => None,
     };
     request_log::note_found(other.is_some());

@@ -5,8 +5,10 @@
 use actix_web::{HttpResponse, web::Data};
 use utoipa::ToSchema;
 
-use super::exchange::parameters;
-use super::user_agent::{CarrierToSave, EXAMPLE_KEY, carrier, own_key, token_end, unquoted};
+use super::{
+    members::{EXAMPLE_KEY, carrier, checked_parameters, required_key, token_end},
+    user_agent::CarrierToSave,
+};
 use crate::{
     grants::BroughtTokens,
     http::{
@@ -38,8 +40,7 @@ const GENERATION: &str = "Generation";
 )]
 pub(crate) async fn replace(call: AgentCall, app: Data<App>) -> Result<HttpResponse, Problem> {
     let root = call.body.root()?;
-    let key = unquoted(&root, "Key")?.ok_or_else(|| Problem::required("Key"))?;
-    let key = own_key(key)?;
+    let key = required_key(&root)?;
     let carrier = carrier(&call.body)?;
     carrier.check(app.limits.token_bytes)?;
     let generation = match root.integer(GENERATION)? {
@@ -50,14 +51,10 @@ pub(crate) async fn replace(call: AgentCall, app: Data<App>) -> Result<HttpRespo
         },
     };
     let access_expires = token_end(&root, carrier.access_token.as_ref())?;
-    let parameters = parameters(&root)?;
-    let checked =
-        app.grants.check_parameters(&call.caller.principal.tenant, &carrier.provider, &parameters);
-    checked.map_err(|error| Problem::of_connect(error, String::new()))?;
+    let parameters = checked_parameters(&call, &app, &root, &carrier.provider)?;
     let brought = BroughtTokens { carrier, access_expires, parameters, generation };
     let was_replaced = match key {
         Some(key) => {
-            request_log::note_record(key.record());
             let replaced = app.grants.replace(&call.caller.principal, &key, &brought).await;
             replaced.map_err(Problem::of_replace)?
         }

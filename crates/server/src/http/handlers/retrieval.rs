@@ -11,7 +11,7 @@ use store::SavedTokens;
 
 use super::{
     carrier::{CARRIER, Carrier, Shown},
-    user_agent::{own_key, unquoted},
+    members::required_key,
 };
 use crate::{
     grants::{Fresh, GrantError, Wish, providers::ConfiguredProvider},
@@ -37,13 +37,11 @@ pub(super) async fn answer_by_key(
 ) -> Result<HttpResponse, Problem> {
     let dates = call.preferences.dates()?;
     let root = call.body.root()?;
-    let key = unquoted(&root, "Key")?.ok_or_else(|| Problem::required("Key"))?;
-    let at_least = minimum_seconds(&root)?;
+    let (key, at_least) = (required_key(&root)?, minimum_seconds(&root)?);
     let principal = &call.caller.principal;
-    let Some(key) = own_key(key)? else {
+    let Some(key) = key else {
         return answer_tokens(call, app, None, &dates);
     };
-    request_log::note_record(key.record());
     let Some(saved) = app.store.external_tokens(&principal.tenant, &key).await? else {
         return answer_tokens(call, app, None, &dates);
     };

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::{
     external_tokens::{RecordSelector, WhichExternalTokens, confined_to},
-    user_agent::{EXAMPLE_KEY, own_key, unquoted},
+    members::{EXAMPLE_KEY, required_key},
 };
 use crate::{
     grants::{Condition, GrantError, RevocationWish, Revoked, Upstream},
@@ -80,14 +80,13 @@ pub(crate) async fn revoke(call: AgentCall, app: Data<App>) -> Result<HttpRespon
 )]
 pub(crate) async fn revoke_grant(call: AgentCall, app: Data<App>) -> Result<HttpResponse, Problem> {
     let root = call.body.root()?;
-    let key = unquoted(&root, "Key")?.ok_or_else(|| Problem::required("Key"))?;
+    let key = required_key(&root)?;
     let condition = match root.boolean("Require")? {
         Some(true) => Condition::Confirmed,
         Some(false) | None => Condition::Asked,
     };
     let mut revoked = None;
-    if let Some(key) = own_key(key)? {
-        request_log::note_record(key.record());
+    if let Some(key) = key {
         let record = managed_record(&app, &call.caller.principal, &key).await?;
         if let Some(record) = record.filter(|record| record.ended.is_none()) {
             revoked = end_grant(&call, &app, &key, &record, condition).await?;

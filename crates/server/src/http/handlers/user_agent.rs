@@ -4,20 +4,16 @@
 //! are answered are those of the caller.
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};
-use model::{
-    Field, GrantDetails, MalformedKey, Provider, RetrievalKey, SecretText, TokenManagementInfo,
-};
-use negotiate::body::{Body, Object, WrongType};
-use store::{TokenEnd, TokensToSave};
+use model::GrantDetails;
+use store::TokensToSave;
 use utoipa::ToSchema;
 
 use super::{
-    carrier::{CARRIER, Carrier},
-    exchange::parameters,
+    carrier::Carrier,
+    members::{EXAMPLE_KEY, carrier, checked_parameters, token_end},
     retrieval::answer_by_key,
 };
 use crate::{
-    expiry,
     http::{
         answer,
         extract::{AgentCall, idempotency_key},
@@ -27,13 +23,6 @@ use crate::{
     },
     state::App,
 };
-
-const EXPIRES_IN: &str = "ExpiresIn";
-/// Ten years, in seconds.
-const MAX_EXPIRES_IN: i64 = 315_360_000;
-/// A key in the document, which retrieves nothing.
-pub(super) const EXAMPLE_KEY: &str =
-    "lk_01vYvSdgm8u000ThisKeyIsAnExampleAndRetrievesNothing0002HeXH9";
 
 /// `POST …/SaveExternalTokens`: saves the carrier; answers the key that retrieves it.
 ///
@@ -70,9 +59,7 @@ pub(crate) async fn save(
     let carrier = carrier(&call.body)?;
     carrier.check(app.limits.token_bytes)?;
     let (principal, root) = (&call.caller.principal, call.body.root()?);
-    let parameters = parameters(&root)?;
-    let checked = app.grants.check_parameters(&principal.tenant, &carrier.provider, &parameters);
-    checked.map_err(|error| Problem::of_connect(error, String::new()))?;
+    let parameters = checked_parameters(&call, &app, &root, &carrier.provider)?;
     let details = GrantDetails { parameters, ..GrantDetails::default() };
     let access_expires = token_end(&root, carrier.access_token.as_ref())?;
     let tokens = TokensToSave { carrier: &carrier, details: &details, access_expires, grant: None };
@@ -100,61 +87,6 @@ pub(crate) async fn save(
 pub(crate) async fn get(call: AgentCall, app: Data<App>) -> Result<HttpResponse, Problem> {
     let grants = &app.grants;
     answer_by_key(&call, &app, async |wish, saved| grants.fresh(wish, saved).await).await
-}
-
-/// Reads `TokenManagementInfo`; rights and unknown properties are ignored (CONTRACT 4).
-pub(super) fn carrier(body: &Body) -> Result<TokenManagementInfo, Problem> {
-    let carrier = body.root()?.object(CARRIER)?.ok_or_else(|| Problem::required(CARRIER))?;
-    Ok(TokenManagementInfo {
-        provider: Provider::parse(text(&carrier, Field::Provider)?.unwrap_or_default())?,
-        access_token: text(&carrier, Field::AccessToken)?.map(SecretText::from),
-        refresh_token: text(&carrier, Field::RefreshToken)?.map(SecretText::from),
-        claims: text(&carrier, Field::Claims)?.map(SecretText::from),
-    })
-}
-
-/// When an access token ends: after `ExpiresIn` seconds, or when it says itself.
-pub(super) fn token_end(
-    root: &Object<'_>,
-    token: Option<&SecretText>,
-) -> Result<Option<TokenEnd>, Problem> {
-    match root.integer(EXPIRES_IN)? {
-        Some(seconds) if (0..=MAX_EXPIRES_IN).contains(&seconds) => {
-            Ok(Some(TokenEnd::In(seconds * 1_000_000)))
-        }
-        Some(other) => Err(Problem::out_of_range(EXPIRES_IN, 0, MAX_EXPIRES_IN as u64, other)),
-        None => {
-            let of_jwt = token.and_then(|token| expiry::of_token(token.expose()));
-            Ok(of_jwt.map(|end| TokenEnd::At(end.as_microsecond())))
-        }
-    }
-}
-
-/// The key that a text is; `None` if it is no key of this server at all, and so retrieves nothing (CONTRACT 8).
-///
-/// # Errors
-/// It is a key that was cut or mistyped.
-pub(super) fn own_key(text: &str) -> Result<Option<RetrievalKey>, MalformedKey> {
-    match RetrievalKey::parse(text) {
-        Err(MalformedKey::Foreign) => Ok(None),
-        key => key.map(Some),
-    }
-}
-
-/// As `non_blank`, also without the quotes that a text has which was copied with them.
-pub(super) fn unquoted<'a>(root: &Object<'a>, name: &str) -> Result<Option<&'a str>, WrongType> {
-    let Some(text) = non_blank(root, name)? else { return Ok(None) };
-    let bare = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
-    Ok(Some(bare.unwrap_or(text).trim()).filter(|text| !text.is_empty()))
-}
-
-/// A property as text without white space around it; `None` if nothing is left.
-pub(super) fn non_blank<'a>(root: &Object<'a>, name: &str) -> Result<Option<&'a str>, WrongType> {
-    Ok(root.string(name)?.map(str::trim).filter(|text| !text.is_empty()))
-}
-
-fn text<'a>(carrier: &Object<'a>, field: Field) -> Result<Option<&'a str>, WrongType> {
-    carrier.string(field.name())
 }
 
 /// What `SaveExternalTokens` takes.

@@ -76,7 +76,7 @@ impl From<StoreError> for Problem {
             }
             StoreError::Closed => Self::unavailable("SR_STOPPING"),
             StoreError::QuotaReached(quota) => Self::quota_reached(quota),
-            StoreError::OtherCarrier => Self::other_carrier(),
+            StoreError::OtherCall => Self::other_call(),
             StoreError::KeyMissing(_) | StoreError::KeyUsedUp(_) => {
                 Self::unavailable("SR_KEY_MISSING")
             }

@@ -1,6 +1,6 @@
 //! Another retrieval key for a record.
 //!
-//! Invariant: the key changes only while no server may come back with tokens that it sealed for the key before, because
+//! Invariant: the key changes only while no server may come back with tokens that it sealed for the old key, because
 //! these could not be kept. One transaction sees to both.
 
 use diesel::prelude::*;

@@ -1,0 +1,212 @@
+//! Where a provider's endpoints and keys come from: the configuration, or the metadata of its issuer.
+//!
+//! Invariant: what was made of metadata is made again only when the metadata is other.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use model::{CauseKind, GrantDetails};
+use provider::{Endpoints, Metadata, Registration};
+
+use super::{
+    ConfiguredProvider,
+    discovery::{self, Discovery},
+    id_tokens::IdTokens,
+};
+use crate::{
+    config::grants::ProviderSettings,
+    outgoing::{Outgoing, SendError},
+};
+
+/// How long a look at a provider may take that only asks whether it is there.
+const PROBE: Duration = Duration::from_secs(10);
+
+/// Where the endpoints come from.
+pub(super) enum Origin {
+    Named { registration: Arc<Registration>, id_tokens: Option<Arc<IdTokens>> },
+    Discovered(Box<Discovered>),
+}
+
+pub(super) struct Discovered {
+    discovery: Discovery,
+    issuer: String,
+    /// The registration without endpoints.
+    registration: Registration,
+    /// What was made of the metadata that was read last.
+    made: Mutex<Option<Made>>,
+}
+
+#[derive(Clone)]
+struct Made {
+    of: Arc<Metadata>,
+    registration: Arc<Registration>,
+    id_tokens: Option<Arc<IdTokens>>,
+}
+
+impl ConfiguredProvider {
+    /// How requests to the provider are made. If its issuer is configured, its metadata is fetched where need be.
+    ///
+    /// # Errors
+    /// There is no metadata, and it cannot be fetched.
+    pub(crate) async fn registration(&self) -> Result<Arc<Registration>, SendError> {
+        match &self.origin {
+            Origin::Named { registration, .. } => Ok(Arc::clone(registration)),
+            Origin::Discovered(discovered) => Ok(self.made(discovered).await?.registration),
+        }
+    }
+
+    /// As `registration`, with these values in the places of the parameters of its URLs.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) async fn registration_for(
+        &self,
+        values: &BTreeMap<String, String>,
+    ) -> Result<Arc<Registration>, SendError> {
+        let registration = self.registration().await?;
+        if values.is_empty() {
+            return Ok(registration);
+        }
+        let endpoints = registration.endpoints.fill(values);
+        Ok(Arc::new(Registration { endpoints, ..(*registration).clone() }))
+    }
+
+    /// Whether the URLs of requests for a grant are known: a record may have no values for their parameters.
+    pub(crate) fn has_urls_for(&self, grant: &GrantDetails) -> bool {
+        self.parameters.check(&grant.parameters).is_ok()
+    }
+
+    /// What verifies the provider's id_tokens; `None` if it has no keys.
+    ///
+    /// # Errors
+    /// As `registration`.
+    pub(crate) async fn id_tokens(&self) -> Result<Option<Arc<IdTokens>>, SendError> {
+        match &self.origin {
+            Origin::Named { id_tokens, .. } => Ok(id_tokens.clone()),
+            Origin::Discovered(discovered) => Ok(self.made(discovered).await?.id_tokens),
+        }
+    }
+
+    /// The issuer, if it is configured.
+    pub(crate) fn issuer(&self) -> Option<&str> {
+        match &self.origin {
+            Origin::Discovered(discovered) => Some(&discovered.issuer),
+            Origin::Named { .. } => None,
+        }
+    }
+
+    /// Whether it has an issuer, which sends an id_token for a code if `openid` is among the scopes (OpenID Connect
+    /// Core §3.1.3.3).
+    pub(crate) fn has_issuer(&self) -> bool {
+        matches!(self.origin, Origin::Discovered(_))
+    }
+
+    /// Asks whether the provider is there, without a secret: by its metadata, or by an answer of its token endpoint
+    /// whatever it is. Returns what was found. Blocks.
+    ///
+    /// # Errors
+    /// It is not there, or TLS does not vouch for it.
+    pub(crate) fn probe(&self) -> Result<String, SendError> {
+        match &self.origin {
+            Origin::Discovered(discovered) => {
+                let metadata = discovery::fetch(&self.outgoing, &discovered.issuer)?;
+                let keys = metadata.jwks_uri.map(|jwks| format!(", keys at {jwks}"));
+                let keys = keys.unwrap_or_default();
+                Ok(format!(
+                    "its metadata names the token endpoint {}{keys}",
+                    metadata.token_endpoint
+                ))
+            }
+            Origin::Named { registration, .. } => {
+                let endpoint = &registration.endpoints.token;
+                if self.parameters.open().next().is_some() {
+                    return Ok(format!("{endpoint} has parameters, so that it is not asked"));
+                }
+                let answer = self.outgoing.get(endpoint, PROBE)?;
+                Ok(format!("{endpoint} answers a GET with {}", answer.status))
+            }
+        }
+    }
+
+    async fn made(&self, discovered: &Discovered) -> Result<Made, SendError> {
+        let metadata = discovered.discovery.metadata().await?;
+        let mut made = discovered.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(made) = made.as_ref().filter(|made| Arc::ptr_eq(&made.of, &metadata)) {
+            return Ok(made.clone());
+        }
+        let before = made.as_ref().and_then(|made| made.id_tokens.clone());
+        let id_tokens = match (&metadata.jwks_uri, before) {
+            (Some(jwks), Some(before)) if before.jwks == *jwks => Some(before),
+            (Some(jwks), _) => {
+                let issuer = Some(discovered.issuer.as_str());
+                let client_id = &discovered.registration.client_id;
+                let made = IdTokens::new(&self.place, jwks, issuer, client_id, &self.outgoing);
+                Some(Arc::new(made.map_err(|error| {
+                    SendError::unsent(CauseKind::Unreadable, format_args!("{error:#}"))
+                })?))
+            }
+            (None, _) => None,
+        };
+        let endpoints = Endpoints {
+            authorization: metadata.authorization_endpoint.clone(),
+            token: metadata.token_endpoint.clone(),
+            refresh: None,
+            revocation: metadata.revocation_endpoint.clone(),
+            introspection: metadata.introspection_endpoint.clone(),
+        };
+        let registration = Registration { endpoints, ..discovered.registration.clone() };
+        let new = Made { of: metadata, registration: Arc::new(registration), id_tokens };
+        *made = Some(new.clone());
+        Ok(new)
+    }
+}
+
+impl Origin {
+    pub(super) fn of(
+        place: &str,
+        settings: &ProviderSettings,
+        outgoing: &Arc<Outgoing>,
+    ) -> anyhow::Result<Self> {
+        if let Some(issuer) = &settings.issuer {
+            let issuer = settings.filled(issuer);
+            return Ok(Self::Discovered(Box::new(Discovered {
+                discovery: Discovery::new(&issuer, place, outgoing),
+                issuer,
+                registration: registration(settings),
+                made: Mutex::new(None),
+            })));
+        }
+        let id_tokens = settings.jwks.as_ref().map(|jwks| {
+            let setting = format!("{place}: jwks");
+            let jwks = settings.filled(jwks);
+            IdTokens::new(&setting, &jwks, None, &settings.client_id, outgoing).map(Arc::new)
+        });
+        Ok(Self::Named {
+            registration: Arc::new(registration(settings)),
+            id_tokens: id_tokens.transpose()?,
+        })
+    }
+}
+
+/// The registration as far as the configuration knows it; without an issuer that is the whole.
+fn registration(settings: &ProviderSettings) -> Registration {
+    let endpoints = Endpoints {
+        authorization: settings.authorization_endpoint.clone(),
+        token: settings.token_endpoint.clone().unwrap_or_default(),
+        refresh: settings.refresh_endpoint.clone(),
+        revocation: settings.revocation_endpoint.clone(),
+        introspection: settings.introspection_endpoint.clone(),
+    };
+    Registration {
+        endpoints: endpoints.fill(&settings.parameters.fixed()),
+        client_id: settings.client_id.clone(),
+        client_auth: settings.client_auth,
+        scopes: settings.scopes.clone(),
+        request: settings.request.clone(),
+        answer: settings.answer.clone(),
+        errors: settings.errors.clone(),
+    }
+}
