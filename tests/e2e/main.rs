@@ -13,6 +13,7 @@ mod operation;
 mod providers;
 mod records;
 mod support;
+mod webhooks;
 mod wire;
 
 // What only SQLite has, and what no database has a part in.

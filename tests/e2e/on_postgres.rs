@@ -11,6 +11,7 @@ mod operation;
 mod providers;
 mod records;
 mod support;
+mod webhooks;
 mod wire;
 
 // What only PostgreSQL has.

@@ -16,3 +16,4 @@ mod refreshes;
 mod revocations;
 pub(crate) mod servers;
 mod tls;
+mod webhooks;

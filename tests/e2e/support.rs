@@ -13,3 +13,4 @@ pub(crate) mod raw;
 pub(crate) mod seal_format;
 pub(crate) mod sqlite_tables;
 pub(crate) mod tls;
+pub(crate) mod webhook_receiver;

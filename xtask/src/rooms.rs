@@ -33,6 +33,7 @@ const HOUSES: [(&str, &[Room]); 2] = [
             room("http"),
             room("state"),
             room("jobs"),
+            Room { name: "webhooks", never_sees: &["actix_web", "actix_http"] },
             Room { name: "grants", never_sees: &["actix_web", "actix_http"] },
             room("certificates"),
             Room { name: "callers", never_sees: &["actix_web", "actix_http"] },

@@ -16,6 +16,7 @@ mod password;
 mod policy;
 mod random;
 mod verified_logins;
+mod webhook;
 
 pub use access_token::{PasswordTokens, TokenRequest};
 pub use app_token::ApplicationToken;
@@ -29,3 +30,4 @@ pub use lifetime::Lifetime;
 pub use password::{HashMemory, Password, WeakPassword, hash, is_outdated, verify};
 pub use policy::{Installation, Policy, Scheme, Switches};
 pub use verified_logins::VerifiedLogins;
+pub use webhook::{InvalidWebhookSecret, WebhookSecret};

@@ -7,6 +7,7 @@ mod application;
 mod base62;
 mod code;
 mod credential;
+mod event;
 mod grant;
 mod idempotency_key;
 mod principal;
@@ -22,6 +23,7 @@ pub use code::CodeToExchange;
 pub use credential::{
     CredentialId, CredentialKind, InvalidCredentialId, IssuedCredential, SecretDigest,
 };
+pub use event::EventKind;
 pub use grant::{CauseKind, GrantCause, GrantDetails, GrantState};
 pub use idempotency_key::{IdempotencyKey, InvalidIdempotencyKey};
 pub use principal::{InvalidLogin, InvalidTenant, Login, Principal, TenantId};

@@ -55,6 +55,7 @@ pub use registration::{
     TimeUnit, client_digest, code_digest,
 };
 pub use request::{AuthorizationRequest, CodeExchange, ProviderRequest, TokenKind};
+pub use retry_after::retry_after;
 pub use revocation::Revocation;
 pub use verdict::{Refusal, RefusalClass};
 

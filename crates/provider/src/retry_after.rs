@@ -8,7 +8,7 @@ const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// The pause in seconds, if the value is a number of seconds or a date. `now` is in seconds since 1970.
-pub(crate) fn seconds(value: &str, now: i64) -> Option<u32> {
+pub fn retry_after(value: &str, now: i64) -> Option<u32> {
     let value = value.trim();
     let wanted = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
         // A number too long for the type is a long pause.
@@ -106,7 +106,7 @@ mod tests {
     #[case("Sun, 06 Nov 1994 08:50:37:00 GMT", None)]
     #[case("Sun, +6 Nov 1994 08:50:37 GMT", None)]
     fn a_pause_is_a_number_or_a_date(#[case] value: &str, #[case] expected: Option<u32>) {
-        assert_eq!(seconds(value, NOW), expected);
+        assert_eq!(retry_after(value, NOW), expected);
     }
 
     #[rstest]
@@ -127,7 +127,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_value_panics_or_leaves_the_range(value in ".*", now: i64) {
-            prop_assert!(seconds(&value, now).is_none_or(|pause| (1..=3600).contains(&pause)));
+            prop_assert!(retry_after(&value, now).is_none_or(|pause| (1..=3600).contains(&pause)));
         }
 
         #[test]
@@ -136,7 +136,7 @@ mod tests {
                 format!("Sun, {day:02} Feb {year} 00:00:00 GMT"),
                 format!("Sunday, {day:02}-Feb-{:02} 00:00:00 GMT", year % 100),
             ] {
-                prop_assert!(seconds(&date, now).is_none_or(|pause| (1..=3600).contains(&pause)));
+                prop_assert!(retry_after(&date, now).is_none_or(|pause| (1..=3600).contains(&pause)));
             }
         }
     }

@@ -58,7 +58,7 @@ pub enum RefusalClass {
 /// The refusal of an answer that has no tokens.
 pub(crate) fn of(registration: &Registration, answer: &Answer<'_>, body: Option<&Json>) -> Refusal {
     let retry_after =
-        answer.retry_after.and_then(|value| retry_after::seconds(value, answer.received));
+        answer.retry_after.and_then(|value| retry_after::retry_after(value, answer.received));
     let (class, kind) = class(registration, answer.status, body, retry_after.is_some());
     let number = body.and_then(number);
     Refusal { class, cause: GrantCause { kind, number }, retry_after }

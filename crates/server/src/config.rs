@@ -11,6 +11,7 @@ pub(crate) mod grants;
 mod keys;
 mod limits;
 mod list;
+mod list_of_tables;
 mod listen;
 mod load;
 mod log;
@@ -20,8 +21,9 @@ mod server;
 mod settings;
 pub(crate) mod tenants;
 pub(crate) mod url;
+pub(crate) mod webhooks;
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf};
 
 use ::auth::{Installation, Policy};
 use anyhow::{anyhow, bail};
@@ -34,6 +36,7 @@ use store::{Clock, KeySource, OpenError, OpenOptions, Quotas};
 use self::{
     auth::Auth, database::Database, first_user::FirstUser, grants::Grants, keys::Keys,
     listen::Listen, log::Log, online::Online, records::Records, tenants::Tenants,
+    webhooks::Webhooks,
 };
 pub(crate) use self::{
     limits::Limits,
@@ -62,6 +65,7 @@ pub(crate) struct Config {
     pub(crate) keys: Keys,
     pub(crate) records: Records,
     pub(crate) grants: Grants,
+    pub(crate) webhooks: Webhooks,
     pub(crate) auth: Auth,
     pub(crate) online: Online,
     pub(crate) first_user: FirstUser,
@@ -81,7 +85,8 @@ impl Config {
         self.auth.check()?;
         self.keys.check()?;
         self.records.check()?;
-        self.grants.check(self.is_development())
+        self.grants.check(self.is_development())?;
+        self.webhooks.check(self.is_development())
     }
 
     /// The tenant of an installation that has only one, by the name that the configuration gives it.
@@ -138,6 +143,7 @@ impl Config {
                 idempotency_keys: self.limits.idempotency_keys_per_user,
             },
             unsaved_directory: self.unsaved_directory(),
+            outbox: self.webhooks.outbox(self.only_tenant()?.as_ref()),
         })
     }
 
@@ -204,7 +210,12 @@ impl Config {
             self.first_user.password_file.as_ref(),
         ];
         let named = named.into_iter().flatten();
-        named.chain(self.grants.secret_files()).chain(&self.secret_files).cloned().collect()
+        named
+            .chain(self.grants.secret_files())
+            .chain(self.webhooks.secret_files())
+            .chain(&self.secret_files)
+            .cloned()
+            .collect()
     }
 
     /// The configuration in force, as TOML.
@@ -217,6 +228,13 @@ impl Config {
         }
         Ok(toml::to_string(&shown)?)
     }
+}
+
+fn check_range(key: &str, value: u32, range: RangeInclusive<u32>) -> anyhow::Result<()> {
+    if !range.contains(&value) {
+        bail!("{key} must be from {} to {}", range.start(), range.end());
+    }
+    Ok(())
 }
 
 fn at_least_1(key: &str, value: u64) -> anyhow::Result<()> {

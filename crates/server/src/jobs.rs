@@ -7,6 +7,7 @@ mod job;
 mod keys;
 mod sweep;
 mod uses;
+mod webhooks;
 
 use std::time::Duration;
 
@@ -19,8 +20,9 @@ use self::{
     keys::{FollowKeys, Rewrap},
     sweep::{Sweep, Swept},
     uses::{CountRecords, WriteUses},
+    webhooks::{ReportGrants, SendEvents},
 };
-use crate::error_text::error_chain;
+use crate::{error_text::error_chain, webhooks::Receivers};
 
 /// What the configuration says about the jobs.
 pub(crate) struct Schedule {
@@ -29,6 +31,8 @@ pub(crate) struct Schedule {
     pub(crate) sweep_every: Duration,
     /// After how many wraps a master key is rotated.
     pub(crate) rotate_after_wraps: i64,
+    /// The time for which events are sent, in microseconds.
+    pub(crate) keep_events: i64,
 }
 
 /// The jobs that were started.
@@ -39,10 +43,10 @@ pub(crate) struct Jobs {
 
 impl Jobs {
     /// Starts all jobs.
-    pub(crate) fn start(store: &Store, schedule: &Schedule) -> Self {
-        let Schedule { keep_ended, sweep_every, rotate_after_wraps } = *schedule;
+    pub(crate) fn start(store: &Store, schedule: &Schedule, receivers: &Receivers) -> Self {
+        let Schedule { keep_ended, sweep_every, rotate_after_wraps, keep_events } = *schedule;
         let sweep = |swept| job::start(Sweep { store: store.clone(), period: sweep_every, swept });
-        let handles = vec![
+        let mut handles = vec![
             job::start(FollowKeys {
                 store: store.clone(),
                 rotate_after_wraps,
@@ -54,11 +58,17 @@ impl Jobs {
             sweep(Swept::ExpiredCredentials),
             sweep(Swept::ExpiredIdempotencyKeys),
             sweep(Swept::OldExchanges),
+            sweep(Swept::OldEvents { keep: keep_events }),
             job::start(RenewLeases { store: store.clone() }),
             job::start(SaveUnsaved { store: store.clone() }),
             job::start(CountRecords { store: store.clone(), max_age: sweep_every }),
             job::start(WriteUses { store: store.clone() }),
         ];
+        let send = |receiver| job::start(SendEvents { store: store.clone(), receiver });
+        handles.extend(receivers.all().iter().cloned().map(send));
+        if !receivers.all().is_empty() {
+            handles.push(job::start(ReportGrants { store: store.clone() }));
+        }
         Self { store: store.clone(), handles }
     }
 

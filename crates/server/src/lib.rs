@@ -24,3 +24,4 @@ mod signals;
 mod state;
 mod telemetry;
 mod texts;
+mod webhooks;

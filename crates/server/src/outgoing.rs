@@ -157,6 +157,20 @@ impl Outgoing {
         self.send(Method::POST, &request.url, headers, body, deadline)
     }
 
+    /// Sends an event to a receiver of webhooks, with these headers. Blocks.
+    ///
+    /// # Errors
+    /// There is no whole answer within the deadline.
+    pub(crate) fn post_signed(
+        &self,
+        url: &str,
+        headers: HeaderMap,
+        body: &[u8],
+        deadline: Duration,
+    ) -> Result<Received, SendError> {
+        self.send(Method::POST, url, headers, Some(body), deadline)
+    }
+
     /// Gets a document. Blocks.
     ///
     /// # Errors

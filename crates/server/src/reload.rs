@@ -14,6 +14,7 @@ use crate::{
     grants::providers::Providers,
     signals::ReloadSignals,
     telemetry::LogFilter,
+    webhooks::Receivers,
 };
 
 /// What is read again: everything that comes from a file that may be replaced.
@@ -24,6 +25,7 @@ pub(crate) struct Reload {
     pub(crate) certificates: Option<Arc<Certificates>>,
     pub(crate) issuer: Option<Arc<Issuer>>,
     pub(crate) providers: Arc<Providers>,
+    pub(crate) receivers: Arc<Receivers>,
 }
 
 impl Reload {
@@ -31,7 +33,7 @@ impl Reload {
     pub(crate) async fn run(self, mut signals: ReloadSignals) {
         while signals.reload().await {
             info!(
-                "SIGHUP: reading certificate, keys of bearer tokens, secrets of providers and log.filter \
+                "SIGHUP: reading certificate, keys of bearer tokens, secrets of providers and receivers, and log.filter \
                  again"
             );
             self.read_configuration().await;
@@ -51,7 +53,7 @@ impl Reload {
             Ok(config) => config,
             Err(error) => {
                 let error = format!("{error:#}");
-                warn!(error, "log.filter stays as it was, and so do the secrets of providers");
+                warn!(error, "log.filter and all secrets stay as they were");
                 return;
             }
         };
@@ -60,6 +62,9 @@ impl Reload {
         }
         if let Err(error) = self.providers.reload_secrets(&config) {
             warn!(error = format!("{error:#}"), "some secrets of providers stay as they were");
+        }
+        if let Err(error) = self.receivers.reload_secrets(&config) {
+            warn!(error = format!("{error:#}"), "some secrets of receivers stay as they were");
         }
     }
 

@@ -42,6 +42,7 @@ use crate::{
     signals::{ReloadSignals, StopSignals},
     state::App,
     telemetry::LogFilter,
+    webhooks::Receivers,
 };
 
 /// What the configuration asks for, as far as that shows without making or opening anything.
@@ -51,6 +52,7 @@ pub(crate) struct Checked {
     base_time_zone: TimeZone,
     callers: Callers,
     pub(crate) providers: Arc<Providers>,
+    receivers: Arc<Receivers>,
 }
 
 /// Who may call.
@@ -94,6 +96,7 @@ pub(crate) fn check(config: &Config) -> anyhow::Result<Checked> {
             only_tenant,
         },
         providers: Arc::new(Providers::new(config)?),
+        receivers: Arc::new(Receivers::new(config)?),
     })
 }
 
@@ -118,6 +121,7 @@ pub(crate) fn run(
         certificates: checked.certificates.clone(),
         issuer: checked.callers.issuer.clone(),
         providers: Arc::clone(&checked.providers),
+        receivers: Arc::clone(&checked.receivers),
     };
     let listener = listen(address)?;
     let options = config.open_options()?;
@@ -142,7 +146,7 @@ async fn serve(
 ) -> anyhow::Result<()> {
     let signals = StopSignals::listen()?;
     let sample_works = first_user::ensure(store, config).await?;
-    let Checked { certificates, site, base_time_zone, callers, providers } = checked;
+    let Checked { certificates, site, base_time_zone, callers, providers, receivers } = checked;
     let address = listener.local_addr()?;
     let scheme = if certificates.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://{address}{}", site.paths.first_base());
@@ -166,7 +170,7 @@ async fn serve(
     let grants = Grants::new(config, store.clone(), providers);
     let app = app(config, store, callers, &grants, base_time_zone, scheme, sends_hsts);
     let server = server::start(&config.server, listener, tls, app, site)?;
-    let jobs = start_jobs(config, store, certificates);
+    let jobs = start_jobs(config, store, certificates, &receivers);
     greet(config, &url, sample_works)?;
     info!(%address, profile = config.profile, "serving");
     stop(server, signals, &grants, jobs, store).await
@@ -231,7 +235,12 @@ fn app(
     }
 }
 
-fn start_jobs(config: &Config, store: &Store, certificates: Option<Arc<Certificates>>) -> Jobs {
+fn start_jobs(
+    config: &Config,
+    store: &Store,
+    certificates: Option<Arc<Certificates>>,
+    receivers: &Receivers,
+) -> Jobs {
     if let Some(certificates) = certificates {
         let every = Duration::from_secs(config.server.tls_reload_seconds);
         actix_web::rt::spawn(certificates.watch(every));
@@ -240,8 +249,9 @@ fn start_jobs(config: &Config, store: &Store, certificates: Option<Arc<Certifica
         keep_ended: config.records.keep_ended(),
         sweep_every: config.records.sweep_every(),
         rotate_after_wraps: config.keys.rotate_after_wraps,
+        keep_events: config.webhooks.keep_us(),
     };
-    Jobs::start(store, &schedule)
+    Jobs::start(store, &schedule, receivers)
 }
 
 /// Waits until the server is to stop, and stops it.

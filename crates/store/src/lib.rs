@@ -41,6 +41,7 @@ pub use crate::{
     },
     tables::{
         credentials::FoundCredential,
+        deliveries::{Delivery, OutboxOptions, PausedProvider, Subscription},
         external_tokens::{RecordTimes, SavedTokens},
         grants::{
             Grant, NewGrant,

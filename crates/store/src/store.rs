@@ -4,6 +4,7 @@
 
 mod applications;
 mod credentials;
+mod deliveries;
 mod exchanges;
 mod following;
 mod grants;
@@ -41,7 +42,8 @@ pub use self::{
     tokens::{TokenEnd, TokensToSave},
 };
 use crate::{
-    Clock, Database, ExpiryPolicy, KekSources, OpenError, Quotas, SingleFlight, StoreError,
+    Clock, Database, ExpiryPolicy, KekSources, OpenError, OutboxOptions, Quotas, SingleFlight,
+    StoreError,
     backend::{
         conn::Conn,
         managed_conn::ManagedConn,
@@ -60,7 +62,7 @@ use crate::{
     quotas::RecordCounts,
     read::{readers::Readers, use_buffer::UseBuffer},
     record_ids::RecordIds,
-    tables::{database_identity, grants::lease::Leases},
+    tables::{database_identity, deliveries::Outbox, grants::lease::Leases},
     unsaved::Unsaved,
     write::{
         lock_order::{LockOrder, Write},
@@ -92,6 +94,8 @@ pub struct OpenOptions {
     pub quotas: Quotas,
     /// The folder where new tokens wait while the database cannot take them.
     pub unsaved_directory: PathBuf,
+    /// What receivers of webhooks are sent.
+    pub outbox: OutboxOptions,
 }
 
 #[cfg(test)]
@@ -112,6 +116,7 @@ impl OpenOptions {
             expiry_policy: ExpiryPolicy::default(),
             quotas: Quotas { credentials: 500, records: 1000, idempotency_keys: 1000 },
             unsaved_directory: folder.join("unsaved"),
+            outbox: OutboxOptions::default(),
         }
     }
 }
@@ -139,6 +144,7 @@ pub(crate) struct Inner {
     pub(crate) outage: Arc<Outage>,
     pub(crate) unsaved: Unsaved,
     pub(crate) leases: Arc<Leases>,
+    pub(crate) outbox: Arc<Outbox>,
     /// The connection on which leases are renewed; it is opened when there is one.
     pub(crate) renewals: Mutex<ManagedConn>,
 }
@@ -284,6 +290,7 @@ impl Store {
             outage,
             unsaved,
             leases: Arc::default(),
+            outbox: Arc::new(Outbox::new(options.outbox.clone())),
         })))
     }
 

@@ -5,6 +5,7 @@
 pub(crate) mod applications;
 pub(crate) mod credentials;
 pub(crate) mod database_identity;
+pub(crate) mod deliveries;
 pub(crate) mod exchanges;
 pub(crate) mod external_tokens;
 pub(crate) mod grants;

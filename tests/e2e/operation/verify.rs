@@ -39,7 +39,7 @@ fn it_says_what_it_proved() {
     ));
     app.sql(&format!("UPDATE external_tokens SET expires = 5 WHERE id = {}", ids[1]));
     app.sql(&format!(
-        "INSERT INTO grants SELECT id, {}, 'live', 1, NULL, 0, NULL, 1, NULL, 1, 1, NULL, 1, NULL, NULL \
+        "INSERT INTO grants SELECT id, {}, 'live', 1, NULL, 0, NULL, 1, NULL, 1, 1, NULL, 1, NULL, NULL, 0 \
          FROM external_tokens WHERE ended IS NULL",
         Database::zeros("32")
     ));

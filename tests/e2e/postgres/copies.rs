@@ -44,10 +44,13 @@ impl Bench {
         bench.sqlite(
             "INSERT INTO idempotency_keys VALUES (x'01', x'02', x'03', 4), (x'FF00', x'', x'', 5);
              INSERT INTO retired_keks VALUES ('00ff', 6);
-             INSERT INTO grants SELECT id, x'07', 'failing', 1, 'network', 2, 3, 4, NULL, 5, 6, 7, 4, 'boot', 8
+             INSERT INTO grants SELECT id, x'07', 'failing', 1, 'network', 2, 3, 4, NULL, 5, 6, 7, 4, 'boot', 8, 3
                  FROM external_tokens LIMIT 2;
              INSERT INTO provider_states VALUES (x'07', 'invalid_client', 9, 10);
-             INSERT INTO exchanges VALUES (x'0708', 9000000000000000)",
+             INSERT INTO exchanges VALUES (x'0708', 9000000000000000);
+             INSERT INTO deliveries VALUES
+                 ('crm', 'a', 1, 'e', 'grant.dead', 't', 'o', 'p', 'network', NULL, 2, 3, 4),
+                 ('crm', 'a', 2, 'f', 'grant.revoked', 't', 'o', 'p', NULL, 5, 6, 0, 7)",
         );
         let ended = "UPDATE external_tokens SET ended = 7, last_used = 8, expires = 9, kek_id = '', \
                      wrapped_dek = x'', sealed = x'' WHERE id IN (SELECT id FROM external_tokens LIMIT 1)";

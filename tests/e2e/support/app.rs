@@ -37,8 +37,19 @@ pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 /// What no log may hold: the sample's password and tokens, and whatever tests save.
-const SECRETS: [&str; 10] =
-    ["Tje0", "dGplMDpUamUw", "fugit", "odit", "CANARY", "lk_0", "Basic ", "7T:", "8A:", "eyJ"];
+const SECRETS: [&str; 11] = [
+    "Tje0",
+    "dGplMDpUamUw",
+    "fugit",
+    "odit",
+    "CANARY",
+    "Q0FOQVJZ",
+    "lk_0",
+    "Basic ",
+    "7T:",
+    "8A:",
+    "eyJ",
+];
 
 /// How to start a server.
 #[derive(Clone)]

@@ -6,7 +6,7 @@
 pub(crate) mod endpoints;
 mod family;
 mod gates;
-mod http;
+pub(crate) mod http;
 
 use std::{
     collections::{HashMap, VecDeque},

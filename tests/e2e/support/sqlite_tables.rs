@@ -8,7 +8,7 @@ use diesel::{
 };
 
 /// The tables whose rows a copy has.
-pub(crate) const TABLES: [&str; 10] = [
+pub(crate) const TABLES: [&str; 11] = [
     "keks",
     "retired_keks",
     "users",
@@ -19,6 +19,7 @@ pub(crate) const TABLES: [&str; 10] = [
     "grants",
     "provider_states",
     "exchanges",
+    "deliveries",
 ];
 
 /// Two files, of which one is looked at beside the other.

@@ -21,10 +21,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use store::secret_file;
 
 use self::list::place;
-use super::keys::hide;
-
-/// Every tenant.
-const ANY: &str = "*";
+use super::{keys::hide, tenants::ANY};
 
 /// How tokens are refreshed and exchanged.
 #[derive(Clone, Debug, Deserialize, Serialize)]

@@ -47,7 +47,8 @@ impl Config {
             let settings = ["keys.pkcs11.pin", "keys.pkcs11.pin_file"];
             read_secret_file(&mut pkcs11.pin, pkcs11.pin_file.as_deref(), settings)?;
         }
-        self.grants.read_secret_files()
+        self.grants.read_secret_files()?;
+        self.webhooks.read_secret_files()
     }
 }
 
@@ -81,8 +82,12 @@ fn profile_file(file: Option<&Path>, environment: Environment) -> anyhow::Result
 /// Settings whose values are secret, as far as a URL has a password.
 const SECRETS: [&str; 3] = ["database.url", "keys.secret", "keys.pkcs11.pin"];
 
+/// Lists of tables, and the key of each whose value is secret.
+const SECRETS_IN_LISTS: [(&str, &str); 2] =
+    [("grants.providers", "client_secret"), ("webhooks.receivers", "secret")];
+
 /// Takes the value of a setting from the file that another setting names, without the white space around it.
-fn read_secret_file(
+pub(super) fn read_secret_file(
     value: &mut Option<SecretString>,
     file: Option<&Path>,
     [setting, setting_of_file]: [&'static str; 2],
@@ -104,12 +109,13 @@ fn holds_secret(file: &Path) -> bool {
     let file = Layers::builder().add_source(toml_file(file).required(false)).build();
     file.is_ok_and(|file| {
         let is_secret = |value: String| !value.starts_with("sqlite:");
-        let providers = file.get_array("grants.providers").unwrap_or_default();
-        let has_secret = |provider: Value| {
-            provider.into_table().is_ok_and(|table| table.contains_key("client_secret"))
+        let has_in_list = |(list, key): &(&str, &str)| {
+            let items = file.get_array(list).unwrap_or_default();
+            let has = |item: Value| item.into_table().is_ok_and(|table| table.contains_key(*key));
+            items.into_iter().any(has)
         };
         SECRETS.iter().any(|setting| file.get_string(setting).is_ok_and(is_secret))
-            || providers.into_iter().any(has_secret)
+            || SECRETS_IN_LISTS.iter().any(has_in_list)
     })
 }
 

@@ -17,6 +17,39 @@ pub(crate) fn parse(name: &str) -> Option<TenantId> {
     (!RESERVED.contains(&tenant.as_str())).then_some(tenant)
 }
 
+/// Every tenant, in a list of names.
+pub(crate) const ANY: &str = "*";
+
+/// Checks a list of tenants.
+///
+/// # Errors
+/// It is empty, or has what is no tenant's name.
+pub(super) fn check(names: &[String]) -> anyhow::Result<()> {
+    if names.is_empty() {
+        bail!("tenants must name a tenant; [\"*\"] is every tenant");
+    }
+    if names.iter().any(|name| name != ANY && parse(name).is_none()) {
+        bail!(
+            "tenants must have names like \"Cust26759\": 1 to 64 letters, digits, `-` and `_`, and no path \
+             of the server; [\"*\"] is every tenant"
+        );
+    }
+    Ok(())
+}
+
+/// The tenants of a list, as the database has them; `None` is every tenant. `only` is the tenant of an installation that
+/// has one, by whichever name.
+pub(crate) fn named(names: &[String], only: Option<&TenantId>) -> Option<Vec<TenantId>> {
+    if names.iter().any(|name| name == ANY) {
+        return None;
+    }
+    let named = names.iter().filter_map(|name| TenantId::parse(name).ok());
+    Some(match only {
+        Some(only) => named.filter(|name| name.is_named_as(only)).map(|_| only.clone()).collect(),
+        None => named.collect(),
+    })
+}
+
 /// Whether the path names a tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase", try_from = "String")]

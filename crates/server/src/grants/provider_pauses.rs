@@ -50,7 +50,7 @@ impl Grants {
         if provider.parameters.open().next().is_some() {
             return;
         }
-        let paused = self.store.pause_provider(provider.client_digest, cause, pause_us).await;
+        let paused = self.store.pause_provider(provider.as_paused(), cause, pause_us).await;
         let provider = &provider.place;
         match paused {
             Ok(()) => warn!(provider, %cause, seconds = seconds(pause_us), "requests are paused"),
@@ -60,7 +60,7 @@ impl Grants {
 
     /// Ends a pause, because the provider had no fault to find with the client.
     pub(super) async fn resume_provider(&self, provider: &ConfiguredProvider) {
-        match self.store.resume_provider(provider.client_digest).await {
+        match self.store.resume_provider(provider.as_paused()).await {
             Ok(true) => info!(provider = provider.place, "the provider accepts requests again"),
             Ok(false) => {}
             Err(StoreError::Unavailable(_)) => {}

@@ -19,6 +19,7 @@ use anyhow::{Context as _, bail};
 use model::{SecretText, TenantId};
 use provider::{Parameters, client_digest};
 use secrecy::{ExposeSecret as _, SecretString};
+use store::PausedProvider;
 use tokio::sync::Semaphore;
 
 use self::origin::Origin;
@@ -28,6 +29,7 @@ use crate::{
     config::{
         Config,
         grants::{ProviderSettings, RevocationEnds},
+        tenants,
     },
     outgoing::{Outgoing, OutgoingRules},
 };
@@ -49,6 +51,8 @@ pub(crate) struct ConfiguredProvider {
     pub(crate) place: String,
     /// Which client of which provider it is (`provider::client_digest`).
     pub(crate) client_digest: [u8; 32],
+    /// For whom it is; `None` is every tenant.
+    tenants: Option<Vec<TenantId>>,
     pub(crate) margins: Margins,
     /// Whether a refresh token is replaced when it is used.
     rotates: bool,
@@ -175,6 +179,7 @@ impl ConfiguredProvider {
             name: settings.name.clone(),
             place: place.to_owned(),
             client_digest: digest_of(settings),
+            tenants: tenants::named(&settings.tenants, config.only_tenant()?.as_ref()),
             margins: Margins::of(settings),
             rotates: settings.rotates,
             ends_access_token: settings.ends_access_token,
@@ -195,6 +200,15 @@ impl ConfiguredProvider {
     /// one before for a while.
     pub(crate) fn accepts_again(&self, first_sent: i64, now: i64) -> bool {
         !self.rotates || now < first_sent.saturating_add(self.margins.replay_within)
+    }
+
+    /// What the store has to know when it is paused.
+    pub(super) fn as_paused(&self) -> PausedProvider {
+        PausedProvider {
+            client_digest: self.client_digest,
+            name: self.name.clone(),
+            tenants: self.tenants.clone(),
+        }
     }
 
     /// The secrets in force, in the order in which they are tried; none for a client without a secret.

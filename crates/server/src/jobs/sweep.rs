@@ -19,6 +19,10 @@ pub(super) enum Swept {
     ExpiredCredentials,
     ExpiredIdempotencyKeys,
     OldExchanges,
+    /// Events are kept for this time, in microseconds.
+    OldEvents {
+        keep: i64,
+    },
 }
 
 /// One part of the sweep.
@@ -36,6 +40,7 @@ impl Job for Sweep {
             Swept::ExpiredCredentials => "removing expired credentials",
             Swept::ExpiredIdempotencyKeys => "removing expired idempotency keys",
             Swept::OldExchanges => "removing old exchanges of codes",
+            Swept::OldEvents { .. } => "removing events that are too old to be sent",
         }
     }
 
@@ -50,6 +55,7 @@ impl Job for Sweep {
             Swept::ExpiredCredentials => self.store.remove_expired_credentials().await?,
             Swept::ExpiredIdempotencyKeys => self.store.remove_expired_idempotency_keys().await?,
             Swept::OldExchanges => self.store.remove_old_exchanges().await?,
+            Swept::OldEvents { keep } => self.store.remove_old_deliveries(keep).await?,
         }
         Ok(Outcome::Done)
     }

@@ -22,6 +22,7 @@ use crate::{
     keys::keyring::{self, KekRow, Keyring},
     tables::{
         credentials::CredentialRow,
+        deliveries::DeliveryRow,
         external_tokens::TokenRow,
         grants::GrantRow,
         idempotency_keys::IdempotencyRow,
@@ -250,9 +251,12 @@ impl CopyJob<'_> {
         self.copy::<ProviderPauseRow>()?;
         self.remove_more::<ExchangeRow>()?;
         self.copy::<ExchangeRow>()?;
+        self.remove_more::<DeliveryRow>()?;
+        self.copy::<DeliveryRow>()?;
         self.compare::<RetiredKekRow>()?;
         self.compare::<ProviderPauseRow>()?;
         self.compare::<ExchangeRow>()?;
+        self.compare::<DeliveryRow>()?;
         Ok(Copied {
             master_keys: self.compare::<KekRow>()?,
             users: self.compare::<UserRow>()?,

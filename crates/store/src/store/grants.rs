@@ -25,6 +25,7 @@ use crate::{
             claim::{self, Attempt, Claim, Claimed},
             lease::{self, LeaseHolder},
             outcome::{self, Committed, Failure, RefreshTimes, Replacement, Verdict},
+            report,
         },
         provider_states::{self, ProviderPause},
     },
@@ -206,7 +207,12 @@ impl Store {
 
     pub(super) async fn commit(&self, tokens: Replacement) -> Result<Committed, StoreError> {
         let order = LockOrder::Record(tokens.record.as_i64());
-        let change = move |conn: &mut Conn, now| outcome::commit(conn, now, &tokens);
+        let outbox = Arc::clone(&self.0.outbox);
+        let change = move |conn: &mut Conn, now| {
+            let committed = outcome::commit(conn, now, &tokens)?;
+            report::report(conn, now, &outbox, tokens.record)?;
+            Ok(committed)
+        };
         self.write_at(Write::of(order).rows(1).erasing(), change).await
     }
 
@@ -218,7 +224,12 @@ impl Store {
     ) -> Result<Option<Verdict>, StoreError> {
         let attempt = attempt.clone();
         let order = LockOrder::Record(attempt.record.as_i64());
-        let change = move |conn: &mut Conn, now| outcome::fail(conn, now, &attempt, failure);
+        let outbox = Arc::clone(&self.0.outbox);
+        let change = move |conn: &mut Conn, now| {
+            let verdict = outcome::fail(conn, now, &attempt, failure)?;
+            report::report(conn, now, &outbox, attempt.record)?;
+            Ok(verdict)
+        };
         self.write_at(Write::of(order), change).await
     }
 

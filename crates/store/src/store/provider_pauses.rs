@@ -2,10 +2,12 @@
 //!
 //! Invariant: no request is sent to a provider whose pause goes on, by any server.
 
-use model::GrantCause;
+use std::sync::Arc;
+
+use model::{EventKind, GrantCause};
 
 use crate::{
-    Store, StoreError,
+    PausedProvider, Store, StoreError,
     backend::conn::Conn,
     tables::provider_states::{self, ProviderPause},
     write::lock_order::{LockOrder, Write},
@@ -15,15 +17,22 @@ impl Store {
     /// Lets no request be sent to a provider for a while; a pause that there is goes on.
     pub async fn pause_provider(
         &self,
-        client_digest: [u8; 32],
+        provider: PausedProvider,
         cause: GrantCause,
         pause_us: i64,
     ) -> Result<(), StoreError> {
+        let outbox = Arc::clone(&self.0.outbox);
+        let order = LockOrder::ProviderPause(provider.client_digest);
         let change = move |conn: &mut Conn, since| {
             let pause = ProviderPause { cause, since, retry_at: since.saturating_add(pause_us) };
-            provider_states::pause(conn, &client_digest, pause)
+            if provider_states::pause(conn, &provider.client_digest, pause)? {
+                let cause = Some(cause.to_string());
+                let kind = EventKind::ProviderBlocked;
+                outbox.write_of_provider(conn, since, &provider, kind, cause)?;
+            }
+            Ok(())
         };
-        self.write_at(Write::of(LockOrder::ProviderPause(client_digest)), change).await
+        self.write_at(Write::of(order), change).await
     }
 
     /// Takes the right to send the one request that shows whether a provider's pause is over; the next one may be sent
@@ -40,9 +49,18 @@ impl Store {
     }
 
     /// Ends the pause of a provider; whether there was one.
-    pub async fn resume_provider(&self, client_digest: [u8; 32]) -> Result<bool, StoreError> {
-        let change = move |conn: &mut Conn| provider_states::resume(conn, &client_digest);
-        self.0.writer.run(Write::of(LockOrder::ProviderPause(client_digest)), change).await
+    pub async fn resume_provider(&self, provider: PausedProvider) -> Result<bool, StoreError> {
+        let outbox = Arc::clone(&self.0.outbox);
+        let order = LockOrder::ProviderPause(provider.client_digest);
+        let change = move |conn: &mut Conn, now| {
+            let was_paused = provider_states::resume(conn, &provider.client_digest)?;
+            if was_paused {
+                let kind = EventKind::ProviderRecovered;
+                outbox.write_of_provider(conn, now, &provider, kind, None)?;
+            }
+            Ok(was_paused)
+        };
+        self.write_at(Write::of(order), change).await
     }
 
     /// The pauses of clients of providers, in their order; and whether no request is sent to any.

@@ -2,7 +2,9 @@
 //!
 //! Invariant: a record that has ended holds no token, and never lives again.
 
-use model::{Login, RecordId, RetrievalKey, TenantId};
+use std::sync::Arc;
+
+use model::{EventKind, Login, RecordId, RetrievalKey, TenantId};
 use tracing::warn;
 
 use crate::{
@@ -49,9 +51,15 @@ impl Store {
         owner: Option<Login>,
         generation: Option<i32>,
     ) -> Result<bool, StoreError> {
-        let clock = self.0.clock;
+        let (clock, outbox) = (self.0.clock, Arc::clone(&self.0.outbox));
         let revoke = move |conn: &mut Conn| {
-            records::revoke(conn, clock.now(), &tenant, record, owner.as_ref(), generation)
+            let now = clock.now();
+            let was_ended =
+                records::revoke(conn, now, &tenant, record, owner.as_ref(), generation)?;
+            if was_ended {
+                outbox.write_of_record(conn, now, record, EventKind::GrantRevoked, (None, None))?;
+            }
+            Ok(was_ended)
         };
         let order = LockOrder::Record(record.as_i64());
         self.0.writer.run(Write::of(order).rows(1).erasing(), revoke).await

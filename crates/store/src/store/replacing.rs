@@ -2,6 +2,8 @@
 //!
 //! Invariant: tokens are replaced only by a caller that saw the generation that they replace.
 
+use std::sync::Arc;
+
 use model::{CodeToExchange, IdempotencyKey, Principal, RetrievalKey};
 
 use crate::{
@@ -11,7 +13,10 @@ use crate::{
     store::tokens::TokensToSave,
     tables::{
         external_tokens::{SealedTokens, Tokens},
-        grants::replace::{self, Replaced, Substitute},
+        grants::{
+            replace::{self, Replaced, Substitute},
+            report,
+        },
         idempotency_keys::IdempotencyRow,
     },
     write::lock_order::{LockOrder, Write},
@@ -58,12 +63,13 @@ impl Store {
                 grant: tokens.grant,
                 sealed,
             };
-            let clock = inner.clock;
+            let (clock, outbox) = (inner.clock, Arc::clone(&inner.outbox));
             let change = move |conn: &mut Conn, now| {
                 if let Some(reservation) = &reservation {
                     reservation.insert(conn, clock.now())?;
                 }
                 let replaced = replace::replace(conn, now, &new)?;
+                report::report(conn, now, &outbox, new.record)?;
                 if let (Some(reservation), Replaced::Moved | Replaced::Ended) =
                     (&reservation, replaced)
                 {

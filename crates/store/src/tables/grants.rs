@@ -7,6 +7,7 @@ pub(crate) mod lease;
 pub(crate) mod outcome;
 pub(crate) mod rekey;
 pub(crate) mod replace;
+pub(crate) mod report;
 #[cfg(test)]
 mod tests;
 
@@ -43,6 +44,8 @@ pub(crate) struct GrantRow {
     won_by: Option<i64>,
     lease_by: Option<String>,
     lease_until: Option<i64>,
+    /// What receivers of webhooks know (`report`).
+    reported: i32,
 }
 
 /// What is known of the grant behind a record. Times are microseconds since 1970 UTC, by the database's clock.
@@ -181,6 +184,7 @@ impl GrantRow {
             won_by: None,
             lease_by: None,
             lease_until: None,
+            reported: 0,
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Invariant: after the time is over one server sends one request, and the others wait for what becomes of it.
 
-use diesel::{prelude::*, upsert::excluded};
+use diesel::prelude::*;
 use model::GrantCause;
 
 use crate::{
@@ -42,12 +42,12 @@ pub(crate) fn find(
     }))
 }
 
-/// Begins a pause, or goes on with one.
+/// Begins a pause, or goes on with one; whether it began.
 pub(crate) fn pause(
     conn: &mut Conn,
     client_digest: &[u8],
     pause: ProviderPause,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     use provider_states::{cause, retry_at, table};
     let row = (
         provider_states::client_digest.eq(client_digest),
@@ -55,11 +55,13 @@ pub(crate) fn pause(
         provider_states::since.eq(pause.since),
         retry_at.eq(pause.retry_at),
     );
-    let set = (cause.eq(excluded(cause)), retry_at.eq(excluded(retry_at)));
-    let insert = diesel::insert_into(table).values(row);
-    let insert = insert.on_conflict(provider_states::client_digest).do_update().set(set);
-    on_backend!(conn, |conn| insert.execute(conn))?;
-    Ok(())
+    let insert = diesel::insert_into(table).values(row).on_conflict_do_nothing();
+    if on_backend!(conn, |conn| insert.execute(conn))? > 0 {
+        return Ok(true);
+    }
+    let set = (cause.eq(pause.cause.to_string()), retry_at.eq(pause.retry_at));
+    diesel::update(table.find(client_digest)).set(set).execute(conn)?;
+    Ok(false)
 }
 
 /// Takes the right to send the one request that shows whether a pause is over: until then, the next one may be sent at

@@ -117,6 +117,7 @@ diesel::table! {
         won_by -> Nullable<BigInt>,
         lease_by -> Nullable<Text>,
         lease_until -> Nullable<BigInt>,
+        reported -> Integer,
     }
 }
 
@@ -128,6 +129,24 @@ diesel::table! {
         cause -> Text,
         since -> BigInt,
         retry_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    deliveries (receiver, subject, position) {
+        receiver -> Text,
+        subject -> Text,
+        position -> BigInt,
+        event -> Text,
+        kind -> Text,
+        tenant -> Nullable<Text>,
+        owner -> Nullable<Text>,
+        provider -> Text,
+        cause -> Nullable<Text>,
+        refresh_by -> Nullable<BigInt>,
+        occurred -> BigInt,
+        attempts -> Integer,
+        due -> BigInt,
     }
 }
 

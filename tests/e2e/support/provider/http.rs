@@ -1,4 +1,4 @@
-//! HTTP as the mock provider speaks it: one request a connection, and whatever may go wrong with it.
+//! HTTP as the mock provider and receivers of webhooks speak it: one request a connection, and whatever may go wrong with it.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -44,7 +44,7 @@ impl Reply {
     }
 
     /// As it goes over the wire.
-    pub(super) fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut head = format!("HTTP/1.1 {} x\r\nConnection: close\r\n", self.status);
         let mut has_length = false;
         for (name, value) in &self.headers {
@@ -59,22 +59,22 @@ impl Reply {
 }
 
 /// A request as it came.
-pub(super) struct Received {
-    pub(super) method: String,
-    pub(super) path: String,
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Received {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Received {
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.headers.iter();
         headers.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 }
 
 /// A client's connection.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     stream: Stream,
     /// The same, beneath TLS.
     socket: TcpStream,
@@ -86,7 +86,7 @@ enum Stream {
 }
 
 impl Connection {
-    pub(super) fn new(socket: TcpStream, tls: Option<&Arc<ServerConfig>>) -> Self {
+    pub(crate) fn new(socket: TcpStream, tls: Option<&Arc<ServerConfig>>) -> Self {
         socket.set_read_timeout(Some(TIMEOUT)).expect("a time-out");
         let stream = socket.try_clone().expect("clone");
         let stream = match tls {
@@ -100,7 +100,7 @@ impl Connection {
     }
 
     /// The request; `None` if the client goes before its end, such as for a certificate that it refuses.
-    pub(super) fn read(&mut self) -> Option<Received> {
+    pub(crate) fn read(&mut self) -> Option<Received> {
         let mut bytes = Vec::new();
         let head_end = loop {
             let end = bytes.windows(4).position(|window| window == b"\r\n\r\n");
@@ -136,7 +136,7 @@ impl Connection {
     }
 
     /// Sends one byte after the other; whether the client took them all.
-    pub(super) fn drip(&mut self, bytes: &[u8], pause: Duration) -> bool {
+    pub(crate) fn drip(&mut self, bytes: &[u8], pause: Duration) -> bool {
         const LOOK: Duration = Duration::from_millis(10);
         bytes.iter().all(|byte| {
             let next = Instant::now() + pause;
@@ -148,7 +148,7 @@ impl Connection {
     }
 
     /// Sends bytes; whether the client took them.
-    pub(super) fn send(&mut self, bytes: &[u8]) -> bool {
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> bool {
         let sent = match &mut self.stream {
             Stream::Plain(stream) => stream.write_all(bytes),
             Stream::Tls(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
@@ -157,7 +157,7 @@ impl Connection {
     }
 
     /// Ends the connection.
-    pub(super) fn cut(mut self, how: Cut) {
+    pub(crate) fn cut(mut self, how: Cut) {
         if let Cut::Reset = how {
             drop(self.stream);
             return reset(self.socket);
@@ -173,7 +173,7 @@ impl Connection {
     }
 
     /// Whether the client is still there.
-    pub(super) fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.socket.set_nonblocking(true).expect("it does not wait");
         let peeked = self.socket.peek(&mut [0]);
         self.socket.set_nonblocking(false).expect("it waits again");

@@ -2,16 +2,18 @@
 //!
 //! Invariant: what is wrong is named by its setting and its provider.
 
-use std::ops::RangeInclusive;
-
 use anyhow::{Context as _, bail};
 use provider::ClientAuth;
 use secrecy::ExposeSecret as _;
 use ureq::http::{Uri, uri::Scheme};
 
 use super::{
-    super::{tenants, url},
-    ANY, Grants, ProviderSettings,
+    super::{
+        check_range,
+        tenants::{self, ANY},
+        url,
+    },
+    Grants, ProviderSettings,
 };
 
 const DAY: u32 = 86_400;
@@ -97,7 +99,7 @@ impl ProviderSettings {
             bail!("name must be that of a record's provider: 1 to 255 characters");
         }
         check_text("client_id", &self.client_id)?;
-        self.check_tenants()?;
+        tenants::check(&self.tenants)?;
         self.check_urls(allow_plain_loopback)?;
         self.check_secrets()?;
         for scope in &self.scopes {
@@ -125,19 +127,6 @@ impl ProviderSettings {
         let statuses = &self.answer.status;
         if statuses.is_empty() || statuses.iter().any(|status| !(200..=299).contains(status)) {
             bail!("answer.status must have only numbers from 200 to 299, one at least");
-        }
-        Ok(())
-    }
-
-    fn check_tenants(&self) -> anyhow::Result<()> {
-        if self.tenants.is_empty() {
-            bail!("tenants must name a tenant; [\"*\"] is every tenant");
-        }
-        if self.tenants.iter().any(|name| name != ANY && tenants::parse(name).is_none()) {
-            bail!(
-                "tenants must have names like \"Cust26759\": 1 to 64 letters, digits, `-` and `_`, and \
-                 no path of the server; [\"*\"] is every tenant"
-            );
         }
         Ok(())
     }
@@ -233,13 +222,6 @@ impl ProviderSettings {
         }
         Ok(())
     }
-}
-
-fn check_range(key: &str, value: u32, range: RangeInclusive<u32>) -> anyhow::Result<()> {
-    if !range.contains(&value) {
-        bail!("{key} must be from {} to {}", range.start(), range.end());
-    }
-    Ok(())
 }
 
 fn check_text(key: &str, text: &str) -> anyhow::Result<()> {

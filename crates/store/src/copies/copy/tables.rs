@@ -13,13 +13,14 @@ use crate::{
     keys::keyring::KekRow,
     tables::{
         credentials::CredentialRow,
+        deliveries::DeliveryRow,
         exchanges::KEPT_US,
         external_tokens::TokenRow,
         grants::GrantRow,
         idempotency_keys::IdempotencyRow,
         schema::{
-            applications, credentials, exchanges, external_tokens, grants, idempotency_keys, keks,
-            provider_states, retired_keks, users,
+            applications, credentials, deliveries, exchanges, external_tokens, grants,
+            idempotency_keys, keks, provider_states, retired_keks, users,
         },
     },
 };
@@ -314,4 +315,29 @@ copied_table! {
     is: exchanges::digest.eq(one),
     among: |many| exchanges::digest.eq_any(many),
     expires_by_itself: |row| row.began <= Clock::SYSTEM.now().saturating_sub(KEPT_US),
+}
+copied_table! {
+    row: DeliveryRow,
+    table: deliveries,
+    name: "events",
+    key: (String, String, i64) = (deliveries::receiver, deliveries::subject, deliveries::position),
+    key_of: |self| (self.receiver.clone(), self.subject.clone(), self.position),
+    stamp: deliveries::occurred,
+    after: |one| deliveries::receiver
+        .gt(&one.0)
+        .or(deliveries::receiver.eq(&one.0).and(deliveries::subject.gt(&one.1)))
+        .or(deliveries::receiver
+            .eq(&one.0)
+            .and(deliveries::subject.eq(&one.1))
+            .and(deliveries::position.gt(one.2))),
+    is: deliveries::receiver
+        .eq(&one.0)
+        .and(deliveries::subject.eq(&one.1))
+        .and(deliveries::position.eq(one.2)),
+    among: |many| deliveries::receiver
+        .eq_any(many.iter().map(|key| &key.0))
+        .and(deliveries::subject.eq_any(many.iter().map(|key| &key.1)))
+        .and(deliveries::position.eq_any(many.iter().map(|key| key.2))),
+    // It goes when it is sent.
+    expires_by_itself: |_row| true,
 }

@@ -1,0 +1,31 @@
+-- What receivers of webhooks were sent about this grant and still holds, added up: 1 that refreshes fail, 2 that it is
+-- dead, 4 that its refresh token ends soon.
+ALTER TABLE grants ADD COLUMN reported INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX grants_to_report ON grants (since) WHERE state = 'failing' AND (reported & 3) = 0;
+CREATE INDEX grants_to_warn_of ON grants (refresh_by) WHERE (reported & 4) = 0;
+
+-- Events that wait for a receiver of webhooks: a row for each event and receiver, which is removed once the receiver has
+-- confirmed it. Nothing here is secret.
+CREATE TABLE deliveries (
+    -- The receiver, by its name in the configuration.
+    receiver TEXT NOT NULL,
+    -- What the event is about: the id of a record, or the name of a provider. A receiver gets the events about one
+    -- subject in the order of their positions.
+    subject TEXT NOT NULL,
+    position BIGINT NOT NULL,
+    -- The event's id, which is the same at every receiver and at every attempt.
+    event TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    tenant TEXT,
+    owner TEXT,
+    provider TEXT NOT NULL,
+    cause TEXT,
+    refresh_by BIGINT,
+    occurred BIGINT NOT NULL,
+    attempts INTEGER NOT NULL,
+    -- When it may be sent next. While a server sends it, this is when another one may.
+    due BIGINT NOT NULL,
+    PRIMARY KEY (receiver, subject, position)
+);
+CREATE INDEX deliveries_by_due ON deliveries (receiver, due);
+CREATE INDEX deliveries_by_age ON deliveries (occurred);

@@ -1,0 +1,58 @@
+//! Several servers that send the events of one database.
+//!
+//! Invariant: they share the work: none sends what another one is sending.
+
+use std::{collections::BTreeSet, thread};
+
+use serde_json::json;
+
+use crate::{
+    grants::scene::{carrier, knowing, settings},
+    postgres::servers::beside,
+    support::{
+        app::{Setup, until},
+        provider::{MockProvider, Rules},
+        webhook_receiver::WebhookReceiver,
+    },
+    webhooks::scene::sending_to,
+};
+
+const RECORDS: usize = 60;
+
+/// CONTRACT 68: without a crash each event is sent once, whichever server wrote it; when one is killed, the other one sends
+/// what it had taken.
+#[test]
+fn servers_share_what_is_to_be_sent() {
+    let (provider, receiver) = (MockProvider::start(Rules::default()), WebhookReceiver::start());
+    let with = |setup: Setup| {
+        let setup = knowing(setup, &[settings(&provider, &json!({}))]);
+        sending_to(setup.with("WEBHOOKS__DEADLINE_SECONDS", "1"), &[receiver.settings(&json!({}))])
+    };
+    let first = with(Setup::new()).start();
+    let mut second = with(beside(&first.setup)).start();
+    let end_records = |apps: &[&crate::support::app::TestApp]| {
+        thread::scope(|scope| {
+            for number in 0..RECORDS {
+                let client = apps[number % apps.len()].client();
+                let grant = provider.grant();
+                scope.spawn(move || {
+                    let key = client.save(&carrier(&grant.access, &grant.refresh));
+                    assert!(client.revoke(&json!({ "Key": key })));
+                });
+            }
+        });
+    };
+    let waiting = || first.number("SELECT count(*) FROM deliveries");
+    end_records(&[&first, &second]);
+    until("none waits", || waiting() == 0);
+    assert_eq!(receiver.events().len(), RECORDS);
+
+    receiver.take(std::time::Duration::from_millis(300));
+    end_records(&[&first, &second]);
+    second.kill();
+    until("none waits", || waiting() == 0);
+    let ids = |events: Vec<serde_json::Value>| {
+        events.iter().map(|event| event["id"].to_string()).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(ids(receiver.events()).len(), 2 * RECORDS);
+}

@@ -1,0 +1,161 @@
+//! Receivers that are slow, send elsewhere, want no more, are somewhere else than they should be, or fall behind.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, thread, time::Duration};
+
+use serde_json::json;
+
+use crate::{
+    Database,
+    grants::scene::Scene,
+    support::{
+        app::until,
+        provider::Reply,
+        webhook_receiver::{NEXT_SECRET, SECRET, WebhookReceiver},
+    },
+    webhooks::scene::{sending_to, verify, wait_for, watched},
+};
+
+/// Ends a new record, which is an event.
+fn cause_event(scene: &Scene) {
+    let (_grant, key) = scene.save(3600);
+    assert!(scene.app.client().revoke(&json!({ "Key": key })));
+}
+
+/// Lets every event be sent at once.
+fn end_pauses(scene: &Scene) {
+    scene.app.sql("UPDATE deliveries SET due = 0");
+}
+
+fn waiting(scene: &Scene) -> i64 {
+    scene.app.number("SELECT count(*) FROM deliveries")
+}
+
+/// CONTRACT 68: a redirect is not followed, and the event waits.
+#[test]
+fn a_redirect_is_not_followed() {
+    let (scene, receiver) = watched(json!({}), json!({}), |setup| setup);
+    let elsewhere = format!("{}/elsewhere", receiver.url());
+    receiver.answer(Some(Reply::new(307, "text/plain", "").header("Location", &elsewhere)));
+    cause_event(&scene);
+    scene.app.logged(&["WARN", "events wait", "it answered 307, a redirect"]);
+    assert!(receiver.requests().iter().all(|sent| sent.path == "/hook"));
+    assert_eq!(waiting(&scene), 1);
+    receiver.answer(None);
+    end_pauses(&scene);
+    wait_for(&receiver, 1);
+}
+
+/// CONTRACT 68: a receiver that is gone is sent nothing until SIGHUP.
+#[test]
+fn a_receiver_that_is_gone_is_left_alone() {
+    let (scene, receiver) = watched(json!({}), json!({}), |setup| setup);
+    receiver.answer(Some(Reply::new(410, "text/plain", "")));
+    cause_event(&scene);
+    scene.app.logged(&["ERROR", "410 Gone", "SIGHUP"]);
+    receiver.answer(None);
+    cause_event(&scene);
+    end_pauses(&scene);
+    thread::sleep(Duration::from_secs(3));
+    assert_eq!(receiver.requests().len(), 1);
+    scene.app.signal("HUP");
+    wait_for(&receiver, 2);
+    until("none waits", || waiting(&scene) == 0);
+}
+
+/// CONTRACT 68: what takes too long counts as a failure; another receiver does not wait for it.
+#[test]
+fn a_slow_receiver_holds_up_no_other() {
+    let slow = WebhookReceiver::start();
+    slow.take(Duration::from_secs(30));
+    let (scene, quick) = watched(json!({}), json!({}), |setup| setup);
+    let Scene { provider, app } = scene;
+    let receivers =
+        [slow.settings(&json!({ "name": "slow" })), quick.settings(&json!({ "name": "quick" }))];
+    let setup = app.stop().with("WEBHOOKS__DEADLINE_SECONDS", "1");
+    let scene = Scene { provider, app: sending_to(setup, &receivers).start() };
+    for _ in 0..3 {
+        cause_event(&scene);
+    }
+    wait_for(&quick, 3);
+    scene.app.logged(&["WARN", "events wait", "slow", "timeout"]);
+    assert_eq!(slow.events().len(), 0);
+}
+
+/// CONTRACT 68: a receiver is on the public network, unless the settings say otherwise.
+#[test]
+fn a_private_address_is_refused() {
+    let over = json!({ "url": "https://127.0.0.1:1/hook", "allow_private_addresses": false });
+    let (scene, _receiver) = watched(json!({}), over, |setup| setup);
+    cause_event(&scene);
+    scene.app.logged(&["WARN", "events wait", "address is not public"]);
+    assert_eq!(waiting(&scene), 1);
+}
+
+/// CONTRACT 68: no more events wait than the settings allow; the log has how many were dropped.
+#[test]
+fn the_events_that_wait_are_bounded() {
+    let (scene, receiver) =
+        watched(json!({}), json!({}), |setup| setup.with("WEBHOOKS__WAITING", "3"));
+    receiver.set_down(true);
+    for _ in 0..5 {
+        cause_event(&scene);
+    }
+    assert_eq!(waiting(&scene), 3);
+    scene.app.logged(&["WARN", "events are dropped", "crm"]);
+    receiver.set_down(false);
+    until("none waits", || {
+        end_pauses(&scene);
+        thread::sleep(Duration::from_millis(200));
+        waiting(&scene) == 0
+    });
+    assert_eq!(receiver.events().len(), 3);
+    scene.app.logged(&["WARN", "events were dropped", "dropped=2"]);
+}
+
+/// CONTRACT 68: an event that is too old is dropped, which the log says.
+#[test]
+fn an_event_that_is_too_old_is_dropped() {
+    let (scene, receiver) =
+        watched(json!({}), json!({}), |setup| setup.with("RECORDS__SWEEP_SECONDS", "1"));
+    receiver.set_down(true);
+    cause_event(&scene);
+    cause_event(&scene);
+    let old = format!("{} - 73 * 3600000000", Database::NOW);
+    let one = "(SELECT min(event) FROM deliveries)";
+    scene.app.sql(&format!("UPDATE deliveries SET occurred = {old} WHERE event = {one}"));
+    until("it is dropped", || waiting(&scene) == 1);
+    scene.app.logged(&["WARN", "too old to be sent", "grant.revoked"]);
+}
+
+/// CONTRACT 67: while a secret is replaced, an event has a signature by each; SIGHUP reads them.
+#[test]
+fn a_secret_is_replaced_without_a_gap() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [current, next] = ["current", "next"].map(|name| folder.path().join(name));
+    let write = |path: &Path, secret: &str| {
+        fs::write(path, secret).expect("written");
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("chmod");
+    };
+    write(&current, SECRET);
+    write(&next, NEXT_SECRET);
+    let over = json!({ "secret": null, "secret_file": current, "next_secret_file": next });
+    let (scene, receiver) = watched(json!({}), over, |setup| setup);
+    let signatures = || {
+        let count = receiver.requests().len();
+        cause_event(&scene);
+        wait_for(&receiver, count + 1);
+        let list = receiver.requests()[count].header("webhook-signature").to_owned();
+        let both = list.split_once(' ').unwrap_or_else(|| panic!("one signature: {list}"));
+        (both.0.to_owned(), both.1.to_owned())
+    };
+    let (by_current, by_next) = signatures();
+    assert_ne!(by_current, by_next);
+    verify(&scene, &receiver, SECRET);
+    write(&current, NEXT_SECRET);
+    scene.app.signal("HUP");
+    until("the new secret alone signs", || {
+        let (by_current, by_next) = signatures();
+        by_current == by_next
+    });
+    verify(&scene, &receiver, NEXT_SECRET);
+}
