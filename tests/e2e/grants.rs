@@ -12,3 +12,4 @@ pub(crate) mod revocation;
 mod same_key;
 pub(crate) mod scene;
 pub(crate) mod single_flight;
+pub(crate) mod token_endpoint;

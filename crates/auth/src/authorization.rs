@@ -5,7 +5,7 @@
 use model::{CredentialKind, SecretText};
 
 use crate::{
-    AuthError, BasicCredentials, MalformedCredentials, Policy, Presented, Scheme,
+    AuthError, BasicCredentials, BasicEncoding, MalformedCredentials, Policy, Presented, Scheme,
     basic::{self, Basic},
 };
 
@@ -26,7 +26,11 @@ impl Authorization {
     /// # Errors
     /// `UnsupportedScheme` for one that is off, `TwoCredentials` for a list of credentials, and what
     /// each scheme has to say.
-    pub fn parse(header: &[u8], policy: &Policy) -> Result<Self, AuthError> {
+    pub fn parse(
+        header: &[u8],
+        encoding: BasicEncoding,
+        policy: &Policy,
+    ) -> Result<Self, AuthError> {
         let header = str::from_utf8(header)
             .map_err(|_not_text| AuthError::Malformed(MalformedCredentials::NotText))?
             .trim();
@@ -41,7 +45,7 @@ impl Authorization {
             return Err(AuthError::UnsupportedScheme);
         }
         match scheme {
-            Scheme::Basic => match basic::parse(credentials)? {
+            Scheme::Basic => match basic::parse(credentials, encoding)? {
                 Basic::Password(login) => Ok(Self::Password(login)),
                 Basic::Ticket(_) if !policy.is_on(Scheme::SoTicket) => {
                     Err(AuthError::UnsupportedScheme)
@@ -84,7 +88,8 @@ mod tests {
     }
 
     fn parse(header: &str) -> Result<Scheme, AuthError> {
-        Authorization::parse(header.as_bytes(), &all_on()).map(|read| read.scheme())
+        let plain = BasicEncoding::Plain;
+        Authorization::parse(header.as_bytes(), plain, &all_on()).map(|read| read.scheme())
     }
 
     fn ticket() -> String {
@@ -119,7 +124,9 @@ mod tests {
             } else {
                 [scheme.as_bytes(), b" ", prefix.as_bytes(), &rest].concat()
             };
-            let _ = Authorization::parse(&header, &all_on());
+            for encoding in [BasicEncoding::Plain, BasicEncoding::Form] {
+                let _ = Authorization::parse(&header, encoding, &all_on());
+            }
             let _ = Presented::parse_session(&String::from_utf8_lossy(&rest));
         }
     }
@@ -152,7 +159,8 @@ mod tests {
             ("SoTicket ???", Switches { so_ticket: Some(false), ..Switches::default() }),
             ("Bearer 8A:", Switches { bearer: Some(false), ..Switches::default() }),
         ] {
-            let refused = Authorization::parse(header.as_bytes(), &off(switches));
+            let plain = BasicEncoding::Plain;
+            let refused = Authorization::parse(header.as_bytes(), plain, &off(switches));
             assert!(matches!(refused, Err(AuthError::UnsupportedScheme)), "{header}");
         }
     }

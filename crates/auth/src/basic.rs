@@ -1,4 +1,4 @@
-//! The Basic scheme of RFC 7617.
+//! The Basic scheme of RFC 7617, and as OAuth clients write it (RFC 6749 §2.3.1).
 //!
 //! Invariant: a `BasicCredentials` came from base64 of text without control characters.
 
@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use model::Login;
+use percent_encoding::percent_decode;
 use zeroize::Zeroizing;
 
 use crate::{AuthError, MalformedCredentials, Password};
@@ -21,6 +22,16 @@ pub struct BasicCredentials {
     pub password: Password,
 }
 
+/// How a client writes user name and password before it joins them with a colon.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BasicEncoding {
+    /// As they are (RFC 7617).
+    #[default]
+    Plain,
+    /// Each encoded as a value of a form (RFC 6749 §2.3.1).
+    Form,
+}
+
 /// What the scheme Basic can carry.
 #[derive(Debug)]
 pub(crate) enum Basic {
@@ -34,31 +45,48 @@ pub(crate) enum Basic {
 /// otherwise ISO-8859-1.
 ///
 /// A ticket may stand where a user name does, `7T:…` with an empty password. It has a colon of its own,
-/// so it is told apart before the split.
+/// so it is told apart before the split; but for a client that encodes the colon.
 ///
 /// # Errors
 /// `Malformed` for what RFC 7617 does not allow, `Refused` for a name that no user can have.
-pub(crate) fn parse(encoded: &str) -> Result<Basic, AuthError> {
+pub(crate) fn parse(encoded: &str, encoding: BasicEncoding) -> Result<Basic, AuthError> {
     let decoded = STANDARD
         .decode(encoded)
         .map(Zeroizing::new)
         .map_err(|_no_base64| AuthError::Malformed(MalformedCredentials::NotBase64))?;
     if let Some(ticket) = str::from_utf8(&decoded).ok().and_then(ticket) {
-        return if ticket.contains(char::is_control) {
-            Err(AuthError::Malformed(MalformedCredentials::ControlCharacter))
-        } else {
-            Ok(Basic::Ticket(Zeroizing::new(ticket.to_owned())))
-        };
+        return of_ticket(ticket);
     }
-    let mut parts = decoded.splitn(2, |byte| *byte == b':');
-    let (login, password) = (text(parts.next().unwrap_or_default()), parts.next().map(text));
+    let mut parts = decoded.splitn(2, |byte| *byte == b':').map(|part| match encoding {
+        BasicEncoding::Plain => Zeroizing::new(part.to_vec()),
+        BasicEncoding::Form => of_form(part),
+    });
+    let (login, password) = (parts.next().unwrap_or_default(), parts.next());
+    let (login, password) = (text(&login), password.as_ref().map(|password| text(password)));
     let has_control = |part: &str| part.contains(char::is_control);
     if has_control(&login) || password.as_deref().is_some_and(has_control) {
         return Err(AuthError::Malformed(MalformedCredentials::ControlCharacter));
     }
     let password = password.ok_or(AuthError::Malformed(MalformedCredentials::NoColon))?;
+    if login.starts_with(TICKET_PREFIX) && password.is_empty() {
+        return of_ticket(&login);
+    }
     let login = Login::parse(&login).map_err(|_no_user| AuthError::Refused)?;
     Ok(Basic::Password(BasicCredentials { login, password: (&*password).into() }))
+}
+
+fn of_ticket(ticket: &str) -> Result<Basic, AuthError> {
+    if ticket.contains(char::is_control) {
+        return Err(AuthError::Malformed(MalformedCredentials::ControlCharacter));
+    }
+    Ok(Basic::Ticket(Zeroizing::new(ticket.to_owned())))
+}
+
+/// A value of a form, decoded.
+fn of_form(encoded: &[u8]) -> Zeroizing<Vec<u8>> {
+    let spaced = encoded.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte });
+    let spaced = Zeroizing::new(spaced.collect::<Vec<u8>>());
+    Zeroizing::new(percent_decode(&spaced).collect())
 }
 
 /// UTF-8, which the challenge asks for, or ISO-8859-1, which some clients send all the same.
@@ -82,10 +110,14 @@ mod tests {
     use rstest::rstest;
 
     fn parse(encoded: &str) -> Result<(String, String), AuthError> {
-        super::parse(encoded).map(|basic| match basic {
+        super::parse(encoded, BasicEncoding::Plain).map(shown)
+    }
+
+    fn shown(basic: Basic) -> (String, String) {
+        match basic {
             Basic::Password(basic) => (basic.login.to_string(), basic.password.expose().to_owned()),
             Basic::Ticket(ticket) => (ticket.to_string(), "(ticket)".to_owned()),
-        })
+        }
     }
 
     fn encode(text: impl AsRef<[u8]>) -> String {
@@ -135,6 +167,36 @@ mod tests {
         #[case] password: &str,
     ) {
         assert_eq!(parse(&encode(bytes)), Ok((login.to_owned(), password.to_owned())));
+    }
+
+    /// CONTRACT 62: each part is decoded once after the split, as npm's `oauth4webapi` encodes it; one that is not encoded
+    /// is what it is, but for `+` and `%`.
+    #[rstest]
+    #[case("tje0:Tje0", "tje0", "Tje0")]
+    #[case("a%26b:p%2Bq%25+r%3a", "a&b", "p+q% r:")]
+    #[case("%C3%85se:bl%C3%A5b%C3%A6r%C2%A3", "Åse", "blåbær£")]
+    #[case("Åse:a:b %zz%", "Åse", "a:b %zz%")]
+    #[case("tje0:%2525", "tje0", "%25")]
+    #[case("7T%3AYQBi%2BA%3D%3D:", "7T:YQBi+A==", "(ticket)")]
+    #[case("7T:YQBi+A==:", "7T:YQBi+A==", "(ticket)")]
+    fn oauth_clients_encode_each_part(
+        #[case] text: &str,
+        #[case] login: &str,
+        #[case] password: &str,
+    ) {
+        let parsed = super::parse(&encode(text), BasicEncoding::Form).map(shown);
+        assert_eq!(parsed, Ok((login.to_owned(), password.to_owned())));
+    }
+
+    #[rstest]
+    #[case("a:b%0Ac", AuthError::Malformed(MalformedCredentials::ControlCharacter))]
+    #[case("7T%3Aa%0A:", AuthError::Malformed(MalformedCredentials::ControlCharacter))]
+    #[case("tje0%3ATje0", AuthError::Malformed(MalformedCredentials::NoColon))]
+    #[case("7T%3Ax:password", AuthError::Refused)]
+    #[case("a%3Ab:password", AuthError::Refused)]
+    fn what_is_encoded_does_not_get_past_the_checks(#[case] text: &str, #[case] error: AuthError) {
+        let parsed = super::parse(&encode(text), BasicEncoding::Form).map(shown);
+        assert_eq!(parsed, Err(error));
     }
 
     #[rstest]

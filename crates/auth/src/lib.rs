@@ -21,7 +21,7 @@ mod webhook;
 pub use access_token::{PasswordTokens, TokenRequest};
 pub use app_token::ApplicationToken;
 pub use authorization::Authorization;
-pub use basic::BasicCredentials;
+pub use basic::{BasicCredentials, BasicEncoding};
 pub use bearer::{Claims, JwtError, JwtVerifier, has_claim};
 pub use error::{AuthError, MalformedCredentials};
 pub use issued::Presented;

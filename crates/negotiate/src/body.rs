@@ -3,6 +3,7 @@
 //! Invariant: whatever a body was written in, it is read through `Object`, so that a missing, null
 //! or ill-typed property is the same error, with the same path, in every format.
 
+mod fields;
 mod form;
 mod json;
 mod patch;
@@ -12,6 +13,7 @@ use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use serde_json::{Map, Value};
 
+pub use self::fields::{Fields, Repeated};
 use crate::{Charset, ContentType, MediaType, NotText};
 
 /// How deep a body may be nested (CONTRACT 9).

@@ -84,7 +84,12 @@ pub(crate) fn check(config: &Config) -> anyhow::Result<Checked> {
         certificates,
         base_time_zone: config.base_time_zone()?,
         site: Site {
-            paths: Paths { prefix, tenants: config.tenants, only_tenant: path_tenant },
+            paths: Paths {
+                prefix,
+                tenants: config.tenants,
+                only_tenant: path_tenant,
+                has_token_endpoint: config.grants.token_endpoint,
+            },
             hosts: Hosts::new(config.server.hosts.items(), !config.server.is_exposed())?,
             cors_origins: Origins::parse(config.server.cors_origins.items())?,
         },

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::{
     Database,
+    grants::token_endpoint::{TOKEN, exchanging, with_endpoint},
     support::{
         app::{Setup, TestApp},
         client::{Answer, Session},
@@ -146,12 +147,14 @@ struct Stage {
     application_of_others: String,
     session: Session,
     other_session: Session,
+    /// A key for the token endpoint.
+    key: String,
 }
 
 impl Stage {
     fn new(installation: &str) -> Self {
         let (issuer, rival) = (Issuer::new("1"), Issuer::new("1"));
-        let setup = issuer::trusting(Setup::new(), &[&issuer])
+        let setup = issuer::trusting(with_endpoint(Setup::new()), &[&issuer])
             .with("INSTALLATION", installation)
             .with("TENANTS", "path")
             .with("ONLINE__USER_AGENT", "*")
@@ -169,6 +172,9 @@ impl Stage {
         let application_of_others = add("foreign", "others");
         let session = app.client().sign_in("tje0", "Tje0");
         let other_session = app.client().sign_in("tje0", "Tje0");
+        let visitor = app.client().with_authorization(None);
+        let headers = [session.headers().to_vec(), vec![("Content-Type", BODIES[0].0)]].concat();
+        let key = visitor.request("POST", SAVE, &headers, BODIES[0].1.as_bytes()).expect(200).key();
         Self {
             app,
             issuer,
@@ -178,6 +184,7 @@ impl Stage {
             application_of_others,
             session,
             other_session,
+            key,
         }
     }
 
@@ -446,6 +453,21 @@ fn expect(outcome: &str, content_type: &str, offered: &[&str], answer: &Answer, 
     assert!(!answer.body.contains("CANARY"), "{row}: {answer:?}");
 }
 
+/// As `expect`, of the token endpoint.
+fn expect_of_oauth(outcome: &str, offered: &[&str], answer: &Answer, row: &str) {
+    let (status, code) = match outcome {
+        "in" => (200, ""),
+        "login" | "token" => (401, "invalid_client"),
+        "denied" => (400, "unauthorized_client"),
+        "twice" => (400, "invalid_request"),
+        other => panic!("{other} is no outcome"),
+    };
+    assert_eq!(answer.status, status, "{row}: {answer:?}");
+    let (part, expected) = if status == 200 { ("access_token", "fugit") } else { ("error", code) };
+    assert_eq!(answer.json()[part], expected, "{row}: {answer:?}");
+    assert_eq!(answer.challenges(), if status == 401 { offered } else { &[] }, "{row}");
+}
+
 /// Runs the column of an installation; how many calls that were.
 fn run(installation: &str, column: usize, offered: &[&str]) -> usize {
     let stage = Stage::new(installation);
@@ -470,19 +492,24 @@ fn run(installation: &str, column: usize, offered: &[&str]) -> usize {
         all.push(("Content-Type", "application/json"));
         let answer = client.request("POST", LIST, &all, b"{}");
         expect(outcomes[column], "application/json", offered, &answer, credential);
-        calls += 1;
+        // So does the token endpoint, in the words of OAuth.
+        all.pop();
+        all.push(("Content-Type", "application/x-www-form-urlencoded"));
+        let answer = client.request("POST", TOKEN, &all, exchanging(&stage.key).as_bytes());
+        expect_of_oauth(outcomes[column], offered, &answer, credential);
+        calls += 2;
     }
     calls
 }
 
-/// CONTRACT 25, 26, 27, 28, 29, 30, 35.
+/// CONTRACT 25, 26, 27, 28, 29, 30, 35, 62.
 #[test]
 fn onsite_every_caller_is_admitted_or_refused_with_a_reason() {
     let calls = run("onsite", 0, &["Basic", "SoTicket", "Bearer", "Session"]);
     assert!(calls > 500, "{calls}");
 }
 
-/// CONTRACT 25, 26, 27, 28, 29, 30, 35.
+/// CONTRACT 25, 26, 27, 28, 29, 30, 35, 62.
 #[test]
 fn online_every_caller_is_admitted_or_refused_with_a_reason() {
     let calls = run("online", 1, &["SoTicket", "Bearer", "Session"]);

@@ -13,8 +13,9 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
+    grants::token_endpoint::with_endpoint,
     support::{
-        app::TestApp,
+        app::{Setup, TestApp},
         parts::{has, leave_out},
     },
     wire::official_client::{npm_ci, pass},
@@ -93,7 +94,7 @@ fn typescript_clients_save_and_get() {
 
 /// A server, its document in a file, and the folder of that.
 fn document() -> (TestApp, PathBuf, tempfile::TempDir) {
-    let app = TestApp::new();
+    let app = with_endpoint(Setup::new()).start();
     let visitor = app.client().with_authorization(None);
     let document = visitor.request("GET", "/api/openapi.json", &[], b"").expect(200);
     let scratch = tempfile::tempdir().expect("temporary folder");

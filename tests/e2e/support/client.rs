@@ -77,6 +77,11 @@ impl Client {
         Self { authorization: authorization.map(str::to_owned), ..self.clone() }
     }
 
+    /// The same client of a server that was started again.
+    pub(crate) fn at(&self, url: &str) -> Self {
+        Self { url: url.to_owned(), ..self.clone() }
+    }
+
     /// With HTTP Basic.
     pub(crate) fn with_password(&self, login: &str, password: &str) -> Self {
         let encoded = STANDARD.encode(format!("{login}:{password}"));

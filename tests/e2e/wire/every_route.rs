@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::{
     Database,
+    grants::token_endpoint::with_endpoint,
     records::idempotency::save_once,
     support::{
         app::{Setup, until},
@@ -63,7 +64,8 @@ fn assert_headers(answer: &Answer, call: &str) {
 /// holds a secret, and is one line of the log.
 #[test]
 fn every_answer_has_its_headers_and_one_line_in_the_log() {
-    let app = Setup::new().with("LOG__FILTER", "info,server=debug").start();
+    let setup = with_endpoint(Setup::new()).with("LOG__FILTER", "info,server=debug");
+    let app = setup.start();
     let visitor = app.client().with_authorization(None);
     let ticket = app.ticket("tje0");
     let by_ticket = app.client().with_authorization(Some(&format!("SoTicket {ticket}")));

@@ -8,42 +8,15 @@ use serde_json::{Map, Value};
 use super::{MAX_DEPTH, MAX_VALUES, Malformed};
 use crate::{Charset, MediaType, NotText, query};
 
-/// Reads a form. In UTF-16 the bytes that percent signs encode are UTF-8.
+/// Reads a form.
 pub(super) fn parse(charset: Charset, bytes: &[u8]) -> Result<Value, Malformed> {
-    let (text, charset) = match charset {
-        narrow @ (Charset::Utf8 | Charset::Latin1 | Charset::Windows1252) => (None, narrow),
-        wide @ (Charset::Utf16 | Charset::Utf16Le | Charset::Utf16Be) => {
-            (Some(wide.decode(bytes)?), Charset::Utf8)
-        }
-    };
-    let bytes = text.as_ref().map_or(bytes, |text| text.as_bytes());
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    // A file has a line end that no form means; any other white space is what it is.
-    let line_end = [&b"\r\n"[..], b"\n"].into_iter().find(|end| bytes.ends_with(end));
-    let bytes = &bytes[..bytes.len() - line_end.map_or(0, <[u8]>::len)];
-    if bytes.trim_ascii().is_empty() {
+    let fields = fields(charset, bytes)?;
+    if fields.is_empty() {
         return Ok(Value::Null);
     }
     let mut root = Map::new();
     let mut values = 0;
-    for (index, (name, value)) in query::pairs(bytes).enumerate() {
-        if index == 0 {
-            let media_type = match name.trim_ascii_start().first() {
-                Some(b'{' | b'[') => Some(MediaType::ApplicationJson),
-                Some(b'<') => Some(MediaType::ApplicationXml),
-                _ => None,
-            };
-            if let Some(media_type) = media_type {
-                return Err(Malformed::SentAsForm(media_type));
-            }
-        }
-        let odd = NotText { charset, valid_up_to: None };
-        let name = charset.decode(&name).map_err(|_of_the_name| odd)?;
-        // A mark within a value is part of it.
-        let value = match charset {
-            Charset::Utf8 => String::from_utf8(value).map_err(|_of_the_value| odd)?,
-            other => other.decode(&value).map_err(|_of_the_value| odd)?.into_owned(),
-        };
+    for (name, value) in fields {
         let path = path(&name).map(str::to_ascii_lowercase);
         let path: Vec<String> = path.take(MAX_DEPTH).collect();
         if path.len() >= MAX_DEPTH {
@@ -56,6 +29,49 @@ pub(super) fn parse(charset: Charset, bytes: &[u8]) -> Result<Value, Malformed> 
         insert(&mut root, &path, value);
     }
     Ok(Value::Object(root))
+}
+
+/// The names and values of a form, as they are written. In UTF-16 the bytes that percent signs encode are UTF-8.
+pub(super) fn fields(charset: Charset, bytes: &[u8]) -> Result<Vec<(String, String)>, Malformed> {
+    let (text, charset) = match charset {
+        narrow @ (Charset::Utf8 | Charset::Latin1 | Charset::Windows1252) => (None, narrow),
+        wide @ (Charset::Utf16 | Charset::Utf16Le | Charset::Utf16Be) => {
+            (Some(wide.decode(bytes)?), Charset::Utf8)
+        }
+    };
+    let bytes = text.as_ref().map_or(bytes, |text| text.as_bytes());
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    // A file has a line end that no form means; any other white space is what it is.
+    let line_end = [&b"\r\n"[..], b"\n"].into_iter().find(|end| bytes.ends_with(end));
+    let bytes = &bytes[..bytes.len() - line_end.map_or(0, <[u8]>::len)];
+    let mut fields = Vec::new();
+    if bytes.trim_ascii().is_empty() {
+        return Ok(fields);
+    }
+    for (name, value) in query::pairs(bytes) {
+        if fields.is_empty() {
+            let media_type = match name.trim_ascii_start().first() {
+                Some(b'{' | b'[') => Some(MediaType::ApplicationJson),
+                Some(b'<') => Some(MediaType::ApplicationXml),
+                _ => None,
+            };
+            if let Some(media_type) = media_type {
+                return Err(Malformed::SentAsForm(media_type));
+            }
+        }
+        if fields.len() == MAX_VALUES {
+            return Err(Malformed::TooMany(MAX_VALUES));
+        }
+        let odd = NotText { charset, valid_up_to: None };
+        let name = charset.decode(&name).map_err(|_of_the_name| odd)?;
+        // A mark within a value is part of it.
+        let value = match charset {
+            Charset::Utf8 => String::from_utf8(value).map_err(|_of_the_value| odd)?,
+            other => other.decode(&value).map_err(|_of_the_value| odd)?.into_owned(),
+        };
+        fields.push((name.into_owned(), value));
+    }
+    Ok(fields)
 }
 
 /// The names between dots and within brackets.

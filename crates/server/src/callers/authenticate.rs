@@ -6,8 +6,8 @@
 use std::{net::IpAddr, sync::Arc};
 
 use auth::{
-    ApplicationToken, AuthError, Authorization, BasicCredentials, Claims, Lifetime, PasswordTokens,
-    Policy, Presented, Scheme,
+    ApplicationToken, AuthError, Authorization, BasicCredentials, BasicEncoding, Claims, Lifetime,
+    PasswordTokens, Policy, Presented, Scheme,
 };
 use jiff::Timestamp;
 use model::{
@@ -39,6 +39,8 @@ pub(crate) struct Authenticator {
 pub(crate) struct RequestCredentials<'a> {
     /// The value of `Authorization`.
     pub(crate) authorization: Option<&'a [u8]>,
+    /// How clients of the path write the scheme Basic.
+    pub(crate) basic_encoding: BasicEncoding,
     /// The values of all cookies that have the session's name, in their order; read only without `authorization`.
     pub(crate) session_cookies: Vec<&'a str>,
     /// The value of `X-XSRF-TOKEN`.
@@ -74,7 +76,8 @@ impl Authenticator {
     ) -> Result<Caller, CallerError> {
         let caller = match credentials.authorization {
             Some(header) => {
-                let authorization = Authorization::parse(header, &self.policy)?;
+                let encoding = credentials.basic_encoding;
+                let authorization = Authorization::parse(header, encoding, &self.policy)?;
                 self.by_authorization(tenant, authorization, credentials.address).await?
             }
             None => {
@@ -132,14 +135,30 @@ impl Authenticator {
         let scheme = authorization.scheme();
         match authorization {
             Authorization::Password(credentials) => {
-                // Logs the user, also if the password is wrong.
-                let user = self.by_login(tenant, credentials, address).await?;
-                Span::current().record("auth.scheme", scheme.name());
-                Ok(self.caller(&user, scheme, None))
+                self.by_password(tenant, credentials, address).await
             }
             Authorization::Issued(presented) => self.by_credential(&presented, scheme).await,
             Authorization::Jwt(token) => self.by_jwt(tenant, &token).await,
         }
+    }
+
+    /// The caller whose login and password these are, wherever a request has them.
+    ///
+    /// # Errors
+    /// `AuthError` if the scheme Basic is off, which passwords are for; and those of `Logins::verify`.
+    pub(crate) async fn by_password(
+        &self,
+        tenant: &TenantId,
+        credentials: BasicCredentials,
+        address: Option<IpAddr>,
+    ) -> Result<Caller, CallerError> {
+        if !self.policy.is_on(Scheme::Basic) {
+            return Err(AuthError::UnsupportedScheme.into());
+        }
+        // Logs the user, also if the password is wrong.
+        let user = self.by_login(tenant, credentials, address).await?;
+        Span::current().record("auth.scheme", Scheme::Basic.name());
+        Ok(self.caller(&user, Scheme::Basic, None))
     }
 
     /// The user whose login and password these are.

@@ -40,8 +40,8 @@ impl Authenticator {
         credentials: &RequestCredentials<'_>,
         may_issue: bool,
     ) -> Result<SecretText, CallerError> {
-        let header = credentials.authorization;
-        let came_with = header.map(|header| Authorization::parse(header, &self.policy));
+        let (header, encoding) = (credentials.authorization, credentials.basic_encoding);
+        let came_with = header.map(|header| Authorization::parse(header, encoding, &self.policy));
         let came_with = came_with.transpose()?;
         let presented = match &came_with {
             Some(Authorization::Jwt(token)) => return Ok(token.clone()),

@@ -28,6 +28,7 @@ use super::{keys::hide, tenants::ANY};
 #[serde(deny_unknown_fields)]
 pub(crate) struct Grants {
     pub(crate) enabled: bool,
+    pub(crate) token_endpoint: bool,
     pub(crate) deadline_seconds: u32,
     pub(crate) wait_seconds: u32,
     pub(crate) concurrent: u32,

@@ -43,6 +43,7 @@ pub(super) const SETTINGS: &[&str] = &[
     "records.sweep_seconds",
     "records.per_user",
     "grants.enabled",
+    "grants.token_endpoint",
     "grants.deadline_seconds",
     "grants.wait_seconds",
     "grants.concurrent",

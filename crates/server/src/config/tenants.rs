@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 /// The first segments of the server's paths, which no tenant is called. So a path that lacks its tenant is one
 /// that nothing is served on.
-pub(crate) const RESERVED: [&str; 6] =
-    ["account", "api", "healthz", "readyz", "sign-in", "sign-out"];
+pub(crate) const RESERVED: [&str; 7] =
+    ["account", "api", "healthz", "oauth2", "readyz", "sign-in", "sign-out"];
 
 /// A tenant by its name; `None` if no tenant can have it.
 pub(crate) fn parse(name: &str) -> Option<TenantId> {

@@ -48,7 +48,12 @@ pub(crate) fn error(status: StatusCode, media_type: MediaType, body: &ErrorBody)
 
 /// Answers 200 in JSON, whatever the request prefers: what machines read.
 pub(crate) fn json(body: &impl Serialize) -> HttpResponse {
-    HttpResponse::Ok().content_type(MediaType::ApplicationJson.content_type()).json(body)
+    json_of_status(StatusCode::OK, body)
+}
+
+/// As `json`, with another status.
+pub(crate) fn json_of_status(status: StatusCode, body: &impl Serialize) -> HttpResponse {
+    HttpResponse::build(status).content_type(MediaType::ApplicationJson.content_type()).json(body)
 }
 
 fn of_type(status: StatusCode, media_type: MediaType, body: String) -> HttpResponse {

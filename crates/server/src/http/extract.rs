@@ -1,12 +1,13 @@
 //! A request's parts, as types.
 //!
-//! Invariant: a handler that takes `Authenticated` or `AgentCall` has a principal; no other has one.
+//! Invariant: a handler that takes `Authenticated`, `AgentCall` or `TokenCall` has a principal; no other has one.
 
 mod agent_call;
 mod authenticated;
 mod body;
 mod credentials;
 mod idempotency_key;
+mod token_call;
 
 use std::pin::Pin;
 
@@ -18,6 +19,7 @@ pub(crate) use authenticated::Authenticated;
 pub(crate) use body::{BodyBudget, HeldBody, read as read_body};
 pub(crate) use credentials::{credentials, session};
 pub(crate) use idempotency_key::idempotency_key;
+pub(crate) use token_call::TokenCall;
 
 type Extracted<T> = Pin<Box<dyn Future<Output = Result<T, Problem>>>>;
 

@@ -18,4 +18,5 @@ pub(crate) mod rekey;
 pub(crate) mod replace;
 mod retrieval;
 pub(crate) mod revocation;
+pub(crate) mod token;
 pub(crate) mod user_agent;

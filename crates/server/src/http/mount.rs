@@ -5,7 +5,7 @@
 use actix_web::{HttpMessage as _, HttpRequest};
 use model::TenantId;
 
-use super::paths::API_V1;
+use super::paths::{API_V1, TOKEN};
 use crate::config::tenants::Tenants;
 
 /// Where the API is, for a request: below which path, and of which tenant.
@@ -35,9 +35,15 @@ pub(crate) struct Paths {
     pub(crate) tenants: Tenants,
     /// The tenant of paths that name none.
     pub(crate) only_tenant: TenantId,
+    pub(crate) has_token_endpoint: bool,
 }
 
 impl Paths {
+    /// Whether a path of the list of routes is served.
+    pub(crate) fn serves(&self, route: &str) -> bool {
+        self.has_token_endpoint || route != TOKEN
+    }
+
     /// Where the first user finds the API.
     pub(crate) fn first_base(&self) -> String {
         match self.tenants {

@@ -59,7 +59,10 @@ impl Paths {
             // Names of files have a case, and the slash before them tells a folder.
             Some((_, file)) if file.starts_with('/') => format!("{DOCS}{file}").into(),
             _ if matches!(rest, "" | "/") => HOME.into(),
-            _ => known(ROUTES.iter().map(|route| route.path), rest)?.into(),
+            _ => {
+                let served = ROUTES.iter().map(|route| route.path).filter(|path| self.serves(path));
+                known(served, rest)?.into()
+            }
         };
         Some((route, mount))
     }
@@ -134,7 +137,8 @@ mod tests {
 
     fn check(prefix: &str, tenants: Tenants, path: &str, expected: Option<(&str, &str, &str)>) {
         let only_tenant = TenantId::single();
-        let paths = Paths { prefix: prefix.to_owned(), tenants, only_tenant };
+        let prefix_owned = prefix.to_owned();
+        let paths = Paths { prefix: prefix_owned, tenants, only_tenant, has_token_endpoint: false };
         let found = paths.route(path);
         let found = found
             .as_ref()
@@ -158,6 +162,7 @@ mod tests {
             ("/API/Docs/Index.CSS", Some("/api/docs/Index.CSS")),
             ("*", Some(SERVER)),
             ("/server", None),
+            ("/oauth2/token", None),
             ("/api//", Some(API)),
             ("//api", Some(API)),
             ("//api///v1/Agents//User/SaveExternalTokens", Some(SAVE_EXTERNAL_TOKENS)),

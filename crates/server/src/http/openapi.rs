@@ -19,11 +19,17 @@ use self::{
     answers::{answers_as_asked, description_of, for_people, json_content, leaves_out_by_null},
     bodies::{operation_of_patch, reads_every_type, requires_key_or_id, requires_one_of},
     refusals::may_be_refused,
-    tags::{is_call, is_of_agent},
+    tags::{OAUTH, is_call, is_of_agent},
     tree::{in_place, members, text},
 };
 use crate::{
-    http::{handlers::api_index, problem::ErrorBody, routes},
+    http::{
+        handlers::api_index,
+        mount::Paths,
+        paths::TOKEN,
+        problem::{ErrorBody, OAuthError},
+        routes,
+    },
     texts::Message,
 };
 
@@ -41,12 +47,13 @@ const HAVE_PAGES: [&str; 2] = ["Versions", "Routes"];
     tags(
         (name = "User agent", description = "Saves tokens and gets them back, as SuperOffice's User agent does."),
         (name = "External tokens", description = "What was saved, without the tokens, and its end."),
+        (name = "OAuth", description = "Access tokens for clients that speak OAuth alone."),
         (name = "User", description = "Who is calling."),
         (name = "Pages", description = "For people: signing in and out, and tickets of one's own."),
         (name = "API", description = "What the API is."),
         (name = "Operation", description = "For what supervises the process."),
     ),
-    components(schemas(ErrorBody, api_index::Operation)),
+    components(schemas(ErrorBody, OAuthError, api_index::Operation)),
     security(("Basic" = []), ("SoTicket" = []), ("Bearer" = []), ("Session" = [], "XSRF" = [])),
 )]
 struct Api;
@@ -138,9 +145,12 @@ static IN_ENGLISH: LazyLock<Value> = LazyLock::new(|| {
     document
 });
 
-/// The document for a client that sees the API below `base`, where a token may have this many bytes.
-pub(crate) fn document_below(base: &str, token_bytes: usize) -> Value {
+/// The document of what is served, for a client that sees the API below `base`, where a token may have this many bytes.
+pub(crate) fn document_below(paths: &Paths, base: &str, token_bytes: usize) -> Value {
     let mut document = IN_ENGLISH.clone();
+    if !paths.has_token_endpoint {
+        without_token_endpoint(&mut document);
+    }
     document["servers"] = json!([{ "url": if base.is_empty() { "/" } else { base } }]);
     let carriers = [
         "CarrierToSave",
@@ -158,7 +168,23 @@ pub(crate) fn document_below(base: &str, token_bytes: usize) -> Value {
     document
 }
 
-/// Every path that is served, with each of its methods.
+/// Takes out the token endpoint, with what nothing else refers to.
+fn without_token_endpoint(document: &mut Value) {
+    for (place, name) in [
+        ("/paths", TOKEN),
+        ("/components/schemas", "TokenExchange"),
+        ("/components/schemas", "IssuedToken"),
+        ("/components/schemas", "OAuthError"),
+    ] {
+        let members = document.pointer_mut(place).and_then(Value::as_object_mut);
+        let removed = members.and_then(|members| members.shift_remove(name));
+        removed.expect("the document has the token endpoint");
+    }
+    let tags = document["tags"].as_array_mut().expect("the document has tags");
+    tags.retain(|tag| tag["name"] != OAUTH);
+}
+
+/// Every path that can be served, with each of its methods.
 pub(crate) fn calls() -> impl Iterator<Item = Call> {
     let paths = DOCUMENT["paths"].as_object().expect("the document has paths");
     paths.iter().flat_map(|(path, operations)| {

@@ -24,6 +24,8 @@ pub(crate) const REPLACE_EXTERNAL_TOKENS: &str = "/api/v1/Agents/ExternalTokens/
 pub(crate) const AUTHORIZE: &str = "/api/v1/Agents/ExternalTokens/Authorize";
 pub(crate) const CURRENT_PRINCIPAL: &str = "/api/v1/User/currentPrincipal";
 pub(crate) const CURRENT_TOKEN: &str = "/api/v1/User/currentToken";
+/// Served only with `grants.token_endpoint`; its errors have a shape of their own.
+pub(crate) const TOKEN: &str = "/oauth2/token";
 pub(crate) const SIGN_IN: &str = "/sign-in";
 pub(crate) const SIGN_OUT: &str = "/sign-out";
 pub(crate) const ACCOUNT: &str = "/account";

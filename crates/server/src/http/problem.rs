@@ -6,6 +6,7 @@
 mod body;
 mod causes;
 mod finish;
+mod oauth;
 
 use std::{borrow::Cow, error::Error};
 
@@ -29,6 +30,7 @@ use crate::grants::{
 use crate::texts::{Locale, Message};
 pub(crate) use body::ErrorBody;
 pub(crate) use finish::finish;
+pub(crate) use oauth::OAuthError;
 
 /// Sent by browsers (W3C Fetch Metadata).
 pub(crate) const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
@@ -49,6 +51,8 @@ pub(crate) struct Problem {
     header: Option<Box<(HeaderName, HeaderValue)>>,
     /// Whether it is a bearer token that lets nobody in, which its challenge is to say.
     refuses_bearer: bool,
+    /// What the token endpoint calls it, if its status does not say that.
+    oauth_code: Option<&'static str>,
 }
 
 impl Problem {
@@ -60,6 +64,7 @@ impl Problem {
             details: Vec::new(),
             header: None,
             refuses_bearer: false,
+            oauth_code: None,
         }
     }
 

@@ -8,12 +8,13 @@ use actix_web::{
     http::{Method, header::ALLOW},
     web::{self, ServiceConfig},
 };
+use negotiate::MediaType;
 use utoipa::OpenApi;
 
 use super::{
     handlers::{
         account, api_index, api_viewer, authorize, exchange, external_tokens, health,
-        introspection, principal, refresh, rekey, replace, revocation, user_agent,
+        introspection, principal, refresh, rekey, replace, revocation, token, user_agent,
     },
     mount::Paths,
     paths,
@@ -59,6 +60,7 @@ routes! {
     CURRENT_PRINCIPAL: get(principal::current_principal);
     CURRENT_TOKEN: get(principal::current_token);
     GET_ACCESS_TOKEN: operation(principal::access_token);
+    TOKEN: oauth_form(token::exchange);
     SIGN_IN: page_with_form(account::sign_in_page, account::sign_in);
     SIGN_OUT: form(account::sign_out);
     ACCOUNT: get(account::page);
@@ -126,6 +128,17 @@ where
     serving(path, "POST, OPTIONS").route(web::post().to(handler))
 }
 
+/// A path to which an OAuth client sends a form, and nothing else.
+fn oauth_form<F, Args>(path: &str, handler: F) -> Resource
+where
+    F: Handler<Args, Output: Responder + 'static>,
+    Args: FromRequest + 'static,
+{
+    let allowed = "POST, OPTIONS";
+    serving_types(path, allowed, || MediaType::Form.essence().to_owned())
+        .route(web::post().to(handler))
+}
+
 /// A path that serves GET, and HEAD with it (RFC 9110 §9.3.2).
 fn get<F, Args>(path: &str, handler: F) -> Resource
 where
@@ -147,7 +160,12 @@ where
 
 /// A path that answers OPTIONS, and refuses every method to which no route is added.
 fn serving(path: &str, allowed: &'static str) -> Resource {
-    let tell = move || async move { options(allowed) };
+    serving_types(path, allowed, types_read)
+}
+
+/// As `serving`, where POST reads these types.
+fn serving_types(path: &str, allowed: &'static str, types: fn() -> String) -> Resource {
+    let tell = move || async move { options(allowed, types) };
     let refuse = move || async move { Err::<String, _>(Problem::method_not_allowed(allowed)) };
     web::resource(path)
         .route(web::method(Method::OPTIONS).to(tell))
@@ -155,11 +173,11 @@ fn serving(path: &str, allowed: &'static str) -> Resource {
 }
 
 /// What a path serves, and what it reads (RFC 9110 §9.3.7).
-fn options(allowed: &'static str) -> HttpResponse {
+fn options(allowed: &'static str, types: fn() -> String) -> HttpResponse {
     let mut answer = HttpResponse::NoContent();
     answer.insert_header((ALLOW, allowed));
     if allowed.contains("POST") {
-        answer.insert_header((ACCEPT_POST, types_read()));
+        answer.insert_header((ACCEPT_POST, types()));
     }
     answer.finish()
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 mod presets;
 
-const GENERAL: &str = "enabled = true\ndeadline_seconds = 15\nwait_seconds = 20\nconcurrent = 64\n\
+const GENERAL: &str = "enabled = true\ntoken_endpoint = false\ndeadline_seconds = 15\nwait_seconds = 20\nconcurrent = 64\n\
                        concurrent_per_provider = 16\nrefreshes_per_owner = 60\non_failure = \"error\"\n";
 
 fn read_all_of(toml: &str) -> anyhow::Result<Grants> {

@@ -65,7 +65,7 @@ impl FromRequest for AgentCallWithAppToken {
 }
 
 /// Extracts a type from a request and its body.
-fn extract<T: 'static>(
+pub(super) fn extract<T: 'static>(
     request: &HttpRequest,
     payload: &mut Payload,
     work: impl AsyncFnOnce(Data<App>, HttpRequest, web::Payload) -> Result<T, Problem> + 'static,
@@ -83,7 +83,7 @@ fn extract<T: 'static>(
 ///
 /// # Errors
 /// 403 for a caller to whom they are closed.
-fn admit_to_agents(app: &App, caller: &Caller) -> Result<(), Problem> {
+pub(super) fn admit_to_agents(app: &App, caller: &Caller) -> Result<(), Problem> {
     let application = caller.application.as_ref().map(|application| &application.name);
     let admits = |rule: &AgentAccessRule| rule.admits(&caller.principal.tenant, application);
     if !app.authenticator.policy.is_online() || app.agent_access_rules.iter().any(admits) {

@@ -15,7 +15,10 @@ use actix_web::{
     web::{Data, Payload},
 };
 use futures_util::StreamExt as _;
-use negotiate::{ContentCoding, ContentType, UnsupportedMediaType, body::Body};
+use negotiate::{
+    ContentCoding, ContentType, MediaType, UnsupportedMediaType,
+    body::{Body, Fields},
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
@@ -66,16 +69,21 @@ impl Share {
     }
 }
 
-/// A body with its share of the budget.
-pub(crate) struct HeldBody {
-    body: Body,
+/// What a body was read into, with its share of the budget.
+pub(crate) struct Held<T> {
+    body: T,
     _share: Share,
 }
 
-impl Deref for HeldBody {
-    type Target = Body;
+/// A body as a tree.
+pub(crate) type HeldBody = Held<Body>;
+/// A body as the fields of a form.
+pub(crate) type HeldFields = Held<Fields>;
 
-    fn deref(&self) -> &Body {
+impl<T> Deref for Held<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
         &self.body
     }
 }
@@ -90,11 +98,61 @@ pub(crate) async fn read(
     payload: Payload,
     limits: Limits,
 ) -> Result<HeldBody, Problem> {
-    let headers = request.headers();
-    let coding = preferences::text(headers, &CONTENT_ENCODING).unwrap_or_default();
-    let coding = ContentCoding::parse(&coding)?;
-    let content_type = headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
-    let content_type = content_type.map(|header| ContentType::parse(Some(header))).transpose()?;
+    let coding = coding(request)?;
+    let content_type = content_type(request).transpose()?;
+    let (bytes, share) = receive_decoded(request, payload, coding, limits).await?;
+    let body = if bytes.is_empty() {
+        Body::empty()
+    } else {
+        Body::read(content_type.ok_or(UnsupportedMediaType::Missing)?, &bytes)?
+    };
+    Ok(Held { body, _share: share })
+}
+
+/// Reads a body that must be a form; an empty one needs no type.
+///
+/// # Errors
+/// As those of `read`; 415 also for a body of another type.
+pub(crate) async fn read_fields(
+    request: &HttpRequest,
+    payload: Payload,
+    limits: Limits,
+) -> Result<HeldFields, Problem> {
+    let coding = coding(request)?;
+    let form = match content_type(request) {
+        Some(Ok(form)) if form.media_type == MediaType::Form => Some(form),
+        Some(Err(UnsupportedMediaType::Charset)) => {
+            return Err(UnsupportedMediaType::Charset.into());
+        }
+        Some(_other) => return Err(Problem::no_form()),
+        None => None,
+    };
+    let (bytes, share) = receive_decoded(request, payload, coding, limits).await?;
+    let body = if bytes.is_empty() {
+        Fields::empty()
+    } else {
+        Fields::read(form.ok_or_else(Problem::no_form)?.charset, &bytes)?
+    };
+    Ok(Held { body, _share: share })
+}
+
+fn coding(request: &HttpRequest) -> Result<Option<ContentCoding>, Problem> {
+    let coding = preferences::text(request.headers(), &CONTENT_ENCODING).unwrap_or_default();
+    Ok(ContentCoding::parse(&coding)?)
+}
+
+fn content_type(request: &HttpRequest) -> Option<Result<ContentType, UnsupportedMediaType>> {
+    let header = request.headers().get(CONTENT_TYPE)?;
+    Some(ContentType::parse(Some(header.to_str().unwrap_or_default())))
+}
+
+/// Receives a body, and decompresses it.
+async fn receive_decoded(
+    request: &HttpRequest,
+    payload: Payload,
+    coding: Option<ContentCoding>,
+    limits: Limits,
+) -> Result<(Vec<u8>, Share), Problem> {
     let announced = announced(request);
     if announced.is_some_and(|length| length > limits.body_bytes) {
         return Err(Problem::too_long(limits.body_bytes));
@@ -106,21 +164,15 @@ pub(crate) async fn read(
     let sent = tokio::time::timeout(time_limit, receiving)
         .await
         .map_err(|_elapsed| Problem::too_slow(limits.body_seconds))??;
-    let bytes = match coding {
+    match coding {
         Some(coding) if !sent.is_empty() => {
             let decoded = coding.decode(&sent, limits.body_bytes)?;
             drop(sent);
             share.cover(decoded.len())?;
-            decoded
+            Ok((decoded, share))
         }
-        _ => sent,
-    };
-    let body = if bytes.is_empty() {
-        Body::empty()
-    } else {
-        Body::read(content_type.ok_or(UnsupportedMediaType::Missing)?, &bytes)?
-    };
-    Ok(HeldBody { body, _share: share })
+        _ => Ok((sent, share)),
+    }
 }
 
 /// The length of the body; `None` if only its end shows it. In HTTP/1 a body that announces nothing is empty (RFC

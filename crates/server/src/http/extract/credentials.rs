@@ -6,13 +6,14 @@ use actix_web::{
     HttpRequest,
     http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName},
 };
-use auth::{AuthError, Presented};
+use auth::{AuthError, BasicEncoding, Presented};
 
 use crate::{
     callers::authenticate::{Caller, RequestCredentials},
     http::{
         client,
         mount::Mount,
+        paths::TOKEN,
         problem::Problem,
         secret_headers::{SO_APP_TOKEN, X_XSRF_TOKEN, secret_headers},
     },
@@ -73,8 +74,13 @@ pub(crate) fn credentials<'a>(
         Some(_) => (Vec::new(), client::client_address(app, request)),
         None => (session_cookies(app, request, headers), None),
     };
+    let basic_encoding = match request.path() {
+        TOKEN => BasicEncoding::Form,
+        _ => BasicEncoding::Plain,
+    };
     RequestCredentials {
         authorization,
+        basic_encoding,
         session_cookies,
         xsrf_token: value(X_XSRF_TOKEN),
         application_token: value(SO_APP_TOKEN),

@@ -18,7 +18,7 @@ use crate::{
     http::{
         answer,
         client::PublicOrigin,
-        mount::Mount,
+        mount::{Mount, Paths},
         openapi::{self, Call},
         pages::{self, Frame},
         paths::{API, API_V1, DOCS, HOME, OPENAPI},
@@ -155,10 +155,14 @@ struct Routes {
         body = BTreeMap<String, BTreeMap<String, String>>
     ))
 )]
-pub(crate) async fn routes(request: HttpRequest, app: Data<App>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn routes(
+    request: HttpRequest,
+    app: Data<App>,
+    paths: Data<Paths>,
+) -> Result<HttpResponse, Problem> {
     let locale = locale(request.headers());
     let mut routes: BTreeMap<String, Methods> = BTreeMap::new();
-    for Call { method, path, summary } in openapi::calls() {
+    for Call { method, path, summary } in openapi::calls().filter(|call| paths.serves(call.path)) {
         let methods = routes.entry(url(&request, &app, path)).or_default();
         methods.insert(method, Message::new(summary).in_words(locale.as_ref()));
     }
@@ -177,8 +181,13 @@ pub(crate) async fn routes(request: HttpRequest, app: Data<App>) -> Result<HttpR
     security(()),
     responses((status = 200, description = "The document", body = serde_json::Value))
 )]
-pub(crate) async fn document(request: HttpRequest, app: Data<App>) -> HttpResponse {
-    answer::json(&openapi::document_below(&Mount::of(&request).base, app.limits.token_bytes))
+pub(crate) async fn document(
+    request: HttpRequest,
+    app: Data<App>,
+    paths: Data<Paths>,
+) -> HttpResponse {
+    let (base, token_bytes) = (Mount::of(&request).base, app.limits.token_bytes);
+    answer::json(&openapi::document_below(&paths, &base, token_bytes))
 }
 
 /// What a call does, takes and answers, as OpenAPI describes it.

@@ -134,11 +134,16 @@ fn not_owner(access: Access) -> Option<Message> {
     }
 }
 
-/// When the access token expires, or did, if that is known.
-fn expiry_notice(saved: &SavedTokens, dates: &Dates<'_>) -> Option<Message> {
+/// When the access token ends, if that is known: not if it is only assumed (CONTRACT 44).
+pub(super) fn known_end(saved: &SavedTokens) -> Option<Timestamp> {
     let token = saved.carrier.access_token.as_ref()?;
     let known = saved.access_expires.and_then(|end| Timestamp::from_microsecond(end).ok());
-    let expiry = known.or_else(|| expiry::of_token(token.expose()))?;
+    known.or_else(|| expiry::of_token(token.expose()))
+}
+
+/// When the access token expires, or did, if that is known.
+fn expiry_notice(saved: &SavedTokens, dates: &Dates<'_>) -> Option<Message> {
+    let expiry = known_end(saved)?;
     let name = if expiry > Timestamp::now() {
         "SR_ACCESS_TOKEN_EXPIRES"
     } else {

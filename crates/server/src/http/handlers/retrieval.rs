@@ -1,11 +1,11 @@
-//! Getting tokens by their key, for every operation that answers them (CONTRACT O2, O13).
+//! Getting tokens by their key, for every operation that answers them (CONTRACT O2, O13, O18).
 //!
 //! Invariant: tokens are refreshed only for a caller that may see them.
 
 use std::sync::Arc;
 
 use actix_web::HttpResponse;
-use model::Access;
+use model::{Access, Principal, RetrievalKey};
 use negotiate::body::Object;
 use store::SavedTokens;
 
@@ -38,45 +38,70 @@ pub(super) async fn answer_by_key(
     let dates = call.preferences.dates()?;
     let root = call.body.root()?;
     let (key, at_least) = (required_key(&root)?, minimum_seconds(&root)?);
-    let principal = &call.caller.principal;
+    let found = find(app, &call.caller.principal, key.as_ref(), at_least, refresh).await;
+    let found = found
+        .map_err(|NotFresh { error, provider }| of_grant(error, provider, &call.preferences))?;
+    answer_tokens(call, app, found, &dates)
+}
+
+/// Tokens that a key retrieves.
+pub(super) struct Found<'a> {
+    pub(super) fresh: Fresh,
+    pub(super) access: Access,
+    /// The provider that issued them, if it is configured.
+    pub(super) provider: Option<&'a Arc<ConfiguredProvider>>,
+}
+
+/// Why a key's tokens are not answered.
+pub(super) struct NotFresh<'a> {
+    pub(super) error: GrantError,
+    pub(super) provider: Option<&'a Arc<ConfiguredProvider>>,
+}
+
+/// The tokens that a key retrieves, as `refresh` has them if the caller may see them; that is a use of the record.
+pub(super) async fn find<'a>(
+    app: &'a App,
+    principal: &Principal,
+    key: Option<&RetrievalKey>,
+    at_least: i64,
+    refresh: impl AsyncFnOnce(&Wish<'_>, SavedTokens) -> Result<Option<Fresh>, GrantError>,
+) -> Result<Option<Found<'a>>, NotFresh<'a>> {
     let Some(key) = key else {
-        return answer_tokens(call, app, None, &dates);
+        request_log::note_found(false);
+        return Ok(None);
     };
-    let Some(saved) = app.store.external_tokens(&principal.tenant, &key).await? else {
-        return answer_tokens(call, app, None, &dates);
+    let saved = app.store.external_tokens(&principal.tenant, key).await;
+    let saved = saved.map_err(|error| NotFresh { error: error.into(), provider: None })?;
+    let Some(saved) = saved else {
+        request_log::note_found(false);
+        return Ok(None);
     };
     let provider = app.grants.provider_of(&principal.tenant, &saved);
     let access = Access::of(principal, &saved.owner, app.retrieval);
     let fresh = if access.may_read() {
-        let wish = Wish { tenant: &principal.tenant, key: &key, provider, at_least };
-        refresh(&wish, saved).await.map_err(|error| of_grant(error, provider, &call.preferences))?
+        let wish = Wish { tenant: &principal.tenant, key, provider, at_least };
+        refresh(&wish, saved).await.map_err(|error| NotFresh { error, provider })?
     } else {
         Some(Fresh { saved, failure: None })
     };
-    answer_tokens(call, app, fresh.map(|fresh| Found { fresh, access, provider }), &dates)
+    request_log::note_found(fresh.is_some());
+    if let Some(fresh) = &fresh
+        && access.may_read()
+    {
+        app.store.note_use(&fresh.saved);
+    }
+    Ok(fresh.map(|fresh| Found { fresh, access, provider }))
 }
 
-/// Tokens that the key retrieves.
-struct Found<'a> {
-    fresh: Fresh,
-    access: Access,
-    /// The provider that issued them, if it is configured.
-    provider: Option<&'a Arc<ConfiguredProvider>>,
-}
-
-/// Answers tokens, which the caller uses with that if it may see them.
+/// Answers tokens.
 fn answer_tokens(
     call: &AgentCall,
     app: &App,
     found: Option<Found<'_>>,
     dates: &Dates<'_>,
 ) -> Result<HttpResponse, Problem> {
-    request_log::note_found(found.is_some());
     let answered =
         found.as_ref().map(|Found { fresh: Fresh { saved, failure }, access, provider }| {
-            if access.may_read() {
-                app.store.note_use(saved);
-            }
             let failure = failure.as_ref().map(|failure| {
                 of_grant(failure.clone(), *provider, &call.preferences).into_message()
             });

@@ -6,7 +6,7 @@ use negotiate::MediaType;
 use serde_json::{Map, Value, json};
 
 use super::{
-    tags::{PAGES, PROBES, is_call},
+    tags::{OAUTH, PAGES, PROBES, is_call},
     tree::of_types,
 };
 
@@ -27,6 +27,17 @@ impl Refusal {
 
     const fn with(self, header: &'static str, description: &'static str) -> Self {
         Self { header: Some((header, description)), ..self }
+    }
+
+    /// As the document has it, with these bodies.
+    fn answer(&self, content: &Value) -> Value {
+        let mut answer = json!({"description": self.description, "content": content});
+        if let Some((header, description)) = self.header {
+            answer["headers"] = json!({
+                header: {"description": description, "required": true, "schema": {"type": "string"}}
+            });
+        }
+        answer
     }
 }
 
@@ -78,16 +89,8 @@ const OF_CODE: &str = "ExchangeCodeAndSaveTokens";
 /// The answers to which operations refer.
 pub(super) fn responses() -> Value {
     let error = json!({"schema": {"$ref": "#/components/schemas/Error"}});
-    let refusals = REFUSALS.iter().map(|Refusal { name, description, header, .. }| {
-        let mut refusal = json!({
-            "description": description, "content": of_types(&MediaType::WRITTEN, &error)
-        });
-        if let Some((header, description)) = header {
-            refusal["headers"] = json!({
-                *header: {"description": description, "required": true, "schema": {"type": "string"}}
-            });
-        }
-        ((*name).to_owned(), refusal)
+    let refusals = REFUSALS.iter().map(|refusal| {
+        (refusal.name.to_owned(), refusal.answer(&of_types(&MediaType::WRITTEN, &error)))
     });
     refusals.collect::<Map<_, _>>().into()
 }
@@ -100,14 +103,17 @@ pub(super) fn may_be_refused(operation: &mut Value) {
     let parameters = operation["parameters"].as_array();
     let has = |name: &str| parameters.is_some_and(|all| all.iter().any(|one| one["name"] == name));
     let (is_repeatable, is_file) = (has("Idempotency-Key"), has("file"));
-    let is_page = tag == PAGES;
+    let (is_page, is_oauth) = (tag == PAGES, tag == OAUTH);
     let is_of_stored = OF_STORED.iter().any(|id| operation["operationId"] == **id);
-    let asks_provider = is_of_stored || operation["operationId"] == OF_CODE;
-    for Refusal { status, name, .. } in REFUSALS {
+    let asks_provider = is_of_stored || is_oauth || operation["operationId"] == OF_CODE;
+    for refusal in REFUSALS {
+        let Refusal { status, name, .. } = refusal;
         let may_be = match status {
-            "401" | "403" | "429" => is_call || (is_page && has_body),
+            // To OAuth a caller that may not is a 400.
+            "403" if is_oauth => false,
+            "401" | "403" | "429" => is_call || is_oauth || (is_page && has_body),
             "404" => is_page || is_file,
-            "406" => !is_page && tag != PROBES,
+            "406" => !is_page && !is_oauth && tag != PROBES,
             "408" | "413" | "415" => has_body,
             "421" => tag != PROBES,
             "422" => is_repeatable,
@@ -118,7 +124,10 @@ pub(super) fn may_be_refused(operation: &mut Value) {
         if !may_be || !operation["responses"][status].is_null() {
             continue;
         }
-        operation["responses"][status] = if is_page && has_body && status.starts_with('4') {
+        operation["responses"][status] = if is_oauth {
+            let error = json!({"schema": {"$ref": "#/components/schemas/OAuthError"}});
+            refusal.answer(&json!({ "application/json": error }))
+        } else if is_page && has_body && status.starts_with('4') {
             let mut refusal = json!({"description": "Why the form was refused"});
             let error = json!({"schema": {"$ref": "#/components/schemas/Error"}});
             refusal["content"] = of_types(&MediaType::WRITTEN, &error);

@@ -10,6 +10,8 @@ const AGENTS: [&str; 2] = [AGENT, "External tokens"];
 const AGENT: &str = "User agent";
 /// The tag of the calls about the caller.
 const USER: &str = "User";
+/// The tag of the token endpoint.
+pub(super) const OAUTH: &str = "OAuth";
 /// The tag of the pages for people.
 pub(super) const PAGES: &str = "Pages";
 /// The tag of the probes.

@@ -16,9 +16,9 @@ use serde::Serialize;
 use tracing_actix_web::RequestId;
 use utoipa::ToSchema;
 
-use super::{Problem, SEC_FETCH_MODE};
+use super::{Problem, SEC_FETCH_MODE, oauth};
 use crate::{
-    http::{answer, pages, preferences},
+    http::{answer, pages, paths::TOKEN, preferences},
     state::App,
     texts::{Locale, Message},
 };
@@ -71,7 +71,9 @@ impl Problem {
             _ => accepted.unwrap_or(MediaType::ApplicationJson),
         };
         let body = ErrorBody::new(self, request_id(request).as_deref(), locale.as_ref());
-        let mut answer = if pages::are_preferred(request.headers()) {
+        let mut answer = if request.path() == TOKEN {
+            oauth::answer(self)
+        } else if pages::are_preferred(request.headers()) {
             pages::problem(request, self.status, &body, locale.as_ref())
         } else {
             answer::error(self.status, media_type, &body)

@@ -8,7 +8,7 @@ use model::{Field, InvalidCarrier, InvalidIdempotencyKey, MalformedKey, Retrieva
 use negotiate::{
     ContentCoding, DecodeError, MediaType, NotAcceptable, NotText, NotXml, UnknownTimeZone,
     UnsupportedCoding, UnsupportedMediaType,
-    body::{Kind, Malformed, WrongType},
+    body::{Kind, Malformed, Repeated, WrongType},
 };
 use store::StoreError;
 
@@ -241,17 +241,28 @@ impl From<InvalidCarrier> for Problem {
 
 impl From<MalformedKey> for Problem {
     fn from(error: MalformedKey) -> Self {
+        Self::of_key(error, "Key")
+    }
+}
+
+impl Problem {
+    /// 400 for a key that was cut or mistyped; `property` is where it stands.
+    pub(crate) fn of_key(error: MalformedKey, property: &'static str) -> Self {
+        let of = |name| Self::invalid(Message::new(name).with("property", property));
         match error {
-            MalformedKey::Foreign | MalformedKey::Shape => {
-                Self::invalid(Message::new("SR_KEY_SHAPE"))
-            }
+            MalformedKey::Foreign | MalformedKey::Shape => of("SR_KEY_SHAPE"),
             MalformedKey::Length(found) => {
                 let length = Message::new("SR_DETAIL_KEY_LENGTH").with("found", found);
-                let length = length.with("limit", RetrievalKey::LENGTH);
-                Self::invalid(Message::new("SR_KEY_SHAPE")).with_details([length])
+                of("SR_KEY_SHAPE").with_details([length.with("limit", RetrievalKey::LENGTH)])
             }
-            MalformedKey::Checksum => Self::invalid(Message::new("SR_KEY_CHECKSUM")),
+            MalformedKey::Checksum => of("SR_KEY_CHECKSUM"),
         }
+    }
+}
+
+impl From<Repeated> for Problem {
+    fn from(Repeated(name): Repeated) -> Self {
+        Self::invalid(Message::new("SR_REPEATED").with("property", name))
     }
 }
 

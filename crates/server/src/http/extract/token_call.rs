@@ -1,0 +1,80 @@
+//! A call of the token endpoint (CONTRACT O18).
+//!
+//! Invariant: a caller comes with one login: one in the head, which is looked at before the form, or one in the form.
+
+use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header::AUTHORIZATION, web};
+use auth::{AuthError, BasicCredentials};
+use model::Login;
+use negotiate::body::Fields;
+
+use super::{
+    Extracted,
+    agent_call::{admit_to_agents, extract},
+    body::{HeldFields, read_fields},
+    credentials::{authenticate, session, with_application},
+};
+use crate::{
+    callers::authenticate::Caller,
+    config::Limits,
+    http::{client, mount::Mount, problem::Problem, secret_headers::secret_headers},
+    state::App,
+};
+
+/// The most bytes that the form may have.
+const FORM_BYTES: usize = 16 * 1024;
+const CLIENT_ID: &str = "client_id";
+const CLIENT_SECRET: &str = "client_secret";
+
+/// An authenticated call of the token endpoint, and the form that it sends.
+pub(crate) struct TokenCall {
+    pub(crate) caller: Caller,
+    pub(crate) fields: HeldFields,
+}
+
+impl FromRequest for TokenCall {
+    type Error = Problem;
+    type Future = Extracted<Self>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        extract(request, payload, async |app, request, payload| {
+            if !has_login(&app, &request) {
+                let fields = read_form(&app, &request, payload).await?;
+                let caller = by_secret(&app, &request, &fields).await?;
+                admit_to_agents(&app, &caller)?;
+                return Ok(Self { caller, fields });
+            }
+            let caller = authenticate(&app, &request).await?;
+            admit_to_agents(&app, &caller)?;
+            let fields = read_form(&app, &request, payload).await?;
+            if fields.has(CLIENT_SECRET) {
+                return Err(Problem::not_both("Authorization", CLIENT_SECRET));
+            }
+            Ok(Self { caller, fields })
+        })
+    }
+}
+
+/// Whether the head of a request has a login, of whatever worth.
+fn has_login(app: &App, request: &HttpRequest) -> bool {
+    secret_headers(request).contains_key(AUTHORIZATION) || session(app, request).is_some()
+}
+
+async fn read_form(
+    app: &App,
+    request: &HttpRequest,
+    payload: web::Payload,
+) -> Result<HeldFields, Problem> {
+    let limits = Limits { body_bytes: FORM_BYTES.min(app.limits.body_bytes), ..app.limits };
+    read_fields(request, payload, limits).await
+}
+
+/// The caller whose login and password the form has (RFC 6749 §2.3.1, `client_secret_post`).
+async fn by_secret(app: &App, request: &HttpRequest, fields: &Fields) -> Result<Caller, Problem> {
+    let (login, password) = (fields.get(CLIENT_ID)?, fields.get(CLIENT_SECRET)?);
+    let (login, password) = login.zip(password).ok_or(AuthError::Missing)?;
+    let login = Login::parse(login).map_err(|_no_user| AuthError::Refused)?;
+    let credentials = BasicCredentials { login, password: password.into() };
+    let (tenant, address) = (Mount::of(request).tenant, client::client_address(app, request));
+    let caller = app.authenticator.by_password(&tenant, credentials, address).await?;
+    with_application(app, request, caller, None).await
+}

@@ -1,0 +1,195 @@
+//! The token endpoint: OAuth 2.0 Token Exchange (RFC 8693), for services that speak OAuth alone (CONTRACT O18).
+//!
+//! Invariant: what is answered is an access token that lives as far as is known, and comes the way that
+//! `GetExternalTokens` takes.
+
+use actix_web::{
+    HttpResponse,
+    http::header::{HeaderValue, PRAGMA},
+    web::Data,
+};
+use model::GrantDetails;
+use negotiate::body::Fields;
+use serde::Serialize;
+use store::SavedTokens;
+use utoipa::ToSchema;
+
+use super::{
+    carrier::known_end,
+    members::own_key,
+    retrieval::{NotFresh, find},
+};
+use crate::{
+    grants::{Fresh, GrantError, Wish},
+    http::{answer, extract::TokenCall, paths::TOKEN, problem::Problem, request_log},
+    state::App,
+};
+
+/// RFC 8693 §2.1.
+const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+/// RFC 8693 §3.
+const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
+const RETRIEVAL_KEY: &str = "urn:latchkey:params:oauth:token-type:retrieval-key";
+
+/// `POST /oauth2/token`: exchanges a retrieval key for an access token of its provider.
+///
+/// Served only with `grants.token_endpoint`. The access token comes as `GetExternalTokens` has it: refreshed before if it
+/// must be. The caller authenticates as for any call; in the scheme Basic login and password are encoded as RFC 6749
+/// §2.3.1 says, and they may stand in the form instead.
+#[utoipa::path(
+    post,
+    path = TOKEN,
+    operation_id = "ExchangeToken",
+    summary = "SR_EXCHANGE_TOKEN",
+    tag = "OAuth",
+    request_body(
+        content = TokenExchange,
+        content_type = "application/x-www-form-urlencoded",
+    ),
+    responses((status = 200, description = "The access token", body = IssuedToken))
+)]
+pub(crate) async fn exchange(call: TokenCall, app: Data<App>) -> Result<HttpResponse, Problem> {
+    let subject = subject_token(&call.fields)?;
+    let key = own_key(subject).map_err(|error| Problem::of_key(error, "subject_token"))?;
+    if let Some(key) = &key {
+        request_log::note_record(key.record());
+    }
+    let (grants, principal) = (&app.grants, &call.caller.principal);
+    let fresh = async |wish: &Wish<'_>, saved| grants.fresh(wish, saved).await;
+    let found = find(&app, principal, key.as_ref(), 0, fresh).await;
+    let not_fresh =
+        |error, name: Option<&str>| Problem::of_grant(error, name.unwrap_or_default().to_owned());
+    let found = found.map_err(|NotFresh { error, provider }| {
+        not_fresh(error, provider.map(|provider| provider.name.as_str()))
+    })?;
+    // To another caller than the owner, a key that it may not use is one that retrieves nothing.
+    let found = found.filter(|found| found.access.may_read());
+    let found = found.ok_or_else(|| Problem::invalid_grant("SR_SUBJECT_TOKEN"))?;
+    let Fresh { saved, failure } = &found.fresh;
+    let scope = granted_scope(&saved.details);
+    if let Some(wanted) = call.fields.get("scope")?
+        && !is_granted(wanted, scope.as_deref())
+    {
+        return Err(Problem::invalid_scope());
+    }
+    let issued = IssuedToken::of(saved, scope, app.store.database_time());
+    let issued = issued.ok_or_else(|| match failure {
+        Some(error) => not_fresh(GrantError::clone(error), Some(saved.carrier.provider.as_str())),
+        None => Problem::invalid_grant("SR_NO_LIVING_TOKEN"),
+    })?;
+    let mut answer = answer::json(&issued);
+    // RFC 6749 §5.1; `Cache-Control` is added to every answer.
+    answer.headers_mut().insert(PRAGMA, HeaderValue::from_static("no-cache"));
+    Ok(answer)
+}
+
+/// The text that should be a retrieval key, of a request that asks for what can be given.
+fn subject_token(fields: &Fields) -> Result<&str, Problem> {
+    match required(fields, "grant_type")? {
+        TOKEN_EXCHANGE => {}
+        _other => return Err(Problem::unsupported_grant_type(TOKEN_EXCHANGE)),
+    }
+    let subject = required(fields, "subject_token")?;
+    if ![RETRIEVAL_KEY, ACCESS_TOKEN].contains(&required(fields, "subject_token_type")?) {
+        return Err(Problem::must_be("subject_token_type", RETRIEVAL_KEY));
+    }
+    if fields.get("requested_token_type")?.is_some_and(|wanted| wanted != ACCESS_TOKEN) {
+        return Err(Problem::must_be("requested_token_type", ACCESS_TOKEN));
+    }
+    for name in ["actor_token", "actor_token_type"] {
+        if fields.has(name) {
+            return Err(Problem::not_supported(name));
+        }
+    }
+    for name in ["resource", "audience"] {
+        if fields.has(name) {
+            return Err(Problem::invalid_target(name));
+        }
+    }
+    Ok(subject)
+}
+
+fn required<'a>(fields: &'a Fields, name: &'static str) -> Result<&'a str, Problem> {
+    fields.get(name)?.ok_or_else(|| Problem::required(name))
+}
+
+/// The scopes that the provider granted, with spaces between as RFC 6749 §3.3 has them; some providers write commas.
+fn granted_scope(details: &GrantDetails) -> Option<String> {
+    let names: Vec<&str> = names(details.scope.as_ref()?.expose()).collect();
+    (!names.is_empty()).then(|| names.join(" "))
+}
+
+/// Whether all of these scopes are among those that are known to be granted.
+fn is_granted(wanted: &str, granted: Option<&str>) -> bool {
+    let granted: Vec<&str> = granted.into_iter().flat_map(names).collect();
+    wanted.split_ascii_whitespace().all(|name| granted.contains(&name))
+}
+
+fn names(scope: &str) -> impl Iterator<Item = &str> {
+    scope.split([' ', ',']).filter(|name| !name.is_empty())
+}
+
+/// What the endpoint answers (RFC 8693 §2.2.1).
+#[derive(Serialize, ToSchema)]
+pub(crate) struct IssuedToken<'a> {
+    /// Opens the provider's API for a while.
+    #[schema(example = "fugit")]
+    access_token: &'a str,
+    #[schema(example = "urn:ietf:params:oauth:token-type:access_token")]
+    issued_token_type: &'static str,
+    #[schema(example = "Bearer")]
+    token_type: &'static str,
+    /// In how many seconds the access token ends, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    expires_in: Option<i64>,
+    /// The scopes that the provider granted, if it said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    scope: Option<String>,
+}
+
+impl<'a> IssuedToken<'a> {
+    /// `None` without an access token, and for one that has ended.
+    fn of(saved: &'a SavedTokens, scope: Option<String>, now: i64) -> Option<Self> {
+        let token = saved.carrier.access_token.as_ref().filter(|token| !token.expose().is_empty());
+        let left = known_end(saved).map(|end| end.as_microsecond().saturating_sub(now));
+        if left.is_some_and(|left| left <= 0) {
+            return None;
+        }
+        Some(Self {
+            access_token: token?.expose(),
+            issued_token_type: ACCESS_TOKEN,
+            token_type: "Bearer",
+            expires_in: left.map(|left| left / 1_000_000),
+            scope,
+        })
+    }
+}
+
+/// What the endpoint takes (RFC 8693 §2.1).
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "for OpenAPI; forms are read as fields")]
+pub(crate) struct TokenExchange {
+    #[schema(pattern = "^urn:ietf:params:oauth:grant-type:token-exchange$")]
+    grant_type: String,
+    /// The key that `SaveExternalTokens` answered.
+    #[schema(format = "retrieval-key")]
+    subject_token: String,
+    /// What the subject token is; `urn:ietf:params:oauth:token-type:access_token` is read as that too.
+    #[schema(
+        pattern = "^urn:(latchkey:params:oauth:token-type:retrieval-key|ietf:params:oauth:token-type:access_token)$"
+    )]
+    subject_token_type: String,
+    #[schema(nullable = false, pattern = "^urn:ietf:params:oauth:token-type:access_token$")]
+    requested_token_type: Option<String>,
+    /// Scopes that the access token must have, with spaces between.
+    #[schema(nullable = false)]
+    scope: Option<String>,
+    /// The login, if the request has no other credential; with `client_secret`.
+    #[schema(nullable = false)]
+    client_id: Option<String>,
+    /// The password.
+    #[schema(nullable = false, format = Password)]
+    client_secret: Option<String>,
+}
