@@ -1,6 +1,7 @@
 //! What an operator does: start the server, administer it, verify its records, read its log.
 
 mod administration;
+mod grants;
 mod log_sweep;
 mod pause;
 mod start;

@@ -39,7 +39,7 @@ use tracing::warn;
 
 pub(crate) use self::{
     authorization::{AuthorizationError, ConnectError, Consent},
-    description::GrantDescription,
+    description::{GrantDescription, describe_all},
     error::GrantError,
     exchange::{ExchangeError, SentBack},
     introspection::IntrospectionError,

@@ -44,7 +44,7 @@ pub use crate::{
         deliveries::{Delivery, OutboxOptions, PausedProvider, Subscription},
         external_tokens::{RecordTimes, SavedTokens},
         grants::{
-            Grant, NewGrant,
+            Grant, GrantCount, NewGrant,
             claim::{Attempt, Claim, Claimed},
             outcome::{Committed, Failure, RefreshTimes, Verdict},
             replace::Replaced,

@@ -1,11 +1,14 @@
-//! `latchkey grants`: whether servers on the database use its refresh tokens.
+//! `latchkey grants`: whether servers on the database use its refresh tokens, and what is known of each grant.
 //!
 //! Invariant: a command that ends the pause of a copy says what becomes of the grants if the original still runs.
+
+mod records;
 
 use clap::Subcommand;
 use serde::Serialize;
 use tracing::info;
 
+use self::records::{ListArguments, OneRecord};
 use super::{open, output::Output};
 use crate::config::Config;
 
@@ -25,6 +28,12 @@ pub(crate) enum GrantsCommand {
     Pause,
     /// Let servers send requests to providers again, as after a restore or a copy. The original must not run any more
     Resume,
+    /// List the grants behind the living records of a tenant, by owner and id
+    List(ListArguments),
+    /// Show what is known of a record and its grant, without its tokens
+    Show(OneRecord),
+    /// Let a grant that is dead or waits be tried by the next call that needs fresh tokens
+    Retry(OneRecord),
 }
 
 #[derive(Serialize)]
@@ -51,6 +60,9 @@ pub(crate) fn run(config: &Config, output: Output, command: &GrantsCommand) -> a
             info!(?reasons, "resumed the grants");
             output.made(&resumed(&reasons), &Report { paused: false, reasons })
         }
+        GrantsCommand::List(arguments) => records::list(config, output, arguments),
+        GrantsCommand::Show(record) => records::show(config, output, record),
+        GrantsCommand::Retry(record) => records::retry(config, output, record),
     }
 }
 

@@ -3,6 +3,8 @@
 //! Invariant: a value of a preset that no documentation was found for is shown as unverified wherever it is shown. No
 //! secret is sent and none is printed.
 
+mod status;
+
 use anyhow::bail;
 use clap::Subcommand;
 use provider::{Preset, presets};
@@ -25,6 +27,13 @@ pub(crate) enum ProvidersCommand {
     Check {
         /// A `name` of the configuration. All, if there is none
         names: Vec<String>,
+    },
+    /// Show to which providers no request is sent now, why, and how their grants are
+    Status,
+    /// Let the request that shows whether the pause of a provider is over be sent now
+    Retry {
+        /// A `name` of the configuration
+        name: String,
     },
 }
 
@@ -59,6 +68,8 @@ pub(crate) fn run(
         }
         ProvidersCommand::Show { name } => show(output, name),
         ProvidersCommand::Check { names } => check(config, output, names),
+        ProvidersCommand::Status => status::run(config, output),
+        ProvidersCommand::Retry { name } => status::retry(config, output, name),
     }
 }
 

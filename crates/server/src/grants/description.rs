@@ -5,9 +5,9 @@
 use std::collections::HashMap;
 
 use model::{CauseKind, GrantCause, GrantState, TenantId};
-use store::{ProviderPause, RecordInfo, StoreError};
+use store::{ProviderPause, RecordInfo, Store, StoreError};
 
-use super::Grants;
+use super::{Grants, providers::Providers};
 
 /// The grant behind a record. Times are microseconds since 1970 UTC.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,8 @@ pub(crate) struct GrantDescription {
 }
 
 impl GrantDescription {
-    const NONE: Self = Self { state: "None", cause: None, since: None, retry_at: None };
+    /// Nothing is refreshed, or nothing was tried yet.
+    pub(crate) const NONE: Self = Self { state: "None", cause: None, since: None, retry_at: None };
 }
 
 impl Grants {
@@ -32,30 +33,43 @@ impl Grants {
         tenant: &TenantId,
         records: &[RecordInfo],
     ) -> Result<Vec<GrantDescription>, StoreError> {
-        let client_of = |record: &RecordInfo| {
-            let provider = self.providers.find(tenant, &record.provider);
-            provider.filter(|_| self.is_enabled && record.ended.is_none()).map(|p| p.client_digest)
-        };
-        let clients: Vec<Option<[u8; 32]>> = records.iter().map(client_of).collect();
-        let mut asked: Vec<[u8; 32]> = clients.iter().flatten().copied().collect();
-        if asked.is_empty() {
+        if !self.is_enabled {
             return Ok(vec![GrantDescription::NONE; records.len()]);
         }
-        asked.sort_unstable();
-        asked.dedup();
-        let (pauses, are_all_paused) = self.store.provider_pauses(asked.clone()).await?;
-        let pauses: HashMap<[u8; 32], ProviderPause> = asked
-            .into_iter()
-            .zip(pauses)
-            .filter_map(|(client, pause)| Some((client, pause?)))
-            .collect();
-        let now = self.store.database_time();
-        let describe = |(record, client): (&RecordInfo, &Option<[u8; 32]>)| match client {
-            Some(client) => describe(record, client, pauses.get(client), are_all_paused, now),
-            None => GrantDescription::NONE,
-        };
-        Ok(records.iter().zip(&clients).map(describe).collect())
+        describe_all(&self.store, &self.providers, tenant, records).await
     }
+}
+
+/// The grants behind records of a tenant, in their order, where tokens are refreshed.
+pub(crate) async fn describe_all(
+    store: &Store,
+    providers: &Providers,
+    tenant: &TenantId,
+    records: &[RecordInfo],
+) -> Result<Vec<GrantDescription>, StoreError> {
+    let client_of = |record: &RecordInfo| {
+        let provider = providers.find(tenant, &record.provider);
+        provider.filter(|_| record.ended.is_none()).map(|provider| provider.client_digest)
+    };
+    let clients: Vec<Option<[u8; 32]>> = records.iter().map(client_of).collect();
+    let mut asked: Vec<[u8; 32]> = clients.iter().flatten().copied().collect();
+    if asked.is_empty() {
+        return Ok(vec![GrantDescription::NONE; records.len()]);
+    }
+    asked.sort_unstable();
+    asked.dedup();
+    let (pauses, are_all_paused) = store.provider_pauses(asked.clone()).await?;
+    let pauses: HashMap<[u8; 32], ProviderPause> = asked
+        .into_iter()
+        .zip(pauses)
+        .filter_map(|(client, pause)| Some((client, pause?)))
+        .collect();
+    let now = store.database_time();
+    let describe = |(record, client): (&RecordInfo, &Option<[u8; 32]>)| match client {
+        Some(client) => describe(record, client, pauses.get(client), are_all_paused, now),
+        None => GrantDescription::NONE,
+    };
+    Ok(records.iter().zip(&clients).map(describe).collect())
 }
 
 fn describe(

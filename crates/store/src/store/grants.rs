@@ -21,7 +21,7 @@ use crate::{
     tables::{
         external_tokens::{SealedTokens, Tokens},
         grants::{
-            self, Grant,
+            self, Grant, GrantCount,
             claim::{self, Attempt, Claim, Claimed},
             lease::{self, LeaseHolder},
             outcome::{self, Committed, Failure, RefreshTimes, Replacement, Verdict},
@@ -239,6 +239,18 @@ impl Store {
         let order = LockOrder::Record(attempt.record.as_i64());
         let release = move |conn: &mut Conn, now| outcome::release(conn, now, &attempt);
         self.write_at(Write::of(order), release).await
+    }
+
+    /// Lets the next attempt of a record be made at once, by any server; whether it had to wait.
+    pub async fn end_grant_pause(&self, record: RecordId) -> Result<bool, StoreError> {
+        let order = LockOrder::Record(record.as_i64());
+        let change = move |conn: &mut Conn| grants::end_pause(conn, record);
+        self.0.writer.run(Write::of(order), change).await
+    }
+
+    /// How many living records have a grant in each state, by client.
+    pub async fn count_grants(&self) -> Result<Vec<GrantCount>, StoreError> {
+        self.0.readers.run_slowly(grants::count).await
     }
 
     /// Renews the leases of the refreshes that are under way, where other servers use the database; on a connection of

@@ -48,6 +48,13 @@ impl Store {
         self.write_at(Write::of(LockOrder::ProviderPause(client_digest)), change).await
     }
 
+    /// Lets the request that shows whether a provider's pause is over be sent now; whether there is a pause.
+    pub async fn probe_provider(&self, client_digest: [u8; 32]) -> Result<bool, StoreError> {
+        let change =
+            move |conn: &mut Conn, now| provider_states::end_wait(conn, &client_digest, now);
+        self.write_at(Write::of(LockOrder::ProviderPause(client_digest)), change).await
+    }
+
     /// Ends the pause of a provider; whether there was one.
     pub async fn resume_provider(&self, provider: PausedProvider) -> Result<bool, StoreError> {
         let outbox = Arc::clone(&self.0.outbox);

@@ -13,7 +13,7 @@ mod tests;
 
 use std::collections::HashMap;
 
-use diesel::prelude::*;
+use diesel::{dsl::count_star, prelude::*};
 use model::{GrantCause, GrantState, RecordId};
 
 use crate::{
@@ -65,6 +65,8 @@ pub struct Grant {
     pub refreshed: Option<i64>,
     /// When the refresh token ends unless it is used before.
     pub refresh_by: Option<i64>,
+    /// How many attempts were claimed.
+    pub attempts: u64,
     /// When the last attempt was claimed; `None` if none was.
     pub claimed: Option<i64>,
     /// Since when the outcome of an attempt is unknown.
@@ -87,6 +89,7 @@ impl From<GrantRow> for Grant {
             retry_at: row.retry_at,
             refreshed: row.refreshed,
             refresh_by: row.refresh_by,
+            attempts: row.attempt.unsigned_abs(),
             claimed: (row.attempt > 0).then_some(row.claimed),
             first_sent: row.first_sent,
             client_digest: Some(row.client_digest),
@@ -152,6 +155,45 @@ pub(crate) fn generation(conn: &mut Conn, record: RecordId) -> Result<Option<i32
         .filter(external_tokens::ended.is_null())
         .select(external_tokens::generation);
     Ok(on_backend!(conn, |conn| living.first(conn)).optional()?)
+}
+
+/// How many living records have grants of a client in a state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrantCount {
+    /// Which client of which provider.
+    pub client_digest: Vec<u8>,
+    /// The state.
+    pub state: GrantState,
+    /// The records.
+    pub records: u64,
+}
+
+/// Counts the grants of living records by client and state.
+pub(crate) fn count(conn: &mut Conn) -> Result<Vec<GrantCount>, StoreError> {
+    let counts = grants::table
+        .inner_join(external_tokens::table.on(external_tokens::id.eq(grants::record)))
+        .filter(external_tokens::ended.is_null())
+        .group_by((grants::client_digest, grants::state))
+        .select((grants::client_digest, grants::state, count_star()));
+    let rows: Vec<(Vec<u8>, String, i64)> = on_backend!(conn, |conn| counts.load(conn))?;
+    let count = |(client_digest, state, records): (_, String, i64)| GrantCount {
+        client_digest,
+        state: GrantState::of_name(&state).unwrap_or_default(),
+        records: records.unsigned_abs(),
+    };
+    Ok(rows.into_iter().map(count).collect())
+}
+
+/// Lets the next attempt of a record be made at once; whether it had to wait. What is known of the grant stays.
+pub(crate) fn end_pause(conn: &mut Conn, record: RecordId) -> Result<bool, StoreError> {
+    if lock(conn, record)?.is_none() {
+        return Ok(false);
+    }
+    let Some(row) = find(conn, record)?.filter(|row| row.retry_at.is_some()) else {
+        return Ok(false);
+    };
+    write(conn, &GrantRow { retry_at: None, ..row })?;
+    Ok(true)
 }
 
 /// The grants of records, by their ids.

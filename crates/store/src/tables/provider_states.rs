@@ -77,6 +77,17 @@ pub(crate) fn take_probe(
     Ok(taken > 0)
 }
 
+/// Lets the request that shows whether a pause is over be sent now; whether there is a pause.
+pub(crate) fn end_wait(
+    conn: &mut Conn,
+    client_digest: &[u8],
+    now: i64,
+) -> Result<bool, StoreError> {
+    let paused = provider_states::table.find(client_digest);
+    let due = provider_states::retry_at.eq(now);
+    Ok(diesel::update(paused).set(due).execute(conn)? > 0)
+}
+
 /// Ends a pause; whether there was one.
 pub(crate) fn resume(conn: &mut Conn, client_digest: &[u8]) -> Result<bool, StoreError> {
     Ok(diesel::delete(provider_states::table.find(client_digest)).execute(conn)? > 0)

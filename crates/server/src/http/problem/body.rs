@@ -96,11 +96,14 @@ impl Problem {
 }
 
 /// Basic is not offered to a script in a browser, which would ask for a password in a dialog of its own
-/// instead of telling the script (CONTRACT 25); unless scripts have no other way in.
+/// instead of telling the script (CONTRACT 25); unless scripts have no other way in. OAuth clients need the challenge of
+/// the scheme that they used (RFC 6749 §5.2), and Node's say that they are scripts.
 fn is_offered(scheme: Scheme, app: &App, request: &HttpRequest) -> bool {
     let mode = request.headers().get(SEC_FETCH_MODE);
     let is_script = mode.is_some_and(|mode| mode != "navigate");
-    scheme != Scheme::Basic || !is_script || !app.authenticator.policy.is_on(Scheme::Session)
+    let is_oauth = request.path() == TOKEN;
+    let has_sessions = app.authenticator.policy.is_on(Scheme::Session);
+    scheme != Scheme::Basic || is_oauth || !is_script || !has_sessions
 }
 
 pub(super) fn request_id(request: &HttpRequest) -> Option<String> {

@@ -1,0 +1,367 @@
+//! `latchkey grants list`, `show` and `retry`: the grants behind records.
+//!
+//! Invariant: a state is what `Describe` answers, because both ask the same function; nothing that is sealed is opened.
+
+use std::io::{self, Write as _};
+
+use anyhow::{Context as _, bail};
+use clap::{Args, ValueEnum};
+use model::{CauseKind, RecordId, TenantId};
+use serde::Serialize;
+use store::{Listing, Position, RecordInfo, Store};
+use tracing::info;
+
+use super::super::{
+    arguments::TenantArgument,
+    open,
+    output::{Output, Progress, counted, moment},
+};
+use crate::{
+    config::Config,
+    grants::{GrantDescription, describe_all, providers::Providers},
+};
+
+/// How many records are read together.
+const PAGE: usize = 500;
+
+#[derive(Args)]
+pub(crate) struct ListArguments {
+    /// Only grants in this state. All that were tried or can be, if there is none
+    #[arg(long, value_enum)]
+    state: Option<State>,
+    /// Only records of this provider, exactly as it was saved
+    #[arg(long, value_name = "NAME")]
+    provider: Option<String>,
+    /// How many at most
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    limit: u32,
+    /// Go on behind this record, the last of the list before
+    #[arg(long, value_name = "ID")]
+    after: Option<String>,
+    #[command(flatten)]
+    tenant: TenantArgument,
+}
+
+#[derive(Args)]
+pub(crate) struct OneRecord {
+    /// The record, as `grants list` and `Describe` show it
+    id: String,
+    #[command(flatten)]
+    tenant: TenantArgument,
+}
+
+/// As `GrantState` of `Describe`.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum State {
+    None,
+    Live,
+    Refreshing,
+    Failing,
+    Blocked,
+    Dead,
+    Paused,
+}
+
+impl State {
+    fn is_of(self, grant: &GrantDescription) -> bool {
+        let name = self.to_possible_value().map(|value| value.get_name().to_owned());
+        name.is_some_and(|name| name.eq_ignore_ascii_case(grant.state))
+    }
+}
+
+/// A grant in a list.
+#[derive(Serialize)]
+struct Row {
+    id: String,
+    provider: String,
+    owner: String,
+    state: String,
+    cause: Option<String>,
+    since: Option<String>,
+    retry_at: Option<String>,
+}
+
+impl Row {
+    fn of(record: &RecordInfo, grant: &GrantDescription) -> Self {
+        Self {
+            id: record.id.text(),
+            provider: record.provider.clone(),
+            owner: record.owner.to_string(),
+            state: grant.state.to_ascii_lowercase(),
+            cause: grant.cause.map(|cause| cause.to_string()),
+            since: grant.since.map(moment),
+            retry_at: grant.retry_at.map(moment),
+        }
+    }
+
+    fn cells(&self) -> Vec<String> {
+        let known = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+        let optional = [&self.cause, &self.since, &self.retry_at].map(known);
+        let texts = [&self.id, &self.provider, &self.owner, &self.state].map(String::clone);
+        texts.into_iter().chain(optional).collect()
+    }
+}
+
+/// Everything that is known of a record and its grant.
+#[derive(Serialize)]
+struct Details {
+    #[serde(flatten)]
+    row: Row,
+    tenant: String,
+    /// Whether the provider is configured for the tenant.
+    configured: bool,
+    created: String,
+    updated: String,
+    last_used: Option<String>,
+    expires: Option<String>,
+    ended: Option<String>,
+    generation: i32,
+    access_token_expires: Option<String>,
+    refreshed: Option<String>,
+    refresh_by: Option<String>,
+    /// How many refreshes were begun.
+    attempts: u64,
+    /// How many failed since the last one that succeeded.
+    failures: u32,
+    last_attempt: Option<String>,
+    /// Since when the outcome of an attempt is unknown.
+    unfinished_since: Option<String>,
+    /// Until when the server that refreshes it has the right to.
+    leased_until: Option<String>,
+}
+
+impl Details {
+    fn of(found: &Found) -> Self {
+        let Found { tenant, record, description, is_configured, .. } = found;
+        let grant = &record.grant;
+        Self {
+            row: Row::of(record, description),
+            tenant: tenant.to_string(),
+            configured: *is_configured,
+            created: moment(record.created),
+            updated: moment(record.updated),
+            last_used: record.last_used.map(moment),
+            expires: record.expires.map(moment),
+            ended: record.ended.map(moment),
+            generation: record.generation,
+            access_token_expires: record.access_expires.map(moment),
+            refreshed: grant.refreshed.map(moment),
+            refresh_by: grant.refresh_by.map(moment),
+            attempts: grant.attempts,
+            failures: grant.failures,
+            last_attempt: grant.claimed.map(moment),
+            unfinished_since: grant.first_sent.map(moment),
+            leased_until: grant.leased_until.map(moment),
+        }
+    }
+
+    /// The facts, a line each; those that are not known are left out.
+    fn lines(&self) -> anyhow::Result<String> {
+        let serde_json::Value::Object(facts) = serde_json::to_value(self)? else {
+            bail!("a record has facts");
+        };
+        let line = |(name, fact): (&String, &serde_json::Value)| {
+            let fact = match fact {
+                serde_json::Value::Null => return None,
+                serde_json::Value::String(text) => text.clone(),
+                other => other.to_string(),
+            };
+            Some(format!("{:<22}{fact}", name.replace('_', " ")))
+        };
+        Ok(facts.iter().filter_map(line).collect::<Vec<_>>().join("\n"))
+    }
+}
+
+/// A record with its grant.
+struct Found {
+    tenant: TenantId,
+    record: RecordInfo,
+    description: GrantDescription,
+    is_configured: bool,
+}
+
+impl Found {
+    async fn read(
+        store: &Store,
+        config: &Config,
+        providers: &Providers,
+        wanted: &OneRecord,
+    ) -> anyhow::Result<Self> {
+        let (tenant, id) = (wanted.tenant.read(config)?, id(&wanted.id)?);
+        let record = store.record(tenant.clone(), id).await?;
+        let record = record.with_context(|| no_record(&wanted.id, &tenant))?;
+        let description = describe(store, config, providers, &tenant, &[record.clone()]).await?;
+        let [description] = &description[..] else { bail!("a record has one grant") };
+        let is_configured = providers.find(&tenant, &record.provider).is_some();
+        Ok(Self { tenant, description: description.clone(), record, is_configured })
+    }
+}
+
+async fn describe(
+    store: &Store,
+    config: &Config,
+    providers: &Providers,
+    tenant: &TenantId,
+    records: &[RecordInfo],
+) -> anyhow::Result<Vec<GrantDescription>> {
+    if !config.grants.enabled {
+        return Ok(vec![GrantDescription::NONE; records.len()]);
+    }
+    Ok(describe_all(store, providers, tenant, records).await?)
+}
+
+fn id(text: &str) -> anyhow::Result<RecordId> {
+    RecordId::parse(text.trim()).with_context(|| {
+        format!(
+            "{} is not the id of a record: an id has 11 letters and digits, those behind `lk_` in its key",
+            text.escape_debug()
+        )
+    })
+}
+
+fn no_record(id: &str, tenant: &TenantId) -> String {
+    format!("there is no record {} of tenant {tenant}", id.escape_debug())
+}
+
+/// Lists grants of a tenant, and says on standard error how to go on if there are more.
+pub(super) fn list(config: &Config, output: Output, wanted: &ListArguments) -> anyhow::Result<()> {
+    let (tenant, providers) = (wanted.tenant.read(config)?, Providers::new(config)?);
+    let is_wanted = |grant: &GrantDescription| match wanted.state {
+        Some(state) => state.is_of(grant),
+        None => !State::None.is_of(grant),
+    };
+    let limit = wanted.limit as usize;
+    let (rows, are_all) = open::with_store(config, async |store| {
+        let mut listing = Listing {
+            tenant: tenant.clone(),
+            owner: None,
+            provider: wanted.provider.clone(),
+            include_ended: false,
+            after: position(store, &tenant, wanted.after.as_deref()).await?,
+            limit: PAGE,
+        };
+        let (mut rows, mut looked_at, mut progress) = (Vec::new(), 0, Progress::begin());
+        loop {
+            let page = store.records(listing.clone()).await?;
+            let grants = describe(store, config, &providers, &tenant, &page.records).await?;
+            let found = page.records.iter().zip(&grants).filter(|(_, grant)| is_wanted(grant));
+            rows.extend(found.map(|(record, grant)| Row::of(record, grant)));
+            if rows.len() > limit {
+                rows.truncate(limit);
+                return Ok((rows, false));
+            }
+            let Some(next) = page.next else { return Ok((rows, true)) };
+            listing.after = Some(next);
+            looked_at += page.records.len() as u64;
+            progress.tell(|| format!("looked at {}", counted(looked_at, "record")));
+        }
+    })?;
+    let head = ["ID", "PROVIDER", "OWNER", "STATE", "CAUSE", "SINCE", "RETRY AT"];
+    output.rows(&head, &rows, Row::cells)?;
+    if let Some(last) = rows.last().filter(|_| !are_all) {
+        // The terminal may be gone, which stops nothing.
+        let _ = writeln!(io::stderr(), "there are more: go on with --after {}", last.id);
+    }
+    Ok(())
+}
+
+/// The place behind a record.
+async fn position(
+    store: &Store,
+    tenant: &TenantId,
+    after: Option<&str>,
+) -> anyhow::Result<Option<Position>> {
+    let Some(after) = after else { return Ok(None) };
+    let record = store.record(tenant.clone(), id(after)?).await?;
+    let record = record.with_context(|| no_record(after, tenant))?;
+    Ok(Some(Position { owner: record.owner.to_string(), record: record.id.as_i64() }))
+}
+
+pub(super) fn show(config: &Config, output: Output, wanted: &OneRecord) -> anyhow::Result<()> {
+    let providers = Providers::new(config)?;
+    let found = open::with_store(config, async |store| {
+        Found::read(store, config, &providers, wanted).await
+    })?;
+    let details = Details::of(&found);
+    output.made(&details.lines()?, &details)
+}
+
+/// What `retry` did.
+#[derive(Serialize)]
+struct Retried {
+    #[serde(flatten)]
+    row: Row,
+    tenant: String,
+    /// Whether something made the grant wait.
+    waited: bool,
+    /// What is in the way still, or nothing.
+    obstacles: Vec<String>,
+}
+
+pub(super) fn retry(config: &Config, output: Output, wanted: &OneRecord) -> anyhow::Result<()> {
+    let providers = Providers::new(config)?;
+    let (waited, found) = open::with_store(config, async |store| {
+        let found = Found::read(store, config, &providers, wanted).await?;
+        refuse_hopeless(config, &found)?;
+        let waited = store.end_grant_pause(found.record.id).await?;
+        Ok((waited, Found::read(store, config, &providers, wanted).await?))
+    })?;
+    info!(record.id = found.record.id.text(), waited, "a grant may be tried at once");
+    let (id, provider) = (found.record.id.text(), &found.record.provider);
+    let obstacles = obstacles(&found);
+    let did = if waited { "does not wait any more" } else { "did not wait" };
+    let first = match &obstacles[..] {
+        [] => format!(
+            "{id} {did}: the next call that has its key and needs fresh tokens asks {provider} at once"
+        ),
+        _ => format!("{id} {did}, but something else is in the way:"),
+    };
+    let lines = [vec![first], obstacles.clone()].concat();
+    let row = Row::of(&found.record, &found.description);
+    let tenant = found.tenant.to_string();
+    output.made(&lines.join("\n"), &Retried { row, tenant, waited, obstacles })
+}
+
+/// Fails if no request can be sent, however long the grant waits.
+fn refuse_hopeless(config: &Config, found: &Found) -> anyhow::Result<()> {
+    let Found { tenant, record, description, is_configured } = found;
+    let (id, provider) = (record.id.text(), &record.provider);
+    if record.ended.is_some() {
+        bail!("record {id} has ended: it has no refresh token any more");
+    }
+    if !config.grants.enabled {
+        bail!("grants.enabled is false: nothing is refreshed");
+    }
+    if !is_configured {
+        bail!(
+            "grants.providers has no provider {provider} for tenant {tenant}: {id} is not refreshed"
+        );
+    }
+    if description.cause.is_some_and(|cause| cause.kind == CauseKind::OtherClient) {
+        bail!(
+            "the grant of {id} was given to another client of {provider} than the one that is configured; \
+             configure that one again, or let the user connect again"
+        );
+    }
+    Ok(())
+}
+
+/// What keeps servers from sending a request about the grant now.
+fn obstacles(found: &Found) -> Vec<String> {
+    let Found { record, description, .. } = found;
+    let name = &record.provider;
+    let until = description.retry_at.map_or_else(|| "later".to_owned(), moment);
+    let cause = description.cause.map(|cause| cause.to_string()).unwrap_or_default();
+    let obstacle = if State::Paused.is_of(description) {
+        "grants are paused: `latchkey grants resume` ends that".to_owned()
+    } else if State::Blocked.is_of(description) {
+        format!(
+            "no request is sent to {name} before {until} ({cause}): `latchkey providers retry` lets one through"
+        )
+    } else if State::Refreshing.is_of(description) {
+        "a refresh is under way, and its outcome counts".to_owned()
+    } else {
+        return Vec::new();
+    };
+    vec![obstacle]
+}

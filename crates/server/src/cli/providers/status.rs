@@ -1,0 +1,139 @@
+//! `latchkey providers status` and `retry`: the pauses of providers, and how the grants of their records are.
+//!
+//! Invariant: nothing is sent. A pause is ended by the provider's answer alone; `retry` lets the next request ask for it
+//! before its time.
+
+use std::collections::BTreeMap;
+
+use anyhow::bail;
+use model::GrantState;
+use serde::Serialize;
+use serde_json::json;
+use store::{GrantCount, ProviderPause};
+use tracing::info;
+
+use super::super::{
+    open,
+    output::{Output, moment},
+};
+use crate::{config::Config, grants::providers::Providers};
+
+/// A provider that is configured.
+#[derive(Serialize)]
+struct Row {
+    name: String,
+    tenants: Vec<String>,
+    /// `open`; `blocked`, until `retry_at`; `probing`, once the next request shows whether that is over; `paused`, if no
+    /// request is sent to any provider; `off`, without `grants.enabled`.
+    state: &'static str,
+    cause: Option<String>,
+    since: Option<String>,
+    retry_at: Option<String>,
+    /// How many living records have a grant in each state. One that was never refreshed is not among them.
+    records: BTreeMap<&'static str, u64>,
+}
+
+/// What the database knows.
+struct Known {
+    pauses: Vec<Option<ProviderPause>>,
+    /// Why no request is sent to any provider.
+    reasons: Vec<String>,
+    counts: Vec<GrantCount>,
+    now: i64,
+}
+
+pub(super) fn run(config: &Config, output: Output) -> anyhow::Result<()> {
+    let providers = Providers::new(config)?;
+    let digests: Vec<[u8; 32]> = providers.all().map(|provider| provider.client_digest).collect();
+    let known = open::with_store(config, async |store| {
+        Ok(Known {
+            pauses: store.provider_pauses(digests.clone()).await?.0,
+            reasons: store.pause_reasons().await?,
+            counts: store.count_grants().await?,
+            now: store.database_time(),
+        })
+    })?;
+    let settings = config.grants.providers.items().iter();
+    let rows: Vec<Row> = settings
+        .zip(digests)
+        .zip(&known.pauses)
+        .map(|((settings, digest), pause)| {
+            let row = Row {
+                name: settings.name.clone(),
+                tenants: settings.tenants.clone(),
+                state: "open",
+                cause: None,
+                since: None,
+                retry_at: None,
+                records: counts(&known.counts, &digest),
+            };
+            row.with_state(config, &known, *pause)
+        })
+        .collect();
+    let head =
+        ["NAME", "TENANTS", "STATE", "CAUSE", "SINCE", "RETRY AT", "LIVE", "FAILING", "DEAD"];
+    output.rows(&head, &rows, Row::cells)
+}
+
+impl Row {
+    fn with_state(self, config: &Config, known: &Known, pause: Option<ProviderPause>) -> Self {
+        if !config.grants.enabled {
+            return Self { state: "off", ..self };
+        }
+        if !known.reasons.is_empty() {
+            return Self { state: "paused", cause: Some(known.reasons.join(", ")), ..self };
+        }
+        let Some(ProviderPause { cause, since, retry_at }) = pause else { return self };
+        Self {
+            state: if retry_at > known.now { "blocked" } else { "probing" },
+            cause: Some(cause.to_string()),
+            since: Some(moment(since)),
+            retry_at: Some(moment(retry_at)),
+            ..self
+        }
+    }
+
+    fn cells(&self) -> Vec<String> {
+        let known = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+        let count = |state: GrantState| self.records[state.name()].to_string();
+        let counts = [GrantState::Live, GrantState::Failing, GrantState::Dead].map(count);
+        let texts = [self.name.clone(), self.tenants.join(", "), self.state.to_owned()];
+        let pause = [&self.cause, &self.since, &self.retry_at].map(known);
+        texts.into_iter().chain(pause).chain(counts).collect()
+    }
+}
+
+/// How many grants of a client are in each state.
+fn counts(all: &[GrantCount], client_digest: &[u8]) -> BTreeMap<&'static str, u64> {
+    let states = [GrantState::Unknown, GrantState::Live, GrantState::Failing, GrantState::Dead];
+    let of = |state| {
+        let of_state =
+            |count: &&GrantCount| count.client_digest == client_digest && count.state == state;
+        all.iter().filter(of_state).map(|count| count.records).sum()
+    };
+    states.into_iter().map(|state| (state.name(), of(state))).collect()
+}
+
+pub(super) fn retry(config: &Config, output: Output, name: &str) -> anyhow::Result<()> {
+    let providers = Providers::new(config)?;
+    let of_name = providers.all().filter(|provider| provider.name == name);
+    let digests: Vec<[u8; 32]> = of_name.map(|provider| provider.client_digest).collect();
+    if digests.is_empty() {
+        bail!("no provider of grants.providers has the name {}", name.escape_debug());
+    }
+    let waited = open::with_store(config, async |store| {
+        let mut waited = false;
+        for digest in digests {
+            waited |= store.probe_provider(digest).await?;
+        }
+        Ok(waited)
+    })?;
+    info!(provider = name, waited, "a provider may be asked at once");
+    let plain = match waited {
+        true => format!(
+            "the next request to {name} is sent, and its answer shows whether the pause is over"
+        ),
+        false => format!("requests to {name} were not paused"),
+    };
+    output.made(&plain, &json!({ "name": name, "waited": waited }))
+}
