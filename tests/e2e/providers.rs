@@ -4,6 +4,8 @@
 
 mod addresses;
 mod answers;
+mod client_certificates;
+mod client_keys;
 mod interoperation;
 mod mock;
 mod verdicts;

@@ -1,6 +1,9 @@
 // Runs a certified OpenID provider, oidc-provider, that gives grants: each refresh rotates the
 // refresh token, and a spent one ends the grant. Every user who is sent to it agrees at once.
-// Usage: node grant-provider.mjs [--port PORT] [--expires SECONDS] REDIRECT_URI...
+// Usage: node grant-provider.mjs [--port PORT] [--expires SECONDS] [--jwk JWK [--alg ALG]]
+//          [--tls-certificate FILE --tls-key FILE] REDIRECT_URI...
+// With the public key JWK the client has no secret: it proves who it is by assertions that are signed
+// by ALG, or over TLS by the certificate that the key has in x5c.
 // It prints {"issuer", "client_id", "client_secret"}, and ends with its standard input. Beside the
 // provider's own endpoints it has:
 //   POST /control/code?redirect_uri=…&code_challenge=…[&nonce=…][&scope=…]
@@ -8,9 +11,11 @@
 //   POST /control/requests
 //     answers how often the token endpoint was asked: {"authorization_code", "refresh_token"}
 
-import { generateKeyPair, randomBytes } from "node:crypto";
+import { generateKeyPair, randomBytes, X509Certificate } from "node:crypto";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
 import { Provider } from "oidc-provider";
@@ -25,7 +30,19 @@ const client = "latchkey";
 const secret = "nobody else: 50% + 1/2 & more";
 const user = "ann";
 
-async function newProvider(issuer, redirectUris, seconds) {
+/** How the client proves who it is. */
+function clientAuth({ jwk, alg, tls }) {
+  if (!jwk) return { client_secret: secret };
+  const jwks = { keys: [JSON.parse(jwk)] };
+  if (tls) return { token_endpoint_auth_method: "self_signed_tls_client_auth", jwks };
+  return {
+    token_endpoint_auth_method: "private_key_jwt",
+    token_endpoint_auth_signing_alg: alg,
+    jwks,
+  };
+}
+
+async function newProvider(issuer, redirectUris, seconds, auth) {
   const pair = await promisify(generateKeyPair)("rsa", { modulusLength: 2048 });
   return new Provider(issuer, {
     jwks: { keys: [{ ...pair.privateKey.export({ format: "jwk" }), use: "sig" }] },
@@ -38,10 +55,15 @@ async function newProvider(issuer, redirectUris, seconds) {
       Interaction: 600,
     },
     cookies: { keys: [randomBytes(16).toString("hex")] },
+    clientAuthMethods: [
+      "client_secret_basic",
+      "private_key_jwt",
+      "self_signed_tls_client_auth",
+    ],
     clients: [
       {
         client_id: client,
-        client_secret: secret,
+        ...clientAuth(auth),
         grant_types: ["authorization_code", "refresh_token"],
         redirect_uris: redirectUris,
         response_types: ["code"],
@@ -59,6 +81,14 @@ async function newProvider(issuer, redirectUris, seconds) {
     conformIdTokenClaims: false,
     features: {
       devInteractions: { enabled: false },
+      mTLS: {
+        enabled: true,
+        selfSignedTlsClientAuth: true,
+        getCertificate: ({ socket }) => {
+          const certificate = socket.getPeerCertificate?.();
+          return certificate?.raw ? new X509Certificate(certificate.raw) : undefined;
+        },
+      },
       introspection: { enabled: true },
       revocation: { enabled: true },
     },
@@ -93,11 +123,13 @@ async function follow(issuer, url) {
   return { error: answer.get("error_description") ?? "too many redirects" };
 }
 
-export async function startGrantProvider(redirectUris, port = 0, seconds = 3600) {
-  const server = createServer().listen(port, "127.0.0.1");
-  await once(server, "listening");
-  const issuer = `http://127.0.0.1:${server.address().port}`;
-  const provider = await newProvider(issuer, redirectUris, seconds);
+export async function startGrantProvider(redirectUris, port = 0, seconds = 3600, auth = {}) {
+  // Any certificate is taken; the provider looks for it among those of its clients.
+  const ofClients = { requestCert: true, rejectUnauthorized: false };
+  const server = auth.tls ? createTlsServer({ ...auth.tls, ...ofClients }) : createServer();
+  await once(server.listen(port, "127.0.0.1"), "listening");
+  const issuer = `${auth.tls ? "https" : "http"}://127.0.0.1:${server.address().port}`;
+  const provider = await newProvider(issuer, redirectUris, seconds, auth);
   const handle = provider.callback();
   const requests = { authorization_code: 0, refresh_token: 0 };
   for (const event of ["grant.success", "grant.error"]) {
@@ -145,10 +177,19 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     options: {
       port: { type: "string", default: "0" },
       expires: { type: "string", default: "3600" },
+      jwk: { type: "string" },
+      alg: { type: "string" },
+      "tls-certificate": { type: "string" },
+      "tls-key": { type: "string" },
     },
   });
+  const { jwk, alg, "tls-certificate": cert, "tls-key": key } = values;
+  const tls = cert && { cert: readFileSync(cert), key: readFileSync(key) };
+  // What a browser does is done here, which need not know who signed the certificate.
+  if (tls) process.env.NODE_TLS_REJECT_UNAUTHORIZED = "0";
   const [port, seconds] = [Number(values.port), Number(values.expires)];
-  const { close, ...told } = await startGrantProvider(positionals, port, seconds);
+  const auth = { jwk, alg, tls };
+  const { close, ...told } = await startGrantProvider(positionals, port, seconds, auth);
   console.log(JSON.stringify(told));
   process.stdin.resume().on("end", close);
 }

@@ -26,8 +26,20 @@ const ALGORITHMS: [(&str, &[&str]); 3] = [
             "RS512",
         ],
     ),
-    // The challenge of PKCE, and the digest that names a client.
-    ("provider", &["SHA256"]),
+    (
+        "provider",
+        &[
+            // The challenge of PKCE, and the digests that name a client and a certificate.
+            "SHA256",
+            // Assertions of a client.
+            "ECDSA_P256_SHA256_FIXED_SIGNING",
+            "ES256",
+            "PS256",
+            "RS256",
+            "RSA_PKCS1_SHA256",
+            "RSA_PSS_SHA256",
+        ],
+    ),
     ("store", &["AES_256_GCM", "HKDF_SHA256", "HMAC_SHA256", "SHA256"]),
 ];
 

@@ -7,7 +7,7 @@
 use std::error::Error;
 
 use model::SecretText;
-use provider::{Answer, ClientAuth, Endpoints, Registration, RequestRules};
+use provider::{Answer, ClientAuth, Endpoints, Proof, Registration, RequestRules};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let endpoints = Endpoints::of_token("https://login.example/oauth2/token");
@@ -19,8 +19,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         ..Registration::new(endpoints, "my-client", ClientAuth::Basic)
     };
 
-    let request = registration
-        .refresh(&SecretText::from("REFRESH-TOKEN"), Some(&SecretText::from("CLIENT-SECRET")));
+    let request = registration.refresh(
+        &SecretText::from("REFRESH-TOKEN"),
+        Proof::Secret(&SecretText::from("CLIENT-SECRET")),
+    );
     println!("POST {}", request.url);
     if request.authorization.is_some() {
         println!("Authorization: Basic <my-client:CLIENT-SECRET in base64>");

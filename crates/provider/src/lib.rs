@@ -1,16 +1,17 @@
 //! OAuth 2.0 for a client of any provider: what to send, and what the answer says.
 //!
-//! Invariant: nothing here does I/O, reads a clock or draws a random number. An answer is read leniently and judged
+//! Invariant: nothing here does I/O or reads a clock, and random is only what is within a signature. An answer is read leniently and judged
 //! strictly: tokens that came are never thrown away for a fault of form, and a grant is called dead only if the
 //! provider said so. Tokens, secrets and codes are in types that cannot be printed.
 //!
 //! ```
 //! use model::SecretText;
-//! use provider::{Answer, ClientAuth, Endpoints, RefusalClass, Registration};
+//! use provider::{Answer, ClientAuth, Endpoints, Proof, RefusalClass, Registration};
 //!
 //! let endpoints = Endpoints::of_token("https://login.example/token");
 //! let registration = Registration::new(endpoints, "latchkey", ClientAuth::Basic);
-//! let request = registration.refresh(&SecretText::from("r-1"), Some(&SecretText::from("secret")));
+//! let secret = SecretText::from("secret");
+//! let request = registration.refresh(&SecretText::from("r-1"), Proof::Secret(&secret));
 //! assert_eq!(request.body.expose(), "grant_type=refresh_token&refresh_token=r-1");
 //!
 //! let mut answer = Answer {
@@ -30,6 +31,7 @@
 //! ```
 
 mod answer;
+mod assertion;
 mod form;
 mod introspection;
 mod json;
@@ -44,17 +46,18 @@ mod revocation;
 mod verdict;
 
 pub use answer::{Answer, GrantedTokens};
+pub use assertion::{AssertionAlgorithm, AssertionKey, InvalidKey};
 pub use introspection::Introspection;
-pub use metadata::{InvalidMetadata, Metadata, metadata_urls};
+pub use metadata::{InvalidMetadata, Metadata, MtlsEndpoints, metadata_urls};
 pub use parameters::{
     InvalidParameter, InvalidTemplate, Parameter, Parameters, Pattern, fill as fill_url,
 };
 pub use presets::Preset;
 pub use registration::{
-    AnswerRules, BodyFormat, ClientAuth, Endpoints, ErrorWords, Registration, RequestRules,
-    TimeUnit, client_digest, code_digest,
+    AnswerRules, Audience, BodyFormat, ClientAuth, Endpoints, ErrorWords, Registration,
+    RequestRules, TimeUnit, client_digest, code_digest,
 };
-pub use request::{AuthorizationRequest, CodeExchange, ProviderRequest, TokenKind};
+pub use request::{AuthorizationRequest, CodeExchange, Proof, ProviderRequest, TokenKind};
 pub use retry_after::retry_after;
 pub use revocation::Revocation;
 pub use verdict::{Refusal, RefusalClass};

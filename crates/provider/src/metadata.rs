@@ -26,6 +26,19 @@ pub struct Metadata {
     pub introspection_endpoint: Option<String>,
     /// Where the keys are that ID tokens are signed with.
     pub jwks_uri: Option<String>,
+    /// Where clients with a certificate go instead.
+    pub mtls_endpoint_aliases: MtlsEndpoints,
+}
+
+/// The endpoints that ask for a client's certificate, where they are others (RFC 8705 §5).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MtlsEndpoints {
+    /// In place of `token_endpoint`.
+    pub token_endpoint: Option<String>,
+    /// In place of `revocation_endpoint`.
+    pub revocation_endpoint: Option<String>,
+    /// In place of `introspection_endpoint`.
+    pub introspection_endpoint: Option<String>,
 }
 
 /// Why metadata cannot be used. The name is that of the member.
@@ -75,6 +88,11 @@ impl Metadata {
             revocation_endpoint: endpoint("revocation_endpoint")?,
             introspection_endpoint: endpoint("introspection_endpoint")?,
             jwks_uri: endpoint("jwks_uri")?,
+            mtls_endpoint_aliases: MtlsEndpoints {
+                token_endpoint: endpoint("mtls_endpoint_aliases.token_endpoint")?,
+                revocation_endpoint: endpoint("mtls_endpoint_aliases.revocation_endpoint")?,
+                introspection_endpoint: endpoint("mtls_endpoint_aliases.introspection_endpoint")?,
+            },
         })
     }
 }
@@ -91,7 +109,7 @@ pub fn metadata_urls(issuer: &str) -> [String; 2] {
     ]
 }
 
-/// A member that is a text; `null` counts as not there.
+/// A member at a path of names that is a text; `null` counts as not there.
 fn text<'a>(metadata: &'a Json, name: &'static str) -> Result<Option<&'a str>, InvalidMetadata> {
     let values = metadata.all(name);
     let mut values = values.iter().filter(|value| !matches!(value, Json::Null));

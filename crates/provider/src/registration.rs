@@ -1,6 +1,6 @@
 //! An OAuth client as a provider knows it, and how that provider differs from the standard.
 //!
-//! Invariant: there is no secret in a registration. The secret is given to each request by itself. The rules are read from
+//! Invariant: there is no secret in a registration. The secret or key is given to each request by itself. The rules are read from
 //! and written to configurations by the names of their fields.
 
 use std::collections::BTreeMap;
@@ -22,6 +22,8 @@ pub struct Registration {
     pub client_id: String,
     /// How the client proves who it is.
     pub client_auth: ClientAuth,
+    /// Whom its assertions are for.
+    pub audience: Audience,
     /// The scopes that are asked for (RFC 6749 §3.3) if a request does not say others.
     pub scopes: Vec<String>,
     /// How requests differ from the standard.
@@ -39,6 +41,7 @@ impl Registration {
             endpoints,
             client_id: client_id.to_owned(),
             client_auth,
+            audience: Audience::TokenEndpoint,
             scopes: Vec::new(),
             request: RequestRules::default(),
             answer: AnswerRules::default(),
@@ -70,6 +73,17 @@ impl Endpoints {
     }
 }
 
+/// What the `aud` of a client's assertions is (RFC 7523 §3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// The URL of the token endpoint, whatever the request is (OpenID Connect Core §9).
+    TokenEndpoint,
+    /// The URL that the request goes to, as Okta wants it.
+    Endpoint,
+    /// This text, such as the issuer.
+    Text(String),
+}
+
 /// How a client proves who it is at the token endpoint (RFC 6749 §2.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClientAuth {
@@ -82,14 +96,25 @@ pub enum ClientAuth {
     BasicSecret,
     /// `client_id` and `client_secret` in the body (RFC 6749 §2.3.1).
     Post,
+    /// `client_id` and an assertion that the client signs in the body (RFC 7523 §2.2).
+    PrivateKeyJwt,
+    /// `client_id` in the body; the certificate of the TLS connection is the proof (RFC 8705 §2).
+    Tls,
     /// `client_id` in the body, and no proof: a public client (RFC 6749 §2.1).
     None,
 }
 
 impl ClientAuth {
     /// Every way.
-    pub const ALL: [Self; 5] =
-        [Self::Basic, Self::BasicRaw, Self::BasicSecret, Self::Post, Self::None];
+    pub const ALL: [Self; 7] = [
+        Self::Basic,
+        Self::BasicRaw,
+        Self::BasicSecret,
+        Self::Post,
+        Self::PrivateKeyJwt,
+        Self::Tls,
+        Self::None,
+    ];
 
     /// The name as configurations write it.
     pub fn name(self) -> &'static str {
@@ -98,6 +123,8 @@ impl ClientAuth {
             Self::BasicRaw => "basic_raw",
             Self::BasicSecret => "basic_secret",
             Self::Post => "post",
+            Self::PrivateKeyJwt => "private_key_jwt",
+            Self::Tls => "tls",
             Self::None => "none",
         }
     }

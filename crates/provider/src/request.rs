@@ -9,7 +9,9 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use model::SecretText;
 use zeroize::Zeroizing;
 
-use crate::{BodyFormat, ClientAuth, Registration, form};
+use crate::{
+    AssertionKey, Audience, BodyFormat, ClientAuth, Registration, assertion::ASSERTION_TYPE, form,
+};
 
 /// How many bytes a byte of a text has at most in JSON: `\u0000`.
 const JSON_MAX: usize = 6;
@@ -38,6 +40,24 @@ pub struct CodeExchange<'a> {
     pub redirect_uri: &'a str,
     /// The PKCE verifier (RFC 7636 §4.5).
     pub pkce_verifier: Option<&'a SecretText>,
+}
+
+/// What proves who the client is.
+#[derive(Clone, Copy, Debug)]
+pub enum Proof<'a> {
+    /// Nothing in the request: the client is public, or its TLS certificate proves it.
+    None,
+    /// A secret.
+    Secret(&'a SecretText),
+    /// An assertion that is signed for this request.
+    Assertion {
+        /// What it is signed with.
+        key: &'a AssertionKey,
+        /// The time, in seconds since 1970.
+        issued: i64,
+        /// A name that no other assertion has (RFC 7519 §4.1.7).
+        id: &'a str,
+    },
 }
 
 /// What a token is for that is revoked or introspected (RFC 7009 §2.1, RFC 7662 §2.1).
@@ -87,11 +107,9 @@ impl Registration {
     }
 
     /// Exchanges a code for tokens (RFC 6749 §4.1.3). A code is sent once: a second use may end what the first gave.
-    pub fn exchange(
-        &self,
-        code: &CodeExchange<'_>,
-        secret: Option<&SecretText>,
-    ) -> ProviderRequest {
+    pub fn exchange(&self, code: &CodeExchange<'_>, proof: Proof<'_>) -> ProviderRequest {
+        let secret = self.prove(&self.endpoints.token, proof);
+        let secret = secret.as_ref();
         let verifier = code.pkce_verifier.map_or("", SecretText::expose);
         let mut fields = self.fields([
             ("grant_type", "authorization_code"),
@@ -105,16 +123,14 @@ impl Registration {
     }
 
     /// Exchanges a refresh token for new tokens (RFC 6749 §6). No scope is asked for, so it stays as it was.
-    pub fn refresh(
-        &self,
-        refresh_token: &SecretText,
-        secret: Option<&SecretText>,
-    ) -> ProviderRequest {
+    pub fn refresh(&self, refresh_token: &SecretText, proof: Proof<'_>) -> ProviderRequest {
+        let endpoint = self.endpoints.refresh.as_ref().unwrap_or(&self.endpoints.token);
+        let secret = self.prove(endpoint, proof);
+        let secret = secret.as_ref();
         let mut fields = self
             .fields([("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose())]);
         self.authenticate(&mut fields, secret);
         fields.add(&self.request.refresh);
-        let endpoint = self.endpoints.refresh.as_ref().unwrap_or(&self.endpoints.token);
         self.request_to(endpoint, &fields, secret)
     }
 
@@ -123,10 +139,10 @@ impl Registration {
         &self,
         token: &SecretText,
         kind: TokenKind,
-        secret: Option<&SecretText>,
+        proof: Proof<'_>,
     ) -> Option<ProviderRequest> {
         let endpoint = self.endpoints.revocation.as_deref()?;
-        Some(self.about_token(endpoint, token, kind, secret))
+        Some(self.about_token(endpoint, token, kind, proof))
     }
 
     /// Asks whether a token works (RFC 7662 §2.1), or `None` if no introspection endpoint is known.
@@ -134,10 +150,10 @@ impl Registration {
         &self,
         token: &SecretText,
         kind: TokenKind,
-        secret: Option<&SecretText>,
+        proof: Proof<'_>,
     ) -> Option<ProviderRequest> {
         let endpoint = self.endpoints.introspection.as_deref()?;
-        Some(self.about_token(endpoint, token, kind, secret))
+        Some(self.about_token(endpoint, token, kind, proof))
     }
 
     fn about_token(
@@ -145,8 +161,10 @@ impl Registration {
         endpoint: &str,
         token: &SecretText,
         kind: TokenKind,
-        secret: Option<&SecretText>,
+        proof: Proof<'_>,
     ) -> ProviderRequest {
+        let secret = self.prove(endpoint, proof);
+        let secret = secret.as_ref();
         let hint = match kind {
             TokenKind::Access => "access_token",
             TokenKind::Refresh => "refresh_token",
@@ -164,6 +182,22 @@ impl Registration {
         fields
     }
 
+    /// The secret, or an assertion for a request to this endpoint.
+    fn prove(&self, endpoint: &str, proof: Proof<'_>) -> Option<SecretText> {
+        match proof {
+            Proof::None => None,
+            Proof::Secret(secret) => Some(secret.clone()),
+            Proof::Assertion { key, issued, id } => {
+                let audience = match &self.audience {
+                    Audience::TokenEndpoint => &self.endpoints.token,
+                    Audience::Endpoint => endpoint,
+                    Audience::Text(text) => text,
+                };
+                Some(key.sign(&self.client_id, audience, issued, id))
+            }
+        }
+    }
+
     /// Adds what proves in the body who the client is.
     fn authenticate<'a>(&'a self, fields: &mut Fields<'a>, secret: Option<&'a SecretText>) {
         match self.client_auth {
@@ -172,7 +206,12 @@ impl Registration {
                 fields.push("client_id", &self.client_id);
                 fields.push("client_secret", secret.map_or("", SecretText::expose));
             }
-            ClientAuth::None => fields.push("client_id", &self.client_id),
+            ClientAuth::PrivateKeyJwt => {
+                fields.push("client_id", &self.client_id);
+                fields.push("client_assertion_type", ASSERTION_TYPE);
+                fields.push("client_assertion", secret.map_or("", SecretText::expose));
+            }
+            ClientAuth::Tls | ClientAuth::None => fields.push("client_id", &self.client_id),
         }
     }
 
@@ -188,7 +227,9 @@ impl Registration {
             ClientAuth::Basic => Some(basic(&self.client_id, secret, form::encode)),
             ClientAuth::BasicRaw => Some(basic(&self.client_id, secret, raw)),
             ClientAuth::BasicSecret => Some(basic(secret, "", raw)),
-            ClientAuth::Post | ClientAuth::None => None,
+            ClientAuth::Post | ClientAuth::PrivateKeyJwt | ClientAuth::Tls | ClientAuth::None => {
+                None
+            }
         };
         let (content_type, body) = match self.request.body {
             BodyFormat::Form => {

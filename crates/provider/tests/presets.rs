@@ -8,9 +8,9 @@ use std::{collections::BTreeMap, fs, path::Path};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use model::SecretText;
 use provider::{
-    Answer, AnswerRules, ClientAuth, CodeExchange, Endpoints, ErrorWords, GrantedTokens, Metadata,
-    Parameters, Preset, ProviderRequest, Refusal, RefusalClass, Registration, RequestRules,
-    fill_url, presets,
+    Answer, AnswerRules, Audience, ClientAuth, CodeExchange, Endpoints, ErrorWords, GrantedTokens,
+    Metadata, Parameters, Preset, Proof, ProviderRequest, Refusal, RefusalClass, Registration,
+    RequestRules, fill_url, presets,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -133,6 +133,7 @@ fn registration(preset: &Preset, record: &Record) -> Registration {
             assert_eq!(settings.client_auth, "", "{name}");
             ClientAuth::Basic
         }),
+        audience: Audience::TokenEndpoint,
         scopes: settings.scopes,
         request: settings.request,
         answer: settings.answer,
@@ -202,9 +203,9 @@ fn every_preset_sends_and_reads_what_its_provider_documents() {
         let record = record(name);
         let registration = registration(&preset, &record);
         assert!(matches!(record.exchange, Shape::Success { .. }), "{name} has no exchange");
-        let sent = registration.exchange(&code, Some(&secret));
+        let sent = registration.exchange(&code, Proof::Secret(&secret));
         check_success(&format!("{name}: exchange"), &registration, &record.exchange, &sent);
-        let sent = registration.refresh(&SecretText::from("r-1"), Some(&secret));
+        let sent = registration.refresh(&SecretText::from("r-1"), Proof::Secret(&secret));
         check_success(&format!("{name}: refresh"), &registration, &record.refresh, &sent);
         for (what, shape, classes) in [
             ("dead", &record.dead, &[RefusalClass::Dead][..]),

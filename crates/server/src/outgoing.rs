@@ -11,18 +11,18 @@ use std::{
     fmt, fs, io,
     net::IpAddr,
     path::Path,
-    sync::{Arc, atomic::AtomicUsize},
+    sync::{Arc, PoisonError, RwLock, atomic::AtomicUsize},
     time::Duration,
 };
 
 use anyhow::{Context as _, bail};
 use model::CauseKind;
 use provider::ProviderRequest;
-use rustls::RootCertStore;
+use rustls::{AlertDescription, RootCertStore};
 use ureq::{
     Agent, Error, Proxy, RequestExt as _, SendBody,
     http::{HeaderMap, HeaderValue, Method, Request, header, uri::Scheme},
-    tls::{PemItem, RootCerts, TlsConfig, parse_pem},
+    tls::{ClientCert, PemItem, RootCerts, TlsConfig, parse_pem},
     unversioned::transport::{ConnectionDetails, Connector, DefaultConnector, Transport},
 };
 use zeroize::Zeroizing;
@@ -45,6 +45,8 @@ const BODY: Duration = Duration::from_secs(3);
 pub(crate) struct OutgoingRules<'a> {
     /// A PEM file of the certificates that are trusted, in place of those of the machine.
     pub(crate) ca: Option<&'a Path>,
+    /// The certificate of the client and its key, for servers that ask for them (RFC 8705).
+    pub(crate) client_certificate: Option<ClientCert>,
     /// Whether hosts may have addresses that are not public.
     pub(crate) allow_private_addresses: bool,
     /// Whether a URL of this machine may be `http`.
@@ -56,11 +58,32 @@ pub(crate) struct OutgoingRules<'a> {
 
 /// A client with its rules.
 pub(crate) struct Outgoing {
-    connector: Arc<DefaultConnector>,
+    tls: RwLock<Tls>,
+    roots: RootCerts,
     resolver: CheckedResolver,
-    tls: TlsConfig,
     proxy: Option<Proxy>,
     allow_plain_loopback: bool,
+}
+
+/// What connections have in common. TLS sessions are resumed only with the same connector, so that none is resumed with
+/// another client certificate.
+#[derive(Clone)]
+struct Tls {
+    connector: Arc<DefaultConnector>,
+    config: TlsConfig,
+}
+
+impl Tls {
+    fn new(roots: RootCerts, client_certificate: Option<ClientCert>) -> Self {
+        let config = TlsConfig::builder()
+            .root_certs(roots)
+            .client_cert(client_certificate)
+            .unversioned_rustls_crypto_provider(Arc::new(
+                rustls::crypto::aws_lc_rs::default_provider(),
+            ))
+            .build();
+        Self { connector: Arc::default(), config }
+    }
 }
 
 /// An answer, whatever its status.
@@ -112,24 +135,24 @@ impl Outgoing {
             }
             None => RootCerts::PlatformVerifier,
         };
-        let tls = TlsConfig::builder()
-            .root_certs(roots)
-            .unversioned_rustls_crypto_provider(Arc::new(
-                rustls::crypto::aws_lc_rs::default_provider(),
-            ))
-            .build();
         let proxy = rules.egress_proxy.map(Proxy::new).transpose().context("egress_proxy")?;
         Ok(Self {
-            connector: Arc::default(),
+            tls: RwLock::new(Tls::new(roots.clone(), rules.client_certificate.clone())),
+            roots,
             resolver: CheckedResolver {
                 allow_private_addresses: rules.allow_private_addresses,
                 proxy: proxy.as_ref().map(|proxy| (proxy.host().to_owned(), proxy.port())),
                 lookups: Arc::new(AtomicUsize::new(0)),
             },
-            tls,
             proxy,
             allow_plain_loopback: rules.allow_plain_loopback,
         })
+    }
+
+    /// Shows this certificate from the next connection on.
+    pub(crate) fn set_client_certificate(&self, certificate: ClientCert) {
+        let tls = Tls::new(self.roots.clone(), Some(certificate));
+        *self.tls.write().unwrap_or_else(PoisonError::into_inner) = tls;
     }
 
     /// Sends a request to a provider. Blocks.
@@ -225,8 +248,9 @@ impl Outgoing {
 
     /// The agent of one request: it has the deadline, and all agents share what TLS has loaded.
     fn agent(&self, proxy: Option<Proxy>, deadline: Duration) -> Agent {
+        let tls = self.tls.read().unwrap_or_else(PoisonError::into_inner).clone();
         let config = Agent::config_builder()
-            .tls_config(self.tls.clone())
+            .tls_config(tls.config)
             .proxy(proxy)
             .http_status_as_error(false)
             .max_redirects(0)
@@ -242,7 +266,7 @@ impl Outgoing {
             .timeout_recv_response(Some(HEAD))
             .timeout_recv_body(Some(BODY))
             .build();
-        Agent::with_parts(config, Connect(Arc::clone(&self.connector)), self.resolver.clone())
+        Agent::with_parts(config, Connect(tls.connector), self.resolver.clone())
     }
 }
 
@@ -309,8 +333,19 @@ impl SendError {
         if let Error::Other(other) = &error
             && let Some(BeforeSending(error)) = other.downcast_ref()
         {
-            let cause = if is_of_tls(error) { CauseKind::Tls } else { CauseKind::Network };
+            let cause = if refuses_certificate(error) {
+                CauseKind::InvalidClient
+            } else if is_of_tls(error) {
+                CauseKind::Tls
+            } else {
+                CauseKind::Network
+            };
             return Self::unsent(cause, describe(error));
+        }
+        if refuses_certificate(&error) {
+            // In TLS 1.3 the client's part of the handshake ends first. The server reads no request after its alert
+            // (RFC 8446 §6.2).
+            return Self::unsent(CauseKind::InvalidClient, describe(&error));
         }
         let cause = match &error {
             Error::Timeout(_) => CauseKind::Timeout,
@@ -321,6 +356,31 @@ impl SendError {
         };
         Self { cause, was_sent: true, text: describe(&error) }
     }
+}
+
+/// Whether the server said by an alert that it does not accept the client's certificate, or that it wants one
+/// (RFC 8446 §6.2).
+fn refuses_certificate(error: &Error) -> bool {
+    let error = match error {
+        Error::Rustls(error) => Some(error),
+        Error::Io(error) => error.get_ref().and_then(|inner| inner.downcast_ref()),
+        _ => None,
+    };
+    matches!(
+        error,
+        Some(rustls::Error::AlertReceived(
+            AlertDescription::AccessDenied
+                | AlertDescription::BadCertificate
+                | AlertDescription::CertificateExpired
+                | AlertDescription::CertificateRequired
+                | AlertDescription::CertificateRevoked
+                | AlertDescription::CertificateUnknown
+                // Its signature is not that of the authority that it names.
+                | AlertDescription::DecryptError
+                | AlertDescription::UnknownCA
+                | AlertDescription::UnsupportedCertificate
+        ))
+    )
 }
 
 fn is_of_tls(error: &Error) -> bool {

@@ -33,8 +33,8 @@ impl Reload {
     pub(crate) async fn run(self, mut signals: ReloadSignals) {
         while signals.reload().await {
             info!(
-                "SIGHUP: reading certificate, keys of bearer tokens, secrets of providers and receivers, and log.filter \
-                 again"
+                "SIGHUP: reading certificate, keys of bearer tokens, secrets and keys of providers, secrets of receivers, \
+                 and log.filter again"
             );
             self.read_configuration().await;
             self.read_certificate().await;

@@ -104,6 +104,7 @@ impl Receiver {
     fn new(config: &Config, place: &str, settings: &ReceiverSettings) -> anyhow::Result<Self> {
         let outgoing = Outgoing::new(&OutgoingRules {
             ca: settings.ca.as_deref(),
+            client_certificate: None,
             allow_private_addresses: settings.allow_private_addresses,
             allow_plain_loopback: config.is_development(),
             egress_proxy: config.grants.egress_proxy.as_deref(),

@@ -9,13 +9,14 @@ mod gates;
 pub(crate) mod http;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     net::TcpListener,
     sync::{Arc, Condvar, Mutex, MutexGuard},
     thread,
     time::{Duration, Instant},
 };
 
+use jsonwebtoken::{Algorithm, DecodingKey};
 use rustls::ServerConfig;
 use serde_json::{Value, json};
 
@@ -67,6 +68,10 @@ pub(crate) enum ClientAuth {
     BasicRaw,
     Post,
     None,
+    /// An assertion by one of `assertion_keys` (RFC 7523 §2.2).
+    PrivateKeyJwt,
+    /// The certificate that the TLS connection was made with (RFC 8705 §2).
+    Tls,
 }
 
 /// How a provider behaves.
@@ -87,6 +92,10 @@ pub(crate) struct Rules {
     pub(crate) client_id: (&'static str, String),
     /// Several while the secret is replaced.
     pub(crate) secrets: Vec<String>,
+    /// What verifies assertions, several while the key is replaced; each with its algorithm.
+    pub(crate) assertion_keys: Vec<(Algorithm, DecodingKey)>,
+    /// The audience that an assertion must have; empty for the token endpoint.
+    pub(crate) audience: String,
     /// The members of an answer with tokens, over the usual; those that are null are left out.
     pub(crate) answer: Value,
     /// How the answer with tokens is said.
@@ -118,6 +127,8 @@ impl Default for Rules {
             client_auth: ClientAuth::Basic,
             client_id: ("client_id", CLIENT_ID.to_owned()),
             secrets: vec![SECRET.to_owned()],
+            assertion_keys: Vec::new(),
+            audience: String::new(),
             answer: json!({}),
             say: |answer| Reply::json(200, &answer),
             id_claims: json!({}),
@@ -211,6 +222,8 @@ struct State {
     /// How many requests with a refresh token are open, and how many ever were at once.
     flights: HashMap<String, (usize, usize)>,
     wrong_secrets: usize,
+    /// The identifiers of assertions, of which none comes twice (RFC 7523 §3).
+    assertion_ids: HashSet<String>,
     /// The first one signs; the rest of the published keys.
     signers: Vec<Issuer>,
     published: usize,
@@ -251,6 +264,7 @@ impl MockProvider {
             requests: Vec::new(),
             flights: HashMap::new(),
             wrong_secrets: 0,
+            assertion_ids: HashSet::new(),
             signers: vec![Issuer::new("key-1")],
             published: 1,
         };
@@ -441,7 +455,7 @@ impl Shared {
         if let Some(how) = self.pass_gate(Gate::BeforeReading, &connection, &mut flight) {
             return connection.cut(how);
         }
-        let Some(received) = connection.read() else { return };
+        let Some(received) = connection.read() else { return connection.cut(Cut::Fin) };
         let (request, turn) = self.note(&received);
         if request.kind == Kind::Refresh {
             flight = Some(Flight::begin(self, request.field("refresh_token")));

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, PublicKeyData as _,
+};
 use rustls::{
-    ServerConfig,
+    RootCertStore, ServerConfig, SupportedProtocolVersion,
     crypto::aws_lc_rs::default_provider,
     pki_types::{CertificateDer, PrivateKeyDer},
+    server::WebPkiClientVerifier,
 };
 
 /// An authority that signs certificates.
@@ -17,6 +20,9 @@ impl Authority {
         let mut parameters = CertificateParams::new(Vec::new()).expect("parameters");
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
+        // Otherwise one authority would be taken for another one with a wrong signature.
+        let name = format!("{:02x?}", &key.der_bytes()[..8]);
+        parameters.distinguished_name.push(DnType::CommonName, name);
         Self(CertifiedIssuer::self_signed(parameters, key).expect("an authority"))
     }
 
@@ -30,6 +36,39 @@ impl Authority {
         let key = KeyPair::generate().expect("a key");
         let certificate = parameters.signed_by(&key, &self.0).expect("a certificate");
         server(certificate.der().clone(), &key)
+    }
+
+    /// A server with a certificate of this authority that admits only clients with one of that authority. With
+    /// `versions` it speaks no other TLS.
+    pub(crate) fn server_for_clients(
+        &self,
+        parameters: CertificateParams,
+        clients: &Self,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Arc<ServerConfig> {
+        let key = KeyPair::generate().expect("a key");
+        let certificate = parameters.signed_by(&key, &self.0).expect("a certificate");
+        let mut roots = RootCertStore::empty();
+        roots.add(clients.0.der().clone()).expect("an authority");
+        let provider = Arc::new(default_provider());
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
+            .expect("versions")
+            .with_client_cert_verifier(verifier.build().expect("a verifier"))
+            .with_single_cert(
+                vec![certificate.der().clone()],
+                PrivateKeyDer::try_from(key.serialize_der()).expect("a key"),
+            );
+        Arc::new(config.expect("a certificate and its key"))
+    }
+
+    /// The certificate of a client and its key, in PEM.
+    pub(crate) fn client(&self, name: &str) -> [String; 2] {
+        let key = KeyPair::generate().expect("a key");
+        let certificate = of_host(name).signed_by(&key, &self.0).expect("a certificate");
+        [certificate.pem(), key.serialize_pem()]
     }
 }
 

@@ -40,6 +40,35 @@ fn metadata_is_read() {
     assert_eq!(metadata.jwks_uri.as_deref(), Some("https://keys.example/jwks"));
 }
 
+/// RFC 8705 §5.
+#[test]
+fn endpoints_for_clients_with_certificates_are_read() {
+    let json = |aliases| {
+        json!({
+            "issuer": ISSUER,
+            "token_endpoint": "https://login.example/token",
+            "mtls_endpoint_aliases": aliases,
+        })
+    };
+    let aliases = json!({
+        "token_endpoint": "https://mtls.login.example/token",
+        "revocation_endpoint": "https://mtls.login.example/revoke",
+    });
+    assert_eq!(
+        parse(&json(aliases)).expect("metadata").mtls_endpoint_aliases,
+        MtlsEndpoints {
+            token_endpoint: Some("https://mtls.login.example/token".to_owned()),
+            revocation_endpoint: Some("https://mtls.login.example/revoke".to_owned()),
+            introspection_endpoint: None,
+        }
+    );
+    let plain = json!({ "introspection_endpoint": "http://mtls.login.example/introspect" });
+    let member = "mtls_endpoint_aliases.introspection_endpoint";
+    assert_eq!(parse(&json(plain)), Err(InvalidMetadata::Endpoint(member)));
+    let none = parse(&json(json!("none"))).expect("metadata");
+    assert_eq!(none.mtls_endpoint_aliases, MtlsEndpoints::default());
+}
+
 #[test]
 fn what_a_provider_need_not_publish_may_be_missing() {
     let json = json!({"issuer": ISSUER, "token_endpoint": "https://t.example", "jwks_uri": null});

@@ -4,12 +4,13 @@
 
 use std::collections::BTreeMap;
 
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proptest::prelude::*;
 use rstest::rstest;
 use serde_json::Value;
 
 use super::*;
-use crate::{Endpoints, RequestRules};
+use crate::{Endpoints, RequestRules, assertion::tests::key};
 
 fn registration(client_auth: ClientAuth) -> Registration {
     let endpoints = Endpoints {
@@ -36,7 +37,7 @@ fn secret() -> SecretText {
 }
 
 fn refresh_body(registration: &Registration) -> String {
-    let request = registration.refresh(&SecretText::from("r 1"), Some(&secret()));
+    let request = registration.refresh(&SecretText::from("r 1"), Proof::Secret(&secret()));
     request.body.expose().to_owned()
 }
 
@@ -113,16 +114,16 @@ fn an_endpoint_keeps_its_query(#[case] endpoint: &str, #[case] expected: &str) {
     registration.endpoints.authorization = Some(endpoint.to_owned());
     assert!(registration.authorization_url(&REQUEST).expect("URL").starts_with(expected));
     registration.endpoints.token = endpoint.to_owned();
-    assert_eq!(registration.refresh(&secret(), None).url, endpoint);
+    assert_eq!(registration.refresh(&secret(), Proof::None).url, endpoint);
 }
 
 #[test]
 fn a_refresh_goes_to_an_endpoint_of_its_own_if_there_is_one() {
     let mut registration = registration(ClientAuth::Basic);
     registration.endpoints.refresh = Some("https://login.example/refresh".to_owned());
-    assert_eq!(registration.refresh(&secret(), None).url, "https://login.example/refresh");
+    assert_eq!(registration.refresh(&secret(), Proof::None).url, "https://login.example/refresh");
     let code = CodeExchange { code: &secret(), redirect_uri: "", pkce_verifier: None };
-    assert_eq!(registration.exchange(&code, None).url, "https://login.example/token");
+    assert_eq!(registration.exchange(&code, Proof::None).url, "https://login.example/token");
 }
 
 #[test]
@@ -133,7 +134,7 @@ fn a_code_is_exchanged() {
         redirect_uri: "https://app.example/back",
         pkce_verifier: Some(&verifier),
     };
-    let request = registration(ClientAuth::Basic).exchange(&exchange, Some(&secret()));
+    let request = registration(ClientAuth::Basic).exchange(&exchange, Proof::Secret(&secret()));
     assert_eq!(request.url, "https://login.example/token");
     assert_eq!(request.content_type, "application/x-www-form-urlencoded");
     assert_eq!(
@@ -142,7 +143,7 @@ fn a_code_is_exchanged() {
          &redirect_uri=https%3A%2F%2Fapp.example%2Fback&code_verifier=v-1"
     );
     exchange.pkce_verifier = None;
-    let request = registration(ClientAuth::None).exchange(&exchange, None);
+    let request = registration(ClientAuth::None).exchange(&exchange, Proof::None);
     assert_eq!(
         request.body.expose(),
         "grant_type=authorization_code&code=c%2F1\
@@ -163,10 +164,11 @@ fn a_client_says_who_it_is(
 ) {
     let registration = registration(client_auth);
     let token = SecretText::from("r-1");
-    let refresh = registration.refresh(&token, Some(&secret()));
+    let refresh = registration.refresh(&token, Proof::Secret(&secret()));
     let expected = format!("grant_type=refresh_token&refresh_token=r-1{body}");
     assert_eq!(refresh.body.expose(), expected);
-    let revoke = registration.revoke(&token, TokenKind::Refresh, Some(&secret())).expect("request");
+    let revoke =
+        registration.revoke(&token, TokenKind::Refresh, Proof::Secret(&secret())).expect("request");
     let expected = format!("token=r-1&token_type_hint=refresh_token{body}");
     assert_eq!(
         (revoke.url.as_str(), revoke.body.expose()),
@@ -181,8 +183,11 @@ fn a_client_says_who_it_is(
 #[test]
 fn a_client_without_a_secret_has_an_empty_password_or_none() {
     let token = SecretText::from("r-1");
-    assert_eq!(decoded(&registration(ClientAuth::Basic).refresh(&token, None)), "my+client:");
-    let post = registration(ClientAuth::Post).refresh(&token, None);
+    assert_eq!(
+        decoded(&registration(ClientAuth::Basic).refresh(&token, Proof::None)),
+        "my+client:"
+    );
+    let post = registration(ClientAuth::Post).refresh(&token, Proof::None);
     assert_eq!(
         post.body.expose(),
         "grant_type=refresh_token&refresh_token=r-1&client_id=my+client"
@@ -192,23 +197,26 @@ fn a_client_without_a_secret_has_an_empty_password_or_none() {
 #[test]
 fn an_access_token_is_revoked_as_one_and_without_an_endpoint_nothing_is() {
     let mut registration = registration(ClientAuth::None);
-    let request = registration.revoke(&secret(), TokenKind::Access, None).expect("request");
+    let request = registration.revoke(&secret(), TokenKind::Access, Proof::None).expect("request");
     assert!(request.body.expose().ends_with("&token_type_hint=access_token&client_id=my+client"));
     registration.endpoints.revocation = None;
-    assert!(registration.revoke(&secret(), TokenKind::Access, None).is_none());
+    assert!(registration.revoke(&secret(), TokenKind::Access, Proof::None).is_none());
 }
 
 #[test]
 fn a_token_is_introspected_by_who_it_was_given_to() {
     let mut registration = registration(ClientAuth::Basic);
-    let request =
-        registration.introspect(&SecretText::from("a 1"), TokenKind::Access, Some(&secret()));
+    let request = registration.introspect(
+        &SecretText::from("a 1"),
+        TokenKind::Access,
+        Proof::Secret(&secret()),
+    );
     let request = request.expect("request");
     assert_eq!(request.url, "https://login.example/introspect");
     assert_eq!(request.body.expose(), "token=a+1&token_type_hint=access_token");
     assert_eq!(decoded(&request), "my+client:s%2B1%2F+%C3%A5%3A");
     registration.endpoints.introspection = None;
-    assert!(registration.introspect(&secret(), TokenKind::Access, None).is_none());
+    assert!(registration.introspect(&secret(), TokenKind::Access, Proof::None).is_none());
 }
 
 #[rstest]
@@ -235,7 +243,7 @@ fn fields_belong_to_their_request() {
     let code = SecretText::from("c");
     let exchange =
         CodeExchange { code: &code, redirect_uri: "https://a.example", pkce_verifier: None };
-    let exchange = registration.exchange(&exchange, None);
+    let exchange = registration.exchange(&exchange, Proof::None);
     assert!(exchange.body.expose().ends_with("&request=token"));
     assert!(refresh_body(&registration).ends_with("&duration=permanent"));
     assert!(!registration.authorization_url(&REQUEST).expect("URL").contains("permanent"));
@@ -258,12 +266,62 @@ fn names_are_the_providers_and_other_fields_go_by_them() {
 fn a_body_may_be_json() {
     let rules = RequestRules { body: BodyFormat::Json, ..RequestRules::default() };
     let registration = with_request(rules);
-    let request = registration.refresh(&SecretText::from("r\"\\\n\u{1f}å"), Some(&secret()));
+    let request =
+        registration.refresh(&SecretText::from("r\"\\\n\u{1f}å"), Proof::Secret(&secret()));
     assert_eq!(request.content_type, "application/json");
     assert_eq!(
         request.body.expose(),
         r#"{"grant_type":"refresh_token","refresh_token":"r\"\\\u000a\u001få","client_id":"my client","client_secret":"s+1/ å:"}"#
     );
+}
+
+/// RFC 7523 §2.2: the assertion is in the body of every request, and its audience is the provider.
+#[test]
+fn an_assertion_goes_with_every_request() {
+    let key = key();
+    let proof = Proof::Assertion { key: &key, issued: 1_790_000_000, id: "j-1" };
+    let token = SecretText::from("t");
+    let code = CodeExchange { code: &token, redirect_uri: "", pkce_verifier: None };
+    let audiences = |registration: &Registration| {
+        let requests = [
+            registration.exchange(&code, proof),
+            registration.refresh(&token, proof),
+            registration.revoke(&token, TokenKind::Refresh, proof).expect("request"),
+            registration.introspect(&token, TokenKind::Access, proof).expect("request"),
+        ];
+        requests.map(|request| {
+            assert!(request.authorization.is_none());
+            let body = request.body.expose();
+            assert!(
+                body.contains("&client_id=my+client&client_assertion_type=urn%3Aietf%3Aparams%3A")
+            );
+            assert!(!body.contains("client_secret"), "{body}");
+            let (_, assertion) = body.split_once("&client_assertion=").expect("an assertion");
+            let claims = assertion.split('.').nth(1).expect("claims");
+            let claims = URL_SAFE_NO_PAD.decode(claims).expect("base64url");
+            let claims: Value = serde_json::from_slice(&claims).expect("JSON");
+            claims["aud"].as_str().expect("a text").to_owned()
+        })
+    };
+    let mut registration = registration(ClientAuth::PrivateKeyJwt);
+    assert_eq!(audiences(&registration), ["https://login.example/token"; 4]);
+    registration.audience = Audience::Text("https://login.example".to_owned());
+    assert_eq!(audiences(&registration), ["https://login.example"; 4]);
+    registration.audience = Audience::Endpoint;
+    assert_eq!(
+        audiences(&registration),
+        ["token", "token", "revoke", "introspect"]
+            .map(|path| format!("https://login.example/{path}"))
+    );
+}
+
+/// RFC 8705 §2: the certificate is the proof, and the body names the client.
+#[test]
+fn a_client_with_a_certificate_sends_its_identifier_alone() {
+    let request = registration(ClientAuth::Tls).refresh(&SecretText::from("r"), Proof::None);
+    assert!(request.authorization.is_none());
+    let body = "grant_type=refresh_token&refresh_token=r&client_id=my+client";
+    assert_eq!(request.body.expose(), body);
 }
 
 #[test]
@@ -277,9 +335,11 @@ fn debug_prints_no_secret() {
             pkce_verifier: Some(&canary),
         };
         let requests = [
-            registration.exchange(&exchange, Some(&canary)),
-            registration.refresh(&canary, Some(&canary)),
-            registration.revoke(&canary, TokenKind::Refresh, Some(&canary)).expect("request"),
+            registration.exchange(&exchange, Proof::Secret(&canary)),
+            registration.refresh(&canary, Proof::Secret(&canary)),
+            registration
+                .revoke(&canary, TokenKind::Refresh, Proof::Secret(&canary))
+                .expect("request"),
         ];
         let printed = format!("{registration:?} {exchange:?} {requests:?}");
         assert!(!printed.contains("SECRET") && !printed.contains("U0VDUkVU"), "{printed}");
@@ -292,7 +352,7 @@ proptest! {
         let secret = SecretText::from(secret);
         let mut registration = registration(ClientAuth::Basic);
         registration.client_id.clone_from(&client_id);
-        let pair = decoded(&registration.refresh(&secret, Some(&secret)));
+        let pair = decoded(&registration.refresh(&secret, Proof::Secret(&secret)));
         let (name, password) = pair.split_once(':').expect("pair");
         let decode = |text: &str| {
             let text = text.replace('+', " ");
@@ -302,14 +362,14 @@ proptest! {
         prop_assert_eq!(decode(password), secret.expose());
 
         registration.client_auth = ClientAuth::BasicRaw;
-        let pair = decoded(&registration.refresh(&secret, Some(&secret)));
+        let pair = decoded(&registration.refresh(&secret, Proof::Secret(&secret)));
         prop_assert_eq!(pair, format!("{client_id}:{}", secret.expose()));
     }
 
     #[test]
     fn a_json_body_says_what_went_in(token in ".+") {
         let rules = RequestRules { body: BodyFormat::Json, ..RequestRules::default() };
-        let request = with_request(rules).refresh(&SecretText::from(token.as_str()), None);
+        let request = with_request(rules).refresh(&SecretText::from(token.as_str()), Proof::None);
         let body: Value = serde_json::from_str(request.body.expose()).expect("JSON");
         prop_assert_eq!(&body["refresh_token"], token.as_str());
     }

@@ -19,6 +19,7 @@ use crate::{
 
 /// The issuer's server may be in the operator's own network.
 const RULES: OutgoingRules<'_> = OutgoingRules {
+    client_certificate: None,
     ca: None,
     allow_private_addresses: true,
     allow_plain_loopback: true,

@@ -5,22 +5,30 @@
 //! their defaults here, because a list has none in `config/default.toml`; the sample there names each default.
 
 mod check;
+mod client_keys;
 mod list;
 mod preset;
 
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use anyhow::{Context as _, bail};
 use model::TenantId;
-use provider::{AnswerRules, ClientAuth, ErrorWords, Parameters, RequestRules};
+use provider::{
+    AnswerRules, AssertionAlgorithm, AssertionKey, ClientAuth, ErrorWords, Parameters, RequestRules,
+};
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use store::secret_file;
+use ureq::tls::ClientCert;
 
-use self::list::place;
+use self::{
+    client_keys::{ClientTls, KeySettings},
+    list::place,
+};
 use super::{keys::hide, tenants::ANY};
 
 /// How tokens are refreshed and exchanged.
@@ -82,6 +90,21 @@ pub(crate) struct ProviderSettings {
     pub(crate) next_client_secret: Option<SecretString>,
     #[serde(serialize_with = "show_client_auth", deserialize_with = "read_client_auth")]
     pub(crate) client_auth: ClientAuth,
+    pub(super) private_key_file: Option<PathBuf>,
+    pub(super) key_id: Option<String>,
+    pub(super) certificate_file: Option<PathBuf>,
+    pub(super) next_private_key_file: Option<PathBuf>,
+    pub(super) next_key_id: Option<String>,
+    pub(super) next_certificate_file: Option<PathBuf>,
+    pub(super) assertion_algorithm: Option<AssertionAlgorithm>,
+    pub(crate) assertion_audience: Option<String>,
+    /// What the files above hold: the key, and the next one.
+    #[serde(skip)]
+    pub(crate) assertion_keys: Vec<Arc<AssertionKey>>,
+    pub(crate) tls: Option<ClientTls>,
+    /// What its files hold.
+    #[serde(skip)]
+    pub(crate) client_certificate: Option<ClientCert>,
     pub(crate) scopes: Vec<String>,
     pub(crate) redirect_uris: Vec<String>,
     pub(crate) refresh_before_seconds: u32,
@@ -134,6 +157,17 @@ impl Default for ProviderSettings {
             next_client_secret_file: None,
             next_client_secret: None,
             client_auth: ClientAuth::Basic,
+            private_key_file: None,
+            key_id: None,
+            certificate_file: None,
+            next_private_key_file: None,
+            next_key_id: None,
+            next_certificate_file: None,
+            assertion_algorithm: None,
+            assertion_audience: None,
+            assertion_keys: Vec::new(),
+            tls: None,
+            client_certificate: None,
             scopes: Vec::new(),
             redirect_uris: Vec::new(),
             refresh_before_seconds: 300,
@@ -161,7 +195,9 @@ impl Default for ProviderSettings {
 fn read_client_auth<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ClientAuth, D::Error> {
     let name = String::deserialize(deserializer)?;
     ClientAuth::of_name(&name).ok_or_else(|| {
-        de::Error::custom("expected `basic`, `basic_raw`, `basic_secret`, `post` or `none`")
+        de::Error::custom(
+            "expected `basic`, `basic_raw`, `basic_secret`, `post`, `private_key_jwt`, `tls` or `none`",
+        )
     })
 }
 
@@ -194,7 +230,13 @@ impl Grants {
     /// The files that hold a secret.
     pub(super) fn secret_files(&self) -> impl Iterator<Item = &PathBuf> {
         self.providers.0.iter().flat_map(|provider| {
-            provider.client_secret_file.iter().chain(&provider.next_client_secret_file)
+            let named = [
+                &provider.client_secret_file,
+                &provider.next_client_secret_file,
+                &provider.private_key_file,
+                &provider.next_private_key_file,
+            ];
+            named.into_iter().flatten().chain(provider.tls.as_ref().map(|tls| &tls.key))
         })
     }
 }
@@ -232,7 +274,31 @@ impl ProviderSettings {
         if let Some(file) = &self.next_client_secret_file {
             self.next_client_secret = Some(read_secret(file, "next_client_secret_file")?);
         }
+        self.assertion_keys =
+            self.key_settings().map(|key| key.read().map(Arc::new)).collect::<Result<_, _>>()?;
+        self.client_certificate = self.tls.as_ref().map(ClientTls::read).transpose()?;
         Ok(())
+    }
+}
+
+impl ProviderSettings {
+    /// The keys that sign assertions, in the order in which they are tried.
+    fn key_settings(&self) -> impl Iterator<Item = KeySettings<'_>> {
+        let current = (&self.private_key_file, &self.key_id, &self.certificate_file);
+        let next = (&self.next_private_key_file, &self.next_key_id, &self.next_certificate_file);
+        let names = ["private_key_file", "certificate_file"];
+        let names_of_next = ["next_private_key_file", "next_certificate_file"];
+        [(names, current), (names_of_next, next)].into_iter().filter_map(
+            |(names, (file, id, certificate))| {
+                Some(KeySettings {
+                    names,
+                    file: file.as_deref()?,
+                    id: id.as_deref(),
+                    certificate: certificate.as_deref(),
+                    algorithm: self.assertion_algorithm,
+                })
+            },
+        )
     }
 }
 

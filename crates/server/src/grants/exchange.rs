@@ -25,7 +25,7 @@ use super::{
     error::GrantError,
     in_flight::{self, Flight},
     intervals::PROVIDER_PAUSE,
-    providers::{ConfiguredProvider, IdTokens, RequestPermit},
+    providers::{ConfiguredProvider, IdTokens, RequestPermit, prove},
     refresh::{UNSENT_PAUSE, times},
 };
 use crate::{error_text::error_chain, outgoing::SendError};
@@ -259,8 +259,8 @@ impl Exchange {
 
     /// Sends the code.
     async fn send(&self) -> Result<GrantedTokens, ExchangeError> {
-        let mut secrets = self.provider.secrets();
-        let mut secret = secrets.next();
+        let mut credentials = self.provider.credentials();
+        let mut credential = credentials.next();
         let mut is_second_try = false;
         loop {
             let code = CodeExchange {
@@ -268,14 +268,15 @@ impl Exchange {
                 redirect_uri: &self.code.redirect_uri,
                 pkce_verifier: self.code.pkce_verifier.as_ref(),
             };
-            let request = self.registration.exchange(&code, secret.as_ref());
+            let request =
+                prove(credential.as_ref(), |proof| self.registration.exchange(&code, proof));
             let answer = self.provider.ask(&self.registration, request, self.grants.deadline).await;
             match answer {
                 Ok(Ok(tokens)) => return Ok(tokens),
                 Ok(Err(refusal)) if refusal.class == RefusalClass::ClientBlocked => {
                     // The provider gave nothing for the code, so that a second sending ends nothing either.
-                    secret = secrets.next();
-                    if secret.is_none() {
+                    credential = credentials.next();
+                    if credential.is_none() {
                         let (provider, cause) = (&self.provider, refusal.cause);
                         self.grants.pause_provider(provider, cause, PROVIDER_PAUSE).await;
                         return Err(of_refusal(refusal));

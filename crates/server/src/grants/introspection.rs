@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Instant};
 
 use model::SecretText;
-use provider::{Answer, Introspection, RefusalClass, Registration, TokenKind};
+use provider::{Answer, Introspection, Proof, RefusalClass, Registration, TokenKind};
 use store::SavedTokens;
 use tokio::time;
 use tracing::warn;
@@ -81,8 +81,8 @@ impl Grants {
         registration: &Registration,
         token: &SecretText,
     ) -> Result<Introspection, GrantError> {
-        let request = |secret: Option<&SecretText>| {
-            registration.introspect(token, TokenKind::Access, secret).expect("it has the endpoint")
+        let request = |proof: Proof<'_>| {
+            registration.introspect(token, TokenKind::Access, proof).expect("it has the endpoint")
         };
         let read = |answer: &Answer<'_>| registration.read_introspection(answer);
         let until = Instant::now() + self.deadline;

@@ -1,8 +1,9 @@
 //! The providers that are configured.
 //!
-//! Invariant: a provider is made once, at the start. What changes while the server runs is its secrets, by SIGHUP, and
-//! what its issuer's discovery document says. A tenant finds only what is configured for it.
+//! Invariant: a provider is made once, at the start. What changes while the server runs is its secrets, keys and client
+//! certificate, by SIGHUP, and what its issuer's discovery document says. A tenant finds only what is configured for it.
 
+mod credentials;
 mod discovery;
 mod id_tokens;
 mod origin;
@@ -16,14 +17,17 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use model::{SecretText, TenantId};
+use model::TenantId;
 use provider::{Parameters, client_digest};
-use secrecy::{ExposeSecret as _, SecretString};
 use store::PausedProvider;
 use tokio::sync::Semaphore;
 
 use self::origin::Origin;
-pub(crate) use self::{id_tokens::IdTokens, requests::RequestPermit};
+pub(crate) use self::{
+    credentials::{Credential, prove},
+    id_tokens::IdTokens,
+    requests::RequestPermit,
+};
 use super::intervals::SECOND;
 use crate::{
     config::{
@@ -70,7 +74,8 @@ pub(crate) struct ConfiguredProvider {
     pub(crate) parameters: Parameters,
     origin: Origin,
     outgoing: Arc<Outgoing>,
-    secrets: RwLock<Secrets>,
+    /// What proves who the client is, in the order in which they are tried; none for a client that has nothing to say.
+    credentials: RwLock<Vec<Credential>>,
     /// A permit for each request to this provider, and one for each to any.
     requests: Arc<Semaphore>,
     all_requests: Arc<Semaphore>,
@@ -95,13 +100,6 @@ pub(crate) struct Margins {
     pub(crate) absolute: Option<i64>,
 }
 
-/// The secrets of a client. The next one is tried if the provider refuses the current one.
-#[derive(Clone, Debug, Default)]
-struct Secrets {
-    current: Option<SecretText>,
-    next: Option<SecretText>,
-}
-
 impl Providers {
     /// The providers of the configuration. Nothing is sent yet.
     ///
@@ -115,6 +113,8 @@ impl Providers {
             let provider = ConfiguredProvider::new(config, &place, settings, &all_requests);
             let mut settings = settings.clone();
             (settings.client_secret, settings.next_client_secret) = (None, None);
+            settings.assertion_keys.clear();
+            settings.client_certificate = None;
             by_name.entry(settings.name.clone()).or_default().push(all.len());
             all.push((settings, Arc::new(provider.context(place)?)));
         }
@@ -133,10 +133,10 @@ impl Providers {
         self.all.iter().map(|(_settings, provider)| provider)
     }
 
-    /// Takes the secrets of a configuration that was read again, and nothing else of it.
+    /// Takes the secrets, keys and client certificates of a configuration that was read again, and nothing else of it.
     ///
     /// # Errors
-    /// Names the providers that are not in it any more as they were; their secrets stay.
+    /// Names the providers that are not in it any more as they were; what they had stays.
     pub(crate) fn reload_secrets(&self, config: &Config) -> anyhow::Result<()> {
         let mut lost = Vec::new();
         for (settings, provider) in &self.all {
@@ -145,9 +145,10 @@ impl Providers {
                     && new.tenants == settings.tenants
                     && digest_of(new) == provider.client_digest
                     && new.client_auth == settings.client_auth
+                    && new.tls.is_some() == settings.tls.is_some()
             };
             match config.grants.providers.items().iter().find(is_same) {
-                Some(new) => provider.set_secrets(Secrets::of(new)),
+                Some(new) => provider.take_credentials(new),
                 None => lost.push(provider.place.as_str()),
             }
         }
@@ -170,6 +171,7 @@ impl ConfiguredProvider {
     ) -> anyhow::Result<Self> {
         let outgoing = Arc::new(Outgoing::new(&OutgoingRules {
             ca: settings.ca.as_deref(),
+            client_certificate: settings.client_certificate.clone(),
             allow_private_addresses: settings.allow_private_addresses,
             allow_plain_loopback: config.is_development(),
             egress_proxy: config.grants.egress_proxy.as_deref(),
@@ -190,7 +192,7 @@ impl ConfiguredProvider {
             parameters: settings.parameters.clone(),
             origin: Origin::of(place, settings, &outgoing)?,
             outgoing,
-            secrets: RwLock::new(Secrets::of(settings)),
+            credentials: RwLock::new(Credential::of(settings)),
             requests: Arc::new(Semaphore::new(per_provider)),
             all_requests: Arc::clone(all_requests),
         })
@@ -211,15 +213,19 @@ impl ConfiguredProvider {
         }
     }
 
-    /// The secrets in force, in the order in which they are tried; none for a client without a secret.
-    pub(crate) fn secrets(&self) -> impl Iterator<Item = SecretText> + use<> {
-        let secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
-        let Secrets { current, next } = secrets.clone();
-        [current, next].into_iter().flatten()
+    /// What proves who the client is, in the order in which they are tried: the next one if the provider refuses the one
+    /// before.
+    pub(crate) fn credentials(&self) -> impl Iterator<Item = Credential> + use<> {
+        let credentials = self.credentials.read().unwrap_or_else(PoisonError::into_inner);
+        credentials.clone().into_iter()
     }
 
-    fn set_secrets(&self, secrets: Secrets) {
-        *self.secrets.write().unwrap_or_else(PoisonError::into_inner) = secrets;
+    fn take_credentials(&self, new: &ProviderSettings) {
+        let credentials = Credential::of(new);
+        *self.credentials.write().unwrap_or_else(PoisonError::into_inner) = credentials;
+        if let Some(certificate) = &new.client_certificate {
+            self.outgoing.set_client_certificate(certificate.clone());
+        }
     }
 }
 
@@ -236,16 +242,6 @@ impl Margins {
             earliest: unless_zero(settings.earliest_seconds),
             idle: settings.idle_days.map(days),
             absolute: settings.absolute_days.map(days),
-        }
-    }
-}
-
-impl Secrets {
-    fn of(settings: &ProviderSettings) -> Self {
-        let text = |secret: &SecretString| SecretText::from(secret.expose_secret());
-        Self {
-            current: settings.client_secret.as_ref().map(text),
-            next: settings.next_client_secret.as_ref().map(text),
         }
     }
 }

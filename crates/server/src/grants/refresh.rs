@@ -28,7 +28,7 @@ use super::{
     in_flight::End,
     intervals::{PROVIDER_PAUSE, SECOND, seconds},
     looks::Looks,
-    providers::{ConfiguredProvider, Margins},
+    providers::{ConfiguredProvider, Margins, prove},
 };
 use crate::{error_text::error_chain, expiry, outgoing::SendError};
 
@@ -149,17 +149,19 @@ impl Refresh {
             info!(record = self.record().text(), "took over a refresh that was not finished");
         }
         let begun = Instant::now();
-        let mut secrets = self.provider.secrets();
-        let mut secret = secrets.next();
+        let mut credentials = self.provider.credentials();
+        let mut credential = credentials.next();
         let mut tries = 1;
         let outcome = loop {
-            let request = registration.refresh(self.refresh_token(), secret.as_ref());
+            let request = prove(credential.as_ref(), |proof| {
+                registration.refresh(self.refresh_token(), proof)
+            });
             let outcome = self.provider.ask(registration, request, self.grants.deadline).await;
             let is_refused_client = matches!(&outcome, Ok(Err(refusal)) if refusal.class == RefusalClass::ClientBlocked);
             let is_unsent = matches!(&outcome, Err(error) if !error.was_sent);
             let pause = if is_refused_client {
-                secret = secrets.next();
-                secret.as_ref().map(|_other| Duration::ZERO)
+                credential = credentials.next();
+                credential.as_ref().map(|_other| Duration::ZERO)
             } else if is_unsent {
                 (tries < 2).then_some(UNSENT_PAUSE)
             } else {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use model::{GrantCause, Login, RetrievalKey, SecretText, TenantId};
-use provider::{Answer, RefusalClass, Registration, Revocation, TokenKind};
+use provider::{Answer, Proof, RefusalClass, Registration, Revocation, TokenKind};
 use store::{Attempt, Claim, Claimed, GrantFacts, RecordInfo, SavedTokens, StoreError};
 use tokio::time;
 use tracing::{info, warn};
@@ -268,8 +268,8 @@ impl Revoking {
         kind: TokenKind,
         until: Instant,
     ) -> (Upstream, Option<GrantCause>) {
-        let request = |secret: Option<&SecretText>| {
-            registration.revoke(token, kind, secret).expect("it has the endpoint")
+        let request = |proof: Proof<'_>| {
+            registration.revoke(token, kind, proof).expect("it has the endpoint")
         };
         let read = |answer: &Answer<'_>| registration.read_revocation(answer);
         match provider.ask_about_token(request, read, until).await {

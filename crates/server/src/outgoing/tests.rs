@@ -16,6 +16,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 fn rules() -> OutgoingRules<'static> {
     OutgoingRules {
+        client_certificate: None,
         ca: None,
         allow_private_addresses: false,
         allow_plain_loopback: true,

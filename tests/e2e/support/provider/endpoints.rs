@@ -7,7 +7,7 @@ use base64::{
     Engine as _,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
-use jsonwebtoken::get_current_timestamp;
+use jsonwebtoken::{Validation, get_current_timestamp};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
@@ -67,7 +67,7 @@ impl Shared {
             Kind::Other => return Reply::new(404, "text/plain", "nothing"),
             Kind::Refresh | Kind::Exchange | Kind::Revocation | Kind::Introspection => {}
         }
-        if !state.is_client(received, request) {
+        if !state.is_client(&self.url, received, request) {
             state.wrong_secrets += 1;
             return Reply::error(401, "invalid_client");
         }
@@ -184,7 +184,10 @@ impl State {
         Some(pair)
     }
 
-    fn is_client(&self, received: &Received, request: &Request) -> bool {
+    fn is_client(&mut self, url: &str, received: &Received, request: &Request) -> bool {
+        if let ClientAuth::PrivateKeyJwt = self.rules.client_auth {
+            return received.header("Authorization").is_none() && self.is_assertion(url, request);
+        }
         let (field, id) = &self.rules.client_id;
         let is_secret = |secret: &str| self.rules.secrets.iter().any(|known| known == secret);
         let is_id = request.field(field) == id;
@@ -203,8 +206,39 @@ impl State {
                 !has_secret && user == id && is_secret(secret)
             }
             (ClientAuth::Post, None) => is_id && is_secret(request.field("client_secret")),
-            (ClientAuth::None, None) => is_id && !has_secret,
+            (ClientAuth::Tls | ClientAuth::None, None) => is_id && !has_secret,
             _ => false,
         }
+    }
+
+    /// Whether the client signed an assertion for this provider that was never sent before (RFC 7523 §3).
+    fn is_assertion(&mut self, url: &str, request: &Request) -> bool {
+        let (field, id) = &self.rules.client_id;
+        let audience = match self.rules.audience.as_str() {
+            "" => format!("{url}/token"),
+            audience => audience.to_owned(),
+        };
+        let assertion_type = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+        if request.field(field) != id
+            || request.field("client_assertion_type") != assertion_type
+            || !request.field("client_secret").is_empty()
+        {
+            return false;
+        }
+        let claims = self.rules.assertion_keys.iter().find_map(|(algorithm, key)| {
+            let mut validation = Validation::new(*algorithm);
+            validation.set_audience(&[&audience]);
+            validation.set_issuer(&[id]);
+            validation.sub = Some(id.clone());
+            validation.set_required_spec_claims(&["aud", "exp", "iss", "sub"]);
+            let assertion = request.field("client_assertion");
+            Some(jsonwebtoken::decode::<Value>(assertion, key, &validation).ok()?.claims)
+        });
+        let Some(claims) = claims else { return false };
+        let (now, end) = (get_current_timestamp(), claims["exp"].as_u64().expect("a time"));
+        let is_short =
+            end <= now + 60 && claims["iat"].as_u64().is_some_and(|issued| issued <= now);
+        let name = claims["jti"].as_str().expect("an identifier").to_owned();
+        is_short && self.assertion_ids.insert(name)
     }
 }

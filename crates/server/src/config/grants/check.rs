@@ -194,19 +194,25 @@ impl ProviderSettings {
     }
 
     fn check_secrets(&self) -> anyhow::Result<()> {
-        let is_public = matches!(self.client_auth, ClientAuth::None);
-        if is_public && (self.client_secret.is_some() || self.next_client_secret.is_some()) {
+        let (auth, called) = (self.client_auth.name(), self.called("client_auth"));
+        let has_secret = self.client_secret.is_some() || self.next_client_secret.is_some();
+        let takes_secret = match self.client_auth {
+            ClientAuth::PrivateKeyJwt | ClientAuth::Tls | ClientAuth::None => false,
+            ClientAuth::Basic
+            | ClientAuth::BasicRaw
+            | ClientAuth::BasicSecret
+            | ClientAuth::Post => true,
+        };
+        self.check_keys()?;
+        if !takes_secret && has_secret {
             bail!(
-                "{} = \"none\" takes no secret; remove client_secret, or the file of one",
-                self.called("client_auth")
+                "{called} = \"{auth}\" takes no secret; remove client_secret, or the file of one"
             );
         }
-        if !is_public && self.client_secret.is_none() {
+        if takes_secret && self.client_secret.is_none() {
             bail!(
-                "{} = \"{}\" needs client_secret or client_secret_file; a client that has none sets \
-                 client_auth = \"none\"",
-                self.called("client_auth"),
-                self.client_auth.name()
+                "{called} = \"{auth}\" needs client_secret or client_secret_file; a client that has none sets \
+                 client_auth = \"none\""
             );
         }
         for (key, secret) in [
@@ -219,6 +225,58 @@ impl ProviderSettings {
                     bail!("{key} must be a secret of one line");
                 }
             }
+        }
+        Ok(())
+    }
+}
+
+impl ProviderSettings {
+    /// Checks that there are keys and certificates for the way in which the client proves who it is, and no others.
+    fn check_keys(&self) -> anyhow::Result<()> {
+        let (auth, called) = (self.client_auth.name(), self.called("client_auth"));
+        let has_key = self.private_key_file.is_some();
+        match self.client_auth {
+            ClientAuth::PrivateKeyJwt if !has_key => {
+                bail!("{called} = \"{auth}\" needs private_key_file, which the client signs with");
+            }
+            ClientAuth::PrivateKeyJwt if self.client_secret.is_some() => {
+                bail!(
+                    "{called} = \"{auth}\" signs with private_key_file; remove client_secret, or the file of one"
+                );
+            }
+            ClientAuth::Tls if self.tls.is_none() => bail!(
+                "{called} = \"{auth}\" needs tls = {{ certificate = \"…\", key = \"…\" }}, the client's own"
+            ),
+            ClientAuth::PrivateKeyJwt => {}
+            _ if has_key || self.next_private_key_file.is_some() => bail!(
+                "private_key_file is for client_auth = \"private_key_jwt\", and {called} is \"{auth}\""
+            ),
+            _ => {}
+        }
+        for (key, value) in [
+            ("key_id", &self.key_id),
+            ("next_key_id", &self.next_key_id),
+            ("assertion_audience", &self.assertion_audience),
+        ] {
+            if let Some(value) = value {
+                check_text(key, value)?;
+            }
+        }
+        let (has_next, file) = (self.next_private_key_file.is_some(), "private_key_file");
+        for (has_file, file, id, certificate) in [
+            (has_key, file, &self.key_id, &self.certificate_file),
+            (has_next, "next_private_key_file", &self.next_key_id, &self.next_certificate_file),
+        ] {
+            if !has_file && (id.is_some() || certificate.is_some()) {
+                let next = file.strip_suffix("private_key_file").unwrap_or_default();
+                bail!("{next}key_id and {next}certificate_file are for {file}, which is not set");
+            }
+        }
+        if self.assertion_audience.as_deref() == Some("issuer") && self.issuer.is_none() {
+            bail!(
+                "{} = \"issuer\" needs issuer; without it, write the text that the provider wants",
+                self.called("assertion_audience")
+            );
         }
         Ok(())
     }

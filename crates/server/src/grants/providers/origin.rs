@@ -9,7 +9,7 @@ use std::{
 };
 
 use model::{CauseKind, GrantDetails};
-use provider::{Endpoints, Metadata, Registration};
+use provider::{Audience, Endpoints, Metadata, MtlsEndpoints, Registration};
 
 use super::{
     ConfiguredProvider,
@@ -35,6 +35,8 @@ pub(super) struct Discovered {
     issuer: String,
     /// The registration without endpoints.
     registration: Registration,
+    /// Whether requests go to the endpoints that ask for a certificate (RFC 8705 §5).
+    has_certificate: bool,
     /// What was made of the metadata that was read last.
     made: Mutex<Option<Made>>,
 }
@@ -150,12 +152,15 @@ impl ConfiguredProvider {
             }
             (None, _) => None,
         };
+        let aliases = metadata.mtls_endpoint_aliases.clone();
+        let aliases = if discovered.has_certificate { aliases } else { MtlsEndpoints::default() };
+        let other = |alias: Option<String>, usual: &Option<String>| alias.or_else(|| usual.clone());
         let endpoints = Endpoints {
             authorization: metadata.authorization_endpoint.clone(),
-            token: metadata.token_endpoint.clone(),
+            token: aliases.token_endpoint.unwrap_or_else(|| metadata.token_endpoint.clone()),
             refresh: None,
-            revocation: metadata.revocation_endpoint.clone(),
-            introspection: metadata.introspection_endpoint.clone(),
+            revocation: other(aliases.revocation_endpoint, &metadata.revocation_endpoint),
+            introspection: other(aliases.introspection_endpoint, &metadata.introspection_endpoint),
         };
         let registration = Registration { endpoints, ..discovered.registration.clone() };
         let new = Made { of: metadata, registration: Arc::new(registration), id_tokens };
@@ -176,6 +181,7 @@ impl Origin {
                 discovery: Discovery::new(&issuer, place, outgoing),
                 issuer,
                 registration: registration(settings),
+                has_certificate: settings.tls.is_some(),
                 made: Mutex::new(None),
             })));
         }
@@ -204,9 +210,22 @@ fn registration(settings: &ProviderSettings) -> Registration {
         endpoints: endpoints.fill(&settings.parameters.fixed()),
         client_id: settings.client_id.clone(),
         client_auth: settings.client_auth,
+        audience: audience(settings),
         scopes: settings.scopes.clone(),
         request: settings.request.clone(),
         answer: settings.answer.clone(),
         errors: settings.errors.clone(),
+    }
+}
+
+/// Whom assertions are for. By default that is the issuer, where it is known: a token endpoint that is another
+/// provider's could pass the assertion on, but no provider accepts the issuer of another.
+fn audience(settings: &ProviderSettings) -> Audience {
+    let issuer = || settings.issuer.as_ref().map(|issuer| Audience::Text(settings.filled(issuer)));
+    match settings.assertion_audience.as_deref() {
+        None | Some("issuer") => issuer().unwrap_or(Audience::TokenEndpoint),
+        Some("token_endpoint") => Audience::TokenEndpoint,
+        Some("endpoint") => Audience::Endpoint,
+        Some(text) => Audience::Text(text.to_owned()),
     }
 }

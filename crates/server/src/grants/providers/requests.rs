@@ -9,11 +9,14 @@ use std::{
 };
 
 use jiff::Timestamp;
-use model::{CauseKind, SecretText};
-use provider::{Answer, GrantedTokens, ProviderRequest, Refusal, RefusalClass, Registration};
+use model::CauseKind;
+use provider::{
+    Answer, GrantedTokens, Proof, ProviderRequest, Refusal, RefusalClass, Registration,
+};
 use tokio::{sync::OwnedSemaphorePermit, task};
+use tracing::warn;
 
-use super::ConfiguredProvider;
+use super::{ConfiguredProvider, credentials::prove};
 use crate::outgoing::{Received, SendError};
 
 /// The right to have a request under way, until it is dropped.
@@ -44,48 +47,58 @@ impl ConfiguredProvider {
         self.send(request, deadline, |answer| registration.read_tokens(answer)).await
     }
 
-    /// Asks about a token, for which the caller holds a permit, with the secret in force, and with the next one if the
-    /// provider refuses that; what `read` makes of the answer. Each request is sent to its end even if the caller goes
+    /// Asks about a token, for which the caller holds a permit, with the secret or key in force, and with the next one if
+    /// the provider refuses that; what `read` makes of the answer. Each request is sent to its end even if the caller goes
     /// away.
     ///
     /// # Errors
     /// There is no whole answer until then; within, what `read` refuses.
     pub(crate) async fn ask_about_token<T>(
         self: &Arc<Self>,
-        request: impl Fn(Option<&SecretText>) -> ProviderRequest,
+        request: impl Fn(Proof<'_>) -> ProviderRequest,
         read: impl Fn(&Answer<'_>) -> Result<T, Refusal>,
         until: Instant,
     ) -> Result<Result<T, Refusal>, SendError> {
-        let mut secrets = self.secrets();
-        let mut secret = secrets.next();
+        let mut credentials = self.credentials();
+        let mut credential = credentials.next();
         loop {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(SendError::unsent(CauseKind::Timeout, "no time is left"));
             }
-            let outcome = self.send(request(secret.as_ref()), left, &read).await?;
+            let request = prove(credential.as_ref(), &request);
+            let outcome = self.send(request, left, &read).await?;
             let is_refused =
                 |refusal: &Refusal| matches!(refusal.class, RefusalClass::ClientBlocked);
             if !outcome.as_ref().is_err_and(is_refused) {
                 return Ok(outcome);
             }
-            secret = secrets.next();
-            if secret.is_none() {
+            credential = credentials.next();
+            if credential.is_none() {
                 return Ok(outcome);
             }
         }
     }
 
+    /// Sends a request. That the client's certificate is refused is a verdict, as it is by an answer.
     async fn send<T>(
         self: &Arc<Self>,
         request: ProviderRequest,
         deadline: Duration,
-        read: impl FnOnce(&Answer<'_>) -> T,
-    ) -> Result<T, SendError> {
+        read: impl FnOnce(&Answer<'_>) -> Result<T, Refusal>,
+    ) -> Result<Result<T, Refusal>, SendError> {
         let outgoing = Arc::clone(&self.outgoing);
         let sent = task::spawn_blocking(move || outgoing.post(&request, deadline)).await;
-        let received: Received =
-            sent.unwrap_or_else(|panicked| Err(SendError::in_doubt(panicked)))?;
+        let received: Received = match sent
+            .unwrap_or_else(|panicked| Err(SendError::in_doubt(panicked)))
+        {
+            Err(error) if error.cause == CauseKind::InvalidClient => {
+                warn!(%error, provider = self.name, "a provider refuses the client before its request");
+                let class = RefusalClass::ClientBlocked;
+                return Ok(Err(Refusal { class, cause: error.cause.into(), retry_after: None }));
+            }
+            received => received?,
+        };
         Ok(read(&Answer {
             status: received.status,
             content_type: received.content_type.as_deref(),

@@ -26,7 +26,10 @@ fn list(entries: &[String]) -> String {
 }
 
 fn secret(provider: &ConfiguredProvider) -> String {
-    provider.secrets().next().expect("a secret").expose().to_owned()
+    match provider.credentials().next() {
+        Some(Credential::Secret(secret)) => secret.expose().to_owned(),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
