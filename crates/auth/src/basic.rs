@@ -44,8 +44,8 @@ pub(crate) enum Basic {
 /// Reads what follows the scheme's name (CONTRACT 26): base64, split at the first colon, each part UTF-8, or
 /// otherwise ISO-8859-1.
 ///
-/// A ticket may stand where a user name does, `7T:…` with an empty password. It has a colon of its own,
-/// so it is told apart before the split; but for a client that encodes the colon.
+/// A ticket may stand where a user name does, `7T:…` with an empty password. It has a colon of its own, so it is
+/// recognised before the split. A client that encodes the colon has its ticket recognised after it.
 ///
 /// # Errors
 /// `Malformed` for what RFC 7617 does not allow, `Refused` for a name that no user can have.

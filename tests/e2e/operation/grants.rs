@@ -3,6 +3,8 @@
 //!
 //! Invariant: no command prints a token or a key, or sends a request to a provider.
 
+use std::thread;
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -11,7 +13,7 @@ use crate::{
     },
     support::{
         app::{Setup, TestApp, assert_no_secret},
-        provider::{Reply, Rules},
+        provider::{Gate, Reply, Rules},
     },
 };
 
@@ -24,6 +26,7 @@ fn json_of(app: &TestApp, arguments: &[&str]) -> Value {
 fn refused(setup: &Setup, arguments: &[&str], part: &str) {
     let told = setup.run(arguments, "").expect_err("it is refused");
     assert!(told.contains(part), "{arguments:?}: {told}");
+    assert_no_secret(&told);
 }
 
 fn id(key: &str) -> &str {
@@ -133,7 +136,7 @@ fn grants_are_listed_and_shown() {
             &["grants", command, "00000000000"],
             "there is no record 00000000000 of tenant",
         );
-        refused(&app.setup, &["grants", command, "lk_CANARY"], "is not the id of a record");
+        refused(&app.setup, &["grants", command, &dead], "that is not the id of a record");
     }
     refused(&app.setup, &["grants", "list", "--after", "00000000000"], "there is no record");
     refused(&app.setup, &["grants", "list", "--tenant", "others"], "there is only one tenant");
@@ -180,6 +183,21 @@ fn a_grant_is_tried_again_at_once() {
         json!(["grants are paused: `latchkey grants resume` ends that"])
     );
     app.admin(&["grants", "resume"]);
+
+    // Beside a refresh that is under way, whose outcome counts.
+    let hold = scene.provider.hold(Gate::AfterReading, 1);
+    thread::scope(|scope| {
+        let reader = scope.spawn(|| access_token(get(&client, &key, 0)));
+        hold.wait_for(1);
+        let beside = json_of(app, &["grants", "retry", id(&key)]);
+        assert_eq!(beside["state"], "refreshing", "{beside}");
+        let obstacle = json!(["a refresh is under way, and its outcome counts"]);
+        assert_eq!(beside["obstacles"], obstacle);
+        hold.open();
+        assert!(scene.provider.is_newest(&reader.join().expect("no panic")));
+    });
+    assert_state(app, &key, "Live", None);
+    scene.assert_lives(&key);
 }
 
 /// CONTRACT 39, 44, 48: what no wait is the reason of.

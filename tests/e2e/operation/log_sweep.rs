@@ -6,10 +6,13 @@ use std::fs;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::support::{
-    app::{Setup, TestApp, assert_not_in},
-    client::Session,
-    issuer::{self, Issuer},
+use crate::{
+    grants::token_endpoint::{TOKEN, exchanging, with_endpoint},
+    support::{
+        app::{Setup, TestApp, assert_not_in},
+        client::Session,
+        issuer::{self, Issuer},
+    },
 };
 
 const ACCESS: &str = "CANARY-access-token-of-the-provider";
@@ -62,7 +65,7 @@ fn credentials(app: &TestApp, issuer: &Issuer) -> Vec<(&'static str, String, Vec
 #[rstest]
 fn no_secret_is_in_the_log_in_any_form(#[values("development", "production")] profile: &str) {
     let issuer = Issuer::new("1");
-    let setup = issuer::trusting(Setup::new(), &[&issuer])
+    let setup = issuer::trusting(with_endpoint(Setup::new()), &[&issuer])
         .with("PROFILE", profile)
         .with("LOG__FILTER", "debug");
     let app = setup.start();
@@ -87,6 +90,9 @@ fn no_secret_is_in_the_log_in_any_form(#[values("development", "production")] pr
             let saved = call(path, content_type, &[("Idempotency-Key", &once)], &body).expect(200);
             let Ok(Value::String(key)) = serde_json::from_str(&saved.body) else { continue };
             let which = json!({ "Key": key }).to_string();
+            let form = "application/x-www-form-urlencoded";
+            call(TOKEN, form, &[], &exchanging(&key)).expect(200);
+            call(TOKEN, form, &[], &format!("{}&scope={ACCESS}", exchanging(&key))).expect(400);
             for operation in
                 ["User/GetExternalTokens", "ExternalTokens/Describe", "ExternalTokens/Revoke"]
             {
@@ -105,6 +111,8 @@ fn no_secret_is_in_the_log_in_any_form(#[values("development", "production")] pr
         let form = format!("login={login}&password={password}");
         let form_type = [("Content-Type", "application/x-www-form-urlencoded")];
         nobody.request("POST", "/sign-in", &form_type, form.as_bytes());
+        let form = format!("client_id={login}&client_secret={password}");
+        nobody.request("POST", TOKEN, &form_type, form.as_bytes()).expect(401);
     }
     secrets.extend(["CANARY-wrong", "CANARY-as-login", "CANARY-query"].map(str::to_owned));
     let master_key = fs::read(app.setup.key_file()).expect("the master key");

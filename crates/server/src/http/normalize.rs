@@ -137,8 +137,9 @@ mod tests {
 
     fn check(prefix: &str, tenants: Tenants, path: &str, expected: Option<(&str, &str, &str)>) {
         let only_tenant = TenantId::single();
-        let prefix_owned = prefix.to_owned();
-        let paths = Paths { prefix: prefix_owned, tenants, only_tenant, has_token_endpoint: false };
+        let prefix_of_paths = prefix.to_owned();
+        let paths =
+            Paths { prefix: prefix_of_paths, tenants, only_tenant, has_token_endpoint: false };
         let found = paths.route(path);
         let found = found
             .as_ref()

@@ -26,7 +26,7 @@ const PAGE: usize = 500;
 
 #[derive(Args)]
 pub(crate) struct ListArguments {
-    /// Only grants in this state. All that were tried or can be, if there is none
+    /// Only grants in this state. Without it all but `none`
     #[arg(long, value_enum)]
     state: Option<State>,
     /// Only records of this provider, exactly as it was saved
@@ -190,7 +190,8 @@ impl Found {
         let (tenant, id) = (wanted.tenant.read(config)?, id(&wanted.id)?);
         let record = store.record(tenant.clone(), id).await?;
         let record = record.with_context(|| no_record(&wanted.id, &tenant))?;
-        let description = describe(store, config, providers, &tenant, &[record.clone()]).await?;
+        let description =
+            describe(store, config, providers, &tenant, std::slice::from_ref(&record)).await?;
         let [description] = &description[..] else { bail!("a record has one grant") };
         let is_configured = providers.find(&tenant, &record.provider).is_some();
         Ok(Self { tenant, description: description.clone(), record, is_configured })
@@ -211,12 +212,10 @@ async fn describe(
 }
 
 fn id(text: &str) -> anyhow::Result<RecordId> {
-    RecordId::parse(text.trim()).with_context(|| {
-        format!(
-            "{} is not the id of a record: an id has 11 letters and digits, those behind `lk_` in its key",
-            text.escape_debug()
-        )
-    })
+    // What was typed may be a whole key.
+    RecordId::parse(text.trim()).context(
+        "that is not the id of a record: an id has 11 letters and digits, those behind `lk_` in its key",
+    )
 }
 
 fn no_record(id: &str, tenant: &TenantId) -> String {
@@ -226,16 +225,20 @@ fn no_record(id: &str, tenant: &TenantId) -> String {
 /// Lists grants of a tenant, and says on standard error how to go on if there are more.
 pub(super) fn list(config: &Config, output: Output, wanted: &ListArguments) -> anyhow::Result<()> {
     let (tenant, providers) = (wanted.tenant.read(config)?, Providers::new(config)?);
-    let is_wanted = |grant: &GrantDescription| match wanted.state {
-        Some(state) => state.is_of(grant),
-        None => !State::None.is_of(grant),
+    let is_wanted = |record: &RecordInfo, grant: &GrantDescription| {
+        let is_in_state = match wanted.state {
+            Some(state) => state.is_of(grant),
+            None => !State::None.is_of(grant),
+        };
+        is_in_state && wanted.provider.as_ref().is_none_or(|name| *name == record.provider)
     };
     let limit = wanted.limit as usize;
     let (rows, are_all) = open::with_store(config, async |store| {
         let mut listing = Listing {
             tenant: tenant.clone(),
             owner: None,
-            provider: wanted.provider.clone(),
+            // So that those of other providers are counted among what was looked at.
+            provider: None,
             include_ended: false,
             after: position(store, &tenant, wanted.after.as_deref()).await?,
             limit: PAGE,
@@ -244,7 +247,8 @@ pub(super) fn list(config: &Config, output: Output, wanted: &ListArguments) -> a
         loop {
             let page = store.records(listing.clone()).await?;
             let grants = describe(store, config, &providers, &tenant, &page.records).await?;
-            let found = page.records.iter().zip(&grants).filter(|(_, grant)| is_wanted(grant));
+            let found = page.records.iter().zip(&grants);
+            let found = found.filter(|(record, grant)| is_wanted(record, grant));
             rows.extend(found.map(|(record, grant)| Row::of(record, grant)));
             if rows.len() > limit {
                 rows.truncate(limit);

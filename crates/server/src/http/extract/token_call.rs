@@ -46,6 +46,7 @@ impl FromRequest for TokenCall {
             let caller = authenticate(&app, &request).await?;
             admit_to_agents(&app, &caller)?;
             let fields = read_form(&app, &request, payload).await?;
+            fields.get(CLIENT_ID)?;
             if fields.has(CLIENT_SECRET) {
                 return Err(Problem::not_both("Authorization", CLIENT_SECRET));
             }

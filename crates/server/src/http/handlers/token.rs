@@ -49,7 +49,7 @@ const RETRIEVAL_KEY: &str = "urn:latchkey:params:oauth:token-type:retrieval-key"
     responses((status = 200, description = "The access token", body = IssuedToken))
 )]
 pub(crate) async fn exchange(call: TokenCall, app: Data<App>) -> Result<HttpResponse, Problem> {
-    let subject = subject_token(&call.fields)?;
+    let (subject, wanted_scope) = (subject_token(&call.fields)?, call.fields.get("scope")?);
     let key = own_key(subject).map_err(|error| Problem::of_key(error, "subject_token"))?;
     if let Some(key) = &key {
         request_log::note_record(key.record());
@@ -57,24 +57,22 @@ pub(crate) async fn exchange(call: TokenCall, app: Data<App>) -> Result<HttpResp
     let (grants, principal) = (&app.grants, &call.caller.principal);
     let fresh = async |wish: &Wish<'_>, saved| grants.fresh(wish, saved).await;
     let found = find(&app, principal, key.as_ref(), 0, fresh).await;
-    let not_fresh =
-        |error, name: Option<&str>| Problem::of_grant(error, name.unwrap_or_default().to_owned());
     let found = found.map_err(|NotFresh { error, provider }| {
-        not_fresh(error, provider.map(|provider| provider.name.as_str()))
+        Problem::of_grant(error, provider.map(|known| known.name.clone()).unwrap_or_default())
     })?;
-    // To another caller than the owner, a key that it may not use is one that retrieves nothing.
+    // A key that the caller may not use retrieves nothing for it.
     let found = found.filter(|found| found.access.may_read());
     let found = found.ok_or_else(|| Problem::invalid_grant("SR_SUBJECT_TOKEN"))?;
     let Fresh { saved, failure } = &found.fresh;
     let scope = granted_scope(&saved.details);
-    if let Some(wanted) = call.fields.get("scope")?
-        && !is_granted(wanted, scope.as_deref())
-    {
+    if wanted_scope.is_some_and(|wanted| !is_granted(wanted, scope.as_deref())) {
         return Err(Problem::invalid_scope());
     }
     let issued = IssuedToken::of(saved, scope, app.store.database_time());
     let issued = issued.ok_or_else(|| match failure {
-        Some(error) => not_fresh(GrantError::clone(error), Some(saved.carrier.provider.as_str())),
+        Some(error) => {
+            Problem::of_grant(GrantError::clone(error), saved.carrier.provider.as_str().to_owned())
+        }
         None => Problem::invalid_grant("SR_NO_LIVING_TOKEN"),
     })?;
     let mut answer = answer::json(&issued);
