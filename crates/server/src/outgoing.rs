@@ -20,8 +20,8 @@ use model::CauseKind;
 use provider::ProviderRequest;
 use rustls::{AlertDescription, RootCertStore};
 use ureq::{
-    Agent, Error, Proxy, RequestExt as _, SendBody,
-    http::{HeaderMap, HeaderValue, Method, Request, header, uri::Scheme},
+    Agent, Body, Error, Proxy, RequestExt as _, SendBody,
+    http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header, uri::Scheme},
     tls::{ClientCert, PemItem, RootCerts, TlsConfig, parse_pem},
     unversioned::transport::{ConnectionDetails, Connector, DefaultConnector, Transport},
 };
@@ -180,18 +180,20 @@ impl Outgoing {
         self.send(Method::POST, &request.url, headers, body, deadline)
     }
 
-    /// Sends an event to a receiver of webhooks, with these headers. Blocks.
+    /// Sends an event to a receiver of webhooks, with these headers; the status and `Retry-After`. The body of the answer
+    /// is not read. Blocks.
     ///
     /// # Errors
-    /// There is no whole answer within the deadline.
-    pub(crate) fn post_signed(
+    /// There is no answer within the deadline.
+    pub(crate) fn notify(
         &self,
         url: &str,
         headers: HeaderMap,
         body: &[u8],
         deadline: Duration,
-    ) -> Result<Received, SendError> {
-        self.send(Method::POST, url, headers, Some(body), deadline)
+    ) -> Result<(u16, Option<String>), SendError> {
+        let answer = self.ask(Method::POST, url, headers, Some(body), deadline)?;
+        Ok((answer.status().as_u16(), text(&answer, header::RETRY_AFTER)))
     }
 
     /// Gets a document. Blocks.
@@ -210,6 +212,26 @@ impl Outgoing {
         body: Option<&[u8]>,
         deadline: Duration,
     ) -> Result<Received, SendError> {
+        let mut answer = self.ask(method, url, headers, body, deadline)?;
+        let body = answer.body_mut().with_config().limit(MOST_BYTES as u64).read_to_vec();
+        let body = body.map_err(|error| SendError::of(error, Step::Body))?;
+        Ok(Received {
+            status: answer.status().as_u16(),
+            content_type: text(&answer, header::CONTENT_TYPE),
+            retry_after: text(&answer, header::RETRY_AFTER),
+            body: Zeroizing::new(body),
+        })
+    }
+
+    /// The answer, up to the end of its head.
+    fn ask(
+        &self,
+        method: Method,
+        url: &str,
+        headers: HeaderMap,
+        body: Option<&[u8]>,
+        deadline: Duration,
+    ) -> Result<Response<Body>, SendError> {
         let refused = |why: &str| SendError::unsent(CauseKind::Network, format!("the URL {why}"));
         let url = url::parse(url, self.allow_plain_loopback).map_err(refused)?;
         // A proxy would take this machine's name for its own.
@@ -231,19 +253,7 @@ impl Outgoing {
             Some(body) => request.map(|()| body).with_agent(&agent).run(),
             None => request.map(|()| SendBody::none()).with_agent(&agent).run(),
         };
-        let mut answer = answer.map_err(|error| SendError::of(error, Step::Head))?;
-        let body = answer.body_mut().with_config().limit(MOST_BYTES as u64).read_to_vec();
-        let body = body.map_err(|error| SendError::of(error, Step::Body))?;
-        let header = |name| {
-            let value: &HeaderValue = answer.headers().get(name)?;
-            value.to_str().ok().map(str::to_owned)
-        };
-        Ok(Received {
-            status: answer.status().as_u16(),
-            content_type: header(header::CONTENT_TYPE),
-            retry_after: header(header::RETRY_AFTER),
-            body: Zeroizing::new(body),
-        })
+        answer.map_err(|error| SendError::of(error, Step::Head))
     }
 
     /// The agent of one request: it has the deadline, and all agents share what TLS has loaded.
@@ -268,6 +278,11 @@ impl Outgoing {
             .build();
         Agent::with_parts(config, Connect(tls.connector), self.resolver.clone())
     }
+}
+
+/// A header of an answer, if it is text.
+fn text(answer: &Response<Body>, name: HeaderName) -> Option<String> {
+    answer.headers().get(name)?.to_str().ok().map(str::to_owned)
 }
 
 /// The certificates of a PEM file, at least one.

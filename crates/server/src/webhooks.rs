@@ -15,14 +15,18 @@ use anyhow::{Context as _, bail};
 use auth::WebhookSecret;
 use jiff::Timestamp;
 use store::{Delivery, Store, StoreError, random};
-use tokio::task::JoinSet;
+use tokio::{
+    sync::Semaphore,
+    task::{self, JoinSet},
+    time,
+};
 use tracing::{error, info, warn};
 use ureq::http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use self::health::{Health, Pause};
 use crate::{
     config::{Config, webhooks::ReceiverSettings},
-    outgoing::{Outgoing, OutgoingRules, Received},
+    outgoing::{Outgoing, OutgoingRules},
 };
 
 const CONTENT_TYPE: &str = "application/cloudevents+json; charset=utf-8";
@@ -30,6 +34,10 @@ const CONTENT_TYPE: &str = "application/cloudevents+json; charset=utf-8";
 const LEASE: Duration = Duration::from_secs(20);
 /// The pause before an event is sent once more: at first, and at most.
 const EVENT_PAUSES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(15 * 60));
+/// The pause before what became of events is written down once more.
+const FINISH_PAUSE: Duration = Duration::from_secs(1);
+/// How many events are sent at a time, to all receivers: refreshes need threads, too.
+const MOST_SENDING: usize = 64;
 /// How often the events that wait are counted.
 const COUNT_EVERY: Duration = Duration::from_secs(10);
 
@@ -41,6 +49,9 @@ pub(crate) struct Receiver {
     name: String,
     /// What errors call it.
     place: String,
+    settings: ReceiverSettings,
+    /// A permit for each request to any receiver.
+    sending: Arc<Semaphore>,
     url: String,
     outgoing: Outgoing,
     secrets: RwLock<Vec<WebhookSecret>>,
@@ -60,8 +71,10 @@ impl Receivers {
     /// # Errors
     /// A file of certificates cannot be used; the message names the receiver.
     pub(crate) fn new(config: &Config) -> anyhow::Result<Self> {
+        let sending = Arc::new(Semaphore::new(MOST_SENDING));
         let receiver = |(place, settings): (String, &ReceiverSettings)| {
-            Receiver::new(config, &place, settings).map(Arc::new).context(place)
+            let receiver = Receiver::new(config, &place, settings, Arc::clone(&sending));
+            receiver.map(Arc::new).context(place)
         };
         config.webhooks.named().map(receiver).collect::<Result<_, _>>().map(Self)
     }
@@ -77,23 +90,31 @@ impl Receivers {
     /// # Errors
     /// Names the receivers that are not in it any more as they were; their secrets stay.
     pub(crate) fn reload_secrets(&self, config: &Config) -> anyhow::Result<()> {
-        let mut lost = Vec::new();
+        let known: Vec<&ReceiverSettings> =
+            self.0.iter().map(|receiver| &receiver.settings).collect();
+        let mut changed: Vec<String> = config
+            .webhooks
+            .named()
+            .filter(|(_place, new)| !known.iter().any(|old| old.differs_in_secrets_alone(new)))
+            .map(|(place, _new)| place)
+            .collect();
         for receiver in &self.0 {
             receiver.health().come_back();
-            let is_same =
-                |new: &&ReceiverSettings| new.name == receiver.name && new.url == receiver.url;
-            let found = config.webhooks.named().map(|(_place, new)| new).find(is_same);
-            match found.map(ReceiverSettings::secrets) {
-                Some(Ok(secrets)) => {
+            let is_same = |new: &&ReceiverSettings| receiver.settings.differs_in_secrets_alone(new);
+            match config.webhooks.named().map(|(_place, new)| new).find(is_same) {
+                Some(new) => {
+                    let secrets = new.secrets()?;
                     *receiver.secrets.write().unwrap_or_else(PoisonError::into_inner) = secrets;
                 }
-                _ => lost.push(receiver.place.as_str()),
+                None => changed.push(receiver.place.clone()),
             }
         }
-        if !lost.is_empty() {
+        changed.sort_unstable();
+        changed.dedup();
+        if !changed.is_empty() {
             bail!(
                 "changed in more than a secret, which counts after a restart: {}",
-                lost.join(", ")
+                changed.join(", ")
             );
         }
         Ok(())
@@ -101,7 +122,13 @@ impl Receivers {
 }
 
 impl Receiver {
-    fn new(config: &Config, place: &str, settings: &ReceiverSettings) -> anyhow::Result<Self> {
+    fn new(
+        config: &Config,
+        place: &str,
+        settings: &ReceiverSettings,
+        sending: Arc<Semaphore>,
+    ) -> anyhow::Result<Self> {
+        settings.check_tenants(config.only_tenant()?.as_ref())?;
         let outgoing = Outgoing::new(&OutgoingRules {
             ca: settings.ca.as_deref(),
             client_certificate: None,
@@ -112,6 +139,8 @@ impl Receiver {
         Ok(Self {
             name: settings.name.clone(),
             place: place.to_owned(),
+            settings: settings.without_secrets(),
+            sending,
             url: settings.url.clone(),
             outgoing,
             secrets: RwLock::new(settings.secrets()?),
@@ -126,51 +155,78 @@ impl Receiver {
 
     /// Sends the events that are due, until none is or the receiver fails.
     pub(crate) async fn send_due(self: &Arc<Self>, store: &Store) -> Result<(), StoreError> {
-        self.count(store).await?;
-        let lease = (self.deadline + LEASE).as_micros() as i64;
+        let lease = self.deadline + LEASE;
         loop {
+            self.count(store).await;
             let Some(limit) = self.health().limit(Instant::now(), self.concurrent) else {
                 return Ok(());
             };
-            let due = store.claim_deliveries(&self.name, limit, lease).await?;
+            let claimed = Instant::now();
+            let lease_us = lease.as_micros() as i64;
+            let due = store.claim_deliveries(&self.name, limit, lease_us).await?;
             if due.is_empty() {
                 return Ok(());
             }
-            let (confirmed, failed) = self.send_all(due).await;
-            let has_failed = !failed.is_empty();
-            self.note(confirmed.len(), failed.last().map(|(_delivery, failure)| failure));
-            let failed = failed.into_iter().map(|(delivery, _failure)| {
-                let pause = with_jitter(event_pause(delivery.attempts()));
-                (delivery, pause.as_micros() as i64)
-            });
-            store.finish_deliveries(confirmed, failed.collect()).await?;
-            if has_failed {
+            let sent = self.send_all(due, claimed + LEASE).await;
+            let (works, outcomes) = self.judge(sent);
+            // What was confirmed is not sent again for want of a moment's patience.
+            while let Err(error) = store.finish_deliveries(outcomes.clone()).await {
+                if claimed.elapsed() > lease {
+                    return Err(error);
+                }
+                time::sleep(FINISH_PAUSE).await;
+            }
+            if !works {
                 return Ok(());
             }
         }
     }
 
-    /// Sends each of the events: those that were confirmed, and those that were not.
+    /// Sends each of the events, unless that would begin so late that another server may send it, too.
     async fn send_all(
         self: &Arc<Self>,
         due: Vec<Delivery>,
-    ) -> (Vec<Delivery>, Vec<(Delivery, Failure)>) {
+        until: Instant,
+    ) -> Vec<(Delivery, Result<(), Failure>)> {
         let mut sending = JoinSet::new();
         for delivery in due {
             let receiver = Arc::clone(self);
-            sending.spawn_blocking(move || {
-                let sent = receiver.send(&delivery);
-                (delivery, sent)
+            sending.spawn(async move {
+                let permit = Arc::clone(&receiver.sending).acquire_owned().await.ok()?;
+                let send = move || {
+                    let _permit = permit;
+                    let in_time = Instant::now() < until;
+                    in_time.then(|| receiver.send(&delivery)).map(|sent| (delivery, sent))
+                };
+                task::spawn_blocking(send).await.ok().flatten()
             });
         }
-        let (mut confirmed, mut failed) = (Vec::new(), Vec::new());
-        while let Some(sent) = sending.join_next().await {
-            match sent.expect("sending an event does not panic") {
-                (delivery, Ok(())) => confirmed.push(delivery),
-                (delivery, Err(failure)) => failed.push((delivery, failure)),
-            }
-        }
-        (confirmed, failed)
+        // Of one that panicked nobody knows whether it was sent: its lease runs out, and it is sent again.
+        sending.join_all().await.into_iter().flatten().collect()
+    }
+
+    /// Whether the receiver takes events, and when each that it did not confirm is sent again, in microseconds.
+    fn judge(
+        &self,
+        sent: Vec<(Delivery, Result<(), Failure>)>,
+    ) -> (bool, Vec<(Delivery, Option<i64>)>) {
+        let has_confirmed = sent.iter().any(|(_delivery, sent)| sent.is_ok());
+        let failures = sent.iter().filter_map(|(_delivery, sent)| sent.as_ref().err());
+        let worst =
+            failures.filter(|failure| !failure.is_of_event).max_by_key(|failure| failure.pause);
+        let pause = self.note(worst, has_confirmed);
+        let outcome = |(delivery, sent): (Delivery, Result<(), Failure>)| {
+            let pause = sent.err().map(|failure| {
+                if failure.is_of_event && delivery.attempts() == 0 {
+                    let (receiver, event, why) = (&self.name, delivery.event(), failure.why);
+                    warn!(receiver, event, why, "the receiver of webhooks refuses an event");
+                }
+                let alone = failure.is_of_event || has_confirmed;
+                if alone { with_jitter(event_pause(delivery.attempts())) } else { pause }
+            });
+            (delivery, pause.map(|pause| pause.as_micros() as i64))
+        };
+        (worst.is_none(), sent.into_iter().map(outcome).collect())
     }
 
     /// Sends one event. Blocks.
@@ -178,10 +234,12 @@ impl Receiver {
         let body = event::cloud_event(delivery, &self.source, self.only_tenant.as_deref());
         let time = Timestamp::now().as_second();
         let headers = self.headers(delivery.event(), time, &body);
-        match self.outgoing.post_signed(&self.url, headers, &body, self.deadline) {
-            Ok(Received { status: 200..=299, .. }) => Ok(()),
-            Ok(received) => Err(Failure::of_status(&received, time)),
-            Err(error) => Err(Failure { why: error.to_string(), pause: Pause::Usual }),
+        match self.outgoing.notify(&self.url, headers, &body, self.deadline) {
+            Ok((200..=299, _)) => Ok(()),
+            Ok((status, retry_after)) => Err(Failure::of_status(status, retry_after, time)),
+            Err(error) => {
+                Err(Failure { why: error.to_string(), pause: Pause::Usual, is_of_event: false })
+            }
         }
     }
 
@@ -200,17 +258,17 @@ impl Receiver {
         headers.into_iter().map(|(name, text)| (name, value(text))).collect()
     }
 
-    /// Logs a failure when it begins and when it ends.
-    fn note(&self, confirmed: usize, failure: Option<&Failure>) {
+    /// Notes whether the receiver failed, and logs when that begins and when it ends; for how long nothing is sent.
+    fn note(&self, failure: Option<&Failure>, has_confirmed: bool) -> Duration {
         let receiver = &self.name;
         let mut health = self.health();
-        let Some(Failure { why, pause }) = failure else {
+        let Some(Failure { why, pause, .. }) = failure else {
             if let Some(failures) = health.succeeded() {
                 info!(receiver, failures, "the receiver of webhooks takes events again");
             }
-            return;
+            return Duration::ZERO;
         };
-        let has_begun = health.failed(Instant::now(), *pause, confirmed > 0);
+        let (has_begun, left_alone) = health.failed(Instant::now(), *pause, has_confirmed);
         if *pause == Pause::UntilReload {
             error!(
                 receiver,
@@ -220,17 +278,17 @@ impl Receiver {
         } else if has_begun {
             warn!(receiver, why, "events wait, because the receiver of webhooks fails");
         }
+        left_alone
     }
 
-    /// Counts the events that wait, now and then, which bounds them.
-    async fn count(&self, store: &Store) -> Result<(), StoreError> {
+    /// Counts the events that wait, now and then, which bounds them. If that fails, so does what comes next.
+    async fn count(&self, store: &Store) {
         let is_fresh = |counted: Instant| counted.elapsed() < COUNT_EVERY;
-        if self.counted.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(is_fresh) {
-            return Ok(());
+        if !self.counted.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(is_fresh)
+            && store.count_deliveries(&self.name).await.is_ok()
+        {
+            *self.counted.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         }
-        store.count_deliveries(&self.name).await?;
-        *self.counted.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-        Ok(())
     }
 
     fn health(&self) -> MutexGuard<'_, Health> {
@@ -243,12 +301,13 @@ struct Failure {
     /// For the log.
     why: String,
     pause: Pause,
+    /// Whether the receiver has something against this event alone.
+    is_of_event: bool,
 }
 
 impl Failure {
-    fn of_status(received: &Received, now: i64) -> Self {
-        let Received { status, retry_after, .. } = received;
-        let wanted = retry_after.as_deref().and_then(|value| provider::retry_after(value, now));
+    fn of_status(status: u16, retry_after: Option<String>, now: i64) -> Self {
+        let wanted = retry_after.and_then(|value| provider::retry_after(&value, now));
         let pause = match (status, wanted) {
             (410, _) => Pause::UntilReload,
             (429 | 503, Some(seconds)) => Pause::Of(Duration::from_secs(seconds.into())),
@@ -258,7 +317,7 @@ impl Failure {
             300..=399 => format!("it answered {status}, a redirect, which is not followed"),
             _ => format!("it answered {status}"),
         };
-        Self { why, pause }
+        Self { why, pause, is_of_event: matches!(status, 400 | 409 | 413 | 415 | 422) }
     }
 }
 

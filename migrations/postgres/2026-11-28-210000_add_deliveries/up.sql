@@ -2,6 +2,7 @@
 -- dead, 4 that its refresh token ends soon.
 ALTER TABLE grants ADD COLUMN reported INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX grants_to_report ON grants (since) WHERE state = 'failing' AND (reported & 3) = 0;
+CREATE INDEX dead_grants_to_report ON grants (since) WHERE state = 'dead' AND (reported & 2) = 0;
 CREATE INDEX grants_to_warn_of ON grants (refresh_by) WHERE (reported & 4) = 0;
 
 -- Events that wait for a receiver of webhooks: a row for each event and receiver, which is removed once the receiver has
@@ -9,7 +10,7 @@ CREATE INDEX grants_to_warn_of ON grants (refresh_by) WHERE (reported & 4) = 0;
 CREATE TABLE deliveries (
     -- The receiver, by its name in the configuration.
     receiver TEXT NOT NULL,
-    -- What the event is about: the id of a record, or the name of a provider. A receiver gets the events about one
+    -- What the event is about: the id of a record, or a hash of a provider's client. A receiver gets the events about one
     -- subject in the order of their positions.
     subject TEXT NOT NULL,
     position BIGINT NOT NULL,

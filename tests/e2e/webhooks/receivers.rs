@@ -6,13 +6,13 @@ use serde_json::json;
 
 use crate::{
     Database,
-    grants::scene::Scene,
+    grants::scene::{Scene, get},
     support::{
         app::until,
         provider::Reply,
         webhook_receiver::{NEXT_SECRET, SECRET, WebhookReceiver},
     },
-    webhooks::scene::{sending_to, verify, wait_for, watched},
+    webhooks::scene::{save_dead, sending_to, verify, wait_for, watched},
 };
 
 /// Ends a new record, which is an event.
@@ -62,6 +62,34 @@ fn a_receiver_that_is_gone_is_left_alone() {
     until("none waits", || waiting(&scene) == 0);
 }
 
+/// CONTRACT 68: an event that the receiver refuses holds up no event about another record.
+#[test]
+fn an_event_that_is_refused_waits_alone() {
+    let (scene, receiver) = watched(json!({}), json!({}), |setup| setup);
+    receiver.answer(Some(Reply::new(422, "text/plain", "")));
+    cause_event(&scene);
+    scene.app.logged(&["WARN", "refuses an event", "it answered 422"]);
+    receiver.answer(None);
+    cause_event(&scene);
+    wait_for(&receiver, 1);
+    assert!(!scene.app.log().contains("events wait"), "{}", scene.app.log());
+}
+
+/// CONTRACT 68: a death that found no room among the events that wait is reported once there is some.
+#[test]
+fn a_death_that_found_no_room_is_reported_later() {
+    let (scene, receiver) =
+        watched(json!({}), json!({}), |setup| setup.with("WEBHOOKS__WAITING", "1"));
+    receiver.set_down(true);
+    cause_event(&scene);
+    let key = save_dead(&scene);
+    get(&scene.app.client(), &key, 0).expect(424);
+    assert_eq!(waiting(&scene), 1);
+    receiver.set_down(false);
+    wait_for(&receiver, 2);
+    assert_eq!(receiver.kinds(), ["grant.revoked", "grant.dead"]);
+}
+
 /// CONTRACT 68: what takes too long counts as a failure; another receiver does not wait for it.
 #[test]
 fn a_slow_receiver_holds_up_no_other() {
@@ -95,7 +123,7 @@ fn a_private_address_is_refused() {
 #[test]
 fn the_events_that_wait_are_bounded() {
     let (scene, receiver) =
-        watched(json!({}), json!({}), |setup| setup.with("WEBHOOKS__WAITING", "3"));
+        watched(json!({}), json!({}), |setup| setup.with("WEBHOOKS__WAITING", "6"));
     receiver.set_down(true);
     for _ in 0..5 {
         cause_event(&scene);
@@ -124,7 +152,7 @@ fn an_event_that_is_too_old_is_dropped() {
     let one = "(SELECT min(event) FROM deliveries)";
     scene.app.sql(&format!("UPDATE deliveries SET occurred = {old} WHERE event = {one}"));
     until("it is dropped", || waiting(&scene) == 1);
-    scene.app.logged(&["WARN", "too old to be sent", "grant.revoked"]);
+    scene.app.logged(&["WARN", "too old to be sent", "crm", "dropped=1"]);
 }
 
 /// CONTRACT 67: while a secret is replaced, an event has a signature by each; SIGHUP reads them.

@@ -158,7 +158,7 @@ impl Webhooks {
     /// Names the setting and the receiver.
     pub(super) fn check(&self, allow_plain_loopback: bool) -> anyhow::Result<()> {
         for (key, value, range) in [
-            ("deadline_seconds", self.deadline_seconds, 1..=60),
+            ("deadline_seconds", self.deadline_seconds, 1..=12),
             ("concurrent", self.concurrent, 1..=100),
             ("retry_hours", self.retry_hours, 1..=720),
             ("waiting", self.waiting, 1..=10_000_000),
@@ -211,6 +211,31 @@ impl ReceiverSettings {
         self.secrets().map(drop)
     }
 
+    /// Refuses a list that has none of the tenants of an installation that has only one.
+    pub(crate) fn check_tenants(&self, only: Option<&TenantId>) -> anyhow::Result<()> {
+        if let Some(only) = only
+            && tenants::named(&self.tenants, Some(only)).is_some_and(|named| named.is_empty())
+        {
+            bail!("tenants must have \"*\" or \"{}\", the only tenant", only.name());
+        }
+        Ok(())
+    }
+
+    /// Whether the other one has the same settings, but perhaps other secrets.
+    pub(crate) fn differs_in_secrets_alone(&self, other: &Self) -> bool {
+        self.name == other.name
+            && self.url == other.url
+            && self.tenants == other.tenants
+            && self.events == other.events
+            && self.ca == other.ca
+            && self.allow_private_addresses == other.allow_private_addresses
+    }
+
+    /// The settings without the secrets.
+    pub(crate) fn without_secrets(&self) -> Self {
+        Self { secret: None, next_secret: None, ..self.clone() }
+    }
+
     /// The kinds of events that it is sent.
     fn kinds(&self) -> impl Iterator<Item = EventKind> {
         let is_wanted =
@@ -223,7 +248,8 @@ impl ReceiverSettings {
     /// # Errors
     /// Names the setting whose value is no secret.
     pub(crate) fn secrets(&self) -> anyhow::Result<Vec<WebhookSecret>> {
-        let secrets = [("secret", &self.secret), ("next_secret_file", &self.next_secret)];
+        let of_secret = if self.secret_file.is_some() { "secret_file" } else { "secret" };
+        let secrets = [(of_secret, &self.secret), ("next_secret_file", &self.next_secret)];
         let given = secrets.into_iter().filter_map(|(key, secret)| Some((key, secret.as_ref()?)));
         given
             .map(|(key, secret)| WebhookSecret::parse(secret.expose_secret()).context(key))

@@ -1,7 +1,7 @@
 //! Events as they are sent: CloudEvents 1.0 in the JSON format, structured mode.
 //!
-//! Invariant: an event has no token, no claim and no word of a provider's; its id and its body are the same at each
-//! attempt.
+//! Invariant: an event has no token, no claim and no word of a provider's; its id is the same at each attempt, and so is
+//! its body unless the configuration changed.
 
 use jiff::Timestamp;
 use serde::Serialize;

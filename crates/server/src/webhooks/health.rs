@@ -9,8 +9,8 @@ use super::with_jitter;
 /// The pause after a failure: at first, and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
-/// For how long a receiver is left alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// For how long a receiver is left alone; the longest is the greatest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Pause {
     /// Twice as long as the time before.
     Usual,
@@ -38,8 +38,13 @@ impl Health {
         Some(if self.failures > 0 { 1 } else { concurrent })
     }
 
-    /// Notes a failure; whether it is the first one.
-    pub(super) fn failed(&mut self, now: Instant, pause: Pause, took_some: bool) -> bool {
+    /// Notes a failure; whether it is the first one, and for how long nothing is sent.
+    pub(super) fn failed(
+        &mut self,
+        now: Instant,
+        pause: Pause,
+        took_some: bool,
+    ) -> (bool, Duration) {
         let has_begun = self.failures == 0;
         self.failures = if took_some { 1 } else { self.failures.saturating_add(1) };
         let (first, most) = PAUSES;
@@ -49,8 +54,9 @@ impl Health {
             Pause::Of(wanted) => wanted.max(usual),
             Pause::Usual | Pause::UntilReload => usual,
         };
-        self.next = Some(now + with_jitter(pause));
-        has_begun
+        let pause = with_jitter(pause);
+        self.next = Some(now + pause);
+        (has_begun, pause)
     }
 
     /// Notes that it took an event; how many failures there were before, if there were some.
@@ -79,11 +85,11 @@ mod tests {
         let begun = Instant::now();
         let mut health = Health::default();
         assert_eq!(health.limit(begun, 8), Some(8));
-        assert!(health.failed(begun, Pause::Usual, false));
+        assert!(health.failed(begun, Pause::Usual, false).0);
         assert_eq!(health.limit(begun, 8), None);
         assert_eq!(health.limit(begun + 2 * SECOND, 8), Some(1));
         for _ in 0..40 {
-            assert!(!health.failed(begun, Pause::Usual, false));
+            assert!(!health.failed(begun, Pause::Usual, false).0);
         }
         assert_eq!(health.limit(begun + 59 * SECOND, 8), None);
         assert_eq!(health.limit(begun + 73 * SECOND, 8), Some(1));

@@ -2,13 +2,22 @@
 //!
 //! Invariant: an event goes from the table only when its receiver confirmed it, or when it is too old.
 
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
 use model::RecordId;
 use tracing::warn;
 
 use crate::{
     Delivery, Store, StoreError,
     backend::conn::{self, Conn},
-    tables::{deliveries, grants::report, provider_states},
+    tables::{
+        deliveries::{self, Outbox},
+        grants::report::{self, TOGETHER},
+        provider_states,
+    },
     write::lock_order::Write,
 };
 
@@ -36,47 +45,69 @@ impl Store {
         self.write_at(Write::alone().rows(limit), claim).await
     }
 
-    /// Removes the events that a receiver confirmed, and lets each of the others be sent again after its time, in
+    /// Removes the events that their receiver confirmed, and lets each of the others be sent again after its time, in
     /// microseconds.
     pub async fn finish_deliveries(
         &self,
-        confirmed: Vec<Delivery>,
-        failed: Vec<(Delivery, i64)>,
+        mut sent: Vec<(Delivery, Option<i64>)>,
     ) -> Result<(), StoreError> {
-        let rows = confirmed.len() + failed.len();
+        sent.sort_by(|(one, _), (other, _)| one.key().cmp(&other.key()));
+        let confirmed: Vec<String> = sent
+            .iter()
+            .filter(|(_delivery, pause_us)| pause_us.is_none())
+            .map(|(delivery, _confirmed)| delivery.receiver().to_owned())
+            .collect();
+        let write = Write::alone().rows(sent.len());
         let finish = move |conn: &mut Conn, now: i64| {
-            confirmed.iter().try_for_each(|delivery| deliveries::confirm(conn, delivery))?;
-            failed.iter().try_for_each(|(delivery, pause_us)| {
-                deliveries::postpone(conn, delivery, now.saturating_add(*pause_us))
+            sent.iter().try_for_each(|(delivery, pause_us)| match pause_us {
+                None => deliveries::confirm(conn, delivery),
+                Some(pause_us) => {
+                    deliveries::postpone(conn, delivery, now.saturating_add(*pause_us))
+                }
             })
         };
-        self.write_at(Write::alone().rows(rows), finish).await
+        self.write_at(write, finish).await?;
+        for receiver in confirmed {
+            self.0.outbox.confirmed(&receiver, 1);
+        }
+        Ok(())
     }
 
     /// Counts the events that wait for a receiver, which bounds how many are added.
-    pub async fn count_deliveries(&self, receiver: &str) -> Result<u64, StoreError> {
-        let name = receiver.to_owned();
-        let count = self.0.readers.run(move |conn| deliveries::count(conn, &name)).await?;
+    pub async fn count_deliveries(&self, receiver: &str) -> Result<(), StoreError> {
+        let (name, most) = (receiver.to_owned(), self.0.outbox.most_waiting());
+        let count = move |conn: &mut Conn| deliveries::count(conn, &name, most);
+        let count = self.0.readers.run_slowly(count).await?;
         self.0.outbox.counted(receiver, count);
-        Ok(count)
+        Ok(())
     }
 
     /// Removes the events that happened `keep_us` microseconds ago, whether or not they were sent.
     pub async fn remove_old_deliveries(&self, keep_us: i64) -> Result<(), StoreError> {
         let by = self.database_time().saturating_sub(keep_us);
-        let remove = async |found: Vec<Delivery>| {
-            let (count, first) = (found.len(), found.first().map(|one| one.kind().to_owned()));
-            warn!(count, first, "events are too old to be sent, and are dropped");
+        let dropped: Mutex<BTreeMap<String, u64>> = Mutex::default();
+        let remove = async |mut found: Vec<Delivery>| {
+            found.sort_by(|one, other| one.key().cmp(&other.key()));
+            let removed = found.clone();
             let remove = move |conn: &mut Conn| {
                 found.iter().try_for_each(|delivery| deliveries::confirm(conn, delivery))
             };
-            self.0.writer.run(Write::alone().rows(count), remove).await
+            self.0.writer.run(Write::alone().rows(removed.len()), remove).await?;
+            let mut dropped = dropped.lock().unwrap_or_else(PoisonError::into_inner);
+            for delivery in removed {
+                *dropped.entry(delivery.receiver().to_owned()).or_default() += 1;
+            }
+            Ok(())
         };
-        self.in_batches(move |conn| deliveries::old(conn, by), remove).await
+        let outcome = self.in_batches(move |conn| deliveries::old(conn, by), remove).await;
+        for (receiver, dropped) in dropped.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            warn!(receiver, dropped, "events were too old to be sent, and were dropped");
+        }
+        outcome
     }
 
-    /// Writes events about the grants whose refreshes have failed for a while, and about the refresh tokens that end
-    /// soon.
+    /// Writes events about the grants whose refreshes have failed for a while, about those that died unreported, and about
+    /// the refresh tokens that end soon.
     pub async fn report_grants(&self) -> Result<(), StoreError> {
         if self.0.outbox.is_off() {
             return Ok(());
@@ -84,27 +115,32 @@ impl Store {
         let now = self.database_time();
         let since = now.saturating_sub(self.0.outbox.failing_us());
         let by = now.saturating_add(self.0.outbox.expiring_us());
-        self.in_batches(
-            move |conn| report::failing(conn, since),
-            async |found| self.report_each(found, report::report_failing).await,
-        )
-        .await?;
-        self.in_batches(
-            move |conn| report::expiring(conn, now, by),
-            async |found| self.report_each(found, report::report_expiring).await,
-        )
-        .await
+        self.report_each(report::dead, report::report_trouble).await?;
+        self.report_each(move |conn| report::failing(conn, since), report::report_trouble).await?;
+        self.report_each(move |conn| report::expiring(conn, now, by), report::report_expiring).await
     }
 
+    /// Reports what `find` finds, until that is little, or nothing of it was reported.
     async fn report_each(
         &self,
-        found: Vec<i64>,
-        report: fn(&mut Conn, i64, &deliveries::Outbox, &[RecordId]) -> Result<(), StoreError>,
+        find: impl Fn(&mut Conn) -> Result<Vec<i64>, StoreError> + Clone + Send + 'static,
+        report: fn(&mut Conn, i64, &Outbox, &[RecordId]) -> Result<usize, StoreError>,
     ) -> Result<(), StoreError> {
-        let outbox = std::sync::Arc::clone(&self.0.outbox);
-        let mut records: Vec<RecordId> = found.into_iter().filter_map(RecordId::from_i64).collect();
-        records.sort_unstable_by_key(|record| record.as_i64());
-        let write = Write::alone().rows(2 * records.len());
-        self.write_at(write, move |conn, now| report(conn, now, &outbox, &records)).await
+        loop {
+            let mut found = self.0.readers.run(find.clone()).await?;
+            let is_last = found.len() < TOGETHER;
+            // Rows are locked in the order of their ids.
+            found.sort_unstable();
+            let records: Vec<RecordId> = found.into_iter().filter_map(RecordId::from_i64).collect();
+            if records.is_empty() {
+                return Ok(());
+            }
+            let outbox = Arc::clone(&self.0.outbox);
+            let write = Write::alone().rows(2 * records.len());
+            let report = move |conn: &mut Conn, now| report(conn, now, &outbox, &records);
+            if self.write_at(write, report).await? == 0 || is_last {
+                return Ok(());
+            }
+        }
     }
 }

@@ -9,7 +9,7 @@ use tracing::warn;
 
 use crate::{
     Listing, Page, RecordInfo, Store, StoreError,
-    backend::conn::Conn,
+    backend::conn::{self, Conn},
     error::error_chain,
     tables::records,
     write::lock_order::{LockOrder, Write},
@@ -57,7 +57,9 @@ impl Store {
             let was_ended =
                 records::revoke(conn, now, &tenant, record, owner.as_ref(), generation)?;
             if was_ended {
-                outbox.write_of_record(conn, now, record, EventKind::GrantRevoked, (None, None))?;
+                // Events have the database's time, which `now` is not on PostgreSQL.
+                let at = conn::time(conn, clock)?;
+                outbox.write_of_record(conn, at, record, EventKind::GrantRevoked, (None, None))?;
             }
             Ok(was_ended)
         };

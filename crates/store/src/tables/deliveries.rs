@@ -1,7 +1,7 @@
 //! The deliveries table: events that wait for a receiver of webhooks.
 //!
-//! Invariant: an event is written in the transaction that changes what it is about, and its row stays until the receiver
-//! confirmed it or it is too old. Of the events about one subject, a receiver is sent the first one that waits.
+//! Invariant: an event is written in the transaction that changes what it is about, unless too many others wait; its row
+//! stays until the receiver confirmed it or it is too old. Of the events about one subject, a receiver is sent the first one that waits.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -75,6 +75,16 @@ impl Delivery {
     /// The name of its kind (`model::EventKind`).
     pub fn kind(&self) -> &str {
         &self.0.kind
+    }
+
+    /// The receiver's name.
+    pub fn receiver(&self) -> &str {
+        &self.0.receiver
+    }
+
+    /// What rows are locked in the order of.
+    pub(crate) fn key(&self) -> (&str, &str, i64) {
+        (&self.0.receiver, &self.0.subject, self.0.position)
     }
 
     /// The record that it is about; `None` if it is about a provider.
@@ -175,10 +185,27 @@ impl Outbox {
         self.options.expiring_us
     }
 
+    /// Notes that a receiver confirmed events.
+    pub(crate) fn confirmed(&self, receiver: &str, count: u64) {
+        if let Some(waiting) = self.waiting_for(receiver) {
+            let less = |known: u64| Some(known.saturating_sub(count));
+            let _ = waiting.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        }
+    }
+
+    /// How many events may wait for a receiver.
+    pub(crate) fn most_waiting(&self) -> u64 {
+        self.options.most_waiting
+    }
+
+    fn waiting_for(&self, receiver: &str) -> Option<&Waiting> {
+        let of = self.options.subscriptions.iter().position(|one| one.receiver == receiver);
+        of.map(|index| &self.waiting[index])
+    }
+
     /// Notes how many events wait for a receiver. Logs how many were dropped before, if there is room again.
     pub(crate) fn counted(&self, receiver: &str, count: u64) {
-        let of = self.options.subscriptions.iter().position(|one| one.receiver == receiver);
-        let Some(waiting) = of.map(|index| &self.waiting[index]) else { return };
+        let Some(waiting) = self.waiting_for(receiver) else { return };
         waiting.count.store(count, Ordering::Relaxed);
         if count < self.options.most_waiting {
             let dropped = waiting.dropped.swap(0, Ordering::Relaxed);
@@ -191,7 +218,8 @@ impl Outbox {
         }
     }
 
-    /// Writes an event about a record, which the caller has locked.
+    /// Writes an event about a record, which the caller has locked; whether a receiver that wants it was sent it, or none
+    /// wants it.
     pub(crate) fn write_of_record(
         &self,
         conn: &mut Conn,
@@ -199,15 +227,15 @@ impl Outbox {
         record: RecordId,
         kind: EventKind,
         details: (Option<String>, Option<i64>),
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         if self.is_off() {
-            return Ok(());
+            return Ok(true);
         }
         let columns = (external_tokens::tenant, external_tokens::owner, external_tokens::provider);
         let row = external_tokens::table.find(record.as_i64()).select(columns);
         let found: Option<(String, String, String)> =
             on_backend!(conn, |conn| row.first(conn)).optional()?;
-        let Some((tenant, owner, provider)) = found else { return Ok(()) };
+        let Some((tenant, owner, provider)) = found else { return Ok(true) };
         let (cause, refresh_by) = details;
         let event = Event {
             kind,
@@ -232,7 +260,7 @@ impl Outbox {
         provider: &PausedProvider,
         kind: EventKind,
         cause: Option<String>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let PausedProvider { client_digest, name, tenants } = provider;
         let event = Event {
             kind,
@@ -256,19 +284,27 @@ impl Outbox {
         now: i64,
         event: &Event<'_>,
         is_for: impl Fn(&Option<Vec<TenantId>>) -> bool,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let id = random_name() + &random_name();
+        // Users cause these as often as they like, and they must not displace the others.
+        let most_waiting = match event.kind {
+            EventKind::GrantRevoked => self.options.most_waiting.div_ceil(2),
+            _ => self.options.most_waiting,
+        };
+        let (mut dropped, mut written) = (0, 0);
         for (subscription, waiting) in self.options.subscriptions.iter().zip(&self.waiting) {
             if !subscription.kinds.contains(&event.kind) || !is_for(&subscription.tenants) {
                 continue;
             }
-            if waiting.count.load(Ordering::Relaxed) >= self.options.most_waiting {
+            if waiting.count.load(Ordering::Relaxed) >= most_waiting {
+                dropped += 1;
                 if waiting.dropped.fetch_add(1, Ordering::Relaxed) == 0 {
                     let receiver = &subscription.receiver;
                     warn!(receiver, "events are dropped, because webhooks.waiting others wait");
                 }
                 continue;
             }
+            written += 1;
             waiting.count.fetch_add(1, Ordering::Relaxed);
             let row = DeliveryRow {
                 receiver: subscription.receiver.clone(),
@@ -288,7 +324,7 @@ impl Outbox {
             let insert = diesel::insert_into(deliveries::table).values(&row);
             on_backend!(conn, |conn| insert.execute(conn))?;
         }
-        Ok(())
+        Ok(written > 0 || dropped == 0)
     }
 }
 
@@ -370,11 +406,14 @@ pub(crate) fn postpone(conn: &mut Conn, delivery: &Delivery, due: i64) -> Result
     Ok(())
 }
 
-/// How many events wait for a receiver.
-pub(crate) fn count(conn: &mut Conn, receiver: &str) -> Result<u64, StoreError> {
-    let waiting = deliveries::table.filter(deliveries::receiver.eq(receiver)).count();
-    let count: i64 = on_backend!(conn, |conn| waiting.get_result(conn))?;
-    Ok(count.unsigned_abs())
+/// How many events wait for a receiver, as far as `most`.
+pub(crate) fn count(conn: &mut Conn, receiver: &str, most: u64) -> Result<u64, StoreError> {
+    let waiting = deliveries::table
+        .filter(deliveries::receiver.eq(receiver))
+        .select(deliveries::position)
+        .limit(i64::try_from(most).unwrap_or(i64::MAX));
+    let positions: Vec<i64> = on_backend!(conn, |conn| waiting.load(conn))?;
+    Ok(positions.len() as u64)
 }
 
 /// Some events that happened by then.

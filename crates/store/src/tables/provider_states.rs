@@ -55,13 +55,17 @@ pub(crate) fn pause(
         provider_states::since.eq(pause.since),
         retry_at.eq(pause.retry_at),
     );
-    let insert = diesel::insert_into(table).values(row).on_conflict_do_nothing();
-    if on_backend!(conn, |conn| insert.execute(conn))? > 0 {
-        return Ok(true);
+    // Another server may end the pause in between.
+    loop {
+        let insert = diesel::insert_into(table).values(&row).on_conflict_do_nothing();
+        if on_backend!(conn, |conn| insert.execute(conn))? > 0 {
+            return Ok(true);
+        }
+        let set = (cause.eq(pause.cause.to_string()), retry_at.eq(pause.retry_at));
+        if diesel::update(table.find(client_digest)).set(set).execute(conn)? > 0 {
+            return Ok(false);
+        }
     }
-    let set = (cause.eq(pause.cause.to_string()), retry_at.eq(pause.retry_at));
-    diesel::update(table.find(client_digest)).set(set).execute(conn)?;
-    Ok(false)
 }
 
 /// Takes the right to send the one request that shows whether a pause is over: until then, the next one may be sent at

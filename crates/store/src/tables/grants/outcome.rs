@@ -6,7 +6,7 @@
 use diesel::prelude::*;
 use model::{CauseKind, GrantCause, GrantState, RecordId};
 
-use super::{GrantRow, claim::Attempt, find, lock, report, write};
+use super::{GrantRow, claim::Attempt, find, lock, write};
 use crate::{
     StoreError,
     backend::conn::Conn,
@@ -117,7 +117,6 @@ pub(crate) fn commit(
         refreshed: Some(now),
         refresh_by: times.refresh_by,
         won_by: Some(*attempt),
-        reported: row.reported & !report::ENDING,
         ..row
     };
     write(conn, &row)?;

@@ -5,7 +5,7 @@
 
 use model::RecordId;
 
-use super::{GrantRow, NewGrant, find, lock, outcome, remove, report, write};
+use super::{GrantRow, NewGrant, find, lock, outcome, remove, write};
 use crate::{
     StoreError,
     backend::conn::Conn,
@@ -49,7 +49,7 @@ pub(crate) fn replace(conn: &mut Conn, now: i64, new: &Substitute) -> Result<Rep
     match (find(conn, new.record)?, fresh) {
         (Some(before), Some(fresh)) => {
             let attempt = before.attempt + 1;
-            let reported = before.reported & !report::ENDING;
+            let reported = before.reported;
             write(conn, &GrantRow { attempt, won_by: Some(attempt), reported, ..fresh })?;
         }
         (None, Some(fresh)) => fresh.insert(conn)?,

@@ -1,7 +1,7 @@
 //! What receivers of webhooks are sent about a grant.
 //!
 //! Invariant: an event is written in the transaction that changed the grant, and once: a grant keeps which trouble was
-//! reported, so that its end is reported if, and only if, its beginning was.
+//! reported. What no receiver was sent, since too many events wait for each, is not reported and is looked for again.
 
 use diesel::{dsl::sql, prelude::*, sql_types::Bool};
 use model::{EventKind, GrantState, RecordId};
@@ -10,39 +10,52 @@ use super::{GrantRow, find, lock, write};
 use crate::{
     StoreError,
     backend::conn::{Conn, on_backend},
-    tables::{deliveries::Outbox, records::BATCH, schema::grants},
+    tables::{deliveries::Outbox, schema::grants},
 };
 
 /// What was reported, as bits of a row's `reported`.
 const FAILING: i32 = 1;
 const DEAD: i32 = 2;
-pub(super) const ENDING: i32 = 4;
+const ENDING: i32 = 4;
 const TROUBLE: i32 = FAILING | DEAD;
 
-/// Writes an event about a grant that has just changed, if it is one. The caller has locked its record.
+/// How many grants are reported in one transaction.
+pub(crate) const TOGETHER: usize = 16;
+
+/// Writes an event about a grant that has changed, if it is one, unless its record has ended. The caller has locked the
+/// record. Returns whether the row was changed.
 pub(crate) fn report(
     conn: &mut Conn,
     now: i64,
     outbox: &Outbox,
     record: RecordId,
-) -> Result<(), StoreError> {
-    if outbox.is_off() {
-        return Ok(());
+) -> Result<bool, StoreError> {
+    if outbox.is_off() || !lock(conn, record)?.is_some_and(|current| current.lives(now)) {
+        return Ok(false);
     }
-    let Some(row) = find(conn, record)? else { return Ok(()) };
+    let Some(row) = find(conn, record)? else { return Ok(false) };
+    let is_ending = |ends: i64| ends <= now.saturating_add(outbox.expiring_us());
+    let ending = row.reported & if row.refresh_by.is_some_and(is_ending) { ENDING } else { 0 };
     let trouble = row.reported & TROUBLE;
     let has_failed_for_long = row.since.saturating_add(outbox.failing_us()) <= now;
-    let (kind, trouble) = match GrantState::of_name(&row.state).unwrap_or_default() {
-        GrantState::Dead if trouble != DEAD => (EventKind::GrantDead, DEAD),
+    let (kind, changed) = match GrantState::of_name(&row.state).unwrap_or_default() {
+        GrantState::Dead if trouble != DEAD => (Some(EventKind::GrantDead), DEAD),
         GrantState::Failing if trouble == 0 && has_failed_for_long => {
-            (EventKind::GrantFailing, FAILING)
+            (Some(EventKind::GrantFailing), FAILING)
         }
-        GrantState::Live if trouble != 0 => (EventKind::GrantRecovered, 0),
-        _ => return Ok(()),
+        GrantState::Live if trouble != 0 => (Some(EventKind::GrantRecovered), 0),
+        _ => (None, trouble),
     };
-    outbox.write_of_record(conn, now, record, kind, (row.cause.clone(), None))?;
-    let reported = row.reported & !TROUBLE | trouble;
-    write(conn, &GrantRow { reported, ..row })
+    let is_known = match kind {
+        Some(kind) => outbox.write_of_record(conn, now, record, kind, (row.cause.clone(), None))?,
+        None => true,
+    };
+    let reported = ending | if is_known { changed } else { trouble };
+    let is_other = reported != row.reported;
+    if is_other {
+        write(conn, &GrantRow { reported, ..row })?;
+    }
+    Ok(is_other)
 }
 
 /// Some records whose refreshes have failed since then, which was not reported.
@@ -53,8 +66,18 @@ pub(crate) fn failing(conn: &mut Conn, since: i64) -> Result<Vec<i64>, StoreErro
         .filter(grants::since.le(since))
         .order(grants::since)
         .select(grants::record)
-        .limit(BATCH);
+        .limit(TOGETHER as i64);
     Ok(on_backend!(conn, |conn| failing.load(conn))?)
+}
+
+/// Some records whose grants are dead, which was not reported, as when too many events waited.
+pub(crate) fn dead(conn: &mut Conn) -> Result<Vec<i64>, StoreError> {
+    let dead = grants::table
+        .filter(sql::<Bool>("state = 'dead' AND (reported & 2) = 0"))
+        .order(grants::since)
+        .select(grants::record)
+        .limit(TOGETHER as i64);
+    Ok(on_backend!(conn, |conn| dead.load(conn))?)
 }
 
 /// Some records whose refresh tokens end between these times, which was not reported.
@@ -65,45 +88,56 @@ pub(crate) fn expiring(conn: &mut Conn, from: i64, to: i64) -> Result<Vec<i64>, 
         .filter(grants::refresh_by.le(to))
         .order(grants::refresh_by)
         .select(grants::record)
-        .limit(BATCH);
+        .limit(TOGETHER as i64);
     Ok(on_backend!(conn, |conn| expiring.load(conn))?)
 }
 
-/// Reports each of the records whose refreshes still fail. Those of records that ended are not looked for again.
-pub(crate) fn report_failing(
+/// Reports the trouble of each of the records, if it goes on; how many rows were changed. Those of records that ended are
+/// not looked for again.
+pub(crate) fn report_trouble(
     conn: &mut Conn,
     now: i64,
     outbox: &Outbox,
     records: &[RecordId],
-) -> Result<(), StoreError> {
+) -> Result<usize, StoreError> {
+    let mut changed = 0;
     for record in records {
         if lock(conn, *record)?.is_some_and(|current| current.lives(now)) {
-            report(conn, now, outbox, *record)?;
+            changed += usize::from(report(conn, now, outbox, *record)?);
         } else if let Some(row) = find(conn, *record)? {
-            let reported = row.reported | FAILING;
-            write(conn, &GrantRow { reported, ..row })?;
+            write(conn, &GrantRow { reported: row.reported | TROUBLE, ..row })?;
+            changed += 1;
         }
     }
-    Ok(())
+    Ok(changed)
 }
 
-/// Writes for each of the records that its refresh token ends soon, if it still does.
+/// Writes for each of the records that its refresh token ends soon, if it still does; how many rows were changed.
 pub(crate) fn report_expiring(
     conn: &mut Conn,
     now: i64,
     outbox: &Outbox,
     records: &[RecordId],
-) -> Result<(), StoreError> {
+) -> Result<usize, StoreError> {
+    let mut changed = 0;
     for record in records {
         let lives = lock(conn, *record)?.is_some_and(|current| current.lives(now));
         let Some(row) = find(conn, *record)? else { continue };
         let ends = row.refresh_by.filter(|ends| *ends <= now.saturating_add(outbox.expiring_us()));
         let Some(ends) = ends.filter(|_| row.reported & ENDING == 0) else { continue };
-        if lives && row.state != GrantState::Dead.name() {
-            let details = (None, Some(ends));
-            outbox.write_of_record(conn, now, *record, EventKind::GrantExpiring, details)?;
+        let is_known = !lives
+            || row.state == GrantState::Dead.name()
+            || outbox.write_of_record(
+                conn,
+                now,
+                *record,
+                EventKind::GrantExpiring,
+                (None, Some(ends)),
+            )?;
+        if is_known {
+            write(conn, &GrantRow { reported: row.reported | ENDING, ..row })?;
+            changed += 1;
         }
-        write(conn, &GrantRow { reported: row.reported | ENDING, ..row })?;
     }
-    Ok(())
+    Ok(changed)
 }
