@@ -2,6 +2,8 @@
 
 mod administration;
 mod grants;
+mod import;
+mod import_guide;
 mod log_sweep;
 mod pause;
 mod start;

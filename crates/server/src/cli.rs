@@ -8,6 +8,7 @@ mod arguments;
 mod backup;
 mod copy;
 mod grants;
+mod import;
 mod keys;
 mod open;
 mod output;
@@ -32,8 +33,9 @@ use store::Migrator;
 use tracing::warn;
 
 use self::{
-    app::AppCommand, copy::Sides, grants::GrantsCommand, keys::KeysCommand, output::Output,
-    providers::ProvidersCommand, ticket::TicketCommand, user::UserCommand,
+    app::AppCommand, copy::Sides, grants::GrantsCommand, import::ImportArguments,
+    keys::KeysCommand, output::Output, providers::ProvidersCommand, ticket::TicketCommand,
+    user::UserCommand,
 };
 use crate::{
     config::{Config, environment},
@@ -126,6 +128,13 @@ enum Command {
         output: Output,
         #[command(flatten)]
         sides: Sides,
+    },
+    /// Save tokens of another system, beside running servers, and write the file of their keys
+    Import {
+        #[command(flatten)]
+        output: Output,
+        #[command(flatten)]
+        arguments: ImportArguments,
     },
     /// Look at the configuration
     #[command(subcommand)]
@@ -234,6 +243,7 @@ fn administer(config: &Config, command: &Command) -> anyhow::Result<()> {
         Command::Backup { output, file } => backup::run(config, *output, file),
         Command::Restore { output, file } => restore::run(config, *output, file),
         Command::Copy { output, sides } => copy::run(config, *output, sides),
+        Command::Import { output, arguments } => import::run(config, *output, arguments),
         Command::Serve | Command::Config(_) => Ok(()),
     }
 }

@@ -137,6 +137,33 @@ impl RecordCounts {
         change(counts.entry(key).or_insert_with(|| RecordCount::new(now)));
     }
 
+    /// How many records a user saved before its records are counted now; `None` if they were counted. To be handed to
+    /// `counted`.
+    pub(crate) fn uncounted(&self, owner: &Principal, now: i64) -> Option<u64> {
+        self.note(owner, now, |_count_of| {});
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count_of = counts.get(&key(owner)).filter(|count_of| count_of.counted.is_none());
+        count_of.map(|count_of| count_of.saved)
+    }
+
+    /// Whether a user may save this number of records.
+    ///
+    /// # Errors
+    /// `QuotaReached` if it would have more than it may.
+    pub(crate) fn admit_many(
+        &self,
+        owner: &Principal,
+        records: u64,
+        quotas: &Quotas,
+    ) -> Result<(), StoreError> {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let has = counts.get(&key(owner)).map_or(0, |count_of| count_of.records);
+        match has.saturating_add(records) > quotas.records {
+            true => Err(StoreError::QuotaReached(Quota::Records(quotas.records))),
+            false => Ok(()),
+        }
+    }
+
     /// The users whose records are to be counted now.
     pub(crate) fn due(&self, most: u64, every: Duration) -> Vec<Key> {
         let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -220,6 +247,19 @@ mod tests {
         count_of.keys_since -= IDEMPOTENCY_KEY_LIFETIME_US;
         drop(users);
         assert!(admits(&counts, "ann", true), "a day later");
+    }
+
+    #[test]
+    fn many_records_are_admitted_as_far_as_they_fit() {
+        let (counts, owner) = (RecordCounts::default(), principal("ann"));
+        let quotas = Quotas { credentials: 1, records: 10, idempotency_keys: 1 };
+        assert_eq!(counts.uncounted(&owner, 0), Some(0));
+        counts.counted(&key(&owner), 7, 0);
+        assert_eq!(counts.uncounted(&owner, 0), None, "it was counted");
+        counts.admit_many(&owner, 3, &quotas).expect("it fits");
+        counts.saved(&owner, false, 0);
+        let refused = counts.admit_many(&owner, 3, &quotas).expect_err("one too many");
+        assert!(matches!(refused, StoreError::QuotaReached(Quota::Records(10))), "{refused}");
     }
 
     #[test]

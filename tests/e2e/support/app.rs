@@ -19,7 +19,7 @@ use tempfile::TempDir;
 
 use crate::{Database, support::client::Client};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_latchkey-under-test");
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_latchkey-under-test");
 
 /// How long an answer may take before a test fails.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);

@@ -9,12 +9,14 @@ use model::{
 
 use crate::{
     SavedTokens, Store, StoreError,
+    backend::conn::Conn,
     seal::{IdempotencySeal, Kek, Repeatable},
     store::Inner,
     tables::{
         external_tokens::{self, TokenLookup, TokenRow, Tokens},
         grants::{GrantRow, NewGrant},
         idempotency_keys::{self, IdempotencyRow},
+        records,
     },
 };
 
@@ -93,6 +95,45 @@ impl Store {
             }
         }
         Err(StoreError::Conflict("record id"))
+    }
+
+    /// A key for a record that is yet to be saved, for a caller that keeps the key before the record is there.
+    pub fn new_key(&self) -> RetrievalKey {
+        self.0.ids.new_key(self.0.clock.now())
+    }
+
+    /// Whether the owner may save this number of records at once. Its records are counted first, unless they were before.
+    ///
+    /// # Errors
+    /// `QuotaReached`.
+    pub async fn may_save_many(&self, owner: &Principal, count: u64) -> Result<(), StoreError> {
+        let inner = &self.0;
+        if let Some(before) = inner.counts.uncounted(owner, inner.clock.now()) {
+            let user = (owner.tenant.clone(), owner.login.clone());
+            let (tenant, login) = user.clone();
+            let count_all = move |conn: &mut Conn| records::count(conn, &tenant, &login);
+            let found = inner.readers.run_slowly(count_all).await?;
+            inner.counts.counted(&user, found, before);
+        }
+        inner.counts.admit_many(owner, count, &inner.quotas)
+    }
+
+    /// As `save_external_tokens`, under a key of `new_key`.
+    ///
+    /// # Errors
+    /// `Conflict` if a record has the key's id already: that of an earlier try, or, however unlikely, of another caller.
+    /// Otherwise as `save_external_tokens`, except that after `Unavailable` the key opens what may have been saved.
+    pub async fn save_external_tokens_under(
+        &self,
+        key: &RetrievalKey,
+        owner: &Principal,
+        tokens: TokensToSave<'_>,
+    ) -> Result<(), StoreError> {
+        let inner = &self.0;
+        inner.counts.admit(owner, false, &inner.quotas, inner.clock.now())?;
+        self.save_under(key, owner, tokens, None).await?;
+        inner.counts.saved(owner, false, inner.clock.now());
+        Ok(())
     }
 
     /// As `save_external_tokens`, but once for an idempotency key in 24 hours: when it is repeated, by
@@ -221,21 +262,33 @@ impl Store {
         self.0.readers.run(move |conn| idempotency_keys::find(conn, digest)).await
     }
 
-    /// Saves tokens under a new key, unless its record's id is taken; again if the active key is retired meanwhile.
+    /// Saves tokens under a new key, unless its record's id is taken.
     async fn save(
         &self,
         owner: &Principal,
         tokens: TokensToSave<'_>,
         once: Option<(&IdempotencySeal, Repeatable<'_>)>,
     ) -> Result<RetrievalKey, StoreError> {
+        let key = self.new_key();
+        self.save_under(&key, owner, tokens, once).await?;
+        Ok(key)
+    }
+
+    /// Saves tokens under this key, unless its record's id is taken; again if the active master key is retired meanwhile.
+    async fn save_under(
+        &self,
+        key: &RetrievalKey,
+        owner: &Principal,
+        tokens: TokensToSave<'_>,
+        once: Option<(&IdempotencySeal, Repeatable<'_>)>,
+    ) -> Result<(), StoreError> {
         let inner = &self.0;
-        let key = inner.ids.new_key(inner.clock.now());
         let mut tries = 0;
         loop {
             let keyring = self.keyring_to_wrap(1).await?;
-            let row = inner.seal(owner, tokens, &key, keyring.active());
+            let row = inner.seal(owner, tokens, key, keyring.active());
             let reservation =
-                once.map(|(seal, call)| IdempotencyRow::new(seal, call, &key, inner.clock.now()));
+                once.map(|(seal, call)| IdempotencyRow::new(seal, call, key, inner.clock.now()));
             let grant = tokens
                 .grant
                 .map(|grant| GrantRow::of_exchange(key.record(), grant, inner.database_time()));
@@ -246,7 +299,7 @@ impl Store {
             };
             match saved {
                 Err(error) => self.leave_retired(error, &mut tries).await?,
-                Ok(()) => return Ok(key),
+                Ok(()) => return Ok(()),
             }
         }
     }

@@ -1,0 +1,327 @@
+//! `latchkey import`: tokens of another system become records, and a file of their keys comes out.
+//!
+//! Invariant: the key of a line is on disk before its record is committed. So whatever ends the command, it can go on:
+//! no line is saved twice, and no record is without its key.
+
+mod entry;
+mod key_file;
+mod lines;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{self, Write as _},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use futures_util::future::join_all;
+use model::{Principal, RetrievalKey};
+use serde::Serialize;
+use store::{Store, StoreError, TokensToSave};
+use tracing::{info, warn};
+
+use self::{
+    entry::{Entries, Entry},
+    key_file::{KeyFile, Row},
+    lines::{Format, Line, Lines},
+};
+use super::{
+    open,
+    output::{Output, Progress, counted, grouped},
+    terminal,
+};
+use crate::config::Config;
+
+/// What is committed together, in lines and in bytes of secrets. The writer takes as much at a time.
+const BATCH: usize = 256;
+const BATCH_BYTES: usize = 4 << 20;
+/// How many bad lines are printed.
+const SHOWN: usize = 100;
+/// The rights of others than the owner of a file.
+const OTHERS: u32 = 0o077;
+
+/// Where the tokens are, and where the keys go.
+#[derive(Args)]
+pub(crate) struct ImportArguments {
+    /// JSON lines or CSV, as docs/import.md says; `-` is standard input
+    file: PathBuf,
+    /// How the file is written, if its name does not end with .csv, .jsonl or .ndjson
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// The new file for the keys, which opens every record: a CSV with line, id, record, key
+    #[arg(long, value_name = "FILE", required_unless_present = "check")]
+    keys: Option<PathBuf>,
+    /// Go on with an import that did not end, with the same file and the same file of keys
+    #[arg(long)]
+    resume: bool,
+    /// Only look for lines that cannot be saved
+    #[arg(long, conflicts_with = "resume")]
+    check: bool,
+    /// The owner of lines that name none
+    #[arg(long, value_name = "LOGIN")]
+    owner: Option<String>,
+    /// The tenant of lines that name none, where paths name tenants
+    #[arg(long)]
+    tenant: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Report {
+    lines: u64,
+    /// Saved by this run.
+    saved: u64,
+    /// Saved by runs before it.
+    before: u64,
+    keys: String,
+}
+
+#[derive(Serialize)]
+struct Checked {
+    lines: u64,
+}
+
+pub(crate) fn run(
+    config: &Config,
+    output: Output,
+    arguments: &ImportArguments,
+) -> anyhow::Result<()> {
+    open::with_store(config, async |store| {
+        let mut entries =
+            Entries::new(config, store, arguments.owner.as_deref(), arguments.tenant.as_deref())?;
+        let (file, format) = (&arguments.file, format_of(arguments)?);
+        let Some(keys) = arguments.keys.as_ref().filter(|_| !arguments.check) else {
+            let lines = check(Lines::open(file, format, config)?, &mut entries).await?;
+            let plain = format!("{} can be saved", counted(lines, "line"));
+            return output.made(&plain, &Checked { lines });
+        };
+        warn_of_rights(file);
+        if !is_stream(file) {
+            check(Lines::open(file, format, config)?, &mut entries).await?;
+        }
+        let key_file = match arguments.resume {
+            true => KeyFile::resume(keys)?,
+            false => KeyFile::create(keys)?,
+        };
+        let lines = Lines::open(file, format, config)?;
+        let report = Import::new(store, key_file).run(lines, &mut entries).await?;
+        info!(saved = report.saved, before = report.before, "imported records");
+        let before = match report.before {
+            0 => String::new(),
+            before => format!(", after {} of a run before", grouped(before)),
+        };
+        let plain = format!(
+            "saved {}{before}; their keys are in {}",
+            counted(report.saved, "record"),
+            report.keys
+        );
+        output.made(&plain, &report)
+    })
+}
+
+fn is_stream(file: &Path) -> bool {
+    file.as_os_str() == "-"
+}
+
+fn format_of(arguments: &ImportArguments) -> anyhow::Result<Format> {
+    let of_name = || Format::of_name(&arguments.file);
+    arguments.format.or_else(of_name).context(
+        "the name of the file does not say how it is written; add --format jsonl or --format csv",
+    )
+}
+
+/// The file has tokens in the clear.
+fn warn_of_rights(file: &Path) {
+    let mode = fs::metadata(file).map_or(0, |metadata| metadata.permissions().mode());
+    if mode & OTHERS != 0 && !is_stream(file) {
+        warn!(
+            path = %file.display(),
+            "other users can read this file, which has tokens; run `chmod 600` on it, and delete it in the end"
+        );
+    }
+}
+
+/// Looks at every line; how many there are.
+///
+/// # Errors
+/// There are bad lines, which were printed.
+async fn check(mut lines: Lines, entries: &mut Entries<'_>) -> anyhow::Result<u64> {
+    let mut progress = Progress::begin();
+    let (mut count, mut bad) = (0, 0);
+    while let Some(line) = lines.next()? {
+        count += 1;
+        progress.tell(|| format!("{} looked at", counted(count, "line")));
+        if let Err(fault) = entries.read(&line).await? {
+            bad += 1;
+            if bad <= SHOWN {
+                tell(&format!("line {}: {fault}", line.number));
+            }
+        }
+    }
+    if bad > SHOWN {
+        tell(&format!("and {} more", grouped((bad - SHOWN) as u64)));
+    }
+    match bad {
+        0 => Ok(count),
+        bad => bail!("{} cannot be saved; nothing was saved", counted(bad as u64, "line")),
+    }
+}
+
+/// An import that is under way.
+struct Import<'a> {
+    store: &'a Store,
+    keys: KeyFile,
+    /// What is committed next.
+    batch: Vec<Pending>,
+    /// How many bytes of secrets that has.
+    bytes: usize,
+    /// Whether the keys of the batch are on disk already.
+    is_on_disk: bool,
+    saved: u64,
+    before: u64,
+}
+
+/// A line that is not saved yet, and the key that it gets.
+struct Pending {
+    line: u64,
+    entry: Entry,
+    key: RetrievalKey,
+}
+
+impl<'a> Import<'a> {
+    fn new(store: &'a Store, keys: KeyFile) -> Self {
+        let (batch, bytes, is_on_disk) = (Vec::new(), 0, true);
+        Self { store, keys, batch, bytes, is_on_disk, saved: 0, before: 0 }
+    }
+
+    /// Saves every line that no run before has saved.
+    async fn run(mut self, mut lines: Lines, entries: &mut Entries<'_>) -> anyhow::Result<Report> {
+        let mut progress = Progress::begin();
+        let mut count = 0;
+        let mut known = self.keys.rows()?;
+        // Of what was on disk, only the last batch may lack its records.
+        let doubtful_from = self.keys.count().saturating_sub(BATCH as u64);
+        while let Some(row) = known.next()? {
+            let line = lines.next()?.with_context(|| {
+                format!("the file ends before line {}, whose key was made", row.line)
+            })?;
+            let entry = valid(&line, entries).await?;
+            if row.check != entry.digest() || row.line != line.number {
+                bail!(
+                    "line {} is not the line that the file of keys has there; go on with the file that the \
+                     import began with",
+                    line.number
+                );
+            }
+            count += 1;
+            if count > doubtful_from && !self.is_saved(&entry, &row.key, line.number).await? {
+                self.add(Pending { line: line.number, entry, key: row.key }).await?;
+            } else {
+                self.before += 1;
+            }
+            progress.tell(|| format!("{} looked at", counted(count, "line")));
+        }
+        self.commit().await?;
+        self.is_on_disk = false;
+        while let Some(line) = lines.next()? {
+            let entry = valid(&line, entries).await?;
+            count += 1;
+            let key = self.store.new_key();
+            self.add(Pending { line: line.number, entry, key }).await?;
+            progress.tell(|| format!("{} saved", counted(self.saved, "record")));
+        }
+        self.commit().await?;
+        let keys = self.keys.path().display().to_string();
+        Ok(Report { lines: count, saved: self.saved, before: self.before, keys })
+    }
+
+    /// Whether the record of this key was committed.
+    async fn is_saved(&self, entry: &Entry, key: &RetrievalKey, line: u64) -> anyhow::Result<bool> {
+        let found = self.store.record(entry.owner.tenant.clone(), key.record()).await?;
+        let Some(found) = found else { return Ok(false) };
+        if found.owner != entry.owner.login || found.provider != entry.carrier.provider.as_str() {
+            bail!(
+                "line {line}: the id of its record is that of another record; import it by itself"
+            );
+        }
+        Ok(true)
+    }
+
+    /// Adds a line to the batch, after that was committed if it is full.
+    async fn add(&mut self, pending: Pending) -> anyhow::Result<()> {
+        let bytes = pending.entry.bytes();
+        if self.batch.len() == BATCH || self.bytes + bytes > BATCH_BYTES {
+            self.commit().await?;
+        }
+        self.bytes += bytes;
+        self.batch.push(pending);
+        Ok(())
+    }
+
+    /// Puts the keys of the batch on disk, and then commits its records.
+    async fn commit(&mut self) -> anyhow::Result<()> {
+        self.check_quotas().await?;
+        if !self.is_on_disk {
+            self.keys.append(self.batch.iter().map(|pending| Row {
+                line: pending.line,
+                id: pending.entry.id.clone(),
+                key: pending.key.clone(),
+                check: pending.entry.digest(),
+            }))?;
+        }
+        let saves = self.batch.iter().map(async |Pending { line, entry, key }| {
+            let (carrier, details) = (&entry.carrier, &entry.details);
+            let access_expires = entry.access_expires;
+            let tokens = TokensToSave { carrier, details, access_expires, grant: None };
+            let saved = self.store.save_external_tokens_under(key, &entry.owner, tokens).await;
+            saved.with_context(|| format!("line {line} was not saved"))
+        });
+        let outcomes = join_all(saves).await;
+        self.saved += outcomes.iter().filter(|outcome| outcome.is_ok()).count() as u64;
+        self.batch.clear();
+        self.bytes = 0;
+        outcomes.into_iter().collect::<anyhow::Result<()>>().with_context(|| {
+            format!("stopped after {}; run it again with --resume", counted(self.saved, "record"))
+        })
+    }
+
+    /// Whether every owner may have the records of the batch. A batch is refused as a whole.
+    async fn check_quotas(&self) -> anyhow::Result<()> {
+        let mut owners: BTreeMap<(&str, &str), (&Principal, u64, u64)> = BTreeMap::new();
+        for Pending { line, entry, .. } in &self.batch {
+            let owner = &entry.owner;
+            let name = (owner.tenant.as_str(), owner.login.as_str());
+            owners.entry(name).or_insert((owner, *line, 0)).2 += 1;
+        }
+        for (owner, line, count) in owners.into_values() {
+            match self.store.may_save_many(owner, count).await {
+                Err(StoreError::QuotaReached(_)) => bail!(
+                    "stopped after {}: the owner of line {line} would have more records than \
+                     records.per_user allows; raise that, and run it again with --resume",
+                    counted(self.saved, "record")
+                ),
+                admitted => admitted?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a line says. Every line was looked at before, unless it came through standard input.
+async fn valid(line: &Line, entries: &mut Entries<'_>) -> anyhow::Result<Entry> {
+    let read = entries.read(line).await?;
+    read.map_err(|fault| {
+        anyhow::anyhow!(
+            "line {}: {fault}; what came before was saved, except for at most {BATCH} lines, which \
+             --resume saves",
+            line.number
+        )
+    })
+}
+
+fn tell(line: &str) {
+    // The terminal may be gone, which stops nothing.
+    let _ = writeln!(io::stderr(), "{}", terminal::line(line));
+}

@@ -1,0 +1,181 @@
+//! The file of keys that an import writes: CSV with `line, id, record, key, check`.
+//!
+//! Invariant: only its owner may use it, one import at a time, and nothing that it had is overwritten. A row is on disk
+//! when `append` returns.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, BufRead as _, BufReader, ErrorKind, Write as _},
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail};
+use csv::{ReaderBuilder, StringRecord, WriterBuilder};
+use model::RetrievalKey;
+use zeroize::Zeroizing;
+
+use super::{BATCH, OTHERS};
+
+const HEAD: &str = "line,id,record,key,check\n";
+const PRIVATE: u32 = 0o600;
+/// The most bytes of a row: an id of 255, each of which may be doubled, and the rest.
+const MOST_BYTES_OF_ROW: usize = 1024;
+
+/// The key of a line.
+pub(super) struct Row {
+    pub(super) line: u64,
+    pub(super) id: Option<String>,
+    pub(super) key: RetrievalKey,
+    /// Recognises the line (`Entry::digest`).
+    pub(super) check: u32,
+}
+
+/// The file, open for more rows.
+pub(super) struct KeyFile {
+    path: PathBuf,
+    file: File,
+    /// How many rows it had when it was opened.
+    count: u64,
+}
+
+impl KeyFile {
+    /// Makes a new file.
+    ///
+    /// # Errors
+    /// It is there already, or cannot be made.
+    pub(super) fn create(path: &Path) -> anyhow::Result<Self> {
+        let mut options = OpenOptions::new();
+        let made = options.read(true).append(true).create_new(true).mode(PRIVATE).open(path);
+        let mut file = match made {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => bail!(
+                "{} is there already, and is not overwritten; name another file, or go on with the import that \
+                 made it by --resume",
+                path.display()
+            ),
+            made => made.with_context(|| format!("cannot make {}", path.display()))?,
+        };
+        lock(&file, path)?;
+        let written = file
+            .write_all(HEAD.as_bytes())
+            .and_then(|()| file.sync_all())
+            .and_then(|()| File::open(folder_of(path))?.sync_all());
+        written.with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Self { path: path.to_owned(), file, count: 0 })
+    }
+
+    /// Opens the file of an import that did not end, and drops a row that was not written to its end.
+    ///
+    /// # Errors
+    /// It is not such a file, another import has it open, or others can use it.
+    pub(super) fn resume(path: &Path) -> anyhow::Result<Self> {
+        let opened = OpenOptions::new().read(true).append(true).open(path);
+        let file = opened.with_context(|| format!("cannot open {}", path.display()))?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            bail!("{} is no file of keys", path.display());
+        }
+        if metadata.permissions().mode() & OTHERS != 0 {
+            bail!(
+                "other users can use {}, which has keys; run `chmod 600` on it first",
+                path.display()
+            );
+        }
+        lock(&file, path)?;
+        let mut rows = Rows::open(path)?;
+        while rows.next()?.is_some() {}
+        let rest = metadata.len().saturating_sub(rows.end);
+        // What was not synced may be anything, but it is no more than a batch.
+        if rest > (BATCH * MOST_BYTES_OF_ROW) as u64 {
+            bail!("{} has a row that is damaged, row {}", path.display(), rows.count + 1);
+        }
+        file.set_len(rows.end).and_then(|()| file.sync_all())?;
+        Ok(Self { path: path.to_owned(), file, count: rows.count })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How many rows it had when it was opened.
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The rows that it has.
+    pub(super) fn rows(&self) -> anyhow::Result<Rows> {
+        Rows::open(&self.path)
+    }
+
+    /// Adds rows; they are on disk when this returns.
+    pub(super) fn append(&mut self, rows: impl Iterator<Item = Row>) -> anyhow::Result<()> {
+        let mut writer = WriterBuilder::new().from_writer(Vec::new());
+        for row in rows {
+            let (line, check) = (row.line.to_string(), format!("{:08x}", row.check));
+            let (id, record) = (row.id.as_deref().unwrap_or_default(), row.key.record().text());
+            writer.write_record([&line, id, &record, row.key.expose(), &check])?;
+        }
+        let text = writer.into_inner().map_err(|error| error.into_error())?;
+        let written = self.file.write_all(&text).and_then(|()| self.file.sync_data());
+        written.with_context(|| {
+            format!("cannot write {}; no record of these keys was saved", self.path.display())
+        })
+    }
+}
+
+/// The rows of a file, up to the first that is not whole.
+pub(super) struct Rows {
+    reader: BufReader<File>,
+    count: u64,
+    /// Where the row after the last one begins.
+    end: u64,
+}
+
+impl Rows {
+    fn open(path: &Path) -> anyhow::Result<Self> {
+        let mut reader = BufReader::new(File::open(path)?);
+        let mut head = Vec::new();
+        io::Read::take(&mut reader, HEAD.len() as u64).read_until(b'\n', &mut head)?;
+        if head != HEAD.as_bytes() {
+            bail!("{} is no file of keys that an import made", path.display());
+        }
+        Ok(Self { reader, count: 0, end: HEAD.len() as u64 })
+    }
+
+    /// The next row.
+    pub(super) fn next(&mut self) -> anyhow::Result<Option<Row>> {
+        let mut text = Zeroizing::new(Vec::new());
+        let mut bounded = io::Read::take(&mut self.reader, MOST_BYTES_OF_ROW as u64);
+        bounded.read_until(b'\n', &mut text)?;
+        let Some(row) = parse(&text) else { return Ok(None) };
+        self.count += 1;
+        self.end += text.len() as u64;
+        Ok(Some(row))
+    }
+}
+
+/// A row that is whole: its key has a checksum of its own.
+fn parse(text: &[u8]) -> Option<Row> {
+    let text = text.strip_suffix(b"\n")?;
+    let mut reader = ReaderBuilder::new().has_headers(false).from_reader(text);
+    let mut cells = StringRecord::new();
+    reader.read_record(&mut cells).ok().filter(|is_there| *is_there)?;
+    let [line, id, record, key, check] = cells.iter().collect::<Vec<_>>()[..] else { return None };
+    let key = RetrievalKey::parse(key).ok().filter(|key| key.record().text() == record)?;
+    Some(Row {
+        line: line.parse().ok()?,
+        id: Some(id.to_owned()).filter(|id| !id.is_empty()),
+        key,
+        check: u32::from_str_radix(check, 16).ok()?,
+    })
+}
+
+fn lock(file: &File, path: &Path) -> anyhow::Result<()> {
+    file.try_lock().map_err(|_locked| {
+        anyhow::anyhow!("another import is writing {}; wait until it ends", path.display())
+    })
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
