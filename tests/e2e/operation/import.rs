@@ -289,6 +289,13 @@ fn a_file_of_keys_is_not_overwritten() {
     let told = told.expect_err("no file of keys");
     assert!(told.contains("other users can use") || told.contains("is no file of keys"), "{told}");
     assert_eq!(keys(&path), rows);
+    // A key that follows a damaged one is not dropped.
+    let text = fs::read_to_string(&path).expect("it is there");
+    let damaged = text.replace(&rows[1].record, "another");
+    fs::write(&path, &damaged).expect("written");
+    let told = import(&setup, &again).expect_err("it is damaged");
+    assert!(told.contains("keys.csv is damaged in line 3, and keys follow"), "{told}");
+    assert_eq!(fs::read_to_string(&path).expect("it is there"), damaged);
     let app = setup.start();
     assert_eq!(app.saved_rows(), 3);
 }

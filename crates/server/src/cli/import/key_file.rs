@@ -84,13 +84,20 @@ impl KeyFile {
         lock(&file, path)?;
         let mut rows = Rows::open(path)?;
         while rows.next()?.is_some() {}
-        let rest = metadata.len().saturating_sub(rows.end);
-        // What was not synced may be anything, but it is no more than a batch.
-        if rest > (BATCH * MOST_BYTES_OF_ROW) as u64 {
-            bail!("{} has a row that is damaged, row {}", path.display(), rows.count + 1);
+        let (end, count) = (rows.end, rows.count);
+        let rest = metadata.len().saturating_sub(end);
+        // What was not synced is no more than a batch, and no row of it is whole. A key that opens a record is never
+        // dropped.
+        if rest > (BATCH * MOST_BYTES_OF_ROW) as u64 || rows.has_more()? {
+            bail!(
+                "{} is damaged in line {}, and keys follow; put that line right. If it was being written when the \
+                 power went, no record has the keys from there on: cut the file before that line",
+                path.display(),
+                count + 2
+            );
         }
-        file.set_len(rows.end).and_then(|()| file.sync_all())?;
-        Ok(Self { path: path.to_owned(), file, count: rows.count })
+        file.set_len(end).and_then(|()| file.sync_all())?;
+        Ok(Self { path: path.to_owned(), file, count })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -140,6 +147,20 @@ impl Rows {
             bail!("{} is no file of keys that an import made", path.display());
         }
         Ok(Self { reader, count: 0, end: HEAD.len() as u64 })
+    }
+
+    /// Whether a whole row is behind one that is not.
+    fn has_more(mut self) -> anyhow::Result<bool> {
+        loop {
+            let mut text = Zeroizing::new(Vec::new());
+            self.reader.read_until(b'\n', &mut text)?;
+            if text.is_empty() {
+                return Ok(false);
+            }
+            if parse(&text).is_some() {
+                return Ok(true);
+            }
+        }
     }
 
     /// The next row.
