@@ -99,6 +99,22 @@ fn a_refused_certificate_blocks_the_provider(#[case] version: &'static Supported
     assert_lives(&provider, &app.setup, &key);
 }
 
+/// Where the metadata is behind the same TLS, it is no other refusal.
+#[test]
+fn a_certificate_that_gets_no_metadata_is_a_refused_client() {
+    let (clients, others, authority) = (Authority::new(), Authority::new(), Authority::new());
+    let rules = Rules { client_auth: ClientAuth::Tls, ..Rules::default() };
+    let tls = admitting(&clients, &authority, &TLS13);
+    let provider = MockProvider::start_with_tls(rules, tls);
+    let setup = Setup::new();
+    write(&setup, &others.client("client.example.com"));
+    let over = json!({"token_endpoint": null, "issuer": provider.url()});
+    let app = knowing(setup.clone(), &[showing(&setup, &provider, &authority, over)]).start();
+    let key = save(&app.client(), &provider.grant(), 0);
+    let refused = get(&app.client(), &key, 0).expect(502);
+    refused.expect_error(502, "SoProviderException", "invalid_client");
+}
+
 /// Two providers at one address have connections of their own: each gets the certificate that is meant for it.
 #[test]
 fn providers_share_no_certificate() {

@@ -274,7 +274,7 @@ fn what_is_wrong_with_a_key_is_named() {
         (signing("short.pem"), kind),
         (
             with("ec.pem", json!({"assertion_algorithm": "PS256"})),
-            "private_key_file: ec.pem: the algorithm PS256 is not for this key",
+            "assertion_algorithm: the algorithm PS256 is not for this key, which signs ES256 (private_key_file: ec.pem)",
         ),
         (
             with("rsa.pem", json!({"certificate_file": "ec.crt"})),
@@ -306,4 +306,21 @@ fn what_is_wrong_with_a_key_is_named() {
         assert!(refusal.contains(told), "{over}: {refusal}");
     }
     check(&tls("ec.crt", "ec.pem")).expect("they go together");
+
+    // The presets of providers that take assertions.
+    let of_preset = |preset: &str, parameters: Value, key: &str| {
+        let mut over = signing(key);
+        over["preset"] = preset.into();
+        over["parameters"] = parameters;
+        over["token_endpoint"] = Value::Null;
+        check(&over)
+    };
+    let (okta, auth0) =
+        (json!({"organization": "example"}), json!({"tenant": "example", "region": "eu"}));
+    of_preset("okta", okta, "ec.pem").expect("Okta takes it");
+    of_preset("auth0", auth0, "rsa.pem").expect("Auth0 takes it");
+    let common = json!({"tenant": "common"});
+    of_preset("microsoft-entra", common.clone(), "rsa.pem").expect("Microsoft takes it");
+    let told = of_preset("microsoft-entra", common, "ec.pem").expect_err("it wants PS256");
+    assert!(told.contains("the algorithm PS256 is not for this key"), "{told}");
 }

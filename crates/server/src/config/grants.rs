@@ -279,9 +279,7 @@ impl ProviderSettings {
         self.client_certificate = self.tls.as_ref().map(ClientTls::read).transpose()?;
         Ok(())
     }
-}
 
-impl ProviderSettings {
     /// The keys that sign assertions, in the order in which they are tried.
     fn key_settings(&self) -> impl Iterator<Item = KeySettings<'_>> {
         let current = (&self.private_key_file, &self.key_id, &self.certificate_file);

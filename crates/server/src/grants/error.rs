@@ -2,7 +2,7 @@
 //!
 //! Invariant: it holds no word of the provider's, and nothing secret.
 
-use model::GrantCause;
+use model::{CauseKind, GrantCause};
 use store::StoreError;
 
 use super::intervals::{METADATA_PAUSE, seconds};
@@ -47,6 +47,9 @@ pub(crate) enum GrantError {
 impl From<SendError> for GrantError {
     /// The provider's metadata cannot be fetched, which is tried again after a minute.
     fn from(error: SendError) -> Self {
+        if error.cause == CauseKind::InvalidClient {
+            return Self::Blocked(error.cause.into());
+        }
         Self::Failing { cause: error.cause.into(), retry_after: seconds(METADATA_PAUSE) }
     }
 }

@@ -228,9 +228,7 @@ impl ProviderSettings {
         }
         Ok(())
     }
-}
 
-impl ProviderSettings {
     /// Checks that there are keys and certificates for the way in which the client proves who it is, and no others.
     fn check_keys(&self) -> anyhow::Result<()> {
         let (auth, called) = (self.client_auth.name(), self.called("client_auth"));

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use provider::{AssertionAlgorithm, AssertionKey};
+use provider::{AssertionAlgorithm, AssertionKey, InvalidKey};
 use rustls::{
     crypto::aws_lc_rs::default_provider,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
@@ -54,8 +54,12 @@ impl KeySettings<'_> {
     pub(super) fn read(&self) -> anyhow::Result<AssertionKey> {
         let [name, name_of_certificate] = self.names;
         let key = parse_key(&read_pem(self.file, name)?, self.file, name)?;
-        let made = AssertionKey::from_der(key.secret_der(), self.algorithm);
-        let made = made.with_context(|| format!("{name}: {}", self.file.display()))?;
+        let made = match AssertionKey::from_der(key.secret_der(), self.algorithm) {
+            Err(error @ InvalidKey::Algorithm { .. }) => {
+                bail!("assertion_algorithm: {error} ({name}: {})", self.file.display())
+            }
+            made => made.with_context(|| format!("{name}: {}", self.file.display()))?,
+        };
         let made = made.with_id(self.id);
         let Some(certificate) = self.certificate else { return Ok(made) };
         let chain = read_certificates(certificate, name_of_certificate)?;
