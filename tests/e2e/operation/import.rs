@@ -172,8 +172,8 @@ fn bad_lines_are_named_before_anything_is_saved() {
         ("3.csv", "provider,owner\net,tje0,CANARY\n", "line 2: it has more or fewer cells"),
         (
             "4.csv",
-            "provider,parameters,parameters.a\net,{},b\n",
-            "line 2: parameters stand in one column and in columns of their own",
+            "provider,parameters.a,parameters\net,b,{}\n",
+            "line 1: parameters stand in one column and in columns of their own",
         ),
         ("5.csv", "", "0 lines"),
     ] {

@@ -34,9 +34,10 @@ pub(super) const PROPERTIES: [&str; 11] = [
     "tenant",
     "expires_in",
     "access_expires",
-    "parameters",
+    PARAMETERS,
     "scope",
 ];
+pub(super) const PARAMETERS: &str = "parameters";
 /// How the name of a column begins that has one parameter.
 pub(super) const PARAMETER: &str = "parameters.";
 
@@ -240,7 +241,7 @@ fn claims(properties: &Map<String, Value>) -> Result<Option<SecretText>, String>
 /// Parameters are an object of texts, or a text with that object in it.
 fn parameters(properties: &Map<String, Value>) -> Result<BTreeMap<String, String>, String> {
     let wrong = || "parameters must be an object of texts".to_owned();
-    let object = match properties.get("parameters") {
+    let object = match properties.get(PARAMETERS) {
         None | Some(Value::Null) => return Ok(BTreeMap::new()),
         Some(Value::String(json)) if json.is_empty() => return Ok(BTreeMap::new()),
         Some(Value::String(json)) => serde_json::from_str(json).map_err(|_error| wrong())?,

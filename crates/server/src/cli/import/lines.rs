@@ -15,7 +15,7 @@ use csv::{ByteRecord, Reader, ReaderBuilder};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::entry::{PARAMETER, PROPERTIES};
+use super::entry::{PARAMETER, PARAMETERS, PROPERTIES};
 use crate::config::Config;
 
 /// How a file is written.
@@ -107,6 +107,10 @@ impl Lines {
             }
             names.push(name.to_owned());
         }
+        let has_own = names.iter().any(|name| name.starts_with(PARAMETER));
+        if has_own && names.iter().any(|name| name == PARAMETERS) {
+            bail!("line 1: parameters stand in one column and in columns of their own");
+        }
         Ok(Source::Csv { reader: Box::new(reader), names, most })
     }
 
@@ -165,11 +169,8 @@ fn properties(names: &[String], record: &ByteRecord) -> Result<Map<String, Value
                 properties.insert(name.clone(), cell);
             }
             Some(parameter) => {
-                let all = properties.entry("parameters").or_insert_with(|| Map::new().into());
-                let Value::Object(all) = all else {
-                    return Err("parameters stand in one column and in columns of their own");
-                };
-                all.insert(parameter.to_owned(), cell);
+                let all = properties.entry(PARAMETERS).or_insert_with(|| Map::new().into());
+                all[parameter] = cell;
             }
         }
     }
