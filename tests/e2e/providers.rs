@@ -6,6 +6,6 @@ mod addresses;
 mod answers;
 mod client_certificates;
 mod client_keys;
-mod interoperation;
+pub(crate) mod interoperation;
 mod mock;
 mod verdicts;

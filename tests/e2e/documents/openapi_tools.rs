@@ -109,7 +109,7 @@ fn clients() -> PathBuf {
 }
 
 /// Runs a program of the folder's packages.
-fn npx(folder: &Path, arguments: &[&str]) -> Output {
+pub(super) fn npx(folder: &Path, arguments: &[&str]) -> Output {
     let (program, arguments) = arguments.split_first().expect("a program");
     let mut command = Command::new(folder.join("node_modules/.bin").join(program));
     command.args(arguments).current_dir(folder);
@@ -118,14 +118,14 @@ fn npx(folder: &Path, arguments: &[&str]) -> Output {
     command.output().expect("it runs")
 }
 
-fn assert_passes(output: &Output) {
+pub(super) fn assert_passes(output: &Output) {
     let (told, warned) = (&output.stdout, &output.stderr);
     let told = format!("{}{}", String::from_utf8_lossy(told), String::from_utf8_lossy(warned));
     assert!(output.status.success(), "{told}");
 }
 
 /// The folder of the tools that need Node; `None`, said aloud, where they cannot be had.
-fn node_tools() -> Option<PathBuf> {
+pub(super) fn node_tools() -> Option<PathBuf> {
     static INSTALLED: OnceLock<bool> = OnceLock::new();
     if !has("node") || !has("npm") {
         leave_out("what reads the OpenAPI document", "Node and npm");

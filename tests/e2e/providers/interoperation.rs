@@ -35,14 +35,14 @@ use crate::{
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
 /// The provider's process.
-struct GrantProvider {
+pub(crate) struct GrantProvider {
     process: Child,
     /// What it says of itself: `issuer`, `client_id`, `client_secret`.
-    told: Value,
+    pub(crate) told: Value,
 }
 
 impl GrantProvider {
-    fn start(arguments: &[&str]) -> Option<Self> {
+    pub(crate) fn start(arguments: &[&str]) -> Option<Self> {
         let mut command = Command::new("node");
         command.args(["grant-provider.mjs", REDIRECT]).args(arguments).current_dir(client()?);
         let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -54,7 +54,7 @@ impl GrantProvider {
         Some(Self { process, told })
     }
 
-    fn control(&self, command: &str) -> Value {
+    pub(crate) fn control(&self, command: &str) -> Value {
         let url = self.told["issuer"].as_str().expect("a URL");
         // The certificate is judged by the server; the test only asks for a code.
         let tls = TlsConfig::builder()

@@ -1,4 +1,4 @@
-//! Parts that not every machine has: Node, Python, PostgreSQL, a mountable file system, curl, sqlite3.
+//! Parts that not every machine has: Node, Python, PHP, PostgreSQL, a mountable file system, curl, jq, sqlite3.
 //!
 //! Invariant: a test that is left out says so and why; with `LATCHKEY_TEST_REQUIRE=all` it fails
 //! instead.
