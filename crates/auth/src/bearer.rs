@@ -162,7 +162,7 @@ impl JwtVerifier {
             return Err(JwtError::Audience);
         }
         check_times(&payload, now)?;
-        let issued = seconds(payload.get("iat").ok_or(JwtError::Claims)?)?;
+        let issued = issued_at(payload.get("iat").ok_or(JwtError::Claims)?)?;
         if now.as_duration().as_secs_f64() + LEEWAY_SECONDS < issued {
             return Err(JwtError::NotYetValid);
         }
@@ -315,6 +315,15 @@ fn candidates<'a>(
 fn seconds(claim: &Value) -> Result<f64, JwtError> {
     let latest = Timestamp::MAX.as_duration().as_secs_f64();
     claim.as_f64().filter(|time| (0.0..=latest).contains(time)).ok_or(JwtError::Claims)
+}
+
+/// The seconds of an `iat`, which SuperOffice writes as a text
+/// (<https://docs.superoffice.com/en/api/authentication/online/validate-security-tokens.html>).
+fn issued_at(claim: &Value) -> Result<f64, JwtError> {
+    match claim.as_str().and_then(|text| text.parse::<u64>().ok()) {
+        Some(number) => seconds(&number.into()),
+        None => seconds(claim),
+    }
 }
 
 fn decode(part: &str) -> Result<Vec<u8>, JwtError> {
