@@ -441,10 +441,13 @@ fn a_restored_database_is_paused_until_its_operator_resumes_it() {
 fn a_restored_database_of_an_older_schema_is_paused_too() {
     let setup = TestApp::new().stop();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations");
-    let newest = folder.join(Database::MIGRATIONS).join("2026-11-28-180000_add_grants");
-    setup.database().sql(&fs::read_to_string(newest.join("down.sql")).expect("script"));
-    let forget = "DELETE FROM __diesel_schema_migrations WHERE version = '20261128180000'";
-    assert_eq!(setup.database().sql(forget), 1);
+    for name in ["2026-11-28-210000_add_deliveries", "2026-11-28-180000_add_grants"] {
+        let migration = folder.join(Database::MIGRATIONS).join(name);
+        setup.database().sql(&fs::read_to_string(migration.join("down.sql")).expect("script"));
+        let version: String = name[..17].split('-').collect();
+        let forget = format!("DELETE FROM __diesel_schema_migrations WHERE version = '{version}'");
+        assert_eq!(setup.database().sql(&forget), 1);
+    }
     let (first, file) = (place_of(&setup), back_up(&setup, "backup"));
     first.run(&["restore", text(&file)], "").expect("restored");
     let refusal = first.run(&["grants", "resume"], "").expect_err("refused");
