@@ -89,7 +89,7 @@ enum Command {
         #[command(subcommand)]
         command: KeysCommand,
     },
-    /// Pause and resume the use of refresh tokens
+    /// Look at grants, and pause and resume the use of refresh tokens
     Grants {
         #[command(flatten)]
         output: Output,

@@ -214,7 +214,7 @@ impl Outgoing {
     ) -> Result<Received, SendError> {
         let mut answer = self.ask(method, url, headers, body, deadline)?;
         let body = answer.body_mut().with_config().limit(MOST_BYTES as u64).read_to_vec();
-        let body = body.map_err(|error| SendError::of(error, Step::Body))?;
+        let body = body.map_err(|error| SendError::of(error, Step::Body, false))?;
         Ok(Received {
             status: answer.status().as_u16(),
             content_type: text(&answer, header::CONTENT_TYPE),
@@ -253,7 +253,8 @@ impl Outgoing {
             Some(body) => request.map(|()| body).with_agent(&agent).run(),
             None => request.map(|()| SendBody::none()).with_agent(&agent).run(),
         };
-        answer.map_err(|error| SendError::of(error, Step::Head))
+        let has_certificate = agent.config().tls_config().client_cert().is_some();
+        answer.map_err(|error| SendError::of(error, Step::Head, has_certificate))
     }
 
     /// The agent of one request: it has the deadline, and all agents share what TLS has loaded.
@@ -344,11 +345,12 @@ enum Step {
 }
 
 impl SendError {
-    fn of(error: Error, step: Step) -> Self {
+    /// `has_certificate`: whether the client showed a certificate that may be refused.
+    fn of(error: Error, step: Step, has_certificate: bool) -> Self {
         if let Error::Other(other) = &error
             && let Some(BeforeSending(error)) = other.downcast_ref()
         {
-            let cause = if refuses_certificate(error) {
+            let cause = if refuses_certificate(error, has_certificate) {
                 CauseKind::InvalidClient
             } else if is_of_tls(error) {
                 CauseKind::Tls
@@ -357,9 +359,9 @@ impl SendError {
             };
             return Self::unsent(cause, describe(error));
         }
-        if refuses_certificate(&error) {
-            // In TLS 1.3 the client's part of the handshake ends first. The server reads no request after its alert
-            // (RFC 8446 §6.2).
+        if step == Step::Head && refuses_certificate(&error, has_certificate) {
+            // In TLS 1.3 the client's part of the handshake ends first, and the server's alert comes in place of an answer
+            // (RFC 8446 §4.4.2.4, §6.2).
             return Self::unsent(CauseKind::InvalidClient, describe(&error));
         }
         let cause = match &error {
@@ -374,28 +376,27 @@ impl SendError {
 }
 
 /// Whether the server said by an alert that it does not accept the client's certificate, or that it wants one
-/// (RFC 8446 §6.2).
-fn refuses_certificate(error: &Error) -> bool {
+/// (RFC 8446 §6.2). Without a certificate the other alerts are about something else, such as a firewall's.
+fn refuses_certificate(error: &Error, has_certificate: bool) -> bool {
     let error = match error {
         Error::Rustls(error) => Some(error),
         Error::Io(error) => error.get_ref().and_then(|inner| inner.downcast_ref()),
         _ => None,
     };
-    matches!(
-        error,
-        Some(rustls::Error::AlertReceived(
-            AlertDescription::AccessDenied
+    let Some(rustls::Error::AlertReceived(alert)) = error else { return false };
+    let is_of_certificate = matches!(
+        alert,
+        AlertDescription::AccessDenied
                 | AlertDescription::BadCertificate
                 | AlertDescription::CertificateExpired
-                | AlertDescription::CertificateRequired
                 | AlertDescription::CertificateRevoked
                 | AlertDescription::CertificateUnknown
                 // Its signature is not that of the authority that it names.
                 | AlertDescription::DecryptError
                 | AlertDescription::UnknownCA
                 | AlertDescription::UnsupportedCertificate
-        ))
-    )
+    );
+    *alert == AlertDescription::CertificateRequired || has_certificate && is_of_certificate
 }
 
 fn is_of_tls(error: &Error) -> bool {

@@ -53,7 +53,7 @@ impl Reload {
             Ok(config) => config,
             Err(error) => {
                 let error = format!("{error:#}");
-                warn!(error, "log.filter and all secrets stay as they were");
+                warn!(error, "log.filter stays as it was, and so do all secrets");
                 return;
             }
         };

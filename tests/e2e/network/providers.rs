@@ -109,7 +109,7 @@ fn tables_of_the_file_and_secrets_of_files_are_read_and_not_shown() {
     app.logged(&["WARN", "other users can read or change this file", "secret"]);
     fs::write(file("secret"), "").expect("written");
     app.signal("HUP");
-    app.logged(&["WARN", "so do the secrets of providers", "client_secret_file: secret is empty"]);
+    app.logged(&["WARN", "so do all secrets", "client_secret_file: secret is empty"]);
     fs::write(file("secret"), "CANARY-of-new-file").expect("written");
     fs::write(file("latchkey.toml"), toml.replace("'cust2'", "'cust3'")).expect("written");
     app.signal("HUP");

@@ -294,7 +294,7 @@ fn a_file_of_keys_is_not_overwritten() {
     let damaged = text.replace(&rows[1].record, "another");
     fs::write(&path, &damaged).expect("written");
     let told = import(&setup, &again).expect_err("it is damaged");
-    assert!(told.contains("keys.csv is damaged in line 3, and keys follow"), "{told}");
+    assert!(told.contains("keys.csv is damaged in line 3; put that line right"), "{told}");
     assert_eq!(fs::read_to_string(&path).expect("it is there"), damaged);
     let app = setup.start();
     assert_eq!(app.saved_rows(), 3);
@@ -322,6 +322,39 @@ fn what_was_cut_off_is_made_good() {
     assert_eq!((&report["lines"], &report["saved"]), (&json!(400), &json!(100)), "{report}");
     assert_eq!(app.saved_rows(), 400);
     assert_all_retrieved(&app, &path, 400);
+}
+
+/// Records of an earlier batch that the database does not have, as one that was restored, are saved under their keys; a last
+/// line without its end is a key all the same.
+#[test]
+fn every_key_is_looked_for() {
+    let setup = TestApp::new().stop();
+    let path = setup.folder().join("keys.csv");
+    write(&setup, "tokens.jsonl", many(300));
+    import(&setup, &["tokens.jsonl", "--keys", "keys.csv"]).expect("it is saved");
+    let text = fs::read_to_string(&path).expect("it is there");
+    fs::write(&path, text.trim_end()).expect("written");
+    let app = setup.start();
+    let gone =
+        app.sql("DELETE FROM external_tokens WHERE id = (SELECT min(id) FROM external_tokens)");
+    assert_eq!(gone, 1);
+    let again = ["tokens.jsonl", "--keys", "keys.csv", "--resume", "--output", "json"];
+    let report = import(&app.setup, &again).expect("it goes on");
+    let report: Value = serde_json::from_str(&report).expect("JSON");
+    assert_eq!((&report["before"], &report["saved"]), (&json!(299), &json!(1)), "{report}");
+    assert_eq!(fs::read_to_string(&path).expect("it is there"), text);
+    assert_all_retrieved(&app, &path, 300);
+
+    // A line that was damaged may have a key that opens a record.
+    let damaged = text.trim_end().rsplit_once(',').expect("a row").0.to_owned() + ",?\n";
+    fs::write(&path, damaged).expect("written");
+    let refusal = import(&app.setup, &again).expect_err("it is refused");
+    assert!(refusal.contains("is damaged in line 301"), "{refusal}");
+    // An import that ended before the file had its head goes on.
+    fs::write(&path, &text[..7]).expect("written");
+    app.sql("DELETE FROM external_tokens");
+    import(&app.setup, &again).expect("it goes on");
+    assert_all_retrieved(&app, &path, 300);
 }
 
 /// SIGKILL at any moment: run again, it saves every line once, and each key retrieves its line.

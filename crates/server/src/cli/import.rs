@@ -201,8 +201,6 @@ impl<'a> Import<'a> {
         let mut progress = Progress::begin();
         let mut count = 0;
         let mut known = self.keys.rows()?;
-        // Of what was on disk, only the last batch may lack its records.
-        let doubtful_from = self.keys.count().saturating_sub(BATCH as u64);
         while let Some(row) = known.next()? {
             let line = lines.next()?.with_context(|| {
                 format!("the file ends before line {}, whose key was made", row.line)
@@ -216,10 +214,11 @@ impl<'a> Import<'a> {
                 );
             }
             count += 1;
-            if count > doubtful_from && !self.is_saved(&entry, &row.key, line.number).await? {
-                self.add(Pending { line: line.number, entry, key: row.key }).await?;
-            } else {
+            // Each is looked for, because the database may be another one, or an earlier state of it.
+            if self.is_saved(&entry, &row.key, line.number).await? {
                 self.before += 1;
+            } else {
+                self.add(Pending { line: line.number, entry, key: row.key }).await?;
             }
             progress.tell(|| format!("{} looked at", counted(count, "line")));
         }

@@ -146,6 +146,9 @@ impl Providers {
                     && digest_of(new) == provider.client_digest
                     && new.client_auth == settings.client_auth
                     && new.tls.is_some() == settings.tls.is_some()
+                    && new.assertion_audience == settings.assertion_audience
+                    && new.scopes == settings.scopes
+                    && new.ca == settings.ca
             };
             match config.grants.providers.items().iter().find(is_same) {
                 Some(new) => provider.take_credentials(new),

@@ -7,6 +7,7 @@ mod authenticated;
 mod body;
 mod credentials;
 mod idempotency_key;
+mod own_site;
 mod token_call;
 
 use std::pin::Pin;
@@ -19,6 +20,7 @@ pub(crate) use authenticated::Authenticated;
 pub(crate) use body::{BodyBudget, HeldBody, read as read_body};
 pub(crate) use credentials::{credentials, session};
 pub(crate) use idempotency_key::idempotency_key;
+pub(crate) use own_site::refuse_other_sites;
 pub(crate) use token_call::TokenCall;
 
 type Extracted<T> = Pin<Box<dyn Future<Output = Result<T, Problem>>>>;

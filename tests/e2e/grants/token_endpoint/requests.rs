@@ -120,7 +120,21 @@ fn a_caller_logs_in_as_for_any_call() {
     let cookie_alone = post(&visitor, &session.headers()[..1], &with(&[]));
     expect_error(cookie_alone, 401, "invalid_client", "");
 
+    // A browser sends a form of any page without asking; a wrong password in one does not count.
     let wrong = [("client_id", "ann"), ("client_secret", "CANARY")];
+    for header in [("Sec-Fetch-Site", "cross-site"), ("Origin", "https://evil.example")] {
+        for body in [with(&wrong), with(&wrong), with(&login)] {
+            expect_error(post(&visitor, &[header], &body), 400, "unauthorized_client", "");
+        }
+    }
+    // Its scripts are not offered Basic, which a browser would ask for in a dialog of its own; those of Node are.
+    let (mode, site) = (("Sec-Fetch-Mode", "cors"), ("Sec-Fetch-Site", "same-origin"));
+    let offers_basic = |headers: &[(&str, &str)]| {
+        let refused = expect_error(post(&visitor, headers, &with(&[])), 401, "invalid_client", "");
+        refused.challenges().contains(&"Basic")
+    };
+    assert!(offers_basic(&[mode]) && !offers_basic(&[mode, site]));
+
     let in_head = client.with_password("ann", "CANARY");
     expect_error(post(&visitor, &[], &with(&wrong)), 401, "invalid_client", "");
     expect_error(post(&in_head, &[], &with(&[])), 401, "invalid_client", "");

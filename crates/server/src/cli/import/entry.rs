@@ -80,6 +80,18 @@ impl Entry {
         for (_field, secret) in self.carrier.secrets() {
             add(secret.as_ref().map(SecretText::expose));
         }
+        add(self.details.scope.as_ref().map(SecretText::expose));
+        for (name, value) in &self.details.parameters {
+            add(Some(name));
+            add(Some(value));
+        }
+        let (kind, time) = match self.access_expires {
+            None => (0_u8, 0),
+            Some(TokenEnd::In(time)) => (1, time),
+            Some(TokenEnd::At(time)) => (2, time),
+        };
+        hasher.update(&[kind]);
+        hasher.update(&time.to_be_bytes());
         hasher.finalize()
     }
 }

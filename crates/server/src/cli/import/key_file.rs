@@ -1,10 +1,10 @@
 //! The file of keys that an import writes: CSV with `line, id, record, key, check`.
 //!
-//! Invariant: only its owner may use it, one import at a time, and nothing that it had is overwritten. A row is on disk
+//! Invariant: only its owner may use it, one import at a time, and no line that it had is overwritten. A row is on disk
 //! when `append` returns.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, BufRead as _, BufReader, ErrorKind, Write as _},
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
@@ -19,6 +19,8 @@ use super::{BATCH, OTHERS};
 
 const HEAD: &str = "line,id,record,key,check\n";
 const PRIVATE: u32 = 0o600;
+/// How many digits a check has, so that a row that was cut is known.
+const CHECK_DIGITS: usize = 8;
 /// The most bytes of a row: an id of 255, each of which may be doubled, and the rest.
 const MOST_BYTES_OF_ROW: usize = 1024;
 
@@ -35,8 +37,6 @@ pub(super) struct Row {
 pub(super) struct KeyFile {
     path: PathBuf,
     file: File,
-    /// How many rows it had when it was opened.
-    count: u64,
 }
 
 impl KeyFile {
@@ -49,19 +49,15 @@ impl KeyFile {
         let made = options.read(true).append(true).create_new(true).mode(PRIVATE).open(path);
         let mut file = match made {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => bail!(
-                "{} is there already, and is not overwritten; name another file, or go on with the import that \
-                 made it by --resume",
+                "{} is there already, and is not overwritten; go on with the import that made it by --resume. Name \
+                 another file only for other tokens, because every line is saved under it once more",
                 path.display()
             ),
             made => made.with_context(|| format!("cannot make {}", path.display()))?,
         };
         lock(&file, path)?;
-        let written = file
-            .write_all(HEAD.as_bytes())
-            .and_then(|()| file.sync_all())
-            .and_then(|()| File::open(folder_of(path))?.sync_all());
-        written.with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(Self { path: path.to_owned(), file, count: 0 })
+        write_head(&mut file, path)?;
+        Ok(Self { path: path.to_owned(), file })
     }
 
     /// Opens the file of an import that did not end, and drops a row that was not written to its end.
@@ -70,7 +66,7 @@ impl KeyFile {
     /// It is not such a file, another import has it open, or others can use it.
     pub(super) fn resume(path: &Path) -> anyhow::Result<Self> {
         let opened = OpenOptions::new().read(true).append(true).open(path);
-        let file = opened.with_context(|| format!("cannot open {}", path.display()))?;
+        let mut file = opened.with_context(|| format!("cannot open {}", path.display()))?;
         let metadata = file.metadata()?;
         if !metadata.is_file() {
             bail!("{} is no file of keys", path.display());
@@ -82,31 +78,36 @@ impl KeyFile {
             );
         }
         lock(&file, path)?;
+        if metadata.len() < HEAD.len() as u64 && HEAD.as_bytes().starts_with(&fs::read(path)?) {
+            // The import ended before its head was written.
+            file.set_len(0)?;
+            write_head(&mut file, path)?;
+            return Ok(Self { path: path.to_owned(), file });
+        }
         let mut rows = Rows::open(path)?;
         while rows.next()?.is_some() {}
-        let (end, count) = (rows.end, rows.count);
+        let (end, count, is_open) = (rows.end, rows.count, rows.is_open);
         let rest = metadata.len().saturating_sub(end);
-        // What was not synced is no more than a batch, and no row of it is whole. A key that opens a record is never
+        // What was not synced is no more than a batch, and no row of it has an end. A key that opens a record is never
         // dropped.
         if rest > (BATCH * MOST_BYTES_OF_ROW) as u64 || rows.has_more()? {
             bail!(
-                "{} is damaged in line {}, and keys follow; put that line right. If it was being written when the \
+                "{} is damaged in line {}; put that line right. If it was being written when the \
                  power went, no record has the keys from there on: cut the file before that line",
                 path.display(),
                 count + 2
             );
         }
-        file.set_len(end).and_then(|()| file.sync_all())?;
-        Ok(Self { path: path.to_owned(), file, count })
+        file.set_len(end)?;
+        if is_open {
+            file.write_all(b"\n")?;
+        }
+        file.sync_all()?;
+        Ok(Self { path: path.to_owned(), file })
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// How many rows it had when it was opened.
-    pub(super) fn count(&self) -> u64 {
-        self.count
     }
 
     /// The rows that it has.
@@ -134,8 +135,12 @@ impl KeyFile {
 pub(super) struct Rows {
     reader: BufReader<File>,
     count: u64,
-    /// Where the row after the last one begins.
+    /// Where the last row ends.
     end: u64,
+    /// Whether that lacks the end of its line.
+    is_open: bool,
+    /// Whether what is behind the last row is a line.
+    is_line: bool,
 }
 
 impl Rows {
@@ -146,18 +151,22 @@ impl Rows {
         if head != HEAD.as_bytes() {
             bail!("{} is no file of keys that an import made", path.display());
         }
-        Ok(Self { reader, count: 0, end: HEAD.len() as u64 })
+        let end = HEAD.len() as u64;
+        Ok(Self { reader, count: 0, end, is_open: false, is_line: false })
     }
 
-    /// Whether a whole row is behind one that is not.
+    /// Whether there is a line behind the last row, which may have a key that opens a record.
     fn has_more(mut self) -> anyhow::Result<bool> {
+        if self.is_line {
+            return Ok(true);
+        }
         loop {
             let mut text = Zeroizing::new(Vec::new());
             self.reader.read_until(b'\n', &mut text)?;
             if text.is_empty() {
                 return Ok(false);
             }
-            if parse(&text).is_some() {
+            if text.ends_with(b"\n") || parse(&text).is_some() {
                 return Ok(true);
             }
         }
@@ -168,7 +177,11 @@ impl Rows {
         let mut text = Zeroizing::new(Vec::new());
         let mut bounded = io::Read::take(&mut self.reader, MOST_BYTES_OF_ROW as u64);
         bounded.read_until(b'\n', &mut text)?;
-        let Some(row) = parse(&text) else { return Ok(None) };
+        let Some(row) = parse(&text) else {
+            self.is_line = text.ends_with(b"\n");
+            return Ok(None);
+        };
+        self.is_open = !text.ends_with(b"\n");
         self.count += 1;
         self.end += text.len() as u64;
         Ok(Some(row))
@@ -177,7 +190,7 @@ impl Rows {
 
 /// A row that is whole: its key has a checksum of its own.
 fn parse(text: &[u8]) -> Option<Row> {
-    let text = text.strip_suffix(b"\n")?;
+    let text = text.strip_suffix(b"\n").unwrap_or(text);
     let mut reader = ReaderBuilder::new().has_headers(false).from_reader(text);
     let mut cells = StringRecord::new();
     reader.read_record(&mut cells).ok().filter(|is_there| *is_there)?;
@@ -187,13 +200,29 @@ fn parse(text: &[u8]) -> Option<Row> {
         line: line.parse().ok()?,
         id: Some(id.to_owned()).filter(|id| !id.is_empty()),
         key,
-        check: u32::from_str_radix(check, 16).ok()?,
+        check: u32::from_str_radix(check, 16).ok().filter(|_| check.len() == CHECK_DIGITS)?,
     })
 }
 
+fn write_head(file: &mut File, path: &Path) -> anyhow::Result<()> {
+    let written = file
+        .write_all(HEAD.as_bytes())
+        .and_then(|()| file.sync_all())
+        .and_then(|()| File::open(folder_of(path))?.sync_all());
+    written.with_context(|| format!("cannot write {}", path.display()))
+}
+
 fn lock(file: &File, path: &Path) -> anyhow::Result<()> {
-    file.try_lock().map_err(|_locked| {
-        anyhow::anyhow!("another import is writing {}; wait until it ends", path.display())
+    file.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => {
+            anyhow::anyhow!("another import is writing {}; wait until it ends", path.display())
+        }
+        TryLockError::Error(error) => {
+            anyhow::anyhow!(
+                "cannot lock {}: {error}; put it on another file system",
+                path.display()
+            )
+        }
     })
 }
 

@@ -12,6 +12,7 @@ use super::{
     agent_call::{admit_to_agents, extract},
     body::{HeldFields, read_fields},
     credentials::{authenticate, session, with_application},
+    own_site::refuse_other_sites,
 };
 use crate::{
     callers::authenticate::Caller,
@@ -38,6 +39,7 @@ impl FromRequest for TokenCall {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         extract(request, payload, async |app, request, payload| {
             if !has_login(&app, &request) {
+                refuse_other_sites(&app, &request)?;
                 let fields = read_form(&app, &request, payload).await?;
                 let caller = by_secret(&app, &request, &fields).await?;
                 admit_to_agents(&app, &caller)?;

@@ -20,13 +20,13 @@ use store::StoreError;
 use utoipa::ToSchema;
 
 use self::{
-    form::{read_form, refuse_other_sites},
+    form::read_form,
     page::{AccountPage, SignInPage, Ticket, Words},
     session::{SignedIn, begin_session, refuse_without_sessions, remove_cookies, set_cookies},
 };
 use crate::{
     http::{
-        extract::HeldBody,
+        extract::{HeldBody, refuse_other_sites},
         mount::Mount,
         pages::{Frame, html},
         paths::{ACCOUNT, ACCOUNT_TICKETS, ACCOUNT_TICKETS_REVOKE, SIGN_IN, SIGN_OUT},

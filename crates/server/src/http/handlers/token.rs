@@ -148,11 +148,12 @@ pub(crate) struct IssuedToken<'a> {
 }
 
 impl<'a> IssuedToken<'a> {
-    /// `None` without an access token, and for one that has ended.
+    /// `None` without an access token, and for one that ends within a second.
     fn of(saved: &'a SavedTokens, scope: Option<String>, now: i64) -> Option<Self> {
         let token = saved.carrier.access_token.as_ref().filter(|token| !token.expose().is_empty());
         let left = known_end(saved).map(|end| end.as_microsecond().saturating_sub(now));
-        if left.is_some_and(|left| left <= 0) {
+        // Some clients take `"expires_in": 0` for a token without end.
+        if left.is_some_and(|left| left < 1_000_000) {
             return None;
         }
         Some(Self {

@@ -16,7 +16,7 @@ use serde::Serialize;
 use tracing_actix_web::RequestId;
 use utoipa::ToSchema;
 
-use super::{Problem, SEC_FETCH_MODE, oauth};
+use super::{Problem, SEC_FETCH_MODE, SEC_FETCH_SITE, oauth};
 use crate::{
     http::{answer, pages, paths::TOKEN, preferences},
     state::App,
@@ -96,12 +96,12 @@ impl Problem {
 }
 
 /// Basic is not offered to a script in a browser, which would ask for a password in a dialog of its own
-/// instead of telling the script (CONTRACT 25); unless scripts have no other way in. OAuth clients need the challenge of
-/// the scheme that they used (RFC 6749 §5.2), and Node's say that they are scripts.
+/// in place of the script's (CONTRACT 25); unless scripts have no other way in. OAuth clients need the challenge of the
+/// scheme that they used (RFC 6749 §5.2); Node's say that they are scripts, and no site, which a browser does.
 fn is_offered(scheme: Scheme, app: &App, request: &HttpRequest) -> bool {
     let mode = request.headers().get(SEC_FETCH_MODE);
     let is_script = mode.is_some_and(|mode| mode != "navigate");
-    let is_oauth = request.path() == TOKEN;
+    let is_oauth = request.path() == TOKEN && !request.headers().contains_key(SEC_FETCH_SITE);
     let has_sessions = app.authenticator.policy.is_on(Scheme::Session);
     scheme != Scheme::Basic || is_oauth || !is_script || !has_sessions
 }
