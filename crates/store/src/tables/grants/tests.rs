@@ -377,7 +377,7 @@ fn a_revocation_waits_for_servers_and_for_no_pause() {
     let Claimed::Ours(attempt) = claimed else { panic!("{claimed:?}") };
     assert!(matches!(bench.claim_by("one", true, NOW + SECOND), Claimed::Leased));
     release(&mut bench.conn, NOW + SECOND, &attempt).expect("released");
-    assert_eq!(bench.grant(), Grant { claimed: Some(NOW + SECOND), ..before });
+    assert_eq!(bench.grant(), Grant { claimed: Some(NOW + SECOND), attempts: 2, ..before });
 }
 
 /// What was unknown before a revocation is unknown after it.
