@@ -46,13 +46,12 @@ pub(crate) struct Receivers(Vec<Arc<Receiver>>);
 
 /// Somebody who is sent events.
 pub(crate) struct Receiver {
-    name: String,
     /// What errors call it.
     place: String,
+    /// Without the secrets.
     settings: ReceiverSettings,
     /// A permit for each request to any receiver.
     sending: Arc<Semaphore>,
-    url: String,
     outgoing: Outgoing,
     secrets: RwLock<Vec<WebhookSecret>>,
     /// The `source` of its events.
@@ -137,11 +136,9 @@ impl Receiver {
             egress_proxy: config.grants.egress_proxy.as_deref(),
         })?;
         Ok(Self {
-            name: settings.name.clone(),
             place: place.to_owned(),
             settings: settings.without_secrets(),
             sending,
-            url: settings.url.clone(),
             outgoing,
             secrets: RwLock::new(settings.secrets()?),
             source: config.webhooks.source.clone(),
@@ -163,11 +160,15 @@ impl Receiver {
             };
             let claimed = Instant::now();
             let lease_us = lease.as_micros() as i64;
-            let due = store.claim_deliveries(&self.name, limit, lease_us).await?;
+            let due = store.claim_deliveries(&self.settings.name, limit, lease_us).await?;
             if due.is_empty() {
                 return Ok(());
             }
             let sent = self.send_all(due, claimed + LEASE).await;
+            if sent.is_empty() {
+                // All of it is another server's by now.
+                return Ok(());
+            }
             let (works, outcomes) = self.judge(sent);
             // What was confirmed is not sent again for want of a moment's patience.
             while let Err(error) = store.finish_deliveries(outcomes.clone()).await {
@@ -218,7 +219,8 @@ impl Receiver {
         let outcome = |(delivery, sent): (Delivery, Result<(), Failure>)| {
             let pause = sent.err().map(|failure| {
                 if failure.is_of_event && delivery.attempts() == 0 {
-                    let (receiver, event, why) = (&self.name, delivery.event(), failure.why);
+                    let (receiver, event, why) =
+                        (&self.settings.name, delivery.event(), failure.why);
                     warn!(receiver, event, why, "the receiver of webhooks refuses an event");
                 }
                 let alone = failure.is_of_event || has_confirmed;
@@ -234,7 +236,7 @@ impl Receiver {
         let body = event::cloud_event(delivery, &self.source, self.only_tenant.as_deref());
         let time = Timestamp::now().as_second();
         let headers = self.headers(delivery.event(), time, &body);
-        match self.outgoing.notify(&self.url, headers, &body, self.deadline) {
+        match self.outgoing.notify(&self.settings.url, headers, &body, self.deadline) {
             Ok((200..=299, _)) => Ok(()),
             Ok((status, retry_after)) => Err(Failure::of_status(status, retry_after, time)),
             Err(error) => {
@@ -260,7 +262,7 @@ impl Receiver {
 
     /// Notes whether the receiver failed, and logs when that begins and when it ends; for how long nothing is sent.
     fn note(&self, failure: Option<&Failure>, has_confirmed: bool) -> Duration {
-        let receiver = &self.name;
+        let receiver = &self.settings.name;
         let mut health = self.health();
         let Some(Failure { why, pause, .. }) = failure else {
             if let Some(failures) = health.succeeded() {
@@ -285,7 +287,7 @@ impl Receiver {
     async fn count(&self, store: &Store) {
         let is_fresh = |counted: Instant| counted.elapsed() < COUNT_EVERY;
         if !self.counted.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(is_fresh)
-            && store.count_deliveries(&self.name).await.is_ok()
+            && store.count_deliveries(&self.settings.name).await.is_ok()
         {
             *self.counted.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         }
