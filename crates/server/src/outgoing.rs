@@ -177,7 +177,7 @@ impl Outgoing {
             headers.insert(header::AUTHORIZATION, value);
         }
         let body = Some(request.body.expose().as_bytes());
-        self.send(Method::POST, &request.url, headers, body, deadline)
+        read(self.ask(Method::POST, &request.url, headers, body, deadline)?)
     }
 
     /// Sends an event to a receiver of webhooks, with these headers; the status and `Retry-After`. The body of the answer
@@ -201,26 +201,7 @@ impl Outgoing {
     /// # Errors
     /// There is no whole answer within the deadline.
     pub(crate) fn get(&self, url: &str, deadline: Duration) -> Result<Received, SendError> {
-        self.send(Method::GET, url, HeaderMap::new(), None, deadline)
-    }
-
-    fn send(
-        &self,
-        method: Method,
-        url: &str,
-        headers: HeaderMap,
-        body: Option<&[u8]>,
-        deadline: Duration,
-    ) -> Result<Received, SendError> {
-        let mut answer = self.ask(method, url, headers, body, deadline)?;
-        let body = answer.body_mut().with_config().limit(MOST_BYTES as u64).read_to_vec();
-        let body = body.map_err(|error| SendError::of(error, Step::Body, false))?;
-        Ok(Received {
-            status: answer.status().as_u16(),
-            content_type: text(&answer, header::CONTENT_TYPE),
-            retry_after: text(&answer, header::RETRY_AFTER),
-            body: Zeroizing::new(body),
-        })
+        read(self.ask(Method::GET, url, HeaderMap::new(), None, deadline)?)
     }
 
     /// The answer, up to the end of its head.
@@ -279,6 +260,18 @@ impl Outgoing {
             .build();
         Agent::with_parts(config, Connect(tls.connector), self.resolver.clone())
     }
+}
+
+/// A whole answer.
+fn read(mut answer: Response<Body>) -> Result<Received, SendError> {
+    let body = answer.body_mut().with_config().limit(MOST_BYTES as u64).read_to_vec();
+    let body = body.map_err(|error| SendError::of(error, Step::Body, false))?;
+    Ok(Received {
+        status: answer.status().as_u16(),
+        content_type: text(&answer, header::CONTENT_TYPE),
+        retry_after: text(&answer, header::RETRY_AFTER),
+        body: Zeroizing::new(body),
+    })
 }
 
 /// A header of an answer, if it is text.

@@ -38,8 +38,6 @@ const EVENT_PAUSES: (Duration, Duration) = (Duration::from_secs(5), Duration::fr
 const FINISH_PAUSE: Duration = Duration::from_secs(1);
 /// How many events are sent at a time, to all receivers: refreshes need threads, too.
 const MOST_SENDING: usize = 64;
-/// How often the events that wait are counted.
-const COUNT_EVERY: Duration = Duration::from_secs(10);
 
 /// The receivers that are configured.
 pub(crate) struct Receivers(Vec<Arc<Receiver>>);
@@ -61,7 +59,6 @@ pub(crate) struct Receiver {
     deadline: Duration,
     concurrent: usize,
     health: Mutex<Health>,
-    counted: Mutex<Option<Instant>>,
 }
 
 impl Receivers {
@@ -89,25 +86,20 @@ impl Receivers {
     /// # Errors
     /// Names the receivers that are not in it any more as they were; their secrets stay.
     pub(crate) fn reload_secrets(&self, config: &Config) -> anyhow::Result<()> {
-        let known: Vec<&ReceiverSettings> =
-            self.0.iter().map(|receiver| &receiver.settings).collect();
-        let mut changed: Vec<String> = config
-            .webhooks
-            .named()
-            .filter(|(_place, new)| !known.iter().any(|old| old.differs_in_secrets_alone(new)))
-            .map(|(place, _new)| place)
-            .collect();
+        let mut new: Vec<(String, &ReceiverSettings)> = config.webhooks.named().collect();
+        let mut changed = Vec::new();
         for receiver in &self.0 {
             receiver.health().come_back();
-            let is_same = |new: &&ReceiverSettings| receiver.settings.differs_in_secrets_alone(new);
-            match config.webhooks.named().map(|(_place, new)| new).find(is_same) {
-                Some(new) => {
-                    let secrets = new.secrets()?;
-                    *receiver.secrets.write().unwrap_or_else(PoisonError::into_inner) = secrets;
-                }
-                None => changed.push(receiver.place.clone()),
-            }
+            let same =
+                new.iter().position(|(_place, new)| receiver.settings.is_but_for_secrets(new));
+            let Some(same) = same else {
+                changed.push(receiver.place.clone());
+                continue;
+            };
+            let secrets = new.swap_remove(same).1.secrets()?;
+            *receiver.secrets.write().unwrap_or_else(PoisonError::into_inner) = secrets;
         }
+        changed.extend(new.into_iter().map(|(place, _new)| place));
         changed.sort_unstable();
         changed.dedup();
         if !changed.is_empty() {
@@ -146,7 +138,6 @@ impl Receiver {
             deadline: Duration::from_secs(config.webhooks.deadline_seconds.into()),
             concurrent: config.webhooks.concurrent as usize,
             health: Mutex::default(),
-            counted: Mutex::default(),
         })
     }
 
@@ -154,7 +145,6 @@ impl Receiver {
     pub(crate) async fn send_due(self: &Arc<Self>, store: &Store) -> Result<(), StoreError> {
         let lease = self.deadline + LEASE;
         loop {
-            self.count(store).await;
             let Some(limit) = self.health().limit(Instant::now(), self.concurrent) else {
                 return Ok(());
             };
@@ -171,7 +161,9 @@ impl Receiver {
             }
             let (works, outcomes) = self.judge(sent);
             // What was confirmed is not sent again for want of a moment's patience.
-            while let Err(error) = store.finish_deliveries(outcomes.clone()).await {
+            while let Err(error) =
+                store.finish_deliveries(&self.settings.name, outcomes.clone()).await
+            {
                 if claimed.elapsed() > lease {
                     return Err(error);
                 }
@@ -283,16 +275,6 @@ impl Receiver {
         left_alone
     }
 
-    /// Counts the events that wait, now and then, which bounds them. If that fails, so does what comes next.
-    async fn count(&self, store: &Store) {
-        let is_fresh = |counted: Instant| counted.elapsed() < COUNT_EVERY;
-        if !self.counted.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(is_fresh)
-            && store.count_deliveries(&self.settings.name).await.is_ok()
-        {
-            *self.counted.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-        }
-    }
-
     fn health(&self) -> MutexGuard<'_, Health> {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -323,7 +305,7 @@ impl Failure {
     }
 }
 
-/// How long an event waits after so many attempts before this one.
+/// How long an event waits that was sent this number of times before.
 fn event_pause(attempts: u32) -> Duration {
     let (first, most) = EVENT_PAUSES;
     first.saturating_mul(1 << attempts.min(16)).min(most)

@@ -161,7 +161,7 @@ impl Webhooks {
             ("deadline_seconds", self.deadline_seconds, 1..=12),
             ("concurrent", self.concurrent, 1..=100),
             ("retry_hours", self.retry_hours, 1..=720),
-            ("waiting", self.waiting, 1..=10_000_000),
+            ("waiting", self.waiting, 1..=1_000_000),
             ("failing_minutes", self.failing_minutes, 0..=10_080),
             ("expiring_days", self.expiring_days, 1..=365),
         ] {
@@ -221,8 +221,8 @@ impl ReceiverSettings {
         Ok(())
     }
 
-    /// Whether the other one has the same settings, but perhaps other secrets.
-    pub(crate) fn differs_in_secrets_alone(&self, other: &Self) -> bool {
+    /// Whether the other one has the same settings, whatever its secrets are.
+    pub(crate) fn is_but_for_secrets(&self, other: &Self) -> bool {
         self.name == other.name
             && self.url == other.url
             && self.tenants == other.tenants

@@ -32,14 +32,15 @@ impl Job for SendEvents {
     }
 }
 
-/// Writes events about grants that have failed for a while, and about refresh tokens that end soon.
+/// Counts the events that wait, and writes those about grants that have failed for a while and about refresh tokens that
+/// end soon.
 pub(super) struct ReportGrants {
     pub(super) store: Store,
 }
 
 impl Job for ReportGrants {
     fn name(&self) -> &'static str {
-        "reporting grants that fail or end soon"
+        "counting events, and reporting grants that fail or end soon"
     }
 
     fn period(&self) -> Duration {
@@ -47,6 +48,7 @@ impl Job for ReportGrants {
     }
 
     async fn run(&mut self) -> Result<Outcome, StoreError> {
+        self.store.count_deliveries().await?;
         self.store.report_grants().await.map(|()| Outcome::Done)
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     backend::conn::{self, Conn},
     tables::{
         deliveries::{self, Outbox},
-        grants::report::{self, TOGETHER},
+        grants::report::{self, TOGETHER, Trouble},
         provider_states,
     },
     write::lock_order::Write,
@@ -45,18 +45,15 @@ impl Store {
         self.write_at(Write::alone().rows(limit), claim).await
     }
 
-    /// Removes the events that their receiver confirmed, and lets each of the others be sent again after its time, in
+    /// Removes the events that the receiver confirmed, and lets each of the others be sent again after its time, in
     /// microseconds.
     pub async fn finish_deliveries(
         &self,
+        receiver: &str,
         mut sent: Vec<(Delivery, Option<i64>)>,
     ) -> Result<(), StoreError> {
         sent.sort_by(|(one, _), (other, _)| one.key().cmp(&other.key()));
-        let confirmed: Vec<String> = sent
-            .iter()
-            .filter(|(_delivery, pause_us)| pause_us.is_none())
-            .map(|(delivery, _confirmed)| delivery.receiver().to_owned())
-            .collect();
+        let confirmed = sent.iter().filter(|(_delivery, pause_us)| pause_us.is_none()).count();
         let write = Write::alone().rows(sent.len());
         let finish = move |conn: &mut Conn, now: i64| {
             sent.iter().try_for_each(|(delivery, pause_us)| match pause_us {
@@ -67,18 +64,18 @@ impl Store {
             })
         };
         self.write_at(write, finish).await?;
-        for receiver in confirmed {
-            self.0.outbox.confirmed(&receiver, 1);
-        }
+        self.0.outbox.confirmed(receiver, confirmed as u64);
         Ok(())
     }
 
-    /// Counts the events that wait for a receiver, which bounds how many are added.
-    pub async fn count_deliveries(&self, receiver: &str) -> Result<(), StoreError> {
-        let (name, most) = (receiver.to_owned(), self.0.outbox.most_waiting());
-        let count = move |conn: &mut Conn| deliveries::count(conn, &name, most);
-        let count = self.0.readers.run_slowly(count).await?;
-        self.0.outbox.counted(receiver, count);
+    /// Counts the events that wait for each receiver, which bounds how many are added.
+    pub async fn count_deliveries(&self) -> Result<(), StoreError> {
+        for receiver in self.0.outbox.names() {
+            let name = receiver.to_owned();
+            let count = move |conn: &mut Conn| deliveries::count(conn, &name);
+            let count = self.0.readers.run_slowly(count).await?;
+            self.0.outbox.counted(receiver, count);
+        }
         Ok(())
     }
 
@@ -113,10 +110,12 @@ impl Store {
             return Ok(());
         }
         let now = self.database_time();
-        let since = now.saturating_sub(self.0.outbox.failing_us());
-        let by = now.saturating_add(self.0.outbox.expiring_us());
-        self.report_each(report::dead, report::report_trouble).await?;
-        self.report_each(move |conn| report::failing(conn, since), report::report_trouble).await?;
+        let since = now.saturating_sub(self.0.outbox.failing_us);
+        let by = now.saturating_add(self.0.outbox.expiring_us);
+        for (trouble, since) in [(Trouble::Dead, now), (Trouble::Failing, since)] {
+            let find = move |conn: &mut Conn| report::in_trouble(conn, trouble, since);
+            self.report_each(find, report::report_trouble).await?;
+        }
         self.report_each(move |conn| report::expiring(conn, now, by), report::report_expiring).await
     }
 

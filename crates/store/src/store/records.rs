@@ -11,7 +11,7 @@ use crate::{
     Listing, Page, RecordInfo, Store, StoreError,
     backend::conn::{self, Conn},
     error::error_chain,
-    tables::records,
+    tables::{deliveries::Details, records},
     write::lock_order::{LockOrder, Write},
 };
 
@@ -59,7 +59,13 @@ impl Store {
             if was_ended {
                 // Events have the database's time, which `now` is not on PostgreSQL.
                 let at = conn::time(conn, clock)?;
-                outbox.write_of_record(conn, at, record, EventKind::GrantRevoked, (None, None))?;
+                outbox.write_of_record(
+                    conn,
+                    at,
+                    record,
+                    EventKind::GrantRevoked,
+                    Details::default(),
+                )?;
             }
             Ok(was_ended)
         };

@@ -7,7 +7,7 @@ mod outbox;
 
 use diesel::{dsl, prelude::*};
 
-pub(crate) use self::outbox::Outbox;
+pub(crate) use self::outbox::{Details, Outbox};
 pub use self::outbox::{OutboxOptions, PausedProvider, Subscription};
 use crate::{
     StoreError,
@@ -178,14 +178,11 @@ pub(crate) fn postpone(conn: &mut Conn, delivery: &Delivery, due: i64) -> Result
     Ok(())
 }
 
-/// How many events wait for a receiver, as far as `most`.
-pub(crate) fn count(conn: &mut Conn, receiver: &str, most: u64) -> Result<u64, StoreError> {
-    let waiting = deliveries::table
-        .filter(deliveries::receiver.eq(receiver))
-        .select(deliveries::position)
-        .limit(i64::try_from(most).unwrap_or(i64::MAX));
-    let positions: Vec<i64> = on_backend!(conn, |conn| waiting.load(conn))?;
-    Ok(positions.len() as u64)
+/// How many events wait for a receiver.
+pub(crate) fn count(conn: &mut Conn, receiver: &str) -> Result<u64, StoreError> {
+    let waiting = deliveries::table.filter(deliveries::receiver.eq(receiver)).count();
+    let count: i64 = on_backend!(conn, |conn| waiting.get_result(conn))?;
+    Ok(count.unsigned_abs())
 }
 
 /// Some events that happened by then.

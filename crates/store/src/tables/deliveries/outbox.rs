@@ -47,8 +47,7 @@ struct Event<'a> {
     tenant: Option<&'a str>,
     owner: Option<&'a str>,
     provider: &'a str,
-    cause: Option<String>,
-    refresh_by: Option<i64>,
+    details: Details,
 }
 
 /// A provider, for whose pauses there are events.
@@ -62,72 +61,82 @@ pub struct PausedProvider {
     pub tenants: Option<Vec<TenantId>>,
 }
 
-/// The way into the table.
+/// Why an event happened, and what follows, as far as that is known.
 #[derive(Debug, Default)]
-pub(crate) struct Outbox {
-    options: OutboxOptions,
-    /// How many events wait for each receiver, as far as this process knows, in the order of the subscriptions.
-    waiting: Vec<Waiting>,
+pub(crate) struct Details {
+    /// `model::GrantCause`.
+    pub(crate) cause: Option<String>,
+    /// When the refresh token ends.
+    pub(crate) refresh_by: Option<i64>,
 }
 
-#[derive(Debug, Default)]
-struct Waiting {
-    count: AtomicU64,
+/// The way into the table.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    receivers: Vec<Receiver>,
+    most_waiting: u64,
+    /// For how long refreshes of a grant must have failed before that is an event, in microseconds.
+    pub(crate) failing_us: i64,
+    /// How long before the end of a refresh token that is an event, in microseconds.
+    pub(crate) expiring_us: i64,
+}
+
+#[derive(Debug)]
+struct Receiver {
+    subscription: Subscription,
+    /// How many events wait for it, as far as this process knows.
+    waiting: AtomicU64,
+    /// How many events were dropped since there was room for all.
     dropped: AtomicU64,
 }
 
 impl Outbox {
     pub(crate) fn new(options: OutboxOptions) -> Self {
-        let waiting = options.subscriptions.iter().map(|_receiver| Waiting::default()).collect();
-        Self { options, waiting }
+        let OutboxOptions { subscriptions, most_waiting, failing_us, expiring_us } = options;
+        let receiver = |subscription| Receiver {
+            subscription,
+            waiting: AtomicU64::default(),
+            dropped: AtomicU64::default(),
+        };
+        let receivers = subscriptions.into_iter().map(receiver).collect();
+        Self { receivers, most_waiting, failing_us, expiring_us }
     }
 
     /// Whether there is no receiver.
     pub(crate) fn is_off(&self) -> bool {
-        self.options.subscriptions.is_empty()
+        self.receivers.is_empty()
     }
 
-    /// For how long refreshes of a grant must have failed before that is an event, in microseconds.
-    pub(crate) fn failing_us(&self) -> i64 {
-        self.options.failing_us
-    }
-
-    /// How long before the end of a refresh token that is an event, in microseconds.
-    pub(crate) fn expiring_us(&self) -> i64 {
-        self.options.expiring_us
+    /// The names of the receivers.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.receivers.iter().map(|receiver| receiver.subscription.receiver.as_str())
     }
 
     /// Notes that a receiver confirmed events.
-    pub(crate) fn confirmed(&self, receiver: &str, count: u64) {
-        if let Some(waiting) = self.waiting_for(receiver) {
+    pub(crate) fn confirmed(&self, name: &str, count: u64) {
+        if let Some(receiver) = self.receiver(name) {
             let less = |known: u64| Some(known.saturating_sub(count));
-            let _ = waiting.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+            let _ = receiver.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
         }
-    }
-
-    /// How many events may wait for a receiver.
-    pub(crate) fn most_waiting(&self) -> u64 {
-        self.options.most_waiting
-    }
-
-    fn waiting_for(&self, receiver: &str) -> Option<&Waiting> {
-        let of = self.options.subscriptions.iter().position(|one| one.receiver == receiver);
-        of.map(|index| &self.waiting[index])
     }
 
     /// Notes how many events wait for a receiver. Logs how many were dropped before, if there is room again.
-    pub(crate) fn counted(&self, receiver: &str, count: u64) {
-        let Some(waiting) = self.waiting_for(receiver) else { return };
-        waiting.count.store(count, Ordering::Relaxed);
-        if count < self.options.most_waiting {
-            let dropped = waiting.dropped.swap(0, Ordering::Relaxed);
+    pub(crate) fn counted(&self, name: &str, count: u64) {
+        let Some(receiver) = self.receiver(name) else { return };
+        receiver.waiting.store(count, Ordering::Relaxed);
+        if count < self.most_waiting {
+            let dropped = receiver.dropped.swap(0, Ordering::Relaxed);
             if dropped > 0 {
                 warn!(
-                    receiver,
-                    dropped, "events were dropped, because webhooks.waiting others waited"
+                    receiver = name,
+                    dropped, "events were dropped, because too many others waited"
                 );
             }
         }
+    }
+
+    fn receiver(&self, name: &str) -> Option<&Receiver> {
+        self.receivers.iter().find(|receiver| receiver.subscription.receiver == name)
     }
 
     /// Writes an event about a record, which the caller has locked; whether a receiver that wants it was sent it, or none
@@ -138,7 +147,7 @@ impl Outbox {
         now: i64,
         record: RecordId,
         kind: EventKind,
-        details: (Option<String>, Option<i64>),
+        details: Details,
     ) -> Result<bool, StoreError> {
         if self.is_off() {
             return Ok(true);
@@ -148,15 +157,13 @@ impl Outbox {
         let found: Option<(String, String, String)> =
             on_backend!(conn, |conn| row.first(conn)).optional()?;
         let Some((tenant, owner, provider)) = found else { return Ok(true) };
-        let (cause, refresh_by) = details;
         let event = Event {
             kind,
             subject: record.text(),
             tenant: Some(&tenant),
             owner: Some(&owner),
             provider: &provider,
-            cause,
-            refresh_by,
+            details,
         };
         let is_for = |tenants: &Option<Vec<TenantId>>| {
             tenants.as_ref().is_none_or(|named| named.iter().any(|one| one.as_str() == tenant))
@@ -172,7 +179,7 @@ impl Outbox {
         provider: &PausedProvider,
         kind: EventKind,
         cause: Option<String>,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<(), StoreError> {
         let PausedProvider { client_digest, name, tenants } = provider;
         let event = Event {
             kind,
@@ -180,14 +187,13 @@ impl Outbox {
             tenant: None,
             owner: None,
             provider: name,
-            cause,
-            refresh_by: None,
+            details: Details { cause, refresh_by: None },
         };
         let is_for = |wanted: &Option<Vec<TenantId>>| match (wanted, tenants) {
             (Some(wanted), Some(tenants)) => wanted.iter().any(|one| tenants.contains(one)),
             _ => true,
         };
-        self.write(conn, now, &event, is_for)
+        self.write(conn, now, &event, is_for).map(drop)
     }
 
     fn write(
@@ -200,35 +206,35 @@ impl Outbox {
         let id = random_name() + &random_name();
         // Users cause these as often as they like, and they must not displace the others.
         let most_waiting = match event.kind {
-            EventKind::GrantRevoked => self.options.most_waiting.div_ceil(2),
-            _ => self.options.most_waiting,
+            EventKind::GrantRevoked => self.most_waiting.div_ceil(2),
+            _ => self.most_waiting,
         };
         let (mut dropped, mut written) = (0, 0);
-        for (subscription, waiting) in self.options.subscriptions.iter().zip(&self.waiting) {
-            if !subscription.kinds.contains(&event.kind) || !is_for(&subscription.tenants) {
+        for receiver in &self.receivers {
+            let Subscription { receiver: name, tenants, kinds } = &receiver.subscription;
+            if !kinds.contains(&event.kind) || !is_for(tenants) {
                 continue;
             }
-            if waiting.count.load(Ordering::Relaxed) >= most_waiting {
+            if receiver.waiting.load(Ordering::Relaxed) >= most_waiting {
                 dropped += 1;
-                if waiting.dropped.fetch_add(1, Ordering::Relaxed) == 0 {
-                    let receiver = &subscription.receiver;
-                    warn!(receiver, "events are dropped, because webhooks.waiting others wait");
+                if receiver.dropped.fetch_add(1, Ordering::Relaxed) == 0 {
+                    warn!(receiver = name, "events are dropped, because too many others wait");
                 }
                 continue;
             }
             written += 1;
-            waiting.count.fetch_add(1, Ordering::Relaxed);
+            receiver.waiting.fetch_add(1, Ordering::Relaxed);
             let row = DeliveryRow {
-                receiver: subscription.receiver.clone(),
+                receiver: name.clone(),
                 subject: event.subject.clone(),
-                position: next_position(conn, &subscription.receiver, &event.subject)?,
+                position: next_position(conn, name, &event.subject)?,
                 event: id.clone(),
                 kind: event.kind.name().to_owned(),
                 tenant: event.tenant.map(str::to_owned),
                 owner: event.owner.map(str::to_owned),
                 provider: event.provider.to_owned(),
-                cause: event.cause.clone(),
-                refresh_by: event.refresh_by,
+                cause: event.details.cause.clone(),
+                refresh_by: event.details.refresh_by,
                 occurred: now,
                 attempts: 0,
                 due: now,

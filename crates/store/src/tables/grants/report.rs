@@ -10,7 +10,10 @@ use super::{GrantRow, find, lock, write};
 use crate::{
     StoreError,
     backend::conn::{Conn, on_backend},
-    tables::{deliveries::Outbox, schema::grants},
+    tables::{
+        deliveries::{Details, Outbox},
+        schema::grants,
+    },
 };
 
 /// What was reported, as bits of a row's `reported`.
@@ -21,6 +24,13 @@ const TROUBLE: i32 = FAILING | DEAD;
 
 /// How many grants are reported in one transaction.
 pub(crate) const TOGETHER: usize = 16;
+
+/// What is wrong with a grant.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Trouble {
+    Failing,
+    Dead,
+}
 
 /// Writes an event about a grant that has changed, if it is one, unless its record has ended. The caller has locked the
 /// record. Returns whether the row was changed.
@@ -34,10 +44,10 @@ pub(crate) fn report(
         return Ok(false);
     }
     let Some(row) = find(conn, record)? else { return Ok(false) };
-    let is_ending = |ends: i64| ends <= now.saturating_add(outbox.expiring_us());
+    let is_ending = |ends: i64| ends <= now.saturating_add(outbox.expiring_us);
     let ending = row.reported & if row.refresh_by.is_some_and(is_ending) { ENDING } else { 0 };
     let trouble = row.reported & TROUBLE;
-    let has_failed_for_long = row.since.saturating_add(outbox.failing_us()) <= now;
+    let has_failed_for_long = row.since.saturating_add(outbox.failing_us) <= now;
     let (kind, changed) = match GrantState::of_name(&row.state).unwrap_or_default() {
         GrantState::Dead if trouble != DEAD => (Some(EventKind::GrantDead), DEAD),
         GrantState::Failing if trouble == 0 && has_failed_for_long => {
@@ -47,7 +57,10 @@ pub(crate) fn report(
         _ => (None, trouble),
     };
     let is_known = match kind {
-        Some(kind) => outbox.write_of_record(conn, now, record, kind, (row.cause.clone(), None))?,
+        Some(kind) => {
+            let details = Details { cause: row.cause.clone(), refresh_by: None };
+            outbox.write_of_record(conn, now, record, kind, details)?
+        }
         None => true,
     };
     let reported = ending | if is_known { changed } else { trouble };
@@ -58,26 +71,24 @@ pub(crate) fn report(
     Ok(is_other)
 }
 
-/// Some records whose refreshes have failed since then, which was not reported.
-pub(crate) fn failing(conn: &mut Conn, since: i64) -> Result<Vec<i64>, StoreError> {
-    let failing = grants::table
+/// Some records whose grants are dead, or have failed, since then or before, which was not reported, as when too many
+/// events waited.
+pub(crate) fn in_trouble(
+    conn: &mut Conn,
+    trouble: Trouble,
+    since: i64,
+) -> Result<Vec<i64>, StoreError> {
+    let found = grants::table
         // Literally, because otherwise no index serves.
-        .filter(sql::<Bool>("state = 'failing' AND (reported & 3) = 0"))
+        .filter(sql::<Bool>(match trouble {
+            Trouble::Failing => "state = 'failing' AND (reported & 3) = 0",
+            Trouble::Dead => "state = 'dead' AND (reported & 2) = 0",
+        }))
         .filter(grants::since.le(since))
         .order(grants::since)
         .select(grants::record)
         .limit(TOGETHER as i64);
-    Ok(on_backend!(conn, |conn| failing.load(conn))?)
-}
-
-/// Some records whose grants are dead, which was not reported, as when too many events waited.
-pub(crate) fn dead(conn: &mut Conn) -> Result<Vec<i64>, StoreError> {
-    let dead = grants::table
-        .filter(sql::<Bool>("state = 'dead' AND (reported & 2) = 0"))
-        .order(grants::since)
-        .select(grants::record)
-        .limit(TOGETHER as i64);
-    Ok(on_backend!(conn, |conn| dead.load(conn))?)
+    Ok(on_backend!(conn, |conn| found.load(conn))?)
 }
 
 /// Some records whose refresh tokens end between these times, which was not reported.
@@ -123,17 +134,12 @@ pub(crate) fn report_expiring(
     for record in records {
         let lives = lock(conn, *record)?.is_some_and(|current| current.lives(now));
         let Some(row) = find(conn, *record)? else { continue };
-        let ends = row.refresh_by.filter(|ends| *ends <= now.saturating_add(outbox.expiring_us()));
+        let ends = row.refresh_by.filter(|ends| *ends <= now.saturating_add(outbox.expiring_us));
         let Some(ends) = ends.filter(|_| row.reported & ENDING == 0) else { continue };
+        let details = Details { cause: None, refresh_by: Some(ends) };
         let is_known = !lives
             || row.state == GrantState::Dead.name()
-            || outbox.write_of_record(
-                conn,
-                now,
-                *record,
-                EventKind::GrantExpiring,
-                (None, Some(ends)),
-            )?;
+            || outbox.write_of_record(conn, now, *record, EventKind::GrantExpiring, details)?;
         if is_known {
             write(conn, &GrantRow { reported: row.reported | ENDING, ..row })?;
             changed += 1;
