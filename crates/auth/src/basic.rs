@@ -57,12 +57,19 @@ pub(crate) fn parse(encoded: &str, encoding: BasicEncoding) -> Result<Basic, Aut
     if let Some(ticket) = str::from_utf8(&decoded).ok().and_then(ticket) {
         return of_ticket(ticket);
     }
-    let mut parts = decoded.splitn(2, |byte| *byte == b':').map(|part| match encoding {
-        BasicEncoding::Plain => Zeroizing::new(part.to_vec()),
-        BasicEncoding::Form => of_form(part),
-    });
+    let mut parts = decoded.splitn(2, |byte| *byte == b':');
     let (login, password) = (parts.next().unwrap_or_default(), parts.next());
-    let (login, password) = (text(&login), password.as_ref().map(|password| text(password)));
+    match encoding {
+        BasicEncoding::Plain => of_parts(login, password),
+        BasicEncoding::Form => {
+            let (login, password) = (of_form(login), password.map(of_form));
+            of_parts(&login, password.as_ref().map(|password| password.as_slice()))
+        }
+    }
+}
+
+fn of_parts(login: &[u8], password: Option<&[u8]>) -> Result<Basic, AuthError> {
+    let (login, password) = (text(login), password.map(text));
     let has_control = |part: &str| part.contains(char::is_control);
     if has_control(&login) || password.as_deref().is_some_and(has_control) {
         return Err(AuthError::Malformed(MalformedCredentials::ControlCharacter));

@@ -6,7 +6,7 @@
 
 use thiserror::Error;
 
-use crate::json::Json;
+use crate::{Endpoints, json::Json};
 
 /// A URL in metadata is not longer.
 const URL_MAX: usize = 2048;
@@ -94,6 +94,22 @@ impl Metadata {
                 introspection_endpoint: endpoint("mtls_endpoint_aliases.introspection_endpoint")?,
             },
         })
+    }
+
+    /// Where requests of a client go. One that shows a certificate uses the aliases for that (RFC 8705 §5).
+    pub fn endpoints(&self, has_certificate: bool) -> Endpoints {
+        let aliases = &self.mtls_endpoint_aliases;
+        let either = |alias: &Option<String>, usual: &Option<String>| {
+            alias.as_ref().filter(|_| has_certificate).or(usual.as_ref()).cloned()
+        };
+        let token = aliases.token_endpoint.as_ref().filter(|_| has_certificate);
+        Endpoints {
+            authorization: self.authorization_endpoint.clone(),
+            token: token.unwrap_or(&self.token_endpoint).clone(),
+            refresh: None,
+            revocation: either(&aliases.revocation_endpoint, &self.revocation_endpoint),
+            introspection: either(&aliases.introspection_endpoint, &self.introspection_endpoint),
+        }
     }
 }
 

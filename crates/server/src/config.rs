@@ -17,6 +17,7 @@ mod load;
 mod log;
 pub(crate) mod online;
 mod records;
+mod secrets;
 mod server;
 mod settings;
 pub(crate) mod tenants;

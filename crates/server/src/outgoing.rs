@@ -235,7 +235,7 @@ impl Outgoing {
             None => request.map(|()| SendBody::none()).with_agent(&agent).run(),
         };
         let has_certificate = agent.config().tls_config().client_cert().is_some();
-        answer.map_err(|error| SendError::of(error, Step::Head, has_certificate))
+        answer.map_err(|error| SendError::of(error, Step::Head { has_certificate }))
     }
 
     /// The agent of one request: it has the deadline, and all agents share what TLS has loaded.
@@ -265,7 +265,7 @@ impl Outgoing {
 /// A whole answer.
 fn read(mut answer: Response<Body>) -> Result<Received, SendError> {
     let body = answer.body_mut().with_config().limit(MOST_BYTES as u64).read_to_vec();
-    let body = body.map_err(|error| SendError::of(error, Step::Body, false))?;
+    let body = body.map_err(|error| SendError::of(error, Step::Body))?;
     Ok(Received {
         status: answer.status().as_u16(),
         content_type: text(&answer, header::CONTENT_TYPE),
@@ -333,13 +333,17 @@ struct Refused;
 /// Which part of an answer was waited for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
-    Head,
+    /// `has_certificate`: whether the client showed a certificate that may be refused.
+    Head {
+        has_certificate: bool,
+    },
     Body,
 }
 
 impl SendError {
-    /// `has_certificate`: whether the client showed a certificate that may be refused.
-    fn of(error: Error, step: Step, has_certificate: bool) -> Self {
+    fn of(error: Error, step: Step) -> Self {
+        let is_head = matches!(step, Step::Head { .. });
+        let has_certificate = matches!(step, Step::Head { has_certificate: true });
         if let Error::Other(other) = &error
             && let Some(BeforeSending(error)) = other.downcast_ref()
         {
@@ -352,7 +356,7 @@ impl SendError {
             };
             return Self::unsent(cause, describe(error));
         }
-        if step == Step::Head && refuses_certificate(&error, has_certificate) {
+        if is_head && refuses_certificate(&error, has_certificate) {
             // In TLS 1.3 the client's part of the handshake ends first, and the server's alert comes in place of an answer
             // (RFC 8446 §4.4.2.4, §6.2).
             return Self::unsent(CauseKind::InvalidClient, describe(&error));
@@ -361,7 +365,7 @@ impl SendError {
             Error::Timeout(_) => CauseKind::Timeout,
             Error::Io(error) if error.kind() == io::ErrorKind::TimedOut => CauseKind::Timeout,
             Error::BodyExceedsLimit(_) | Error::LargeResponseHeader(..) => CauseKind::TooLarge,
-            Error::Io(_) if step == Step::Head => CauseKind::Network,
+            Error::Io(_) if is_head => CauseKind::Network,
             _ => CauseKind::Unreadable,
         };
         Self { cause, was_sent: true, text: describe(&error) }
@@ -369,7 +373,8 @@ impl SendError {
 }
 
 /// Whether the server said by an alert that it does not accept the client's certificate, or that it wants one
-/// (RFC 8446 §6.2). Without a certificate the other alerts are about something else, such as a firewall's.
+/// (RFC 8446 §6.2). If the client showed none, all other alerts have another cause, such
+/// as a firewall.
 fn refuses_certificate(error: &Error, has_certificate: bool) -> bool {
     let error = match error {
         Error::Rustls(error) => Some(error),

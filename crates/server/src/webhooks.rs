@@ -42,7 +42,7 @@ const MOST_SENDING: usize = 64;
 /// The receivers that are configured.
 pub(crate) struct Receivers(Vec<Arc<Receiver>>);
 
-/// Somebody who is sent events.
+/// A receiver of events.
 pub(crate) struct Receiver {
     /// What errors call it.
     place: String,
@@ -160,7 +160,7 @@ impl Receiver {
                 return Ok(());
             }
             let (works, outcomes) = self.judge(sent);
-            // What was confirmed is not sent again for want of a moment's patience.
+            // It tries until the lease ends, because otherwise events that were confirmed would be sent again.
             while let Err(error) =
                 store.finish_deliveries(&self.settings.name, outcomes.clone()).await
             {
@@ -194,7 +194,7 @@ impl Receiver {
                 task::spawn_blocking(send).await.ok().flatten()
             });
         }
-        // Of one that panicked nobody knows whether it was sent: its lease runs out, and it is sent again.
+        // A task that panicked may have sent its event: when the lease ends, the event is sent again.
         sending.join_all().await.into_iter().flatten().collect()
     }
 
@@ -315,4 +315,35 @@ fn event_pause(attempts: u32) -> Duration {
 fn with_jitter(pause: Duration) -> Duration {
     let [part] = *random::<1>();
     pause + pause * u32::from(part) / (5 * 256)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// CONTRACT 68: what a receiver asks for counts with a status that can mean it.
+    #[test]
+    fn a_failure_says_for_how_long_nothing_is_sent() {
+        let pause = |status, retry_after: Option<&str>| {
+            Failure::of_status(status, retry_after.map(str::to_owned), 0).pause
+        };
+        for status in [429, 503] {
+            assert_eq!(pause(status, Some("600")), Pause::Of(Duration::from_secs(600)));
+            assert_eq!(pause(status, None), Pause::Usual);
+        }
+        assert_eq!(pause(500, Some("600")), Pause::Usual);
+        assert_eq!(pause(410, Some("600")), Pause::UntilReload);
+    }
+
+    /// CONTRACT 68: an event that is refused is sent again after at most 18 minutes.
+    #[test]
+    fn an_event_waits_longer_each_time() {
+        assert_eq!(event_pause(0), Duration::from_secs(5));
+        assert_eq!(event_pause(1), Duration::from_secs(10));
+        let most = event_pause(u32::MAX);
+        assert_eq!(most, Duration::from_secs(15 * 60));
+        for _ in 0..100 {
+            assert!((most..=Duration::from_secs(18 * 60)).contains(&with_jitter(most)));
+        }
+    }
 }

@@ -127,23 +127,25 @@ impl RecordCounts {
         self.note(owner, now, |count_of| count_of.keys += 1);
     }
 
-    fn note(&self, owner: &Principal, now: i64, change: impl FnOnce(&mut RecordCount)) {
+    fn note<T>(
+        &self,
+        owner: &Principal,
+        now: i64,
+        change: impl FnOnce(&mut RecordCount) -> T,
+    ) -> T {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let key = key(owner);
         if counts.len() >= CAPACITY && !counts.contains_key(&key) {
             let other = counts.keys().next().cloned();
             other.map(|other| counts.remove(&other));
         }
-        change(counts.entry(key).or_insert_with(|| RecordCount::new(now)));
+        change(counts.entry(key).or_insert_with(|| RecordCount::new(now)))
     }
 
     /// How many records a user saved before its records are counted now; `None` if they were counted. To be handed to
     /// `counted`.
     pub(crate) fn uncounted(&self, owner: &Principal, now: i64) -> Option<u64> {
-        self.note(owner, now, |_count_of| {});
-        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count_of = counts.get(&key(owner)).filter(|count_of| count_of.counted.is_none());
-        count_of.map(|count_of| count_of.saved)
+        self.note(owner, now, |count_of| count_of.counted.is_none().then_some(count_of.saved))
     }
 
     /// Whether a user may save this number of records.

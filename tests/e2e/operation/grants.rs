@@ -116,7 +116,7 @@ fn grants_are_listed_and_shown() {
     for (name, time) in [("since", "Since"), ("retry_at", "RetryAt"), ("created", "Created")] {
         let (shown, described) = (&shown[name], described[time].as_str().expect("a time"));
         let shown = shown.as_str().expect("a time").trim_end_matches('Z');
-        // What is not in UTC is in the zone of the server's settings.
+        // A time without `Z` is in the zone of the server's settings.
         assert_eq!(shown.len(), described.len(), "{shown} {described}");
         assert_eq!(shown[14..], described[14..], "{name}");
     }

@@ -163,7 +163,7 @@ fn bad_lines_are_named_before_anything_is_saved() {
             let is_named = told.lines().any(|told| told.starts_with(&named));
             assert_eq!(is_named, !fault.is_empty(), "{line}: {named} is not in {told}");
         }
-        assert!(told.contains("20 lines cannot be saved; nothing was saved"), "{told}");
+        assert!(told.contains("20 lines cannot be saved; this run saved nothing"), "{told}");
         assert!(!setup.folder().join("keys.csv").exists());
     }
     for (name, text, fault) in [
@@ -300,7 +300,7 @@ fn a_file_of_keys_is_not_overwritten() {
     assert_eq!(app.saved_rows(), 3);
 }
 
-/// What was not written to its end when the power went is dropped, and a key whose record is missing is saved under it.
+/// An import that goes on drops the row that the power cut off, and saves a record that is missing under its key.
 #[test]
 fn what_was_cut_off_is_made_good() {
     let setup = TestApp::new().stop();
@@ -450,7 +450,10 @@ fn standard_input_is_imported_as_it_comes() {
     let arguments = ["import", "-", "--format", "jsonl", "--keys", "keys.csv"];
     let bad = format!("{}{{}}\n", many(300));
     let told = setup.run(&arguments, &bad).expect_err("the last line is bad");
-    assert!(told.contains("line 301: provider is required; what came before was saved"), "{told}");
+    assert!(
+        told.contains("line 301: provider is required; the lines before it were saved"),
+        "{told}"
+    );
     let again = [&arguments[..], &["--resume"]].concat();
     let done = setup.run(&again, &many(301)).expect("it goes on");
     assert!(done.starts_with("saved 45 records, after 256 of a run before"), "{done}");

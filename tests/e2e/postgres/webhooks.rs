@@ -2,15 +2,15 @@
 //!
 //! Invariant: they share the work: none sends what another one is sending.
 
-use std::{collections::BTreeSet, thread};
+use std::{collections::BTreeSet, thread, time::Duration};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     grants::scene::{carrier, knowing, settings},
     postgres::servers::beside,
     support::{
-        app::{Setup, until},
+        app::{Setup, TestApp, until},
         provider::{MockProvider, Rules},
         webhook_receiver::WebhookReceiver,
     },
@@ -26,11 +26,11 @@ fn servers_share_what_is_to_be_sent() {
     let (provider, receiver) = (MockProvider::start(Rules::default()), WebhookReceiver::start());
     let with = |setup: Setup| {
         let setup = knowing(setup, &[settings(&provider, &json!({}))]);
-        sending_to(setup.with("WEBHOOKS__DEADLINE_SECONDS", "1"), &[receiver.settings(&json!({}))])
+        sending_to(setup, &[receiver.settings(&json!({}))])
     };
     let first = with(Setup::new()).start();
     let mut second = with(beside(&first.setup)).start();
-    let end_records = |apps: &[&crate::support::app::TestApp]| {
+    let end_records = |apps: &[&TestApp]| {
         thread::scope(|scope| {
             for number in 0..RECORDS {
                 let client = apps[number % apps.len()].client();
@@ -47,11 +47,15 @@ fn servers_share_what_is_to_be_sent() {
     until("none waits", || waiting() == 0);
     assert_eq!(receiver.events().len(), RECORDS);
 
-    receiver.take(std::time::Duration::from_millis(300));
+    receiver.take(Duration::from_secs(2));
     end_records(&[&first, &second]);
+    // One server takes eight at a time.
+    let taken = "SELECT count(*) FROM deliveries WHERE attempts > 0";
+    until("both send", || first.number(taken) > 8);
     second.kill();
+    receiver.take(Duration::ZERO);
     until("none waits", || waiting() == 0);
-    let ids = |events: Vec<serde_json::Value>| {
+    let ids = |events: Vec<Value>| {
         events.iter().map(|event| event["id"].to_string()).collect::<BTreeSet<_>>()
     };
     assert_eq!(ids(receiver.events()).len(), 2 * RECORDS);

@@ -18,7 +18,7 @@ use crate::{
     },
     support::{
         app::{Setup, until},
-        provider::{ClientAuth, Kind, MockProvider, Rules, SECRET},
+        provider::{ClientAuth, Kind, MockProvider, Rules, SECRET, endpoints::overlay},
         tls::{Authority, of_host},
     },
 };
@@ -46,9 +46,7 @@ fn showing(setup: &Setup, provider: &MockProvider, ca: &Authority, over: Value) 
         "ca": "ca.pem",
         "tls": {"certificate": "client.crt", "key": "client.key"},
     });
-    for (name, value) in over.as_object().expect("an object") {
-        all[name] = value.clone();
-    }
+    overlay(&mut all, &over);
     settings(provider, &all)
 }
 
@@ -130,9 +128,7 @@ fn providers_share_no_certificate() {
     let first = showing(&setup, &provider, &authority, json!({}));
     let other = json!({"name": "other", "tls": {"certificate": "other.crt", "key": "other.key"}});
     let mut second = first.clone();
-    for (name, value) in other.as_object().expect("an object") {
-        second[name] = value.clone();
-    }
+    overlay(&mut second, &other);
     let app = knowing(setup, &[first, second]).start();
     let client = app.client();
     for _ in 0..3 {

@@ -18,7 +18,10 @@ use crate::{
     },
     support::{
         app::{Setup, until},
-        provider::{ClientAuth, Kind, MockProvider, Reply, Rules, Turn, endpoints::merge},
+        provider::{
+            ClientAuth, Kind, MockProvider, Reply, Rules, Turn,
+            endpoints::{merge, overlay},
+        },
         tls::of_host,
     },
 };
@@ -51,9 +54,7 @@ fn signing(setup: &Setup, key: &KeyPair, over: &Value) -> Value {
         "client_auth": "private_key_jwt",
         "private_key_file": "key.pem",
     });
-    for (name, value) in over.as_object().expect("an object") {
-        all[name] = value.clone();
-    }
+    overlay(&mut all, over);
     all
 }
 

@@ -1,4 +1,4 @@
-//! `WebhookReceiver`: somebody who is sent events, and fails as a test wants.
+//! `WebhookReceiver`: a receiver of events, which fails as a test wants.
 //!
 //! Invariant: what it confirmed is what it answered 200, in the order of its answers.
 
@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::support::provider::{
     Reply,
+    endpoints::overlay,
     http::{Connection, Received},
 };
 
@@ -105,9 +106,7 @@ impl WebhookReceiver {
             "secret": SECRET,
             "allow_private_addresses": true,
         });
-        for (name, value) in over.as_object().expect("settings") {
-            settings[name] = value.clone();
-        }
+        overlay(&mut settings, over);
         settings
     }
 

@@ -5,16 +5,16 @@ use std::{collections::BTreeMap, thread, time::Duration};
 use serde_json::json;
 
 use crate::{
-    grants::scene::get,
+    grants::scene::{Scene, get},
     support::{
         app::until,
         load::{Random, tell},
         parts::rounds,
     },
-    webhooks::scene::{replace, save_dead, watched},
+    webhooks::scene::{replace, save_dead, waiting, watched},
 };
 
-/// CONTRACT 68: about each record three events, while the receiver is down and up and the server is killed: each is
+/// CONTRACT 66, 68: about each record three events, while the receiver is down and up and the server is killed: each is
 /// delivered at least once, and those about one record in their order.
 #[test]
 fn no_event_is_lost_and_their_order_is_kept() {
@@ -37,10 +37,10 @@ fn no_event_is_lost_and_their_order_is_kept() {
         }
     }
     receiver.set_down(false);
-    let sent = |scene: &crate::grants::scene::Scene| {
+    let sent = |scene: &Scene| {
         scene.app.sql("UPDATE deliveries SET due = 0 WHERE attempts > 0");
         thread::sleep(Duration::from_millis(500));
-        scene.app.number("SELECT count(*) FROM deliveries") == 0
+        waiting(scene) == 0
     };
     for _ in 0..3 {
         thread::sleep(Duration::from_millis(random.below(3000) as u64));

@@ -53,7 +53,12 @@ pub(crate) fn fail_refreshes(scene: &Scene) {
     scene.provider.always(Some(Reply::json(503, &json!({}))));
 }
 
-/// Waits until the receiver confirmed as many events.
+/// How many events wait, for all receivers.
+pub(crate) fn waiting(scene: &Scene) -> i64 {
+    scene.app.number("SELECT count(*) FROM deliveries")
+}
+
+/// Waits until the receiver has confirmed this many events.
 pub(crate) fn wait_for(receiver: &WebhookReceiver, count: usize) {
     until(&format!("{count} events"), || receiver.events().len() >= count);
 }

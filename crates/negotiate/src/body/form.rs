@@ -10,7 +10,7 @@ use crate::{Charset, MediaType, NotText, query};
 
 /// Reads a form.
 pub(super) fn parse(charset: Charset, bytes: &[u8]) -> Result<Value, Malformed> {
-    let fields = fields(charset, bytes)?;
+    let fields = fields(charset, bytes, MAX_VALUES)?;
     if fields.is_empty() {
         return Ok(Value::Null);
     }
@@ -31,8 +31,13 @@ pub(super) fn parse(charset: Charset, bytes: &[u8]) -> Result<Value, Malformed> 
     Ok(Value::Object(root))
 }
 
-/// The names and values of a form, as they are written. In UTF-16 the bytes that percent signs encode are UTF-8.
-pub(super) fn fields(charset: Charset, bytes: &[u8]) -> Result<Vec<(String, String)>, Malformed> {
+/// The names and values of a form, as they are written, at most this number of them. In UTF-16 the bytes that percent
+/// signs encode are UTF-8.
+pub(super) fn fields(
+    charset: Charset,
+    bytes: &[u8],
+    most: usize,
+) -> Result<Vec<(String, String)>, Malformed> {
     let (text, charset) = match charset {
         narrow @ (Charset::Utf8 | Charset::Latin1 | Charset::Windows1252) => (None, narrow),
         wide @ (Charset::Utf16 | Charset::Utf16Le | Charset::Utf16Be) => {
@@ -59,8 +64,8 @@ pub(super) fn fields(charset: Charset, bytes: &[u8]) -> Result<Vec<(String, Stri
                 return Err(Malformed::SentAsForm(media_type));
             }
         }
-        if fields.len() == MAX_VALUES {
-            return Err(Malformed::TooMany(MAX_VALUES));
+        if fields.len() == most {
+            return Err(Malformed::TooMany(most));
         }
         let odd = NotText { charset, valid_up_to: None };
         let name = charset.decode(&name).map_err(|_of_the_name| odd)?;

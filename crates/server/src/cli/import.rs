@@ -165,7 +165,7 @@ async fn check(mut lines: Lines, entries: &mut Entries<'_>) -> anyhow::Result<u6
     }
     match bad {
         0 => Ok(count),
-        bad => bail!("{} cannot be saved; nothing was saved", counted(bad as u64, "line")),
+        bad => bail!("{} cannot be saved; this run saved nothing", counted(bad as u64, "line")),
     }
 }
 
@@ -177,8 +177,6 @@ struct Import<'a> {
     batch: Vec<Pending>,
     /// How many bytes of secrets that has.
     bytes: usize,
-    /// Whether the keys of the batch are on disk already.
-    is_on_disk: bool,
     saved: u64,
     before: u64,
 }
@@ -188,12 +186,13 @@ struct Pending {
     line: u64,
     entry: Entry,
     key: RetrievalKey,
+    /// Whether the key is not on disk yet.
+    is_new: bool,
 }
 
 impl<'a> Import<'a> {
     fn new(store: &'a Store, keys: KeyFile) -> Self {
-        let (batch, bytes, is_on_disk) = (Vec::new(), 0, true);
-        Self { store, keys, batch, bytes, is_on_disk, saved: 0, before: 0 }
+        Self { store, keys, batch: Vec::new(), bytes: 0, saved: 0, before: 0 }
     }
 
     /// Saves every line that no run before has saved.
@@ -218,17 +217,16 @@ impl<'a> Import<'a> {
             if self.is_saved(&entry, &row.key, line.number).await? {
                 self.before += 1;
             } else {
-                self.add(Pending { line: line.number, entry, key: row.key }).await?;
+                let (line, key) = (line.number, row.key);
+                self.add(Pending { line, entry, key, is_new: false }).await?;
             }
             progress.tell(|| format!("{} looked at", counted(count, "line")));
         }
-        self.commit().await?;
-        self.is_on_disk = false;
         while let Some(line) = lines.next()? {
             let entry = valid(&line, entries).await?;
             count += 1;
             let key = self.store.new_key();
-            self.add(Pending { line: line.number, entry, key }).await?;
+            self.add(Pending { line: line.number, entry, key, is_new: true }).await?;
             progress.tell(|| format!("{} saved", counted(self.saved, "record")));
         }
         self.commit().await?;
@@ -262,15 +260,14 @@ impl<'a> Import<'a> {
     /// Puts the keys of the batch on disk, and then commits its records.
     async fn commit(&mut self) -> anyhow::Result<()> {
         self.check_quotas().await?;
-        if !self.is_on_disk {
-            self.keys.append(self.batch.iter().map(|pending| Row {
-                line: pending.line,
-                id: pending.entry.id.clone(),
-                key: pending.key.clone(),
-                check: pending.entry.digest(),
-            }))?;
-        }
-        let saves = self.batch.iter().map(async |Pending { line, entry, key }| {
+        let new = self.batch.iter().filter(|pending| pending.is_new);
+        self.keys.append(new.map(|pending| Row {
+            line: pending.line,
+            id: pending.entry.id.clone(),
+            key: pending.key.clone(),
+            check: pending.entry.digest(),
+        }))?;
+        let saves = self.batch.iter().map(async |Pending { line, entry, key, .. }| {
             let (carrier, details) = (&entry.carrier, &entry.details);
             let access_expires = entry.access_expires;
             let tokens = TokensToSave { carrier, details, access_expires, grant: None };
@@ -313,7 +310,7 @@ async fn valid(line: &Line, entries: &mut Entries<'_>) -> anyhow::Result<Entry> 
     let read = entries.read(line).await?;
     read.map_err(|fault| {
         anyhow::anyhow!(
-            "line {}: {fault}; what came before was saved, except for at most {BATCH} lines, which \
+            "line {}: {fault}; the lines before it were saved, except for at most {BATCH}, which \
              --resume saves",
             line.number
         )

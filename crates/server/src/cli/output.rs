@@ -48,11 +48,10 @@ impl Output {
         let head: Vec<String> = head.iter().map(ToString::to_string).collect();
         let cells = |row| cells(row).iter().map(|cell| terminal::line(cell)).collect();
         let lines: Vec<Vec<String>> = std::iter::once(head).chain(rows.iter().map(cells)).collect();
+        let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max();
+        let widths: Vec<usize> = (0..lines[0].len()).filter_map(width).collect();
         for line in &lines {
-            let padded = line.iter().enumerate().map(|(column, cell)| {
-                let widths = lines.iter().map(|line| line[column].chars().count());
-                format!("{cell:width$}", width = widths.max().unwrap_or_default())
-            });
+            let padded = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
             let text = padded.collect::<Vec<_>>().join("  ");
             writeln!(out, "{}", text.trim_end())?;
         }

@@ -9,27 +9,22 @@ mod client_keys;
 mod list;
 mod preset;
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use model::TenantId;
 use provider::{
     AnswerRules, AssertionAlgorithm, AssertionKey, ClientAuth, ErrorWords, Parameters, RequestRules,
 };
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use store::secret_file;
 use ureq::tls::ClientCert;
 
 use self::{
     client_keys::{ClientTls, KeySettings},
     list::place,
 };
-use super::{keys::hide, tenants::ANY};
+use super::{keys::hide, secrets::read_secret_file, tenants::ANY};
 
 /// How tokens are refreshed and exchanged.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -265,14 +260,19 @@ impl ProviderSettings {
     }
 
     fn read_secret_files(&mut self) -> anyhow::Result<()> {
-        if let Some(file) = &self.client_secret_file {
-            if self.client_secret.is_some() {
-                bail!("set client_secret or client_secret_file, not both");
-            }
-            self.client_secret = Some(read_secret(file, "client_secret_file")?);
-        }
-        if let Some(file) = &self.next_client_secret_file {
-            self.next_client_secret = Some(read_secret(file, "next_client_secret_file")?);
+        for (secret, file, settings) in [
+            (
+                &mut self.client_secret,
+                &self.client_secret_file,
+                ["client_secret", "client_secret_file"],
+            ),
+            (
+                &mut self.next_client_secret,
+                &self.next_client_secret_file,
+                ["next_client_secret", "next_client_secret_file"],
+            ),
+        ] {
+            read_secret_file(secret, file.as_deref(), settings)?;
         }
         self.assertion_keys =
             self.key_settings().map(|key| key.read().map(Arc::new)).collect::<Result<_, _>>()?;
@@ -298,14 +298,6 @@ impl ProviderSettings {
             },
         )
     }
-}
-
-fn read_secret(file: &Path, setting: &'static str) -> anyhow::Result<SecretString> {
-    let text = secret_file::read_text(file, setting)?;
-    if text.is_empty() {
-        bail!("{setting}: {} is empty", file.display());
-    }
-    Ok(text.as_str().into())
 }
 
 #[cfg(test)]

@@ -7,8 +7,18 @@ use std::fmt;
 use serde::{Deserializer, de, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-/// The items of a list; `expected` is what an error says, as "expected an array of tables".
-pub(super) fn read<'de, D: Deserializer<'de>>(
+/// The items of a list, each as `read_one` reads it at its place; `expected` is what an error says, as "expected an array
+/// of tables".
+pub(super) fn read_all<'de, D: Deserializer<'de>, T>(
+    deserializer: D,
+    expected: &'static str,
+    read_one: fn(usize, Value) -> Result<T, String>,
+) -> Result<Vec<T>, D::Error> {
+    let items = read(deserializer, expected)?.into_iter().enumerate();
+    items.map(|(index, item)| read_one(index, item).map_err(de::Error::custom)).collect()
+}
+
+fn read<'de, D: Deserializer<'de>>(
     deserializer: D,
     expected: &'static str,
 ) -> Result<Vec<Value>, D::Error> {

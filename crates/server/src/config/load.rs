@@ -12,10 +12,8 @@ use config::{
     Config as Layers, ConfigBuilder, ConfigError, Environment, File, FileFormat, FileSourceFile,
     Value, builder::DefaultState,
 };
-use secrecy::SecretString;
-use store::secret_file;
 
-use super::{Config, DEFAULTS, database::Database, environment};
+use super::{Config, DEFAULTS, database::Database, environment, secrets::read_secret_file};
 
 impl Config {
     /// Reads defaults, the profile's file, `file` and the environment, each over the one before.
@@ -85,24 +83,6 @@ const SECRETS: [&str; 3] = ["database.url", "keys.secret", "keys.pkcs11.pin"];
 /// Lists of tables, and the key of each whose value is secret.
 const SECRETS_IN_LISTS: [(&str, &str); 2] =
     [("grants.providers", "client_secret"), ("webhooks.receivers", "secret")];
-
-/// Takes the value of a setting from the file that another setting names, without the white space around it.
-pub(super) fn read_secret_file(
-    value: &mut Option<SecretString>,
-    file: Option<&Path>,
-    [setting, setting_of_file]: [&'static str; 2],
-) -> anyhow::Result<()> {
-    let Some(file) = file else { return Ok(()) };
-    if value.is_some() {
-        bail!("set {setting} or {setting_of_file}, not both");
-    }
-    let text = secret_file::read_text(file, setting_of_file)?;
-    if text.is_empty() {
-        bail!("{setting_of_file}: {} is empty", file.display());
-    }
-    *value = Some(text.as_str().into());
-    Ok(())
-}
 
 /// Whether a file of the configuration has a secret in it.
 fn holds_secret(file: &Path) -> bool {

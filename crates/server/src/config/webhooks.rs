@@ -10,12 +10,12 @@ use ::auth::WebhookSecret;
 use anyhow::{Context as _, bail};
 use model::{EventKind, TenantId};
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use store::{OutboxOptions, Subscription};
 
 use super::{
-    check_range, keys::hide, list_of_tables, load::read_secret_file, tenants, tenants::ANY, url,
+    check_range, keys::hide, list_of_tables, secrets::read_secret_file, tenants, tenants::ANY, url,
 };
 
 const EXPECTED: &str = "expected an array of tables [[webhooks.receivers]], or the same as JSON, such as \
@@ -43,7 +43,7 @@ pub(crate) struct Webhooks {
 #[serde(transparent)]
 struct Receivers(Vec<ReceiverSettings>);
 
-/// Somebody who is sent events.
+/// A receiver of events.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ReceiverSettings {
@@ -80,9 +80,7 @@ impl Default for ReceiverSettings {
 
 impl<'de> Deserialize<'de> for Receivers {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let items = list_of_tables::read(deserializer, EXPECTED)?.into_iter().enumerate();
-        let read = |(index, item)| read_one(index, item).map_err(de::Error::custom);
-        items.map(read).collect::<Result<_, _>>().map(Self)
+        list_of_tables::read_all(deserializer, EXPECTED, read_one).map(Self)
     }
 }
 

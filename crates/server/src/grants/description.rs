@@ -33,20 +33,21 @@ impl Grants {
         tenant: &TenantId,
         records: &[RecordInfo],
     ) -> Result<Vec<GrantDescription>, StoreError> {
-        if !self.is_enabled {
-            return Ok(vec![GrantDescription::NONE; records.len()]);
-        }
-        describe_all(&self.store, &self.providers, tenant, records).await
+        describe_all(&self.store, &self.providers, self.is_enabled, tenant, records).await
     }
 }
 
-/// The grants behind records of a tenant, in their order, where tokens are refreshed.
+/// The grants behind records of a tenant, in their order; none unless tokens are refreshed.
 pub(crate) async fn describe_all(
     store: &Store,
     providers: &Providers,
+    is_enabled: bool,
     tenant: &TenantId,
     records: &[RecordInfo],
 ) -> Result<Vec<GrantDescription>, StoreError> {
+    if !is_enabled {
+        return Ok(vec![GrantDescription::NONE; records.len()]);
+    }
     let client_of = |record: &RecordInfo| {
         let provider = providers.find(tenant, &record.provider);
         provider.filter(|_| record.ended.is_none()).map(|provider| provider.client_digest)

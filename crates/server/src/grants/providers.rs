@@ -249,7 +249,8 @@ impl Margins {
     }
 }
 
-fn digest_of(settings: &ProviderSettings) -> [u8; 32] {
+/// Which client of which provider the settings are of (`provider::client_digest`).
+pub(crate) fn digest_of(settings: &ProviderSettings) -> [u8; 32] {
     let source = settings.issuer.as_ref().or(settings.token_endpoint.as_ref());
     client_digest(&settings.filled(source.map_or("", String::as_str)), &settings.client_id)
 }

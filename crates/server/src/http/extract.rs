@@ -17,7 +17,7 @@ use actix_web::{HttpRequest, web};
 use crate::{http::problem::Problem, state::App};
 pub(crate) use agent_call::{AgentCall, AgentCallWithAppToken};
 pub(crate) use authenticated::Authenticated;
-pub(crate) use body::{BodyBudget, HeldBody, read as read_body};
+pub(crate) use body::{BodyBudget, HeldBody, form_limits, read as read_body};
 pub(crate) use credentials::{credentials, session};
 pub(crate) use idempotency_key::idempotency_key;
 pub(crate) use own_site::refuse_other_sites;

@@ -5,7 +5,7 @@
 use actix_web::{HttpMessage as _, HttpRequest};
 use model::TenantId;
 
-use super::paths::{API_V1, TOKEN};
+use super::paths::{API_V1, is_oauth};
 use crate::config::tenants::Tenants;
 
 /// Where the API is, for a request: below which path, and of which tenant.
@@ -41,7 +41,7 @@ pub(crate) struct Paths {
 impl Paths {
     /// Whether a path of the list of routes is served.
     pub(crate) fn serves(&self, route: &str) -> bool {
-        self.has_token_endpoint || route != TOKEN
+        self.has_token_endpoint || !is_oauth(route)
     }
 
     /// Where the first user finds the API.

@@ -26,6 +26,11 @@ pub(crate) const CURRENT_PRINCIPAL: &str = "/api/v1/User/currentPrincipal";
 pub(crate) const CURRENT_TOKEN: &str = "/api/v1/User/currentToken";
 /// Served only with `grants.token_endpoint`; its errors have a shape of their own.
 pub(crate) const TOKEN: &str = "/oauth2/token";
+
+/// Whether the clients of a route speak OAuth: in the scheme Basic, and in the errors that they read.
+pub(crate) fn is_oauth(route: &str) -> bool {
+    route == TOKEN
+}
 pub(crate) const SIGN_IN: &str = "/sign-in";
 pub(crate) const SIGN_OUT: &str = "/sign-out";
 pub(crate) const ACCOUNT: &str = "/account";

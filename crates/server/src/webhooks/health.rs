@@ -80,6 +80,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    /// CONTRACT 68: the pause is 72 seconds at most.
     #[test]
     fn a_receiver_that_fails_is_sent_one_event_after_each_pause() {
         let begun = Instant::now();

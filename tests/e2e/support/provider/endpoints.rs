@@ -152,7 +152,7 @@ pub(crate) fn merge(value: &mut Value, over: &Value) {
     value.as_object_mut().expect("an object").retain(|_, value| !value.is_null());
 }
 
-fn overlay(value: &mut Value, over: &Value) {
+pub(crate) fn overlay(value: &mut Value, over: &Value) {
     for (name, member) in over.as_object().expect("an object") {
         value[name] = member.clone();
     }

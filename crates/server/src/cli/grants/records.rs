@@ -190,29 +190,17 @@ impl Found {
         let (tenant, id) = (wanted.tenant.read(config)?, id(&wanted.id)?);
         let record = store.record(tenant.clone(), id).await?;
         let record = record.with_context(|| no_record(&wanted.id, &tenant))?;
-        let description =
-            describe(store, config, providers, &tenant, std::slice::from_ref(&record)).await?;
-        let [description] = &description[..] else { bail!("a record has one grant") };
+        let records = std::slice::from_ref(&record);
+        let is_enabled = config.grants.enabled;
+        let mut grants = describe_all(store, providers, is_enabled, &tenant, records).await?;
+        let description = grants.pop().context("a record has one grant")?;
         let is_configured = providers.find(&tenant, &record.provider).is_some();
-        Ok(Self { tenant, description: description.clone(), record, is_configured })
+        Ok(Self { tenant, description, record, is_configured })
     }
-}
-
-async fn describe(
-    store: &Store,
-    config: &Config,
-    providers: &Providers,
-    tenant: &TenantId,
-    records: &[RecordInfo],
-) -> anyhow::Result<Vec<GrantDescription>> {
-    if !config.grants.enabled {
-        return Ok(vec![GrantDescription::NONE; records.len()]);
-    }
-    Ok(describe_all(store, providers, tenant, records).await?)
 }
 
 fn id(text: &str) -> anyhow::Result<RecordId> {
-    // What was typed may be a whole key.
+    // The text may be a whole key, so it is not repeated.
     RecordId::parse(text.trim()).context(
         "that is not the id of a record: an id has 11 letters and digits, those behind `lk_` in its key",
     )
@@ -225,30 +213,28 @@ fn no_record(id: &str, tenant: &TenantId) -> String {
 /// Lists grants of a tenant, and says on standard error how to go on if there are more.
 pub(super) fn list(config: &Config, output: Output, wanted: &ListArguments) -> anyhow::Result<()> {
     let (tenant, providers) = (wanted.tenant.read(config)?, Providers::new(config)?);
-    let is_wanted = |record: &RecordInfo, grant: &GrantDescription| {
-        let is_in_state = match wanted.state {
-            Some(state) => state.is_of(grant),
-            None => !State::None.is_of(grant),
-        };
-        is_in_state && wanted.provider.as_ref().is_none_or(|name| *name == record.provider)
+    let is_wanted = |grant: &GrantDescription| match wanted.state {
+        Some(state) => state.is_of(grant),
+        None => !State::None.is_of(grant),
     };
     let limit = wanted.limit as usize;
     let (rows, are_all) = open::with_store(config, async |store| {
         let mut listing = Listing {
             tenant: tenant.clone(),
             owner: None,
-            // So that those of other providers are counted among what was looked at.
-            provider: None,
+            provider: wanted.provider.clone(),
             include_ended: false,
             after: position(store, &tenant, wanted.after.as_deref()).await?,
             limit: PAGE,
         };
-        let (mut rows, mut looked_at, mut progress) = (Vec::new(), 0, Progress::begin());
+        let (mut rows, mut progress) = (Vec::new(), Progress::begin());
         loop {
             let page = store.records(listing.clone()).await?;
-            let grants = describe(store, config, &providers, &tenant, &page.records).await?;
+            let is_enabled = config.grants.enabled;
+            let grants =
+                describe_all(store, &providers, is_enabled, &tenant, &page.records).await?;
             let found = page.records.iter().zip(&grants);
-            let found = found.filter(|(record, grant)| is_wanted(record, grant));
+            let found = found.filter(|(_record, grant)| is_wanted(grant));
             rows.extend(found.map(|(record, grant)| Row::of(record, grant)));
             if rows.len() > limit {
                 rows.truncate(limit);
@@ -256,8 +242,7 @@ pub(super) fn list(config: &Config, output: Output, wanted: &ListArguments) -> a
             }
             let Some(next) = page.next else { return Ok((rows, true)) };
             listing.after = Some(next);
-            looked_at += page.records.len() as u64;
-            progress.tell(|| format!("looked at {}", counted(looked_at, "record")));
+            progress.tell(|| format!("found {}", counted(rows.len() as u64, "grant")));
         }
     })?;
     let head = ["ID", "PROVIDER", "OWNER", "STATE", "CAUSE", "SINCE", "RETRY AT"];
@@ -334,7 +319,7 @@ fn refuse_hopeless(config: &Config, found: &Found) -> anyhow::Result<()> {
         bail!("record {id} has ended: it has no refresh token any more");
     }
     if !config.grants.enabled {
-        bail!("grants.enabled is false: nothing is refreshed");
+        bail!("grants.enabled is false: servers refresh nothing");
     }
     if !is_configured {
         bail!(

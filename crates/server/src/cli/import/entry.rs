@@ -1,7 +1,7 @@
 //! What a line of an import says: tokens, their owner, and what is known of them.
 //!
-//! Invariant: a line may be saved if and only if a caller could save the same. What is wrong is named by its property,
-//! never by its value.
+//! Invariant: a line may be saved if and only if a caller could save the same. An error names the property
+//! that is wrong, never its value.
 
 use std::{collections::BTreeMap, num::NonZeroUsize};
 
@@ -221,10 +221,9 @@ impl<'a> Entries<'a> {
         if values.is_empty() {
             return Ok(());
         }
-        let grants = &self.config.grants;
         let is_it =
             |known: &&ProviderSettings| known.name == provider.as_str() && known.is_for(tenant);
-        let found = grants.providers.items().iter().find(is_it).filter(|_| grants.enabled);
+        let found = self.config.grants.providers.items().iter().find(is_it);
         let found = found.ok_or("parameters are for providers that grants.providers has")?;
         match found.parameters.check(values) {
             Ok(_values) => Ok(()),

@@ -88,12 +88,12 @@ impl KeyFile {
         while rows.next()?.is_some() {}
         let (end, count, is_open) = (rows.end, rows.count, rows.is_open);
         let rest = metadata.len().saturating_sub(end);
-        // What was not synced is no more than a batch, and no row of it has an end. A key that opens a record is never
-        // dropped.
+        // The power can cut off at most the batch that was being written, and no row of it has an end. No key that opens a
+        // record is dropped.
         if rest > (BATCH * MOST_BYTES_OF_ROW) as u64 || rows.has_more()? {
             bail!(
-                "{} is damaged in line {}; put that line right. If it was being written when the \
-                 power went, no record has the keys from there on: cut the file before that line",
+                "{} is damaged in line {}; put that line right. If the power went while an import wrote it, no record \
+                 has the keys from there on: cut the file before that line",
                 path.display(),
                 count + 2
             );
@@ -124,6 +124,9 @@ impl KeyFile {
             writer.write_record([&line, id, &record, row.key.expose(), &check])?;
         }
         let text = writer.into_inner().map_err(|error| error.into_error())?;
+        if text.is_empty() {
+            return Ok(());
+        }
         let written = self.file.write_all(&text).and_then(|()| self.file.sync_data());
         written.with_context(|| {
             format!("cannot write {}; no record of these keys was saved", self.path.display())

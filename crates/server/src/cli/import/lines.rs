@@ -89,7 +89,7 @@ impl Lines {
         let mut lines = LineByLine::new(reader);
         lines.begin(most);
         let mut reader = ReaderBuilder::new().flexible(true).from_reader(lines);
-        let head = reader.byte_headers().map_err(|error| described(&error))?.clone();
+        let head = reader.byte_headers().map_err(unreadable)?.clone();
         let mut names = Vec::new();
         for (index, name) in head.iter().enumerate() {
             let name = str::from_utf8(name).unwrap_or_default();
@@ -142,7 +142,7 @@ impl Lines {
             Source::Csv { reader, names, most } => {
                 let mut record = ByteRecord::new();
                 reader.get_mut().begin(*most);
-                if !reader.read_byte_record(&mut record).map_err(|error| described(&error))? {
+                if !reader.read_byte_record(&mut record).map_err(unreadable)? {
                     return Ok(None);
                 }
                 let number = reader.get_ref().first.unwrap_or_default();
@@ -177,13 +177,9 @@ fn properties(names: &[String], record: &ByteRecord) -> Result<Map<String, Value
     Ok(properties)
 }
 
-/// An error of the CSV reader, whose own text may have a part of the line.
-fn described(error: &csv::Error) -> anyhow::Error {
-    let line = error.position().map_or(0, csv::Position::line);
-    match error.kind() {
-        csv::ErrorKind::Io(error) => anyhow::anyhow!("cannot read on: {error}"),
-        _ => anyhow::anyhow!("line {line} is no CSV"),
-    }
+/// The file cannot be read on. Records of any length are CSV, so that nothing else is an error of the reader.
+fn unreadable(error: csv::Error) -> anyhow::Error {
+    anyhow::anyhow!("cannot read on: {error}")
 }
 
 /// Gives a line of text at a time, so that it knows on which line a record begins. It gives no more than a record may
@@ -215,9 +211,10 @@ impl LineByLine {
 impl Read for LineByLine {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.left == 0 {
-            return Err(io::Error::other(
-                "a line is too long; is there a quote that is not closed?",
-            ));
+            let line = self.first.unwrap_or(self.number);
+            return Err(io::Error::other(format!(
+                "line {line} is too long; is there a quote that is not closed?"
+            )));
         }
         let filled = self.reader.fill_buf()?;
         let line =

@@ -16,7 +16,7 @@ use super::super::{
     open,
     output::{Output, moment},
 };
-use crate::{config::Config, grants::providers::Providers};
+use crate::{config::Config, grants::providers::digest_of};
 
 /// A provider that is configured.
 #[derive(Serialize)]
@@ -43,8 +43,8 @@ struct Known {
 }
 
 pub(super) fn run(config: &Config, output: Output) -> anyhow::Result<()> {
-    let providers = Providers::new(config)?;
-    let digests: Vec<[u8; 32]> = providers.all().map(|provider| provider.client_digest).collect();
+    let settings = config.grants.providers.items();
+    let digests: Vec<[u8; 32]> = settings.iter().map(digest_of).collect();
     let known = open::with_store(config, async |store| {
         Ok(Known {
             pauses: store.provider_pauses(digests.clone()).await?.0,
@@ -53,8 +53,8 @@ pub(super) fn run(config: &Config, output: Output) -> anyhow::Result<()> {
             now: store.database_time(),
         })
     })?;
-    let settings = config.grants.providers.items().iter();
     let rows: Vec<Row> = settings
+        .iter()
         .zip(digests)
         .zip(&known.pauses)
         .map(|((settings, digest), pause)| {
@@ -115,25 +115,30 @@ fn counts(all: &[GrantCount], client_digest: &[u8]) -> BTreeMap<&'static str, u6
 }
 
 pub(super) fn retry(config: &Config, output: Output, name: &str) -> anyhow::Result<()> {
-    let providers = Providers::new(config)?;
-    let of_name = providers.all().filter(|provider| provider.name == name);
-    let digests: Vec<[u8; 32]> = of_name.map(|provider| provider.client_digest).collect();
+    let of_name = config.grants.providers.items().iter().filter(|settings| settings.name == name);
+    let digests: Vec<[u8; 32]> = of_name.map(digest_of).collect();
     if digests.is_empty() {
         bail!("no provider of grants.providers has the name {}", name.escape_debug());
     }
-    let waited = open::with_store(config, async |store| {
+    if !config.grants.enabled {
+        bail!("grants.enabled is false: servers refresh nothing");
+    }
+    let (waited, are_all_paused) = open::with_store(config, async |store| {
         let mut waited = false;
         for digest in digests {
             waited |= store.probe_provider(digest).await?;
         }
-        Ok(waited)
+        Ok((waited, !store.pause_reasons().await?.is_empty()))
     })?;
-    info!(provider = name, waited, "a provider may be asked at once");
-    let plain = match waited {
+    info!(provider = name, waited, "servers may ask a provider at once");
+    let mut plain = match waited {
         true => format!(
             "the next request to {name} is sent, and its answer shows whether the pause is over"
         ),
         false => format!("requests to {name} were not paused"),
     };
+    if are_all_paused {
+        plain += "; but grants are paused: `latchkey grants resume` ends that";
+    }
     output.made(&plain, &json!({ "name": name, "waited": waited }))
 }

@@ -260,14 +260,14 @@ impl ProviderSettings {
                 check_text(key, value)?;
             }
         }
-        let (has_next, file) = (self.next_private_key_file.is_some(), "private_key_file");
-        for (has_file, file, id, certificate) in [
-            (has_key, file, &self.key_id, &self.certificate_file),
-            (has_next, "next_private_key_file", &self.next_key_id, &self.next_certificate_file),
+        for (next, file, id, certificate) in [
+            ("", &self.private_key_file, &self.key_id, &self.certificate_file),
+            ("next_", &self.next_private_key_file, &self.next_key_id, &self.next_certificate_file),
         ] {
-            if !has_file && (id.is_some() || certificate.is_some()) {
-                let next = file.strip_suffix("private_key_file").unwrap_or_default();
-                bail!("{next}key_id and {next}certificate_file are for {file}, which is not set");
+            if file.is_none() && (id.is_some() || certificate.is_some()) {
+                bail!(
+                    "{next}key_id and {next}certificate_file are for {next}private_key_file, which is not set"
+                );
             }
         }
         if self.assertion_audience.as_deref() == Some("issuer") && self.issuer.is_none() {

@@ -2,7 +2,7 @@
 //!
 //! Invariant: the settings of a preset are added to those that are read, and never replace one.
 
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::{ProviderSettings, Providers, preset};
@@ -13,9 +13,7 @@ pub(super) const EXPECTED: &str = "expected an array of tables [[grants.provider
 
 impl<'de> Deserialize<'de> for Providers {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let items = list_of_tables::read(deserializer, EXPECTED)?.into_iter().enumerate();
-        let read = |(index, item)| read_one(index, item).map_err(de::Error::custom);
-        items.map(read).collect::<Result<_, _>>().map(Self)
+        list_of_tables::read_all(deserializer, EXPECTED, read_one).map(Self)
     }
 }
 
@@ -29,7 +27,7 @@ pub(super) fn read_one(index: usize, item: Value) -> Result<ProviderSettings, St
     let place = place(index, name);
     let at_place = |why| format!("{place}: {why}");
     list_of_tables::check_keys::<ProviderSettings>(&members).map_err(at_place)?;
-    let from_preset = preset::apply(&mut members).map_err(|why| format!("{place}: {why}"))?;
+    let from_preset = preset::apply(&mut members).map_err(at_place)?;
     let settings: ProviderSettings = serde_json::from_value(Value::Object(members))
         .map_err(|_checked| format!("{place}: {EXPECTED}"))?;
     Ok(ProviderSettings { from_preset, ..settings })

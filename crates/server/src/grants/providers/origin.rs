@@ -9,7 +9,7 @@ use std::{
 };
 
 use model::{CauseKind, GrantDetails};
-use provider::{Audience, Endpoints, Metadata, MtlsEndpoints, Registration};
+use provider::{Audience, Endpoints, Metadata, Registration};
 
 use super::{
     ConfiguredProvider,
@@ -152,16 +152,7 @@ impl ConfiguredProvider {
             }
             (None, _) => None,
         };
-        let aliases = metadata.mtls_endpoint_aliases.clone();
-        let aliases = if discovered.has_certificate { aliases } else { MtlsEndpoints::default() };
-        let other = |alias: Option<String>, usual: &Option<String>| alias.or_else(|| usual.clone());
-        let endpoints = Endpoints {
-            authorization: metadata.authorization_endpoint.clone(),
-            token: aliases.token_endpoint.unwrap_or_else(|| metadata.token_endpoint.clone()),
-            refresh: None,
-            revocation: other(aliases.revocation_endpoint, &metadata.revocation_endpoint),
-            introspection: other(aliases.introspection_endpoint, &metadata.introspection_endpoint),
-        };
+        let endpoints = metadata.endpoints(discovered.has_certificate);
         let registration = Registration { endpoints, ..discovered.registration.clone() };
         let new = Made { of: metadata, registration: Arc::new(registration), id_tokens };
         *made = Some(new.clone());

@@ -29,6 +29,8 @@ use crate::{
 /// The bytes of each body that are not counted, so that small bodies are read while large ones use up the
 /// budget. A connection has buffers of that size anyway.
 const UNCOUNTED: usize = 16 * 1024;
+/// The most bytes that a short form may have.
+const FORM_BYTES: usize = 16 * 1024;
 
 /// The bytes that the bodies of all requests may have together, one permit a byte. Cheap to clone; all clones
 /// are one budget.
@@ -109,6 +111,11 @@ pub(crate) async fn read(
     Ok(Held { body, _share: share })
 }
 
+/// The limits of a short form, such as that of a page or of OAuth.
+pub(crate) fn form_limits(limits: Limits) -> Limits {
+    Limits { body_bytes: FORM_BYTES.min(limits.body_bytes), ..limits }
+}
+
 /// Reads a body that must be a form; an empty one needs no type.
 ///
 /// # Errors
@@ -119,14 +126,13 @@ pub(crate) async fn read_fields(
     limits: Limits,
 ) -> Result<HeldFields, Problem> {
     let coding = coding(request)?;
-    let form = match content_type(request) {
-        Some(Ok(form)) if form.media_type == MediaType::Form => Some(form),
-        Some(Err(UnsupportedMediaType::Charset)) => {
-            return Err(UnsupportedMediaType::Charset.into());
-        }
-        Some(_other) => return Err(Problem::no_form()),
-        None => None,
-    };
+    let form = content_type(request).transpose().map_err(|error| match error {
+        UnsupportedMediaType::Charset => error.into(),
+        _other => Problem::no_form(),
+    })?;
+    if form.as_ref().is_some_and(|form| form.media_type != MediaType::Form) {
+        return Err(Problem::no_form());
+    }
     let (bytes, share) = receive_decoded(request, payload, coding, limits).await?;
     let body = if bytes.is_empty() {
         Fields::empty()

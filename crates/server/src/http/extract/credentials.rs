@@ -13,7 +13,7 @@ use crate::{
     http::{
         client,
         mount::Mount,
-        paths::TOKEN,
+        paths::is_oauth,
         problem::Problem,
         secret_headers::{SO_APP_TOKEN, X_XSRF_TOKEN, secret_headers},
     },
@@ -74,10 +74,8 @@ pub(crate) fn credentials<'a>(
         Some(_) => (Vec::new(), client::client_address(app, request)),
         None => (session_cookies(app, request, headers), None),
     };
-    let basic_encoding = match request.path() {
-        TOKEN => BasicEncoding::Form,
-        _ => BasicEncoding::Plain,
-    };
+    let basic_encoding =
+        if is_oauth(request.path()) { BasicEncoding::Form } else { BasicEncoding::Plain };
     RequestCredentials {
         authorization,
         basic_encoding,

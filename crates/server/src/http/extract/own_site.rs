@@ -1,4 +1,4 @@
-//! Forms that a page in a browser may send without asking.
+//! Refuses forms of other sites, which a browser sends without asking this server.
 //!
 //! Invariant: a form that has a password, or acts by a cookie, is read only from this site, so that no other site signs
 //! anybody in or out, or tries passwords in a visitor's name.

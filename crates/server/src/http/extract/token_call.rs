@@ -10,19 +10,16 @@ use negotiate::body::Fields;
 use super::{
     Extracted,
     agent_call::{admit_to_agents, extract},
-    body::{HeldFields, read_fields},
+    body::{HeldFields, form_limits, read_fields},
     credentials::{authenticate, session, with_application},
     own_site::refuse_other_sites,
 };
 use crate::{
     callers::authenticate::Caller,
-    config::Limits,
     http::{client, mount::Mount, problem::Problem, secret_headers::secret_headers},
     state::App,
 };
 
-/// The most bytes that the form may have.
-const FORM_BYTES: usize = 16 * 1024;
 const CLIENT_ID: &str = "client_id";
 const CLIENT_SECRET: &str = "client_secret";
 
@@ -67,8 +64,7 @@ async fn read_form(
     request: &HttpRequest,
     payload: web::Payload,
 ) -> Result<HeldFields, Problem> {
-    let limits = Limits { body_bytes: FORM_BYTES.min(app.limits.body_bytes), ..app.limits };
-    read_fields(request, payload, limits).await
+    read_fields(request, payload, form_limits(app.limits)).await
 }
 
 /// The caller whose login and password the form has (RFC 6749 §2.3.1, `client_secret_post`).

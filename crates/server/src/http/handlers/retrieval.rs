@@ -66,13 +66,12 @@ pub(super) async fn find<'a>(
     at_least: i64,
     refresh: impl AsyncFnOnce(&Wish<'_>, SavedTokens) -> Result<Option<Fresh>, GrantError>,
 ) -> Result<Option<Found<'a>>, NotFresh<'a>> {
-    let Some(key) = key else {
-        request_log::note_found(false);
-        return Ok(None);
+    let saved = match key {
+        Some(key) => app.store.external_tokens(&principal.tenant, key).await,
+        None => Ok(None),
     };
-    let saved = app.store.external_tokens(&principal.tenant, key).await;
     let saved = saved.map_err(|error| NotFresh { error: error.into(), provider: None })?;
-    let Some(saved) = saved else {
+    let Some((key, saved)) = key.zip(saved) else {
         request_log::note_found(false);
         return Ok(None);
     };

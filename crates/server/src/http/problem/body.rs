@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 
 use super::{Problem, SEC_FETCH_MODE, SEC_FETCH_SITE, oauth};
 use crate::{
-    http::{answer, pages, paths::TOKEN, preferences},
+    http::{answer, pages, paths::is_oauth, preferences},
     state::App,
     texts::{Locale, Message},
 };
@@ -71,7 +71,7 @@ impl Problem {
             _ => accepted.unwrap_or(MediaType::ApplicationJson),
         };
         let body = ErrorBody::new(self, request_id(request).as_deref(), locale.as_ref());
-        let mut answer = if request.path() == TOKEN {
+        let mut answer = if is_oauth(request.path()) {
             oauth::answer(self)
         } else if pages::are_preferred(request.headers()) {
             pages::problem(request, self.status, &body, locale.as_ref())
@@ -97,11 +97,11 @@ impl Problem {
 
 /// Basic is not offered to a script in a browser, which would ask for a password in a dialog of its own
 /// in place of the script's (CONTRACT 25); unless scripts have no other way in. OAuth clients need the challenge of the
-/// scheme that they used (RFC 6749 §5.2); Node's say that they are scripts, and no site, which a browser does.
+/// scheme that they used (RFC 6749 §5.2). Node's send `Sec-Fetch-Mode` without `Sec-Fetch-Site`; a browser sends both.
 fn is_offered(scheme: Scheme, app: &App, request: &HttpRequest) -> bool {
     let mode = request.headers().get(SEC_FETCH_MODE);
     let is_script = mode.is_some_and(|mode| mode != "navigate");
-    let is_oauth = request.path() == TOKEN && !request.headers().contains_key(SEC_FETCH_SITE);
+    let is_oauth = is_oauth(request.path()) && !request.headers().contains_key(SEC_FETCH_SITE);
     let has_sessions = app.authenticator.policy.is_on(Scheme::Session);
     scheme != Scheme::Basic || is_oauth || !is_script || !has_sessions
 }

@@ -1,7 +1,7 @@
 //! What receivers of webhooks are sent about a grant.
 //!
 //! Invariant: an event is written in the transaction that changed the grant, and once: a grant keeps which trouble was
-//! reported. What no receiver was sent, since too many events wait for each, is not reported and is looked for again.
+//! reported. An event that no receiver had room for does not count as reported, and the server looks for it again.
 
 use diesel::{dsl::sql, prelude::*, sql_types::Bool};
 use model::{EventKind, GrantState, RecordId};
@@ -43,7 +43,17 @@ pub(crate) fn report(
     if outbox.is_off() || !lock(conn, record)?.is_some_and(|current| current.lives(now)) {
         return Ok(false);
     }
-    let Some(row) = find(conn, record)? else { return Ok(false) };
+    let row = find(conn, record)?;
+    row.map_or(Ok(false), |row| report_row(conn, now, outbox, record, row))
+}
+
+fn report_row(
+    conn: &mut Conn,
+    now: i64,
+    outbox: &Outbox,
+    record: RecordId,
+    row: GrantRow,
+) -> Result<bool, StoreError> {
     let is_ending = |ends: i64| ends <= now.saturating_add(outbox.expiring_us);
     let ending = row.reported & if row.refresh_by.is_some_and(is_ending) { ENDING } else { 0 };
     let trouble = row.reported & TROUBLE;
@@ -113,9 +123,11 @@ pub(crate) fn report_trouble(
 ) -> Result<usize, StoreError> {
     let mut changed = 0;
     for record in records {
-        if lock(conn, *record)?.is_some_and(|current| current.lives(now)) {
-            changed += usize::from(report(conn, now, outbox, *record)?);
-        } else if let Some(row) = find(conn, *record)? {
+        let lives = lock(conn, *record)?.is_some_and(|current| current.lives(now));
+        let Some(row) = find(conn, *record)? else { continue };
+        if lives {
+            changed += usize::from(report_row(conn, now, outbox, *record, row)?);
+        } else {
             write(conn, &GrantRow { reported: row.reported | TROUBLE, ..row })?;
             changed += 1;
         }
