@@ -23,7 +23,7 @@ pub(crate) struct Database {
 
 impl Database {
     /// Now, in microseconds, as SQL.
-    pub(crate) const NOW: &str = "CAST(extract(epoch FROM now()) AS BIGINT) * 1000000";
+    pub(crate) const NOW: &str = "CAST(floor(extract(epoch FROM now())) AS BIGINT) * 1000000";
 
     /// The folder of its migrations.
     pub(crate) const MIGRATIONS: &str = "postgres";
