@@ -1,8 +1,8 @@
-// Saves tokens at Latchkey, and gets them by their key. It needs .NET 8, and no packages.
+// Saves tokens in Latchkey, and gets them by their key. It needs .NET 8 or later, and no packages.
 //   dotnet run save    < tokens.json    prints the key
 //   dotnet run get     < key            prints an access token that works
-//   dotnet run refresh < both           prints another one: the key and the token that was refused, a line each
-// It ends with 2 if the user has to connect again, and with 1 after any other error.
+//   dotnet run refresh < both           prints another one; reads the key and the rejected token, a line each
+// Exit status: 2 if the user must connect again, 1 after any other error.
 
 using System.Net;
 using System.Net.Http.Headers;
@@ -33,7 +33,7 @@ sealed class ConnectAgainException(string message) : Exception(message);
 
 static class Latchkey
 {
-    /// <summary>How long a call may take with all its tries.</summary>
+    /// <summary>How long a call may take, including retries.</summary>
     static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
     static readonly HttpClient Client = NewClient();
@@ -62,7 +62,7 @@ static class Latchkey
     public static async Task<string> Get(string key) =>
         AccessToken(await Call("User/GetExternalTokens", new JsonObject { ["Key"] = key }));
 
-    /// <summary>Gets another token than one that the provider's API answered with 401. Try that once for a request.
+    /// <summary>Gets another token after the provider's API answered 401 to `stale`. Do this once per request.
     /// </summary>
     public static async Task<string> Refresh(string key, string stale)
     {
@@ -73,7 +73,8 @@ static class Latchkey
     static string AccessToken(JsonNode? answer) =>
         answer?["AccessToken"]?.GetValue<string>() ?? throw new InvalidOperationException("the key retrieves nothing");
 
-    /// <summary>`once` names a call that saves, so that the server does it once, however often it is sent.</summary>
+    /// <summary>`once` is the Idempotency-Key of a save. With it the server saves once, however often the call is sent.
+    /// </summary>
     static async Task<JsonNode?> Call(string operation, JsonNode body, string? once = null)
     {
         DateTime end = DateTime.UtcNow + Patience;
@@ -101,14 +102,14 @@ static class Latchkey
                 {
                     throw new ConnectAgainException(problem);
                 }
-                // 401 is a wrong login: another try would count as another wrong password.
+                // 401 is a wrong login: a retry would count as another wrong password.
                 if (answer.StatusCode is not (HttpStatusCode.ServiceUnavailable or HttpStatusCode.TooManyRequests))
                 {
                     throw new InvalidOperationException(problem);
                 }
                 pause = answer.Headers.RetryAfter?.Delta ?? pause;
             }
-            // There is no answer: the call may have been done, or not.
+            // There is no answer. The server may or may not have done the call.
             catch (Exception error) when (error is HttpRequestException or TaskCanceledException)
             {
                 problem = $"no answer: {error.Message}";

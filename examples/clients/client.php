@@ -1,19 +1,19 @@
 <?php
-// Saves tokens at Latchkey, and gets them by their key. It needs PHP 8.1, and no extension.
+// Saves tokens in Latchkey, and gets them by their key. It needs PHP 8.1 or later, and no extension.
 //   php client.php save    < tokens.json    prints the key
 //   php client.php get     < key            prints an access token that works
-//   php client.php refresh < both           prints another one: the key and the token that was refused, a line each
-// It ends with 2 if the user has to connect again, and with 1 after any other error.
+//   php client.php refresh < both           prints another one; reads the key and the rejected token, a line each
+// Exit status: 2 if the user must connect again, 1 after any other error.
 
 declare(strict_types=1);
 
-// How long a call may take with all its tries, in seconds.
+// How long a call may take, including retries, in seconds.
 const PATIENCE = 60;
 
 /** The grant has ended. After the user has connected again, the same key retrieves the new tokens. */
 final class ConnectAgain extends RuntimeException {}
 
-/** `$once` names a call that saves, so that the server does it once, however often it is sent. */
+/** `$once` is the Idempotency-Key of a save. With it the server saves once, however often the call is sent. */
 function call(string $operation, array $body, ?string $once = null): mixed
 {
     $server = getenv('LATCHKEY_URL') ?: 'http://127.0.0.1:8080';
@@ -32,7 +32,7 @@ function call(string $operation, array $body, ?string $once = null): mixed
     $end = microtime(true) + PATIENCE;
     for (;;) {
         $pause = 1;
-        // A warning says why there is no answer: the call may have been done, or not.
+        // Without an answer `fopen` warns, which `@` hides. The server may or may not have done the call.
         $stream = @fopen("$server/api/v1/Agents/$operation", 'r', false, stream_context_create(['http' => $http]));
         $text = $stream ? stream_get_contents($stream) : false;
         $head = $stream ? stream_get_meta_data($stream)['wrapper_data'] : [];
@@ -45,7 +45,7 @@ function call(string $operation, array $body, ?string $once = null): mixed
         if ($status === 424) {
             throw new ConnectAgain($problem);
         }
-        // 401 is a wrong login: another try would count as another wrong password.
+        // 401 is a wrong login: a retry would count as another wrong password.
         if (!in_array($status, [0, 200, 429, 503], true)) {
             throw new RuntimeException($problem);
         }
@@ -71,7 +71,7 @@ function get(string $key): string
     return access_token(call('User/GetExternalTokens', ['Key' => $key]));
 }
 
-/** Gets another token than one that the provider's API answered with 401. Try that once for a request. */
+/** Gets another token after the provider's API answered 401 to `$stale`. Do this once per request. */
 function refresh(string $key, string $stale): string
 {
     return access_token(call('ExternalTokens/Refresh', ['Key' => $key, 'StaleAccessToken' => $stale]));

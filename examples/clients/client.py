@@ -1,10 +1,10 @@
-"""Saves tokens at Latchkey, and gets them by their key. It needs nothing but Python 3.9.
+"""Saves tokens in Latchkey, and gets them by their key. It needs Python 3.9 or later, and no packages.
 
     client.py save    < tokens.json    prints the key
     client.py get     < key            prints an access token that works
-    client.py refresh < both           prints another one: the key and the token that was refused, a line each
+    client.py refresh < both           prints another one; reads the key and the rejected token, a line each
 
-It ends with 2 if the user has to connect again, and with 1 after any other error.
+Exit status: 2 if the user must connect again, 1 after any other error.
 """
 
 import base64
@@ -20,7 +20,7 @@ import uuid
 SERVER = os.environ.get("LATCHKEY_URL", "http://127.0.0.1:8080")
 LOGIN = os.environ.get("LATCHKEY_LOGIN", "tje0")
 PASSWORD = os.environ.get("LATCHKEY_PASSWORD", "Tje0")
-# How long a call may take with all its tries, in seconds.
+# How long a call may take, including retries, in seconds.
 PATIENCE = 60
 
 
@@ -29,7 +29,7 @@ class ConnectAgain(Exception):
 
 
 def call(operation, body, once=None):
-    """`once` names a call that saves, so that the server does it once, however often it is sent."""
+    """`once` is the Idempotency-Key of a save. With it the server saves once, however often the call is sent."""
     basic = base64.b64encode(f"{LOGIN}:{PASSWORD}".encode()).decode()
     headers = {"Authorization": f"Basic {basic}", "Content-Type": "application/json"}
     if once:
@@ -46,12 +46,12 @@ def call(operation, body, once=None):
             problem = f"{error.code}: {message(error)}"
             if error.code == 424:
                 raise ConnectAgain(problem) from None
-            # 401 is a wrong login: another try would count as another wrong password.
+            # 401 is a wrong login: a retry would count as another wrong password.
             if error.code not in (429, 503):
                 raise RuntimeError(problem) from None
             pause = int(error.headers.get("Retry-After", 1))
         except (OSError, http.client.HTTPException) as error:
-            # There is no answer: the call may have been done, or not.
+            # There is no answer. The server may or may not have done the call.
             problem = f"no answer: {error}"
         if time.monotonic() + pause > end:
             raise RuntimeError(problem)
@@ -72,7 +72,7 @@ def get(key):
 
 
 def refresh(key, stale):
-    """Gets another token than one that the provider's API answered with 401. Try that once for a request."""
+    """Gets another token after the provider's API answered 401 to `stale`. Do this once per request."""
     return access_token(call("ExternalTokens/Refresh", {"Key": key, "StaleAccessToken": stale}))
 
 

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Saves tokens at Latchkey, and gets them by their key. It needs curl 7.71 and jq.
+# Saves tokens in Latchkey, and gets them by their key. It needs curl 7.71 or later, and jq.
 #   client.sh save    < tokens.json    prints the key
 #   client.sh get     < key            prints an access token that works
-#   client.sh refresh < both           prints another one: the key and the token that was refused, a line each
-# It ends with 2 if the user has to connect again, and with 1 after any other error.
+#   client.sh refresh < both           prints another one; reads the key and the rejected token, a line each
+# Exit status: 2 if the user must connect again, 1 after any other error.
 set -eu
 umask 077
 
@@ -12,8 +12,9 @@ export login="${LATCHKEY_LOGIN:-tje0}:${LATCHKEY_PASSWORD:-Tje0}"
 answer=$(mktemp)
 trap 'rm -f "$answer"' EXIT
 
-# call OPERATION [HEADER] sends what it reads. Passwords, keys and tokens are in no argument, because other users of the
-# machine can read those. After a 503 or 429 curl waits as Retry-After says; without an answer it sends the same again.
+# call OPERATION [HEADER] sends its standard input. Passwords, keys and tokens are never in arguments, because other
+# users of the machine can read those. After a 503 or 429 curl waits as long as Retry-After says. Without an answer it
+# sends the same request again.
 call() {
   status=$(
     {
@@ -40,7 +41,7 @@ access_token() {
 
 case ${1:-} in
   save)
-    # Its name lets the server do it once, however often it is sent.
+    # With an Idempotency-Key the server saves once, however often the call is sent.
     once=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
     jq -c '{TokenManagementInfo: .}' | call User/SaveExternalTokens "Idempotency-Key: $once"
     jq -r . "$answer"
@@ -50,7 +51,7 @@ case ${1:-} in
     access_token
     ;;
   refresh)
-    # For a token that the provider's API answered with 401. Try that once for a request.
+    # For a token to which the provider's API answered 401. Do this once per request.
     jq -Rnc '[inputs] | {Key: .[0], StaleAccessToken: .[1]}' | call ExternalTokens/Refresh
     access_token
     ;;

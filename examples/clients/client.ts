@@ -1,13 +1,13 @@
-// Saves tokens at Latchkey, and gets them by their key. It needs nothing but Node.
+// Saves tokens in Latchkey, and gets them by their key. It needs Node 22.18 or later, and no packages.
 //   node client.ts save    < tokens.json    prints the key
 //   node client.ts get     < key            prints an access token that works
-//   node client.ts refresh < both           prints another one: the key and the token that was refused, a line each
-// It ends with 2 if the user has to connect again, and with 1 after any other error.
+//   node client.ts refresh < both           prints another one; reads the key and the rejected token, a line each
+// Exit status: 2 if the user must connect again, 1 after any other error.
 
 const server = process.env.LATCHKEY_URL ?? "http://127.0.0.1:8080";
 const login = process.env.LATCHKEY_LOGIN ?? "tje0";
 const password = process.env.LATCHKEY_PASSWORD ?? "Tje0";
-/** How long a call may take with all its tries, in milliseconds. */
+/** How long a call may take, including retries, in milliseconds. */
 const patience = 60_000;
 
 interface Tokens {
@@ -19,7 +19,7 @@ interface Tokens {
 /** The grant has ended. After the user has connected again, the same key retrieves the new tokens. */
 class ConnectAgain extends Error {}
 
-/** `once` names a call that saves, so that the server does it once, however often it is sent. */
+/** `once` is the Idempotency-Key of a save. With it the server saves once, however often the call is sent. */
 async function call(operation: string, body: unknown, once?: string): Promise<unknown> {
   const headers: Record<string, string> = {
     Authorization: `Basic ${Buffer.from(`${login}:${password}`).toString("base64")}`,
@@ -39,11 +39,11 @@ async function call(operation: string, body: unknown, once?: string): Promise<un
       const isJson = answer.headers.get("content-type")?.includes("json");
       problem = `${answer.status}: ${isJson ? JSON.parse(text).Message : text}`;
       if (answer.status === 424) throw new ConnectAgain(problem);
-      // 401 is a wrong login: another try would count as another wrong password.
+      // 401 is a wrong login: a retry would count as another wrong password.
       if (answer.status !== 503 && answer.status !== 429) throw new Error(problem);
       pause = Number(answer.headers.get("retry-after") ?? 1);
     } catch (error) {
-      // What `fetch` throws when there is no answer: the call may have been done, or not.
+      // `fetch` throws these when there is no answer. The server may or may not have done the call.
       if (!(error instanceof TypeError) && (error as Error).name !== "TimeoutError") throw error;
       problem = `no answer: ${error}`;
     }
@@ -60,7 +60,7 @@ async function get(key: string): Promise<string> {
   return accessToken(await call("User/GetExternalTokens", { Key: key }));
 }
 
-/** Gets another token than one that the provider's API answered with 401. Try that once for a request. */
+/** Gets another token after the provider's API answered 401 to `stale`. Do this once per request. */
 async function refresh(key: string, stale: string): Promise<string> {
   return accessToken(await call("ExternalTokens/Refresh", { Key: key, StaleAccessToken: stale }));
 }

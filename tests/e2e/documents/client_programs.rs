@@ -1,6 +1,7 @@
 //! The programs of `examples/clients`: the how-tos show them as they are, and they handle each answer of a server.
 //!
-//! Invariant: a program runs as its page says. C# is compared with its page alone, because Debian has no .NET.
+//! Invariant: a program runs as its page says. C# is only compared with its page, because Debian has no .NET. Go runs
+//! where it is installed; CI does not install it, because the download is large.
 
 use std::{
     fs,
@@ -34,6 +35,7 @@ const CONNECT_AGAIN: i32 = 2;
 #[case::python("client-python.md", "python", "client.py")]
 #[case::php("client-php.md", "php", "client.php")]
 #[case::csharp("client-csharp.md", "csharp", "Client.cs")]
+#[case::go("client-go.md", "go", "client.go")]
 #[case::shell("client-shell.md", "sh", "client.sh")]
 fn a_page_shows_the_program(#[case] name: &str, #[case] language: &str, #[case] file: &str) {
     let program = fs::read_to_string(repository("examples/clients").join(file)).expect("a program");
@@ -67,6 +69,22 @@ fn the_php_program_handles_each_answer() {
         return leave_out("the PHP program", "PHP (Debian's package `php-cli`)");
     }
     handle_each_answer(&["php", &program("client.php")]);
+}
+
+/// Not `leave_out`, because Go is not required.
+#[test]
+fn the_go_program_handles_each_answer() {
+    if !has("go") {
+        let _ = io::stderr().write_all(b"left out: the Go program needs Go, which is optional\n");
+        return;
+    }
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let built = folder.path().join("client");
+    let built = built.to_str().expect("text");
+    let mut go = Command::new("go");
+    go.args(["build", "-o", built, &program("client.go")]).env("CGO_ENABLED", "0");
+    assert_passes(&go.output().expect("go"));
+    handle_each_answer(&[built]);
 }
 
 #[test]
