@@ -1,6 +1,6 @@
-//! The databases: connections, transactions, migrations, and what is of one backend alone.
+//! Database backends: connections, transactions, migrations, and code for a single backend.
 //!
-//! Invariant: nothing here knows what is sealed.
+//! Invariant: no file in this room handles plaintext tokens or keys.
 
 pub(crate) mod conn;
 pub(crate) mod database;

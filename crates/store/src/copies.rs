@@ -1,6 +1,6 @@
-//! Copies of a whole database: backups, copies from one backend to another, and their proof.
+//! Copies of a whole database: backups, copies between backends, and their verification.
 //!
-//! Invariant: a copy is complete and proved, or there is none.
+//! Invariant: every copy is complete and verified, or there is none.
 
 pub(crate) mod backup;
 pub(crate) mod copy;

@@ -1,7 +1,7 @@
-//! What can go wrong, an enum for each kind of work: opening (`OpenError`), serving (`StoreError`), changing master
-//! keys (`KeyError`), copying (`CopyError`).
+//! Errors, one enum for each kind of work: opening (`OpenError`), serving (`StoreError`), changing master keys
+//! (`KeyError`), copying (`CopyError`).
 //!
-//! Invariant: no message holds a value of a row.
+//! Invariant: no message contains a value of a row.
 
 mod copy;
 mod keys;
@@ -17,10 +17,10 @@ pub use self::{
     store::{Quota, StoreError},
 };
 
-/// What went wrong below; shared, since one failed commit fails every caller in it.
+/// The underlying error. Shared, because one failed commit fails every caller whose write is in it.
 pub(crate) type Source = Arc<dyn Error + Send + Sync>;
 
-/// An error with its causes, each after a colon.
+/// Formats an error and its causes, each after a colon.
 pub(crate) fn error_chain(error: &dyn Error) -> String {
     let mut chain = error.to_string();
     let mut cause = error.source();
@@ -31,7 +31,7 @@ pub(crate) fn error_chain(error: &dyn Error) -> String {
     chain
 }
 
-/// The source of an error that is a panic; its message went to the panic hook.
+/// The source of an error that is a panic. The panic's message goes to the panic hook.
 #[derive(Debug, thiserror::Error)]
 #[error("it panicked")]
 pub(crate) struct Panicked;

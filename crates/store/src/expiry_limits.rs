@@ -1,50 +1,50 @@
-//! How long records live: by their age, and by how long they were not used.
+//! Expiry of records, by age and by idle time.
 //!
-//! Invariant: a record without a limit lives until it is revoked, and when it expires never depends on
-//! anything but its row and these limits.
+//! Invariant: a record without a limit lives until it is revoked. Expiry depends only on the record's row and these
+//! limits.
 
 use std::collections::HashMap;
 
-/// How long a use that was written stands for those after it, in microseconds: an hour.
+/// How long after a written use further uses need no write, in microseconds: one hour.
 pub(crate) const USE_COUNTS_FOR_US: i64 = 3_600_000_000;
 
-/// How long a save can be repeated, in microseconds (CONTRACT 42): a day.
+/// How long a save can be repeated with its idempotency key, in microseconds (CONTRACT 42): one day.
 pub(crate) const IDEMPOTENCY_KEY_LIFETIME_US: i64 = 24 * 60 * 60 * 1_000_000;
 
-/// The limits of a record's life, in microseconds.
+/// The expiry limits of a record, in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ExpiryLimits {
-    /// How old it gets.
+    /// The maximum age.
     pub max_age_us: Option<i64>,
-    /// How long it lives unused.
+    /// The maximum idle time.
     pub max_idle_us: Option<i64>,
 }
 
-/// The limits of all records: those of some providers, and of the others.
+/// The expiry limits of all records, by provider.
 #[derive(Clone, Debug, Default)]
 pub struct ExpiryPolicy {
-    /// By the provider's name, exactly.
+    /// Limits by exact provider name.
     pub by_provider: HashMap<String, ExpiryLimits>,
-    /// Of every other provider.
+    /// Limits of all other providers.
     pub default: ExpiryLimits,
 }
 
 impl ExpiryPolicy {
-    /// The limits of a provider's records.
+    /// Returns the limits of a provider's records.
     pub(crate) fn of(&self, provider: &str) -> ExpiryLimits {
         self.by_provider.get(provider).copied().unwrap_or(self.default)
     }
 }
 
 impl ExpiryLimits {
-    /// When a record expires that is created now; both are microseconds since 1970 UTC.
+    /// Returns the expiry of a record created at `now`, or `None` for never. Both are microseconds since 1970 UTC.
     pub(crate) fn expiry(self, now: i64) -> Option<i64> {
         self.earlier(now, now)
     }
 
-    /// When a record expires whose use now is written, so that those that it stands for are not cut short:
-    /// `None` for never. What it has now stays if it is older than these limits allow: they are of later than
-    /// its save, and no use of a record ends it.
+    /// Returns the new expiry when a use is recorded at `now`, or `None` for never. Idle expiry is extended by
+    /// `USE_COUNTS_FOR_US`, because uses in the next hour are not recorded. A record that is already older than the
+    /// current limits keeps its expiry, because a use never ends a record.
     pub(crate) fn expiry_when_used(
         self,
         created: i64,
@@ -81,8 +81,8 @@ mod tests {
         assert_eq!(span(Some(i64::MAX), None).expiry(5), Some(i64::MAX));
     }
 
-    /// CONTRACT 40: from the last of the uses that are written as one; by the limits of that time, but never
-    /// at once.
+    /// CONTRACT 40: idle expiry runs from the last use that the written use covers. New limits apply at the next use,
+    /// but never expire the record at once.
     #[test]
     fn a_use_sets_the_end_by_the_limits_of_its_time() {
         const HOUR: i64 = USE_COUNTS_FOR_US;

@@ -1,8 +1,8 @@
 //! Files and folders that only their owner may use.
 //!
-//! Invariant: what is made here has a name that nothing had before, no link is followed to it, and nobody but its
-//! owner may use it; if root makes it, its owner is that of the files or the folder that it lies beside, so that the
-//! server can use it. A folder that was made is still there after a loss of power.
+//! Invariant: every file made here has an unused name, is never reached through a link, and is accessible to its owner
+//! only. If root makes it, it belongs to the owner of the files or the folder next to it, so that the server can use
+//! it. A new folder survives a loss of power.
 
 use std::{
     fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions},
@@ -29,7 +29,7 @@ use crate::{OpenError, seal::random_name};
 const PRIVATE: u32 = 0o600;
 const GROUP_READS: u32 = 0o040;
 
-/// Opens a lock's file, making it for the owner of `like` if it is not there.
+/// Opens a lock file. If it is missing, creates it for the owner of `like`.
 pub(crate) fn open_or_create(path: &Path, like: &Path) -> Result<File, OpenError> {
     if let Some(made) = create_new(path, like)? {
         return Ok(made);
@@ -39,7 +39,7 @@ pub(crate) fn open_or_create(path: &Path, like: &Path) -> Result<File, OpenError
     options.open(path).map_err(failed("open", path))
 }
 
-/// Makes an empty file for the owner of `like`; `None` if there is one already, which is not opened.
+/// Creates an empty file for the owner of `like`. Returns `None`, without opening it, if the file exists.
 pub(crate) fn create_new(path: &Path, like: &Path) -> Result<Option<File>, OpenError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create_new(true).mode(PRIVATE);
@@ -54,7 +54,7 @@ pub(crate) fn create_new(path: &Path, like: &Path) -> Result<Option<File>, OpenE
     }
 }
 
-/// If root made this file, gives it to the owner of `like`, a file or a folder.
+/// Gives the file to the owner of `like`, a file or a folder, if root made it.
 pub(crate) fn give_as(file: &File, like: &Path) -> io::Result<()> {
     if !geteuid().is_root() {
         return Ok(());
@@ -66,7 +66,7 @@ pub(crate) fn give_as(file: &File, like: &Path) -> io::Result<()> {
     fchown(file, Some(like.uid()), Some(like.gid()))
 }
 
-/// Takes from others the right to a file, if it is there; no link is followed, and no lock on it is lost.
+/// Removes other users' access to a file, if the file exists. Follows no link and keeps every lock on the file.
 pub(crate) fn shut_out_others(path: &Path) -> Result<(), OpenError> {
     let mut options = OpenOptions::new();
     options.read(true).custom_flags(flags(OFlags::PATH | OFlags::NOFOLLOW));
@@ -80,7 +80,7 @@ pub(crate) fn shut_out_others(path: &Path) -> Result<(), OpenError> {
     if !metadata.is_file() || !is_shared(metadata.mode()) {
         return Ok(());
     }
-    // Through the handle, which nobody can replace.
+    // Changes the mode through the handle, because another process could replace the path.
     let opened = format!("/proc/self/fd/{}", file.as_raw_fd());
     let closed = fs::set_permissions(opened, Permissions::from_mode(PRIVATE));
     let file = path.display();
@@ -96,11 +96,11 @@ pub(crate) fn shut_out_others(path: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Writes a new file with a secret so that it is there whole or not at all, also after a loss of power. If root
-/// makes it, it is as `like` is: of that owner, and read by that group if `like` is.
+/// Writes a new file with a secret atomically: complete or absent, even after a loss of power. If root makes the file,
+/// it gets the owner of `like`, and is readable by the group of `like` if `like` is.
 ///
 /// # Errors
-/// Nothing is left; `Exposed` where the file system lets every user read it.
+/// `Exposed`: the file system lets every user read the file. After an error no file is left.
 pub(crate) fn write_secret(path: &Path, secret: &[u8], like: &Path) -> Result<(), OpenError> {
     let unfinished = beside(path, &format!(".{}{UNFINISHED}", random_name()));
     let Some(file) = create_new(&unfinished, like)? else {
@@ -117,7 +117,7 @@ pub(crate) fn write_secret(path: &Path, secret: &[u8], like: &Path) -> Result<()
     written
 }
 
-/// Writes a file, unless everybody can read it.
+/// Writes a file, unless every user can read it.
 fn write(mut file: File, secret: &[u8], like: &Path) -> io::Result<Exposure> {
     let model = fs::metadata(like)?;
     if geteuid().is_root() && model.is_file() && model.mode() & GROUP_READS != 0 {
@@ -131,17 +131,17 @@ fn write(mut file: File, secret: &[u8], like: &Path) -> io::Result<Exposure> {
     Ok(exposure)
 }
 
-/// The end of the name of a file that is being written.
+/// The suffix of a file that is still being written.
 pub(crate) const UNFINISHED: &str = ".tmp";
 
 fn remove_unless<T>(made: &Result<T, OpenError>, path: &Path) {
     if made.is_err() {
-        // It may not even be there; why it was to go is what matters.
+        // The file may not exist; the caller reports the original error.
         let _ = fs::remove_file(path);
     }
 }
 
-/// Gives what is in a folder another name, which must be free, in this folder or in another.
+/// Renames a file within its folder or into another one. Fails if the new name is taken.
 pub(crate) fn rename_new(folder: impl AsFd, from: &Path, to: &Path) -> io::Result<()> {
     match renameat_with(&folder, from, CWD, to, RenameFlags::NOREPLACE) {
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
@@ -149,7 +149,7 @@ pub(crate) fn rename_new(folder: impl AsFd, from: &Path, to: &Path) -> io::Resul
     }
     match linkat(&folder, from, CWD, to, AtFlags::empty()) {
         Ok(()) => Ok(unlinkat(&folder, from, AtFlags::empty())?),
-        // The file system has no links; between the look and the name nothing can be done.
+        // The file system has no hard links, so the check and the rename are two steps.
         Err(Errno::PERM | Errno::NOSYS | Errno::OPNOTSUPP | Errno::MLINK) => {
             match fs::symlink_metadata(to) {
                 Ok(_there) => Err(ErrorKind::AlreadyExists.into()),
@@ -160,7 +160,7 @@ pub(crate) fn rename_new(folder: impl AsFd, from: &Path, to: &Path) -> io::Resul
     }
 }
 
-/// Makes a folder, and those above it, if they are not there.
+/// Creates a folder and its missing parents.
 pub(crate) fn create_folder(path: &Path) -> Result<(), OpenError> {
     if path.is_dir() {
         return Ok(());
@@ -177,7 +177,7 @@ pub(crate) fn create_folder(path: &Path) -> Result<(), OpenError> {
     DirBuilder::new().mode(0o700).create(path).and_then(|()| give()).map_err(failed("create", path))
 }
 
-/// The folder that a path is in.
+/// Returns the folder that contains a path.
 pub(crate) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -185,25 +185,25 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// The file whose name is that of `path` and more.
+/// Returns `path` with `suffix` added to its file name.
 pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.to_owned().into_os_string();
     name.push(suffix);
     name.into()
 }
 
-/// Who may use a file beside its owner, as far as its mode tells.
+/// The other users who may use a file, judged by its mode and owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exposure {
-    /// Nobody.
+    /// The owner only.
     Nobody,
-    /// A group, which this user or root chose.
+    /// A group that this user or root chose.
     Group,
-    /// Every user, or those whom another user chose.
+    /// Every user, or a group that another user chose.
     Everybody,
 }
 
-/// Who may use this file beside its owner.
+/// Returns the other users who may use this file.
 pub(crate) fn exposure(metadata: &Metadata) -> Exposure {
     exposure_of(metadata.mode(), metadata.uid(), geteuid().as_raw())
 }
@@ -217,17 +217,17 @@ fn exposure_of(mode: u32, owner: u32, me: u32) -> Exposure {
     }
 }
 
-/// Whether a file of this mode can be read or written by others than its owner.
+/// Returns whether a file of this mode lets other users read or write it.
 fn is_shared(mode: u32) -> bool {
     mode & 0o077 != 0
 }
 
-/// These flags as the standard library takes them.
+/// Converts flags to the form that the standard library takes.
 pub(crate) fn flags(flags: OFlags) -> i32 {
     flags.bits().cast_signed()
 }
 
-/// The error of a file operation.
+/// Returns a function that turns an `io::Error` into the error of a file operation.
 pub(crate) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {
     let path = path.to_owned();
     move |source| match other_owner(&path, &source) {
@@ -236,7 +236,7 @@ pub(crate) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error
     }
 }
 
-/// Whose a file is, or the folder above it, where this user lacks a right to it.
+/// Returns the owner of a file, or of its closest existing folder, if access is denied and the owner is another user.
 fn other_owner(path: &Path, error: &io::Error) -> Option<String> {
     if error.kind() != ErrorKind::PermissionDenied {
         return None;
@@ -246,7 +246,7 @@ fn other_owner(path: &Path, error: &io::Error) -> Option<String> {
     (found.uid() != geteuid().as_raw()).then(|| user_name(found.uid()))
 }
 
-/// A user's name, or what stands for it on the command line of `sudo`.
+/// Returns a user's name, or the form `#1000` that `sudo` accepts.
 pub(crate) fn user_name(uid: u32) -> String {
     let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let name = users.lines().find_map(|line| {
@@ -257,7 +257,7 @@ pub(crate) fn user_name(uid: u32) -> String {
     name.unwrap_or_else(|| format!("#{uid}"))
 }
 
-/// Writes a folder's names through to the disk.
+/// Flushes a folder's entries to the disk.
 pub(crate) fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
@@ -266,7 +266,7 @@ pub(crate) fn sync(folder: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    /// As PostgreSQL judges the files of its keys, but that a group of one's own is no refusal.
+    /// As PostgreSQL judges its key files, except that a group of one's own is accepted.
     #[test]
     fn a_file_is_judged_by_its_mode_and_its_owner() {
         use Exposure::{Everybody, Group, Nobody};

@@ -1,8 +1,7 @@
-//! Where master keys (KEKs) are kept: files of a folder, secrets of the configuration, or rows that a
-//! hardware module sealed.
+//! Sources of master keys (KEKs): files in a folder, secrets in the configuration, or rows sealed by a hardware module.
 //!
-//! Invariant: a key that is made is on disk, whole, before anything is sealed under it, and no key is
-//! guessed: of several that might be meant, none is taken.
+//! Invariant: every new key is completely on disk before anything is sealed under it. If several keys are possible,
+//! none is chosen.
 
 pub(crate) mod keyring;
 pub(crate) mod live;
@@ -34,25 +33,25 @@ use crate::{
 const PREFIX: &str = "kek-";
 const SUFFIX: &str = ".key";
 const KEK_BYTES: usize = 32;
-/// How old a file is that a killed process left, and no other is writing.
+/// The age from which an unfinished file counts as left by a killed process.
 const LEFT: Duration = Duration::from_secs(3600);
 
-/// Where a key is kept, and where the next one is looked for.
+/// A place that keys are kept in and that the next key comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeySource {
-    /// A file of its own.
+    /// A file for each key.
     Directory,
-    /// A secret of the configuration.
+    /// A secret in the configuration.
     Secret,
     /// The database, sealed by a hardware module.
     Pkcs11,
 }
 
 impl KeySource {
-    /// Every source.
+    /// All sources.
     pub const ALL: [Self; 3] = [Self::Directory, Self::Secret, Self::Pkcs11];
 
-    /// As configuration and database have it.
+    /// Returns the source's name in the configuration and the database.
     pub fn name(self) -> &'static str {
         match self {
             Self::Directory => "directory",
@@ -61,7 +60,7 @@ impl KeySource {
         }
     }
 
-    /// The source of this name.
+    /// Returns the source with this name.
     pub fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|source| source.name() == name)
     }
@@ -73,31 +72,31 @@ impl fmt::Display for KeySource {
     }
 }
 
-/// Where the keys of a database are.
+/// The places to look for a database's keys.
 #[derive(Clone, Debug)]
 pub struct KekSources {
-    /// Where the next key comes from. Those that the database knows are looked for where they are kept.
+    /// Source of the next key. Each existing key is looked up in the source that its row names.
     pub source: KeySource,
-    /// The folder of key files; made with the first file.
+    /// The folder of key files; created with the first file.
     pub directory: PathBuf,
-    /// Keys of 32 bytes in Base64, with commas or white space between, the current one first.
+    /// 32-byte keys in Base64, separated by commas or white space, the current key first.
     pub secret: Option<SecretText>,
     /// The hardware module.
     pub module: Option<Module>,
 }
 
-/// A key that no database knows yet.
+/// A key that no database has yet.
 pub(crate) struct CandidateKek {
     pub(crate) kek: Kek,
     pub(crate) source: KeySource,
-    /// What a hardware module opens.
+    /// The key sealed by a hardware module.
     pub(crate) sealed: Option<Vec<u8>>,
-    /// Whether there was no such key before.
+    /// Whether the key was newly generated.
     pub(crate) is_made: bool,
 }
 
 impl KekSources {
-    /// The key of a row, as far as its id tells; the caller looks at the sentinel.
+    /// Finds the key of a row by its id. The caller checks the sentinel.
     pub(crate) fn find(&self, row: &KekRow) -> Result<Kek, OpenError> {
         let id = row.id.clone();
         if !is_id(&id) {
@@ -119,7 +118,7 @@ impl KekSources {
         }
     }
 
-    /// What the key of a row is kept in, for people.
+    /// Describes the place of a row's key for people.
     pub(crate) fn place_of(&self, row: &KekRow) -> String {
         match KeySource::of_name(&row.source) {
             Some(KeySource::Directory) => self.file_of(&row.id).display().to_string(),
@@ -127,8 +126,8 @@ impl KekSources {
         }
     }
 
-    /// The first key of a database: what an operator put there, or was left by a start that was cut short,
-    /// or else a new one.
+    /// Returns the first key of a database: the only key in the folder, put there by an operator or an interrupted
+    /// start, or a new key.
     pub(crate) fn first(&self) -> Result<CandidateKek, OpenError> {
         if self.source != KeySource::Directory {
             return self.next();
@@ -147,7 +146,7 @@ impl KekSources {
         }
     }
 
-    /// The key to follow those that there are: a new one, or the first of the secret.
+    /// Returns the next key: a new one, or the first one of the secret.
     pub(crate) fn next(&self) -> Result<CandidateKek, OpenError> {
         let source = self.source;
         match source {
@@ -166,10 +165,10 @@ impl KekSources {
         }
     }
 
-    /// Checks what can be told without a database, a folder or a module.
+    /// Checks the settings without a database, a folder or a module.
     ///
     /// # Errors
-    /// There is no secret or no module where one is needed, or the secret has something else than keys.
+    /// The secret or the module is missing where one is needed, or the secret contains something other than keys.
     pub fn check(&self) -> Result<(), OpenError> {
         let secrets = self.secrets()?;
         match self.source {
@@ -180,7 +179,7 @@ impl KekSources {
         }
     }
 
-    /// The key in a file that lies in the folder.
+    /// Reads the key in a file of the folder.
     pub(crate) fn take_up(&self, id: &str) -> Result<CandidateKek, OpenError> {
         if !is_id(id) {
             return Err(OpenError::KeyId);
@@ -192,17 +191,17 @@ impl KekSources {
         Ok(CandidateKek { kek, source: KeySource::Directory, sealed: None, is_made: false })
     }
 
-    /// Makes the file of a key that no database knows; the key's id.
+    /// Creates the file of a key that no database has yet, and returns the key's id.
     pub fn make(&self) -> Result<String, OpenError> {
         self.make_file().map(|kek| kek.id().to_owned())
     }
 
-    /// Where the file of a key is.
+    /// Returns the path of a key's file.
     pub fn file_of(&self, id: &str) -> PathBuf {
         self.directory.join(format!("{PREFIX}{id}{SUFFIX}"))
     }
 
-    /// Removes the file of a key that was made for nothing.
+    /// Removes the file of a key that was generated but not used.
     pub(crate) fn discard(&self, new: &CandidateKek) -> Result<(), OpenError> {
         if new.is_made && new.source == KeySource::Directory {
             let path = self.file_of(new.kek.id());
@@ -221,7 +220,7 @@ impl KekSources {
         Ok(Kek::new(id, &bytes))
     }
 
-    /// The youngest file of a key, which shows whose such files are. Removes what a killed process left.
+    /// Returns the newest key file, which shows the owner of the key files. Removes files left by killed processes.
     fn youngest_file(&self) -> Result<Option<PathBuf>, OpenError> {
         let mut youngest = None;
         for (name, path) in self.files()? {
@@ -255,7 +254,7 @@ impl KekSources {
         Ok(ids)
     }
 
-    /// The names of the folder's files, and where they are.
+    /// Returns the names and paths of the folder's files.
     fn files(&self) -> Result<Vec<(String, PathBuf)>, OpenError> {
         let named = |entry: io::Result<fs::DirEntry>| {
             let entry = entry?;
@@ -265,7 +264,7 @@ impl KekSources {
         entries.map_err(failed("read", &self.directory))
     }
 
-    /// The keys of the secret; each is called by a hash of it.
+    /// Returns the keys of the secret. A key's id is a hash of the key.
     fn secrets(&self) -> Result<Vec<Kek>, OpenError> {
         let text = self.secret.as_ref().map_or("", SecretText::expose);
         let words = text.split([',', ' ', '\t', '\r', '\n']).filter(|word| !word.is_empty());
@@ -279,30 +278,30 @@ impl KekSources {
     }
 }
 
-/// A new key, and what it is called.
+/// Generates a key and its id.
 fn generate() -> (String, Zeroizing<[u8; KEK_BYTES]>) {
     (seal::random_name(), seal::random())
 }
 
-/// The bytes of a key; `None` if there are more or fewer of them, or all are the same.
+/// Returns the bytes of a key, or `None` if the length is wrong or all bytes are equal.
 fn key_bytes(bytes: &[u8]) -> Option<&[u8; KEK_BYTES]> {
     let is_constant = bytes.iter().all(|byte| Some(byte) == bytes.first());
     bytes.try_into().ok().filter(|_| !is_constant)
 }
 
-/// Whether a key may be called so: its id becomes a part of a path.
+/// Returns whether `id` is a valid key id, which must be safe as a part of a path.
 pub(crate) fn is_id(id: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_digit() || byte.is_ascii_lowercase();
     (1..=32).contains(&id.len()) && id.bytes().all(is_plain)
 }
 
-/// The id of the key whose file is called so.
+/// Returns the id of the key in a file with this name.
 fn id_of(name: &str) -> Option<&str> {
     name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX).filter(|id| is_id(id))
 }
 
-/// Refuses to make a file beside those of another user, which would lack the right to it. Root gives it to that
-/// user, and root as a server may read whatever there is.
+/// Refuses to create a file next to those of another user, who could not read it. Root may, because root gives the file
+/// to that user, and a server that runs as root reads every file.
 fn refuse_for_others(path: &Path, like: &Path) -> Result<(), OpenError> {
     let metadata = fs::metadata(like).map_err(failed("read", like))?;
     let (owner, me) = (metadata.uid(), geteuid());
@@ -319,7 +318,7 @@ fn refuse_for_others(path: &Path, like: &Path) -> Result<(), OpenError> {
 
 fn read(path: &Path, id: String) -> Result<Kek, OpenError> {
     let mut options = OpenOptions::new();
-    // A pipe would wait for somebody who writes.
+    // Opening a pipe would otherwise block until a writer opens it.
     options.read(true).custom_flags(files::flags(OFlags::NONBLOCK));
     let file = match options.open(path) {
         Ok(file) => file,

@@ -1,7 +1,7 @@
 //! The store: users and sealed external tokens in a database, behind `Store`.
 //!
-//! Invariant: no token, claim or retrieval key reaches the database in the clear, and a save is
-//! answered only after its transaction was committed.
+//! Invariant: no token, claim or retrieval key reaches the database in the clear. Every save is answered only after its
+//! transaction was committed.
 
 mod backend;
 mod clock;

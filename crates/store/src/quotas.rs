@@ -1,8 +1,8 @@
-//! How many rows a user may add, and how many it has.
+//! Quotas: the rows that a user has and may add.
 //!
-//! Invariant: a save waits for no count. What a user has is counted beside the saves, and what this process
-//! saves is added to that; so with several servers, and in the second before the first count, a user may pass
-//! its quota by what was saved meanwhile. What is remembered is bounded.
+//! Invariant: no save waits for a count. Records are counted in the background, and saves of this process are added to
+//! the count. With several servers, or before the first count, a user may exceed its quota by the records that were not
+//! counted yet. At most `CAPACITY` users are cached.
 
 use std::{
     collections::HashMap,
@@ -14,40 +14,41 @@ use model::{Login, Principal, TenantId};
 
 use crate::{Quota, StoreError, expiry_limits::IDEMPOTENCY_KEY_LIFETIME_US};
 
-/// How many users are remembered; past that one is forgotten for another, and counted again when it saves.
+/// The most users to cache. Beyond that, one is evicted for each new one, and counted again when it saves.
 const CAPACITY: usize = 10_000;
-/// How many users are counted in one go.
+/// The most users to count in one batch.
 const TOGETHER: usize = 100;
 
-/// How many rows a user may have.
+/// The most rows that a user may have.
 #[derive(Clone, Copy, Debug)]
 pub struct Quotas {
-    /// Living credentials of each kind, at least 1. Those that were used longest ago end for new ones.
+    /// Living credentials of each kind, at least 1. A new credential beyond that ends the one that was used longest
+    /// ago.
     pub credentials: i64,
-    /// Records, ended ones included until they are removed.
+    /// Records, including ended ones until they are removed.
     pub records: u64,
-    /// Idempotency keys in 24 hours, by each server.
+    /// Idempotency keys in 24 hours, for each server.
     pub idempotency_keys: u64,
 }
 
 /// A user, by tenant and login.
 pub(crate) type Key = (TenantId, Login);
 
-/// What is known of the users who save.
+/// Cached counts of the users who save.
 #[derive(Default)]
 pub(crate) struct RecordCounts(Mutex<HashMap<Key, RecordCount>>);
 
-/// What a user has.
+/// A user's counts.
 struct RecordCount {
-    /// Records as they were last counted, and those that were saved since.
+    /// Records at the last count, and those saved since.
     records: u64,
-    /// How many were saved since.
+    /// Records saved since the last count.
     saved: u64,
-    /// When they were counted.
+    /// Time of the last count.
     counted: Option<Instant>,
-    /// Whether a save was refused since.
+    /// Whether a save was rejected since the last count.
     was_refused: bool,
-    /// Idempotency keys of the last 24 hours, roughly, and since when they are counted.
+    /// Idempotency keys of the last 24 hours, approximately, and the start of that period.
     keys: u64,
     keys_since: i64,
 }
@@ -68,8 +69,9 @@ impl RecordCount {
         Ok(())
     }
 
-    /// Whether it is time to count the user's records: at first, and then at most once in `every`, if it was
-    /// refused, comes near the quota, or saved a tenth of it.
+    /// Returns whether the user's records should be counted now. The first count is due at once. Later counts are due
+    /// at most once in `every`, and only if a save was rejected, the user is near its quota, or it saved a tenth of its
+    /// quota.
     fn is_due(&self, most: u64, every: Duration) -> bool {
         let Some(counted) = self.counted else { return self.saved > 0 };
         let is_near = self.saved > 0 && self.records >= most / 10 * 9;
@@ -79,10 +81,10 @@ impl RecordCount {
 }
 
 impl RecordCounts {
-    /// Whether a user may save.
+    /// Checks whether a user may save a record.
     ///
     /// # Errors
-    /// `QuotaReached` if it has as many records, or used as many idempotency keys, as it may.
+    /// `QuotaReached`: the user has reached its quota of records or idempotency keys.
     pub(crate) fn admit(
         &self,
         owner: &Principal,
@@ -99,10 +101,10 @@ impl RecordCounts {
         if has_key { count_of.admit_key(quotas, now) } else { Ok(()) }
     }
 
-    /// Whether a user may use another idempotency key for a call that adds no record.
+    /// Checks whether a user may use another idempotency key for a call that adds no record.
     ///
     /// # Errors
-    /// `QuotaReached` if it used as many as it may.
+    /// `QuotaReached`: the user has reached its quota of idempotency keys.
     pub(crate) fn admit_key(
         &self,
         owner: &Principal,
@@ -113,7 +115,7 @@ impl RecordCounts {
         counts.get_mut(&key(owner)).map_or(Ok(()), |count_of| count_of.admit_key(quotas, now))
     }
 
-    /// Notes a save.
+    /// Counts a saved record.
     pub(crate) fn saved(&self, owner: &Principal, has_key: bool, now: i64) {
         self.note(owner, now, |count_of| {
             count_of.records += 1;
@@ -122,7 +124,7 @@ impl RecordCounts {
         });
     }
 
-    /// Notes an idempotency key of a call that added no record.
+    /// Counts an idempotency key of a call that added no record.
     pub(crate) fn key_used(&self, owner: &Principal, now: i64) {
         self.note(owner, now, |count_of| count_of.keys += 1);
     }
@@ -142,16 +144,15 @@ impl RecordCounts {
         change(counts.entry(key).or_insert_with(|| RecordCount::new(now)))
     }
 
-    /// How many records a user saved before its records are counted now; `None` if they were counted. To be handed to
-    /// `counted`.
+    /// Returns the number of records that the user has saved, if its records were never counted. Pass it to `counted`.
     pub(crate) fn uncounted(&self, owner: &Principal, now: i64) -> Option<u64> {
         self.note(owner, now, |count_of| count_of.counted.is_none().then_some(count_of.saved))
     }
 
-    /// Whether a user may save this number of records.
+    /// Checks whether a user may save this number of records.
     ///
     /// # Errors
-    /// `QuotaReached` if it would have more than it may.
+    /// `QuotaReached`: the user would exceed its quota.
     pub(crate) fn admit_many(
         &self,
         owner: &Principal,
@@ -166,20 +167,20 @@ impl RecordCounts {
         }
     }
 
-    /// The users whose records are to be counted now.
+    /// Returns the users whose records should be counted now.
     pub(crate) fn due(&self, most: u64, every: Duration) -> Vec<Key> {
         let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let due = counts.iter().filter(|(_, count_of)| count_of.is_due(most, every));
         due.map(|(key, _)| key.clone()).take(TOGETHER).collect()
     }
 
-    /// How many records of a user are being counted from now on; to be handed to `counted`.
+    /// Returns the number of uncounted saves before a count begins. Pass it to `counted`.
     pub(crate) fn saved_before(&self, key: &Key) -> u64 {
         let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         counts.get(key).map_or(0, |count_of| count_of.saved)
     }
 
-    /// Notes how many records a user has; `before` were saved before they were counted.
+    /// Stores a user's record count. `before` is the number of saves that the count already includes.
     pub(crate) fn counted(&self, key: &Key, records: u64, before: u64) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(count_of) = counts.get_mut(key) else { return };

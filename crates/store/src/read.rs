@@ -1,6 +1,6 @@
-//! Reading, beside the writer.
+//! Reads, which run concurrently with the writer.
 //!
-//! Invariant: a read never waits for a commit.
+//! Invariant: no read waits for a commit.
 
 pub(crate) mod lookups;
 pub(crate) mod readers;

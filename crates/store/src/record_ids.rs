@@ -1,8 +1,8 @@
 //! New record ids and retrieval keys.
 //!
-//! Invariant: within a process ids only grow, even when the clock is set back, so that rows are
-//! appended; between processes the random bits and the primary key keep them apart. Under a clock whose time no id
-//! can hold, ids do not grow and are random, so that saves go on.
+//! Invariant: within a process every new id is larger than the last one, even when the clock is set back, so that rows
+//! are appended. Between processes the random bits and the primary key keep ids apart. If the clock's time does not fit
+//! an id, ids are random instead of growing, so that saves continue.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -10,13 +10,13 @@ use model::{RecordId, RetrievalKey, wiping_stack};
 
 use crate::seal::random;
 
-/// What a record is called: its id as the API has it, or the number of a row that this server did not make.
+/// Formats the name of a record: its id in the API, or the number of a row that this server did not make.
 pub(crate) fn name_of(record: i64) -> String {
     RecordId::from_i64(record).map_or_else(|| record.to_string(), RecordId::text)
 }
 
-/// Of an id under a clock that is wrong: it looks like one of the first half of 2026, so that rows of a clock that
-/// is right are still appended.
+/// Random bits of an id under a wrong clock. Such an id looks like one of the first half of 2026, so that rows under a
+/// right clock are still appended.
 const RANDOM_BITS: u32 = 56;
 
 /// The source of new keys.
@@ -26,13 +26,13 @@ pub(crate) struct RecordIds {
 }
 
 impl RecordIds {
-    /// A key to a record that does not exist yet; `now` is in microseconds since 1970 UTC.
+    /// Returns a key to a record that does not exist yet. `now` is in microseconds since 1970 UTC.
     pub(crate) fn new_key(&self, now: i64) -> RetrievalKey {
         let id = self.next(now, u64::from_ne_bytes(*random()));
         wiping_stack(|| RetrievalKey::new(id, &random()))
     }
 
-    /// Another key to a record.
+    /// Returns another key to a record.
     pub(crate) fn other_key(&self, record: RecordId) -> RetrievalKey {
         wiping_stack(|| RetrievalKey::new(record, &random()))
     }

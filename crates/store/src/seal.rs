@@ -1,12 +1,12 @@
-//! The seal: what keeps a row unreadable to anyone who has the database, and to the server without the caller's key.
+//! The seal: keeps a row unreadable to anyone who has only the database, and to the server without the caller's key.
 //!
 //! Invariant: this room knows neither SQL nor the network.
 //!
 //! A record's random DEK is wrapped under the server's master key, the KEK (`kek`). The carrier is sealed under
-//! HKDF-SHA-256(DEK ‖ retrieval key) (`carrier`). Both are AES-256-GCM (`format`). The carrier's AAD leaves out the
-//! KEK, so that a DEK can be wrapped again without the caller; the DEK that it needs is bound to its KEK.
+//! HKDF-SHA-256(DEK ‖ retrieval key) (`carrier`). Both are AES-256-GCM (`format`). The carrier's AAD leaves out the KEK
+//! id, so that a DEK can be re-wrapped without the caller. The wrap of the DEK binds it to its KEK.
 //!
-//! What an idempotency key stands for is sealed under that key (`idempotency`). The state of an authorization is signed
+//! The record of an idempotency key is sealed under that key (`idempotency`). The state of an authorization is signed
 //! under a key that is derived from the KEK (`state`).
 
 mod carrier;

@@ -1,7 +1,7 @@
 //! Secrets in files that operators name: key material, passwords, PINs.
 //!
-//! Invariant: a file is opened once and read once, so that a pipe (`<(…)`, a FIFO) serves; what is read is
-//! bounded, in bytes and in time, and is wiped when it is dropped.
+//! Invariant: each file is opened once and read once, so that a pipe (`<(…)`, a FIFO) works. Every read is bounded in
+//! bytes and in time. The bytes are wiped on drop.
 
 use std::{
     fs::File,
@@ -16,23 +16,23 @@ use zeroize::Zeroizing;
 
 use crate::OpenError;
 
-/// The most bytes that a secret may have.
+/// The maximum size of a secret, in bytes.
 const MOST: usize = 1 << 20;
-/// How long a file may take to end: a pipe may be written by a program that asks a server.
+/// The maximum time to read a file. The program that writes a pipe may have to ask a server first.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Reads a secret; `setting` is how the operator calls it, such as `keys.secret_file`.
+/// Reads a secret. `setting` is the name of the setting, such as `keys.secret_file`.
 ///
 /// # Errors
-/// `SecretFile`, which names the setting: the file cannot be read, is too long, or does not end in time.
+/// `SecretFile`, which names the setting: the file cannot be read, is too long, or is not read in time.
 pub fn read(path: &Path, setting: &'static str) -> Result<Zeroizing<Vec<u8>>, OpenError> {
     read_within(path, READ_TIMEOUT).map_err(|source| failed(path, setting, source))
 }
 
-/// As `read`, for a secret that is text: without white space around it, and without a byte order mark.
+/// Reads a secret that is text, without surrounding white space and without a byte order mark.
 ///
 /// # Errors
-/// As `read`, also if it is not UTF-8.
+/// As `read`, also if the file is not UTF-8.
 pub fn read_text(path: &Path, setting: &'static str) -> Result<Zeroizing<String>, OpenError> {
     let bytes = read(path, setting)?;
     let text = str::from_utf8(&bytes).map_err(|_not_text| {
@@ -48,7 +48,7 @@ fn failed(path: &Path, setting: &'static str, source: io::Error) -> OpenError {
 fn read_within(path: &Path, timeout: Duration) -> io::Result<Zeroizing<Vec<u8>>> {
     let (done, outcome) = mpsc::sync_channel(1);
     let path = path.to_owned();
-    // To open a FIFO and to read from it may both wait without end; then the thread stays behind.
+    // Opening or reading a FIFO may block without end. After the timeout, the thread is abandoned.
     thread::Builder::new().name("latchkey-secret".to_owned()).spawn(move || {
         let _ = done.send(read_whole(&path));
     })?;
@@ -86,7 +86,7 @@ mod tests {
         let moment = Duration::from_millis(100);
         let unopened = read_within(&fifo, moment).expect_err("nobody writes");
         assert_eq!(unopened.kind(), ErrorKind::TimedOut);
-        // The thread that waited above takes the first of what is written.
+        // The abandoned thread above reads the first bytes that are written.
         let mut writer = File::options().read(true).write(true).open(&fifo).expect("it opens");
         writer.write_all(b"secret").expect("written");
         let unended = read_within(&fifo, moment).expect_err("it is still open");

@@ -1,7 +1,7 @@
-//! Work that many callers wait for together, such as loading keys.
+//! Work that many callers share, such as loading keys.
 //!
-//! Invariant: no caller can end it. It runs in a task of its own and its outcome goes to every caller that
-//! waits, so a caller that leaves changes nothing for the others. At most one run is under way.
+//! Invariant: at most one run is in progress. No caller can cancel a run: each runs in a task of its own, and every
+//! waiting caller gets its outcome.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -21,30 +21,30 @@ struct Shared<T> {
     /// One permit for each caller that may wait.
     places: Semaphore,
     runs: Mutex<Runs<T>>,
-    /// Held by the run that is under way.
+    /// Held by the current run.
     turn: tokio::sync::Mutex<()>,
 }
 
 type Outcome<T> = watch::Receiver<Option<T>>;
 
 struct Runs<T> {
-    /// The last run that began, and when it did.
+    /// The last run that began, and its start.
     latest: Option<(Instant, Outcome<T>)>,
     /// The run that has not begun yet.
     next: Option<Outcome<T>>,
 }
 
 impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
-    /// Nothing has run yet. At most `most_waiting` callers wait at a time.
+    /// Creates a flight without a run. At most `most_waiting` callers wait at a time.
     pub fn new(most_waiting: usize) -> Self {
         let runs = Mutex::new(Runs { latest: None, next: None });
         let places = Semaphore::new(most_waiting);
         Self(Arc::new(Shared { places, runs, turn: tokio::sync::Mutex::default() }))
     }
 
-    /// The outcome of a run that began after `seen`. If there is none, `work` becomes the next run, which begins
-    /// no sooner than `pause` after the one before it. `None` if too many callers wait already, or if the run
-    /// panicked.
+    /// Returns the outcome of a run that began after `seen`. If there is none, `work` becomes the next run, which
+    /// begins at least `pause` after the start of the previous run. Returns `None` if too many callers wait already, or
+    /// if the run panicked.
     pub async fn since<F>(
         &self,
         seen: Instant,
@@ -75,7 +75,7 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
         {
             return outcome.clone();
         }
-        // The task of a run may have ended with its runtime before the run began.
+        // The task of a run may have been dropped with its runtime before the run began.
         if let Some(next) = runs.next.as_ref().filter(|next| next.has_changed().is_ok()) {
             return next.clone();
         }
@@ -118,7 +118,7 @@ mod tests {
 
     use tokio::{sync::Notify, task::yield_now};
 
-    /// Work that waits to be let go, and counts its runs.
+    /// Work that waits for `go`, and counts its runs.
     #[derive(Clone, Default)]
     struct Counted {
         runs: Arc<AtomicUsize>,
@@ -133,7 +133,7 @@ mod tests {
         }
     }
 
-    /// Spawns a caller, which arrives now.
+    /// Spawns a caller that arrives now.
     fn caller(
         flight: &SingleFlight<usize>,
         work: &Counted,

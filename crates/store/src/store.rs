@@ -1,6 +1,6 @@
-//! `Store`: how a database is opened, checked and closed. Each of its subjects has a file in this room.
+//! `Store`: opening, checking and closing a database. Each subject has a file in this room.
 //!
-//! Invariant: a save is answered only after its transaction was committed.
+//! Invariant: every save is answered only after its transaction was committed.
 
 mod applications;
 mod credentials;
@@ -70,37 +70,37 @@ use crate::{
     },
 };
 
-/// How long a check counts. Anybody may ask for one, and each writes to the disk.
+/// How long a check's outcome is reused. Any client may ask for a check, and each check writes to the disk.
 const CHECK_COUNTS_FOR: Duration = Duration::from_secs(1);
-/// How many callers may wait for a check.
+/// The most callers that may wait for a check.
 const CHECKS_WAITING: usize = 1024;
 
-/// What `Store::open` needs to know.
+/// Options of `Store::open`.
 #[derive(Clone, Debug)]
 pub struct OpenOptions {
-    /// Where the rows are.
+    /// The database.
     pub database: Database,
-    /// Where the master keys are; the first one is made if the database is new.
+    /// The sources of master keys. A new database gets its first key from them.
     pub keys: KekSources,
-    /// Whether to bring the schema up to date, or to refuse a database that is behind.
+    /// Whether to migrate an outdated schema, or to reject it.
     pub auto_migrate: bool,
-    /// How many connections to take to a database on a server: one writes, the others read.
+    /// Number of connections to a database server: one writes, the others read.
     pub connections: usize,
-    /// Tells the time.
+    /// The source of the time.
     pub clock: Clock,
-    /// How long records live.
+    /// Expiry limits of records.
     pub expiry_policy: ExpiryPolicy,
-    /// How many rows a user may add.
+    /// Quotas of each user.
     pub quotas: Quotas,
-    /// The folder where new tokens wait while the database cannot take them.
+    /// The folder for new tokens that the database cannot take at the moment.
     pub unsaved_directory: PathBuf,
-    /// What receivers of webhooks are sent.
+    /// Which events are sent to receivers of webhooks.
     pub outbox: OutboxOptions,
 }
 
 #[cfg(test)]
 impl OpenOptions {
-    /// A new database of a test, in this folder.
+    /// Options for a new database of a test, in this folder.
     pub(crate) fn of_test(folder: &std::path::Path) -> Self {
         Self {
             database: Database::Sqlite(folder.join("test.db")),
@@ -135,25 +135,25 @@ pub(crate) struct Inner {
     pub(crate) quotas: Quotas,
     pub(crate) counts: RecordCounts,
     pub(crate) uses: UseBuffer,
-    /// Of a file.
+    /// The SQLite file.
     pub(crate) database_file: Option<Arc<DatabaseFile>>,
     pub(crate) checks: SingleFlight<Result<(), StoreError>>,
-    /// `None` beside a running server, which has it, and on a server's database.
+    /// `None` next to a running server, which holds the lock, and on PostgreSQL.
     pub(crate) lock: Option<InstanceLock>,
     pub(crate) presence: Presence,
     pub(crate) outage: Arc<Outage>,
     pub(crate) unsaved: Unsaved,
     pub(crate) leases: Arc<Leases>,
     pub(crate) outbox: Arc<Outbox>,
-    /// The connection on which leases are renewed; it is opened when there is one.
+    /// The connection that renews leases; opened with the first lease.
     pub(crate) renewals: Mutex<ManagedConn>,
 }
 
-/// How the master keys of a database are loaded.
+/// A function that loads the master keys of a database.
 type LoadKeys = fn(&KekSources, &mut Conn) -> Result<Option<Keyring>, OpenError>;
 
-/// A connection to what this process has for itself alone, or is used beside a server: one that writes, or, if the
-/// disk has no room for that, one that reads, and why.
+/// Opens the writing connection. If the disk is too full for that, and no other process has the database, opens a
+/// reading connection and returns the error with it.
 fn connect(database: &Database, is_alone: bool) -> Result<(Conn, Option<OpenError>), OpenError> {
     match Conn::writing(database) {
         Err(error) if is_alone && error.is_for_want_of_room() => {
@@ -167,11 +167,11 @@ fn connect(database: &Database, is_alone: bool) -> Result<(Conn, Option<OpenErro
 }
 
 impl Store {
-    /// Opens the database: takes it for this process alone, migrates it if the options say so, and checks that
-    /// every master key is there and is the right one. Blocks.
+    /// Opens the database for this process alone, migrates it if the options say so, and checks every master key.
+    /// Blocks.
     ///
     /// # Errors
-    /// Each says what to do, and no row and no table was changed but by migrations that succeeded.
+    /// Each message says what to do. After an error, successful migrations are the only change.
     pub fn open(options: &OpenOptions) -> Result<Self, OpenError> {
         Self::open_with(options, Keyring::load)
     }
@@ -181,17 +181,17 @@ impl Store {
         Self::prepare(options, database, lock, load)
     }
 
-    /// As `open`, also while a server is running on the database; then nothing is migrated. For
-    /// commands that change a few rows, which SQLite lets several processes do. Blocks.
+    /// Opens the database like `open`, but also while a server is running on it; migrates nothing. For commands that
+    /// change a few rows, which SQLite allows from several processes. Blocks.
     ///
     /// # Errors
-    /// As `open`, and `OtherVersion` if the server that is running has another schema.
+    /// As `open`, and `OtherVersion`: the running server has another schema.
     pub fn open_beside(options: &OpenOptions) -> Result<Self, OpenError> {
         Self::open_beside_with(options, Keyring::load)
     }
 
-    /// As `open_beside`, also if master keys are not there or wrong, as long as one is right: for looking at
-    /// master keys, and for retiring them. Blocks.
+    /// Opens the database like `open_beside`, but needs only one right master key: for looking at keys and for retiring
+    /// them. Blocks.
     ///
     /// # Errors
     /// As `open_beside`.
@@ -230,11 +230,11 @@ impl Store {
         let (mut conn, no_room) = connect(&database, lock.is_some())?;
         let database_file = DatabaseFile::of(&database)?;
         migrate::refuse_newer(&mut conn)?;
-        // Before the schema is touched, because an operator without the right key may need the older version.
+        // Keys are loaded before migrating, because an operator without the right key may need the older version.
         let keyring = load(&options.keys, &mut conn)?;
         let has_room = no_room.is_none();
         if let (Some(error), Some(database_file)) = (no_room, &database_file) {
-            // A key and a schema have to be written before there is anything to get.
+            // The database has nothing to read before a key and a schema are written.
             if keyring.is_none() || migrate::require_current(&mut conn).is_err() {
                 return Err(error);
             }
@@ -294,8 +294,8 @@ impl Store {
         })))
     }
 
-    /// Checks that the database can be read and written, that none of its master keys is missing here, and
-    /// that the one in use still opens its sentinel. Looks at most once a second.
+    /// Checks that the database can be read and written, that this process has all its master keys, and that the active
+    /// key still opens its sentinel. Looks at most once a second.
     pub async fn check(&self) -> Result<(), StoreError> {
         let now = Instant::now();
         let seen = now.checked_sub(CHECK_COUNTS_FOR).unwrap_or(now);
@@ -316,7 +316,7 @@ impl Store {
         self.0.writer.run(Write::of(order), move |conn| keyring::touch(conn, &kek)).await
     }
 
-    /// Commits what is queued, then refuses every further write. Blocks until the writer is done.
+    /// Commits the queued writes and rejects further ones. Blocks until the writer is done.
     pub fn close(&self) {
         self.0.writer.close();
     }

@@ -1,6 +1,6 @@
 //! The tables: rows and statements, a file for each subject.
 //!
-//! Invariant: what is secret is here only as it is sealed or digested.
+//! Invariant: every secret in this room is sealed or digested.
 
 pub(crate) mod applications;
 pub(crate) mod credentials;

@@ -1,7 +1,7 @@
-//! New tokens that the database could not take: sealed, in files, until it can.
+//! Sealed files of new tokens that the database could not take.
 //!
-//! Invariant: a file holds what the row would hold and nothing in the clear, is there whole or not at all, and is
-//! removed only after the database has its tokens or has no use for them.
+//! Invariant: a file holds what the row would hold, and nothing in the clear. It is complete or absent. It is removed
+//! only after the database has its tokens or no longer needs them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,37 +26,37 @@ use crate::{
     },
 };
 
-/// How a file begins: the number is that of the layout.
+/// The first bytes of a file, with the version of the layout.
 const MAGIC: &[u8] = b"latchkey unsaved tokens 1\0";
-/// The end of the name of a file.
+/// The suffix of a file.
 const SUFFIX: &str = ".unsaved";
-/// How many files there may be. Each stands for a request to a provider during an outage of the database.
+/// The most files. Each stands for a request to a provider during an outage of the database.
 const MOST: usize = 10_000;
-/// The most bytes that a file may have: three secrets, which the longest body of a request bounds.
+/// The maximum size of a file, in bytes: three secrets, bounded by the longest request body.
 const MOST_BYTES: u64 = 64 << 20;
 
-/// The folder, and which files are in it.
+/// The folder and its known files.
 #[derive(Debug)]
 pub(crate) struct Unsaved {
     folder: PathBuf,
-    /// By the id of the record and the number of the attempt.
+    /// Files by record id and attempt number.
     files: Mutex<BTreeMap<(i64, i64), File>>,
 }
 
-/// What this process knows of a file.
+/// State of a file in this process.
 #[derive(Debug, Default)]
 struct File {
-    /// As long as the tokens wait, no other server may refresh the record.
+    /// Keeps other servers from refreshing the record while its tokens wait.
     _lease: Option<Arc<Lease>>,
-    /// Whether the log says that it is of no use.
+    /// Whether the log already says that the file is useless.
     is_reported: bool,
 }
 
 impl Unsaved {
-    /// What an earlier process left in the folder, which need not be there.
+    /// Lists the files that an earlier process left in the folder. A missing folder counts as empty.
     ///
     /// # Errors
-    /// The folder is there and cannot be read.
+    /// The folder exists but cannot be read.
     pub(crate) fn of(folder: &Path) -> Result<Self, OpenError> {
         let found = match list(folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeSet::new(),
@@ -66,10 +66,10 @@ impl Unsaved {
         Ok(Self { folder: folder.to_owned(), files: Mutex::new(files) })
     }
 
-    /// Makes the folder if it is not there, and shows that it can be written. Blocks.
+    /// Creates the folder if it is missing, and checks that it is writable. Blocks.
     ///
     /// # Errors
-    /// It cannot be made or written.
+    /// The folder cannot be created or written.
     pub(crate) fn probe(&self) -> Result<(), OpenError> {
         files::create_folder(&self.folder)?;
         let probe = self.folder.join(format!("{}{UNFINISHED}", random_name()));
@@ -77,25 +77,25 @@ impl Unsaved {
         written.map_err(failed("write", &probe))
     }
 
-    /// Whether tokens of this record wait.
+    /// Returns whether tokens of this record wait.
     pub(crate) fn has(&self, record: RecordId) -> bool {
         let record = record.as_i64();
         self.files().range((record, i64::MIN)..=(record, i64::MAX)).next().is_some()
     }
 
-    /// The tokens that wait, by record and attempt.
+    /// Lists the waiting tokens by record and attempt.
     pub(crate) fn list(&self) -> Vec<(i64, i64)> {
         self.files().keys().copied().collect()
     }
 
-    /// The tokens of one record that wait.
+    /// Lists the waiting tokens of one record.
     pub(crate) fn of_record(&self, record: RecordId) -> Vec<(i64, i64)> {
         let record = record.as_i64();
         let of_record = (record, i64::MIN)..=(record, i64::MAX);
         self.files().range(of_record).map(|(file, _known)| *file).collect()
     }
 
-    /// Writes tokens to the disk, and holds the lease until they are gone from there. Blocks.
+    /// Writes tokens to the disk, and holds the lease until the file is gone. Blocks.
     pub(crate) fn write(
         &self,
         tokens: &Replacement,
@@ -130,20 +130,20 @@ impl Unsaved {
         read().map_err(failed("read", &path))
     }
 
-    /// How many of the tokens that wait are sealed under this master key. Blocks.
+    /// Counts the files that are sealed under this master key. Blocks.
     pub(crate) fn count_under(&self, kek: &str) -> usize {
         let is_under =
             |file: &(i64, i64)| self.read(*file).is_ok_and(|tokens| tokens.sealed.kek_id == kek);
         self.list().iter().filter(|file| is_under(file)).count()
     }
 
-    /// Whether a file that is of no use is to be reported: once.
+    /// Returns true once for a useless file, so that it is reported once.
     pub(crate) fn report(&self, file: (i64, i64)) -> bool {
         let mut files = self.files();
         files.get_mut(&file).is_some_and(|known| !std::mem::replace(&mut known.is_reported, true))
     }
 
-    /// Whether the file is still there; otherwise it is forgotten. Blocks.
+    /// Returns whether the file still exists; otherwise forgets it. Blocks.
     pub(crate) fn is_there(&self, file: (i64, i64)) -> bool {
         let is_there = self.path(file).exists();
         if !is_there {
@@ -152,12 +152,12 @@ impl Unsaved {
         is_there
     }
 
-    /// Leaves a file to the operator.
+    /// Forgets a file and leaves it on the disk for the operator.
     pub(crate) fn forget(&self, file: (i64, i64)) {
         self.files().remove(&file);
     }
 
-    /// Removes tokens that the database has, or has no use for. Blocks.
+    /// Removes tokens that the database has or no longer needs. Blocks.
     pub(crate) fn remove(&self, file: (i64, i64)) -> Result<(), OpenError> {
         self.forget(file);
         let path = self.path(file);
@@ -179,7 +179,7 @@ impl Unsaved {
     }
 }
 
-/// How many files wait in a folder, which need not be there. Blocks.
+/// Counts the files in a folder. A missing folder counts as empty. Blocks.
 ///
 /// # Errors
 /// The folder cannot be read.
@@ -191,7 +191,7 @@ pub fn count(folder: &Path) -> Result<u64, OpenError> {
     }
 }
 
-/// The files of a folder, by record and attempt.
+/// Lists the files of a folder by record and attempt.
 fn list(folder: &Path) -> io::Result<BTreeSet<(i64, i64)>> {
     let entries = fs::read_dir(folder)?;
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
@@ -202,8 +202,8 @@ fn list(folder: &Path) -> io::Result<BTreeSet<(i64, i64)>> {
     Ok(found.collect())
 }
 
-/// Fixed-length numbers first, then each blob behind its length, and a digest of it all: a file that a disk garbled must
-/// not replace tokens that are whole.
+/// Encodes the fixed-length numbers, then each blob after its length, and a digest of all of it. The digest keeps a
+/// corrupted file from replacing intact tokens.
 fn encode(tokens: &Replacement) -> Vec<u8> {
     let SealedTokens { generation, kek_id, wrapped_dek, sealed } = &tokens.sealed;
     let mut bytes = MAGIC.to_vec();

@@ -1,6 +1,6 @@
-//! Writing: a queue, one thread, many writes in a transaction.
+//! Writes: a queue, one thread, many writes in a transaction.
 //!
-//! Invariant: a caller is answered only after the transaction that holds its write was committed.
+//! Invariant: every caller is answered only after the transaction that holds its write was committed.
 
 mod batch;
 mod committer;
