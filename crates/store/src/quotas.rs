@@ -69,9 +69,9 @@ impl RecordCount {
         Ok(())
     }
 
-    /// Returns whether the user's records should be counted now. The first count is due at once. Later counts are due
-    /// at most once in `every`, and only if a save was rejected, the user is near its quota, or it saved a tenth of its
-    /// quota.
+    /// Returns whether the user's records should be counted now. The first count is due at once. They are due at most
+    /// once in `every`. Later counts need a reason: a save was rejected, the user is near its quota, or it saved a
+    /// tenth of its quota.
     fn is_due(&self, most: u64, every: Duration) -> bool {
         let Some(counted) = self.counted else { return self.saved > 0 };
         let is_near = self.saved > 0 && self.records >= most / 10 * 9;

@@ -1,6 +1,6 @@
 //! Partner applications.
 //!
-//! Invariant: an application is found by the digest of its token, which is stored nowhere.
+//! Invariant: every application is found by the digest of its token. The token itself is stored nowhere.
 
 use model::{Application, ApplicationName, SecretDigest};
 
@@ -15,7 +15,7 @@ impl Store {
     /// Registers an application.
     ///
     /// # Errors
-    /// `Conflict` when there is one of that name.
+    /// `Conflict`: an application of that name exists.
     pub async fn add_application(
         &self,
         application: Application,
@@ -30,7 +30,7 @@ impl Store {
             .await
     }
 
-    /// The application with this token, disabled or not.
+    /// Returns the application with this token, disabled or not.
     pub async fn application(
         &self,
         token: SecretDigest,
@@ -38,7 +38,7 @@ impl Store {
         self.0.readers.application(token).await
     }
 
-    /// The application of this name, disabled or not.
+    /// Returns the application of this name, disabled or not.
     pub async fn application_named(
         &self,
         name: ApplicationName,
@@ -46,15 +46,15 @@ impl Store {
         self.0.readers.application_named(name).await
     }
 
-    /// Every application.
+    /// Returns all applications.
     pub async fn applications(&self) -> Result<Vec<Application>, StoreError> {
         self.0.readers.run(applications::list).await
     }
 
-    /// Shuts an application out, or lets it in again.
+    /// Disables or enables an application.
     ///
     /// # Errors
-    /// `NotFound` when there is none of that name.
+    /// `NotFound`: no application has that name.
     pub async fn set_application_disabled(
         &self,
         name: ApplicationName,

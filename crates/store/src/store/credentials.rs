@@ -14,18 +14,19 @@ use crate::{
 };
 
 impl Store {
-    /// Adds a credential that was issued. Of its user and kind at most `Quotas::credentials` live: those that
-    /// were used longest ago end for it.
+    /// Adds a newly issued credential. At most `Quotas::credentials` of its user and kind live; beyond that, the ones
+    /// used longest ago end.
     ///
     /// # Errors
-    /// `NotFound` when the credential that it was made from was revoked, `Conflict` when it is there already.
+    /// - `NotFound`: the credential that it was made from was revoked.
+    /// - `Conflict`: the credential exists already.
     pub async fn add_credential(&self, credential: IssuedCredential) -> Result<(), StoreError> {
         let (most, clock) = (self.0.quotas.credentials, self.0.clock);
         let add = move |conn: &mut Conn| credentials::add(conn, clock.now(), &credential, most);
         self.0.writer.run(Write::alone(), add).await
     }
 
-    /// Adds a session, and ends the former one, which may be over already: both or neither.
+    /// Adds a session and ends the former one in one transaction. The former one may have ended already.
     pub async fn replace_session(
         &self,
         session: IssuedCredential,
@@ -33,7 +34,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let (most, clock) = (self.0.quotas.credentials, self.0.clock);
         let replace = move |conn: &mut Conn| {
-            // At most a few tokens that were made from it live.
+            // Only a few living tokens are derived from a session, so the loop ends soon.
             loop {
                 match credentials::revoke(conn, CredentialKind::Session, &former, None) {
                     Ok(false) => {}
@@ -46,7 +47,7 @@ impl Store {
         self.0.writer.run(Write::alone(), replace).await
     }
 
-    /// The credential of this id, living or not, with its user.
+    /// Returns the credential of this id, living or not, with its user.
     pub async fn credential(
         &self,
         id: &CredentialId,
@@ -54,7 +55,7 @@ impl Store {
         self.0.readers.credential(id).await
     }
 
-    /// Removes a credential that expired, so that it stays expired if the clock is set back.
+    /// Removes an expired credential, so that it stays expired if the clock is set back.
     pub async fn remove_expired_credential(&self, id: CredentialId) -> Result<(), StoreError> {
         let id = id.as_str().to_owned();
         let order = LockOrder::Credential(id.clone());
@@ -65,7 +66,7 @@ impl Store {
         self.0.writer.run(Write::of(order), remove).await
     }
 
-    /// Lets a living credential live until `expires`, in microseconds since 1970 UTC.
+    /// Extends a living credential to `expires`, in microseconds since 1970 UTC.
     pub async fn renew_credential(&self, id: CredentialId, expires: i64) -> Result<(), StoreError> {
         let order = LockOrder::Credential(id.as_str().to_owned());
         let clock = self.0.clock;
@@ -73,7 +74,7 @@ impl Store {
         self.0.writer.run(Write::of(order), renew).await
     }
 
-    /// The living credentials of a kind, the newest first: of a user, of a tenant, or of all.
+    /// Returns the living credentials of a kind, newest first: of a user, of a tenant, or of all.
     pub async fn credentials(
         &self,
         kind: CredentialKind,
@@ -90,10 +91,10 @@ impl Store {
             .await
     }
 
-    /// Ends a credential and what was made from it: that of `owner`, or anybody's.
+    /// Ends a credential and everything derived from it. With `owner`, only if it belongs to that user.
     ///
     /// # Errors
-    /// `NotFound` when there is none of that kind, or it is somebody else's.
+    /// `NotFound`: there is none of that kind, or another user owns it.
     pub async fn revoke_credential(
         &self,
         kind: CredentialKind,

@@ -1,6 +1,6 @@
-//! Deliveries: the events that receivers of webhooks are sent.
+//! Deliveries: the events to send to receivers of webhooks.
 //!
-//! Invariant: an event goes from the table only when its receiver confirmed it, or when it is too old.
+//! Invariant: an event leaves the table only when its receiver confirmed it, or when it is too old.
 
 use std::{
     collections::BTreeMap,
@@ -22,8 +22,9 @@ use crate::{
 };
 
 impl Store {
-    /// Takes events that are to be sent to a receiver now, at most `limit`; no server takes them again within `lease_us`
-    /// microseconds. None while grants are paused: the database may be a copy, and its original sends them.
+    /// Claims at most `limit` events that are due for a receiver. No server claims them again within `lease_us`
+    /// microseconds. Returns none while grants are paused, because the database may be a copy whose original sends
+    /// them.
     pub async fn claim_deliveries(
         &self,
         receiver: &str,
@@ -45,7 +46,7 @@ impl Store {
         self.write_at(Write::alone().rows(limit), claim).await
     }
 
-    /// Removes the events that the receiver confirmed, and lets each of the others be sent again after its time, in
+    /// Removes the events that the receiver confirmed. Schedules each of the others for its next attempt, in
     /// microseconds.
     pub async fn finish_deliveries(
         &self,
@@ -68,7 +69,7 @@ impl Store {
         Ok(())
     }
 
-    /// Counts the events that wait for each receiver, which bounds how many are added.
+    /// Counts the waiting events of each receiver. The counts bound how many events are added.
     pub async fn count_deliveries(&self) -> Result<(), StoreError> {
         for receiver in self.0.outbox.names() {
             let name = receiver.to_owned();
@@ -79,7 +80,7 @@ impl Store {
         Ok(())
     }
 
-    /// Removes the events that happened `keep_us` microseconds ago, whether or not they were sent.
+    /// Removes events older than `keep_us` microseconds, sent or not.
     pub async fn remove_old_deliveries(&self, keep_us: i64) -> Result<(), StoreError> {
         let by = self.database_time().saturating_sub(keep_us);
         let dropped: Mutex<BTreeMap<String, u64>> = Mutex::default();
@@ -103,8 +104,8 @@ impl Store {
         outcome
     }
 
-    /// Writes events about the grants whose refreshes have failed for a while, about those that died unreported, and about
-    /// the refresh tokens that end soon.
+    /// Adds events about grants that have failed for a while, dead grants that were not reported yet, and refresh
+    /// tokens that end soon.
     pub async fn report_grants(&self) -> Result<(), StoreError> {
         if self.0.outbox.is_off() {
             return Ok(());
@@ -119,7 +120,7 @@ impl Store {
         self.report_each(move |conn| report::expiring(conn, now, by), report::report_expiring).await
     }
 
-    /// Reports what `find` finds, until that is little, or nothing of it was reported.
+    /// Reports what `find` finds, until it finds less than a full batch, or a batch had nothing to report.
     async fn report_each(
         &self,
         find: impl Fn(&mut Conn) -> Result<Vec<i64>, StoreError> + Clone + Send + 'static,

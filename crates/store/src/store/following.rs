@@ -1,7 +1,6 @@
-//! Following the master keys of the database: what saves and gets do about keys that come and go, and the
-//! count of wraps.
+//! Following the database's master keys: how saves and gets handle keys that come and go, and the count of wraps.
 //!
-//! Invariant: that another process rotated or retired a key fails neither a save nor a get.
+//! Invariant: no save or get fails because another process rotated or retired a key.
 
 use std::{
     sync::Arc,
@@ -22,19 +21,19 @@ use crate::{
     write::lock_order::{LockOrder, Write},
 };
 
-/// How often a save is sealed, the first time included, if its key is retired meanwhile.
+/// Attempts to seal a save, including the first, if its key is retired meanwhile.
 const SEAL_ATTEMPTS: usize = 4;
 
-/// The least time between two loads on behalf of reads.
+/// The minimum time between two loads of the keyring for reads.
 const PAUSE: Duration = Duration::from_millis(50);
 
 impl Store {
-    /// The keyring that the database has now, and the rows of its keys.
+    /// Loads the keyring from the database, with the rows of its keys.
     pub(crate) async fn load_keyring(&self) -> Result<Loaded, StoreError> {
         self.share_load(Instant::now(), Duration::ZERO).await
     }
 
-    /// The keyring that the database had at some time since `seen`.
+    /// Returns a keyring that was loaded after `seen`.
     pub(crate) async fn load_keyring_since(
         &self,
         seen: Instant,
@@ -51,9 +50,13 @@ impl Store {
         self.0.keyring.share(seen, pause, load).await
     }
 
-    /// Follows the database's master keys, says which of them this server has, puts the next one in use once every
-    /// running server has it, and has wraps counted ahead. A server does so once a second. How often the database's
-    /// active key has wrapped; `None` if this server lacks it.
+    /// Keeps this server in step with the database's master keys. A server calls it once a second. It:
+    ///
+    /// - reports which keys this server has,
+    /// - activates an announced key once every running server has it,
+    /// - reserves wraps in advance.
+    ///
+    /// Returns the wrap count of the database's active key, or `None` if this server lacks that key.
     pub async fn tend_keys(&self) -> Result<Option<i64>, StoreError> {
         self.check_file()?;
         let (keyring, rows) = self.load_keyring().await?;
@@ -65,7 +68,7 @@ impl Store {
         }
         if let Some(count) = keyring.wraps().due() {
             match self.count_wraps(&keyring, count).await {
-                // Another key is due; until then saves are told so.
+                // The key must be rotated. Until then saves get this error.
                 Err(StoreError::KeyUsedUp(_)) => {}
                 counted => counted?,
             }
@@ -74,7 +77,7 @@ impl Store {
         Ok(active.map(|row| row.wraps))
     }
 
-    /// Looks whether the database's file is still in its place, and whether there is room again.
+    /// Checks that the database's file is still in its place, and whether the disk has room again.
     fn check_file(&self) -> Result<(), StoreError> {
         let Some(database_file) = &self.0.database_file else { return Ok(()) };
         database_file.check()?;
@@ -84,17 +87,17 @@ impl Store {
         Ok(())
     }
 
-    /// The key that new records are sealed under, if there are older ones.
+    /// Returns the key that records are to be re-wrapped under, if older keys exist.
     pub fn rewrap_target(&self) -> Option<String> {
         let keyring = self.0.keyring.current();
         keyring.older().next().map(|_older| keyring.active().id().to_owned())
     }
 
-    /// The keyring, whose active key may be used for so many wraps.
+    /// Returns a keyring whose active key has `count` wraps reserved.
     ///
     /// # Errors
-    /// `KeyMissing` if that key was retired, and this process lacks the new one; `KeyUsedUp` if it may wrap no
-    /// more.
+    /// - `KeyMissing`: the active key was retired, and this process lacks the new one.
+    /// - `KeyUsedUp`: the active key has reached its limit of wraps.
     pub(crate) async fn keyring_to_wrap(&self, count: i64) -> Result<Arc<Keyring>, StoreError> {
         loop {
             let keyring = self.0.keyring.current();
@@ -107,7 +110,7 @@ impl Store {
             }
             match self.count_wraps(&keyring, BLOCK.max(count)).await {
                 Err(StoreError::KeyRetired(id)) => self.leave_key(&id).await?,
-                // Another server may have put another in its place.
+                // Another server may have rotated the key.
                 Err(StoreError::KeyUsedUp(id)) => {
                     let now = self.load_keyring_since(Instant::now()).await?;
                     if now.active().id() == id {
@@ -119,11 +122,10 @@ impl Store {
         }
     }
 
-    /// Leaves the key that something was to be sealed under, so that it can be sealed again, if that key was retired
-    /// meanwhile. `tries` counts how often it was.
+    /// After `KeyRetired`, loads the new active key, so that the caller can seal again. `tries` counts the attempts.
     ///
     /// # Errors
-    /// Any other error, and the same one too often.
+    /// Any other error, and `KeyRetired` after the last attempt.
     pub(super) async fn leave_retired(
         &self,
         error: StoreError,
@@ -165,8 +167,8 @@ impl Store {
         Ok(())
     }
 
-    /// The row that a read found, and a keyring that has its key. If the key is unknown, another process may
-    /// have made it, or have moved the record since; then `again`, which reads it again, is awaited.
+    /// Returns the row with a keyring that has its key. If the key is unknown, another process may have made it, or
+    /// moved the record meanwhile. Then the row is read once more through `again`.
     pub(crate) async fn with_its_key(
         &self,
         found: Option<TokenRow>,

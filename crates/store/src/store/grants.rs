@@ -1,7 +1,7 @@
-//! Grants: claiming a refresh, and keeping what became of it.
+//! Grants: claiming a refresh, and recording its outcome.
 //!
-//! Invariant: new tokens that arrived are in the database or in a file before anybody gets them, and no refresh token
-//! is claimed by two servers at a time.
+//! Invariant: every new token is in the database or in a file before a caller gets it. At most one server at a time
+//! holds the claim of a refresh token.
 
 use std::{
     sync::{Arc, PoisonError},
@@ -32,38 +32,38 @@ use crate::{
     write::lock_order::{LockOrder, Write},
 };
 
-/// For how long after an outage of the database leases of other servers hold although they ran out.
+/// How long expired leases of other servers are still respected after an outage of the database.
 const TAKEOVER_DELAY: Duration = Duration::from_secs(7);
-/// How long a statement that renews leases may take.
+/// Timeout of a statement that renews leases.
 const RENEWAL_TIMEOUT: Duration = Duration::from_secs(1);
-/// The pause between two tries to commit new tokens that no file could take: at first, and at most.
+/// Initial and maximum pause between attempts to commit new tokens that no file could take.
 const COMMIT_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
-/// What has to be known before a refresh is claimed.
+/// Facts to know before claiming a refresh.
 #[derive(Clone, Debug)]
 pub struct GrantFacts {
     /// The database's time.
     pub now: i64,
-    /// Whether no request is sent to any provider.
+    /// Whether requests to all providers are paused.
     pub are_all_paused: bool,
-    /// Why none is sent to this one.
+    /// Pause of this provider, if any.
     pub provider_pause: Option<ProviderPause>,
-    /// What is known of the grant; the default if no refresh was tried.
+    /// State of the grant; the default if no refresh was tried.
     pub grant: Grant,
-    /// Whether another server is refreshing it.
+    /// Whether another server is refreshing the grant.
     pub is_leased: bool,
-    /// The generation that the record has now; `None` if it has ended.
+    /// The record's current generation; `None` if it has ended.
     pub generation: Option<i32>,
 }
 
 /// New tokens of a record.
 #[derive(Clone, Copy, Debug)]
 pub struct NewTokens<'a> {
-    /// The tokens, and the claims that the record had.
+    /// The tokens, with the record's claims.
     pub carrier: &'a TokenManagementInfo,
-    /// What the provider said besides.
+    /// Further details from the provider.
     pub details: &'a GrantDetails,
-    /// When they end.
+    /// Expiry times of the tokens.
     pub times: RefreshTimes,
 }
 
@@ -93,12 +93,12 @@ impl Store {
         self.0.writer.run(write, change).await
     }
 
-    /// The time by the database's clock, in microseconds since 1970 UTC.
+    /// Returns the time by the database's clock, in microseconds since 1970 UTC.
     pub fn database_time(&self) -> i64 {
         self.0.database_time()
     }
 
-    /// What has to be known before a refresh of the record by this client is claimed.
+    /// Returns the facts to know before this client claims a refresh of the record.
     pub async fn grant_facts(
         &self,
         record: RecordId,
@@ -120,11 +120,11 @@ impl Store {
         self.0.readers.run(read).await
     }
 
-    /// Claims a refresh. Once it returns `Ours`, the attempt is on disk, and the request may be sent if the call took
-    /// less than two seconds.
+    /// Claims a refresh. When it returns `Ours`, the attempt is on disk. The request may be sent if the call took less
+    /// than two seconds.
     pub async fn claim_attempt(&self, claim: Claim) -> Result<Claimed, StoreError> {
         if self.0.unsaved.has(claim.record) {
-            // Its refresh token is spent, and what it was spent for is here.
+            // The record's refresh token is spent; the tokens that replace it wait in a file.
             self.save_some_unsaved(self.0.unsaved.of_record(claim.record)).await?;
             let is_saved = !self.0.unsaved.has(claim.record);
             return Ok(if is_saved { Claimed::Moved } else { Claimed::Unsaved });
@@ -142,8 +142,8 @@ impl Store {
         })
     }
 
-    /// Renews the lease of an attempt, whose request is to be sent once more; whether no other server has made one
-    /// meanwhile, as it may if this process slept.
+    /// Renews the lease of an attempt before its request is sent again. Returns false if another server has made an
+    /// attempt meanwhile, which can happen if this process was suspended.
     pub async fn renew_attempt(&self, attempt: &Attempt) -> Result<bool, StoreError> {
         let attempt = attempt.clone();
         let order = LockOrder::Record(attempt.record.as_i64());
@@ -151,8 +151,8 @@ impl Store {
         self.write_at(Write::of(order), change).await
     }
 
-    /// Seals new tokens as the next generation of the record and commits them. If the database cannot take them, they
-    /// are in a file once it returns. If the disk cannot either, it tries again until one of both does.
+    /// Seals new tokens as the record's next generation and commits them. If the database cannot take them, they are in
+    /// a file when it returns. If the disk cannot either, it retries until one of the two can.
     pub async fn commit_refresh(
         &self,
         tenant: &TenantId,
@@ -166,7 +166,7 @@ impl Store {
                 Ok(committed) => return committed,
                 Err(error) => error,
             };
-            // A wrap during an outage is not counted; these are few.
+            // A wrap during an outage is not counted; there are few of them.
             let keyring = self.0.keyring.current();
             let unsaved = tokens.seal(tenant, key, attempt, keyring.active());
             match self.write_unsaved(unsaved, attempt._lease.clone()).await {
@@ -186,7 +186,7 @@ impl Store {
         }
     }
 
-    /// Seals and commits new tokens, and does both again if the active key is retired meanwhile.
+    /// Seals and commits new tokens, and repeats both if the active key is retired meanwhile.
     async fn seal_and_commit(
         &self,
         tenant: &TenantId,
@@ -216,7 +216,7 @@ impl Store {
         self.write_at(Write::of(order).rows(1).erasing(), change).await
     }
 
-    /// Notes that an attempt failed. `None` if another one was made meanwhile.
+    /// Records a failed attempt. Returns `None` if another attempt was made meanwhile.
     pub async fn fail_refresh(
         &self,
         attempt: &Attempt,
@@ -233,7 +233,7 @@ impl Store {
         self.write_at(Write::of(order), change).await
     }
 
-    /// Gives back an attempt that spent nothing: the grant is what it was before.
+    /// Releases an attempt that spent nothing. The grant is what it was before.
     pub async fn release_attempt(&self, attempt: &Attempt) -> Result<(), StoreError> {
         let attempt = attempt.clone();
         let order = LockOrder::Record(attempt.record.as_i64());
@@ -241,20 +241,20 @@ impl Store {
         self.write_at(Write::of(order), release).await
     }
 
-    /// Lets the next attempt of a record be made at once, by any server; whether it had to wait.
+    /// Allows the next attempt of a record at once, by any server. Returns whether it had to wait.
     pub async fn end_grant_pause(&self, record: RecordId) -> Result<bool, StoreError> {
         let order = LockOrder::Record(record.as_i64());
         let change = move |conn: &mut Conn| grants::end_pause(conn, record);
         self.0.writer.run(Write::of(order), change).await
     }
 
-    /// How many living records have a grant in each state, by client.
+    /// Counts the living records by state of their grant and by client.
     pub async fn count_grants(&self) -> Result<Vec<GrantCount>, StoreError> {
         self.0.readers.run_slowly(grants::count).await
     }
 
-    /// Renews the leases of the refreshes that are under way, where other servers use the database; on a connection of
-    /// its own, so that it waits behind no save.
+    /// Renews the leases of refreshes in progress, if other servers may use the database. Uses a connection of its own,
+    /// so that it never queues after saves.
     pub async fn renew_leases(&self) -> Result<(), StoreError> {
         let attempts = self.0.leases.list();
         if attempts.is_empty() {

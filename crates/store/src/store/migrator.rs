@@ -1,7 +1,7 @@
 //! `Migrator`: the schema of a database that no server is using.
 //!
-//! Invariant: on SQLite it holds the lock of a server, so that none starts meanwhile. On PostgreSQL nothing keeps
-//! servers away.
+//! Invariant: on SQLite it holds the server's lock, so that no server starts meanwhile. On PostgreSQL no lock keeps
+//! servers from starting.
 
 use crate::{
     Database, KekSources, OpenError,
@@ -20,10 +20,11 @@ pub struct Migrator {
 }
 
 impl Migrator {
-    /// Takes the database, creating it if there is none.
+    /// Opens the database, creating it if it is missing.
     ///
     /// # Errors
-    /// `InUse` while a server runs on it, `Newer` when this build is too old for it.
+    /// - `InUse`: a server runs on it.
+    /// - `Newer`: this build is too old for it.
     pub fn open(database: &Database) -> Result<Self, OpenError> {
         let (database, lock) = instance_lock::take(database)?;
         let mut conn = Conn::writing(&database)?;
@@ -31,18 +32,19 @@ impl Migrator {
         Ok(Self { conn, _lock: lock })
     }
 
-    /// Checks that every master key of the database is there and is the right one. An operator without it may have to
-    /// go back to the older version, which needs the older schema.
+    /// Checks every master key of the database. An operator without the right key may have to return to the older
+    /// version, which needs the older schema.
     pub fn check_keys(&mut self, keys: &KekSources) -> Result<(), OpenError> {
         Keyring::load(keys, &mut self.conn).map(|_keyring| ())
     }
 
-    /// Runs what is pending; the names of what was run.
+    /// Runs the pending migrations and returns their names.
     pub fn run(&mut self) -> Result<Vec<String>, OpenError> {
         migrate::run(&mut self.conn)
     }
 
-    /// Reverts the latest migration, and all data in what it created; its name, if there was one.
+    /// Reverts the latest migration, with all data in the tables that it created. Returns its name, or `None` if there
+    /// was none.
     pub fn revert(&mut self) -> Result<Option<String>, OpenError> {
         let Some(last) = self.status()?.into_iter().rfind(|migration| migration.is_applied) else {
             return Ok(None);
@@ -51,7 +53,7 @@ impl Migrator {
         Ok(Some(last.name))
     }
 
-    /// Every migration of this build, the oldest first.
+    /// Returns every migration of this build, oldest first.
     pub fn status(&mut self) -> Result<Vec<Migration>, OpenError> {
         migrate::status(&mut self.conn)
     }

@@ -1,6 +1,6 @@
-//! Pauses: of one provider, and of all.
+//! Pauses of one provider, and of all.
 //!
-//! Invariant: no request is sent to a provider whose pause goes on, by any server.
+//! Invariant: during a provider's pause, no server sends it a request other than a probe.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::{
 };
 
 impl Store {
-    /// Lets no request be sent to a provider for a while; a pause that there is goes on.
+    /// Pauses requests to a provider. An existing pause continues.
     pub async fn pause_provider(
         &self,
         provider: PausedProvider,
@@ -35,8 +35,8 @@ impl Store {
         self.write_at(Write::of(order), change).await
     }
 
-    /// Takes the right to send the one request that shows whether a provider's pause is over; the next one may be sent
-    /// after `pause_us`.
+    /// Claims the right to probe whether a provider's pause can end. The next probe may follow after `pause_us`
+    /// microseconds.
     pub async fn take_probe(
         &self,
         client_digest: [u8; 32],
@@ -48,14 +48,14 @@ impl Store {
         self.write_at(Write::of(LockOrder::ProviderPause(client_digest)), change).await
     }
 
-    /// Lets the request that shows whether a provider's pause is over be sent now; whether there is a pause.
+    /// Allows the next probe of a paused provider at once. Returns whether the provider is paused.
     pub async fn probe_provider(&self, client_digest: [u8; 32]) -> Result<bool, StoreError> {
         let change =
             move |conn: &mut Conn, now| provider_states::end_wait(conn, &client_digest, now);
         self.write_at(Write::of(LockOrder::ProviderPause(client_digest)), change).await
     }
 
-    /// Ends the pause of a provider; whether there was one.
+    /// Ends the pause of a provider. Returns whether it was paused.
     pub async fn resume_provider(&self, provider: PausedProvider) -> Result<bool, StoreError> {
         let outbox = Arc::clone(&self.0.outbox);
         let order = LockOrder::ProviderPause(provider.client_digest);
@@ -70,7 +70,7 @@ impl Store {
         self.write_at(Write::of(order), change).await
     }
 
-    /// The pauses of clients of providers, in their order; and whether no request is sent to any.
+    /// Returns the pauses of providers' clients, in order, and whether requests to all providers are paused.
     pub async fn provider_pauses(
         &self,
         client_digests: Vec<[u8; 32]>,
@@ -83,19 +83,19 @@ impl Store {
         self.0.readers.run(read).await
     }
 
-    /// The reasons for which no request is sent to any provider.
+    /// Returns the reasons why requests to all providers are paused.
     pub async fn pause_reasons(&self) -> Result<Vec<String>, StoreError> {
         self.0.readers.run(provider_states::reasons).await
     }
 
-    /// Lets no request be sent to any provider, until `resume_grants`.
+    /// Pauses requests to all providers until `resume_grants`.
     pub async fn pause_grants(&self, reason: &'static str) -> Result<(), StoreError> {
         let clock = self.0.clock;
         let pause = move |conn: &mut Conn| provider_states::pause_all(conn, reason, clock.now());
         self.0.writer.run(Write::of(LockOrder::Nothing), pause).await
     }
 
-    /// Lets requests be sent to providers again; the reasons for which they were not.
+    /// Resumes requests to providers. Returns the reasons of the pause.
     pub async fn resume_grants(&self) -> Result<Vec<String>, StoreError> {
         self.0.writer.run(Write::of(LockOrder::Nothing), provider_states::resume_all).await
     }

@@ -1,6 +1,6 @@
 //! Records: listing them without their tokens, and ending them.
 //!
-//! Invariant: a record that has ended holds no token, and never lives again.
+//! Invariant: an ended record holds no token and never lives again.
 
 use std::sync::Arc;
 
@@ -16,13 +16,13 @@ use crate::{
 };
 
 impl Store {
-    /// A page of a tenant's records, by owner and id.
+    /// Returns a page of a tenant's records, by owner and id.
     pub async fn records(&self, listing: Listing) -> Result<Page, StoreError> {
         let clock = self.0.clock;
         self.0.readers.run(move |conn| records::list(conn, clock.now(), &listing)).await
     }
 
-    /// A record of a tenant, living or not.
+    /// Returns a record of a tenant, living or not.
     pub async fn record(
         &self,
         tenant: TenantId,
@@ -32,7 +32,7 @@ impl Store {
         self.0.readers.run(move |conn| records::find(conn, clock.now(), &tenant, record)).await
     }
 
-    /// The record of a key in a tenant, living or not.
+    /// Returns the record of a key in a tenant, living or not.
     pub async fn record_of_key(
         &self,
         tenant: TenantId,
@@ -42,8 +42,8 @@ impl Store {
         self.0.readers.run(move |conn| records::find_by_key(conn, clock.now(), &tenant, &key)).await
     }
 
-    /// Ends a living record of a tenant for good: that of `owner`, or anybody's, and of this generation, or any; whether
-    /// there was one. Once it returns, no get that begins on any server finds that one living.
+    /// Ends a living record of a tenant for good. With `owner` or `generation`, only if they match. Returns whether
+    /// such a record was living. Every get that begins after this call returns, on any server, finds the record ended.
     pub async fn revoke_record(
         &self,
         tenant: TenantId,
@@ -57,7 +57,7 @@ impl Store {
             let was_ended =
                 records::revoke(conn, now, &tenant, record, owner.as_ref(), generation)?;
             if was_ended && !outbox.is_off() {
-                // Events have the database's time, which `now` is not on PostgreSQL.
+                // Events use the database's time, which differs from `now` on PostgreSQL.
                 let at = conn::time(conn, clock)?;
                 outbox.write_of_record(
                     conn,
@@ -73,13 +73,13 @@ impl Store {
         self.0.writer.run(Write::of(order).rows(1).erasing(), revoke).await
     }
 
-    /// Ends a record that was found to have expired, so that it stays so if the clock is set back. If that
-    /// fails, the next sweep does it.
+    /// Ends a record that was found expired, so that it stays expired if the clock is set back. If this fails, the next
+    /// sweep ends it.
     pub(crate) async fn end(&self, record: RecordId) {
         let id = record.as_i64();
         let clock = self.0.clock;
         let end = move |conn: &mut Conn| records::end_expired(conn, clock.now(), &[id]);
-        // Of a database that cannot be written something was said already.
+        // A database that rejects writes has been logged already.
         if let Err(error) =
             self.0.writer.run(Write::of(LockOrder::Record(id)).rows(1).erasing(), end).await
             && !matches!(error, StoreError::Unavailable(_))

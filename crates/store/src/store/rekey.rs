@@ -1,6 +1,7 @@
-//! Another retrieval key for a record, because the one that it has is known to others.
+//! Replacement of a record's retrieval key, for example after the old one leaked.
 //!
-//! Invariant: the old key opens nothing once the new one is answered, and the tokens are under one of both at any time.
+//! Invariant: once the new key is returned, the old key opens nothing. At any time the tokens are sealed under exactly
+//! one of the two.
 
 use model::{IdempotencyKey, Principal, RetrievalKey};
 
@@ -16,29 +17,29 @@ use crate::{
     write::lock_order::{LockOrder, Write},
 };
 
-/// What became of the wish for another key.
+/// Outcome of a request for another key.
 #[derive(Clone, Debug)]
 pub enum Rekeyed {
-    /// The record has this one.
+    /// The record has this key now.
     Done(RetrievalKey),
     /// The key retrieves nothing.
     Absent,
-    /// The record was changed meanwhile: it may be tried again at once.
+    /// The record changed meanwhile; the caller may retry at once.
     Moved,
     /// Another server may be refreshing the record.
     Leased,
-    /// New tokens of the record, sealed for the key that it has, wait in a file, and cannot be committed yet.
+    /// New tokens of the record wait in a file, sealed for the current key, and cannot be committed yet.
     Unsaved,
 }
 
 impl Store {
-    /// Gives a record another key, for which its tokens are sealed under a new data key. No refresh of the record may
-    /// be under way in this process. With an idempotency key it is done once in 24 hours, and is answered again with the
-    /// same key.
+    /// Gives a record another key, and seals its tokens under a new data key. The caller ensures that this process is
+    /// not refreshing the record. With an idempotency key, repeats within 24 hours return the same key.
     ///
     /// # Errors
-    /// `OtherCall` when the idempotency key is that of another call, `QuotaReached`; otherwise as
-    /// `external_tokens`. After `Unavailable` the record has the one key or the other.
+    /// - `OtherCall`: the idempotency key belongs to another call.
+    /// - `QuotaReached`: the caller has used up its idempotency keys.
+    /// - Otherwise as `external_tokens`. After `Unavailable` the record has either the old or the new key.
     pub async fn rekey(
         &self,
         caller: &Principal,
@@ -62,7 +63,7 @@ impl Store {
         let mut tries = 0;
         loop {
             match self.rekey_once(caller, key, &saved, idempotency.as_ref()).await {
-                // The same call is under way, or was answered: its key is found by `rekeyed_before`.
+                // The same call is in progress or was answered; `rekeyed_before` finds its key.
                 Err(StoreError::Reserved) => return Ok(Rekeyed::Moved),
                 Err(error) => self.leave_retired(error, &mut tries).await?,
                 outcome => return outcome,
@@ -92,7 +93,7 @@ impl Store {
             IdempotencyRow::new(seal, Repeatable::Rekey(key), &other, inner.clock.now())
         });
         let (holder, clock) = (inner.lease_holder(), inner.clock);
-        // Two rows that others lock.
+        // The idempotency key's row and the record are both locked.
         let write = match reservation {
             Some(_) => Write::alone(),
             None => Write::of(LockOrder::Record(record.as_i64())),
@@ -121,10 +122,10 @@ impl Store {
         })
     }
 
-    /// The key that the record of this one was given under this idempotency key, if it was.
+    /// Returns the key that this idempotency key gave the record earlier, if any.
     ///
     /// # Errors
-    /// `OtherCall` when the idempotency key is that of another call.
+    /// `OtherCall`: the idempotency key belongs to another call.
     pub async fn rekeyed_before(
         &self,
         caller: &Principal,

@@ -1,4 +1,4 @@
-//! Putting other tokens under a retrieval key that is there.
+//! Replacement of the tokens under an existing retrieval key.
 //!
 //! Invariant: tokens are replaced only by a caller that saw the generation that they replace.
 
@@ -23,13 +23,13 @@ use crate::{
 };
 
 impl Store {
-    /// Seals tokens as the next generation of the record that `key` opened as `before`, and commits them. The record keeps
-    /// its key, its owner and its end. `once` is the exchange that they came of, if it can be repeated by an idempotency
-    /// key of the caller.
+    /// Seals tokens as the next generation of the record that `key` opened as `before`, and commits them. The record
+    /// keeps its key, its owner and its expiry. `once` names the exchange that produced the tokens, if an idempotency
+    /// key can repeat it.
     ///
     /// # Errors
-    /// `Reserved` if the idempotency key is taken; nothing was changed. `Unavailable` when the database did not confirm
-    /// the change.
+    /// - `Reserved`: the idempotency key is taken; nothing was changed.
+    /// - `Unavailable`: the database did not confirm the change.
     pub async fn replace_tokens(
         &self,
         caller: &Principal,

@@ -1,6 +1,6 @@
-//! The master keys as the database knows them, and retirement.
+//! The database's master keys, and their retirement.
 //!
-//! Invariant: a key that a record needs stays in the database, and one that was retired does not come back.
+//! Invariant: every key that a record needs stays in the database. A retired key never comes back.
 
 use std::sync::Arc;
 
@@ -19,28 +19,28 @@ use crate::{
 /// A master key as the database knows it.
 #[derive(Debug)]
 pub struct KekStatus {
-    /// What it is called.
+    /// The key's id.
     pub id: String,
     /// The name of a `KeySource`.
     pub source: String,
-    /// Where it is kept, for people.
+    /// The place where the key is kept, for people.
     pub place: String,
-    /// In microseconds since 1970 UTC.
+    /// Time of creation, in microseconds since 1970 UTC.
     pub created: i64,
     /// Whether new records are sealed under it.
     pub is_active: bool,
-    /// Whether its rotation waits for running servers that lack it; `created` is 0 then.
+    /// Whether its rotation waits for running servers that lack it. `created` is 0 then.
     pub is_announced: bool,
-    /// How many data keys were wrapped under it, rounded up.
+    /// Number of data keys wrapped under it, rounded up.
     pub wraps: i64,
-    /// How many records are under it.
+    /// Number of records under it.
     pub records: i64,
     /// Whether this process cannot load it.
     pub is_missing: bool,
 }
 
 impl Store {
-    /// Every master key of the database, the youngest first.
+    /// Returns every master key of the database, newest first.
     pub async fn master_keys(&self) -> Result<Vec<KekStatus>, StoreError> {
         let (keyring, rows) = self.load_keyring().await?;
         let mut keys = Vec::with_capacity(rows.len());
@@ -74,7 +74,7 @@ impl Store {
         })
     }
 
-    /// How many records are under older keys.
+    /// Counts the records under older keys.
     pub async fn records_to_move(&self) -> Result<i64, StoreError> {
         let mut records = 0;
         for kek in self.0.keyring.current().older() {
@@ -87,16 +87,20 @@ impl Store {
         let kek = kek.to_owned();
         let count = move |conn: &mut Conn| {
             let under = external_tokens::table.filter(external_tokens::kek_id.eq(&kek)).count();
-            // Commands ask for it, and right after a rotation it may take minutes.
+            // No time limit: commands ask for this, and after a rotation it may take minutes.
             Ok(conn::limited(conn, None, |conn| under.get_result(conn))?)
         };
         self.0.readers.run(count).await
     }
 
-    /// Lets the database forget a key that no record needs; what the key was.
+    /// Removes a key that no record needs from the database, and returns its last status.
     ///
     /// # Errors
-    /// `Unknown`, `RetiredAlready`, `Active`, `InUse`, `Unsaved`.
+    /// - `Unknown`: the database has no such key.
+    /// - `RetiredAlready`: it was retired before.
+    /// - `Active`: new records are sealed under it.
+    /// - `InUse`: records are under it.
+    /// - `Unsaved`: tokens that wait in files are under it.
     pub async fn retire_key(&self, id: &str) -> Result<KekStatus, KeyError> {
         let (keyring, rows) = self.load_keyring().await?;
         let found = rows.iter().position(|row| row.id == id);
@@ -126,7 +130,7 @@ impl Store {
             .await
         {
             Ok(()) => Ok(key),
-            // It was there: an attempt that was not confirmed did it, or another process.
+            // An unconfirmed earlier attempt, or another process, retired it.
             Err(StoreError::NotFound(_)) if self.is_retired(&key.id).await? => Ok(key),
             Err(StoreError::NotFound(_)) => Err(KeyError::Unknown(key.id)),
             Err(StoreError::Conflict(_)) => {
@@ -137,7 +141,7 @@ impl Store {
         }
     }
 
-    /// Whether a key was retired, and must not come back.
+    /// Returns whether a key was retired, and so must not come back.
     pub(crate) async fn is_retired(&self, id: &str) -> Result<bool, StoreError> {
         let retired = retired_keks::table.find(id.to_owned());
         let is_retired =
@@ -146,8 +150,8 @@ impl Store {
     }
 }
 
-/// Removes a key; `Conflict` if a record is under it. A server that is adding one holds the key's row until
-/// it is done; then the record is seen here: what is read is not older than the lock (`READ COMMITTED`).
+/// Removes a key; `Conflict` if a record is under it. A server that adds a record holds the key's row until it commits.
+/// The check here runs after that lock and sees the record, because the isolation level is `READ COMMITTED`.
 fn retire(conn: &mut Conn, id: &str, now: i64) -> Result<(), StoreError> {
     if diesel::delete(keks::table.find(id)).execute(conn)? == 0 {
         return Err(StoreError::NotFound("master key"));

@@ -1,6 +1,6 @@
 //! Retries while the database is busy or away.
 //!
-//! Invariant: a step that is retried does the same when it was done already.
+//! Invariant: every step that is retried is idempotent.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use tokio::time;
 
 use crate::StoreError;
 
-/// How often a step is tried while the database is busy or away, and the pause between.
+/// The most attempts of a step, and the pause between two.
 const ATTEMPTS: u32 = 40;
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Runs a step again while the database is busy or away.
+/// Retries a step while the database is busy or away.
 pub(crate) async fn with_retries<T>(
     step: impl AsyncFn() -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {

@@ -1,6 +1,6 @@
-//! Moving records from older master keys to the active one.
+//! Re-wrapping of records from older master keys to the active one.
 //!
-//! Invariant: any number of processes may do so at once, and be stopped anywhere.
+//! Invariant: any number of processes may re-wrap at once, and each may be stopped at any time.
 
 use std::{sync::Arc, time::Instant};
 
@@ -18,21 +18,21 @@ use crate::{
     write::lock_order::Write,
 };
 
-/// Records that are moved in one transaction.
+/// Records re-wrapped in one transaction.
 const BATCH: i64 = 256;
 
-/// What became of the records.
+/// Outcome of a re-wrap.
 #[derive(Debug, Default)]
 pub struct Rewrapped {
-    /// How many were moved.
+    /// Number of re-wrapped records.
     pub records: usize,
-    /// The ids of those whose data key does not open: they were changed outside of this server.
+    /// Ids of records whose data key does not open, because they were changed outside of this server.
     pub unopenable: Vec<String>,
 }
 
 impl Store {
-    /// Moves the records of older keys to the active one until none is left that opens, and works at most
-    /// half of the time.
+    /// Re-wraps the records of older keys under the active one, until only records that do not open are left. Pauses
+    /// after each batch for as long as the batch took.
     pub async fn rewrap(&self) -> Result<Rewrapped, StoreError> {
         let mut records = 0;
         loop {
@@ -50,7 +50,8 @@ impl Store {
                     time::sleep(begun.elapsed()).await;
                 }
             }
-            // What another process changed meanwhile, or sealed before it knew of the new key, comes next.
+            // The next pass finds records that another process changed meanwhile, or sealed before it knew of the new
+            // key.
             let is_same = self.0.keyring.current().active().id() == keyring.active().id();
             if found == unopenable.len() && is_same {
                 return Ok(Rewrapped { records, unopenable });
@@ -58,7 +59,7 @@ impl Store {
         }
     }
 
-    /// Moves these; how many were as they had been read.
+    /// Re-wraps these rows. Returns how many were unchanged since they were read.
     async fn rewrap_some(
         &self,
         old: &str,
@@ -85,7 +86,7 @@ impl Store {
         let (old, new) = (old.to_owned(), keyring.active().id().to_owned());
         let rewrap = move |conn: &mut Conn| rewrap::update_all(conn, &old, &new, &moves);
         match with_retries(|| self.0.writer.run(Write::alone().rows(rows), rewrap.clone())).await {
-            // The next pass takes the key that is the active one then.
+            // The active key changed; the next pass uses the new one.
             Err(StoreError::KeyRetired(_)) => Ok(0),
             written => written,
         }
@@ -99,7 +100,7 @@ impl Store {
         with_retries(|| {
             let kek = kek.to_owned();
             let find = move |conn: &mut Conn| rewrap::records_under(conn, &kek, after, BATCH);
-            // Right after a large rotation the way through the index may lead past all that it moved.
+            // After a large rotation, the index may hold many dead entries, so the scan can be slow.
             self.0.readers.run_slowly(find)
         })
         .await

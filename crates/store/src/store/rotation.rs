@@ -1,8 +1,8 @@
-//! Rotation: the next master key is announced, becomes the active one once every running server has it, and the
-//! records are moved to it.
+//! Rotation of the master key. The next key is announced, becomes active once every running server has it, and the
+//! records are re-wrapped under it.
 //!
-//! Invariant: of rotations that begin at once one makes the key, and all may move records. One that was cut
-//! short is resumed before there is another key.
+//! Invariant: of several rotations that begin at once, exactly one makes the key; all may re-wrap records. An
+//! interrupted rotation is resumed before another key is made.
 
 use std::{
     sync::Arc,
@@ -21,10 +21,10 @@ use crate::{
     write::lock_order::{LockOrder, Write},
 };
 
-/// The pause between two looks.
+/// The pause between two checks.
 const PAUSE: Duration = Duration::from_millis(250);
-/// How long a rotation waits for running servers to have the key: some of their turns, and longer than the row of
-/// one that was killed counts.
+/// How long a rotation waits for running servers to have the key. It spans several of their reports, and exceeds the
+/// lifetime of a killed server's row.
 const CONFIRMED_WITHIN: Duration = Duration::from_secs(15);
 
 /// A rotation that began.
@@ -37,11 +37,12 @@ pub struct Rotation {
 }
 
 impl Store {
-    /// Announces another key to every running server: the next one, or the file of this id; or resumes what was cut
-    /// short. Servers put it in use (`tend_keys`), and so does `confirm_rotation`; `rewrap` does the rest.
+    /// Announces another key to every running server: the next one, or the file of this id. Resumes an interrupted
+    /// rotation instead, if there is one. Servers put the key in use (`tend_keys`), and so does `confirm_rotation`;
+    /// then `rewrap` moves the records.
     ///
     /// # Errors
-    /// Nothing was changed, but a new key's file may be there.
+    /// The database is unchanged. The file of a new key may remain.
     pub async fn announce_key(&self, id: Option<&str>) -> Result<Rotation, KeyError> {
         let (keyring, rows) = with_retries(|| self.load_keyring()).await?;
         if let Some(missing) = keyring.missing().next() {
@@ -65,7 +66,7 @@ impl Store {
             Some(_) if is_unfinished => return Err(KeyError::Unfinished(active.to_owned())),
             _ => {}
         }
-        // A hardware module may take its time.
+        // A hardware module may be slow.
         let (keys, wanted) = (self.0.keyring.keys.clone(), id.map(str::to_owned));
         let new = task::spawn_blocking(move || match wanted {
             None => keys.next(),
@@ -86,7 +87,7 @@ impl Store {
             with_retries(|| self.0.writer.run(Write::of(order.clone()), announce.clone())).await;
         let (keyring, rows) = with_retries(|| self.load_keyring()).await?;
         match added {
-            // An attempt that was not confirmed may have done it.
+            // An unconfirmed earlier attempt may have announced it.
             Err(StoreError::Conflict(_)) if rows.iter().all(|row| row.id != id) => {
                 self.0.keyring.keys.discard(&new)?;
                 let other = rows.iter().find(|row| row.is_announced());
@@ -98,12 +99,12 @@ impl Store {
         }
     }
 
-    /// Waits until an announced key is in use. With `is_forced` it is put in use at once, and a running server that
-    /// lacks it answers 503 for the records that are moved.
+    /// Waits until an announced key is in use. With `is_forced` the key is put in use at once. A running server that
+    /// lacks it then answers 503 for the records that are moved.
     ///
     /// # Errors
-    /// `Unconfirmed` names the running servers that lack the key after 15 seconds; it stays announced. `Unknown` if
-    /// it was retired meanwhile.
+    /// - `Unconfirmed`: after 15 seconds running servers still lack the key; it names them. The key stays announced.
+    /// - `Unknown`: the key was retired meanwhile.
     pub async fn confirm_rotation(&self, id: &str, is_forced: bool) -> Result<(), KeyError> {
         let begun = Instant::now();
         loop {
@@ -129,7 +130,7 @@ impl Store {
         }
     }
 
-    /// Makes an announced key the active one. If another process did so, or retired the key, nothing changes.
+    /// Makes an announced key the active one. Does nothing if another process did so already, or retired the key.
     pub(crate) async fn put_in_use(&self, id: &str, keyring: &Keyring) -> Result<(), StoreError> {
         let (id, seen) = (id.to_owned(), keyring.active().id().to_owned());
         let (order, clock) = (LockOrder::Kek(seen.clone()), self.0.clock);
@@ -140,7 +141,7 @@ impl Store {
         self.load_keyring().await.map(|_loaded| ())
     }
 
-    /// Whether there is a record that could be moved.
+    /// Returns whether a record under an older key could be re-wrapped.
     async fn is_unfinished(&self, keyring: &Keyring) -> Result<bool, StoreError> {
         for kek in keyring.older() {
             let mut cursor = i64::MIN;
@@ -157,7 +158,7 @@ impl Store {
     }
 }
 
-/// Adds a key that is not in use yet; `Conflict` if `seen` is not the active one any more, or another was announced.
+/// Adds a key that is not in use yet. `Conflict`: `seen` is no longer the active key, or another key was announced.
 fn announce(conn: &mut Conn, row: &KekRow, seen: &str) -> Result<(), StoreError> {
     let rows = rows_in_turn(conn, seen)?;
     let is_next = rows.first().is_some_and(|row| row.id == seen);
@@ -173,15 +174,15 @@ fn announce(conn: &mut Conn, row: &KekRow, seen: &str) -> Result<(), StoreError>
 fn put_in_use(conn: &mut Conn, id: &str, seen: &str, now: i64) -> Result<(), StoreError> {
     let rows = rows_in_turn(conn, seen)?;
     let Some(last) = rows.first() else { return Ok(()) };
-    // The clock may have been set back. One is what readiness adds for a moment.
+    // The clock may have been set back. Readiness briefly adds 1 to `created`, so the next key adds 2.
     let created = now.max(last.created + 2);
     let announced = keks::table.find(id).filter(keks::created.eq(ANNOUNCED));
     diesel::update(announced).set(keks::created.eq(created)).execute(conn)?;
     Ok(())
 }
 
-/// The rows of all keys. Of two processes that change them at once the second waits here, and then sees what the
-/// first did.
+/// Returns the rows of all keys. If two processes change them at once, the second waits here and then sees the first
+/// one's change.
 fn rows_in_turn(conn: &mut Conn, active: &str) -> Result<Vec<KekRow>, StoreError> {
     diesel::update(keks::table.find(active)).set(keks::wraps.eq(keks::wraps)).execute(conn)?;
     keyring::rows(conn)
@@ -225,7 +226,7 @@ mod tests {
             Self { one, other, _folder: folder }
         }
 
-        /// Lets the other put another key in place of this one, which does not notice.
+        /// Lets the other store rotate away from this store's key without its notice.
         async fn replace_key(&self) {
             let old = active(&self.other);
             let rotation = self.other.announce_key(None).await.expect("announced");
@@ -266,7 +267,7 @@ mod tests {
         let first = save(&bench.one).await;
         bench.replace_key().await;
         assert!(opens(&bench.one, &first).await, "under a key that it has not seen");
-        // So that it may go on wrapping under that key, as far as it knows.
+        // This lets it go on wrapping under that key, as far as it knows.
         let second = save(&bench.one).await;
         bench.replace_key().await;
         let third = save(&bench.one).await;
@@ -297,8 +298,8 @@ mod tests {
         assert!(opened.is_some());
     }
 
-    /// New tokens wait in a file, and their master key is retired meanwhile: they are wrapped under the active one, if
-    /// the file of the old one is still there.
+    /// New tokens wait in a file, and their master key is retired meanwhile. They are re-wrapped under the active key,
+    /// if the file of the old key still exists.
     #[tokio::test]
     async fn unsaved_tokens_outlive_their_master_key() {
         for has_file in [true, false] {
@@ -337,7 +338,7 @@ mod tests {
         }
     }
 
-    /// What is counted in the database is never below what was wrapped.
+    /// The count in the database is never below the number of wraps.
     #[tokio::test]
     async fn wraps_are_counted_before_they_are_used() {
         let bench = Bench::new();
@@ -369,7 +370,7 @@ mod tests {
         assert_eq!(active(&bench.one), rotation.id);
     }
 
-    /// Ended, or sealed anew under the old key, since it was read: it stays as it is.
+    /// A record that ended, or was sealed again under the old key, since it was read stays as it is.
     #[tokio::test]
     async fn a_record_that_changed_meanwhile_is_not_moved() {
         let bench = Bench::new();

@@ -1,7 +1,7 @@
 //! The servers that run on one PostgreSQL database, and the master keys that each of them has.
 //!
-//! Invariant: a server that runs has a row that is younger than `STALE`, and the row names no key that the
-//! server lacks. On SQLite there is one server, the one that has the `InstanceLock`, and no row.
+//! Invariant: every running server has a row younger than `STALE`, and the row names no key that the server lacks. On
+//! SQLite the only server is the one that holds the `InstanceLock`, and it has no row.
 
 use std::{
     sync::{
@@ -23,19 +23,19 @@ use crate::{
     write::lock_order::{LockOrder, Write},
 };
 
-/// How often a server writes its row.
+/// Interval between two writes of a server's row.
 const EVERY: Duration = Duration::from_secs(2);
-/// A server whose row is older does not run any more.
+/// Age from which a row's server counts as stopped.
 const STALE: Duration = Duration::from_secs(7);
-/// When the row of a server that does not run is removed.
+/// Age at which the row of a stopped server is removed.
 const REMOVED_AFTER: Duration = Duration::from_secs(60);
 
-/// The process that has this store, as others know it.
+/// This process as other processes see it.
 pub(crate) struct Presence {
     id: String,
-    /// For people: the machine and the process.
+    /// The machine and the process, for people.
     name: String,
-    /// What the row says, and since when.
+    /// The last row that was written, and when.
     written: Mutex<Option<(Instant, String)>>,
     /// How far the database's clock is ahead of this machine's, in microseconds.
     clock_ahead: AtomicI64,
@@ -51,15 +51,15 @@ impl Default for Presence {
 }
 
 impl Presence {
-    /// A name of this process, which no other has.
+    /// Returns the unique name of this process.
     pub(crate) fn id(&self) -> &str {
         &self.id
     }
 }
 
 impl Inner {
-    /// The time by the database's clock, in microseconds since 1970 UTC; within seconds of a change of either clock it
-    /// may be wrong by as much.
+    /// Returns the time by the database's clock, in microseconds since 1970 UTC. For seconds after either clock is
+    /// changed, it may be wrong by the size of the change.
     pub(crate) fn database_time(&self) -> i64 {
         self.clock.now().saturating_add(self.presence.clock_ahead.load(Ordering::Relaxed))
     }
@@ -86,7 +86,7 @@ impl Store {
         Ok(())
     }
 
-    /// Says that this server ends.
+    /// Removes this server's row, because it stops.
     pub async fn sign_off(&self) -> Result<(), StoreError> {
         if self.0.database_file.is_some() {
             return Ok(());
@@ -99,8 +99,8 @@ impl Store {
         self.0.writer.run(Write::of(LockOrder::Nothing), leave).await
     }
 
-    /// The names of the running servers that lack a key. Beside the server of a SQLite file it is that one, until it
-    /// puts the key in use itself.
+    /// Returns the names of the running servers that lack a key. Next to the server of a SQLite file, returns that
+    /// server until it puts the key in use.
     pub(crate) async fn servers_without(
         &self,
         kek: &str,
@@ -115,7 +115,7 @@ impl Store {
     }
 }
 
-/// Writes a server's row; how far the database's clock is ahead of this machine's.
+/// Writes a server's row. Returns how far the database's clock is ahead of this machine's, in microseconds.
 fn report(
     conn: &mut Conn,
     clock: Clock,

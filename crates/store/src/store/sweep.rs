@@ -1,7 +1,7 @@
-//! What background jobs do to rows: sweep expired and ended ones, count records, write uses.
+//! Background jobs on rows: sweeping expired and ended ones, counting records, writing uses.
 //!
-//! Invariant: each write is small, goes through the writer, and may be done by any number of servers at once and be
-//! stopped anywhere: the next run finds what is left to do.
+//! Invariant: every write is small and goes through the writer. Any number of servers may run a job at once and stop at
+//! any time: the next run finds the rest.
 
 use std::time::Duration;
 
@@ -17,18 +17,18 @@ use crate::{
     write::lock_order::Write,
 };
 
-/// How many batches of uses are written in one go: calls write too.
+/// Batches of uses to write in one call, because the calls of clients write too.
 const USES_BATCHES: usize = 4;
 
 impl Store {
-    /// Notes that a caller got these tokens; `write_uses` writes it down.
+    /// Notes in memory that a caller got these tokens. `write_uses` writes it to the database.
     pub fn note_use(&self, saved: &SavedTokens) {
         let limits = self.0.expiry_policy.of(saved.carrier.provider.as_str());
         self.0.uses.note(saved.times, limits, self.0.clock.now());
     }
 
-    /// Writes some of the noted uses, in the order of their records, each in its turn. Returns whether all are written;
-    /// the others stay noted.
+    /// Writes some of the noted uses in batches, ordered by record. Returns whether all are written; the others stay
+    /// noted.
     pub async fn write_uses(&self) -> Result<bool, StoreError> {
         for _ in 0..USES_BATCHES {
             let uses = self.0.uses.some();
@@ -44,8 +44,8 @@ impl Store {
         Ok(false)
     }
 
-    /// Counts the records of the users who save, as far as their quota asks for it: of each at most once in
-    /// `every`, but at once at first.
+    /// Counts the records of users who save, if their quota requires it. Each user is counted at once at first, then at
+    /// most once in `every`.
     pub async fn count_records(&self, every: Duration) -> Result<(), StoreError> {
         let Inner { counts, quotas, readers, .. } = &*self.0;
         for user in counts.due(quotas.records, every) {
@@ -57,7 +57,7 @@ impl Store {
         Ok(())
     }
 
-    /// Takes the tokens of the records that expired away.
+    /// Erases the tokens of expired records.
     pub async fn end_expired_records(&self) -> Result<(), StoreError> {
         let clock = self.0.clock;
         let end = async |found: Vec<i64>| {
@@ -79,7 +79,7 @@ impl Store {
         self.in_batches(move |conn| records::ended(conn, by), remove).await
     }
 
-    /// Removes the idempotency keys that expired.
+    /// Removes expired idempotency keys.
     pub async fn remove_expired_idempotency_keys(&self) -> Result<(), StoreError> {
         let clock = self.0.clock;
         let remove = async |found: Vec<Vec<u8>>| {
@@ -90,7 +90,7 @@ impl Store {
         self.in_batches(move |conn| idempotency_keys::expired(conn, clock.now()), remove).await
     }
 
-    /// Removes the credentials that expired, so that they stay expired if the clock is set back.
+    /// Removes expired credentials, so that they stay expired if the clock is set back.
     pub async fn remove_expired_credentials(&self) -> Result<(), StoreError> {
         let clock = self.0.clock;
         let remove = async |found: Vec<String>| {
@@ -102,7 +102,7 @@ impl Store {
         self.in_batches(move |conn| credentials::expired(conn, clock.now()), remove).await
     }
 
-    /// Writes what `find` finds, `BATCH` rows a transaction, until it finds fewer. Other writes go on between
+    /// Writes the rows that `find` finds, `BATCH` rows a transaction, until it finds fewer. Other writes run between
     /// two transactions.
     pub(super) async fn in_batches<Row: Send + 'static>(
         &self,

@@ -1,6 +1,6 @@
 //! Saving external tokens and getting them back.
 //!
-//! Invariant: a save is answered only after its transaction was committed, and with a key that is stored nowhere.
+//! Invariant: every save is answered only after its transaction was committed. Its key is stored nowhere.
 
 use model::{
     CodeToExchange, GrantDetails, IdempotencyKey, Principal, RetrievalKey, TenantId,
@@ -20,33 +20,33 @@ use crate::{
     },
 };
 
-/// A fresh id may be taken already: by another server, or before the clock was set back.
+/// Attempts to find a free id. Another server may have taken one, or this one did before its clock was set back.
 const ID_ATTEMPTS: usize = 4;
 
-/// What is saved.
+/// Tokens to save.
 #[derive(Clone, Copy, Debug)]
 pub struct TokensToSave<'a> {
-    /// The tokens, and who issued them.
+    /// The tokens and their issuer.
     pub carrier: &'a TokenManagementInfo,
-    /// What the provider said of the grant behind them, if the server got them from it.
+    /// The provider's details of the grant, if the server got the tokens from the provider.
     pub details: &'a GrantDetails,
-    /// When the access token ends, if that is known.
+    /// Expiry of the access token, if known.
     pub access_expires: Option<TokenEnd>,
-    /// The grant behind them, if the server got it itself.
+    /// The grant, if the server obtained it.
     pub grant: Option<NewGrant>,
 }
 
-/// When an access token ends.
+/// Expiry of an access token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenEnd {
-    /// This many microseconds from now.
+    /// In microseconds from now.
     In(i64),
-    /// At this time, in microseconds since 1970 UTC.
+    /// In microseconds since 1970 UTC.
     At(i64),
 }
 
 impl Inner {
-    /// When an access token ends, in microseconds since 1970 UTC by the database's clock.
+    /// Returns the expiry of an access token, in microseconds since 1970 UTC by the database's clock.
     pub(super) fn end_of(&self, end: TokenEnd) -> i64 {
         match end {
             TokenEnd::In(time) => self.database_time().saturating_add(time),
@@ -54,7 +54,7 @@ impl Inner {
         }
     }
 
-    /// The row of a new record.
+    /// Seals the row of a new record.
     fn seal(
         &self,
         owner: &Principal,
@@ -71,12 +71,13 @@ impl Inner {
 }
 
 impl Store {
-    /// Seals and saves tokens in the name of `owner`; returns once it is on disk.
+    /// Seals and saves tokens in the name of `owner`. Returns once they are on disk.
     ///
     /// # Errors
-    /// `Overloaded` when the queue is full, `QuotaReached` when the owner has as many records as it may:
-    /// nothing was saved. `Unavailable` when the database did not confirm the save: without its key nobody can
-    /// open what may have been saved.
+    /// - `Overloaded`: the queue is full; nothing was saved.
+    /// - `QuotaReached`: the owner has reached its quota of records; nothing was saved.
+    /// - `Unavailable`: the database did not confirm the save. Anything saved cannot be opened, because its key was not
+    ///   returned.
     pub async fn save_external_tokens(
         &self,
         owner: &Principal,
@@ -97,15 +98,16 @@ impl Store {
         Err(StoreError::Conflict("record id"))
     }
 
-    /// A key for a record that is yet to be saved, for a caller that keeps the key before the record is there.
+    /// Creates a key for a record that is yet to be saved, for callers that store the key first.
     pub fn new_key(&self) -> RetrievalKey {
         self.0.ids.new_key(self.0.clock.now())
     }
 
-    /// Whether the owner may save this number of records at once. Its records are counted first, unless they were before.
+    /// Checks that the owner may save this number of records at once. Counts its records first, unless they were
+    /// counted before.
     ///
     /// # Errors
-    /// `QuotaReached`.
+    /// `QuotaReached`: the owner would exceed its quota.
     pub async fn may_save_many(&self, owner: &Principal, count: u64) -> Result<(), StoreError> {
         let inner = &self.0;
         if let Some(before) = inner.counts.uncounted(owner, inner.clock.now()) {
@@ -118,11 +120,12 @@ impl Store {
         inner.counts.admit_many(owner, count, &inner.quotas)
     }
 
-    /// As `save_external_tokens`, under a key of `new_key`.
+    /// Saves tokens like `save_external_tokens`, under a key of `new_key`.
     ///
     /// # Errors
-    /// `Conflict` if a record has the key's id already: that of an earlier try, or, however unlikely, of another caller.
-    /// Otherwise as `save_external_tokens`, except that after `Unavailable` the key opens what may have been saved.
+    /// - `Conflict`: a record has the key's id already: that of an earlier attempt or, very improbably, of another
+    ///   caller.
+    /// - Otherwise as `save_external_tokens`, except that after `Unavailable` the key opens what may have been saved.
     pub async fn save_external_tokens_under(
         &self,
         key: &RetrievalKey,
@@ -136,12 +139,12 @@ impl Store {
         Ok(())
     }
 
-    /// As `save_external_tokens`, but once for an idempotency key in 24 hours: when it is repeated, by
-    /// whatever server and whatever became of the answer, the key is that of the first time.
+    /// Saves tokens like `save_external_tokens`, but once for an idempotency key in 24 hours. A repeat returns the
+    /// first key, at any server and even if the first answer was lost.
     ///
     /// # Errors
-    /// `OtherCall` when the idempotency key is that of another save of the caller; otherwise as
-    /// `save_external_tokens`.
+    /// - `OtherCall`: the idempotency key belongs to another save of the caller.
+    /// - Otherwise as `save_external_tokens`.
     pub async fn save_external_tokens_once(
         &self,
         owner: &Principal,
@@ -157,11 +160,11 @@ impl Store {
         .await
     }
 
-    /// As `save_external_tokens`, for the tokens that a code was exchanged for. With an idempotency key as
-    /// `save_external_tokens_once`, except that it is the exchange that is repeated, whatever tokens came of it.
+    /// Saves the tokens that a code was exchanged for, like `save_external_tokens`. With an idempotency key it works
+    /// like `save_external_tokens_once`, but a repeat is recognized by its exchange, not by its tokens.
     ///
     /// # Errors
-    /// As these.
+    /// As those two.
     pub async fn save_exchanged_tokens(
         &self,
         owner: &Principal,
@@ -175,10 +178,10 @@ impl Store {
         }
     }
 
-    /// The key that this exchange was answered with under this idempotency key, if it was.
+    /// Returns the key that this idempotency key gave this exchange earlier, if any.
     ///
     /// # Errors
-    /// `OtherCall` when the idempotency key is that of another call.
+    /// `OtherCall`: the idempotency key belongs to another call.
     pub async fn exchanged_before(
         &self,
         owner: &Principal,
@@ -188,10 +191,10 @@ impl Store {
         self.answered_before(owner, Repeatable::Exchange(exchange), idempotency_key).await
     }
 
-    /// The key that this call was answered with under this idempotency key, if it was.
+    /// Returns the key that this idempotency key gave this call earlier, if any.
     ///
     /// # Errors
-    /// `OtherCall` when the idempotency key is that of another call.
+    /// `OtherCall`: the idempotency key belongs to another call.
     pub(super) async fn answered_before(
         &self,
         caller: &Principal,
@@ -204,18 +207,18 @@ impl Store {
         found.map(|row| row.open(&idempotency, call)).transpose()
     }
 
-    /// Whether the caller may use another idempotency key, for what must be known before there are tokens.
+    /// Checks that the caller may use another idempotency key, before the tokens are there.
     ///
     /// # Errors
-    /// `QuotaReached`.
+    /// `QuotaReached`: the caller has used up its idempotency keys.
     pub fn may_use_key(&self, caller: &Principal) -> Result<(), StoreError> {
         self.0.counts.admit_key(caller, &self.0.quotas, self.0.clock.now())
     }
 
-    /// Whether the owner may save another record, for what must be known before there are tokens.
+    /// Checks that the owner may save another record, before the tokens are there.
     ///
     /// # Errors
-    /// `QuotaReached`.
+    /// `QuotaReached`: the owner has reached its quota.
     pub fn may_save(&self, owner: &Principal, has_key: bool) -> Result<(), StoreError> {
         self.0.counts.admit(owner, has_key, &self.0.quotas, self.0.clock.now())
     }
@@ -262,7 +265,7 @@ impl Store {
         self.0.readers.run(move |conn| idempotency_keys::find(conn, digest)).await
     }
 
-    /// Saves tokens under a new key, unless its record's id is taken.
+    /// Saves tokens under a new key. Fails if the new record's id is taken.
     async fn save(
         &self,
         owner: &Principal,
@@ -274,7 +277,8 @@ impl Store {
         Ok(key)
     }
 
-    /// Saves tokens under this key, unless its record's id is taken; again if the active master key is retired meanwhile.
+    /// Saves tokens under this key. Fails if the record's id is taken. Repeats the save if the active master key is
+    /// retired meanwhile.
     async fn save_under(
         &self,
         key: &RetrievalKey,
@@ -304,10 +308,11 @@ impl Store {
         }
     }
 
-    /// What `key` retrieves in this tenant; `None` if it retrieves nothing, whatever the reason.
+    /// Returns what `key` retrieves in this tenant, or `None`, for any reason, if it retrieves nothing.
     ///
     /// # Errors
-    /// `Damaged` when the record is there but does not open, `Unavailable` when it cannot be read.
+    /// - `Damaged`: the record exists but does not open.
+    /// - `Unavailable`: the record cannot be read.
     pub async fn external_tokens(
         &self,
         tenant: &TenantId,

@@ -1,7 +1,7 @@
-//! New tokens that the database could not take, on their way into it.
+//! Moving new tokens from files into the database.
 //!
-//! Invariant: a file goes only after the database has its tokens, or has no use for them. One that is refused keeps no
-//! other back.
+//! Invariant: a file is removed only after the database has its tokens or no longer needs them. A file that the
+//! database rejects delays no other.
 
 use std::sync::Arc;
 
@@ -35,15 +35,15 @@ impl Store {
         written.expect("writing a file does not panic")
     }
 
-    /// Shows that new tokens can be kept in files while the database is away. Blocks.
+    /// Checks that new tokens can be kept in files while the database is away. Blocks.
     ///
     /// # Errors
-    /// They cannot.
+    /// The folder cannot be created or written.
     pub fn probe_unsaved(&self) -> Result<(), OpenError> {
         self.0.unsaved.probe()
     }
 
-    /// Commits what waits in files. A server does so at its start and every second.
+    /// Commits the tokens that wait in files. A server calls it at its start and every second.
     pub async fn save_unsaved(&self) -> Result<(), StoreError> {
         self.save_some_unsaved(self.0.unsaved.list()).await
     }
@@ -105,7 +105,7 @@ impl Store {
         Ok(())
     }
 
-    /// The tokens with their DEK under the active master key; `None` if the retired one is not to be had.
+    /// Re-wraps the tokens' DEK under the active master key. Returns `None` if the retired key's file is gone.
     async fn rewrap_unsaved(
         &self,
         tokens: Replacement,

@@ -1,6 +1,6 @@
 //! Users.
 //!
-//! Invariant: every change of a user makes a new version of it, which ends what was proved under the old one.
+//! Invariant: every change of a user makes a new version of it, which ends all proofs made under the old one.
 
 use model::{Login, PasswordHash, TenantId, User};
 
@@ -12,12 +12,12 @@ use crate::{
 };
 
 impl Store {
-    /// The user with this login, disabled or not.
+    /// Returns the user with this login, disabled or not.
     pub async fn user(&self, tenant: &TenantId, login: &Login) -> Result<Option<User>, StoreError> {
         self.0.readers.user(tenant, login).await
     }
 
-    /// Whether nobody can sign in yet.
+    /// Returns whether the database has no users yet.
     pub async fn has_no_users(&self) -> Result<bool, StoreError> {
         self.0.readers.run(|conn| users::count(conn).map(|count| count == 0)).await
     }
@@ -25,22 +25,22 @@ impl Store {
     /// Adds a user.
     ///
     /// # Errors
-    /// `Conflict` when the tenant has a user of that login.
+    /// `Conflict`: the tenant has a user of that login.
     pub async fn add_user(&self, user: User) -> Result<(), StoreError> {
         let clock = self.0.clock;
         let add = move |conn: &mut Conn| users::insert(conn, clock.now(), &user);
         self.0.writer.run(Write::of(LockOrder::Nothing), add).await
     }
 
-    /// The users of a tenant, or of all.
+    /// Returns the users of a tenant, or of all.
     pub async fn users(&self, tenant: Option<TenantId>) -> Result<Vec<User>, StoreError> {
         self.0.readers.run(move |conn| users::list(conn, tenant.as_ref())).await
     }
 
-    /// Gives a user another password, and with it a new version.
+    /// Changes a user's password and makes a new version of the user.
     ///
     /// # Errors
-    /// `NotFound` when there is no such user.
+    /// `NotFound`: no such user.
     pub async fn set_password(
         &self,
         tenant: TenantId,
@@ -54,10 +54,10 @@ impl Store {
         self.0.writer.run(Write::of(order), change).await
     }
 
-    /// Shuts a user out, or lets it in again; either makes a new version of it.
+    /// Disables or enables a user. Either makes a new version of the user.
     ///
     /// # Errors
-    /// `NotFound` when there is no such user.
+    /// `NotFound`: no such user.
     pub async fn set_user_disabled(
         &self,
         tenant: TenantId,
@@ -72,7 +72,7 @@ impl Store {
         self.0.writer.run(Write::of(order), change).await
     }
 
-    /// Stores another hash of the password of `user`, unless the user was changed meanwhile.
+    /// Replaces the hash of the password of `user`, unless the user was changed meanwhile.
     pub async fn rehash(&self, user: User, hash: PasswordHash) -> Result<(), StoreError> {
         let order = LockOrder::user(&user.tenant, &user.login);
         self.0.writer.run(Write::of(order), move |conn| users::rehash(conn, &user, &hash)).await
