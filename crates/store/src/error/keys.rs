@@ -1,10 +1,10 @@
-//! A change of the master keys was refused.
+//! Errors of changes of the master keys.
 //!
-//! Invariant: then nothing was changed.
+//! Invariant: an error means that nothing was changed.
 
 use super::{OpenError, StoreError};
 
-/// A change of the master keys was refused, and nothing was changed.
+/// A change of the master keys was rejected; nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The next key cannot be made or read.
@@ -13,19 +13,19 @@ pub enum KeyError {
     /// The database cannot be used, or lacks a key.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The database knows the key that should be the next one.
+    /// The key meant to be next is already in the database.
     #[error("the database knows the master key {0} already")]
     Known(String),
     /// The key was retired, and must not come back.
     #[error("the master key {0} was retired; put a new key in its place")]
     Retired(String),
-    /// There is nothing to retire any more.
+    /// The key was retired before.
     #[error("the master key {0} was retired already")]
     RetiredAlready(String),
-    /// A rotation to another key is not over.
+    /// A rotation to another key is not finished.
     #[error("records are still to be moved to the master key {0}")]
     Unfinished(String),
-    /// A running server lacks the key that was announced.
+    /// A running server lacks the announced key.
     #[error("the master key {id} is not in use yet, because these running servers lack it: {}",
         servers.join(", ")
     )]
@@ -46,7 +46,7 @@ pub enum KeyError {
     InUse {
         /// The key's id.
         id: String,
-        /// How many.
+        /// Number of records.
         records: i64,
     },
     /// New tokens that wait in files need the key.
@@ -54,7 +54,7 @@ pub enum KeyError {
     Unsaved {
         /// The key's id.
         id: String,
-        /// How many.
+        /// Number of waiting tokens.
         tokens: usize,
     },
 }

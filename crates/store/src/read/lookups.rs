@@ -1,7 +1,7 @@
-//! Look-ups on PostgreSQL, batched: what many callers look up at the same time is one statement.
+//! Batched look-ups on PostgreSQL: look-ups of many callers at the same time become one statement.
 //!
-//! Invariant: no look-up is delayed to build a larger batch. A free connection takes whatever is queued, and while
-//! all are busy the next batch grows.
+//! Invariant: no look-up is delayed to build a larger batch. A free connection takes whichever look-ups are queued.
+//! While all connections are busy, the next batch grows.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -31,15 +31,15 @@ use crate::{
     },
 };
 
-/// Reads that may wait; past that callers are told to come back.
+/// The most queued reads. Beyond that, callers get `Overloaded`.
 const QUEUE: usize = 4096;
-/// Reads that are taken at once.
+/// The most reads in one batch.
 const BATCH: usize = 128;
 
-/// One that waits for what its key finds.
+/// A caller that waits for the row of its key.
 pub(crate) type Waiting<K, V> = (K, oneshot::Sender<Result<Option<V>, StoreError>>);
 
-/// A read.
+/// A queued read.
 pub(crate) enum Lookup {
     User(Waiting<(TenantId, Login), User>),
     Credential(Waiting<CredentialId, FoundCredential>),
@@ -47,25 +47,25 @@ pub(crate) enum Lookup {
     Application(Waiting<Vec<u8>, Application>),
     ApplicationNamed(Waiting<String, Application>),
     Tokens(Waiting<TokenLookup, TokenRow>),
-    /// One that calls make rarely; it is a statement of its own, and what is behind it waits.
+    /// A rare read, run as a statement of its own after the rest of its batch.
     Other(Work),
-    /// One that may keep a connection for a minute.
+    /// A read that may keep a connection for a minute.
     Slow(Work),
 }
 
 type Work = Box<dyn FnOnce(&mut ManagedConn) + Send>;
 
-/// The threads that ask.
+/// The threads that run reads, one for each connection.
 pub(crate) struct Lookups {
     queue: Arc<Queue>,
     threads: Vec<JoinHandle<()>>,
-    /// Held by who has a read that may take long.
+    /// Held during a slow read, so that at most one runs.
     slow_query: tokio::sync::Mutex<()>,
     outage: Arc<Outage>,
 }
 
 impl Lookups {
-    /// Starts the threads; they connect when there is something to ask.
+    /// Starts the threads. Each connects at its first read.
     pub(crate) fn start(database: &Database, connections: usize, outage: Arc<Outage>) -> Self {
         let queue = Arc::new(Queue { connections, ..Queue::default() });
         let threads = (0..connections).map(|_| {
@@ -77,10 +77,11 @@ impl Lookups {
         Self { queue, threads, slow_query: tokio::sync::Mutex::default(), outage }
     }
 
-    /// What a key finds.
+    /// Returns the row of a key.
     ///
     /// # Errors
-    /// `Overloaded` when too many reads are waiting, `Unavailable` when the server cannot be asked.
+    /// - `Overloaded`: too many reads are queued.
+    /// - `Unavailable`: the server cannot be reached.
     pub(crate) async fn find<K, V>(
         &self,
         key: K,
@@ -91,7 +92,7 @@ impl Lookups {
         self.answer(answered).await
     }
 
-    /// Any other read.
+    /// Runs any other read.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         query: impl FnOnce(&mut Conn) -> Result<T, StoreError> + Send + 'static,
@@ -99,7 +100,7 @@ impl Lookups {
         self.submit(query, Lookup::Other).await
     }
 
-    /// As `run`, for a read that looks at many rows. One at a time, so that a connection is left for callers.
+    /// Runs a read of many rows. At most one runs at a time, so that a connection is left for callers.
     pub(crate) async fn run_slowly<T: Send + 'static>(
         &self,
         query: impl FnOnce(&mut Conn) -> Result<T, StoreError> + Send + 'static,
@@ -115,7 +116,7 @@ impl Lookups {
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
         let work = move |managed: &mut ManagedConn| {
-            // Whoever went away has no use for the answer.
+            // The caller may have gone away.
             let _ = answer.send(managed.run(|conn| read(conn, query)));
         };
         self.queue.add(lookup(Box::new(work)))?;
@@ -135,21 +136,21 @@ impl Drop for Lookups {
     fn drop(&mut self) {
         self.queue.close();
         for thread in self.threads.drain(..) {
-            // An error means that it is gone already.
+            // An error means that the thread has ended already.
             let _ = thread.join();
         }
     }
 }
 
-/// What waits to be asked.
+/// The queue of reads.
 #[derive(Default)]
 struct Queue {
     state: Mutex<State>,
     grew: Condvar,
     ended: Condvar,
-    /// Connections that do not answer callers: that failed and do not work again yet, or are at something long.
+    /// Connections that serve no callers: failed and not reconnected yet, or running a slow read.
     absent: AtomicUsize,
-    /// How many there are.
+    /// Number of connections.
     connections: usize,
 }
 
@@ -171,7 +172,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Waits until there is something; `None` once it is closed.
+    /// Waits for reads. Returns `None` once the queue is closed.
     fn take(&self) -> Option<Vec<Lookup>> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let mut state = self
@@ -181,7 +182,7 @@ impl Queue {
         if state.is_closed {
             return None;
         }
-        // What takes long must not keep what is behind it from the other connection.
+        // A long read ends the batch, so that the reads after it are left to another connection.
         let is_long = |lookup: &Lookup| matches!(lookup, Lookup::Other(_) | Lookup::Slow(_));
         let long = state.lookups.iter().position(is_long);
         let count = long.map_or(state.lookups.len(), |index| index + 1).min(BATCH);
@@ -192,7 +193,7 @@ impl Queue {
         Some(taken)
     }
 
-    /// Puts what was taken before what came meanwhile.
+    /// Returns look-ups to the front of the queue.
     fn give_back(&self, lookups: Vec<Lookup>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         for lookup in lookups.into_iter().rev() {
@@ -202,14 +203,14 @@ impl Queue {
         self.grew.notify_one();
     }
 
-    /// Waits for the end, but no longer than this; whether it came.
+    /// Waits at most `time` for the queue to close. Returns whether it is closed.
     fn is_closed_within(&self, time: Duration) -> bool {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.ended.wait_timeout_while(state, time, |state| !state.is_closed);
         waited.unwrap_or_else(PoisonError::into_inner).0.is_closed
     }
 
-    /// Whether some connection answers callers.
+    /// Returns whether another connection serves callers.
     fn has_others(&self) -> bool {
         self.absent.load(Ordering::Relaxed) < self.connections
     }
@@ -221,8 +222,8 @@ impl Queue {
     }
 }
 
-/// Asks what there is to ask, until the queue is closed. A connection that failed leaves it to the others
-/// until it works again; when none is left to answer, callers are told so at once.
+/// Runs queued reads until the queue is closed. A failed connection leaves them to the others until it works again. If
+/// no connection works, callers get the error at once.
 fn ask(queue: &Queue, mut managed: ManagedConn) {
     loop {
         if managed.is_away() && queue.has_others() {
@@ -236,7 +237,7 @@ fn ask(queue: &Queue, mut managed: ManagedConn) {
             continue;
         }
         let Some(lookups) = queue.take() else { return };
-        // Another connection may have come back while this one waited for something to ask.
+        // Another connection may have recovered while this one waited.
         if managed.is_away() && queue.has_others() {
             queue.give_back(lookups);
             continue;
@@ -251,11 +252,11 @@ fn ask(queue: &Queue, mut managed: ManagedConn) {
     }
 }
 
-/// Answers a batch with one statement for each kind of it, and then what may take longer.
+/// Answers a batch with one statement for each kind of look-up, and then runs its long read.
 fn answer(queue: &Queue, managed: &mut ManagedConn, lookups: Vec<Lookup>) {
     let (mut users, mut credentials, mut tokens) = (Vec::new(), Vec::new(), Vec::new());
     let (mut applications, mut names) = (Vec::new(), Vec::new());
-    // `take` ends with it.
+    // `take` ends a batch after a long read, so there is at most one.
     let mut long = None;
     for lookup in lookups {
         match lookup {

@@ -1,7 +1,7 @@
-//! Reading: at once on a thread's own connection to a file, together on few connections to a server.
+//! Reads: on SQLite at once, on the calling thread; on PostgreSQL batched, on few connections.
 //!
-//! Invariant: no read waits for a write, and on a file none waits for another thread's read as long as
-//! there are connections for all.
+//! Invariant: no read waits for a write. On SQLite no read waits for another thread's read while there are connections
+//! for all.
 
 use std::{
     cell::Cell,
@@ -32,14 +32,14 @@ use crate::{
 
 /// The connections that read.
 pub(crate) enum Readers {
-    /// To a file: a read takes microseconds, less than the way to another thread and back.
+    /// SQLite. A read takes microseconds, less than a thread hop.
     File(FileReaders),
-    /// To a server.
+    /// PostgreSQL.
     Server(Lookups),
 }
 
 impl Readers {
-    /// Connects when there is something to read.
+    /// Creates the readers. They connect at the first read.
     pub(crate) fn new(
         database: &Database,
         database_file: Option<Arc<DatabaseFile>>,
@@ -54,7 +54,7 @@ impl Readers {
         }
     }
 
-    /// The user with this login, disabled or not.
+    /// Returns the user with this login, disabled or not.
     pub(crate) async fn user(
         &self,
         tenant: &TenantId,
@@ -68,7 +68,7 @@ impl Readers {
         }
     }
 
-    /// The credential of this id, living or not, with its user.
+    /// Returns the credential of this id, living or not, with its user.
     pub(crate) async fn credential(
         &self,
         id: &CredentialId,
@@ -79,7 +79,7 @@ impl Readers {
         }
     }
 
-    /// The application with this token, disabled or not.
+    /// Returns the application with this token, disabled or not.
     pub(crate) async fn application(
         &self,
         token: SecretDigest,
@@ -92,7 +92,7 @@ impl Readers {
         }
     }
 
-    /// The application of this name, disabled or not.
+    /// Returns the application of this name, disabled or not.
     pub(crate) async fn application_named(
         &self,
         name: ApplicationName,
@@ -105,7 +105,7 @@ impl Readers {
         }
     }
 
-    /// The row that is wanted, if there is one.
+    /// Returns the matching row, if there is one.
     pub(crate) async fn tokens(
         &self,
         wanted: &TokenLookup,
@@ -116,7 +116,7 @@ impl Readers {
         }
     }
 
-    /// Any other read.
+    /// Runs any other read.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         query: impl FnOnce(&mut Conn) -> Result<T, StoreError> + Send + 'static,
@@ -127,7 +127,7 @@ impl Readers {
         }
     }
 
-    /// As `run`, for a read that looks at many rows.
+    /// Runs a read of many rows.
     pub(crate) async fn run_slowly<T: Send + 'static>(
         &self,
         query: impl FnOnce(&mut Conn) -> Result<T, StoreError> + Send + 'static,
@@ -140,8 +140,7 @@ impl Readers {
 }
 
 impl Readers {
-    /// Whether a connection that writes can be opened while none of these is open. They are opened again when
-    /// there is something to read.
+    /// Returns whether a writing connection can be opened after all of these are closed. They reopen at the next read.
     pub(crate) fn is_room(&self, database: &Database) -> bool {
         let Self::File(readers) = self else { return true };
         let lock = |managed| Mutex::lock(managed).unwrap_or_else(PoisonError::into_inner);
@@ -151,14 +150,14 @@ impl Readers {
     }
 }
 
-/// A connection for each thread that reads, and some.
+/// A connection for each thread that reads, and two more.
 pub(crate) struct FileReaders {
     conns: Box<[Mutex<ManagedConn>]>,
     outage: Arc<Outage>,
 }
 
 thread_local! {
-    /// Which connection a thread tries first.
+    /// The connection that a thread tries first.
     static HOME: Cell<Option<usize>> = const { Cell::new(None) };
 }
 

@@ -1,7 +1,7 @@
-//! Uses of records, noted when tokens are got and written a little later.
+//! Uses of records: noted in memory by gets and written later.
 //!
-//! Invariant: a get never waits for its note to be written, and what waits is bounded; a record that
-//! ended or expired is never touched.
+//! Invariant: no get waits for its note to be written. At most `NOTES` notes wait. No write touches a record that ended
+//! or expired.
 
 use std::{
     collections::BTreeMap,
@@ -25,10 +25,10 @@ use crate::{
     tables::{external_tokens::RecordTimes, records, schema::external_tokens},
 };
 
-/// Notes that may wait; past that, uses are not noted until some were written. Half of them is for records
-/// that may not be unused.
+/// The most notes. When they are full, uses are not noted until some are written. Half of the slots are reserved for
+/// records with an idle limit.
 const NOTES: usize = 1 << 16;
-/// Notes that are written together.
+/// Notes written in one batch.
 const BATCH: usize = 256;
 
 /// A use to be written.
@@ -36,24 +36,24 @@ const BATCH: usize = 256;
 pub(crate) struct UseNote {
     record: i64,
     at: i64,
-    /// An earlier use that is later than this stands for this one.
+    /// The use is skipped if the record has a recorded use after this time.
     unless_since: i64,
-    /// When the record expires from then on; `None` for never.
+    /// The record's expiry after this use; `None` for never.
     expires: Option<i64>,
 }
 
-/// Uses that wait to be written, one a record.
+/// Uses to be written, one for each record.
 #[derive(Default)]
 pub(crate) struct UseBuffer {
     notes: Mutex<BTreeMap<i64, UseNote>>,
-    /// How many there are, to know without the lock when there is no room.
+    /// Number of notes, readable without the lock.
     count: AtomicUsize,
-    /// From which record on they are written next.
+    /// The record id at which the next batch begins.
     next: AtomicI64,
 }
 
 impl UseBuffer {
-    /// Notes that a record is used now, unless that was written not long ago.
+    /// Notes a use of a record now, unless a use was recorded within the last hour.
     pub(crate) fn note(&self, times: RecordTimes, limits: ExpiryLimits, now: i64) {
         let RecordTimes { record, created, last_used, expires } = times;
         let unless_since = now.saturating_sub(USE_COUNTS_FOR_US);
@@ -69,8 +69,7 @@ impl UseBuffer {
         self.count.store(notes.len(), Ordering::Relaxed);
     }
 
-    /// Some of the notes, each in its turn. They stay until they are `done`, so that a use meanwhile is not
-    /// noted again.
+    /// Returns the next batch of notes in turn. They stay until `done`, so that a use meanwhile is not noted again.
     pub(crate) fn some(&self) -> Vec<UseNote> {
         let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         let next = self.next.load(Ordering::Relaxed);
@@ -79,7 +78,7 @@ impl UseBuffer {
         if behind.is_empty() { some(i64::MIN) } else { behind }
     }
 
-    /// Forgets notes that were written.
+    /// Removes written notes.
     pub(crate) fn done(&self, written: &[UseNote]) {
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         for noted in written {
@@ -90,7 +89,7 @@ impl UseBuffer {
     }
 }
 
-/// Writes uses of records that live.
+/// Writes uses of living records.
 pub(crate) fn write(conn: &mut Conn, now: i64, uses: &[UseNote]) -> Result<(), StoreError> {
     match conn {
         Conn::Sqlite(conn) => {
@@ -121,7 +120,7 @@ fn write_one(conn: &mut SqliteConnection, noted: &UseNote, now: i64) -> Result<(
     Ok(())
 }
 
-/// The columns of many uses: one statement, and one way to the server and back.
+/// The columns of many uses, written in one statement and one round trip.
 struct WriteAll {
     records: Vec<i64>,
     at: Vec<i64>,
@@ -216,8 +215,7 @@ mod tests {
         assert_eq!(uses.count.load(Ordering::Relaxed), 1);
     }
 
-    /// However many are noted meanwhile, each has its turn; and there is room for those that a record's life
-    /// depends on.
+    /// Every note has its turn, however many are added meanwhile. Records with an idle limit have reserved room.
     #[test]
     fn what_waits_is_bounded_and_written_in_turn() {
         let uses = UseBuffer::default();

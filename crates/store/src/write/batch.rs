@@ -1,22 +1,22 @@
-//! What waits for the writer, and what of it is committed together.
+//! Queued writes, and the batches that they are committed in.
 //!
-//! Invariant: a batch is written in lock order, and each of its callers gets one answer.
+//! Invariant: every batch is written in lock order, and each of its callers gets exactly one answer.
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::lock_order::{LockOrder, Write};
 use crate::{StoreError, backend::conn::Conn, tables::external_tokens::TokenRow};
 
-/// What became of a write.
+/// Outcome of a write.
 pub(super) type Outcome = Result<(), StoreError>;
 
-/// What is sent to the writer's thread.
+/// A message to the writer's thread.
 pub(super) enum Job {
     /// A new record.
     Save(Save),
     /// Any other write.
     Change(Change),
-    /// Ends the thread, after what is queued.
+    /// Ends the thread after the queued jobs.
     Close,
 }
 
@@ -24,7 +24,7 @@ pub(super) enum Job {
 pub(super) struct Save {
     pub(super) row: Box<TokenRow>,
     pub(super) answer: oneshot::Sender<Outcome>,
-    /// Given back once it is written.
+    /// Released after the write.
     pub(super) _room: OwnedSemaphorePermit,
 }
 
@@ -32,21 +32,21 @@ pub(super) struct Save {
 pub(super) struct Change {
     pub(super) write: Write,
     pub(super) work: Box<dyn Work>,
-    /// Given back once it is written.
+    /// Released after the write.
     pub(super) _room: Option<OwnedSemaphorePermit>,
 }
 
-/// A change of rows, and the caller that waits for what it gives, whatever type that is.
+/// A change of rows, and the caller that waits for its result. Hides the type of the result.
 pub(super) trait Work: Send {
-    /// Changes rows, or says that there is nothing to change and changes nothing (`StoreError::changed_nothing`).
-    /// May be called again, after what it did was rolled back.
+    /// Changes rows. Returns an error with `StoreError::changed_nothing` if there is nothing to change. May be called
+    /// again after a rollback.
     fn run(&mut self, conn: &mut Conn) -> Outcome;
 
-    /// Answers the caller: with what the last run gave, if it was committed.
+    /// Answers the caller, with the result of the last run if it was committed.
     fn answer(self: Box<Self>, outcome: Outcome);
 }
 
-/// The one implementation of `Work`.
+/// The only implementation of `Work`.
 pub(super) struct Pending<T, F> {
     change: F,
     given: Option<T>,
@@ -72,12 +72,12 @@ where
 
     fn answer(self: Box<Self>, outcome: Outcome) {
         let given = self.given.ok_or(StoreError::Closed);
-        // A caller that went away has no use for its answer.
+        // The caller may have gone away.
         let _ = self.answer.send(outcome.and(given));
     }
 }
 
-/// What is committed together.
+/// Writes that are committed together.
 #[derive(Default)]
 pub(super) struct Batch {
     pub(super) saves: Vec<Save>,
@@ -97,7 +97,7 @@ impl Batch {
         }
     }
 
-    /// In lock order, followed by a batch for each write that needs a transaction of its own.
+    /// Sorts the batch into lock order, followed by a batch for each write that needs its own transaction.
     pub(super) fn in_order(mut self) -> Vec<Self> {
         self.changes.sort_by(|one, other| one.write.order.cmp(&other.write.order));
         let is_shared = |change: &Change| change.write.order < LockOrder::OwnTransaction;
@@ -108,7 +108,7 @@ impl Batch {
         [self].into_iter().chain(alone).collect()
     }
 
-    /// About how many bytes it adds to the write-ahead log.
+    /// Returns roughly how many bytes the batch adds to the write-ahead log.
     pub(super) fn size(&self) -> usize {
         let changes = self.changes.iter().map(|change| change.write.size);
         self.saves.iter().map(|save| save.row.size()).chain(changes).sum()
@@ -118,7 +118,7 @@ impl Batch {
         self.changes.iter().any(|change| change.write.erases)
     }
 
-    /// Each write as a batch of its own, in the same order.
+    /// Splits the batch into one batch for each write, in the same order.
     pub(super) fn singles(self) -> impl Iterator<Item = Self> {
         let saves =
             self.saves.into_iter().map(|save| Self { saves: vec![save], changes: Vec::new() });
@@ -129,7 +129,7 @@ impl Batch {
         saves.chain(changes)
     }
 
-    /// Answers the callers after a commit; `outcomes` are those of the changes.
+    /// Answers the callers after a commit. `outcomes` are those of the changes.
     pub(super) fn answer(self, outcomes: Vec<Outcome>) {
         for save in self.saves {
             let _ = save.answer.send(Ok(()));

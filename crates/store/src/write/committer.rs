@@ -1,7 +1,7 @@
-//! The writer's thread: it takes what is queued, and commits it in batches.
+//! The writer's thread, which commits the queued writes in batches.
 //!
-//! Invariant: a caller is answered only after the transaction that holds its row was committed, to the file that
-//! is then at the database's path, and a row that the database refuses never fails its neighbours.
+//! Invariant: every caller is answered only after the transaction that holds its row was committed, to the file that is
+//! then at the database's path. A rejected row never fails the other writes of its batch.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 
@@ -19,13 +19,13 @@ use crate::{
     tables::external_tokens::{self, TokenRow},
 };
 
-/// Writes in one transaction.
+/// The most writes in one transaction.
 const BATCH: usize = 256;
 
 /// The thread, which owns the only connection that writes.
 pub(super) struct Committer {
     managed: ManagedConn,
-    /// The write-ahead log, where there is one.
+    /// The write-ahead log; on SQLite only.
     log: Option<WriteAheadLog>,
     jobs: Receiver<Job>,
 }
@@ -39,7 +39,7 @@ impl Committer {
         Self { managed, log, jobs }
     }
 
-    /// Works until the queue is closed.
+    /// Commits jobs until the queue is closed.
     pub(super) fn run(mut self) {
         let mut is_open = true;
         while is_open && let Some(first) = self.next_job() {
@@ -63,7 +63,8 @@ impl Committer {
         }
     }
 
-    /// Waits for something to do; meanwhile the log is cut when that is due. `None` when nothing will come.
+    /// Waits for the next job, and truncates the log meanwhile when that is due. Returns `None` when the queue is
+    /// closed.
     fn next_job(&mut self) -> Option<Job> {
         loop {
             let Some(log) = &mut self.log else { return self.jobs.recv().ok() };
@@ -75,7 +76,7 @@ impl Committer {
         }
     }
 
-    /// Commits everything at once; if something of it is refused, each on its own.
+    /// Commits the batch in one transaction. If that fails, commits each write separately.
     fn commit(&mut self, mut batch: Batch) {
         if batch.len() == 0 {
             return;
@@ -83,7 +84,7 @@ impl Committer {
         match self.write(&mut batch) {
             Ok(outcomes) => batch.answer(outcomes),
             Err(error) if batch.len() > 1 && !self.is_hopeless(&error) => {
-                // Of a database that cannot be written each batch is; that is said once.
+                // If the database rejects all writes, every batch fails, and that is logged elsewhere, once.
                 if !matches!(error, StoreError::Unavailable(_)) {
                     warn!(
                         error = error_chain(&error),
@@ -96,7 +97,7 @@ impl Committer {
         }
     }
 
-    /// Commits each on its own; once the database is away, nothing more is tried.
+    /// Commits each write separately. Once the database is away, fails the rest without trying.
     fn commit_each(&mut self, batch: Batch) {
         let mut end = None;
         for mut single in batch.singles() {
@@ -116,14 +117,14 @@ impl Committer {
         }
     }
 
-    /// Whether any other write would fail as well. On a file, whatever makes it unavailable does so for
-    /// all; a server may have refused but one row.
+    /// Returns whether every other write would fail as well. On SQLite `Unavailable` affects all writes; PostgreSQL may
+    /// have rejected a single row.
     fn is_hopeless(&self, error: &StoreError) -> bool {
         matches!(error, StoreError::Unavailable(_))
             && (self.log.is_some() || self.managed.is_away())
     }
 
-    /// One transaction; what became of each change in it.
+    /// Writes the batch in one transaction. Returns the outcome of each change.
     fn write(&mut self, batch: &mut Batch) -> Result<Vec<Outcome>, StoreError> {
         if self.managed.refuse_other_file().is_err() {
             self.managed.check_file()?;
@@ -131,14 +132,14 @@ impl Committer {
         let Batch { saves, changes } = batch;
         let rows: Vec<&TokenRow> = saves.iter().map(|save| &*save.row).collect();
         let outcomes = self.managed.run(|conn| match conn {
-            // A statement is a transaction, and takes one round trip to the server.
+            // A single statement is a transaction, and takes one round trip.
             Conn::Postgres(_) if changes.is_empty() => {
                 external_tokens::insert_all(conn, &rows).map(|()| Vec::new())
             }
             _ => conn::write(conn, |conn| {
                 external_tokens::insert_all(conn, &rows)?;
                 let outcomes = changes.iter_mut().map(|change| match change.work.run(conn) {
-                    // Nobody else's write is undone for it.
+                    // Nothing was changed, so the other writes of the transaction stay.
                     Err(error) if error.changed_nothing() => Ok(Err(error)),
                     outcome => outcome.map(Ok),
                 });
@@ -146,7 +147,7 @@ impl Committer {
             }),
         })?;
         if let Err(error) = self.managed.check_files() {
-            // So that the file that was moved has all that was acknowledged, whatever becomes of its log.
+            // Truncating puts all acknowledged writes into the moved file, even if its log is lost.
             self.log.iter_mut().for_each(WriteAheadLog::schedule_truncate);
             return Err(error);
         }

@@ -1,4 +1,4 @@
-//! What a write locks, and in which order.
+//! Locks of a write, and their order.
 //!
 //! Invariant: every server takes its locks in the order of `LockOrder`, so that no two servers wait for each other.
 
@@ -6,49 +6,49 @@ use model::{Login, TenantId};
 
 use crate::backend::conn::PAGE_SIZE;
 
-/// What a write locks for as long as its transaction takes, if a write of another server may wait for it. The order
-/// is that of the variants, and of what is in them.
+/// The lock that a write holds during its transaction, if another server's write may wait for it. Locks are ordered by
+/// variant, then by content.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum LockOrder {
-    /// Nothing: it only adds rows, or only commands do it.
+    /// No such lock: the write only inserts rows, or only commands do it.
     Nothing,
     /// The row of a master key.
     Kek(String),
     /// A user, by tenant and login.
     User(String, String),
-    /// A credential, by its id.
+    /// A credential, by id.
     Credential(String),
-    /// An idempotency key, by its digest.
+    /// An idempotency key, by digest.
     IdempotencyKey([u8; 32]),
-    /// A record, by its id, and its grant.
+    /// A record with its grant, by id.
     Record(i64),
-    /// The pause of a client of a provider, by the client's digest.
+    /// The pause of a provider's client, by the client's digest.
     ProviderPause([u8; 32]),
-    /// An authorization code, by its digest.
+    /// An authorization code, by digest.
     Exchange([u8; 32]),
-    /// Several rows, in the order of their keys, in a transaction that has nothing else.
+    /// Several rows in key order, in a transaction of its own.
     OwnTransaction,
 }
 
 impl LockOrder {
-    /// A user.
+    /// Returns the lock of a user.
     pub(crate) fn user(tenant: &TenantId, login: &Login) -> Self {
         Self::User(tenant.as_str().to_owned(), login.as_str().to_owned())
     }
 }
 
-/// What the writer must know of a write beforehand.
+/// Properties of a write that the writer needs before it runs.
 #[derive(Clone, Debug)]
 pub(crate) struct Write {
     pub(super) order: LockOrder,
-    /// Whether what it takes away must be gone from the write-ahead log soon afterwards.
+    /// Whether the data that it erases must leave the write-ahead log soon.
     pub(super) erases: bool,
-    /// About how many bytes it adds to the write-ahead log, if those are many.
+    /// Roughly how many bytes it adds to the write-ahead log, if that is many.
     pub(super) size: usize,
 }
 
 impl Write {
-    /// A small write that locks this.
+    /// A small write that takes this lock.
     pub(crate) fn of(order: LockOrder) -> Self {
         Self { order, erases: false, size: 0 }
     }
@@ -58,12 +58,12 @@ impl Write {
         Self::of(LockOrder::OwnTransaction)
     }
 
-    /// It changes rows in this many places; each writes a page.
+    /// Sets the number of rows that it changes; each writes a page.
     pub(crate) fn rows(self, count: usize) -> Self {
         Self { size: count * PAGE_SIZE as usize, ..self }
     }
 
-    /// It takes secrets away.
+    /// Marks the write as one that erases secrets.
     pub(crate) fn erasing(self) -> Self {
         Self { erases: true, ..self }
     }

@@ -1,6 +1,6 @@
-//! The handle to the writer: group commit behind a bounded queue.
+//! The handle to the writer: group commit after a bounded queue.
 //!
-//! Invariant: what waits is bounded in number and in bytes; past either bound a write is refused at once.
+//! Invariant: the queue is bounded in writes and in bytes. Beyond either bound a write is rejected at once.
 
 #[cfg(test)]
 mod tests;
@@ -35,9 +35,9 @@ use crate::{
     },
 };
 
-/// Writes that may wait; past that a write is refused, and its caller may retry.
+/// The most queued writes. Beyond that a write is rejected, and its caller may retry.
 const QUEUE: usize = 1024;
-/// Bytes of rows that may wait.
+/// The most bytes of queued rows.
 const QUEUE_BYTES: usize = 32 << 20;
 
 /// The handle to the writer's thread.
@@ -64,15 +64,15 @@ impl Writer {
         Self { queue, room, outage, thread: Mutex::new(Some(thread)) }
     }
 
-    /// Commits a row, together with what else is waiting.
+    /// Commits a row together with the other queued writes.
     pub(crate) async fn save(&self, row: TokenRow) -> Result<(), StoreError> {
         let room = self.room(&row)?;
         let (answer, answered) = oneshot::channel();
         self.submit(Job::Save(Save { row: Box::new(row), answer, _room: room }), answered).await
     }
 
-    /// As `save`, and in the same transaction reserves an idempotency key and adds the grant behind the record, if there
-    /// are any; `Reserved`, and nothing is changed, if that key is taken.
+    /// Saves a row like `save`. In the same transaction, reserves an idempotency key and adds the record's grant, if
+    /// given. `Reserved`: the key is taken, and nothing was changed.
     pub(crate) async fn save_with(
         &self,
         row: TokenRow,
@@ -96,8 +96,8 @@ impl Writer {
         self.submit_change(write, Some(room), save).await
     }
 
-    /// Commits any other write, together with what else is waiting; what it gave in the transaction that was
-    /// committed. It may be called again, after what it did was rolled back.
+    /// Commits any other write together with the queued ones. Returns its result in the committed transaction. `change`
+    /// may be called again after a rollback.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         write: Write,
@@ -106,17 +106,17 @@ impl Writer {
         self.submit_change(write, None, change).await
     }
 
-    /// Lets the thread finish what is queued and end; blocks until then.
+    /// Lets the thread finish the queue and end. Blocks until then.
     pub(crate) fn close(&self) {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
-            // An error means that the thread is gone already.
+            // An error means that the thread has ended already.
             let _ = self.queue.send(Job::Close);
             let _ = thread.join();
         }
     }
 
-    /// Room for a row among those that wait.
+    /// Reserves room for a row in the queue.
     fn room(&self, row: &TokenRow) -> Result<OwnedSemaphorePermit, StoreError> {
         let size = row.size().min(QUEUE_BYTES) as u32;
         let room = Arc::clone(&self.room).try_acquire_many_owned(size);

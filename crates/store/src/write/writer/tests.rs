@@ -16,7 +16,7 @@ use model::{
 use std::sync::mpsc;
 use tokio::{sync::mpsc::unbounded_channel, task::JoinHandle};
 
-/// A writer on a database of its own, and what is needed to make rows and read them.
+/// A writer on a database of its own, with helpers to make and read rows.
 struct Bench {
     writer: Arc<Writer>,
     database: Database,
@@ -30,7 +30,7 @@ impl Bench {
         Self::with("")
     }
 
-    /// With some SQL run on the writer's own connection.
+    /// Creates a bench after running SQL on the writer's own connection.
     fn with(sql: &str) -> Self {
         let folder = tempfile::tempdir().expect("folder");
         let database = Database::Sqlite(folder.path().join("test.db"));
@@ -73,8 +73,7 @@ impl Bench {
         external_tokens::find(&mut conn, &TokenLookup::by(key)).expect("read").is_some()
     }
 
-    /// Holds the writer up, so that what is queued meanwhile becomes one batch; returns once it
-    /// is held up.
+    /// Blocks the writer, so that the writes queued meanwhile become one batch. Returns once the writer is blocked.
     async fn hold(&self) -> LoadedKek {
         let (release, released) = mpsc::channel::<()>();
         let (started, mut has_started) = unbounded_channel();
@@ -165,7 +164,7 @@ async fn a_full_queue_is_told_at_once_and_closing_commits_what_is_queued() {
     assert!(matches!(late, Err(StoreError::Closed)), "{late:?}");
 }
 
-/// The row goes in, the commit fails: had the answer come before the commit, it would be `Ok`.
+/// The row is inserted and the commit fails. An answer before the commit would be `Ok`.
 #[tokio::test]
 async fn nobody_is_told_that_a_failed_commit_saved_anything() {
     let bench = Bench::with(
@@ -181,8 +180,7 @@ async fn nobody_is_told_that_a_failed_commit_saved_anything() {
     assert!(!bench.is_saved(&key));
 }
 
-/// What servers may wait for each other for, they all take in one order; what takes several rows has a
-/// transaction of its own.
+/// All writes take the locks that servers may wait for in one order. A write of several rows has its own transaction.
 #[tokio::test]
 async fn writes_keep_to_one_order() {
     let bench = Bench::new();
