@@ -1,8 +1,8 @@
-//! Connections: how each one is set up, and transactions on them.
+//! Connections: their setup, and transactions on them.
 //!
-//! Invariant: every connection that writes writes through to the disk, and no connection makes a database that
-//! is not there. Any other connection cannot write; on a server, where a connection keeps no settings, it only
-//! looks up, or is in a transaction that cannot write.
+//! Invariant: every connection that writes flushes its commits to the disk. No connection creates a missing database.
+//! Every other connection is read-only; on PostgreSQL, where connections keep no settings, it only runs look-ups and
+//! read-only transactions.
 
 use std::{fmt::Write as _, os::unix::ffi::OsStrExt as _, path::Path, time::Duration};
 
@@ -21,23 +21,23 @@ use crate::{
 /// "Ltch", in the header of every SQLite database of this server.
 pub(crate) const APPLICATION_ID: i32 = 0x4c74_6368;
 
-/// Of a new file, in bytes: three records of two tokens of 1,000 characters fit a page of this size, and
-/// one of half the size holds one.
+/// Page size of a new file, in bytes. A page holds three records of two tokens of 1,000 characters; a page of half the
+/// size would hold one.
 pub(crate) const PAGE_SIZE: i32 = 8192;
-/// How long a file may be locked by another program before a call fails.
+/// How long another program may lock the file before a call fails.
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A connection to any backend; queries are written against what all of them share.
+/// A connection to any backend. Queries use only what all backends share.
 #[derive(diesel::MultiConnection)]
 pub(crate) enum Conn {
-    /// To SQLite.
+    /// SQLite.
     Sqlite(SqliteConnection),
-    /// To PostgreSQL.
+    /// PostgreSQL.
     Postgres(Session),
 }
 
-/// Runs a query on the backend's own connection, which knows a statement by its type and need not build
-/// its text: for what every call asks.
+/// Runs a frequent query on the backend's own connection, which finds the prepared statement by its type without
+/// building its text.
 macro_rules! on_backend {
     ($conn:expr, |$backend:ident| $query:expr) => {
         match $conn {
@@ -67,33 +67,33 @@ impl Conn {
                 "PRAGMA page_size = {PAGE_SIZE}; PRAGMA application_id = {APPLICATION_ID};"
             ))?;
         }
-        // `wal` checkpoints, at times that do not hold saves up.
+        // Automatic checkpoints are off, because `wal` checkpoints at times that do not delay saves.
         conn.batch_execute(
-            // What is removed is overwritten.
+            // `secure_delete` overwrites removed data.
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; \
              PRAGMA secure_delete = ON;",
         )?;
         Ok(Self::Sqlite(conn))
     }
 
-    /// Opens a connection that changes an SQLite file which has no name as a database yet: without a write-ahead log, so
-    /// that once the connection is closed the file is all there is.
+    /// Opens a connection that changes an unnamed SQLite file. It uses no write-ahead log, so that after closing, the
+    /// file is complete.
     pub(crate) fn amending(file: &Path) -> Result<Self, OpenError> {
         let mut conn = open_file(file)?;
         conn.batch_execute("PRAGMA journal_mode = DELETE; PRAGMA synchronous = FULL;")?;
         Ok(Self::Sqlite(conn))
     }
 
-    /// Opens a connection that copies an SQLite file's log.
+    /// Opens a connection that checkpoints an SQLite file's log.
     pub(crate) fn copying(database: &Database) -> Result<Self, OpenError> {
         let mut conn = Self::reading(database)?;
         conn.batch_execute("PRAGMA synchronous = FULL;")?;
         Ok(conn)
     }
 
-    /// Opens a connection that only reads an SQLite file, where the disk has no room for the index of the
-    /// write-ahead log, which is a file beside it: SQLite keeps the index in memory then, and no other process
-    /// can use the database until this one has closed every such connection.
+    /// Opens a read-only connection to an SQLite file, for a disk without room for the index of the write-ahead log.
+    /// SQLite keeps the index in memory then. No other process can use the database until all such connections are
+    /// closed.
     pub(crate) fn reading_alone(database: &Database) -> Result<Self, OpenError> {
         let Database::Sqlite(path) = database else { return Self::reading(database) };
         let mut conn = open_uri(&(existing(path) + "&vfs=unix-excl"))?;
@@ -101,7 +101,7 @@ impl Conn {
         Ok(Self::Sqlite(conn))
     }
 
-    /// Opens a connection that only reads.
+    /// Opens a read-only connection.
     pub(crate) fn reading(database: &Database) -> Result<Self, OpenError> {
         match database {
             Database::Sqlite(path) => {
@@ -124,7 +124,7 @@ fn open_uri(uri: &str) -> Result<SqliteConnection, OpenError> {
     Ok(conn)
 }
 
-/// SQLite's URI of a file that must be there.
+/// Returns SQLite's URI of a file that must exist.
 pub(crate) fn existing(path: &Path) -> String {
     let mut uri = "file:".to_owned();
     for &byte in path.as_os_str().as_bytes() {
@@ -138,7 +138,7 @@ pub(crate) fn existing(path: &Path) -> String {
     uri + "?mode=rw"
 }
 
-/// Runs `work` in one transaction, which is committed when it succeeds and rolled back when not.
+/// Runs `work` in one transaction. Commits it on success and rolls it back on an error.
 pub(crate) fn write<T>(
     conn: &mut Conn,
     work: impl FnOnce(&mut Conn) -> Result<T, StoreError>,
@@ -147,7 +147,7 @@ pub(crate) fn write<T>(
     end(conn, work)
 }
 
-/// Runs `work`, which only reads: on a server in one transaction that cannot write.
+/// Runs `work`, which only reads. On PostgreSQL it runs in one read-only transaction.
 pub(crate) fn read<T>(
     conn: &mut Conn,
     work: impl FnOnce(&mut Conn) -> Result<T, StoreError>,
@@ -161,7 +161,7 @@ pub(crate) fn read<T>(
     end(conn, work)
 }
 
-/// Ends a transaction that began, with or without what `work` did.
+/// Ends a transaction with a commit or a rollback, depending on the outcome of `work`.
 fn end<T>(
     conn: &mut Conn,
     work: impl FnOnce(&mut Conn) -> Result<T, StoreError>,
@@ -172,14 +172,14 @@ fn end<T>(
             Ok(value)
         }
         Err(error) => {
-            // If this fails too, the connection is of no more use, whatever the first error was.
+            // If the rollback fails too, the connection is unusable, whichever error came first.
             <Conn as diesel::Connection>::TransactionManager::rollback_transaction(conn)?;
             Err(error)
         }
     }
 }
 
-/// As `write`, and as if nobody else wrote meanwhile; `Overloaded` if somebody did.
+/// Runs `work` like `write`, in a serializable transaction. `Overloaded`: it conflicted with another one.
 pub(crate) fn write_serially<T>(
     conn: &mut Conn,
     work: impl FnOnce(&mut Conn) -> Result<T, StoreError>,
@@ -188,8 +188,8 @@ pub(crate) fn write_serially<T>(
     end(conn, work)
 }
 
-/// The time by the database's clock, in microseconds since 1970 UTC: those of several machines may differ. A file has
-/// that of the one server.
+/// Returns the time by the database's clock, in microseconds since 1970 UTC, because servers' clocks may differ. On
+/// SQLite this is the clock of the one server.
 pub(crate) fn time(conn: &mut Conn, clock: Clock) -> diesel::QueryResult<i64> {
     let now = sql::<BigInt>("(extract(epoch FROM clock_timestamp()) * 1000000)::BIGINT");
     match conn {
@@ -198,8 +198,7 @@ pub(crate) fn time(conn: &mut Conn, clock: Clock) -> diesel::QueryResult<i64> {
     }
 }
 
-/// Lets each statement on a server take no longer than this from now on, or as long as it takes; what was the
-/// limit before.
+/// Sets the timeout of each statement on PostgreSQL, or none. Returns the former one.
 pub(crate) fn limit(conn: &mut Conn, limit: Option<Duration>) -> Option<Duration> {
     match conn {
         Conn::Sqlite(_) => None,
@@ -207,7 +206,7 @@ pub(crate) fn limit(conn: &mut Conn, limit: Option<Duration>) -> Option<Duration
     }
 }
 
-/// Runs `work` under a limit of its own.
+/// Runs `work` with another timeout.
 pub(crate) fn limited<T>(
     conn: &mut Conn,
     while_working: Option<Duration>,
@@ -219,12 +218,13 @@ pub(crate) fn limited<T>(
     outcome
 }
 
-/// Runs a query that looks at many rows.
+/// Runs a query that reads many rows, with `SLOW_TIMEOUT`.
 pub(crate) fn with_slow_timeout<T>(conn: &mut Conn, query: impl FnOnce(&mut Conn) -> T) -> T {
     limited(conn, Some(SLOW_TIMEOUT), query)
 }
 
-/// SQLite takes its write lock up front, so that two writers queue instead of failing half-way.
+/// Begins a transaction that writes. Takes SQLite's write lock first, so that two writers queue instead of failing
+/// half-way.
 fn begin_write(conn: &mut Conn, on_server: &str) -> diesel::QueryResult<()> {
     match conn {
         Conn::Sqlite(conn) => {

@@ -1,6 +1,6 @@
-//! Which database, by its URL.
+//! A database, given by its URL.
 //!
-//! Invariant: what is shown of a URL holds nothing secret.
+//! Invariant: no part of a URL that is displayed is secret.
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
@@ -18,7 +18,7 @@ pub enum Database {
 impl FromStr for Database {
     type Err = OpenError;
 
-    /// Reads a URL such as `sqlite:data/latchkey.db`, `sqlite:///var/lib/latchkey/latchkey.db` or
+    /// Parses a URL such as `sqlite:data/latchkey.db`, `sqlite:///var/lib/latchkey/latchkey.db` or
     /// `postgres://latchkey@localhost/latchkey`.
     fn from_str(url: &str) -> Result<Self, OpenError> {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
@@ -49,8 +49,8 @@ impl fmt::Display for Database {
 }
 
 impl Database {
-    /// Whether there is a database to open, as far as this user may look; one on a server is made by whoever runs
-    /// the server.
+    /// Returns whether the database exists, as far as this user can see. A PostgreSQL database counts as existing,
+    /// because its administrator creates it.
     pub fn exists(&self) -> bool {
         match self {
             Self::Sqlite(path) => path.try_exists().unwrap_or(true),

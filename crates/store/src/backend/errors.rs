@@ -1,6 +1,6 @@
-//! What the errors of the databases mean to the store.
+//! Mapping of database errors to the store's errors.
 //!
-//! Invariant: what may succeed when it is tried again is `Unavailable` or `Overloaded`, and nothing else is.
+//! Invariant: an error is `Unavailable` or `Overloaded` if and only if a retry may succeed.
 
 use std::{error::Error, sync::Arc};
 
@@ -17,7 +17,7 @@ impl From<diesel::result::Error> for StoreError {
         use diesel::result::{DatabaseErrorKind as Kind, Error as Diesel};
         match error {
             Diesel::DatabaseError(Kind::UniqueViolation, _) => Self::Conflict("row"),
-            // Another server was faster; a retry finds what it wrote.
+            // Another server wrote first; a retry finds its rows.
             Diesel::DatabaseError(Kind::SerializationFailure, _) => Self::Overloaded,
             Diesel::DatabaseError(
                 Kind::Unknown
@@ -30,7 +30,7 @@ impl From<diesel::result::Error> for StoreError {
             | Diesel::RollbackErrorOnCommit { .. }
             | Diesel::AlreadyInTransaction
             | Diesel::NotInTransaction => Self::Unavailable(Arc::new(error)),
-            // No other try makes PostgreSQL take what it refuses for its data.
+            // A retry cannot make PostgreSQL accept rejected data.
             Diesel::QueryBuilderError(_)
                 if Refusal::of(&error).is_some_and(|it| !it.is_of_data()) =>
             {
@@ -42,17 +42,17 @@ impl From<diesel::result::Error> for StoreError {
 }
 
 impl StoreError {
-    /// Whether another file took the place of the database's, or none is there.
+    /// Returns whether the database's file was replaced or removed.
     pub fn is_of_another_file(&self) -> bool {
         matches!(self, Self::Unavailable(cause) if cause.is::<Replaced>())
     }
 
-    /// Whether the disk of the database is full, or does not work.
+    /// Returns whether the database's disk is full or broken.
     pub fn is_of_the_disk(&self) -> bool {
         matches!(self, Self::Unavailable(cause) if tells_of_a_disk(&error_chain(&**cause)))
     }
 
-    /// Why, if the database cannot be reached at all: any other write would fail as well.
+    /// Returns the cause if the database cannot be reached at all, so that every other write would fail as well.
     pub(crate) fn is_away(&self) -> Option<Source> {
         use diesel::result::{DatabaseErrorKind as Kind, Error as Diesel};
         let Self::Unavailable(cause) = self else { return None };
@@ -64,7 +64,8 @@ impl StoreError {
 }
 
 impl OpenError {
-    /// SQLite's message decides what may help; diesel keeps nothing else of it.
+    /// Creates the error of a failed SQLite call. The remedy is chosen by SQLite's message, because diesel keeps only
+    /// that.
     pub(crate) fn database(source: Box<dyn Error + Send + Sync>) -> Self {
         let message = source.to_string();
         let says = |part: &str| message.contains(part);
@@ -80,13 +81,13 @@ impl OpenError {
         Self::Database { remedy, source }
     }
 
-    /// Whether SQLite could not write, for the disk is full or a quota is, or does not work.
+    /// Returns whether SQLite could not write because a disk or quota is full, or the disk is broken.
     pub(crate) fn is_for_want_of_room(&self) -> bool {
         matches!(self, Self::Database { source, .. } if tells_of_a_disk(&source.to_string()))
     }
 }
 
-/// Whether this is what SQLite or PostgreSQL says of a disk that is full, or does not work.
+/// Returns whether SQLite's or PostgreSQL's message says that a disk is full or broken.
 fn tells_of_a_disk(message: &str) -> bool {
     ["disk is full", "disk I/O error", "No space left on device"]
         .iter()
@@ -94,13 +95,13 @@ fn tells_of_a_disk(message: &str) -> bool {
 }
 
 impl OpenError {
-    /// Of a server that cannot be reached.
+    /// Creates the error of a server that cannot be reached.
     pub(crate) fn server(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         let remedy = "see that it runs, and that its URL is right";
         Self::Server { remedy, source: source.into() }
     }
 
-    /// Of a server that did not let in; why decides what may help.
+    /// Creates the error of a server that rejected the connection. The cause decides the remedy.
     pub(crate) fn refused(source: tokio_postgres::Error) -> Self {
         match source.code().and_then(remedy) {
             Some(remedy) => Self::Server { remedy, source: source.into() },
@@ -108,7 +109,7 @@ impl OpenError {
         }
     }
 
-    /// Of a migration that failed and was rolled back; `refused` is why, on PostgreSQL.
+    /// Creates the error of a migration that failed and was rolled back. `refused` is PostgreSQL's cause.
     pub(crate) fn migration(
         source: Box<dyn Error + Send + Sync>,
         refused: Option<&SqlState>,
@@ -120,11 +121,11 @@ impl OpenError {
     }
 }
 
-/// What helps against the rest.
+/// The remedy for all other causes.
 const SEE_WHY: &str = "see why in what it says, and in its log";
 
 impl OpenError {
-    /// Whether it would fail again: somebody must do something about it.
+    /// Returns whether a retry would fail too, so that an operator must act.
     pub(crate) fn lasts(&self) -> bool {
         match self {
             Self::MayNotCreate(_) => true,
@@ -134,7 +135,7 @@ impl OpenError {
     }
 }
 
-/// What may help, by the SQLSTATE.
+/// Returns the remedy for an SQLSTATE.
 fn remedy(state: &SqlState) -> Option<&'static str> {
     Some(match *state {
         SqlState::TOO_MANY_CONNECTIONS => {

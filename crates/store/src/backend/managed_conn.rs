@@ -1,7 +1,7 @@
-//! A connection that is opened again after it failed.
+//! A connection that is reopened after it failed.
 //!
 //! Invariant: a connection on which a statement failed is never used again, because its state is unknown. While the
-//! database server is away, it is tried with exponential back-off.
+//! database server is away, connecting is retried with exponential back-off.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -20,29 +20,29 @@ use crate::{
     error::{Panicked, Source},
 };
 
-/// How long a connection may rest before it is tried out.
+/// Idle time after which a connection is tested before use.
 const IDLE_BEFORE_PROBE: Duration = Duration::from_secs(1);
-/// The pause after a connection that could not be opened: at first, and at most.
+/// Initial and maximum back-off after a failed attempt to connect.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
-/// How a connection is opened.
+/// A function that opens a connection.
 type Open = fn(&Database) -> Result<Conn, OpenError>;
 
-/// A connection of one thread at a time.
+/// A connection, used by one thread at a time.
 pub(crate) struct ManagedConn {
     database: Database,
     open: Open,
     conn: Option<Conn>,
     used: Instant,
     database_file: Option<Arc<DatabaseFile>>,
-    /// Which write-ahead log the connection writes to.
+    /// The write-ahead log that the connection writes to.
     log: Option<Identity>,
-    /// What is opened while the disk has no room.
+    /// The function that opens a connection while the disk has no room.
     open_without_room: Option<Open>,
     failure: Option<Failure>,
 }
 
-/// Why there is no connection.
+/// The last failure to connect.
 struct Failure {
     cause: Source,
     pause: Duration,
@@ -50,18 +50,18 @@ struct Failure {
 }
 
 impl ManagedConn {
-    /// One that may write; the first connection is there already, unless the disk has no room.
+    /// Creates a connection that may write. `conn` is the first one, unless the disk has no room.
     pub(crate) fn writing(database: Database, conn: Option<Conn>) -> Self {
         Self { conn, ..Self::new(database, Conn::writing) }
     }
 
-    /// One that only reads.
+    /// Creates a connection that only reads.
     pub(crate) fn reading(database: Database) -> Self {
         let open_without_room = Some(Conn::reading_alone as Open);
         Self { open_without_room, ..Self::new(database, Conn::reading) }
     }
 
-    /// One that copies an SQLite file's log.
+    /// Creates a connection that checkpoints an SQLite file's log.
     pub(crate) fn copying(database: Database) -> Self {
         Self::new(database, Conn::copying)
     }
@@ -79,12 +79,12 @@ impl ManagedConn {
         }
     }
 
-    /// To the file of this place, and to no other that comes there.
+    /// Restricts the connection to this file, so that it never opens a replacement.
     pub(crate) fn at(self, database_file: Option<Arc<DatabaseFile>>) -> Self {
         Self { database_file, ..self }
     }
 
-    /// Looks whether the file is still in its place.
+    /// Checks that the file is still in its place.
     ///
     /// # Errors
     /// As `DatabaseFile::check`.
@@ -92,23 +92,24 @@ impl ManagedConn {
         self.database_file.as_ref().map_or(Ok(()), |database_file| database_file.check())
     }
 
-    /// As `check_file`, and looks at the write-ahead log as well; to be called after a commit.
+    /// Checks the file like `check_file`, and its write-ahead log. Call it after a commit.
     pub(crate) fn check_files(&mut self) -> Result<(), StoreError> {
         let Some(database_file) = &self.database_file else { return Ok(()) };
         database_file.check()?;
         database_file.check_log(&mut self.log)
     }
 
-    /// As `check_file`, by what is known.
+    /// Returns the result of the last check of the file.
     pub(crate) fn refuse_other_file(&self) -> Result<(), StoreError> {
         self.database_file.as_ref().map_or(Ok(()), |database_file| database_file.known())
     }
 
-    /// Runs `work`. Unless it succeeds or a row is refused, the connection is given up; a server that did
-    /// not answer, or went away, is left alone for a while. A panic fails this work and no other.
+    /// Runs `work`. Closes the connection after an error, unless only a row was rejected. If the server did not answer,
+    /// or went away, starts a back-off. A panic fails only this call.
     ///
     /// # Errors
-    /// `Unavailable` without a connection; what `work` returns.
+    /// - `Unavailable`: there is no connection.
+    /// - Otherwise the error of `work`.
     pub(crate) fn run<T>(
         &mut self,
         work: impl FnOnce(&mut Conn) -> Result<T, StoreError>,
@@ -132,28 +133,28 @@ impl ManagedConn {
         outcome
     }
 
-    /// Whether the server is away, as far as is known.
+    /// Returns whether the last attempt to connect failed.
     pub(crate) fn is_away(&self) -> bool {
         self.failure.is_some()
     }
 
-    /// How long it is left alone from now on.
+    /// Returns the remaining back-off.
     pub(crate) fn pause(&self) -> Duration {
         let until = self.failure.as_ref().map(|failure| failure.until);
         until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()))
     }
 
-    /// Gives the connection up; the next one is opened when there is work.
+    /// Closes the connection. The next one is opened when it is needed.
     pub(crate) fn disconnect(&mut self) {
         self.conn = None;
     }
 
-    /// The connection, if it is there without asking anybody.
+    /// Returns the connection, if it is open, without any I/O.
     pub(crate) fn conn(&mut self) -> Option<&mut Conn> {
         self.conn.as_mut()
     }
 
-    /// A connection to a server may have ended while it rested.
+    /// Tests a connection to PostgreSQL that was idle, because the server may have closed it.
     fn probe_if_idle(&mut self) {
         let Some(Conn::Postgres(session)) = &mut self.conn else { return };
         if self.used.elapsed() > IDLE_BEFORE_PROBE && session.batch_execute("SELECT 1").is_err() {
@@ -183,7 +184,7 @@ impl ManagedConn {
         })
     }
 
-    /// Nobody asks again before a pause, counted from now: the attempt itself may have taken long.
+    /// Starts a back-off, counted from now, because the attempt itself may have taken long.
     fn failed(&mut self, cause: Source) {
         let pause = match &self.failure {
             Some(last) => (last.pause * 2).min(PAUSES.1),

@@ -1,6 +1,6 @@
 //! The schema's migrations, embedded per backend.
 //!
-//! Invariant: a database that holds a migration which this build does not know is never touched.
+//! Invariant: a database with a migration that this build does not know is never changed.
 
 use std::{error::Error, thread, time::Duration};
 
@@ -27,7 +27,7 @@ use crate::{
 const SQLITE: EmbeddedMigrations = embed_migrations!("../../migrations/sqlite");
 const POSTGRES: EmbeddedMigrations = embed_migrations!("../../migrations/postgres");
 
-/// How often migrations are tried on a server, and the pause between.
+/// The most attempts to migrate a PostgreSQL database, and the pause between two.
 const ATTEMPTS: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -36,12 +36,12 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub struct Migration {
     /// The name of the migration's folder.
     pub name: String,
-    /// Whether it was run.
+    /// Whether the database has it.
     pub is_applied: bool,
 }
 
-/// Runs what is pending; the names of what was run. Of several servers that begin to do so at once one
-/// succeeds, and the others find nothing left to do.
+/// Runs the pending migrations and returns their names. If several servers do so at once, one runs them and the others
+/// find nothing pending.
 pub(crate) fn run(conn: &mut Conn) -> Result<Vec<String>, OpenError> {
     limited(conn, None, try_to_run)
 }
@@ -64,7 +64,7 @@ fn try_to_run(conn: &mut Conn) -> Result<Vec<String>, OpenError> {
             run.map_err(|error| failed(conn, error)).map(|()| pending)
         });
         match (&outcome, &conn) {
-            // What another server does meanwhile is over soon; a right that is lacking is lacking then, too.
+            // A conflict with another server ends soon. A missing right persists, and then fails again.
             (Err(error), Conn::Postgres(_)) if attempts < ATTEMPTS && !error.lasts() => {
                 info!(%error, "trying the migrations again, in case another server is running them");
                 thread::sleep(PAUSE);
@@ -91,7 +91,7 @@ fn failed(conn: &Conn, error: Box<dyn Error + Send + Sync>) -> OpenError {
     OpenError::migration(error, refused)
 }
 
-/// Refuses a role that may not make tables. Since version 15 that is any but the owner of the database.
+/// Refuses a role that may not create tables. Since PostgreSQL 15 only the owner of the database may by default.
 fn require_create(session: &mut Session) -> Result<(), OpenError> {
     let may = "COALESCE(has_schema_privilege(current_schema(), 'CREATE'), FALSE)";
     if diesel::select(sql::<Bool>(may)).get_result::<bool>(session)? {
@@ -102,7 +102,7 @@ fn require_create(session: &mut Session) -> Result<(), OpenError> {
     Err(OpenError::MayNotCreate(schema))
 }
 
-/// Refuses a database that is behind this build.
+/// Refuses a database with pending migrations.
 pub(crate) fn require_current(conn: &mut Conn) -> Result<(), OpenError> {
     match pending(conn)?.into_iter().next() {
         Some(name) => Err(OpenError::Behind(name)),
@@ -110,12 +110,12 @@ pub(crate) fn require_current(conn: &mut Conn) -> Result<(), OpenError> {
     }
 }
 
-/// Whether no migration was run on it yet.
+/// Returns whether no migration was run on it yet.
 pub(crate) fn is_new(conn: &mut Conn) -> Result<bool, OpenError> {
     Ok(applied(conn)?.is_empty())
 }
 
-/// Whether the migration of this version was run.
+/// Returns whether the migration of this version was run.
 pub(crate) fn is_applied(conn: &mut Conn, version: &str) -> Result<bool, OpenError> {
     Ok(applied(conn)?.contains(&MigrationVersion::from(version)))
 }
@@ -125,7 +125,7 @@ fn pending(conn: &mut Conn) -> Result<Vec<String>, OpenError> {
     Ok(pending.map(|migration| migration.name).collect())
 }
 
-/// Refuses a database that holds a migration which this build does not know.
+/// Refuses a database with a migration that this build does not know.
 pub(crate) fn refuse_newer(conn: &mut Conn) -> Result<(), OpenError> {
     let known = known(conn)?;
     for version in applied(conn)? {
@@ -143,15 +143,15 @@ pub(crate) fn status(conn: &mut Conn) -> Result<Vec<Migration>, OpenError> {
     Ok(known.into_iter().map(status).collect())
 }
 
-/// The versions of the migrations that were run. To look must not need the right to create, so diesel, which
-/// makes its table if there is none, is not asked.
+/// Returns the versions of the applied migrations. Does not use diesel for this, because diesel creates its table if it
+/// is missing, and a look must not need the right to create.
 fn applied(conn: &mut Conn) -> Result<Vec<MigrationVersion<'static>>, OpenError> {
     let table = match conn {
         Conn::Sqlite(_) => {
             "EXISTS (SELECT 1 FROM sqlite_master WHERE name = '__diesel_schema_migrations')"
         }
         Conn::Postgres(_) => {
-            // Also where the role has no rights on it, of which the next query complains.
+            // Also true if the role has no rights on the table; then the next query reports that.
             "EXISTS (SELECT 1 FROM pg_tables
                 WHERE schemaname = current_schema() AND tablename = '__diesel_schema_migrations')"
         }
@@ -166,7 +166,7 @@ fn applied(conn: &mut Conn) -> Result<Vec<MigrationVersion<'static>>, OpenError>
     Ok(versions.into_iter().map(MigrationVersion::from).collect())
 }
 
-/// The versions and names of this build's migrations, the oldest first.
+/// Returns the versions and names of this build's migrations, oldest first.
 fn known(conn: &Conn) -> Result<Vec<(MigrationVersion<'static>, String)>, OpenError> {
     let mut known = match conn {
         Conn::Sqlite(_) => names::<Sqlite>(SQLITE),

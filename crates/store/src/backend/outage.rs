@@ -1,6 +1,6 @@
-//! What the log says while the database refuses what callers ask for.
+//! Log lines about outages of the database.
 //!
-//! Invariant: an outage is a line when it begins and a line when it is over, however many calls it refuses.
+//! Invariant: every outage logs exactly one line when it begins and one when it ends, however many calls it fails.
 
 use std::{
     sync::{
@@ -14,17 +14,17 @@ use tracing::{error, info};
 
 use crate::{StoreError, error::error_chain};
 
-/// For how long nothing may fail before an outage is over. A connection may work while another does not.
+/// How long no call may fail before an outage ends. One connection may work while another does not.
 const SETTLED: Duration = Duration::from_secs(1);
 
-/// What a caller asks for. Where a disk is full, a database is read and not written.
+/// The kind of a call. On a full disk, a database can be read but not written.
 #[derive(Clone, Copy)]
 pub(crate) enum Access {
     Read,
     Write,
 }
 
-/// Whether the database works, as callers see it.
+/// State of the database as callers see it.
 pub(crate) struct Outage {
     is_on: AtomicBool,
     state: Mutex<State>,
@@ -32,10 +32,10 @@ pub(crate) struct Outage {
 
 struct State {
     begun: Option<Instant>,
-    /// When the last outage was over, or the process began.
+    /// End of the last outage, or start of the process.
     over: Instant,
     refused: u64,
-    /// When a read, and a write, failed last; `None` if it worked since.
+    /// Last failed read and write; `None` if one succeeded since.
     failed: [Option<Instant>; 2],
 }
 
@@ -52,13 +52,13 @@ impl State {
 }
 
 impl Outage {
-    /// For how long the database has worked; `None` while it does not.
+    /// Returns how long the database has worked, or `None` during an outage.
     pub(crate) fn time_since(&self) -> Option<Duration> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.begun.is_none().then(|| state.over.elapsed())
     }
 
-    /// Takes note of what became of what a caller asked for.
+    /// Records the outcome of a call.
     pub(crate) fn watch<T>(
         &self,
         access: Access,

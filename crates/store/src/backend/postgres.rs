@@ -1,9 +1,8 @@
-//! Sessions on PostgreSQL, and on what speaks as it does.
+//! Sessions on PostgreSQL, and on compatible servers.
 //!
-//! Invariant: a server waits for no statement longer than `ANSWER_TIMEOUT`, or `SLOW_TIMEOUT` where many rows are
-//! looked at, and a commit that was not confirmed is never taken for one that was. Nothing that a statement
-//! sets outlives its transaction, so that nothing of this server stays on a connection that a pooler lends to
-//! another application.
+//! Invariant: no statement is waited for longer than `ANSWER_TIMEOUT`, or `SLOW_TIMEOUT` if it reads many rows. An
+//! unconfirmed commit is never treated as confirmed. No setting of a statement outlives its transaction, because a
+//! pooler may lend the connection to another application.
 
 #[cfg(feature = "postgres-tls")]
 pub(crate) mod certificates;
@@ -56,15 +55,15 @@ use crate::{
     error::error_chain,
 };
 
-/// How long a statement may take.
+/// Timeout of a statement.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long one may take that looks at many rows.
+/// Timeout of a statement that reads many rows.
 pub(crate) const SLOW_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long it may take to end one that took too long.
+/// Timeout of cancelling a statement that took too long.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Lets the commit of this transaction wait for the disk, and for a synchronous standby if there is one,
-/// whatever the configuration of the database or the role says.
+/// Makes the commit of this transaction wait for the disk, and for a synchronous standby if there is one. Overrides the
+/// configuration of the database and the role.
 macro_rules! durable {
     () => {
         "SELECT set_config('synchronous_commit', 'on', true) \
@@ -73,49 +72,49 @@ macro_rules! durable {
 }
 pub(crate) use durable;
 
-/// Begins a transaction that writes, and sees what others committed before each of its statements.
+/// Begins a transaction that writes. Each statement sees the transactions committed before it.
 pub(crate) const BEGIN: &str = concat!("BEGIN ISOLATION LEVEL READ COMMITTED; ", durable!());
-/// Begins one that writes as if nobody else did.
+/// Begins a serializable transaction that writes.
 pub(crate) const BEGIN_SERIALLY: &str = concat!("BEGIN ISOLATION LEVEL SERIALIZABLE; ", durable!());
-/// Begins one that cannot write.
+/// Begins a read-only transaction.
 pub(crate) const BEGIN_READ_ONLY: &str = "BEGIN READ ONLY";
 
-/// A session for a thread that may block. The driver is tokio-postgres; here each statement gets its end.
+/// A session for a thread that may block. The driver is tokio-postgres; this type adds a timeout to each statement.
 ///
-/// That end is the client's, which gives the session up. Were the server to end a commit that waits for a
-/// synchronous standby by itself (`statement_timeout`), it would call it done, and a failover could lose it.
+/// The timeout is on the client's side: the session is abandoned. With `statement_timeout`, the server would report a
+/// commit that waits for a synchronous standby as done, and a failover could lose it.
 pub(crate) struct Session {
     client: Box<Client>,
     driver: Option<Driver>,
     statements: HashMap<StatementKey, Statement>,
     transactions: AnsiTransactionManager,
     url: PostgresUrl,
-    /// `None` for migrations, and for commands about the whole database, which take as long as they take.
+    /// `None` for migrations, and for commands about the whole database, which have no timeout.
     limit: Option<Duration>,
-    /// Why PostgreSQL refused something last.
+    /// The SQLSTATE of the last rejection.
     refused: Option<SqlState>,
     runtime: Runtime,
 }
 
-/// What a prepared statement is found by.
+/// The key of a prepared statement.
 #[derive(PartialEq, Eq, Hash)]
 enum StatementKey {
-    /// The query's type, where that settles its text.
+    /// The query's type, if it determines the text.
     Type(TypeId),
     Sql(String),
 }
 
-/// What PostgreSQL said when it refused a statement for a reason that diesel has no name for.
+/// PostgreSQL's rejection of a statement, for a reason that diesel has no name for.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub(crate) struct Refusal {
     state: SqlState,
-    /// Without its details, which may hold values of a row.
+    /// The message without its details, which may hold values of a row.
     message: String,
 }
 
 impl Refusal {
-    /// That of an error, if PostgreSQL refused a statement.
+    /// Returns the rejection in an error, if PostgreSQL rejected a statement.
     pub(crate) fn of(error: &Error) -> Option<&Self> {
         match error {
             Error::QueryBuilderError(source) => source.downcast_ref(),
@@ -123,19 +122,19 @@ impl Refusal {
         }
     }
 
-    /// The five characters that say why, in every language (PostgreSQL's documentation, appendix A).
+    /// Returns the SQLSTATE, the code of the cause in every language (PostgreSQL's documentation, appendix A).
     pub(crate) fn state(&self) -> &SqlState {
         &self.state
     }
 
-    /// Whether the data is refused (classes 22 and 23), which no other try changes.
+    /// Returns whether PostgreSQL rejected the data (classes 22 and 23), so that a retry cannot help.
     pub(crate) fn is_of_data(&self) -> bool {
         matches!(self.state.code().get(..2), Some("22" | "23"))
     }
 }
 
 impl Session {
-    /// Begins a session with the first of the URL's hosts that is as it asks for.
+    /// Opens a session with the first of the URL's hosts that meets its requirements.
     pub(crate) fn open(url: &PostgresUrl) -> Result<Self, OpenError> {
         let runtime = runtime()?;
         let Connected { client, driver } = runtime.block_on(url.connect())?;
@@ -151,17 +150,17 @@ impl Session {
         })
     }
 
-    /// Why PostgreSQL refused something last. For migrations, whose errors do not say.
+    /// Returns the SQLSTATE of the last rejection. For migrations, whose errors do not contain it.
     pub(crate) fn refused(&self) -> Option<&SqlState> {
         self.refused.as_ref()
     }
 
-    /// Lets statements take no longer than this; what was the limit before.
+    /// Sets the timeout of statements and returns the former one.
     pub(crate) fn limit(&mut self, limit: Option<Duration>) -> Option<Duration> {
         mem::replace(&mut self.limit, limit)
     }
 
-    /// Prepares a query, unless that was done before, and runs it.
+    /// Runs a query, and prepares it first if it is new.
     fn ask<T, R>(
         &mut self,
         query: &T,
@@ -202,7 +201,7 @@ impl Session {
         Ok(answer)
     }
 
-    /// What became of a statement; `ClosedConnection` of one that was not answered in time.
+    /// Returns the outcome of a statement. `ClosedConnection`: it was not answered in time.
     fn outcome<T>(
         &mut self,
         outcome: Result<Result<T, tokio_postgres::Error>, Elapsed>,
@@ -210,7 +209,7 @@ impl Session {
         match outcome {
             Ok(outcome) => outcome.map_err(|error| self.error(error)),
             Err(_elapsed) => {
-                // Nobody waits for it any more; left alone it would keep its place on the server.
+                // No caller waits for it any more. Without the cancellation it would keep its slot on the server.
                 let ending = self.url.cancel(self.client.cancel_token());
                 let _ = self.runtime.block_on(async { timeout(CANCEL_TIMEOUT, ending).await });
                 Err(closed("the server did not answer in time"))
@@ -218,11 +217,11 @@ impl Session {
         }
     }
 
-    /// An error as diesel has it.
+    /// Converts an error to diesel's type.
     fn error(&mut self, error: tokio_postgres::Error) -> Error {
         self.refused = error.code().cloned();
         let Some(refusal) = error.as_db_error() else {
-            // The task that drives the connection has the reason why it was closed.
+            // The task that drives the connection knows why it was closed.
             let driver = if error.is_closed() { self.driver.take() } else { None };
             let reason = driver.and_then(|driver| {
                 self.runtime.block_on(async { timeout(CANCEL_TIMEOUT, driver).await }).ok()
@@ -251,7 +250,7 @@ impl Session {
     }
 }
 
-/// What a session, or a look at a server, runs on: the thread that asks.
+/// Creates the runtime of a session or a check, which runs on the calling thread.
 pub(crate) fn runtime() -> Result<Runtime, OpenError> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(OpenError::server)
@@ -267,7 +266,7 @@ fn closed(error_chain: &str) -> Error {
     Error::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new(error_chain.to_owned()))
 }
 
-/// Waits for a statement as long as is right.
+/// Waits for a statement until its timeout.
 fn wait<T>(
     runtime: &Runtime,
     limit: Option<Duration>,
@@ -314,7 +313,7 @@ impl Connection for Session {
     }
 
     fn instrumentation(&mut self) -> &mut dyn Instrumentation {
-        // Of a type without size nothing is allocated, and nothing leaks.
+        // The type has no size, so nothing is allocated or leaked.
         Box::leak(Box::new(NoInstrumentation))
     }
 
@@ -323,7 +322,7 @@ impl Connection for Session {
     fn set_prepared_statement_cache_size(&mut self, _size: CacheSize) {}
 }
 
-/// Nobody watches.
+/// Instrumentation that does nothing.
 struct NoInstrumentation;
 
 impl Instrumentation for NoInstrumentation {
@@ -357,7 +356,7 @@ impl MigrationConnection for Session {
     }
 }
 
-/// The types of this schema are PostgreSQL's own, whose numbers nobody has to look up.
+/// A lookup that is never needed, because the schema uses only PostgreSQL's built-in types.
 struct NoLookup;
 
 impl PgMetadataLookup for NoLookup {
@@ -368,7 +367,7 @@ impl PgMetadataLookup for NoLookup {
 
 impl MultiConnectionHelper for Session {
     fn to_any<'a>(_lookup: &mut <Pg as TypeMetadata>::MetadataLookup) -> &mut (dyn Any + 'a) {
-        // Of a type without size nothing is allocated, and nothing leaks.
+        // The type has no size, so nothing is allocated or leaked.
         Box::leak(Box::new(NoLookup))
     }
 

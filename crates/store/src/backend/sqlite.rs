@@ -1,6 +1,6 @@
-//! What a database in a file needs: its place, its only server, its write-ahead log.
+//! A database in an SQLite file: its place, its lock, its write-ahead log.
 //!
-//! Invariant: nobody writes to a file that another server has, or that is no longer in its place.
+//! Invariant: no process writes to a file that another server holds, or that is no longer in its place.
 
 pub(crate) mod database_file;
 pub(crate) mod instance_lock;

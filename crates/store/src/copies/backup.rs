@@ -1,8 +1,8 @@
-//! Backups of an SQLite file, and what is made of them.
+//! Backups of an SQLite file, and restoring them.
 //!
-//! Invariant: under the name that was asked for there is either a whole copy that was read back and proved, or
-//! nothing; and nothing of a backup is used before its seal was opened. A restored database is paused before it has
-//! its name.
+//! Invariant: under the requested name there is either a complete copy that was read back and verified, or nothing.
+//! Every seal is opened before any part of its backup is used. Every restored database is paused before it gets its
+//! name.
 
 mod scratch;
 mod trailer;
@@ -36,12 +36,12 @@ use crate::{
     },
 };
 
-/// Copies the database as it is at one moment into a new file, also beside a server. The copy is sealed under
-/// the master key in use, and then restored and proved as `restore` does. Tells how many records of it were
-/// looked at. Blocks.
+/// Copies the database, as it is at one moment, into a new file; a server may be running on it. Seals the copy under
+/// the active master key, then restores and verifies it as `restore` does. Reports how many records were checked.
+/// Blocks.
 ///
 /// # Errors
-/// Each says what to do; then there is no such file.
+/// Each message says what to do. After an error the new file does not exist.
 pub fn backup(
     database: &Database,
     keys: &KekSources,
@@ -70,10 +70,10 @@ pub fn backup(
     Ok(proof)
 }
 
-/// Makes the database of a backup where there is none. Its grants are paused. Blocks.
+/// Restores a backup as a new database. Its grants are paused. Blocks.
 ///
 /// # Errors
-/// Each says what to do; then nothing is there.
+/// Each message says what to do. After an error the new database does not exist.
 pub fn restore(
     file: &Path,
     database: &Database,
@@ -83,7 +83,7 @@ pub fn restore(
     let Database::Sqlite(path) = database else { return Err(CopyError::OnServer) };
     scratch::remove_left(path)?;
     refuse_existing(path, CopyError::Occupied)?;
-    // Before a folder is made for it.
+    // The backup is opened before a folder is created for the database.
     let opened = File::open(file).map_err(failed("read", file))?;
     let mut trailer = Trailer::read(opened, file.to_owned())?;
     trailer.check(keys)?;
@@ -95,22 +95,21 @@ pub fn restore(
     Ok(proof)
 }
 
-/// Copies what SQLite reads in one snapshot, without what was deleted, into an empty file; a writer is not held
-/// up.
+/// Copies one snapshot of the database, without deleted data, into an empty file. Does not block a writer.
 fn copy_into(conn: &mut Conn, path: &Path) -> Result<(), OpenError> {
     let Conn::Sqlite(conn) = conn else { unreachable!("a file is read by SQLite") };
-    // SQLite takes a write into the new file for one into the database.
+    // SQLite treats a write into the new file as one into the database.
     conn.batch_execute("PRAGMA query_only = OFF;")?;
     let copied = sql_query("VACUUM INTO ?").bind::<Text, _>(conn::existing(path)).execute(conn);
     match copied {
         Ok(_rows) => Ok(()),
-        // SQLite's words are all that diesel tells of SQLITE_CORRUPT.
+        // Diesel keeps only SQLite's message for SQLITE_CORRUPT.
         Err(error) if error.to_string().contains("malformed") => Err(error.into()),
         Err(error) => Err(failed("copy the database to", path)(io::Error::other(error))),
     }
 }
 
-/// Copies the database out of a backup, opens the seal, and proves the copy, which is then on the disk.
+/// Copies the database out of a backup, opens the seal, and verifies the copy, which is on the disk then.
 fn unpack(
     trailer: &mut Trailer,
     scratch: &Scratch,
@@ -125,8 +124,8 @@ fn unpack(
     Ok((target, verify::prove(&mut conn, keys, progress)?))
 }
 
-/// Lets no server on the restored database send a refresh token before its operator says so, because the original may
-/// be using the same ones. A schema without the table for that gets a mark, of which the migration makes a row.
+/// Pauses the grants of the restored database until its operator resumes them, because the original may be using the
+/// same refresh tokens. A schema without the table for that gets a mark, which the migration turns into a row.
 fn pause_grants(restored: &Path) -> Result<(), CopyError> {
     let mut conn = Conn::amending(restored)?;
     if migrate::is_applied(&mut conn, grants::MIGRATION)? {
@@ -138,7 +137,7 @@ fn pause_grants(restored: &Path) -> Result<(), CopyError> {
     Ok(())
 }
 
-/// Gives a file the name that it was made for, which is still free.
+/// Moves a file to its final name, which must be free.
 fn put_in_place(
     scratch: &Scratch,
     file: &File,
@@ -153,10 +152,10 @@ fn put_in_place(
     })
 }
 
-/// What SQLite keeps in files beside that of a database.
+/// Suffixes of the files that SQLite keeps for a database.
 const SUFFIXES: [&str; 4] = ["", "-wal", "-shm", "-journal"];
 
-/// Refuses a place where there is a file, or what belongs to one.
+/// Refuses a place that holds a file, or one of SQLite's files for it.
 fn refuse_existing(path: &Path, refusal: fn(PathBuf) -> CopyError) -> Result<(), CopyError> {
     for path in SUFFIXES.map(|suffix| beside(path, suffix)) {
         match fs::symlink_metadata(&path) {

@@ -1,7 +1,7 @@
 //! Copying a database into another, of any backend.
 //!
-//! Invariant: a target that is neither new nor an earlier copy of the source is left as it is, the source is
-//! never changed, and a copy is called whole only after every row of both was compared.
+//! Invariant: a target that is neither new nor an earlier copy of the source is never changed. The source is never
+//! changed. A copy is complete only after every row of both sides was compared.
 
 mod tables;
 
@@ -31,10 +31,10 @@ use crate::{
     },
 };
 
-/// How many rows of each table were copied, or were there already and are equal.
+/// Number of rows in each table that were copied, or were there already and equal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Copied {
-    /// Master keys: what recognises them, not the keys.
+    /// Master keys: the rows that identify them, not the keys.
     pub master_keys: u64,
     /// Users of all tenants.
     pub users: u64,
@@ -46,17 +46,18 @@ pub struct Copied {
     pub records: u64,
     /// Idempotency keys.
     pub idempotency_keys: u64,
-    /// Grants that a refresh was tried of.
+    /// Grants that the server has tried to refresh.
     pub grants: u64,
 }
 
-/// Copies all rows of a database into a new one, or into an earlier copy, whose rows become those of the
-/// source. The target's grants are paused. A file is taken for this process alone; servers of a database on PostgreSQL must be stopped. Tells
-/// what is being done, of which table, and how many rows were done. Blocks.
+/// Copies all rows of a database into a new one, or into an earlier copy, which then equals the source. Pauses the
+/// target's grants. Locks an SQLite file for this process; servers on a PostgreSQL database must be stopped. Reports
+/// the current step, the table and the number of rows done. Blocks.
 ///
 /// # Errors
-/// `NotACopy` before anything is changed; `Differs` if a server changed something meanwhile; whatever happened,
-/// the same call goes on with it.
+/// - `NotACopy`: the target is neither new nor an earlier copy; nothing was changed.
+/// - `Differs`: a server changed rows meanwhile.
+/// - After any error, the same call continues the copy.
 pub fn copy(
     from: &Database,
     to: &Database,
@@ -73,7 +74,7 @@ pub fn copy(
     both.copy_all()
 }
 
-/// What is copied. A file is not changed meanwhile, by servers or by commands.
+/// The source. An SQLite file is locked against changes by servers and by commands.
 struct Source {
     conn: Conn,
     _unchanged: Option<Conn>,
@@ -82,7 +83,7 @@ struct Source {
 
 impl Source {
     fn open(database: &Database, keys: &KekSources) -> Result<Self, CopyError> {
-        // What is not there is not made.
+        // Checks that the database exists, because `take` would create it.
         instance_lock::look(database)?;
         let (database, lock) = instance_lock::take(database)?;
         let mut conn = Conn::reading(&database)?;
@@ -98,14 +99,14 @@ impl Source {
     }
 }
 
-/// A connection that lets nobody write as long as it is open.
+/// Opens a connection that blocks all writers while it is open.
 fn unchanged(database: &Database) -> Result<Conn, OpenError> {
     let mut conn = Conn::writing(database)?;
     conn.batch_execute("BEGIN IMMEDIATE")?;
     Ok(conn)
 }
 
-/// What is copied to, with this build's schema.
+/// The target, with this build's schema.
 struct Target {
     conn: Conn,
     _lock: Option<InstanceLock>,
@@ -116,7 +117,7 @@ impl Target {
         let (database, lock) = instance_lock::take(database)?;
         let mut conn = Conn::writing(&database)?;
         if let Conn::Sqlite(conn) = &mut conn {
-            // As no server looks after its log.
+            // No server truncates the log of this file.
             conn.batch_execute("PRAGMA wal_autocheckpoint = 1000;")?;
         }
         conn::limit(&mut conn, None);
@@ -129,7 +130,7 @@ impl Target {
     }
 }
 
-/// Whether there is nothing in it that anybody could miss.
+/// Returns whether the database holds no users, records or keys.
 fn is_empty(conn: &mut Conn) -> Result<bool, OpenError> {
     if migrate::is_new(conn)? {
         return Ok(true);
@@ -139,7 +140,7 @@ fn is_empty(conn: &mut Conn) -> Result<bool, OpenError> {
     Ok(rows == 0 && keyring::rows_of_any_schema(conn)?.is_empty())
 }
 
-/// The generations of records, by their ids.
+/// Returns the generations of records by id.
 fn generations(conn: &mut Conn, ids: &[i64]) -> Result<HashMap<i64, i32>, CopyError> {
     let rows = external_tokens::table.filter(external_tokens::id.eq_any(ids));
     let rows = rows.select((external_tokens::id, external_tokens::generation));
@@ -147,7 +148,7 @@ fn generations(conn: &mut Conn, ids: &[i64]) -> Result<HashMap<i64, i32>, CopyEr
     Ok(rows.into_iter().collect())
 }
 
-/// Both sides.
+/// Both sides of a copy.
 struct CopyJob<'a> {
     source: Conn,
     target: Conn,
@@ -155,7 +156,7 @@ struct CopyJob<'a> {
 }
 
 impl CopyJob<'_> {
-    /// Whether the target has nothing that the source lacks, or has in an older state.
+    /// Returns whether the target has no row that the source lacks, or has in an older state.
     fn is_copy(&mut self) -> Result<bool, CopyError> {
         let known = keyring::rows_of_any_schema(&mut self.source)?;
         let keys = keyring::rows_of_any_schema(&mut self.target)?;
@@ -176,7 +177,7 @@ impl CopyJob<'_> {
             && self.has_no_more::<ExchangeRow>()?)
     }
 
-    /// Whether no refresh was tried in the target of which the source knows nothing. The records were looked at before.
+    /// Returns whether the source knows of every refresh in the target. Call it after the records were checked.
     fn has_no_newer_grant(&mut self) -> Result<bool, CopyError> {
         let mut last = None;
         loop {
@@ -202,7 +203,8 @@ impl CopyJob<'_> {
         }
     }
 
-    /// Of rows that the source lacks, those that go away by themselves tell nothing.
+    /// Returns whether the target has no row that the source lacks or has in an older state. Rows that may expire count
+    /// only if the source has them.
     fn has_no_more<T: Table>(&mut self) -> Result<bool, CopyError> {
         let mut last = None;
         loop {
@@ -230,10 +232,10 @@ impl CopyJob<'_> {
     }
 
     fn copy_all(&mut self) -> Result<Copied, CopyError> {
-        // First, because a copy that is cut short must not use the refresh tokens of the source either.
+        // Pauses first, because an interrupted copy must not use the source's refresh tokens either.
         let now = Clock::SYSTEM.now();
         conn::write(&mut self.target, |conn| provider_states::pause_all(conn, COPIED, now))?;
-        // A key's row is first, so that what is sealed under it is never without.
+        // Keys are copied first, so that no record is ever without its key's row.
         self.copy::<KekRow>()?;
         self.copy::<RetiredKekRow>()?;
         self.copy::<UserRow>()?;
@@ -268,7 +270,7 @@ impl CopyJob<'_> {
         })
     }
 
-    /// Brings every row of the source to the target, unless it is there and the same.
+    /// Copies every row of the source that is missing or different in the target.
     fn copy<T: Table>(&mut self) -> Result<(), CopyError> {
         self.each_difference::<T>("copied", |target, rows, changed| {
             Ok(conn::write(target, |conn| {
@@ -279,7 +281,7 @@ impl CopyJob<'_> {
         .map(|_rows| ())
     }
 
-    /// How many rows there are; every one has its like on the other side.
+    /// Compares all rows of both sides. Returns how many there are.
     fn compare<T: Table>(&mut self) -> Result<u64, CopyError> {
         let differs = |_: &mut Conn, _: &[T], _: &[T::Key]| Err(CopyError::Differs(T::NAME));
         let rows = self.each_difference::<T>("compared", differs)?;
@@ -290,8 +292,8 @@ impl CopyJob<'_> {
         }
     }
 
-    /// Calls `on` with those rows of each page that the target lacks or has otherwise, and the keys of the
-    /// latter; how many rows the source has.
+    /// Calls `on` for each page, with the rows that are missing in the target, or differ, and the keys of the differing
+    /// ones. Returns the number of rows in the source.
     fn each_difference<T: Table>(
         &mut self,
         what: &str,
@@ -317,7 +319,7 @@ impl CopyJob<'_> {
         }
     }
 
-    /// Removes from an earlier copy what the source does not have any more.
+    /// Removes rows from an earlier copy that the source no longer has.
     fn remove_more<T: Table>(&mut self) -> Result<(), CopyError> {
         let mut last = None;
         loop {

@@ -1,7 +1,7 @@
-//! Proving a database: that its keys are there, and that every record's data key opens in its place.
+//! Verifying a database: its keys are available, and every record's data key opens in its place.
 //!
-//! Invariant: nothing is changed, and a record is called damaged only if it is so when it is read once more
-//! under the keys of that moment; a server may be at work on it.
+//! Invariant: nothing is changed. Every record reported as damaged was read a second time, under the keys of that
+//! moment, because a server may be writing at the same time.
 
 use diesel::{QueryableByName, prelude::*, sql_query, sql_types::Text};
 
@@ -23,35 +23,35 @@ use crate::{
     },
 };
 
-/// Records that are read at once.
+/// Records read in one page.
 const PAGE: usize = 1000;
 
-/// What was found.
+/// The findings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VerifyReport {
     /// Master keys; each opens its sentinel.
     pub master_keys: u64,
-    /// Records that live or expired. Each has a data key that opens under its master key, but for those that
-    /// are damaged.
+    /// Records that are living or expired. The data key of each opens under its master key, except for the damaged
+    /// ones.
     pub records: u64,
-    /// Records that ended, which hold nothing.
+    /// Ended records, which hold no tokens.
     pub ended: u64,
     /// Users of all tenants.
     pub users: u64,
-    /// Grants that a refresh was tried of.
+    /// Grants that the server has tried to refresh.
     pub grants: u64,
-    /// Whether there is a file, which is sound.
+    /// Whether the database is a file; it is sound then.
     pub is_file: bool,
-    /// The ids of records whose data key does not open.
+    /// Ids of records whose data key does not open.
     pub damaged: Vec<String>,
-    /// The rows that cannot be read, by their tables' things and their keys; servers leave them out.
+    /// Unreadable rows, by kind and key; servers skip them.
     pub unreadable: Vec<(&'static str, String)>,
 }
 
-/// Proves a database, also beside servers. Tells how many records were looked at, now and then. Blocks.
+/// Verifies a database, even while servers run on it. Reports the number of checked records from time to time. Blocks.
 ///
 /// # Errors
-/// A master key is not there or not the right one, the file is not sound, or the database cannot be read.
+/// A master key is missing or wrong, the file is damaged, or the database cannot be read.
 pub fn verify(
     database: &Database,
     keys: &KekSources,
@@ -64,7 +64,7 @@ pub fn verify(
     prove(&mut Conn::reading(&database)?, keys, progress)
 }
 
-/// As `verify`, on a connection; also a database whose schema is behind.
+/// Verifies a database on a connection, even if its schema is outdated.
 pub(crate) fn prove(
     conn: &mut Conn,
     keys: &KekSources,
@@ -87,7 +87,7 @@ pub(crate) fn prove(
         let shut: Vec<i64> =
             rows.iter().filter(|row| !opens(row, &keyring)).map(|row| row.id).collect();
         if !shut.is_empty() {
-            // They may have been wrapped anew, under a key younger than those known here, or have ended.
+            // Meanwhile they may have been re-wrapped under a newer key, or have ended.
             keyring = Keyring::load(keys, conn)?.ok_or(CopyError::Nothing)?;
         }
         for id in shut {
@@ -102,7 +102,7 @@ pub(crate) fn prove(
         look_at_ended(conn, &mut proof)?;
     }
     if has_ended {
-        // A schema that is further behind lacks tables.
+        // An older schema may lack tables.
         for (thing, rows) in [
             ("user", users::unreadable(conn)?),
             ("credential", credentials::unreadable(conn)?),
@@ -119,7 +119,7 @@ pub(crate) fn prove(
     Ok(proof)
 }
 
-/// Counts the records that ended, and finds those that cannot be read.
+/// Counts the ended records, and finds unreadable ones.
 fn look_at_ended(conn: &mut Conn, proof: &mut VerifyReport) -> Result<(), OpenError> {
     let mut last = i64::MIN;
     loop {
@@ -138,7 +138,7 @@ fn look_at_ended(conn: &mut Conn, proof: &mut VerifyReport) -> Result<(), OpenEr
 }
 
 impl VerifyReport {
-    /// Notes which of these records, by id and owner, cannot be read.
+    /// Notes which of these records, by id and owner, are unreadable.
     fn note_unreadable<'a>(&mut self, records: impl Iterator<Item = (i64, &'a str)>) {
         let unreadable = records.filter(|(id, owner)| records::readable(*id, owner).is_none());
         self.unreadable.extend(unreadable.map(|(id, _owner)| ("record", record_ids::name_of(id))));
@@ -149,14 +149,14 @@ pub(crate) fn counted(rows: i64) -> u64 {
     u64::try_from(rows).unwrap_or_default()
 }
 
-/// What `PRAGMA integrity_check` tells: `ok`, or what is wrong.
+/// The result of `PRAGMA integrity_check`: `ok`, or the problems.
 #[derive(QueryableByName)]
 struct Integrity {
     #[diesel(sql_type = Text)]
     integrity_check: String,
 }
 
-/// Refuses a file whose pages do not fit together; a server looks after its own.
+/// Refuses a file whose pages are inconsistent. PostgreSQL checks its own files.
 fn check_file(conn: &mut Conn) -> Result<(), OpenError> {
     let Conn::Sqlite(conn) = conn else { return Ok(()) };
     let error_chain: Vec<Integrity> = sql_query("PRAGMA integrity_check(1)").load(conn)?;
@@ -166,7 +166,7 @@ fn check_file(conn: &mut Conn) -> Result<(), OpenError> {
     }
 }
 
-/// The next records that have not ended, behind this id.
+/// Reads the next records that have not ended, after this id.
 fn page(conn: &mut Conn, has_ended: bool, last: i64) -> Result<Vec<WrappedDek>, OpenError> {
     let mut page = external_tokens::table
         .filter(external_tokens::id.gt(last))
@@ -180,7 +180,7 @@ fn page(conn: &mut Conn, has_ended: bool, last: i64) -> Result<Vec<WrappedDek>, 
     Ok(page.load(conn)?)
 }
 
-/// The record of this id, if it has not ended.
+/// Reads the record of this id, if it has not ended.
 fn find(conn: &mut Conn, has_ended: bool, id: i64) -> Result<Option<WrappedDek>, OpenError> {
     let mut row = external_tokens::table.find(id).select(WrappedDek::as_select()).into_boxed();
     if has_ended {

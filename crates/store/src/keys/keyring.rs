@@ -1,7 +1,7 @@
-//! The master keys (KEKs) of a database, and the sentinels that recognise them.
+//! The master keys (KEKs) of a database, and the sentinels that identify them.
 //!
-//! Invariant: a `Keyring` holds the right key for every sentinel of the database, or says that the key is
-//! missing; at the start none may be.
+//! Invariant: for every sentinel of the database, a `Keyring` holds the right key or reports the key as missing. At the
+//! start no key in use may be missing.
 
 use std::sync::Arc;
 
@@ -20,13 +20,13 @@ use crate::{
     tables::schema::{external_tokens, keks},
 };
 
-/// The migration since which a key's row says where it is kept.
+/// The migration that added the source to a key's row.
 pub(crate) const LIFECYCLE: &str = "20261124030000";
 
-/// When a key whose rotation waits for running servers came into use: not yet. It sorts behind all others.
+/// Creation time of an announced key, which waits for running servers and is not in use yet. It sorts after all others.
 pub(crate) const ANNOUNCED: i64 = 0;
 
-/// A master key's row: everything but the key.
+/// A master key's row: everything except the key.
 #[derive(Clone, Debug, Default, PartialEq, Insertable, Queryable, Selectable)]
 #[diesel(table_name = keks)]
 pub(crate) struct KekRow {
@@ -39,7 +39,7 @@ pub(crate) struct KekRow {
 }
 
 impl KekRow {
-    /// Whether a rotation announced it, and waits for running servers that lack it.
+    /// Returns whether a rotation announced the key and waits for running servers that lack it.
     pub(crate) fn is_announced(&self) -> bool {
         self.created == ANNOUNCED
     }
@@ -51,11 +51,11 @@ struct LoadedKek {
     wraps: WrapBudget,
 }
 
-/// A key that the database knows and this process does not have.
+/// A key that the database knows and this process lacks.
 #[derive(Debug)]
 pub(crate) struct Missing {
     pub(crate) id: String,
-    /// Why not, and what to do.
+    /// The cause, and what to do.
     pub(crate) reason: String,
     is_announced: bool,
 }
@@ -68,29 +68,29 @@ impl Missing {
 
 /// The master keys that the database needs.
 pub(crate) struct Keyring {
-    /// The youngest first; never empty.
+    /// Keys in use, newest first; never empty.
     held: Vec<Arc<LoadedKek>>,
-    /// The next key, while a rotation waits for running servers that lack it.
+    /// The announced key, while a rotation waits for running servers that lack it.
     announced: Option<Arc<LoadedKek>>,
     missing: Vec<Missing>,
 }
 
 impl Keyring {
-    /// Loads the keys of the database; `None` if nothing was ever sealed in it.
+    /// Loads the keys of the database. Returns `None` if nothing was ever sealed in it.
     pub(crate) fn load(keys: &KekSources, conn: &mut Conn) -> Result<Option<Self>, OpenError> {
         let rows = rows_of_any_schema(conn)?;
         Self::of(keys, &rows, conn)
     }
 
-    /// As `load`, without those that cannot be loaded, as long as there are others: to look at what is missing,
-    /// and to retire it.
+    /// Loads the keys of the database, except those that cannot be loaded, as long as at least one can. For showing and
+    /// retiring missing keys.
     pub(crate) fn load_some(keys: &KekSources, conn: &mut Conn) -> Result<Option<Self>, OpenError> {
         let rows = rows_of_any_schema(conn)?;
         let some = Self::of_held(Vec::new()).follow(keys, &rows);
         if some.held.is_empty() { Self::of(keys, &rows, conn) } else { Ok(Some(some)) }
     }
 
-    /// The keys of these rows, the youngest first.
+    /// Loads the keys of these rows, which are newest first.
     fn of(keys: &KekSources, rows: &[KekRow], conn: &mut Conn) -> Result<Option<Self>, OpenError> {
         let mut keyring = Self::of_held(Vec::with_capacity(rows.len()));
         let held = &mut keyring.held;
@@ -122,8 +122,8 @@ impl Keyring {
         Self { held, announced: None, missing: Vec::new() }
     }
 
-    /// The keys of these rows, the youngest first: those that are in memory stay, others are loaded. One
-    /// that cannot be is missing, and what is left goes on working.
+    /// Loads the keys of these rows, which are newest first. Keys in memory stay. A key that cannot be loaded counts as
+    /// missing, and the others keep working.
     pub(crate) fn follow(&self, keys: &KekSources, rows: &[KekRow]) -> Self {
         let mut next = Self::of_held(Vec::with_capacity(rows.len()));
         for row in rows {
@@ -144,17 +144,17 @@ impl Keyring {
         next
     }
 
-    /// Those in use, the youngest first, and the one that was announced.
+    /// Returns the keys in use, newest first, and then the announced one.
     fn all(&self) -> impl Iterator<Item = &Arc<LoadedKek>> {
         self.held.iter().chain(&self.announced)
     }
 
-    /// The ids of the keys that are here, in the order of the database's rows.
+    /// Returns the ids of the loaded keys, in the order of the database's rows.
     pub(crate) fn ids(&self) -> impl Iterator<Item = &str> {
         self.all().map(|held| held.kek.id())
     }
 
-    /// Whether it is what these rows ask for.
+    /// Returns whether this keyring has exactly the keys of these rows.
     pub(crate) fn is_of(&self, rows: &[KekRow]) -> bool {
         let in_use = rows.iter().filter(|row| !row.is_announced()).map(|row| row.id.as_str());
         let announced = rows.iter().filter(|row| row.is_announced()).map(|row| row.id.as_str());
@@ -163,27 +163,27 @@ impl Keyring {
             && self.announced.iter().map(|held| held.kek.id()).eq(announced)
     }
 
-    /// The keys that records may need and this process does not have.
+    /// Returns the keys that records may need and this process lacks.
     pub(crate) fn missing(&self) -> impl Iterator<Item = &Missing> {
         self.missing.iter().filter(|missing| !missing.is_announced)
     }
 
-    /// As `missing`, with the key that was announced.
+    /// Returns the missing keys, including a missing announced key.
     pub(crate) fn all_missing(&self) -> &[Missing] {
         &self.missing
     }
 
-    /// The keys before the active one.
+    /// Returns the keys older than the active one.
     pub(crate) fn older(&self) -> impl Iterator<Item = &Kek> {
         self.held.iter().skip(1).map(|held| &held.kek)
     }
 
-    /// How many keys it holds.
+    /// Returns the number of keys in use.
     pub(crate) fn count(&self) -> usize {
         self.held.len()
     }
 
-    /// How often the active key may wrap.
+    /// Returns the wrap budget of the active key.
     pub(crate) fn wraps(&self) -> &WrapBudget {
         &self.active_held().wraps
     }
@@ -192,8 +192,7 @@ impl Keyring {
         self.held.first().expect("it is never empty")
     }
 
-    /// Takes the first key of a database that has none. If another server was faster, its key is the
-    /// database's.
+    /// Adds the first key of a database that has none. If another server added one first, uses that one.
     pub(crate) fn begin(keys: &KekSources, conn: &mut Conn, now: i64) -> Result<Self, OpenError> {
         let new = keys.first()?;
         if !new.is_made && new.source == KeySource::Directory {
@@ -215,7 +214,7 @@ impl Keyring {
             Err(StoreError::Conflict(_) | StoreError::Overloaded) => {
                 info!("another server was faster: its master key is that of this database");
                 let rows = rows(conn).map_err(|error| OpenError::database(error.into()))?;
-                // It may have taken up this very key, where both have the same folder.
+                // Both servers may have picked up this key, if they share the folder.
                 if rows.iter().all(|row| row.id != new.kek.id()) {
                     keys.discard(&new)?;
                 }
@@ -226,24 +225,24 @@ impl Keyring {
         }
     }
 
-    /// These keys, the youngest first.
+    /// A keyring of these keys, newest first.
     #[cfg(test)]
     pub(crate) fn of_keys(keys: Vec<Kek>) -> Self {
         let held = |kek| Arc::new(LoadedKek { kek, wraps: WrapBudget::default() });
         Self::of_held(keys.into_iter().map(held).collect())
     }
 
-    /// The key that new records are sealed under: the youngest.
+    /// Returns the key that new records are sealed under: the newest.
     pub(crate) fn active(&self) -> &Kek {
         &self.active_held().kek
     }
 
-    /// Every key that is here.
+    /// Returns every loaded key.
     pub(crate) fn keks(&self) -> impl Iterator<Item = &Kek> {
         self.all().map(|held| &held.kek)
     }
 
-    /// The key with this id.
+    /// Returns the key with this id.
     pub(crate) fn find(&self, id: &str) -> Option<&Kek> {
         self.keks().find(|key| key.id() == id)
     }
@@ -269,13 +268,13 @@ impl LoadedKek {
     }
 }
 
-/// The rows of all keys, the youngest first.
+/// Reads the rows of all keys, newest first.
 pub(crate) fn rows(conn: &mut Conn) -> Result<Vec<KekRow>, StoreError> {
     let rows = keks::table.order((keks::created.desc(), keks::id.desc()));
     Ok(rows.select(KekRow::as_select()).load(conn)?)
 }
 
-/// As `rows`, also before the schema is brought up to date, or made.
+/// Reads the rows of all keys, even if the schema is outdated or missing.
 pub(crate) fn rows_of_any_schema(conn: &mut Conn) -> Result<Vec<KekRow>, OpenError> {
     if migrate::is_new(conn)? {
         return Ok(Vec::new());
@@ -296,13 +295,13 @@ pub(crate) fn rows_of_any_schema(conn: &mut Conn) -> Result<Vec<KekRow>, OpenErr
     Ok(rows.into_iter().map(row).collect())
 }
 
-/// Whether a record is under this key.
+/// Returns whether a record is under this key.
 pub(crate) fn is_needed(conn: &mut Conn, kek: &str) -> diesel::QueryResult<bool> {
     let under = external_tokens::table.filter(external_tokens::kek_id.eq(kek));
     with_slow_timeout(conn, |conn| diesel::select(exists(under)).get_result(conn))
 }
 
-/// Adds the row of the first key; `Conflict` if it is not the first.
+/// Adds the row of the first key. `Conflict`: it is not the first.
 fn insert_first(conn: &mut Conn, row: &KekRow) -> Result<(), StoreError> {
     if keks::table.count().get_result::<i64>(conn)? > 0 {
         return Err(StoreError::Conflict("master key"));
@@ -311,7 +310,7 @@ fn insert_first(conn: &mut Conn, row: &KekRow) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The row of a key that no database knew, as of now.
+/// Creates the row of a new key, created now.
 pub(crate) fn row_of(new: &CandidateKek, now: i64) -> KekRow {
     KekRow {
         id: new.kek.id().to_owned(),
@@ -323,8 +322,8 @@ pub(crate) fn row_of(new: &CandidateKek, now: i64) -> KekRow {
     }
 }
 
-/// Writes a master key's row, and leaves it as it was. SQLite writes nothing for a row that is set to
-/// what it is, hence the two steps.
+/// Writes a master key's row without changing it. Uses two steps, because SQLite skips writing a row that keeps its
+/// values.
 pub(crate) fn touch(conn: &mut Conn, id: &str) -> Result<(), StoreError> {
     for step in [1, -1] {
         let row = diesel::update(keks::table.find(id));

@@ -1,8 +1,8 @@
 //! The keyring in use, which follows the database.
 //!
-//! Invariant: whoever finds a record under an unknown key gets a keyring that was loaded after that, however
-//! many do so at once, and nobody else waits. A key in memory stays there as long as the database knows it,
-//! whatever becomes of its file.
+//! Invariant: every caller that finds a record under an unknown key gets a keyring that was loaded afterwards. Such
+//! callers share a load, and no other caller waits. A key in memory stays there as long as the database knows it, even
+//! if its file is gone.
 
 use std::{
     sync::{Arc, PoisonError, RwLock},
@@ -15,15 +15,15 @@ use tracing::{error, info};
 use super::keyring::{KekRow, Keyring};
 use crate::{KekSources, SingleFlight, StoreError};
 
-/// How many callers may wait for a load.
+/// The most callers that may wait for a load.
 const WAITING: usize = 1 << 16;
 
-/// The keyring, and where its keys come from.
+/// The keyring, and the sources of its keys.
 pub(crate) struct LiveKeyring {
     pub(crate) keys: KekSources,
     current: RwLock<Arc<Keyring>>,
     loads: SingleFlight<Result<Loaded, StoreError>>,
-    /// Held while wraps are being counted, so that one call does it for all.
+    /// Held while wraps are counted, so that one call counts for all.
     pub(crate) counting: Mutex<()>,
 }
 
@@ -36,12 +36,13 @@ impl LiveKeyring {
         Self { keys, current, loads: SingleFlight::new(WAITING), counting: Mutex::default() }
     }
 
-    /// What is known now, without asking anybody.
+    /// Returns the current keyring without any I/O.
     pub(crate) fn current(&self) -> Arc<Keyring> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// What `load` gives, or what it gave to another caller since `seen`; begins at most once in `pause`.
+    /// Returns the outcome of a load that began after `seen`, shared with other callers. Loads begin at least `pause`
+    /// apart.
     pub(crate) async fn share<F>(
         &self,
         seen: Instant,
@@ -54,7 +55,7 @@ impl LiveKeyring {
         self.loads.since(seen, pause, load).await.unwrap_or(Err(StoreError::Overloaded))
     }
 
-    /// Takes up what the rows of the database say; a hardware module may take its time.
+    /// Loads the keys of the database's rows, and replaces the current keyring. A hardware module may be slow.
     pub(crate) async fn follow(&self, rows: Vec<KekRow>) -> Result<Loaded, StoreError> {
         let before = self.current();
         if rows.is_empty() || before.is_of(&rows) {

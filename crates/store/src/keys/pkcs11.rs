@@ -1,7 +1,7 @@
 //! Master keys sealed by a hardware module, through PKCS#11.
 //!
-//! Invariant: the module's own key never leaves it. It opens a master key when the database is opened, and
-//! is asked nothing for a call. A PIN that it refused is not tried again, for it would lock itself.
+//! Invariant: the module's own key never leaves it. The module opens a master key when the database is opened, and is
+//! not used for calls. A rejected PIN is never tried again, because otherwise the token would lock itself.
 
 use std::{
     fmt,
@@ -23,8 +23,8 @@ pub struct Module {
 }
 
 impl Module {
-    /// The vendor's library, the token's label, the label of its AES-256 key, which is made when it is first
-    /// needed, and the PIN of the token's user. Nothing is asked yet.
+    /// Describes a module: the vendor's library, the token's label, the label of its AES-256 key, and the PIN of the
+    /// token's user. The key is made when it is first needed. Does not contact the module yet.
     pub fn new(library: PathBuf, token: String, key: String, pin: SecretText) -> Self {
         Self { library, token, key, pin, is_pin_refused: Arc::default() }
     }
@@ -84,17 +84,17 @@ mod module {
     const KEY_BYTES: u64 = 32;
 
     impl Module {
-        /// Seals a master key under the module's key, which is made if there is none. Blocks.
+        /// Seals a master key under the module's key, which is made if it is missing. Blocks.
         ///
         /// # Errors
-        /// What is wrong with the module, the token or its PIN, and what to do.
+        /// The message names the problem with the module, the token or its PIN, and a remedy.
         pub(crate) fn seal(&self, id: &str, kek: &[u8]) -> Result<Vec<u8>, OpenError> {
             let session = self.log_in(Pkcs11::open_rw_session)?;
             let key = match self.keys(&session)?.first() {
                 Some(key) => *key,
                 None => self.make_key(&session)?,
             };
-            // A module may choose a nonce of its own, and then writes it here.
+            // A module may choose its own nonce and write it here.
             let mut nonce: Zeroizing<[u8; NONCE_LEN]> = random();
             let sealed = {
                 let aad = aad(id);
@@ -106,10 +106,10 @@ mod module {
             Ok([&Format::V1.header(), nonce.as_slice(), &sealed].concat())
         }
 
-        /// Opens what `seal` made. Blocks.
+        /// Opens a sealed master key. Blocks.
         ///
         /// # Errors
-        /// As `seal`, and `KeyWrong` if the token's key did not seal it.
+        /// As `seal`, and `KeyWrong`: the token's key did not seal it.
         pub(crate) fn open(
             &self,
             id: &str,
@@ -119,7 +119,7 @@ mod module {
             let body = sealed.strip_prefix(&Format::V1.header()).ok_or_else(wrong)?;
             let (nonce, body) = body.split_first_chunk::<NONCE_LEN>().ok_or_else(wrong)?;
             let session = self.log_in(Pkcs11::open_ro_session)?;
-            // Two servers that began at once may each have made one.
+            // Two servers that started at once may each have made a key.
             let keys = self.keys(&session)?;
             if keys.is_empty() {
                 let key = self.key.clone();
@@ -133,7 +133,7 @@ mod module {
             Err(wrong())
         }
 
-        /// `None` if another key sealed it.
+        /// Returns `None` if another key sealed it.
         fn try_open(
             &self,
             session: &Session,
@@ -146,7 +146,7 @@ mod module {
             let gcm = gcm.map_err(|error| self.failed(error))?;
             match session.decrypt(&Mechanism::AesGcm(gcm), key, body) {
                 Ok(kek) => Ok(Some(Zeroizing::new(kek))),
-                // What a module says of a tag that does not fit differs from module to module.
+                // Modules return different errors for a wrong tag.
                 Err(Error::Pkcs11(
                     RvError::EncryptedDataInvalid
                     | RvError::EncryptedDataLenRange

@@ -1,18 +1,18 @@
-//! How often a master key may still wrap before the database must be told.
+//! The number of wraps that a master key may still do before the database counts more.
 //!
-//! Invariant: a process never wraps more often under a key than it had the database count beforehand, so
-//! that the count there is never below the truth, however the process ends.
+//! Invariant: a process never wraps more often under a key than the database has counted in advance. So the count there
+//! is never below the number of wraps, however the process ends.
 
 use std::{
     cmp::Ordering::{Equal, Greater},
     sync::atomic::{AtomicI64, Ordering::Relaxed},
 };
 
-/// So many are counted at once.
+/// Wraps counted in one step.
 pub(crate) const BLOCK: i64 = 65_536;
-/// How often one key may wrap at all, with nonces that are random (NIST SP 800-38D §8.3).
+/// Maximum number of wraps of one key with random nonces (NIST SP 800-38D §8.3).
 pub(crate) const MOST: i64 = 1 << 32;
-/// How many seconds of the present rate are counted ahead.
+/// Seconds of wraps, at the current rate, to count in advance.
 const AHEAD: i64 = 16;
 
 /// Wraps under one key by this process.
@@ -20,12 +20,12 @@ const AHEAD: i64 = 16;
 pub(crate) struct WrapBudget {
     counted: AtomicI64,
     taken: AtomicI64,
-    /// What was taken when `due` was last asked for.
+    /// `taken` at the last call of `due`.
     looked: AtomicI64,
 }
 
 impl WrapBudget {
-    /// Takes some of what was counted; false if there are fewer.
+    /// Takes wraps from the budget. Returns false if too few are left.
     pub(crate) fn take(&self, count: i64) -> bool {
         let taken = |taken: i64| match self.counted.load(Relaxed).cmp(&(taken + count)) {
             Greater | Equal => Some(taken + count),
@@ -34,13 +34,12 @@ impl WrapBudget {
         self.taken.fetch_update(Relaxed, Relaxed, taken).is_ok()
     }
 
-    /// Adds what the database counted.
+    /// Adds wraps that the database counted.
     pub(crate) fn add(&self, count: i64) {
         self.counted.fetch_add(count, Relaxed);
     }
 
-    /// How many to have counted now, if any, to last for some time at the rate since this was last asked.
-    /// Asked once a second.
+    /// Returns the number of wraps to count now, if any, judged by the rate since the last call. Called once a second.
     pub(crate) fn due(&self) -> Option<i64> {
         let taken = self.taken.load(Relaxed);
         let rate = taken - self.looked.swap(taken, Relaxed);

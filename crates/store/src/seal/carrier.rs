@@ -1,6 +1,6 @@
-//! A record's carrier, sealed so that its data key (DEK) and its retrieval key are both needed to open it.
+//! A record's carrier, sealed so that opening it needs both its data key (DEK) and its retrieval key.
 //!
-//! Invariant: a carrier opens only with both keys together, in the context that it was sealed for.
+//! Invariant: a carrier opens only with both keys, in the context that it was sealed for.
 
 use std::collections::BTreeMap;
 
@@ -16,8 +16,8 @@ use super::{
     kek::{Dek, SealContext},
 };
 
-/// Seals a carrier's tokens and claims, and the details of the grant behind them, so that DEK and retrieval key are
-/// both needed to open them. The provider is not in the blob but bound by its AAD.
+/// Seals a carrier's tokens and claims, and the details of its grant. Opening them needs both the DEK and the retrieval
+/// key. The provider is not in the blob but bound by its AAD.
 pub(crate) fn seal(
     carrier: &TokenManagementInfo,
     details: &GrantDetails,
@@ -32,7 +32,7 @@ pub(crate) fn seal(
         claims,
     } = carrier;
     let GrantDetails { scope, subject, parameters } = details;
-    // An earlier version of this server still opens what it knows how to read.
+    // The oldest sufficient format, so that an earlier version of this server still opens the blob.
     let format = match details {
         details if details.is_empty() => Format::V1,
         details if details.parameters.is_empty() => Format::V2,
@@ -53,7 +53,7 @@ pub(crate) fn seal(
     })
 }
 
-/// Opens what `seal` made.
+/// Opens a sealed carrier.
 pub(crate) fn open(
     sealed: &[u8],
     dek: &Dek,
@@ -66,7 +66,7 @@ pub(crate) fn open(
     read(opened.format, &opened.plain, context.provider).ok_or(Unopenable)
 }
 
-/// What the database keeps of a retrieval key: enough to recognise it, not to open anything.
+/// Returns the digest of a retrieval key that the database stores. It identifies the key but opens nothing.
 pub(crate) fn key_digest(key: &RetrievalKey) -> [u8; 32] {
     wiping_stack(|| {
         let mut context = digest::Context::new(&digest::SHA256);
@@ -89,8 +89,7 @@ fn record_key(dek: &Dek, key: &RetrievalKey) -> LessSafeKey {
     LessSafeKey::new(UnboundKey::from(okm))
 }
 
-/// The layout of both formats. Each secret: a byte that says whether it is there, then its length (4 bytes) and its
-/// text.
+/// Encodes the fields of all formats. Each secret is a presence byte, its length (4 bytes) and its text.
 pub(super) fn fields<const N: usize>(fields: [&Option<SecretText>; N]) -> Zeroizing<Vec<u8>> {
     let length = |field: &&Option<SecretText>| 5 + field.as_ref().map_or(0, |f| f.expose().len());
     let mut bytes = Zeroizing::new(Vec::with_capacity(fields.iter().map(length).sum()));
@@ -107,7 +106,7 @@ pub(super) fn fields<const N: usize>(fields: [&Option<SecretText>; N]) -> Zeroiz
     bytes
 }
 
-/// Reads what `seal` laid out in this format.
+/// Decodes the fields of this format.
 fn read(
     format: Format,
     mut bytes: &[u8],
@@ -144,15 +143,15 @@ fn read(
     bytes.is_empty().then_some((carrier, details))
 }
 
-/// Parameters as one field: a line each, the name and its value. Neither has a line break or an equals sign, because
-/// they are parts of URLs.
+/// Encodes parameters as one field, a line of name and value for each. Neither contains a line break or an equals sign,
+/// because they are parts of URLs.
 fn write_parameters(parameters: &BTreeMap<String, String>) -> Option<SecretText> {
     let lines: Vec<String> =
         parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
     Some(SecretText::from(lines.join("\n")))
 }
 
-/// Reads what `write_parameters` wrote.
+/// Decodes the parameters.
 fn read_parameters(text: &str) -> Option<BTreeMap<String, String>> {
     let parameter =
         |line: &str| line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
@@ -293,13 +292,13 @@ mod tests {
         assert!(sealed.open_in(SealContext { record: other_record, ..right }).is_err());
         assert!(sealed.open_in(SealContext { provider: &other_provider, ..right }).is_err());
         assert!(sealed.open_in(SealContext { generation: 2, ..right }).is_err());
-        // The DEK's wrap is bound to the place too; the carrier must refuse by itself.
+        // The DEK's wrap is bound to the context too; this checks that the carrier alone rejects it.
         let dek = sealed.kek.unwrap(&sealed.wrapped, right).expect("unwraps");
         let elsewhere = SealContext { record: other_record, ..right };
         assert!(open(&sealed.sealed, &dek, &sealed.key, elsewhere).is_err());
     }
 
-    /// Database, backup and master key together open nothing without the caller's key.
+    /// The database, a backup and the master key together open nothing without the caller's key.
     #[test]
     fn both_keys_are_needed() {
         let mut sealed = Sealed::new();

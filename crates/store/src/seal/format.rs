@@ -1,7 +1,7 @@
-//! Blobs: how each kind is laid out, encrypted and bound to what it is for.
+//! Blobs: the layout, encryption and AAD of each kind.
 //!
-//! Invariant: a blob opens only for the purpose, and with the parts, that it was sealed for. Every failure is the
-//! same `Unopenable`.
+//! Invariant: a blob opens only for the purpose, and with the parts, that it was sealed for. Every failure is the same
+//! `Unopenable`.
 //!
 //! Blob: format (2 bytes), nonce (12), ciphertext, tag (16).
 
@@ -10,20 +10,20 @@ use zeroize::Zeroizing;
 
 use super::random::random;
 
-/// Bytes of a key.
+/// Length of a key, in bytes.
 pub(crate) const KEY_LEN: usize = 32;
-/// Bytes before the nonce.
+/// Length of the header before the nonce, in bytes.
 const HEADER_LEN: usize = 2;
-/// Bytes of a tag.
+/// Length of a tag, in bytes.
 const TAG_LEN: usize = 16;
-/// How much longer a blob is than what is in it.
+/// Extra length of a blob over its plaintext, in bytes.
 pub(crate) const OVERHEAD: usize = HEADER_LEN + NONCE_LEN + TAG_LEN;
 
-/// A blob does not open. There is one such error, so that nobody learns why.
+/// A blob does not open. This single error reveals no cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Unopenable;
 
-/// What a blob is for; bound into its AAD, so that one kind never passes for another.
+/// The purpose of a blob. It is part of the AAD, so that one kind never passes for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
     Sentinel = 1,
@@ -33,20 +33,20 @@ pub(super) enum Purpose {
     Backup = 8,
 }
 
-/// How a blob is laid out, and by what it is encrypted. Each purpose has formats of its own: that carriers get another
-/// one changes nothing for sentinels.
+/// The layout and cipher of a blob. Each purpose has its own formats, so that a new format of carriers does not affect
+/// sentinels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
     /// AES-256-GCM.
     V1,
-    /// AES-256-GCM too; a carrier that has what the provider said of the grant behind its tokens.
+    /// AES-256-GCM; a carrier with the provider's details of the grant.
     V2,
-    /// AES-256-GCM too; a carrier that has the parameters of its provider's URLs besides.
+    /// AES-256-GCM; a carrier that also has the parameters of its provider's URLs.
     V3,
 }
 
 impl Format {
-    /// Version and algorithm, as a blob begins; algorithm 1 is AES-256-GCM.
+    /// Returns the first bytes of a blob: version and algorithm. Algorithm 1 is AES-256-GCM.
     pub(crate) const fn header(self) -> [u8; HEADER_LEN] {
         match self {
             Self::V1 => [1, 1],
@@ -55,7 +55,7 @@ impl Format {
         }
     }
 
-    /// The formats that this version opens.
+    /// Returns the formats that this version opens.
     const fn known(purpose: Purpose) -> &'static [Self] {
         match purpose {
             Purpose::Carrier => &[Self::V1, Self::V2, Self::V3],
@@ -65,7 +65,7 @@ impl Format {
         }
     }
 
-    /// The format of a blob, and what follows its header.
+    /// Returns the format of a blob, and the bytes after its header.
     fn read(purpose: Purpose, blob: &[u8]) -> Result<(Self, &[u8]), Unopenable> {
         let (header, body) = blob.split_first_chunk::<HEADER_LEN>().ok_or(Unopenable)?;
         let format = Self::known(purpose).iter().find(|format| format.header() == *header);
@@ -73,13 +73,13 @@ impl Format {
     }
 }
 
-/// What was in a blob, and how that is laid out.
+/// The plaintext of a blob, and its format.
 pub(super) struct Opened {
     pub(super) format: Format,
     pub(super) plain: Zeroizing<Vec<u8>>,
 }
 
-/// The key of 32 bytes, for the cipher.
+/// Creates the cipher's key from 32 bytes.
 pub(super) fn aes_256_gcm(bytes: &[u8; KEY_LEN]) -> LessSafeKey {
     LessSafeKey::new(UnboundKey::new(&AES_256_GCM, bytes).expect("32 bytes are an AES-256 key"))
 }
@@ -94,7 +94,7 @@ pub(super) fn encrypt(
     encrypt_in(Format::V1, key, purpose, parts, plain)
 }
 
-/// Encrypts in this format, which is one of the purpose.
+/// Encrypts in this format, which must be one of the purpose.
 pub(super) fn encrypt_in(
     format: Format,
     key: &LessSafeKey,
@@ -119,7 +119,7 @@ pub(super) fn encrypt_in(
     blob
 }
 
-/// Decrypts what `encrypt` made, in any format of the purpose that this version knows.
+/// Decrypts a blob in any format of the purpose that this version knows.
 pub(super) fn decrypt(
     key: &LessSafeKey,
     purpose: Purpose,
@@ -138,7 +138,7 @@ pub(super) fn decrypt(
     Ok(Opened { format, plain })
 }
 
-/// Header, purpose, then each part with its length: no two lists of parts give the same bytes.
+/// Encodes header, purpose, and each part with its length. Different lists of parts give different bytes.
 fn aad(format: Format, purpose: Purpose, parts: &[&[u8]]) -> Vec<u8> {
     let mut bytes = format.header().to_vec();
     bytes.push(purpose as u8);
@@ -146,7 +146,7 @@ fn aad(format: Format, purpose: Purpose, parts: &[&[u8]]) -> Vec<u8> {
     bytes
 }
 
-/// Appends a part with its length (4 bytes) before it.
+/// Appends a part, preceded by its length (4 bytes).
 pub(super) fn part(bytes: &mut Vec<u8>, part: &[u8]) {
     bytes.extend_from_slice(&(part.len() as u32).to_be_bytes());
     bytes.extend_from_slice(part);

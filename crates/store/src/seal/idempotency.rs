@@ -1,10 +1,10 @@
-//! The seal of what an idempotency key stands for: what makes its row unreadable without that key.
+//! The seal of an idempotency key's row, which makes the row unreadable without that key.
 //!
-//! Invariant: whoever has the row, and not the idempotency key, can neither open the retrieval key nor find
-//! out by guessing what was saved.
+//! Invariant: with the row but without the idempotency key, an attacker can neither open the retrieval key nor test
+//! guesses of the saved tokens.
 //!
-//! Two keys come from HKDF-SHA-256 over the idempotency key, salted with the digest that the row is found by:
-//! one seals the retrieval key (AES-256-GCM), and under the other is the MAC of what was saved.
+//! Two keys come from HKDF-SHA-256 over the idempotency key, salted with the row's digest. One seals the retrieval key
+//! (AES-256-GCM). The other computes the MAC of the saved tokens.
 
 use std::collections::BTreeMap;
 
@@ -22,18 +22,18 @@ use super::{
     format::{Purpose, Unopenable, decrypt, encrypt, part},
 };
 
-/// What may be sent again under an idempotency key.
+/// A call that may be repeated with an idempotency key.
 #[derive(Clone, Copy)]
 pub(crate) enum Repeatable<'a> {
-    /// The save of a carrier, and what stands for the parameters in its provider's URLs.
+    /// The save of a carrier, with the parameters in its provider's URLs.
     Save(&'a TokenManagementInfo, &'a BTreeMap<String, String>),
-    /// The exchange of a code, of which the carrier is not known before.
+    /// The exchange of a code. Its carrier is not known in advance.
     Exchange(&'a CodeToExchange),
     /// Another key for the record of this one.
     Rekey(&'a RetrievalKey),
 }
 
-/// What an idempotency key of one caller opens and recognises.
+/// The seal of one caller's idempotency key.
 pub(crate) struct IdempotencySeal {
     digest: [u8; 32],
     seal: LessSafeKey,
@@ -41,7 +41,7 @@ pub(crate) struct IdempotencySeal {
 }
 
 impl IdempotencySeal {
-    /// Of this caller alone: the same key of another one has nothing in common with it.
+    /// Derives the seal for this caller only. The same key of another caller gives an unrelated seal.
     pub(crate) fn of(caller: &Principal, key: &IdempotencyKey) -> Self {
         wiping_stack(|| Self::derive(caller, key))
     }
@@ -67,29 +67,29 @@ impl IdempotencySeal {
         }
     }
 
-    /// What the row is found by.
+    /// Returns the digest that the row is found by.
     pub(crate) fn digest(&self) -> [u8; 32] {
         self.digest
     }
 
-    /// What a call is recognised by.
+    /// Returns the fingerprint of a call.
     pub(crate) fn fingerprint(&self, call: Repeatable<'_>) -> Vec<u8> {
         wiping_stack(|| hmac::sign(&self.mac, &call.canonical()).as_ref().to_vec())
     }
 
-    /// Whether this is the fingerprint of the call, in constant time.
+    /// Compares a fingerprint with that of the call, in constant time.
     pub(crate) fn recognises(&self, call: Repeatable<'_>, fingerprint: &[u8]) -> bool {
         wiping_stack(|| hmac::verify(&self.mac, &call.canonical(), fingerprint).is_ok())
     }
 
-    /// Seals the key that the save is answered with.
+    /// Seals the retrieval key that answers the save.
     pub(crate) fn seal(&self, key: &RetrievalKey) -> Vec<u8> {
         wiping_stack(|| {
             encrypt(&self.seal, Purpose::RetrievalKey, &[&self.digest], key.expose().as_bytes())
         })
     }
 
-    /// Opens what `seal` made.
+    /// Opens a sealed retrieval key.
     pub(crate) fn open(&self, sealed: &[u8]) -> Result<RetrievalKey, Unopenable> {
         let opened =
             wiping_stack(|| decrypt(&self.seal, Purpose::RetrievalKey, &[&self.digest], sealed))?;
@@ -99,7 +99,7 @@ impl IdempotencySeal {
 }
 
 impl Repeatable<'_> {
-    /// The call as bytes, which differ if anything of it does.
+    /// Encodes the call. Different calls give different bytes.
     fn canonical(self) -> Zeroizing<Vec<u8>> {
         match self {
             Self::Save(carrier, parameters) => canonical(carrier, parameters),
@@ -109,9 +109,9 @@ impl Repeatable<'_> {
     }
 }
 
-/// The carrier as bytes, which differ if anything of it does. The first three secrets are laid out as in
-/// `carrier::fields`. A field that was added later is appended by its name, and left out if it is absent, so that
-/// the fingerprint of a carrier without it stays as it was.
+/// Encodes the carrier. Different carriers give different bytes. The first three secrets are laid out as in
+/// `carrier::fields`. A field added later is appended by its name and left out if absent, so that the fingerprint of a
+/// carrier without it stays the same.
 fn canonical(
     carrier: &TokenManagementInfo,
     parameters: &BTreeMap<String, String>,
@@ -127,7 +127,7 @@ fn canonical(
     bytes
 }
 
-/// Parameters as bytes: none if there are none, so that a call of an earlier version has the same bytes.
+/// Encodes parameters. None gives no bytes, so that a call of an earlier version has the same bytes.
 fn write_parameters(bytes: &mut Vec<u8>, parameters: &BTreeMap<String, String>) {
     for (name, value) in parameters {
         part(bytes, name.as_bytes());
@@ -135,12 +135,12 @@ fn write_parameters(bytes: &mut Vec<u8>, parameters: &BTreeMap<String, String>) 
     }
 }
 
-/// How many bytes `write_parameters` writes.
+/// Returns the length that `write_parameters` adds, in bytes.
 fn room_of(parameters: &BTreeMap<String, String>) -> usize {
     parameters.iter().map(|(name, value)| 8 + name.len() + value.len()).sum()
 }
 
-/// The exchange as bytes. A carrier begins with its provider, which is not empty.
+/// Encodes the exchange. It begins with an empty part; a carrier begins with its provider, which is not empty.
 fn canonical_exchange(exchange: &CodeToExchange) -> Zeroizing<Vec<u8>> {
     let CodeToExchange { provider, code, redirect_uri, nonce, pkce_verifier, parameters, key } =
         exchange;
@@ -165,8 +165,8 @@ fn canonical_exchange(exchange: &CodeToExchange) -> Zeroizing<Vec<u8>> {
     bytes
 }
 
-/// The wish for another key as bytes. A carrier begins with its provider, and so does an exchange after an empty part;
-/// no provider is empty.
+/// Encodes the request for another key. It begins with two empty parts. A carrier begins with its provider, and an
+/// exchange with one empty part and its provider, and no provider is empty.
 fn canonical_rekey(key: &RetrievalKey) -> Zeroizing<Vec<u8>> {
     let key = key.expose().as_bytes();
     let mut bytes = Zeroizing::new(Vec::with_capacity(12 + key.len()));
@@ -252,7 +252,7 @@ mod tests {
         }
     }
 
-    /// Whatever differs between two carriers, their fingerprints do.
+    /// Every difference between two carriers changes the fingerprint.
     #[test]
     fn every_part_of_a_carrier_counts() {
         let own = seal_of("Cust12345", "ann", HEADER);

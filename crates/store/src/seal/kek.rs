@@ -1,6 +1,6 @@
-//! Master keys (KEKs) and what they seal: records' data keys (DEKs), their own sentinels, the hash of a backup.
+//! Master keys (KEKs). A KEK seals the data keys (DEKs) of records, its own sentinel, and the hashes of backups.
 //!
-//! Invariant: a DEK is wrapped for one record, in one context, under one KEK, and unwraps nowhere else.
+//! Invariant: a DEK is wrapped for one record, in one context, under one KEK, and unwraps only there.
 
 use aws_lc_rs::{aead::LessSafeKey, digest, hkdf, hmac};
 use model::{Provider, RecordId, TenantId, wiping_stack};
@@ -11,7 +11,7 @@ use super::{
     random,
 };
 
-/// What a record's blobs are bound to.
+/// The context that a record's blobs are bound to.
 #[derive(Clone, Copy)]
 pub(crate) struct SealContext<'a> {
     pub(crate) tenant: &'a TenantId,
@@ -34,11 +34,11 @@ impl SealContext<'_> {
     }
 }
 
-/// A record's own key. It is on the heap, because moves of it would leave copies on the stack otherwise.
+/// A record's own key. It is on the heap, because otherwise moving it would leave copies on the stack.
 pub(crate) struct Dek(Box<Zeroizing<[u8; KEY_LEN]>>);
 
 impl Dek {
-    /// A random key.
+    /// Generates a random key.
     pub(crate) fn generate() -> Self {
         let mut dek = Self::zero();
         random::fill(dek.0.as_mut_slice());
@@ -49,7 +49,7 @@ impl Dek {
         Self(Box::new(Zeroizing::new([0; KEY_LEN])))
     }
 
-    /// The bytes, to derive the key of a carrier.
+    /// Returns the bytes, to derive the carrier's key from.
     pub(super) fn bytes(&self) -> &[u8; KEY_LEN] {
         &self.0
     }
@@ -59,7 +59,7 @@ impl Dek {
 pub(crate) struct Kek {
     id: String,
     key: LessSafeKey,
-    /// Derived from it; signs the states of authorizations.
+    /// The derived key that signs the states of authorizations.
     states: hmac::Key,
 }
 
@@ -71,12 +71,12 @@ impl Kek {
         Self { id, key: aes_256_gcm(bytes), states }
     }
 
-    /// The HMAC-SHA-256 of the state of an authorization.
+    /// Returns the HMAC-SHA-256 of the state of an authorization.
     pub(super) fn sign_state(&self, message: &[u8]) -> hmac::Tag {
         wiping_stack(|| hmac::sign(&self.states, message))
     }
 
-    /// Whether it is what `sign_state` made, in constant time.
+    /// Verifies a signature of `sign_state`, in constant time.
     pub(super) fn signed_state(&self, message: &[u8], signature: &[u8]) -> bool {
         wiping_stack(|| hmac::verify(&self.states, message, signature).is_ok())
     }
@@ -107,7 +107,7 @@ impl Kek {
         Ok(dek)
     }
 
-    /// A blob that only this key opens, kept in the database to recognise the key by.
+    /// Creates a blob that only this key opens. The database stores it to identify the key.
     pub(crate) fn sentinel(&self) -> Vec<u8> {
         encrypt(&self.key, Purpose::Sentinel, &[self.id.as_bytes()], b"latchkey")
     }
@@ -116,19 +116,19 @@ impl Kek {
         decrypt(&self.key, Purpose::Sentinel, &[self.id.as_bytes()], sentinel).is_ok()
     }
 
-    /// Seals the hash of a backup, and what is said about its key.
+    /// Seals the hash of a backup, together with the description of its key.
     pub(crate) fn seal_backup(&self, about: &[u8], hash: &[u8]) -> Vec<u8> {
         encrypt(&self.key, Purpose::Backup, &[self.id.as_bytes(), about], hash)
     }
 
-    /// Whether the blob is what `seal_backup` made of these.
+    /// Returns whether `seal_backup` made the blob from these values.
     pub(crate) fn opens_backup(&self, about: &[u8], hash: &[u8], blob: &[u8]) -> bool {
         let opened = decrypt(&self.key, Purpose::Backup, &[self.id.as_bytes(), about], blob);
         opened.is_ok_and(|opened| opened.plain.as_slice() == hash)
     }
 }
 
-/// The id of a master key that has no other name: a hash, which does not reveal the key.
+/// Returns the id of a master key without another name: a hash that does not reveal the key.
 pub(crate) fn kek_id(bytes: &[u8; KEY_LEN]) -> String {
     let mut context = digest::Context::new(&digest::SHA256);
     context.update(b"latchkey master key id v1\0");

@@ -1,6 +1,6 @@
 //! Random bytes, for keys, nonces and names.
 //!
-//! Invariant: they come from the system's generator, and are wiped when they are dropped.
+//! Invariant: all bytes come from the system's generator, and are wiped on drop.
 
 use aws_lc_rs::rand;
 use zeroize::Zeroizing;
@@ -10,14 +10,14 @@ pub(super) fn fill(bytes: &mut [u8]) {
     rand::fill(bytes).expect("the system's random number generator works");
 }
 
-/// Random bytes.
+/// Returns random bytes.
 pub fn random<const N: usize>() -> Zeroizing<[u8; N]> {
     let mut bytes = Zeroizing::new([0; N]);
     fill(bytes.as_mut_slice());
     bytes
 }
 
-/// A name of 16 hexadecimal digits that nobody can guess.
+/// Returns an unguessable name of 16 hexadecimal digits.
 pub(crate) fn random_name() -> String {
     random::<8>().iter().map(|byte| format!("{byte:02x}")).collect()
 }

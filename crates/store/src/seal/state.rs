@@ -1,9 +1,9 @@
 //! The state of an authorization: a text that a user's browser carries to a provider and back (RFC 6749 §10.12).
 //!
-//! Invariant: a state is right only for the caller, the provider and the request that it was made for, until its end.
-//! Nothing of these can be read from it.
+//! Invariant: a state is valid only for its caller, provider and request, and only until its expiry. It reveals nothing
+//! about them.
 //!
-//! State: base64url of the end (8 bytes, microseconds since 1970 UTC) and an HMAC-SHA-256 (32).
+//! State: base64url of the expiry (8 bytes, microseconds since 1970 UTC) and an HMAC-SHA-256 (32).
 
 use std::collections::BTreeMap;
 
@@ -13,33 +13,33 @@ use zeroize::Zeroizing;
 
 use super::Kek;
 
-/// What a state is bound to.
+/// The request that a state is bound to.
 #[derive(Clone, Copy, Debug)]
 pub struct StateBinding<'a> {
-    /// Who asked for the authorization.
+    /// The caller that asked for the authorization.
     pub caller: &'a Principal,
-    /// Where the user goes.
+    /// The provider that the user is sent to.
     pub provider: &'a Provider,
-    /// Where the provider sends the user back to.
+    /// The URI that the provider redirects the user to.
     pub redirect_uri: &'a str,
-    /// What the id_token must have as its nonce.
+    /// The nonce expected in the id_token.
     pub nonce: Option<&'a SecretText>,
-    /// What proves that the code is the caller's, which only the user's session has (RFC 7636).
+    /// The verifier that proves that the code is the caller's. Only the user's session has it (RFC 7636).
     pub pkce_verifier: Option<&'a SecretText>,
-    /// What stands for the parameters in the provider's URLs.
+    /// The parameters in the provider's URLs.
     pub parameters: &'a BTreeMap<String, String>,
-    /// The key of the record that gets the tokens, if it is there.
+    /// The key of the record that gets the tokens, if it exists.
     pub key: Option<&'a RetrievalKey>,
 }
 
-/// The state of an authorization that ends then.
+/// Creates the state of an authorization that expires at `end`.
 pub(crate) fn sign(kek: &Kek, binding: &StateBinding<'_>, end: i64) -> String {
     let end = end.to_be_bytes();
     let signature = kek.sign_state(&binding.message(end));
     URL_SAFE_NO_PAD.encode([&end, signature.as_ref()].concat())
 }
 
-/// Whether the text is the state of this authorization by one of the keys, and has not ended.
+/// Returns whether the text is the state of this authorization, signed by one of the keys and not expired.
 pub(crate) fn is_right<'k>(
     mut keks: impl Iterator<Item = &'k Kek>,
     state: &str,
@@ -53,7 +53,7 @@ pub(crate) fn is_right<'k>(
 }
 
 impl StateBinding<'_> {
-    /// All of it as bytes, which differ if anything of it does.
+    /// Encodes the whole request. Different requests give different bytes.
     fn message(&self, end: [u8; 8]) -> Zeroizing<Vec<u8>> {
         let Self { caller, provider, redirect_uri, nonce, pkce_verifier, parameters, key } = self;
         let mut parts = vec![

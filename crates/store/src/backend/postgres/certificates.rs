@@ -1,6 +1,6 @@
-//! Whether the certificate of a PostgreSQL server is right, as libpq judges it with the same files.
+//! Verification of a PostgreSQL server's certificate, as libpq does it with the same files.
 //!
-//! Invariant: a certificate is trusted if it is one of the trusted ones, or signed by one, and is in force.
+//! Invariant: a certificate is trusted if it is valid now, and is one of the trusted ones or is signed by one.
 
 use std::sync::Arc;
 
@@ -23,10 +23,10 @@ use x509_cert::{
     ext::pkix::{SubjectAltName, name::GeneralName},
 };
 
-/// Who may answer.
+/// The servers that are trusted.
 #[derive(Debug)]
 pub(crate) struct Peer {
-    /// `None`: anybody.
+    /// `None` trusts every server.
     trusted: Option<Trusted>,
     algorithms: WebPkiSupportedAlgorithms,
 }
@@ -35,11 +35,11 @@ pub(crate) struct Peer {
 struct Trusted {
     roots: RootCertStore,
     certificates: Vec<CertificateDer<'static>>,
-    /// Whether the name must be that of the URL.
+    /// Whether the certificate's name must match the URL.
     is_named: bool,
 }
 
-/// A certificate that TLS here cannot work with.
+/// A certificate that this TLS implementation cannot use.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the server's certificate is of X.509 version 1 or cannot be read; make one of version 3, such as by \
@@ -49,12 +49,12 @@ struct Trusted {
 struct Unusable;
 
 impl Peer {
-    /// Encrypts, but knows nobody.
+    /// Encrypts without verifying the server.
     pub(crate) fn anybody(algorithms: WebPkiSupportedAlgorithms) -> Self {
         Self { trusted: None, algorithms }
     }
 
-    /// One that has, or whose signer has, one of these certificates.
+    /// Trusts these certificates and those they signed.
     pub(crate) fn trusted(
         roots: RootCertStore,
         certificates: Vec<CertificateDer<'static>>,
@@ -104,7 +104,7 @@ impl ServerCertVerifier for Peer {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        // Of somebody unknown a signature says nothing.
+        // A signature proves nothing for an unverified certificate.
         if self.trusted.is_none() {
             return Ok(HandshakeSignatureValid::assertion());
         }
@@ -140,8 +140,8 @@ fn check_dates(certificate: &Certificate, now: UnixTime) -> Result<(), Error> {
     Err(Error::InvalidCertificate(error))
 }
 
-/// Whether a certificate without alternative names of the kind, such as PostgreSQL's documentation makes, has
-/// this common name.
+/// Returns whether a certificate has this common name and no alternative names of that kind. PostgreSQL's documentation
+/// makes such certificates.
 fn is_called_by_common_name(certificate: &Certificate, name: &ServerName<'_>) -> bool {
     let certificate = &certificate.tbs_certificate;
     let extensions = certificate.extensions.iter().flatten();

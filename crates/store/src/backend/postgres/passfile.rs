@@ -1,6 +1,6 @@
 //! PostgreSQL's password file (PostgreSQL's documentation, 32.16).
 //!
-//! Invariant: a file that others can read gives no password, as libpq has it; none of it is shown.
+//! Invariant: a file that other users can read provides no password, as in libpq. No part of the file is displayed.
 
 use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
 
@@ -17,7 +17,7 @@ impl Passfile {
     /// Reads the file that a URL names.
     ///
     /// # Errors
-    /// It is no file, cannot be read, or others can read it.
+    /// It is not a file, cannot be read, or other users can read it.
     pub(crate) fn read(path: &Path) -> Result<Self, OpenError> {
         let about = fs::metadata(path).map_err(failed("read", path))?;
         if !about.is_file() {
@@ -39,14 +39,14 @@ impl Passfile {
         read.inspect_err(|error| warn!(%error, "the password file of this user is not used")).ok()
     }
 
-    /// Gives a host the password of the first line that fits it, unless it has one.
+    /// Sets a host's password from the first matching line, unless the host has one.
     pub(crate) fn fill_in(&self, config: &mut Config) {
         if config.get_password().is_some() {
             return;
         }
         let host = match config.get_hosts().first() {
             Some(Host::Tcp(name)) => name.clone(),
-            // libpq's own folder is called so.
+            // The default folder of libpq counts as `localhost`.
             Some(Host::Unix(folder)) if folder == Path::new("/var/run/postgresql") => {
                 "localhost".to_owned()
             }
@@ -64,7 +64,7 @@ impl Passfile {
     }
 }
 
-/// The password of a line, if it is for this host, port, database and user.
+/// Returns the password of a line that matches this host, port, database and user.
 fn password(line: &str, wanted: &[String; 4]) -> Option<Zeroizing<String>> {
     if line.starts_with('#') {
         return None;
@@ -76,11 +76,11 @@ fn password(line: &str, wanted: &[String; 4]) -> Option<Zeroizing<String>> {
             return None;
         }
     }
-    // Nothing but a backslash is special in what is left; the end of a line may be Windows's.
+    // Only the backslash is special in the rest, which may end in a carriage return.
     Some(unescaped(rest))
 }
 
-/// A field as it is written, and as it is meant.
+/// Returns the next field, raw and unescaped.
 fn next_field<'a>(rest: &mut &'a str) -> Option<(&'a str, Zeroizing<String>)> {
     let mut is_escaped = false;
     let end = rest.bytes().position(|byte| {

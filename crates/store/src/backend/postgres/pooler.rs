@@ -1,7 +1,6 @@
-//! Whether something that pools connections by transaction stands before PostgreSQL.
+//! Detection of a pooler in front of PostgreSQL that pools by transaction.
 //!
-//! Invariant: looking leaves nothing behind on a connection, and PostgreSQL itself is never refused, however
-//! slow it is.
+//! Invariant: the check leaves nothing behind on a connection. PostgreSQL itself is never refused, however slow it is.
 
 use std::time::Duration;
 
@@ -16,13 +15,13 @@ use crate::{
     },
 };
 
-/// How long to look. What is not found by then is taken for PostgreSQL itself.
+/// Timeout of the check. If no pooler is found by then, the server counts as PostgreSQL itself.
 const LIMIT: Duration = Duration::from_secs(1);
 
 const PROCESS: &str = "SELECT pg_backend_pid()";
 
-/// Refuses a pooler that gives each transaction any connection: prepared statements are those of a connection.
-/// Needs two connections for a moment.
+/// Refuses a pooler that gives each transaction any connection, because prepared statements belong to a connection.
+/// Uses two connections for a moment.
 pub(crate) fn refuse(url: &PostgresUrl) -> Result<(), OpenError> {
     runtime()?.block_on(async {
         let one = url.connect().await?;
@@ -34,8 +33,8 @@ pub(crate) fn refuse(url: &PostgresUrl) -> Result<(), OpenError> {
     })
 }
 
-/// Whether each of two connections has one process of PostgreSQL, and another than the other's. A pooler may give
-/// out the connection that was used last, or the one that was idle longest; either shows.
+/// Returns whether each of two connections has a PostgreSQL process of its own. A pooler may hand out the most recently
+/// or the least recently used connection; the check detects both.
 async fn is_one_process(one: &Connected, other: &Connected) -> bool {
     let (Ok(first), Ok(second)) =
         (ask(&one.client, PROCESS).await, ask(&one.client, PROCESS).await)
@@ -44,10 +43,10 @@ async fn is_one_process(one: &Connected, other: &Connected) -> bool {
     };
     let held = match ask(&other.client, &format!("BEGIN; {PROCESS}")).await {
         Ok(held) => held,
-        // PgBouncer's statement mode refuses each transaction; PostgreSQL refuses none.
+        // PgBouncer's statement mode rejects every transaction; PostgreSQL rejects none.
         Err(error) => return error.as_db_error().is_none(),
     };
-    // With one connection for all, the next question would have no answer.
+    // If both share one connection, the next query would get no answer.
     if first != second || first == held {
         return false;
     }
@@ -56,7 +55,7 @@ async fn is_one_process(one: &Connected, other: &Connected) -> bool {
     third.is_err() || third.is_ok_and(|third| first == third)
 }
 
-/// What a query finds; asked in a way that prepares nothing.
+/// Returns the result of a query, without preparing a statement.
 async fn ask(client: &Client, query: &str) -> Result<Option<String>, tokio_postgres::Error> {
     let answers = client.simple_query(query).await?;
     Ok(answers.iter().find_map(|answer| match answer {

@@ -1,6 +1,6 @@
-//! What goes to PostgreSQL and comes back, between diesel and tokio-postgres.
+//! Conversion of parameters and rows between diesel and tokio-postgres.
 //!
-//! Invariant: a parameter is never shown, be it to debug.
+//! Invariant: no parameter is ever displayed, not even for debugging.
 
 use std::{error::Error, fmt, num::NonZeroU32, ops::Range, rc::Rc};
 
@@ -16,7 +16,7 @@ use tokio_postgres::{
 
 type AnyError = Box<dyn Error + Send + Sync>;
 
-/// A value as PostgreSQL reads it, or null; diesel has checked its type.
+/// A value in PostgreSQL's encoding, or null. Diesel has checked its type.
 pub(crate) struct Parameter(pub(crate) Option<Vec<u8>>);
 
 impl fmt::Debug for Parameter {
@@ -41,19 +41,19 @@ impl ToSql for Parameter {
     }
 }
 
-/// The type of a parameter, which is one of PostgreSQL's own.
+/// Returns the type of a parameter, which is a built-in type of PostgreSQL.
 pub(crate) fn parameter_type(metadata: &PgTypeMetadata) -> QueryResult<Type> {
     let oid =
         metadata.oid().map_err(|error| diesel::result::Error::SerializationError(error.into()))?;
     Ok(Type::from_oid(oid).unwrap_or(Type::UNKNOWN))
 }
 
-/// The types of a statement's columns.
+/// Returns the types of a statement's columns.
 pub(crate) fn column_types(statement: &Statement) -> Rc<[ColumnType]> {
     statement.columns().iter().map(|column| ColumnType(column.type_().oid())).collect()
 }
 
-/// The number of a type.
+/// The OID of a type.
 pub(crate) struct ColumnType(u32);
 
 impl TypeOidLookup for ColumnType {
@@ -130,7 +130,7 @@ impl<'f> Field<'f, Pg> for Value<'f> {
     }
 }
 
-/// What PostgreSQL sent, which diesel reads.
+/// Raw bytes from PostgreSQL, which diesel decodes.
 struct Bytes<'a>(&'a [u8]);
 
 impl<'a> FromSql<'a> for Bytes<'a> {

@@ -1,7 +1,6 @@
-//! TLS to PostgreSQL, where this build has it (feature `postgres-tls`).
+//! TLS to PostgreSQL, if this build has it (feature `postgres-tls`).
 //!
-//! Invariant: a server's certificate is verified as far as `sslmode` asks for, as libpq has it, and by default
-//! wholly.
+//! Invariant: every server's certificate is verified as far as `sslmode` asks, as in libpq, and fully by default.
 
 use std::path::Path;
 
@@ -10,7 +9,7 @@ pub(crate) use with::Tls;
 #[cfg(not(feature = "postgres-tls"))]
 pub(crate) use without::Tls;
 
-/// What is looked at of a server's certificate.
+/// The checks of a server's certificate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Check {
     Nothing,
@@ -21,9 +20,9 @@ pub(crate) enum Check {
 /// PEM files.
 #[cfg_attr(not(feature = "postgres-tls"), expect(dead_code, reason = "there is no TLS"))]
 pub(crate) struct Files<'a> {
-    /// Whom to trust; those whom this machine trusts if there is none.
+    /// Trusted certificates; `None` for those that this machine trusts.
     pub(crate) roots: Option<&'a Path>,
-    /// A certificate of this server's own, and its key.
+    /// This server's own certificate, and its key.
     pub(crate) client: Option<(&'a Path, &'a Path)>,
 }
 
@@ -43,7 +42,7 @@ mod with {
     use super::{Check, Files};
     use crate::{OpenError, backend::postgres::certificates::Peer, files::failed};
 
-    /// How to speak TLS.
+    /// TLS settings of a connection.
     #[derive(Clone)]
     pub(crate) struct Tls {
         config: ClientConfig,
@@ -73,12 +72,12 @@ mod with {
             Ok(Self { config, check })
         }
 
-        /// What makes TLS of a connection.
+        /// Returns the connector that adds TLS to a connection.
         pub(crate) fn connector(&self) -> MakeRustlsConnect {
             MakeRustlsConnect::new(self.config.clone())
         }
 
-        /// Whether anybody may answer.
+        /// Returns whether any server is trusted.
         pub(crate) fn trusts_anybody(&self) -> bool {
             self.check == Check::Nothing
         }
@@ -120,7 +119,8 @@ mod with {
         Ok(certificates)
     }
 
-    /// A key that others can read is refused; root's may be read by its group, as libpq has it.
+    /// Reads a private key. Refuses one that other users can read; as in libpq, root's key may be readable by its
+    /// group.
     fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, OpenError> {
         let about = fs::metadata(path).map_err(failed("read", path))?;
         let others = if about.uid() == 0 { 0o037 } else { 0o077 };
@@ -145,12 +145,12 @@ mod without {
     use super::{Check, Files};
     use crate::OpenError;
 
-    /// Nobody has one.
+    /// TLS that this build does not have.
     #[derive(Clone, Debug)]
     pub(crate) enum Tls {}
 
     impl Tls {
-        /// Refuses.
+        /// Returns `NoTls`.
         pub(crate) fn new(_check: Check, _files: &Files<'_>) -> Result<Self, OpenError> {
             Err(OpenError::NoTls)
         }

@@ -1,7 +1,7 @@
-//! Where a PostgreSQL database is, and how to get there.
+//! The URL of a PostgreSQL database, and connecting to it.
 //!
-//! Invariant: what is shown of a URL holds no password, and what leaves this machine is encrypted unless
-//! the URL says otherwise.
+//! Invariant: no part of a URL that is displayed contains a password. Every connection that leaves this machine is
+//! encrypted unless the URL says otherwise.
 
 use std::{
     fmt,
@@ -55,25 +55,25 @@ const PASSED_ON: [&str; 17] = [
     "user",
 ];
 
-/// A URL such as `postgres://user:password@host:5432/latchkey`, also with several hosts and
-/// `target_session_attrs` (PostgreSQL's documentation, 32.1.1.2 and 32.1.2).
+/// A URL such as `postgres://user:password@host:5432/latchkey`, also with several hosts and `target_session_attrs`
+/// (PostgreSQL's documentation, 32.1.1.2 and 32.1.2).
 #[derive(Clone, Debug)]
 pub struct PostgresUrl {
-    /// Of each host; they show `_` in a password's place.
+    /// One configuration for each host. Debug output shows `_` in place of a password.
     hosts: Vec<Config>,
     tls: Option<Arc<Tls>>,
 }
 
-/// A session that begins.
+/// A new session.
 pub(crate) struct Connected {
     pub(crate) client: Client,
     pub(crate) driver: Driver,
 }
 
-/// What moves a session's bytes; why it ended, when it did.
+/// The task that moves a session's bytes. Its result says why the session ended.
 pub(crate) type Driver = JoinHandle<Result<(), tokio_postgres::Error>>;
 
-/// What stands behind the `?` of a URL.
+/// The parameters after the `?` of a URL.
 #[derive(Default)]
 struct Parameters {
     ssl_mode: Option<Mode>,
@@ -81,7 +81,7 @@ struct Parameters {
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
     passfile: Option<PathBuf>,
-    /// As they are written, for tokio-postgres.
+    /// Parameters passed to tokio-postgres unchanged.
     others: Vec<String>,
 }
 
@@ -99,7 +99,7 @@ impl Parameters {
         let mut parsed = Self::default();
         for parameter in query.split('&') {
             let (name, written) = parameter.split_once('=').unwrap_or((parameter, ""));
-            // What is empty is not set, as libpq has it.
+            // An empty parameter counts as unset, as in libpq.
             if written.is_empty() {
                 continue;
             }
@@ -113,7 +113,7 @@ impl Parameters {
                 "sslcert" => parsed.certificate = path(),
                 "sslkey" => parsed.key = path(),
                 "passfile" => parsed.passfile = path(),
-                // Neither changes anything here: names are sent as SNI, text is UTF-8.
+                // Neither has an effect here: names are sent as SNI, text is UTF-8.
                 "gssencmode" if matches!(&*value, "disable" | "prefer") => {}
                 "sslsni" if &*value == "1" => {}
                 "client_encoding" if matches!(&*value, "UTF8" | "utf8" | "UTF-8" | "auto") => {}
@@ -130,7 +130,7 @@ impl Parameters {
         Ok(parsed)
     }
 
-    /// Which TLS, to hosts of this machine alone or to others.
+    /// Returns the TLS settings. `is_here`: all hosts are on this machine.
     fn tls(&self, is_here: bool) -> Result<Option<Tls>, OpenError> {
         let is_plain =
             self.root_certificate.is_none() && self.certificate.is_none() && self.key.is_none();
@@ -147,7 +147,7 @@ impl Parameters {
         };
         let check = match (mode, &roots) {
             (Mode::VerifyFull, _) => Check::ChainAndName,
-            // Anybody gets a certificate for a name of their own from those whom a machine trusts.
+            // Without a check of the name, any certificate signed by a public authority would pass.
             (_, None) if is_system => {
                 return Err(refused("sslrootcert=system needs sslmode=verify-full"));
             }
@@ -202,7 +202,7 @@ impl FromStr for PostgresUrl {
             if config.get_hosts().is_empty() || config.get_dbname().is_none() {
                 return Err(OpenError::UnsupportedUrl);
             }
-            // What is behind it may be the rest of a password, which must not be shown as a host.
+            // Text after a second `@` may be the rest of a password, which must not be shown as a host.
             let is_odd = |host: &Host| matches!(host, Host::Tcp(name) if name.contains('@'));
             if config.get_hosts().iter().any(is_odd) {
                 return Err(refused(
@@ -220,7 +220,7 @@ impl FromStr for PostgresUrl {
         let mut hosts = one_by_one(base).map(of_host).collect::<Result<Vec<_>, _>>()?;
         let tls = parameters.tls(hosts.iter().all(is_this_machine))?.map(Arc::new);
         for host in &mut hosts {
-            // As libpq has it, a socket of this machine needs no TLS.
+            // As in libpq, a Unix socket needs no TLS.
             let is_socket = host.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
             let needs_tls = tls.is_some() && !is_socket;
             host.ssl_mode(if needs_tls { SslMode::Require } else { SslMode::Disable });
@@ -238,7 +238,7 @@ impl FromStr for PostgresUrl {
     }
 }
 
-/// A password with `/` or `?` in it would be cut there, and its end shown as something else.
+/// Refuses a password with `/` or `?`, which would be cut there, so that its end would be shown as something else.
 fn refuse_odd_passwords(base: &str, query: &str) -> Result<(), OpenError> {
     let rest = base.split_once("://").map_or("", |(_scheme, rest)| rest);
     let authority = rest.split('/').next().unwrap_or(rest);
@@ -254,18 +254,18 @@ fn refused(why: impl Into<String>) -> OpenError {
     OpenError::PostgresUrl(why.into().into())
 }
 
-/// The name of a parameter, unless it may be a piece of a password.
+/// Returns the name of a parameter, unless it may be a piece of a password.
 fn shown(name: &str) -> &str {
     let is_plain = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
     if is_plain && name.len() <= 32 { name } else { "a parameter" }
 }
 
-/// A file of the user that this process runs as.
+/// Returns a file in the home folder of this process's user.
 fn of_this_user(name: &str) -> Option<PathBuf> {
     std::env::home_dir().filter(|home| home.is_absolute()).map(|home| home.join(name))
 }
 
-/// A URL for each of the hosts in it.
+/// Splits a URL into one URL for each of its hosts.
 fn one_by_one(url: &str) -> impl Iterator<Item = String> {
     let (scheme, rest) = url.split_once("://").unwrap_or((url, ""));
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -305,9 +305,9 @@ impl fmt::Display for PostgresUrl {
 }
 
 impl PostgresUrl {
-    /// Connects to the first of the hosts that is as the URL asks for. Each has its time for all of it:
-    /// tokio-postgres counts until there is a connection, and a host that is silent on it would keep the
-    /// others from being asked.
+    /// Connects to the first host that meets the URL's requirements. Each host has its own timeout for the whole
+    /// attempt. tokio-postgres applies its timeout only until the connection is made, so a silent host would otherwise
+    /// block the rest.
     pub(crate) async fn connect(&self) -> Result<Connected, OpenError> {
         let mut refusal = OpenError::UnsupportedUrl;
         for host in &self.hosts {
@@ -335,7 +335,7 @@ impl PostgresUrl {
         }
     }
 
-    /// Asks the server to end what a session is at.
+    /// Asks the server to cancel a session's current statement.
     pub(crate) async fn cancel(&self, token: CancelToken) -> Result<(), tokio_postgres::Error> {
         match &self.tls {
             None => token.cancel_query(NoTls).await,
@@ -343,13 +343,13 @@ impl PostgresUrl {
         }
     }
 
-    /// Whether the server is never asked who it is.
+    /// Returns whether the server's certificate is never verified.
     pub(crate) fn trusts_anybody(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.trusts_anybody())
     }
 }
 
-/// Lets a session live on this runtime; refuses a database that cannot hold every text.
+/// Runs a session on this runtime. Refuses a database whose encoding cannot hold every text.
 fn begin<S>(client: Client, connection: Connection<Socket, S>) -> Result<Connected, OpenError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,

@@ -1,9 +1,9 @@
-//! The place of an SQLite file: whether the file that a server has open is still the one at its path, and whether
+//! The place of an SQLite file. Checks that the file at the path is still the one that the server has open, and that
 //! its disk has room.
 //!
-//! Invariant: no connection is opened to a file that took the place of the one that is open. Its write-ahead log
-//! has the same name, so SQLite would read the log of one file into the other. The file is looked at by its path
-//! alone (`stat`), for opening it would cost this process its locks.
+//! Invariant: no connection is opened to a file that replaced the open one. Its write-ahead log has the same name, so
+//! SQLite would read the log of one file into the other. The path is only examined by `stat`, because opening the file
+//! would lose this process's locks on it.
 
 use std::{
     fs, io,
@@ -23,14 +23,14 @@ use crate::{
     files::{beside, failed},
 };
 
-/// Where a file is, and which one it was when the first connection was opened.
+/// The path of a file, and its identity when the first connection was opened.
 pub(crate) struct DatabaseFile {
     path: PathBuf,
     file: Identity,
     is_other: AtomicBool,
-    /// Whether the write-ahead log was removed or replaced under its connections, which only a restart mends.
+    /// Whether the write-ahead log was removed or replaced under its connections. Only a restart fixes that.
     is_log_other: AtomicBool,
-    /// Why nothing can be written, as long as the disk has no room for what SQLite needs beside the file.
+    /// The error while the disk has no room for SQLite's files next to the database.
     no_room: Mutex<Option<Source>>,
 }
 
@@ -38,7 +38,7 @@ pub(crate) struct DatabaseFile {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Identity(u64, u64);
 
-/// Why nothing is read or written.
+/// The error of all reads and writes after the file was replaced.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the file {} is not the one that this server has open: it was moved, removed or replaced; put that file \
@@ -53,7 +53,7 @@ impl Replaced {
 }
 
 impl DatabaseFile {
-    /// That of a file to which a connection was just opened; `None` for a database on a server.
+    /// Identifies a file to which a connection was just opened. Returns `None` for PostgreSQL.
     pub(crate) fn of(database: &Database) -> Result<Option<Arc<Self>>, OpenError> {
         let Database::Sqlite(path) = database else { return Ok(None) };
         let file = identity(path).map_err(failed("look at", path))?;
@@ -66,10 +66,10 @@ impl DatabaseFile {
         })))
     }
 
-    /// Looks whether the file is still there. A change is logged once.
+    /// Checks that the file is still in its place. A change is logged once.
     ///
     /// # Errors
-    /// `Unavailable` if another file is there, or none, or `stat` fails.
+    /// `Unavailable`: the file was replaced or removed, or `stat` fails.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
         let is_other = match identity(&self.path) {
             Ok(file) => file != self.file,
@@ -83,7 +83,7 @@ impl DatabaseFile {
         self.known()
     }
 
-    /// As `check`, by what was found the last time.
+    /// Returns the result of the last `check`.
     pub(crate) fn known(&self) -> Result<(), StoreError> {
         if self.is_log_other.load(Relaxed) {
             return Err(Replaced::error(self.log()));
@@ -94,11 +94,11 @@ impl DatabaseFile {
         Ok(())
     }
 
-    /// Looks whether the write-ahead log is still the one that this connection began with; the first time, which it
-    /// is. To be called after a commit: SQLite keeps the log as long as a connection is open.
+    /// Checks that the write-ahead log is still the one that this connection began with. The first call identifies the
+    /// log. Call it after a commit: SQLite keeps the log as long as a connection is open.
     ///
     /// # Errors
-    /// `Unavailable` if it is not, from now on.
+    /// `Unavailable`: the log was replaced or removed. The error persists.
     pub(crate) fn check_log(&self, known: &mut Option<Identity>) -> Result<(), StoreError> {
         let now = identity(&self.log()).ok();
         if known.is_none() || *known == now {
@@ -115,17 +115,17 @@ impl DatabaseFile {
         beside(&self.path, "-wal")
     }
 
-    /// The database that the file is.
+    /// Returns the database of this file.
     pub(crate) fn database(&self) -> Database {
         Database::Sqlite(self.path.clone())
     }
 
-    /// Why there is no room; `None` if there is.
+    /// Returns the error while the disk has no room, or `None`.
     pub(crate) fn no_room(&self) -> Option<Source> {
         self.no_room.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Notes that there is no room: until there is, nothing is written.
+    /// Records that the disk has no room. Nothing is written until it has.
     pub(crate) fn set_no_room(&self, error: OpenError) {
         warn!(
             error = error_chain(&error),
@@ -134,7 +134,7 @@ impl DatabaseFile {
         *self.no_room.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(error));
     }
 
-    /// Notes that there is room.
+    /// Records that the disk has room again.
     pub(crate) fn set_room(&self) {
         info!("the disk has room again");
         *self.no_room.lock().unwrap_or_else(PoisonError::into_inner) = None;

@@ -1,7 +1,7 @@
 //! One server per SQLite database.
 //!
-//! Invariant: while an `InstanceLock` lives, no other process has one for the same database, by
-//! whatever name. The system releases it when the process ends, however it ends.
+//! Invariant: while an `InstanceLock` lives, no other process has one for the same database, under any name. The system
+//! releases it when the process ends, however it ends.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -22,14 +22,13 @@ pub(crate) struct InstanceLock {
     _file: File,
 }
 
-/// Takes a database for this process, making its file if there is none, by the one name that all
-/// symbolic links to it lead to. A file of another program is left as it is.
+/// Locks a database for this process, and creates its file if it is missing. Returns its canonical path, with all
+/// symbolic links resolved. Refuses a file of another program and leaves it unchanged.
 ///
-/// SQLite's own locks belong to the process and are lost when it closes any handle on the file, so
-/// this, before there is a connection, is the only place that looks into it without SQLite.
+/// This is the only place that reads the file without SQLite, and it runs before there is a connection. SQLite's own
+/// locks belong to the process, which loses them when it closes any handle on the file.
 ///
-/// A database on a server has no lock, since PostgreSQL decides who may use it; what stands before the server is
-/// looked at instead.
+/// A PostgreSQL database gets no lock, because PostgreSQL decides who may use it. Instead, this checks for a pooler.
 pub(crate) fn take(database: &Database) -> Result<(Database, Option<InstanceLock>), OpenError> {
     let path = match database {
         Database::Sqlite(path) => path,
@@ -48,7 +47,7 @@ pub(crate) fn take(database: &Database) -> Result<(Database, Option<InstanceLock
     Ok((Database::Sqlite(path), Some(lock)))
 }
 
-/// As `take`, for whoever only looks: takes nothing from anybody, and makes nothing.
+/// Finds a database to read from, without a lock and without creating anything.
 pub(crate) fn look(database: &Database) -> Result<Database, OpenError> {
     let Database::Sqlite(path) = database else { return Ok(database.clone()) };
     match fs::canonicalize(path) {
@@ -58,7 +57,7 @@ pub(crate) fn look(database: &Database) -> Result<Database, OpenError> {
     }
 }
 
-/// Takes the place of a database, be there one or not; its one name. Makes the folder.
+/// Locks the place of a database, even if the file is missing, and returns its canonical path. Creates the folder.
 pub(crate) fn take_place(path: &Path) -> Result<(PathBuf, InstanceLock), OpenError> {
     let folder = files::folder_of(path);
     files::create_folder(folder)?;
@@ -77,8 +76,7 @@ pub(crate) fn take_place(path: &Path) -> Result<(PathBuf, InstanceLock), OpenErr
     }
 }
 
-/// Refuses a file that is not an empty one or a database with this server's mark, and one with a
-/// second name.
+/// Refuses a file that is neither empty nor a database with this server's mark, and a file with several names.
 pub(crate) fn refuse_foreign(path: &Path) -> Result<(), OpenError> {
     const MAGIC: &[u8] = b"SQLite format 3\0";
     const MARK: Range<usize> = 68..72;

@@ -1,8 +1,11 @@
 //! The write-ahead log (WAL) of an SQLite file, and how it is kept short while saves go on.
 //!
-//! Invariant: a thread of its own checkpoints: it copies the log into the file. The writer blocks for a checkpoint in
-//! three cases only: little is left to copy, after which the log restarts at its beginning; the log is at its bound;
-//! or secrets were erased, whose old pages are in the file and in the log until the log is truncated.
+//! Invariant: a separate thread checkpoints: it copies the log into the file. The writer blocks for a checkpoint in
+//! three cases only:
+//!
+//! - Little is left to copy. After that the log restarts at its beginning.
+//! - The log is at its bound.
+//! - Secrets were erased. Their old pages stay in the file and in the log until the log is truncated.
 
 use std::{
     sync::{
@@ -33,17 +36,17 @@ use crate::{
 const FRAME: i32 = PAGE_SIZE + 24;
 /// Frames left to copy at which the thread is woken.
 const COPY_AT_FRAMES: i32 = (4 << 20) / FRAME;
-/// A log this long restarts as soon as little is left to copy.
+/// Length of the log at which it restarts once little is left to copy.
 const RESTART_AT_FRAMES: i32 = (16 << 20) / FRAME;
 const RESTART_LEFT_FRAMES: i32 = (2 << 20) / FRAME;
-/// At this length the writer blocks until all of the log is copied.
+/// Length of the log at which the writer blocks until all of it is copied.
 const BLOCK_AT_FRAMES: i32 = (64 << 20) / FRAME;
 /// Commits, and bytes in them, between two checks of the log's length.
 const COMMITS_BETWEEN_CHECKS: u32 = 8;
 const BYTES_BETWEEN_CHECKS: usize = 512 << 10;
 /// How long a checkpoint of the writer waits for readers that need the log.
 const READERS_TIMEOUT: Duration = Duration::from_millis(20);
-/// The pause after a reader needed the log for longer; such a reader is another program.
+/// The pause after a reader needed the log for longer. Such a reader is another program.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How long erased secrets may stay in the file and in the log, unless a reader needs the log for longer.
 const ERASED_WITHIN: Duration = Duration::from_secs(2);
@@ -52,7 +55,7 @@ const RETRY_WHILE_COPYING: Duration = Duration::from_millis(50);
 /// How long the writer waits while no truncation is due.
 const IDLE: Duration = Duration::from_secs(3600);
 
-/// The log, in the writer's hands.
+/// The log, as the writer sees it.
 pub(crate) struct WriteAheadLog {
     wake: SyncSender<()>,
     /// Held while the thread copies.
@@ -61,13 +64,13 @@ pub(crate) struct WriteAheadLog {
     commits: u32,
     bytes: usize,
     pause_until: Option<Instant>,
-    /// When it is to be truncated, because something was erased.
+    /// Due time of the next truncation, if secrets were erased.
     truncate_at: Option<Instant>,
     /// Whether the last truncation failed, which was logged.
     is_blocked: bool,
 }
 
-/// The answer of `PRAGMA wal_checkpoint`: frames in the log, and how many of them were copied.
+/// The result of `PRAGMA wal_checkpoint`: frames in the log, and copied frames.
 #[derive(QueryableByName)]
 struct Frames {
     #[diesel(sql_type = Integer)]
@@ -79,7 +82,7 @@ struct Frames {
 }
 
 impl WriteAheadLog {
-    /// Starts the thread that copies; `None` for PostgreSQL, which has a log of its own.
+    /// Starts the checkpoint thread. Returns `None` for PostgreSQL, which has a log of its own.
     pub(crate) fn of(
         database: &Database,
         database_file: Option<Arc<DatabaseFile>>,
@@ -105,14 +108,14 @@ impl WriteAheadLog {
         })
     }
 
-    /// Makes a truncation due at once: the last process may have ended too early for its own, or the file was moved
-    /// away from its log.
+    /// Makes a truncation due at once: the last process may have ended before its own, or the file was moved away from
+    /// its log.
     pub(crate) fn schedule_truncate(&mut self) {
         self.truncate_at = Some(Instant::now());
     }
 
-    /// Checkpoints or truncates if that is due. The writer calls it after each commit; `bytes` is about how many that
-    /// wrote.
+    /// Checkpoints or truncates the log if that is due. The writer calls it after each commit. `bytes` is roughly the
+    /// size of that commit.
     pub(crate) fn after_commit(&mut self, managed: &mut ManagedConn, bytes: usize, erases: bool) {
         if erases {
             self.truncate_at.get_or_insert_with(|| Instant::now() + ERASED_WITHIN);
@@ -126,7 +129,7 @@ impl WriteAheadLog {
             return;
         }
         (self.commits, self.bytes) = (0, 0);
-        // The next write reports what is wrong with the file.
+        // The next write reports the problem with the file.
         let Some(Conn::Sqlite(conn)) = managed.conn() else { return };
         let Ok(Frames { log, checkpointed, .. }) = checkpoint(conn, "NOOP") else { return };
         let left = log - checkpointed;
@@ -147,17 +150,17 @@ impl WriteAheadLog {
                 Err(error) => warn!(%error, "the write-ahead log cannot be shortened"),
             }
         } else if left >= COPY_AT_FRAMES {
-            // Full means that it was woken already.
+            // A full channel means that the thread was woken already.
             let _ = self.wake.try_send(());
         }
     }
 
-    /// How long the writer may wait before it truncates the log.
+    /// Returns how long the writer may wait before it truncates the log.
     pub(crate) fn truncate_due_in(&self) -> Duration {
         self.truncate_at.map_or(IDLE, |at| at.saturating_duration_since(Instant::now()))
     }
 
-    /// Copies all that is left into the file and truncates the log, if something was erased.
+    /// Copies the rest of the log into the file and truncates the log, if secrets were erased.
     pub(crate) fn truncate(&mut self, managed: &mut ManagedConn) {
         if self.truncate_at.is_none() {
             return;
@@ -191,7 +194,7 @@ impl WriteAheadLog {
         self.pause_until.is_some_and(|until| Instant::now() < until)
     }
 
-    /// Leaves the database whole in its one file, unless another process uses it.
+    /// Moves the whole log into the file, unless another process uses the database.
     pub(crate) fn checkpoint_and_close(self, managed: &mut ManagedConn) {
         drop(self.wake);
         // The panic hook logged a panic of the thread.
@@ -203,7 +206,7 @@ impl WriteAheadLog {
     }
 }
 
-/// Copies whenever it is woken, until the log is closed.
+/// Copies the log whenever it is woken, until the log is closed.
 fn copy(mut managed: ManagedConn, woken: &Receiver<()>, copying: &Mutex<()>) {
     while woken.recv().is_ok() {
         let _held = copying.lock().unwrap_or_else(PoisonError::into_inner);
@@ -217,7 +220,7 @@ fn copy(mut managed: ManagedConn, woken: &Receiver<()>, copying: &Mutex<()>) {
     }
 }
 
-/// Copies what is left and waits for readers, so that the log restarts with the next commit, or is truncated now.
+/// Copies the rest and waits for readers, so that the log restarts with the next commit, or is truncated now.
 fn checkpoint_blocking(conn: &mut SqliteConnection, mode: &str) -> diesel::QueryResult<Frames> {
     let wait = |time: Duration| format!("PRAGMA busy_timeout = {};", time.as_millis());
     conn.batch_execute(&wait(READERS_TIMEOUT))?;

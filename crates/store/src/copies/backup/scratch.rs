@@ -1,8 +1,8 @@
-//! The folder in which a copy is made, beside the file that it becomes.
+//! The folder in which a copy is made, next to the copy's final file.
 //!
-//! Invariant: it has a name that nobody can guess and that nothing had before, only its owner may use it, and
-//! what is made in it is used by its handle. What a process that was killed left is gone when a copy of the same
-//! name begins, unless it is another user's.
+//! Invariant: the folder has an unguessable, unused name. Only its owner may use it, and files in it are used by their
+//! handles. A killed process's folder is removed when a copy of the same name begins, unless it belongs to another
+//! user.
 
 use std::{
     ffi::OsStr,
@@ -27,23 +27,23 @@ use crate::{
     seal::random_name,
 };
 
-/// What follows the name of the copy; random letters and digits follow that.
+/// The part of the folder's name between the copy's name and random letters and digits.
 const MARK: &str = ".unfinished-";
 
 /// A file of the folder.
 pub(super) const BACKUP: &str = "backup";
-/// What is restored from the backup, to prove it.
+/// The database restored from the backup to verify it.
 pub(super) const PROOF: &str = "proof";
 
-/// The folder; removed with this.
+/// The folder; removed on drop.
 pub(super) struct Scratch {
     path: PathBuf,
-    /// Locked for as long as it is in use.
+    /// Locked while the folder is in use.
     folder: File,
 }
 
 impl Scratch {
-    /// Makes the folder for a copy that becomes `file`, and removes those that were left.
+    /// Creates the folder for a copy that becomes `file`, and removes abandoned ones.
     pub(super) fn take(file: &Path) -> Result<Self, CopyError> {
         let above = files::folder_of(file);
         fs::metadata(above).map_err(failed("find", above))?;
@@ -57,12 +57,12 @@ impl Scratch {
         }
     }
 
-    /// Where a file of the folder is, for SQLite.
+    /// Returns the path of a file in the folder, for SQLite.
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
-    /// Makes an empty file.
+    /// Creates an empty file.
     pub(super) fn create(&self, name: &str) -> Result<File, OpenError> {
         let wanted =
             OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -71,7 +71,7 @@ impl Scratch {
             .map_err(|error| failed("create", &self.path(name))(error.into()))
     }
 
-    /// Gives a file of the folder the name that it was made for, which must be free, and its folder's owner.
+    /// Moves a file of the folder to its final name, which must be free, and gives it to its new folder's owner.
     pub(super) fn put_in_place(&self, file: &File, name: &str, to: &Path) -> io::Result<()> {
         let (made, named) = (file.metadata()?, fs::symlink_metadata(self.path(name))?);
         if (made.dev(), made.ino()) != (named.dev(), named.ino()) {
@@ -90,7 +90,7 @@ impl Drop for Scratch {
     }
 }
 
-/// Opens a folder of this user and locks it; `None` if it is no such folder, or in use.
+/// Opens and locks a folder of this user. Returns `None` if it is not such a folder, or in use.
 fn open(path: &Path) -> io::Result<Option<File>> {
     let mut options = OpenOptions::new();
     options.read(true).custom_flags(flags(OFlags::NOFOLLOW | OFlags::DIRECTORY));
@@ -105,8 +105,8 @@ fn open(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// Removes the folders that copies of this name left; `Busy` if one is in use. A copy that was killed after its
-/// file was in place has left one too.
+/// Removes abandoned folders of copies of this name. `Busy`: one is in use. A copy that was killed after its file was
+/// in place has left a folder too.
 pub(super) fn remove_left(file: &Path) -> Result<(), CopyError> {
     let mut start = file.file_name().unwrap_or_default().to_owned();
     start.push(MARK);
@@ -115,7 +115,7 @@ pub(super) fn remove_left(file: &Path) -> Result<(), CopyError> {
         let rest = name.as_bytes().strip_prefix(start.as_bytes());
         rest.is_some_and(|rest| rest.len() == random_name().len() && rest.iter().all(is_random))
     };
-    // What cannot be looked at stays.
+    // Folders that cannot be read stay.
     let Ok(entries) = fs::read_dir(files::folder_of(file)) else { return Ok(()) };
     for entry in entries.flatten().filter(|entry| is_left(&entry.file_name())) {
         match open(&entry.path()) {
@@ -127,7 +127,7 @@ pub(super) fn remove_left(file: &Path) -> Result<(), CopyError> {
     Ok(())
 }
 
-/// Removes a folder and the files that it may have. What cannot be removed now, the next copy removes.
+/// Removes a folder and its possible files. If that fails, the next copy removes them.
 fn remove(path: &Path, folder: &File) {
     for name in [BACKUP, PROOF] {
         for suffix in SUFFIXES {

@@ -1,10 +1,14 @@
-//! The end of a backup: by which it is recognised, and which seals all that is before it.
+//! The end of a backup, which identifies it and seals everything before it.
 //!
-//! Invariant: what is poured out of a file is what was sealed, to the last bit.
+//! Invariant: every database copied out of a backup is what was sealed, to the last bit.
 //!
-//! A backup is a database's file, then about the key (its id, where it is kept, and what a hardware module opens,
-//! each with its length), a blob of the seal with the SHA-256 of the database's file, a SHA-256 of what is between
-//! that and here, the length of what is about the key (4 bytes), and the mark.
+//! A backup is the database's file followed by:
+//!
+//! - the description of the key: its id, its source, and the blob for the hardware module, each with its length,
+//! - a blob of the seal with the SHA-256 of the database's file,
+//! - a SHA-256 of the two before and the length after it,
+//! - the length of the key's description (4 bytes),
+//! - the mark.
 
 use std::{
     fs::File,
@@ -22,27 +26,27 @@ use crate::{
 };
 
 const MARK: [u8; 16] = *b"Latchkey backup1";
-/// A blob of the seal with the hash.
+/// Length of the blob with the hash.
 const BLOB: usize = SHA256_OUTPUT_LEN + OVERHEAD;
-/// All but what is about the key.
+/// Length of the trailer without the key's description.
 const FIXED: usize = BLOB + SHA256_OUTPUT_LEN + size_of::<u32>() + MARK.len();
-/// The most that there may be about a key.
+/// Maximum length of a key's description.
 const ABOUT: usize = 1 << 16;
-/// How much is read at once.
+/// Bytes read at once.
 const BUFFER: usize = 1 << 18;
 
-/// A backup, and what its end says.
+/// A backup and its trailer.
 pub(super) struct Trailer {
     path: PathBuf,
     file: File,
-    /// How long the database's file is.
+    /// Length of the database's file.
     length: u64,
     about: Vec<u8>,
     kek: KekRow,
     blob: [u8; BLOB],
 }
 
-/// Seals a database's file; then it is a backup, and on the disk.
+/// Seals a database's file, which makes it a backup, and flushes it to the disk.
 pub(super) fn append(
     (mut file, path): (&File, &Path),
     kek: &Kek,
@@ -63,7 +67,7 @@ pub(super) fn append(
 }
 
 impl Trailer {
-    /// Reads the end of a file.
+    /// Reads the trailer of a file.
     pub(super) fn read(mut file: File, path: PathBuf) -> Result<Self, CopyError> {
         let parts = read_end(&mut file).map_err(failed("read", &path))?;
         let (length, end) = parts.ok_or_else(|| CopyError::NoBackup(path.clone()))?;
@@ -80,20 +84,20 @@ impl Trailer {
         Ok(Self { path, file, length, about, kek, blob })
     }
 
-    /// The backup.
+    /// Returns the backup's file.
     pub(super) fn file(&self) -> &File {
         &self.file
     }
 
-    /// Checks the seal.
+    /// Verifies the seal.
     ///
     /// # Errors
-    /// The key is not there, `BrokenSeal`, or the file cannot be read.
+    /// The key is missing, `BrokenSeal`, or the file cannot be read.
     pub(super) fn check(&mut self, keys: &KekSources) -> Result<(), CopyError> {
         self.pour(keys, None)
     }
 
-    /// Copies the database's file to `target`, if there is one; what came there is good only if this succeeds.
+    /// Verifies the seal, and copies the database's file to `target` if given. The copy is valid only if this succeeds.
     pub(super) fn pour(
         &mut self,
         keys: &KekSources,
@@ -109,7 +113,7 @@ impl Trailer {
     }
 }
 
-/// How long the database's file is, and all that follows; `None` without a mark.
+/// Returns the length of the database's file, and the trailer's bytes. Returns `None` if the mark is missing.
 fn read_end(file: &mut File) -> io::Result<Option<(u64, Vec<u8>)>> {
     let whole = file.metadata()?.len();
     let mut tail = [0; size_of::<u32>() + MARK.len()];
@@ -122,7 +126,7 @@ fn read_end(file: &mut File) -> io::Result<Option<(u64, Vec<u8>)>> {
         return Ok(None);
     };
     let about = u32::from_be_bytes(*about) as usize;
-    // What is too long is not read, and its checksum is wrong.
+    // A too long description is not read completely, so that its checksum is wrong.
     let end = FIXED + about.min(ABOUT);
     let Some(length) = whole.checked_sub(end as u64) else { return Ok(None) };
     file.seek(SeekFrom::Start(length))?;
@@ -131,7 +135,7 @@ fn read_end(file: &mut File) -> io::Result<Option<(u64, Vec<u8>)>> {
     Ok(Some((length, bytes)))
 }
 
-/// Copies so many bytes, if there is a target; their hash.
+/// Reads `length` bytes, copies them to the target if given, and returns their hash.
 fn pour(
     (mut source, from): (&File, &Path),
     length: u64,
@@ -174,7 +178,7 @@ fn row_of(mut about: &[u8]) -> Option<KekRow> {
         about = rest;
         Some(part.to_vec())
     };
-    // It becomes a part of a path.
+    // The id becomes part of a path.
     let id = String::from_utf8(part()?).ok().filter(|id| is_id(id))?;
     let source = String::from_utf8(part()?).ok()?;
     let sealed = part()?;

@@ -1,6 +1,6 @@
-//! The tables as they are copied: whole rows, by pages.
+//! The tables to copy: whole rows, in pages.
 //!
-//! Invariant: a row has every column that the schema has, or this does not compile.
+//! Invariant: every row type has all columns of the schema, because otherwise this file does not compile.
 
 use std::hash::Hash;
 
@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-/// Rows that are read, and written in one transaction; those of records may be megabytes each.
+/// Rows read, and written, in one transaction. Rows of records may be megabytes each.
 const PAGE: i64 = 64;
 
 /// A user's row.
@@ -55,7 +55,7 @@ pub(super) struct ApplicationRow {
     updated: i64,
 }
 
-/// The row of a master key that was retired.
+/// The row of a retired master key.
 #[derive(PartialEq, Insertable, Queryable)]
 #[diesel(table_name = retired_keks)]
 pub(super) struct RetiredKekRow {
@@ -63,7 +63,7 @@ pub(super) struct RetiredKekRow {
     retired: i64,
 }
 
-/// The row of a client of a provider that no request is sent to for a while.
+/// The row of a paused client of a provider.
 #[derive(PartialEq, Insertable, Queryable)]
 #[diesel(table_name = provider_states)]
 pub(super) struct ProviderPauseRow {
@@ -81,45 +81,44 @@ pub(super) struct ExchangeRow {
     began: i64,
 }
 
-/// Which rows are meant.
+/// A selection of rows.
 #[derive(Clone, Copy)]
 pub(super) enum Rows<'a, K> {
-    /// The next ones behind this, or the first ones, in an order of the backend's own.
+    /// The next rows after this key, or the first ones, in the backend's own order.
     After(Option<&'a K>),
-    /// Those with these keys, and perhaps others.
+    /// The rows with these keys, and perhaps others.
     These(&'a [K]),
 }
 
 /// A table, by its rows.
 pub(super) trait Table: PartialEq + Sized {
-    /// What a row is found by.
+    /// The key that identifies a row.
     type Key: Clone + Eq + Hash;
-    /// What its rows are called.
+    /// The rows' name in messages.
     const NAME: &'static str;
 
-    /// The row's key.
+    /// Returns the row's key.
     fn key(&self) -> Self::Key;
-    /// Whether the row may disappear by itself. Then its absence from the source does not prove that the target was
-    /// used.
+    /// Returns whether the row may expire. Then its absence from the source does not prove that the target was used.
     fn expires_by_itself(&self) -> bool;
-    /// Whole rows.
+    /// Reads whole rows.
     fn rows(conn: &mut Conn, which: Rows<'_, Self::Key>) -> Result<Vec<Self>, StoreError>;
-    /// The keys of rows, each with a number that grows when the row is changed; credentials and master keys have the time
-    /// of their creation, which does not.
+    /// Reads the keys of rows, each with a number that grows when the row changes. Credentials and master keys have
+    /// their creation time instead, which does not grow.
     fn stamps(
         conn: &mut Conn,
         which: Rows<'_, Self::Key>,
     ) -> Result<Vec<(Self::Key, i64)>, StoreError>;
-    /// Adds rows; `Conflict` if one is there.
+    /// Inserts rows. `Conflict`: one exists already.
     fn insert(conn: &mut Conn, rows: &[Self]) -> Result<(), StoreError>;
-    /// Removes a row, if it is there.
+    /// Removes a row, if it exists.
     fn remove(conn: &mut Conn, key: &Self::Key) -> Result<(), StoreError>;
-    /// How many rows there are.
+    /// Counts the rows.
     fn count(conn: &mut Conn) -> Result<u64, StoreError>;
 }
 
-/// Makes a row's type a `Table`: what its key is, what grows when it changes, and how rows are found by a key or
-/// keys. The short form is for a key of one column.
+/// Implements `Table` for a row type, from its key, its stamp, and the filters for one key and several. The short form
+/// is for a key of one column.
 macro_rules! copied_table {
     (
         row: $row:ty,
@@ -160,7 +159,7 @@ macro_rules! copied_table {
 
             fn insert(conn: &mut Conn, rows: &[Self]) -> Result<(), StoreError> {
                 match conn {
-                    // A statement is prepared once.
+                    // SQLite prepares a statement only once.
                     Conn::Sqlite(conn) => {
                         for row in rows {
                             diesel::insert_into($table::table).values(row).execute(conn)?;
@@ -258,7 +257,7 @@ copied_table! {
     name: "records",
     key: i64 = external_tokens::id,
     key_of: |self| self.id,
-    // A record that ended was changed when it did.
+    // A record that ended was changed at that moment.
     stamp: sql::<BigInt>("coalesce(ended, updated)"),
     after: |one| external_tokens::id.gt(one),
     is: external_tokens::id.eq(one),
@@ -293,7 +292,7 @@ copied_table! {
     name: "grants",
     key: i64 = record,
     stamp: attempt,
-    // It goes with its record.
+    // A grant is removed with its record.
     expires_by_itself: true,
 }
 copied_table! {
@@ -338,6 +337,6 @@ copied_table! {
         .eq_any(many.iter().map(|key| &key.0))
         .and(deliveries::subject.eq_any(many.iter().map(|key| &key.1)))
         .and(deliveries::position.eq_any(many.iter().map(|key| key.2))),
-    // It goes when it is sent.
+    // A delivery is removed once it is sent.
     expires_by_itself: |_row| true,
 }
