@@ -1,6 +1,6 @@
 //! The applications table.
 //!
-//! Invariant: who calls is found by the digest of a token alone, which nobody can guess.
+//! Invariant: every caller is identified only by the digest of an unguessable token.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ use crate::{
     tables::{schema::applications, unreadable},
 };
 
-/// Stands for every tenant.
+/// Stands for all tenants.
 const ALL_TENANTS: &str = "*";
 
 #[derive(Queryable, Selectable)]
@@ -25,7 +25,7 @@ struct ApplicationRow {
 }
 
 impl ApplicationRow {
-    /// `None` for a row that cannot be read.
+    /// Returns `None` for an unreadable row.
     fn into_application(self) -> Option<Application> {
         let application = self.read();
         if application.is_none() {
@@ -47,7 +47,7 @@ impl ApplicationRow {
     }
 }
 
-/// Adds an application; `Conflict` if there is one of that name.
+/// Adds an application. `Conflict`: one of that name exists.
 pub(crate) fn insert(
     conn: &mut Conn,
     now: i64,
@@ -74,7 +74,7 @@ pub(crate) fn insert(
     }
 }
 
-/// The application with this token, disabled or not.
+/// Returns the application with this token, disabled or not.
 pub(crate) fn find(
     conn: &mut Conn,
     token: &SecretDigest,
@@ -87,7 +87,7 @@ pub(crate) fn find(
     Ok(row.and_then(ApplicationRow::into_application))
 }
 
-/// The application of this name, disabled or not.
+/// Returns the application of this name, disabled or not.
 pub(crate) fn find_named(
     conn: &mut Conn,
     name: &ApplicationName,
@@ -100,7 +100,7 @@ pub(crate) fn find_named(
     Ok(row.and_then(ApplicationRow::into_application))
 }
 
-/// As `find`, for many at once, by the digests of their tokens.
+/// Finds many applications at once, by the digests of their tokens.
 pub(crate) fn find_all(
     conn: &mut Conn,
     tokens: &[Vec<u8>],
@@ -114,7 +114,7 @@ pub(crate) fn find_all(
     Ok(found.collect())
 }
 
-/// As `find_named`, for many at once.
+/// Finds many applications at once, by name.
 pub(crate) fn find_all_named(
     conn: &mut Conn,
     names: &[String],
@@ -127,7 +127,7 @@ pub(crate) fn find_all_named(
     Ok(found.map(|application| (application.name.as_str().to_owned(), application)).collect())
 }
 
-/// Every application, by name.
+/// Returns all applications, by name.
 pub(crate) fn list(conn: &mut Conn) -> Result<Vec<Application>, StoreError> {
     let rows: Vec<ApplicationRow> = applications::table
         .select(ApplicationRow::as_select())
@@ -136,14 +136,14 @@ pub(crate) fn list(conn: &mut Conn) -> Result<Vec<Application>, StoreError> {
     Ok(rows.into_iter().filter_map(ApplicationRow::into_application).collect())
 }
 
-/// The names of the applications whose rows cannot be read.
+/// Returns the names of applications whose rows are unreadable.
 pub(crate) fn unreadable(conn: &mut Conn) -> QueryResult<Vec<String>> {
     let rows = applications::table.select(ApplicationRow::as_select());
     let rows: Vec<ApplicationRow> = rows.load(conn)?;
     Ok(rows.into_iter().filter(|row| row.read().is_none()).map(|row| row.name).collect())
 }
 
-/// Shuts an application out, or lets it in again; `NotFound` if there is none of that name.
+/// Disables or enables an application. `NotFound`: none has that name.
 pub(crate) fn set_disabled(
     conn: &mut Conn,
     now: i64,

@@ -1,8 +1,7 @@
 //! The credentials table: tickets, sessions, access tokens.
 //!
-//! Invariant: no write changes more than `BATCH` rows and one. A user has a limited number of living
-//! credentials of a kind. The rows of several credentials are locked in the order of their ids, after the
-//! row of their user.
+//! Invariant: no write changes more than `BATCH` rows and one. A user has a limited number of living credentials of a
+//! kind. The rows of several credentials are locked in the order of their ids, after the row of their user.
 
 #[cfg(test)]
 mod tests;
@@ -29,15 +28,15 @@ use crate::{
     },
 };
 
-/// How many rows are read at once to look for those that cannot be read.
+/// Rows to read at once when looking for unreadable ones.
 const PAGE: i64 = 1000;
 
 /// A credential with its user, disabled or not.
 #[derive(Clone, Debug)]
 pub struct FoundCredential {
-    /// What was issued.
+    /// The credential.
     pub credential: IssuedCredential,
-    /// Who it stands for, as of now.
+    /// Its user, as of now.
     pub user: User,
 }
 
@@ -58,7 +57,7 @@ pub(crate) struct CredentialRow {
 }
 
 impl CredentialRow {
-    /// `None` for a row that cannot be read.
+    /// Returns `None` for an unreadable row.
     fn into_credential(self) -> Option<IssuedCredential> {
         let Some(credential) = self.read() else {
             unreadable::log_once("credential", self.id);
@@ -67,7 +66,7 @@ impl CredentialRow {
         Some(IssuedCredential { digest: SecretDigest::new(self.digest), ..credential })
     }
 
-    /// All but the digest.
+    /// Parses all columns except the digest.
     fn read(&self) -> Option<IssuedCredential> {
         let parent = self.parent.as_deref().map(CredentialId::parse);
         let application = self.application.as_deref().map(ApplicationName::parse);
@@ -92,20 +91,20 @@ impl FoundCredential {
     }
 }
 
-/// What ties a credential to its user.
+/// The condition that joins a credential to its user.
 #[diesel::dsl::auto_type]
 fn is_of_user() -> _ {
     users::tenant.eq(credentials::tenant).and(users::login.eq(credentials::login))
 }
 
-/// The ids of some that expired.
+/// Returns the ids of some expired ones.
 pub(crate) fn expired(conn: &mut Conn, now: i64) -> Result<Vec<String>, StoreError> {
     use credentials::{expires, id, table};
     let expired = table.filter(expires.le(now)).order(expires).limit(BATCH).select(id);
     Ok(expired.load(conn)?)
 }
 
-/// Removes those of them that are still expired: one may have been renewed meanwhile.
+/// Removes those that are still expired, because one may have been renewed meanwhile.
 pub(crate) fn remove_expired(conn: &mut Conn, now: i64, ids: &[String]) -> Result<(), StoreError> {
     if let Conn::Postgres(session) = conn {
         lock_in_order(session, ids)?;
@@ -127,10 +126,11 @@ fn lock_in_order(session: &mut Session, ids: &[String]) -> Result<(), StoreError
     Ok(())
 }
 
-/// Adds a credential. Of its user and kind at most `most` live: those that were used longest ago end for it.
+/// Adds a credential. At most `most` of its user and kind live; beyond that, the ones used longest ago end.
 ///
 /// # Errors
-/// `NotFound` if the credential that it was made from was revoked, `Conflict` if its id is taken.
+/// - `NotFound`: the credential that it was made from was revoked.
+/// - `Conflict`: its id is taken.
 pub(crate) fn add(
     conn: &mut Conn,
     now: i64,
@@ -140,7 +140,8 @@ pub(crate) fn add(
     if let Conn::Postgres(session) = conn {
         users_table::lock(session, credential.tenant.as_str(), credential.login.as_str())?;
     }
-    // A use prolongs a ticket or a session, and an access token that was made later expires later.
+    // Ordering by expiry orders by last use: a use extends a ticket or a session, and a later access token expires
+    // later.
     let surplus = credentials::table
         .filter(credentials::tenant.eq(credential.tenant.as_str()))
         .filter(credentials::login.eq(credential.login.as_str()))
@@ -187,7 +188,7 @@ fn insert(conn: &mut Conn, credential: &IssuedCredential) -> Result<(), StoreErr
     Ok(())
 }
 
-/// The credential of this id, expired or not, and its user.
+/// Returns the credential of this id, expired or not, and its user.
 pub(crate) fn find(
     conn: &mut Conn,
     id: &CredentialId,
@@ -202,7 +203,7 @@ pub(crate) fn find(
     Ok(row.and_then(FoundCredential::of_rows))
 }
 
-/// As `find`, for many at once.
+/// Finds many credentials at once.
 pub(crate) fn find_all(
     conn: &mut Conn,
     ids: &[CredentialId],
@@ -218,7 +219,7 @@ pub(crate) fn find_all(
     Ok(found.map(|found| (found.credential.id.clone(), found)).collect())
 }
 
-/// The ids of the credentials whose rows cannot be read.
+/// Returns the ids of credentials whose rows are unreadable.
 pub(crate) fn unreadable(conn: &mut Conn) -> QueryResult<Vec<String>> {
     let (mut found, mut last) = (Vec::new(), String::new());
     loop {
@@ -231,7 +232,7 @@ pub(crate) fn unreadable(conn: &mut Conn) -> QueryResult<Vec<String>> {
     }
 }
 
-/// Lets a credential live until `expires`, if it still lives and would not live longer anyway.
+/// Extends a living credential to `expires`. Never shortens its life.
 pub(crate) fn renew(
     conn: &mut Conn,
     now: i64,
@@ -246,7 +247,7 @@ pub(crate) fn renew(
     Ok(())
 }
 
-/// What of a kind lives, of a user, of a tenant or of all; the newest first, `limit` at most.
+/// Returns at most `limit` living credentials of a kind, newest first: of a user, of a tenant, or of all.
 pub(crate) fn list(
     conn: &mut Conn,
     now: i64,
@@ -279,11 +280,11 @@ pub(crate) fn list(
     Ok(rows.into_iter().filter_map(credential).collect())
 }
 
-/// Ends a credential of a kind, of a tenant's user or of any, and what was made from it; whether nothing of
-/// it is left. If not, some of what was made from it ended, and this is to be done again.
+/// Ends a credential of a kind and everything derived from it. With `owner`, only if it belongs to that user. Returns
+/// false if only a batch of the derived ones ended; call it again then.
 ///
 /// # Errors
-/// `NotFound` if there is none.
+/// `NotFound`: there is none.
 pub(crate) fn revoke(
     conn: &mut Conn,
     kind: CredentialKind,
@@ -300,7 +301,8 @@ pub(crate) fn revoke(
     };
     let (tenant, login) = found.filter(is_meant).ok_or(StoreError::NotFound(kind.name()))?;
     if let Conn::Postgres(session) = conn {
-        // A call that adds a credential of the user waits here, so that nothing is made from this one meanwhile.
+        // Concurrent calls that add a credential of the user wait here, so that none is derived from this one
+        // meanwhile.
         users_table::lock(session, &tenant, &login)?;
     }
     let children = credentials::table

@@ -1,7 +1,7 @@
-//! The database_identity table: which database of which PostgreSQL cluster this was when it was last opened.
+//! The database_identity table: the PostgreSQL cluster and database that this was when it was last opened.
 //!
-//! Invariant: a database that became another one is paused by the transaction that notes which one it is now, so that
-//! the pause is never missed and never begins twice.
+//! Invariant: the transaction that records another identity also pauses the database, so that every change of the
+//! identity causes exactly one pause.
 
 use diesel::{dsl::sql, prelude::*, sql_types::Text};
 
@@ -17,12 +17,12 @@ use crate::{
     },
 };
 
-/// The identifier that `initdb` gave the cluster, which a standby shares, and the number of the database in it.
+/// The cluster's identifier from `initdb`, which a standby shares, and the OID of the database in it.
 const IDENTITY: &str = "CONCAT((SELECT system_identifier FROM pg_control_system()), '/', \
                         (SELECT oid FROM pg_database WHERE datname = current_database()))";
 
-/// Notes which database this is. If it was another one before, it is a copy, and no request is sent to any provider
-/// from now on; then what it was.
+/// Records the database's identity. If it changed, the database is a copy: pauses requests to all providers, and
+/// returns the former identity.
 pub(crate) fn follow(conn: &mut Conn, now: i64) -> Result<Option<String>, OpenError> {
     let Some(identity) = read(conn)? else { return Ok(None) };
     let known: Vec<String> =
@@ -46,7 +46,7 @@ pub(crate) fn follow(conn: &mut Conn, now: i64) -> Result<Option<String>, OpenEr
     Ok(before)
 }
 
-/// Which database it is; `None` of a file, and where this role may not see it or the server does not know it.
+/// Reads the identity. Returns `None` on SQLite, without the right to read it, and on servers that do not support it.
 fn read(conn: &mut Conn) -> QueryResult<Option<String>> {
     let Conn::Postgres(session) = conn else { return Ok(None) };
     match diesel::select(sql::<Text>(IDENTITY)).get_result(session) {

@@ -1,7 +1,7 @@
 //! The deliveries table: events that wait for a receiver of webhooks.
 //!
-//! Invariant: a row stays until the receiver confirmed its event or that is too old. Of the events about one subject, a
-//! receiver is sent the first one that waits.
+//! Invariant: a row stays until the receiver confirmed its event or the event is too old. Of the events about one
+//! subject, only the oldest waiting one is sent to a receiver.
 
 mod outbox;
 
@@ -34,73 +34,73 @@ pub(crate) struct DeliveryRow {
     due: i64,
 }
 
-/// An event that is to be sent to a receiver. Times are microseconds since 1970 UTC.
+/// An event to send to a receiver. Times are microseconds since 1970 UTC.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Delivery(DeliveryRow);
 
 impl Delivery {
-    /// The event's id, which is the same at each attempt and for each receiver.
+    /// Returns the event's id, which is the same for each attempt and each receiver.
     pub fn event(&self) -> &str {
         &self.0.event
     }
 
-    /// The name of its kind (`model::EventKind`).
+    /// Returns the name of its kind (`model::EventKind`).
     pub fn kind(&self) -> &str {
         &self.0.kind
     }
 
-    /// The receiver's name.
+    /// Returns the receiver's name.
     pub fn receiver(&self) -> &str {
         &self.0.receiver
     }
 
-    /// What rows are locked in the order of.
+    /// Returns the key by which rows are locked in order.
     pub(crate) fn key(&self) -> (&str, &str, i64) {
         (&self.0.receiver, &self.0.subject, self.0.position)
     }
 
-    /// The record that it is about; `None` if it is about a provider.
+    /// Returns the event's record, or `None` if the event is about a provider.
     pub fn record(&self) -> Option<&str> {
         self.0.tenant.as_ref().map(|_of_record| self.0.subject.as_str())
     }
 
-    /// The tenant of the record.
+    /// Returns the tenant of the record.
     pub fn tenant(&self) -> Option<&str> {
         self.0.tenant.as_deref()
     }
 
-    /// The login that saved the record.
+    /// Returns the login that saved the record.
     pub fn owner(&self) -> Option<&str> {
         self.0.owner.as_deref()
     }
 
-    /// The provider.
+    /// Returns the provider.
     pub fn provider(&self) -> &str {
         &self.0.provider
     }
 
-    /// Why it happened (`model::GrantCause`).
+    /// Returns the cause (`model::GrantCause`).
     pub fn cause(&self) -> Option<&str> {
         self.0.cause.as_deref()
     }
 
-    /// When the refresh token ends.
+    /// Returns the expiry of the refresh token.
     pub fn refresh_by(&self) -> Option<i64> {
         self.0.refresh_by
     }
 
-    /// When it happened.
+    /// Returns the time of the event.
     pub fn occurred(&self) -> i64 {
         self.0.occurred
     }
 
-    /// How often it was sent before.
+    /// Returns the number of earlier attempts to send it.
     pub fn attempts(&self) -> u32 {
         self.0.attempts.unsigned_abs()
     }
 }
 
-/// The position behind the events that wait for a receiver about a subject.
+/// Returns the position after a receiver's waiting events about a subject.
 fn next_position(conn: &mut Conn, receiver: &str, subject: &str) -> Result<i64, StoreError> {
     let waiting = deliveries::table
         .filter(deliveries::receiver.eq(receiver))
@@ -110,7 +110,7 @@ fn next_position(conn: &mut Conn, receiver: &str, subject: &str) -> Result<i64, 
     Ok(last.unwrap_or(0) + 1)
 }
 
-/// Whether an event waits for a receiver that may be sent now.
+/// Returns whether a receiver has an event that is due.
 pub(crate) fn is_due(conn: &mut Conn, receiver: &str, now: i64) -> Result<bool, StoreError> {
     let due = deliveries::table
         .filter(deliveries::receiver.eq(receiver))
@@ -121,8 +121,7 @@ pub(crate) fn is_due(conn: &mut Conn, receiver: &str, now: i64) -> Result<bool, 
     Ok(first.is_some())
 }
 
-/// Takes events that are to be sent to a receiver now: of each subject the first one that waits. No server takes them
-/// again before `until`.
+/// Claims due events of a receiver: of each subject the oldest waiting one. No server claims them again before `until`.
 pub(crate) fn claim(
     conn: &mut Conn,
     receiver: &str,
@@ -167,7 +166,7 @@ pub(crate) fn confirm(conn: &mut Conn, delivery: &Delivery) -> Result<(), StoreE
     Ok(())
 }
 
-/// Lets an event that was not confirmed be sent again, unless another server sends it already.
+/// Schedules an unconfirmed event again at `due`, unless another server has claimed it meanwhile.
 pub(crate) fn postpone(conn: &mut Conn, delivery: &Delivery, due: i64) -> Result<(), StoreError> {
     let Delivery(row) = delivery;
     let failed = deliveries::table
@@ -178,14 +177,14 @@ pub(crate) fn postpone(conn: &mut Conn, delivery: &Delivery, due: i64) -> Result
     Ok(())
 }
 
-/// How many events wait for a receiver.
+/// Counts the events that wait for a receiver.
 pub(crate) fn count(conn: &mut Conn, receiver: &str) -> Result<u64, StoreError> {
     let waiting = deliveries::table.filter(deliveries::receiver.eq(receiver)).count();
     let count: i64 = on_backend!(conn, |conn| waiting.get_result(conn))?;
     Ok(count.unsigned_abs())
 }
 
-/// Some events that happened by then.
+/// Returns some events that happened at `by` or before.
 pub(crate) fn old(conn: &mut Conn, by: i64) -> Result<Vec<Delivery>, StoreError> {
     let old = deliveries::table
         .filter(deliveries::occurred.le(by))

@@ -1,7 +1,6 @@
 //! The external_tokens table: sealing a carrier into a row, and opening a row with a key.
 //!
-//! Invariant: only this file turns a carrier into a row and back, and it never does so without the
-//! retrieval key.
+//! Invariant: only this file turns a carrier into a row and back. It always needs the retrieval key.
 
 #[cfg(test)]
 mod tests;
@@ -34,24 +33,24 @@ use crate::{
 /// A record that its key opened.
 #[derive(Clone, Debug)]
 pub struct SavedTokens {
-    /// Who saved it.
+    /// The login that saved it.
     pub owner: Login,
-    /// What was saved, or came with the last refresh.
+    /// The tokens that were saved, or came with the last refresh.
     pub carrier: TokenManagementInfo,
-    /// What the provider said of the grant besides.
+    /// Further details from the provider about the grant.
     pub details: GrantDetails,
-    /// Counts how often the tokens were replaced; 1 for those that were saved.
+    /// 1 for the saved tokens, plus 1 for each replacement.
     pub generation: i32,
-    /// When the tokens were last changed, in microseconds since 1970 UTC.
+    /// Time of the last change of the tokens, in microseconds since 1970 UTC.
     pub updated: i64,
-    /// When the access token ends, if that is known, in microseconds since 1970 UTC by the database's clock.
+    /// Expiry of the access token, if known, in microseconds since 1970 UTC by the database's clock.
     pub access_expires: Option<i64>,
-    /// When it was saved and used.
+    /// Times of the record.
     pub times: RecordTimes,
 }
 
 impl SavedTokens {
-    /// Whether this is the stored access token; the time that it takes to say so tells nothing of either.
+    /// Compares a token with the stored access token, in constant time.
     pub fn has_access_token(&self, token: &SecretText) -> bool {
         self.carrier.access_token.as_ref().is_some_and(|stored| {
             let (stored, token) = (stored.expose().as_bytes(), token.expose().as_bytes());
@@ -60,21 +59,20 @@ impl SavedTokens {
     }
 }
 
-/// When a record began and when it was last used, as far as the database knows; in microseconds since
-/// 1970 UTC.
+/// Times of a record's life, as far as the database knows, in microseconds since 1970 UTC.
 #[derive(Clone, Copy, Debug)]
 pub struct RecordTimes {
-    /// Whose life it is.
+    /// The record's id.
     pub record: RecordId,
-    /// When it was saved.
+    /// Time of the save.
     pub created: i64,
-    /// When its tokens were last got, roughly.
+    /// Time of the last get, approximately.
     pub last_used: Option<i64>,
-    /// When it expires.
+    /// Time of expiry.
     pub expires: Option<i64>,
 }
 
-/// A row; the plain columns are for listing and policy, the sealed ones hold the secrets.
+/// A row. The plain columns are for listing and policy; the sealed ones hold the secrets.
 #[derive(Clone, PartialEq, Insertable, Queryable, Selectable)]
 #[diesel(table_name = external_tokens)]
 pub(crate) struct TokenRow {
@@ -104,7 +102,7 @@ pub(crate) struct SealedTokens {
     pub(crate) sealed: Vec<u8>,
 }
 
-/// What is sealed: tokens, and what the provider said of the grant behind them.
+/// The plaintext: tokens, and the provider's details of the grant.
 #[derive(Clone, Copy)]
 pub(crate) struct Tokens<'a> {
     pub(crate) carrier: &'a TokenManagementInfo,
@@ -132,7 +130,7 @@ impl SealedTokens {
     }
 }
 
-/// The row of a new record, whose access token ends then.
+/// Seals the row of a new record. `access_expires` is the expiry of its access token.
 pub(crate) fn seal(
     owner: &Principal,
     tokens: Tokens<'_>,
@@ -163,25 +161,28 @@ pub(crate) fn seal(
 }
 
 impl TokenRow {
-    /// The id of the master key that it is sealed under; empty once it has ended.
+    /// Returns the id of the master key that it is sealed under, or an empty text after its end.
     pub(crate) fn kek_id(&self) -> &str {
         &self.kek_id
     }
 
-    /// The row of a new record, with the end that these limits set it.
+    /// Sets the expiry of a new record by these limits.
     pub(crate) fn with_end(self, expiry_policy: &ExpiryPolicy) -> Self {
         let expires = expiry_policy.of(&self.provider).expiry(self.created);
         Self { expires, ..self }
     }
 
-    /// About how many bytes it takes.
+    /// Returns the row's approximate size in bytes.
     pub(crate) fn size(&self) -> usize {
         size_of::<Self>() + self.provider.len() + self.sealed.len()
     }
 }
 
-/// Adds rows, all or none; `Conflict` if an id is taken, `KeyRetired` if the database does not know the key
-/// of one. On SQLite in a transaction, which keeps the keys as they are.
+/// Inserts all rows or none. Needs a transaction on SQLite, so that the keys stay.
+///
+/// # Errors
+/// - `Conflict`: an id is taken.
+/// - `KeyRetired`: the database does not know the key of a row.
 pub(crate) fn insert_all(conn: &mut Conn, rows: &[&TokenRow]) -> Result<(), StoreError> {
     let kek_ids: BTreeSet<&str> = rows.iter().map(|row| row.kek_id.as_str()).collect();
     let Some(first_id) = kek_ids.first() else { return Ok(()) };
@@ -189,7 +190,7 @@ pub(crate) fn insert_all(conn: &mut Conn, rows: &[&TokenRow]) -> Result<(), Stor
         kek_ids.iter().try_for_each(|id| keks::hold(conn, id))?;
     }
     match conn {
-        // A statement is prepared once, and nothing is sent anywhere.
+        // SQLite prepares the statement once, and needs no round trips.
         Conn::Sqlite(conn) => {
             for row in rows {
                 diesel::insert_into(external_tokens::table).values(*row).execute(conn)?;
@@ -205,8 +206,8 @@ pub(crate) fn insert_all(conn: &mut Conn, rows: &[&TokenRow]) -> Result<(), Stor
     Ok(())
 }
 
-/// The columns of many rows: one statement for any number of them, so that it is prepared once. It keeps
-/// their master keys from being retired until it is committed, and adds nothing if one was.
+/// The columns of many rows. The same statement serves any number of rows, so it is prepared once. It keeps their
+/// master keys from being retired until the commit. If a key was retired already, it inserts nothing.
 struct InsertAll<'a> {
     needed_keks: Vec<&'a str>,
     needed_keks_count: i64,
@@ -289,13 +290,13 @@ impl QueryFragment<Pg> for InsertAll<'_> {
         }
         sql.push_sql(") WHERE (SELECT count(*) FROM known) = ");
         sql.push_bind_param::<BigInt, _>(&self.needed_keks_count)?;
-        // True whatever it finds, but PostgreSQL runs only what is asked for.
+        // Always true, but needed because PostgreSQL evaluates only the parts that the query uses.
         sql.push_sql(" AND (SELECT count(*) FROM durable) < 2");
         Ok(())
     }
 }
 
-/// What finds a record: its id, and the digest of its key.
+/// The key of a look-up: a record's id, and the digest of its retrieval key.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct TokenLookup {
     record: RecordId,
@@ -303,14 +304,14 @@ pub(crate) struct TokenLookup {
 }
 
 impl TokenLookup {
-    /// The record of this key.
+    /// Returns the look-up of this key.
     pub(crate) fn by(key: &RetrievalKey) -> Self {
         Self { record: key.record(), digest: seal::key_digest(key) }
     }
 }
 
-/// The row of this id and this digest, if there is one. For whoever lacks the key the database finds
-/// nothing and loads no blob: an unknown id and a wrong secret cost the same (CONTRACT 8).
+/// Finds the row of this id and this digest. With a wrong secret the database finds no row and loads no blob, so an
+/// unknown id and a wrong secret cost the same (CONTRACT 8).
 pub(crate) fn find(conn: &mut Conn, wanted: &TokenLookup) -> Result<Option<TokenRow>, StoreError> {
     let found = external_tokens::table
         .find(wanted.record.as_i64())
@@ -318,7 +319,7 @@ pub(crate) fn find(conn: &mut Conn, wanted: &TokenLookup) -> Result<Option<Token
     Ok(on_backend!(conn, |conn| found.select(TokenRow::as_select()).first(conn)).optional()?)
 }
 
-/// As `find`, for many at once.
+/// Finds many rows at once.
 pub(crate) fn find_all(
     conn: &mut Conn,
     wanted: &[TokenLookup],
@@ -339,11 +340,10 @@ pub(crate) fn find_all(
 }
 
 impl TokenRow {
-    /// What was sealed in the row; `None` in another tenant, for another key, and when it has ended or expired
-    /// (CONTRACT 8).
+    /// Opens the row. Returns `None` in another tenant, for another key, and after its end or expiry (CONTRACT 8).
     ///
     /// # Errors
-    /// `Damaged` if anything about the row is not as it was sealed, or its master key is not there.
+    /// `Damaged`: a part of the row is not as it was sealed, or its master key is missing.
     pub(crate) fn open(
         self,
         tenant: &TenantId,
@@ -362,12 +362,12 @@ impl TokenRow {
             .ok_or(StoreError::Damaged(key.record()))
     }
 
-    /// Whether it has neither ended nor expired.
+    /// Returns whether the record has neither ended nor expired.
     pub(crate) fn lives(&self, now: i64) -> bool {
         self.ended.is_none() && !self.has_expired(now)
     }
 
-    /// Whether it is of this tenant, expired, and was not ended for it yet.
+    /// Returns whether the record is of this tenant, and has expired without being ended.
     pub(crate) fn is_to_end(&self, tenant: &TenantId, now: i64) -> bool {
         self.tenant == tenant.as_str() && self.ended.is_none() && self.has_expired(now)
     }

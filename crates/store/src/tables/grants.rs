@@ -1,6 +1,6 @@
-//! The grants table: what is known of the grants behind records.
+//! The grants table: the state of the grants of records.
 //!
-//! Invariant: a row is changed only by who has locked its record.
+//! Invariant: a row is changed only by a transaction that has locked its record.
 
 pub(crate) mod claim;
 pub(crate) mod lease;
@@ -44,38 +44,38 @@ pub(crate) struct GrantRow {
     won_by: Option<i64>,
     lease_by: Option<String>,
     lease_until: Option<i64>,
-    /// What receivers of webhooks know (`report`).
+    /// The events that were reported to receivers of webhooks (`report`).
     reported: i32,
 }
 
-/// What is known of the grant behind a record. Times are microseconds since 1970 UTC, by the database's clock.
+/// The state of a record's grant. Times are microseconds since 1970 UTC, by the database's clock.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grant {
     /// Whether refreshes work.
     pub state: GrantState,
-    /// Since when that is so; `None` if no refresh was tried.
+    /// Time of the last change of `state`; `None` if no refresh was tried.
     pub since: Option<i64>,
-    /// Why the last refresh failed.
+    /// Cause of the last failed refresh.
     pub cause: Option<GrantCause>,
-    /// How many failed since the last one that succeeded.
+    /// Failed refreshes since the last successful one.
     pub failures: u32,
-    /// Before then no refresh is tried.
+    /// End of the pause before the next refresh.
     pub retry_at: Option<i64>,
-    /// When the last one succeeded.
+    /// Time of the last successful refresh.
     pub refreshed: Option<i64>,
-    /// When the refresh token ends unless it is used before.
+    /// Expiry of the refresh token unless it is used before.
     pub refresh_by: Option<i64>,
-    /// How many attempts were claimed.
+    /// Number of claimed attempts.
     pub attempts: u64,
-    /// When the last attempt was claimed; `None` if none was.
+    /// Time of the last claim; `None` if there was none.
     pub claimed: Option<i64>,
-    /// Since when the outcome of an attempt is unknown.
+    /// Time of the first attempt with an unknown outcome.
     pub first_sent: Option<i64>,
-    /// Which client the grant was given to; `None` if no refresh was tried.
+    /// The client that the grant was given to; `None` if no refresh was tried.
     pub client_digest: Option<Vec<u8>>,
-    /// Until when another server may be refreshing it, if it is not stopped meanwhile.
+    /// End of a lease; until then a running server may be refreshing the record.
     pub leased_until: Option<i64>,
-    /// A name of that server's process.
+    /// The name of that server's process.
     pub lease_by: Option<String>,
 }
 
@@ -99,16 +99,16 @@ impl From<GrantRow> for Grant {
     }
 }
 
-/// A grant that the server got itself, by the exchange of a code.
+/// A grant that the server obtained itself, by exchanging a code.
 #[derive(Clone, Copy, Debug)]
 pub struct NewGrant {
     /// The client that it was given to.
     pub client_digest: [u8; 32],
-    /// When the refresh token ends unless it is used before.
+    /// Expiry of the refresh token unless it is used before.
     pub refresh_by: Option<i64>,
 }
 
-/// What the database knows of a record while it is locked.
+/// A record's columns, read while it is locked.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = external_tokens)]
 struct Current {
@@ -124,7 +124,7 @@ impl Current {
     }
 }
 
-/// Locks a record and reads which tokens it has.
+/// Locks a record and reads these columns.
 fn lock(conn: &mut Conn, record: RecordId) -> Result<Option<Current>, StoreError> {
     let row = external_tokens::table.find(record.as_i64());
     let row = match conn {
@@ -134,7 +134,8 @@ fn lock(conn: &mut Conn, record: RecordId) -> Result<Option<Current>, StoreError
     Ok(row.optional()?)
 }
 
-/// The generation of a record, which it keeps until the transaction ends; `None` if it is not there.
+/// Locks a record and returns its generation, which stays the same until the transaction ends. Returns `None` if there
+/// is no such record.
 pub(crate) fn lock_generation(
     conn: &mut Conn,
     record: RecordId,
@@ -142,13 +143,13 @@ pub(crate) fn lock_generation(
     Ok(lock(conn, record)?.map(|current| current.generation))
 }
 
-/// The row of a record.
+/// Reads the grant's row of a record.
 pub(crate) fn find(conn: &mut Conn, record: RecordId) -> Result<Option<GrantRow>, StoreError> {
     let row = grants::table.find(record.as_i64());
     Ok(on_backend!(conn, |conn| row.select(GrantRow::as_select()).first(conn)).optional()?)
 }
 
-/// The generation that a record has; `None` if it has ended or is not there.
+/// Returns a record's generation, or `None` if it has ended or does not exist.
 pub(crate) fn generation(conn: &mut Conn, record: RecordId) -> Result<Option<i32>, StoreError> {
     let living = external_tokens::table
         .find(record.as_i64())
@@ -157,14 +158,14 @@ pub(crate) fn generation(conn: &mut Conn, record: RecordId) -> Result<Option<i32
     Ok(on_backend!(conn, |conn| living.first(conn)).optional()?)
 }
 
-/// How many living records have grants of a client in a state.
+/// Number of living records with grants of a client in a state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrantCount {
-    /// Which client of which provider.
+    /// The provider's client.
     pub client_digest: Vec<u8>,
     /// The state.
     pub state: GrantState,
-    /// The records.
+    /// Number of records.
     pub records: u64,
 }
 
@@ -184,7 +185,8 @@ pub(crate) fn count(conn: &mut Conn) -> Result<Vec<GrantCount>, StoreError> {
     Ok(rows.into_iter().map(count).collect())
 }
 
-/// Lets the next attempt of a record be made at once; whether it had to wait. What is known of the grant stays.
+/// Ends the pause before the next attempt of a record and keeps the rest of the grant's state. Returns whether there
+/// was a pause.
 pub(crate) fn end_pause(conn: &mut Conn, record: RecordId) -> Result<bool, StoreError> {
     if lock(conn, record)?.is_none() {
         return Ok(false);
@@ -196,7 +198,7 @@ pub(crate) fn end_pause(conn: &mut Conn, record: RecordId) -> Result<bool, Store
     Ok(true)
 }
 
-/// The grants of records, by their ids.
+/// Returns the grants of records, by id.
 pub(crate) fn of_records(
     conn: &mut Conn,
     records: &[i64],
@@ -208,7 +210,7 @@ pub(crate) fn of_records(
 }
 
 impl GrantRow {
-    /// Of a record whose grant was not used yet: no refresh was claimed, so that none is too early.
+    /// Creates the row of an unused grant, whose refresh was never claimed, so that the first claim is not too early.
     fn unused(record: RecordId, client_digest: [u8; 32], state: GrantState, now: i64) -> Self {
         Self {
             record: record.as_i64(),
@@ -230,13 +232,13 @@ impl GrantRow {
         }
     }
 
-    /// Of a record that is saved with it.
+    /// Creates the row of a grant that is saved with its record.
     pub(crate) fn of_exchange(record: RecordId, grant: NewGrant, now: i64) -> Self {
         let NewGrant { client_digest, refresh_by } = grant;
         Self { refresh_by, ..Self::unused(record, client_digest, GrantState::Live, now) }
     }
 
-    /// Adds the row of a new record.
+    /// Inserts the row.
     pub(crate) fn insert(&self, conn: &mut Conn) -> Result<(), StoreError> {
         let insert = diesel::insert_into(grants::table).values(self);
         on_backend!(conn, |conn| insert.execute(conn))?;
@@ -258,7 +260,7 @@ fn write(conn: &mut Conn, row: &GrantRow) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Removes the rows of records that are removed.
+/// Removes the grants of removed records.
 pub(crate) fn remove(conn: &mut Conn, records: &[i64]) -> Result<(), StoreError> {
     let rows = grants::table.filter(grants::record.eq_any(records));
     on_backend!(conn, |conn| diesel::delete(rows).execute(conn))?;

@@ -1,7 +1,7 @@
-//! The idempotency_keys table: which call an idempotency key stands for, and the retrieval key that it was answered.
+//! The idempotency_keys table: the call of each idempotency key, and the retrieval key that answered it.
 //!
-//! Invariant: an idempotency key is reserved in the transaction that saves the record, or gives it another key, so that
-//! there is the one if, and only if, there is the other.
+//! Invariant: an idempotency key is reserved in the transaction that saves or changes its record, so that neither
+//! exists without the other.
 
 use diesel::{prelude::*, query_dsl::methods, upsert::excluded};
 use model::RetrievalKey;
@@ -25,7 +25,7 @@ pub(crate) struct IdempotencyRow {
 }
 
 impl IdempotencyRow {
-    /// Of an idempotency key, for this call, which is answered with this key.
+    /// Creates the row of an idempotency key for this call and this answer.
     pub(crate) fn new(
         seal: &IdempotencySeal,
         call: Repeatable<'_>,
@@ -40,13 +40,15 @@ impl IdempotencyRow {
         }
     }
 
-    /// What it is found by.
+    /// Returns the digest that the row is found by.
     pub(crate) fn digest(&self) -> [u8; 32] {
         self.digest.as_slice().try_into().expect("a digest has 32 bytes")
     }
 
-    /// Reserves, also in the place of one that expired; `Reserved` if it is taken. Waits for another server
-    /// that is about to.
+    /// Reserves the idempotency key, replacing an expired row. Waits for a concurrent reservation by another server.
+    ///
+    /// # Errors
+    /// `Reserved`: the key is taken.
     pub(crate) fn insert(&self, conn: &mut Conn, now: i64) -> Result<(), StoreError> {
         use idempotency_keys::{digest, expires, fingerprint, sealed_key, table};
         let anew = (
@@ -63,21 +65,22 @@ impl IdempotencyRow {
         }
     }
 
-    /// Takes the reservation back in the transaction that made it, because what it was made for is not done.
+    /// Removes the reservation in the transaction that made it, because the change was not made.
     pub(crate) fn take_back(&self, conn: &mut Conn) -> Result<(), StoreError> {
         diesel::delete(idempotency_keys::table.find(&self.digest)).execute(conn)?;
         Ok(())
     }
 
-    /// Whether the save can be repeated still.
+    /// Returns whether the call can still be repeated.
     pub(crate) fn lives(&self, now: i64) -> bool {
         self.expires > now
     }
 
-    /// The key that the save was answered with.
+    /// Opens the retrieval key that answered the call.
     ///
     /// # Errors
-    /// `OtherCall` if it was another call, `DamagedIdempotencyKey` if the row is not as it was.
+    /// - `OtherCall`: the row belongs to another call.
+    /// - `DamagedIdempotencyKey`: the row is not as it was written.
     pub(crate) fn open(
         &self,
         seal: &IdempotencySeal,
@@ -89,7 +92,7 @@ impl IdempotencyRow {
     }
 }
 
-/// The reservation of this digest, expired or not.
+/// Finds the reservation of this digest, expired or not.
 pub(crate) fn find(
     conn: &mut Conn,
     digest: [u8; 32],
@@ -98,14 +101,14 @@ pub(crate) fn find(
     Ok(found.select(IdempotencyRow::as_select()).first(conn).optional()?)
 }
 
-/// The digests of some that expired.
+/// Returns the digests of some expired rows.
 pub(crate) fn expired(conn: &mut Conn, now: i64) -> Result<Vec<Vec<u8>>, StoreError> {
     use idempotency_keys::{digest, expires, table};
     let expired = table.filter(expires.le(now)).order(expires).limit(BATCH).select(digest);
     Ok(expired.load(conn)?)
 }
 
-/// Removes those of them that are still expired: one may have been taken up again meanwhile.
+/// Removes the rows that are still expired, because one may have been reserved again meanwhile.
 pub(crate) fn remove(conn: &mut Conn, now: i64, digests: &[Vec<u8>]) -> Result<(), StoreError> {
     use idempotency_keys::{digest, expires, table};
     if let Conn::Postgres(session) = conn {

@@ -1,6 +1,6 @@
-//! The provider_states and grants_paused tables: to which providers no request is sent for a while.
+//! The provider_states and grants_paused tables: pauses of requests to providers.
 //!
-//! Invariant: after the time is over one server sends one request, and the others wait for what becomes of it.
+//! Invariant: after a pause's time at most one server sends a request, and the others wait for its outcome.
 
 use diesel::prelude::*;
 use model::GrantCause;
@@ -11,25 +11,25 @@ use crate::{
     tables::schema::{grants_paused, provider_states},
 };
 
-/// The reason of a pause that began when the database was restored from a backup.
+/// Reason of a pause that began when the database was restored from a backup.
 pub(crate) const RESTORED: &str = "restore";
-/// When it was copied.
+/// Reason of a pause that began when it was copied.
 pub(crate) const COPIED: &str = "copy";
-/// When it was found in another PostgreSQL database than before.
+/// Reason of a pause that began when it was found in another PostgreSQL database than before.
 pub(crate) const MOVED: &str = "moved";
 
-/// Why, and until when, no request is sent to a provider. Times are microseconds since 1970 UTC.
+/// A pause of requests to a provider. Times are microseconds since 1970 UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProviderPause {
-    /// Why.
+    /// The cause.
     pub cause: GrantCause,
-    /// Since when.
+    /// Start of the pause.
     pub since: i64,
-    /// When the next request may be sent.
+    /// Time of the next probe.
     pub retry_at: i64,
 }
 
-/// The pause of a client of a provider; `None` if there is none.
+/// Returns the pause of a provider's client, or `None`.
 pub(crate) fn find(
     conn: &mut Conn,
     client_digest: &[u8],
@@ -42,7 +42,7 @@ pub(crate) fn find(
     }))
 }
 
-/// Begins a pause, or goes on with one; whether it began.
+/// Begins or extends a pause. Returns whether it began.
 pub(crate) fn pause(
     conn: &mut Conn,
     client_digest: &[u8],
@@ -55,7 +55,7 @@ pub(crate) fn pause(
         provider_states::since.eq(pause.since),
         retry_at.eq(pause.retry_at),
     );
-    // Another server may end the pause in between.
+    // Retries, because another server may end the pause between the two statements.
     loop {
         let insert = diesel::insert_into(table).values(&row).on_conflict_do_nothing();
         if on_backend!(conn, |conn| insert.execute(conn))? > 0 {
@@ -68,8 +68,8 @@ pub(crate) fn pause(
     }
 }
 
-/// Takes the right to send the one request that shows whether a pause is over: until then, the next one may be sent at
-/// `retry_at`. Returns whether this call got it.
+/// Claims the right to probe whether a pause can end, if a probe is due. The next probe is due at `retry_at`. Returns
+/// whether this call got the right.
 pub(crate) fn take_probe(
     conn: &mut Conn,
     client_digest: &[u8],
@@ -81,7 +81,7 @@ pub(crate) fn take_probe(
     Ok(taken > 0)
 }
 
-/// Lets the request that shows whether a pause is over be sent now; whether there is a pause.
+/// Makes the next probe due now. Returns whether there is a pause.
 pub(crate) fn end_wait(
     conn: &mut Conn,
     client_digest: &[u8],
@@ -92,24 +92,24 @@ pub(crate) fn end_wait(
     Ok(diesel::update(paused).set(due).execute(conn)? > 0)
 }
 
-/// Ends a pause; whether there was one.
+/// Ends a pause. Returns whether there was one.
 pub(crate) fn resume(conn: &mut Conn, client_digest: &[u8]) -> Result<bool, StoreError> {
     Ok(diesel::delete(provider_states::table.find(client_digest)).execute(conn)? > 0)
 }
 
-/// Whether no request is sent to any provider.
+/// Returns whether requests to all providers are paused.
 pub(crate) fn are_all_paused(conn: &mut Conn) -> Result<bool, StoreError> {
     let first = grants_paused::table.select(grants_paused::since);
     let first: Option<i64> = on_backend!(conn, |conn| first.first(conn)).optional()?;
     Ok(first.is_some())
 }
 
-/// The reasons for which no request is sent to any provider.
+/// Returns the reasons why requests to all providers are paused.
 pub(crate) fn reasons(conn: &mut Conn) -> Result<Vec<String>, StoreError> {
     Ok(grants_paused::table.order(grants_paused::since).select(grants_paused::reason).load(conn)?)
 }
 
-/// Lets no request be sent to any provider, for this reason.
+/// Pauses requests to all providers for this reason.
 pub(crate) fn pause_all(conn: &mut Conn, reason: &str, now: i64) -> Result<(), StoreError> {
     let row = (grants_paused::reason.eq(reason), grants_paused::since.eq(now));
     let insert = diesel::insert_into(grants_paused::table).values(row).on_conflict_do_nothing();
@@ -117,7 +117,7 @@ pub(crate) fn pause_all(conn: &mut Conn, reason: &str, now: i64) -> Result<(), S
     Ok(())
 }
 
-/// Lets requests be sent again; the reasons for which they were not.
+/// Resumes requests to providers. Returns the reasons of the pause.
 pub(crate) fn resume_all(conn: &mut Conn) -> Result<Vec<String>, StoreError> {
     let reasons = reasons(conn)?;
     diesel::delete(grants_paused::table).execute(conn)?;

@@ -1,7 +1,7 @@
-//! Records without what is sealed in them: listing, describing, ending and removing them.
+//! Records without their sealed contents: listing, describing, ending and removing them.
 //!
-//! Invariant: no blob is handed to the server here. Whatever ends a record takes its data key and its tokens away in the
-//! same statement, and what has ended never lives again.
+//! Invariant: no blob is returned to the server here. Every statement that ends a record also erases its data key and
+//! its tokens. An ended record never lives again.
 
 use diesel::prelude::*;
 use model::{Login, RecordId, RetrievalKey, TenantId};
@@ -20,61 +20,61 @@ use crate::{
     },
 };
 
-/// How many records a list looks at, at most, before it answers what it has found so far.
+/// The most rows that a list reads before it returns the records found so far.
 const LOOKED_AT: usize = 2_000;
-/// How many it looks at together, at least.
+/// The fewest rows to read at once.
 const TOGETHER: usize = 200;
-/// How many rows are ended or removed together.
+/// Rows ended or removed in one batch.
 pub(crate) const BATCH: i64 = 256;
 
-/// What is known about a record without its key. Times are microseconds since 1970 UTC.
+/// Properties of a record that need no key. Times are microseconds since 1970 UTC.
 #[derive(Clone, Debug)]
 pub struct RecordInfo {
     /// Its id, which is a part of its key.
     pub id: RecordId,
-    /// Who saved it.
+    /// The login that saved it.
     pub owner: Login,
-    /// Who issued the tokens.
+    /// The issuer of the tokens.
     pub provider: String,
-    /// When it was saved.
+    /// Time of the save.
     pub created: i64,
-    /// When its tokens were last changed.
+    /// Time of the last change of the tokens.
     pub updated: i64,
-    /// When its tokens were last got, roughly.
+    /// Time of the last get, approximately.
     pub last_used: Option<i64>,
-    /// When it stops to live, or did, if nothing happens before.
+    /// Time of expiry, past or future.
     pub expires: Option<i64>,
-    /// Since when it lives no more.
+    /// Time of its end or expiry, if past.
     pub ended: Option<i64>,
-    /// Counts how often the tokens were replaced; 1 for those that were saved.
+    /// 1 for the saved tokens, plus 1 for each replacement.
     pub generation: i32,
-    /// When the access token ends, if that is known.
+    /// Expiry of the access token, if known.
     pub access_expires: Option<i64>,
-    /// The grant behind the tokens; the default if no refresh was tried.
+    /// The grant; the default if no refresh was tried.
     pub grant: Grant,
 }
 
-/// Which records are wanted.
+/// A query for records.
 #[derive(Clone, Debug)]
 pub struct Listing {
-    /// Of which tenant.
+    /// The tenant.
     pub tenant: TenantId,
-    /// Of whom; of everybody if not told.
+    /// The owner; `None` for all.
     pub owner: Option<Login>,
-    /// Of which provider, exactly; of every one if not told.
+    /// The provider's exact name; `None` for all.
     pub provider: Option<String>,
-    /// Also those that live no more.
+    /// Whether to include ended records.
     pub include_ended: bool,
-    /// Behind which one.
+    /// The position to start after.
     pub after: Option<Position>,
-    /// How many at most.
+    /// The most records to return.
     pub limit: usize,
 }
 
-/// A place in a list: right behind a record, which may be one that cannot be read.
+/// A position in a list: after a record, which may be unreadable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// Whose record it is.
+    /// The record's owner.
     pub owner: String,
     /// The record's id.
     pub record: i64,
@@ -83,9 +83,9 @@ pub struct Position {
 /// A part of a list.
 #[derive(Clone, Debug)]
 pub struct Page {
-    /// The records, by owner and id. There may be fewer than were asked for, or none, and yet more to come.
+    /// The records, by owner and id. There may be fewer than requested, or none, even if more follow.
     pub records: Vec<RecordInfo>,
-    /// Where the next page begins; `None` if there is nothing more.
+    /// The start of the next page; `None` at the end.
     pub next: Option<Position>,
 }
 
@@ -105,7 +105,7 @@ struct InfoRow {
 }
 
 impl InfoRow {
-    /// `None` for a row that cannot be read.
+    /// Returns `None` for an unreadable row.
     fn into_info(self, now: i64, grant: Option<Grant>) -> Option<RecordInfo> {
         let expired = self.expires.filter(|expires| *expires <= now);
         let Some((id, owner)) = readable(self.id, &self.owner) else {
@@ -128,7 +128,7 @@ impl InfoRow {
     }
 }
 
-/// What a record's id and owner are; `None` if no record of this server has such ones.
+/// Parses a record's id and owner. Returns `None` if this server cannot have written them.
 pub(crate) fn readable(id: i64, owner: &str) -> Option<(RecordId, Login)> {
     Some((RecordId::from_i64(id)?, Login::parse(owner).ok()?))
 }
@@ -140,7 +140,7 @@ impl Listing {
     }
 }
 
-/// A page of a tenant's records.
+/// Returns a page of a tenant's records.
 pub(crate) fn list(conn: &mut Conn, now: i64, listing: &Listing) -> Result<Page, StoreError> {
     let together = TOGETHER.max(listing.limit + 1);
     let mut page = Page { records: Vec::new(), next: None };
@@ -155,7 +155,7 @@ pub(crate) fn list(conn: &mut Conn, now: i64, listing: &Listing) -> Result<Page,
                 page.next = after;
                 return Ok(page);
             }
-            // Also behind a row that cannot be read, or the list would come to it again and again.
+            // Moves past unreadable rows too, because otherwise the list would read them again and again.
             after = Some(Position { owner: row.owner.clone(), record: row.id });
             let grant = grants.remove(&row.id);
             page.records.extend(row.into_info(now, grant).filter(|record| listing.wants(record)));
@@ -168,7 +168,7 @@ pub(crate) fn list(conn: &mut Conn, now: i64, listing: &Listing) -> Result<Page,
     Ok(page)
 }
 
-/// The rows behind a place: the rest of that owner's, then those of the owners behind it, so that both are
+/// Returns the rows after a position: first the rest of that owner's rows, then those of later owners. Both queries
 /// read along the index.
 fn rows_behind(
     conn: &mut Conn,
@@ -203,7 +203,7 @@ fn rows_behind(
     Ok(rows)
 }
 
-/// A record of a tenant, living or not.
+/// Returns a record of a tenant, living or not.
 pub(crate) fn find(
     conn: &mut Conn,
     now: i64,
@@ -228,7 +228,7 @@ fn with_grant(
     Ok(row.into_info(now, grant))
 }
 
-/// The record of a key in a tenant, living or not (CONTRACT 8).
+/// Returns the record of a key in a tenant, living or not (CONTRACT 8).
 pub(crate) fn find_by_key(
     conn: &mut Conn,
     now: i64,
@@ -245,7 +245,7 @@ pub(crate) fn find_by_key(
     with_grant(conn, now, row)
 }
 
-/// How many records a user has, ended ones included.
+/// Counts the records of a user, including ended ones.
 pub(crate) fn count(conn: &mut Conn, tenant: &TenantId, owner: &Login) -> Result<u64, StoreError> {
     let of_owner = external_tokens::table
         .filter(external_tokens::tenant.eq(tenant.as_str()))
@@ -253,7 +253,7 @@ pub(crate) fn count(conn: &mut Conn, tenant: &TenantId, owner: &Login) -> Result
     Ok(of_owner.count().get_result::<i64>(conn)?.unsigned_abs())
 }
 
-/// What is taken from a record that ends.
+/// The values that erase the secrets of an ended record.
 #[diesel::dsl::auto_type]
 fn shredded() -> _ {
     let (nothing, no_key): (&'static [u8], &'static str) = (&[], "");
@@ -264,8 +264,8 @@ fn shredded() -> _ {
     )
 }
 
-/// Ends a record of a tenant now, if it lives, is this owner's, or anybody's, and has this generation, or any; whether it
-/// did.
+/// Ends a living record of a tenant now. With `owner` or `generation`, only if they match. Returns whether it ended
+/// one.
 pub(crate) fn revoke(
     conn: &mut Conn,
     now: i64,
@@ -293,7 +293,7 @@ pub(crate) fn revoke(
         None => diesel::update(living).set((ended, shredded())).execute(conn),
     }?;
     if count == 0 {
-        // It may have expired by this clock and not by another: it must not be served by any.
+        // The record may have expired by this clock but not by another one, and no server must return it any more.
         end_expired_of(conn, tenant, record, owner)?;
     }
     Ok(count > 0)
@@ -320,8 +320,7 @@ fn end_expired_of(
     Ok(())
 }
 
-/// Locks rows in the order of their ids, as whoever changes several does before: so no two servers wait for
-/// each other.
+/// Locks rows in the order of their ids. Every change of several rows does so first, so that no two servers deadlock.
 pub(crate) fn lock_in_order(session: &mut Session, records: &[i64]) -> Result<(), StoreError> {
     let rows = external_tokens::table
         .filter(external_tokens::id.eq_any(records))
@@ -332,7 +331,7 @@ pub(crate) fn lock_in_order(session: &mut Session, records: &[i64]) -> Result<()
     Ok(())
 }
 
-/// Some records that expired and have not ended yet.
+/// Returns some expired records that have not ended yet.
 pub(crate) fn expired(conn: &mut Conn, now: i64) -> Result<Vec<i64>, StoreError> {
     let expired = external_tokens::table
         .filter(external_tokens::ended.is_null())
@@ -343,7 +342,7 @@ pub(crate) fn expired(conn: &mut Conn, now: i64) -> Result<Vec<i64>, StoreError>
     Ok(expired.load(conn)?)
 }
 
-/// Ends those of the records that expired, as of the time when they did.
+/// Ends the expired ones of these records, as of their expiry.
 pub(crate) fn end_expired(conn: &mut Conn, now: i64, records: &[i64]) -> Result<(), StoreError> {
     if let Conn::Postgres(session) = conn {
         lock_in_order(session, records)?;
@@ -357,7 +356,7 @@ pub(crate) fn end_expired(conn: &mut Conn, now: i64, records: &[i64]) -> Result<
     Ok(())
 }
 
-/// Some records that ended by then.
+/// Returns some records that ended at `by` or before.
 pub(crate) fn ended(conn: &mut Conn, by: i64) -> Result<Vec<i64>, StoreError> {
     let ended = external_tokens::table
         .filter(external_tokens::ended.le(by))
@@ -367,7 +366,7 @@ pub(crate) fn ended(conn: &mut Conn, by: i64) -> Result<Vec<i64>, StoreError> {
     Ok(ended.load(conn)?)
 }
 
-/// Removes those of the records that ended by then.
+/// Removes those of these records that ended at `by` or before.
 pub(crate) fn remove(conn: &mut Conn, records: &[i64], by: i64) -> Result<(), StoreError> {
     if let Conn::Postgres(session) = conn {
         lock_in_order(session, records)?;

@@ -1,7 +1,7 @@
-//! Records that are moved from one master key to another: their rows and statements.
+//! Rows and statements for re-wrapping records under another master key.
 //!
-//! Invariant: a row is changed only if its wrapped data key is the one that was read, and only as long as
-//! the database knows the new key.
+//! Invariant: a row is changed only if its wrapped data key is the one that was read, and the database knows the new
+//! key.
 
 use diesel::{
     pg::Pg,
@@ -17,7 +17,7 @@ use crate::{
     tables::{keks, schema::external_tokens, wrapped_dek::WrappedDek},
 };
 
-/// A data key that is wrapped anew.
+/// A re-wrapped data key.
 pub(crate) struct Rewrap {
     id: i64,
     before: Vec<u8>,
@@ -25,14 +25,14 @@ pub(crate) struct Rewrap {
 }
 
 impl Rewrap {
-    /// Of a record from one master key to another, if its data key opens.
+    /// Re-wraps the data key of a record, if it opens under the old master key.
     pub(crate) fn of(row: &WrappedDek, old: &Kek, new: &Kek) -> Option<Self> {
         let after = row.rewrap(old, new)?;
         Some(Self { id: row.id, before: row.wrapped_dek.clone(), after })
     }
 }
 
-/// Some of the records under a key, in the order of their ids from behind this one on.
+/// Returns some records under a key with larger ids than `after`, ordered by id.
 pub(crate) fn records_under(
     conn: &mut Conn,
     kek: &str,
@@ -47,8 +47,8 @@ pub(crate) fn records_under(
     Ok(rows.select(WrappedDek::as_select()).load(conn)?)
 }
 
-/// Moves records that are as they were read to another key, in a transaction; how many. `KeyRetired` if the
-/// database does not know that key.
+/// Writes re-wrapped keys of records that are unchanged since they were read, in a transaction. Returns how many it
+/// wrote. `KeyRetired`: the database does not know the new key.
 pub(crate) fn update_all(
     conn: &mut Conn,
     old: &str,
@@ -74,8 +74,7 @@ pub(crate) fn update_all(
     }
 }
 
-/// Moves in one statement, which locks the rows in the order of their ids: two that do so at once wait for
-/// each other, and neither for ever.
+/// A single statement, which locks the rows in the order of their ids, so that concurrent ones cannot deadlock.
 struct UpdateAll<'a> {
     old: &'a str,
     new: &'a str,

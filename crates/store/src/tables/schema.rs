@@ -1,6 +1,6 @@
 //! The tables, as every backend has them.
 //!
-//! Invariant: only types that SQLite and PostgreSQL share, so that one set of queries serves both.
+//! Invariant: every column has a type that SQLite and PostgreSQL share, so that one set of queries serves both.
 
 diesel::table! {
     users (tenant, login) {

@@ -1,6 +1,6 @@
-//! Rows that this version cannot read: they were written by something else. They are left out of what is found.
+//! Rows that this version cannot read, because another program wrote them. Queries skip them.
 //!
-//! Invariant: each is logged once, with its key and nothing else of it.
+//! Invariant: every such row is logged at most once, with its key and no other part of it.
 
 use std::{
     collections::HashSet,
@@ -9,13 +9,13 @@ use std::{
 
 use tracing::error;
 
-/// How many rows are remembered as logged; past that they are not logged.
+/// The most rows remembered as logged. Beyond that, rows are not logged.
 const CAPACITY: usize = 1000;
 
 /// A global, because the log is one too.
 static LOGGED: Mutex<Option<HashSet<(&'static str, String)>>> = Mutex::new(None);
 
-/// Logs that the row of this key, of a table that holds `thing`s, is left out.
+/// Logs that a row of a table of `thing`s, with this key, is skipped.
 pub(crate) fn log_once(thing: &'static str, key: String) {
     let mut logged = LOGGED.lock().unwrap_or_else(PoisonError::into_inner);
     let logged = logged.get_or_insert_default();

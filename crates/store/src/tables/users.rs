@@ -1,8 +1,8 @@
 //! The users table.
 //!
-//! Invariant: every query but the count and the list of all names the tenant, and every change but
-//! that of the way a password is hashed, and of the tenant's name, makes a new version of the user. All users of
-//! a tenant have the name that was first given.
+//! Invariant: every query names the tenant, except the count and the list of all. Every change makes a new version of
+//! the user, except rehashing a password and naming a tenant. All users of a tenant have the tenant name that was given
+//! first.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -18,7 +18,7 @@ use crate::{
     tables::{schema::users, unreadable},
 };
 
-/// A user's columns but for the times.
+/// A user's columns except for the times.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = users)]
 pub(crate) struct UserRow {
@@ -32,7 +32,7 @@ pub(crate) struct UserRow {
 }
 
 impl UserRow {
-    /// What it is called in messages.
+    /// Returns its name in messages.
     fn name(&self) -> String {
         format!("{}/{}", self.tenant, self.login)
     }
@@ -41,7 +41,7 @@ impl UserRow {
         Some((tenant(&self.tenant, self.tenant_name.as_deref())?, Login::parse(&self.login).ok()?))
     }
 
-    /// `None` for a row that cannot be read.
+    /// Returns `None` for an unreadable row.
     pub(crate) fn into_user(self) -> Option<User> {
         let Some((tenant, login)) = self.key() else {
             unreadable::log_once("user", self.name());
@@ -58,13 +58,13 @@ impl UserRow {
     }
 }
 
-/// The tenant of a row, by the name that was first given.
+/// Returns the tenant of a row, with the name that was given first.
 pub(crate) fn tenant(stored: &str, name: Option<&str>) -> Option<TenantId> {
     let name = name.filter(|name| name.eq_ignore_ascii_case(stored));
     TenantId::parse(name.unwrap_or(stored)).ok()
 }
 
-/// The user with this login, disabled or not.
+/// Returns the user with this login, disabled or not.
 pub(crate) fn find(
     conn: &mut Conn,
     tenant: &TenantId,
@@ -76,7 +76,7 @@ pub(crate) fn find(
     Ok(row.and_then(UserRow::into_user))
 }
 
-/// As `find`, for many at once.
+/// Finds many users at once.
 pub(crate) fn find_all(
     conn: &mut Conn,
     keys: &[(TenantId, Login)],
@@ -104,18 +104,18 @@ pub(crate) fn lock(session: &mut Session, tenant: &str, login: &str) -> Result<(
     Ok(())
 }
 
-/// The names of the users whose rows cannot be read.
+/// Returns the names of users whose rows are unreadable.
 pub(crate) fn unreadable(conn: &mut Conn) -> QueryResult<Vec<String>> {
     let rows: Vec<UserRow> = users::table.select(UserRow::as_select()).load(conn)?;
     Ok(rows.iter().filter(|row| row.key().is_none()).map(UserRow::name).collect())
 }
 
-/// How many users all tenants have.
+/// Counts the users of all tenants.
 pub(crate) fn count(conn: &mut Conn) -> Result<i64, StoreError> {
     Ok(users::table.count().get_result(conn)?)
 }
 
-/// The users of a tenant, or of all, by tenant and login.
+/// Returns the users of a tenant, or of all, by tenant and login.
 pub(crate) fn list(conn: &mut Conn, tenant: Option<&TenantId>) -> Result<Vec<User>, StoreError> {
     let mut query =
         users::table.select(UserRow::as_select()).order((users::tenant, users::login)).into_boxed();
@@ -126,7 +126,7 @@ pub(crate) fn list(conn: &mut Conn, tenant: Option<&TenantId>) -> Result<Vec<Use
     Ok(rows.into_iter().filter_map(UserRow::into_user).collect())
 }
 
-/// Adds a user, whose version is the first; `Conflict` if the tenant has one of that login.
+/// Adds a user of the first version. `Conflict`: the tenant has a user of that login.
 pub(crate) fn insert(conn: &mut Conn, now: i64, user: &User) -> Result<(), StoreError> {
     let of_tenant = users::table.filter(users::tenant.eq(user.tenant.as_str()));
     let named = of_tenant.filter(users::tenant_name.is_not_null()).order(users::created);
@@ -149,7 +149,7 @@ pub(crate) fn insert(conn: &mut Conn, now: i64, user: &User) -> Result<(), Store
         Err(StoreError::Conflict(_)) => return Err(StoreError::Conflict("user")),
         other => other?,
     };
-    // Those who were added before names were kept.
+    // Sets the tenant's name for users who were added before names were stored.
     diesel::update(users::table.filter(users::tenant.eq(user.tenant.as_str())))
         .filter(users::tenant_name.is_null())
         .set((users::tenant_name.eq(&name), users::updated.eq(now)))
@@ -157,7 +157,7 @@ pub(crate) fn insert(conn: &mut Conn, now: i64, user: &User) -> Result<(), Store
     Ok(())
 }
 
-/// Gives a user another password; `NotFound` if there is no such user.
+/// Changes a user's password. `NotFound`: no such user.
 pub(crate) fn set_password(
     conn: &mut Conn,
     now: i64,
@@ -175,7 +175,7 @@ pub(crate) fn set_password(
     found(changed)
 }
 
-/// Shuts a user out, or lets it in again; `NotFound` if there is no such user.
+/// Disables or enables a user. `NotFound`: no such user.
 pub(crate) fn set_disabled(
     conn: &mut Conn,
     now: i64,
@@ -193,7 +193,7 @@ pub(crate) fn set_disabled(
     found(changed)
 }
 
-/// Stores the same password hashed anew, unless the user was changed meanwhile.
+/// Stores another hash of the same password, unless the user was changed meanwhile.
 pub(crate) fn rehash(conn: &mut Conn, user: &User, hash: &PasswordHash) -> Result<(), StoreError> {
     diesel::update(users::table.find((user.tenant.as_str(), user.login.as_str())))
         .filter(users::version.eq(user.version))

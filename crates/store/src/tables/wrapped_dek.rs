@@ -1,6 +1,6 @@
-//! A record's data key as it is wrapped, and the place that it is wrapped for.
+//! A record's wrapped data key, and the context that it is wrapped for.
 //!
-//! Invariant: no tokens are loaded, and the data key opens nothing without the caller's key.
+//! Invariant: no tokens are loaded. The data key opens nothing without the caller's key.
 
 use diesel::prelude::*;
 use model::{Provider, RecordId, TenantId};
@@ -12,7 +12,7 @@ use crate::{
     tables::{external_tokens::SealedTokens, schema::external_tokens},
 };
 
-/// What of a row is needed to unwrap its data key, or to wrap it anew.
+/// The columns of a row that are needed to unwrap or re-wrap its data key.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = external_tokens)]
 pub(crate) struct WrappedDek {
@@ -26,7 +26,7 @@ pub(crate) struct WrappedDek {
 }
 
 impl WrappedDek {
-    /// The data key of other tokens of a record, as it is wrapped for them; `None` if there is no such record.
+    /// Returns the wrapped data key of other tokens for a record, or `None` if there is no such record.
     pub(crate) fn of_tokens(
         conn: &mut Conn,
         record: RecordId,
@@ -42,12 +42,12 @@ impl WrappedDek {
         }))
     }
 
-    /// The data key, if it opens under this master key.
+    /// Unwraps the data key, if it opens under this master key.
     pub(crate) fn unwrap(&self, kek: &Kek) -> Option<Dek> {
         self.with_context(|context| kek.unwrap(&self.wrapped_dek, context).ok())
     }
 
-    /// The data key wrapped under another master key, if it opens under the old one.
+    /// Re-wraps the data key under another master key, if it opens under the old one.
     pub(crate) fn rewrap(&self, old: &Kek, new: &Kek) -> Option<Vec<u8>> {
         let dek = self.unwrap(old)?;
         self.with_context(|context| Some(new.wrap(&dek, context)))

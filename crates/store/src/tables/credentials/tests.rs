@@ -79,7 +79,7 @@ fn only_what_lives_is_renewed_and_only_to_live_longer() {
     assert_eq!(expiry(&mut conn, &living), Some(now + 2 * HOUR));
 }
 
-/// CONTRACT 27: only one's own, only of the kind, and with it what was made from it.
+/// CONTRACT 27: only one's own, only of the kind, and with it the credentials made from it.
 #[test]
 fn a_credential_is_revoked_with_its_children() {
     let (mut conn, _folder) = database();
@@ -108,7 +108,7 @@ fn a_credential_is_revoked_with_its_children() {
     assert!(expiry(&mut conn, &other).is_some());
 }
 
-/// CONTRACT 27: what is listed is what works, the newest first.
+/// CONTRACT 27: the list has exactly the working ones, newest first.
 #[test]
 fn only_what_works_is_listed() {
     let (mut conn, _folder) = database();
@@ -128,7 +128,7 @@ fn only_what_works_is_listed() {
     assert_eq!(list("bob", 10), [0; 0]);
 }
 
-/// CONTRACT 26: a password that was changed meanwhile is not undone by hashing the former one anew.
+/// CONTRACT 26: rehashing the former password does not undo a password change made meanwhile.
 #[test]
 fn a_changed_password_is_not_hashed_back() {
     let (mut conn, _folder) = database();

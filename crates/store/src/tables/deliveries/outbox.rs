@@ -1,6 +1,6 @@
-//! The outbox: which receivers an event is written for.
+//! The outbox: chooses the receivers of an event and writes it for them.
 //!
-//! Invariant: an event is written in the transaction that changes what it is about, unless too many others wait.
+//! Invariant: every event is written in the transaction that makes the change, unless too many other events wait.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,31 +16,31 @@ use crate::{
     tables::schema::{deliveries, external_tokens},
 };
 
-/// Which events a receiver of webhooks is sent.
+/// The events to send to a receiver of webhooks.
 #[derive(Clone, Debug)]
 pub struct Subscription {
     /// The receiver's name.
     pub receiver: String,
-    /// The tenants whose events it is sent; `None` is every tenant.
+    /// The tenants whose events are sent; `None` for all.
     pub tenants: Option<Vec<TenantId>>,
-    /// The kinds that it is sent.
+    /// The kinds of events to send.
     pub kinds: Vec<EventKind>,
 }
 
-/// What receivers of webhooks are sent, and within which bounds.
+/// The receivers of webhooks, and the limits of their events.
 #[derive(Clone, Debug, Default)]
 pub struct OutboxOptions {
     /// The receivers.
     pub subscriptions: Vec<Subscription>,
-    /// How many events may wait for a receiver, about. Past that, new ones are dropped.
+    /// Approximate limit of waiting events of a receiver. Beyond it, new ones are dropped.
     pub most_waiting: u64,
-    /// For how long refreshes of a grant must have failed before that is an event, in microseconds.
+    /// How long refreshes of a grant must have failed before that is an event, in microseconds.
     pub failing_us: i64,
-    /// How long before the end of a refresh token that is an event, in microseconds.
+    /// How long before the expiry of a refresh token that is an event, in microseconds.
     pub expiring_us: i64,
 }
 
-/// Something that happened, before it is known who is sent it.
+/// An event before its receivers are chosen.
 struct Event<'a> {
     kind: EventKind,
     subject: String,
@@ -50,43 +50,43 @@ struct Event<'a> {
     details: Details,
 }
 
-/// A provider, for whose pauses there are events.
+/// A provider, for events about its pauses.
 #[derive(Clone, Debug)]
 pub struct PausedProvider {
-    /// Which client of it (`provider::client_digest`).
+    /// Its client (`provider::client_digest`).
     pub client_digest: [u8; 32],
     /// Its name.
     pub name: String,
-    /// The tenants that it is configured for; `None` is every tenant.
+    /// The tenants that it is configured for; `None` for all.
     pub tenants: Option<Vec<TenantId>>,
 }
 
-/// Why an event happened, and what follows, as far as that is known.
+/// Cause and consequences of an event, as far as they are known.
 #[derive(Debug, Default)]
 pub(crate) struct Details {
     /// `model::GrantCause`.
     pub(crate) cause: Option<String>,
-    /// When the refresh token ends.
+    /// Expiry of the refresh token.
     pub(crate) refresh_by: Option<i64>,
 }
 
-/// The way into the table.
+/// Writes events to the table.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     receivers: Vec<Receiver>,
     most_waiting: u64,
-    /// For how long refreshes of a grant must have failed before that is an event, in microseconds.
+    /// How long refreshes of a grant must have failed before that is an event, in microseconds.
     pub(crate) failing_us: i64,
-    /// How long before the end of a refresh token that is an event, in microseconds.
+    /// How long before the expiry of a refresh token that is an event, in microseconds.
     pub(crate) expiring_us: i64,
 }
 
 #[derive(Debug)]
 struct Receiver {
     subscription: Subscription,
-    /// How many events wait for it, as far as this process knows.
+    /// Number of events that wait for it, as far as this process knows.
     waiting: AtomicU64,
-    /// How many events were dropped since there was room for all.
+    /// Number of events dropped since the queue last had room.
     dropped: AtomicU64,
 }
 
@@ -102,17 +102,17 @@ impl Outbox {
         Self { receivers, most_waiting, failing_us, expiring_us }
     }
 
-    /// Whether there is no receiver.
+    /// Returns whether there is no receiver.
     pub(crate) fn is_off(&self) -> bool {
         self.receivers.is_empty()
     }
 
-    /// The names of the receivers.
+    /// Returns the names of the receivers.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.receivers.iter().map(|receiver| receiver.subscription.receiver.as_str())
     }
 
-    /// Notes that a receiver confirmed events.
+    /// Subtracts events that a receiver confirmed from its count.
     pub(crate) fn confirmed(&self, name: &str, count: u64) {
         if let Some(receiver) = self.receiver(name) {
             let less = |known: u64| Some(known.saturating_sub(count));
@@ -120,7 +120,7 @@ impl Outbox {
         }
     }
 
-    /// Notes how many events wait for a receiver. Logs how many were dropped before, if there is room again.
+    /// Sets the count of events that wait for a receiver. If there is room again, logs how many were dropped before.
     pub(crate) fn counted(&self, name: &str, count: u64) {
         let Some(receiver) = self.receiver(name) else { return };
         receiver.waiting.store(count, Ordering::Relaxed);
@@ -139,8 +139,8 @@ impl Outbox {
         self.receivers.iter().find(|receiver| receiver.subscription.receiver == name)
     }
 
-    /// Writes an event about a record, which the caller has locked; whether a receiver that wants it was sent it, or none
-    /// wants it.
+    /// Writes an event about a record, which the caller has locked. Returns false if receivers want the event but none
+    /// had room for it.
     pub(crate) fn write_of_record(
         &self,
         conn: &mut Conn,
@@ -204,7 +204,7 @@ impl Outbox {
         is_for: impl Fn(&Option<Vec<TenantId>>) -> bool,
     ) -> Result<bool, StoreError> {
         let id = random_name() + &random_name();
-        // Users cause these as often as they like, and they must not displace the others.
+        // Users can cause any number of these, so they get half of the room and cannot displace the others.
         let most_waiting = match event.kind {
             EventKind::GrantRevoked => self.most_waiting.div_ceil(2),
             _ => self.most_waiting,

@@ -1,4 +1,4 @@
-//! Rows that were changed behind the server's back, bit by bit and column by column.
+//! Rows that were changed outside of the server, bit by bit and column by column.
 
 use super::*;
 use crate::keys::keyring::Keyring;
@@ -11,7 +11,7 @@ use model::SecretText;
 
 const TENANTS: [&str; 2] = ["cust12345", "cust12346"];
 
-/// A record as it was sealed, and what opens it.
+/// A sealed record, and the tenant and key that open it.
 #[derive(Clone)]
 struct Record {
     row: TokenRow,
@@ -25,8 +25,9 @@ struct Vault {
 }
 
 impl Vault {
-    /// Records that differ in one thing each: two of the same kind, one of another tenant, one of another
-    /// provider, a later generation of the first, and the first with its data key wrapped anew.
+    /// Records that differ in one thing each.
+    /// They are two of the same kind, one of another tenant, one of another provider, a later generation of the first,
+    /// and the first with a re-wrapped data key.
     fn new() -> Self {
         let keks = ["kek-a", "kek-b"].map(|id| Kek::new(id.to_owned(), &random()));
         let keyring = Keyring::of_keys(keks.into());
@@ -76,7 +77,7 @@ impl Vault {
         Self { keyring, records }
     }
 
-    /// The token that opens, if one does.
+    /// Returns the token of a row that opens.
     fn open(&self, row: TokenRow, tenant: &str, key: &RetrievalKey) -> Option<String> {
         let kek = self.keyring.find(&row.kek_id);
         let opened =
@@ -84,7 +85,7 @@ impl Vault {
         opened.ok()??.carrier.access_token.as_ref().map(|token| token.expose().to_owned())
     }
 
-    /// That no key and no tenant opens a row.
+    /// Asserts that no key and no tenant opens a row.
     fn assert_shut(&self, row: &TokenRow, what: &str) {
         for Record { key, .. } in &self.records {
             for tenant in TENANTS.into_iter().chain([row.tenant.as_str()]) {
@@ -95,7 +96,7 @@ impl Vault {
 }
 
 fn tenant_of(name: &str) -> TenantId {
-    // What is no name of a tenant finds nothing either.
+    // A name that is not a tenant's must not open the row either.
     TenantId::parse(name).unwrap_or_else(|_invalid| TenantId::single())
 }
 
@@ -123,7 +124,7 @@ fn sealed_columns(row: &TokenRow) -> [Vec<u8>; 8] {
     ]
 }
 
-/// `None` if it cannot be a row, since a text is none.
+/// Returns `None` if the columns cannot make a row, because a text is not UTF-8.
 fn with_columns(row: &TokenRow, columns: [Vec<u8>; 8]) -> Option<TokenRow> {
     let [id, tenant, provider, generation, key_digest, kek_id, wrapped_dek, sealed] = columns;
     Some(TokenRow {
@@ -173,7 +174,7 @@ fn a_row_with_any_one_bit_flipped_does_not_open() {
     }
 }
 
-/// Of two rows every mixture, column by column: it opens only if it is one of the records as a whole.
+/// A mixture of two rows, column by column, opens only if it equals one of the records as a whole.
 #[test]
 fn a_mixture_of_two_rows_does_not_open() {
     let vault = Vault::new();
@@ -200,7 +201,7 @@ fn a_mixture_of_two_rows_does_not_open() {
     assert!(mixtures > 5000, "{mixtures}");
 }
 
-/// A record that was revoked or expired stays shut, though nothing of the seal says so.
+/// A record that was revoked or expired does not open, although the seal does not cover that.
 #[test]
 fn a_row_that_ended_does_not_open() {
     let vault = Vault::new();

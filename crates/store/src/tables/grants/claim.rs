@@ -1,6 +1,7 @@
-//! Claims: who may send the next request with a record's refresh token.
+//! Claims: the right of a server to send the next request with a record's refresh token.
 //!
-//! Invariant: an attempt is in the table before its request is sent, and no two servers that run have one at a time.
+//! Invariant: every attempt is in the table before its request is sent. At most one running server has an attempt for a
+//! record at a time.
 
 use std::sync::Arc;
 
@@ -13,73 +14,74 @@ use super::{
 };
 use crate::{StoreError, backend::conn::Conn};
 
-/// For how long after its lease a server that was stopped may come back with new tokens, in microseconds.
+/// How long after its lease a suspended server may return with new tokens, in microseconds.
 const COMES_BACK_WITHIN_US: i64 = 3_600_000_000;
 
-/// The wish to refresh a record, or to revoke its grant.
+/// A request to refresh a record, or to revoke its grant.
 #[derive(Clone, Debug)]
 pub struct Claim {
-    /// Which one.
+    /// The record.
     pub record: RecordId,
     /// The generation whose tokens would be sent.
     pub generation: i32,
     /// The client that would send it.
     pub client_digest: [u8; 32],
-    /// No attempt may have been claimed within this time, in microseconds, and the grant must not wait for another one.
-    /// `None` for a revocation, which waits for neither.
+    /// Minimum time since the last claim, in microseconds. The grant must not be paused either. `None` for a
+    /// revocation, which ignores both.
     pub pause_us: Option<i64>,
-    /// An attempt of this process whose request was never sent: this one takes its place.
+    /// An attempt of this process whose request was never sent, to be replaced by the new one.
     pub unsent: Option<Attempt>,
 }
 
-/// What became of a claim.
+/// Outcome of a claim.
 #[derive(Clone, Debug)]
 pub enum Claimed {
     /// This process may send the record's tokens.
     Ours(Attempt),
-    /// The record has other tokens now, or none: it must be read again.
+    /// The record has other tokens now, or none; read it again.
     Moved,
     /// Another server is refreshing it.
     Leased,
-    /// The grant waits until a time, or is another client's.
+    /// The grant is paused, or belongs to another client.
     NotNow,
     /// New tokens of the record wait in a file, and cannot be committed yet.
     Unsaved,
 }
 
-/// The right to send one request with the refresh token of a record, or to revoke its grant. It is renewed while there is a clone of it.
+/// The right to send one request with the refresh token of a record, or to revoke its grant. It is renewed while a
+/// clone of it lives.
 #[derive(Clone, Debug)]
 pub struct Attempt {
-    /// Of which record.
+    /// The record.
     pub record: RecordId,
     /// The generation whose refresh token is sent.
     pub generation: i32,
-    /// Its number.
+    /// The attempt's number.
     pub number: i64,
-    /// When it was claimed, in microseconds since 1970 UTC by the database's clock.
+    /// Time of the claim, in microseconds since 1970 UTC by the database's clock.
     pub claimed: i64,
-    /// When the first of the attempts began whose outcome is unknown; this one, if there was none before.
+    /// Time of the first attempt with an unknown outcome, or of this attempt if there is none.
     pub first_sent: i64,
-    /// Whether there was one before: then the refresh token may be spent already.
+    /// Whether an earlier attempt has an unknown outcome, so that the refresh token may be spent already.
     pub is_replay: bool,
-    /// Whether that one was another server's, which let its lease run out.
+    /// Whether that earlier attempt belonged to another server, whose lease expired.
     pub is_taken_over: bool,
     /// The attempt that got the tokens of this generation.
     pub(super) won_by: Option<i64>,
-    /// What is renewed, where other servers use the database.
+    /// The lease to renew, if other servers use the database.
     pub(crate) _lease: Option<Arc<Lease>>,
 }
 
 impl Grant {
-    /// Whether a server other than this one has the right to refresh it at this time.
+    /// Returns whether another server has the right to refresh the record at this time.
     pub(crate) fn is_leased(&self, holder: &LeaseHolder, now: i64) -> bool {
         let is_others = self.lease_by.as_ref().is_some_and(|by| *by != holder.boot);
         let holds = |until: i64| until > now || !holder.may_take_over;
         is_others && holder.is_shared && self.leased_until.is_some_and(holds)
     }
 
-    /// Whether a server other than this one may come back with tokens that replace what the record has now: it has the
-    /// right to refresh it, or let that run out within an hour and did not say what became of it.
+    /// Returns whether another server may return with tokens that replace the record's current ones. Such a server has
+    /// a lease, or had one within the last hour without reporting an outcome.
     pub(super) fn may_be_refreshed_elsewhere(&self, holder: &LeaseHolder, now: i64) -> bool {
         let is_others = self.lease_by.as_ref().is_some_and(|by| *by != holder.boot);
         let is_recent = |until: i64| until.saturating_add(COMES_BACK_WITHIN_US) > now;
@@ -150,7 +152,7 @@ pub(crate) fn claim(
 }
 
 impl Attempt {
-    /// Whether no other attempt of this row has an outcome that is unknown.
+    /// Returns whether no other attempt of this row has an unknown outcome.
     fn is_first_of(&self, row: &GrantRow) -> bool {
         row.attempt == self.number && !self.is_replay
     }

@@ -1,6 +1,6 @@
 //! Leases: the right of a server to refresh a record, for some seconds.
 //!
-//! Invariant: a lease is renewed as long as its attempt, or the file with the attempt's tokens, is held; never longer.
+//! Invariant: a lease is renewed exactly as long as its attempt, or the file with the attempt's tokens, is held.
 
 use std::{
     collections::BTreeMap,
@@ -15,20 +15,20 @@ use crate::{StoreError, backend::conn::Conn, tables::schema::grants};
 /// How long a claim holds unless it is renewed, in microseconds.
 pub(super) const LEASE_US: i64 = 5_000_000;
 
-/// Who claims.
+/// The process that claims.
 #[derive(Clone, Debug)]
 pub(crate) struct LeaseHolder {
-    /// A name of this process, which no other has.
+    /// The unique name of this process.
     pub(crate) boot: String,
-    /// Whether other servers may use the database at the same time. Otherwise a lease of another process is one of a
-    /// process that ended.
+    /// Whether other servers may use the database at the same time. If not, a lease of another process belongs to one
+    /// that has ended.
     pub(crate) is_shared: bool,
-    /// Whether leases of others that ran out are over. For a while after an outage they are not, because their servers
-    /// may be on their way back to the database with new tokens.
+    /// Whether expired leases of other servers have ended. For a while after an outage they have not, because those
+    /// servers may be returning with new tokens.
     pub(crate) may_take_over: bool,
 }
 
-/// A lease among those that this process renews, until it is dropped.
+/// A lease that this process renews until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Lease {
     leases: Arc<Leases>,
@@ -36,7 +36,7 @@ pub(crate) struct Lease {
     number: i64,
 }
 
-/// The leases that this process renews: the number of an attempt by its record.
+/// The leases that this process renews: attempt numbers by record.
 #[derive(Debug, Default)]
 pub(crate) struct Leases(Mutex<BTreeMap<i64, i64>>);
 
@@ -47,7 +47,7 @@ impl Leases {
         Arc::new(Lease { leases: Arc::clone(self), record, number })
     }
 
-    /// Records and numbers, by record.
+    /// Returns pairs of record and attempt number, ordered by record.
     pub(crate) fn list(&self) -> Vec<(i64, i64)> {
         self.attempts().iter().map(|(record, number)| (*record, *number)).collect()
     }
@@ -66,7 +66,7 @@ impl Drop for Lease {
     }
 }
 
-/// Renews the lease of one attempt; whether it is still the last one, and about the tokens that the record has.
+/// Renews the lease of an attempt. Returns whether the attempt is still the last one for the record's current tokens.
 pub(crate) fn renew(conn: &mut Conn, now: i64, attempt: &Attempt) -> Result<bool, StoreError> {
     let current = lock(conn, attempt.record)?;
     let is_same =
@@ -80,7 +80,7 @@ pub(crate) fn renew(conn: &mut Conn, now: i64, attempt: &Attempt) -> Result<bool
     Ok(true)
 }
 
-/// Renews the leases of attempts that go on, by record and number. The rows are locked in the order of their ids.
+/// Renews the leases of these attempts, given by record and number. Locks the rows in the order of their ids.
 pub(crate) fn renew_all(
     conn: &mut Conn,
     now: i64,

@@ -1,7 +1,7 @@
-//! What became of an attempt: new tokens, or a failure.
+//! The outcome of an attempt: new tokens, or a failure.
 //!
-//! Invariant: a success is guarded by the generation of the record, and a failure by the number of the attempt, so that a
-//! late one never speaks for another.
+//! Invariant: every success is checked against the record's generation, and every failure against the attempt's number,
+//! so that a late one never counts for another.
 
 use diesel::prelude::*;
 use model::{CauseKind, GrantCause, GrantState, RecordId};
@@ -13,72 +13,71 @@ use crate::{
     tables::{external_tokens::SealedTokens, keks, schema::external_tokens},
 };
 
-/// When new tokens end.
+/// Expiry times of new tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RefreshTimes {
-    /// When the access token ends, in microseconds since 1970 UTC by the database's clock.
+    /// Expiry of the access token, in microseconds since 1970 UTC by the database's clock.
     pub access_expires: Option<i64>,
-    /// When the refresh token ends unless it is used before.
+    /// Expiry of the refresh token unless it is used before.
     pub refresh_by: Option<i64>,
 }
 
-/// New tokens of a record, as they were sealed for it.
+/// New tokens, sealed for a record.
 #[derive(Clone)]
 pub(crate) struct Replacement {
     pub(crate) record: RecordId,
     /// The number of the attempt that got them.
     pub(crate) attempt: i64,
-    /// The generation of the tokens that these replace.
+    /// The generation of the replaced tokens.
     pub(crate) replaced: i32,
     pub(crate) key_digest: [u8; 32],
     pub(crate) times: RefreshTimes,
     pub(crate) sealed: SealedTokens,
 }
 
-/// What became of new tokens.
+/// Outcome of committing new tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Committed {
-    /// The record has them; whether its grant was failing or dead before.
+    /// The record has the new tokens.
     Done {
-        /// Whether the state of the grant was another before.
+        /// Whether the grant was failing or dead before.
         has_recovered: bool,
     },
-    /// The record ended meanwhile: they were dropped.
+    /// The record ended meanwhile; the tokens were dropped.
     Ended,
-    /// There is no such record: it may be one of another database.
+    /// There is no such record; it may belong to another database.
     Absent,
-    /// A later attempt got other tokens: these were dropped.
+    /// A later attempt got other tokens; these were dropped.
     Superseded,
-    /// The database is away: the sealed tokens wait in a file.
+    /// The database is away; the sealed tokens wait in a file.
     Unsaved,
 }
 
-/// Why an attempt failed, and what follows.
+/// The cause of a failed attempt, and its consequences.
 #[derive(Clone, Copy, Debug)]
 pub struct Failure {
-    /// The state that the grant is in from now on; `None` if it stays what it is, with its cause and its pause.
+    /// The new state of the grant; `None` keeps its state, cause and pause.
     pub state: Option<GrantState>,
-    /// Why.
+    /// The cause.
     pub cause: GrantCause,
-    /// For how long no other attempt is made, in microseconds.
+    /// Pause before the next attempt, in microseconds.
     pub pause_us: i64,
-    /// Whether the failure counts for a longer pause next time.
+    /// Whether the failure lengthens the next pause.
     pub counts: bool,
     /// Whether the outcome is unknown: the provider may have spent the refresh token.
     pub is_ambiguous: bool,
 }
 
-/// What a failed attempt made of a grant.
+/// The effect of a failed attempt on its grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// Whether the state is another now.
+    /// Whether the state changed.
     pub is_other_state: bool,
     /// The cause: that of the attempt, or that the answer to an earlier one was lost.
     pub cause: GrantCause,
 }
 
-/// Puts new tokens in the place of those that the attempt was made with. `KeyRetired` if the database does not know
-/// their master key.
+/// Replaces the tokens that the attempt was made with. `KeyRetired`: the database does not know their master key.
 pub(crate) fn commit(
     conn: &mut Conn,
     now: i64,
@@ -94,10 +93,11 @@ pub(crate) fn commit(
         return Ok(Committed::Ended);
     }
     let row = find(conn, *record)?;
-    // The provider answered the later request last, so that its tokens are those that live.
+    // The provider answered the later request last, so its tokens are the valid ones.
     let is_later = current.generation == replaced + 1
         && row.as_ref().and_then(|row| row.won_by).is_some_and(|won_by| won_by < *attempt);
-    // A database that lost its last commits has an earlier generation, or no row: the tokens are newer than what it has.
+    // A database that lost its last commits has an earlier generation, or no row. The new tokens are newer than its
+    // own.
     if current.generation > *replaced && !is_later {
         return Ok(Committed::Superseded);
     }
@@ -112,7 +112,7 @@ pub(crate) fn commit(
         cause: None,
         failures: 0,
         retry_at: None,
-        // What is open is about the tokens before.
+        // An unknown outcome concerns the old tokens.
         first_sent: None,
         refreshed: Some(now),
         refresh_by: times.refresh_by,
@@ -123,7 +123,7 @@ pub(crate) fn commit(
     Ok(Committed::Done { has_recovered })
 }
 
-/// Ends an attempt that spent no refresh token, as that of a revocation. What was unknown before it stays unknown.
+/// Ends an attempt that spent no refresh token, such as one for a revocation. An unknown outcome stays unknown.
 pub(crate) fn release(conn: &mut Conn, now: i64, attempt: &Attempt) -> Result<(), StoreError> {
     let nothing = Failure {
         state: None,
@@ -156,7 +156,7 @@ pub(super) fn put(
     Ok(())
 }
 
-/// Notes that an attempt failed. `None` if another one was made meanwhile, which is judged by itself.
+/// Records a failed attempt. Returns `None` if another attempt was made meanwhile, which is judged separately.
 pub(crate) fn fail(
     conn: &mut Conn,
     now: i64,
@@ -169,7 +169,7 @@ pub(crate) fn fail(
     if !is_ours || current.generation != attempt.generation {
         return Ok(None);
     }
-    // What the provider has against the client is not the grant's.
+    // A problem with the client is not one of the grant.
     let is_grants = failure.state.is_some();
     let is_dead = failure.state == Some(GrantState::Dead);
     let is_open = failure.is_ambiguous || attempt.is_replay && !is_dead;

@@ -1,7 +1,7 @@
-//! Another retrieval key for a record.
+//! Replacement of a record's retrieval key.
 //!
-//! Invariant: the key changes only while no server may come back with tokens that it sealed for the old key, because
-//! these could not be kept. One transaction sees to both.
+//! Invariant: the key changes only while no server may return with tokens that it sealed for the old key, because those
+//! would be lost. The check and the change are one transaction.
 
 use diesel::prelude::*;
 use model::RecordId;
@@ -19,24 +19,24 @@ pub(crate) struct Resealed {
     pub(crate) record: RecordId,
     /// The generation that they were opened in.
     pub(crate) replaced: i32,
-    /// The digests of the key that opened them, and of the other one.
+    /// The digests of the old key and of the new one.
     pub(crate) digests: [[u8; 32]; 2],
     pub(crate) sealed: SealedTokens,
 }
 
-/// What became of the wish for another key.
+/// Outcome of changing a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum KeyChange {
-    /// The record has it.
+    /// The record has the new key.
     Done,
-    /// The record has other tokens or another key now, or ended: it must be read again.
+    /// The record has other tokens or another key now, or has ended; read it again.
     Moved,
-    /// Another server may be refreshing it.
+    /// Another server may be refreshing the record.
     Leased,
 }
 
-/// Puts another key, and the same tokens sealed for it, in the place of what a record has. `KeyRetired` if the database
-/// does not know their master key. The tokens stay what they were, so that `updated` and their ends do.
+/// Replaces a record's key, and its tokens by the same ones sealed for the new key. `KeyRetired`: the database does not
+/// know their master key. `updated` and the expiry times stay, because the tokens are the same.
 pub(crate) fn change(
     conn: &mut Conn,
     now: i64,

@@ -1,7 +1,7 @@
-//! Other tokens in the place of a record's, which did not come of a refresh.
+//! Replacement of a record's tokens by others that did not come from a refresh.
 //!
-//! Invariant: no attempt that was claimed before a replacement speaks for the record afterwards, neither by a late
-//! success nor by a late failure.
+//! Invariant: no attempt claimed before a replacement changes the record afterwards, neither by a late success nor by a
+//! late failure.
 
 use model::RecordId;
 
@@ -15,7 +15,7 @@ use crate::{
 /// Tokens that replace those of a record, sealed for its next generation.
 pub(crate) struct Substitute {
     pub(crate) record: RecordId,
-    /// The generation of the tokens that these replace.
+    /// The generation of the replaced tokens.
     pub(crate) replaced: i32,
     pub(crate) key_digest: [u8; 32],
     pub(crate) access_expires: Option<i64>,
@@ -23,18 +23,18 @@ pub(crate) struct Substitute {
     pub(crate) sealed: SealedTokens,
 }
 
-/// What became of tokens that were to replace those of a record.
+/// Outcome of a replacement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replaced {
-    /// The record has them.
+    /// The record has the new tokens.
     Done,
-    /// The record has other tokens than those that were to be replaced.
+    /// The record has other tokens than those to be replaced.
     Moved,
-    /// The record has ended, or is not there.
+    /// The record has ended, or does not exist.
     Ended,
 }
 
-/// Puts tokens in the place of those that the record has. `KeyRetired` if the database does not know their master key.
+/// Replaces the tokens of a record. `KeyRetired`: the database does not know their master key.
 pub(crate) fn replace(conn: &mut Conn, now: i64, new: &Substitute) -> Result<Replaced, StoreError> {
     keks::hold(conn, &new.sealed.kek_id)?;
     let current = lock(conn, new.record)?;
@@ -53,7 +53,7 @@ pub(crate) fn replace(conn: &mut Conn, now: i64, new: &Substitute) -> Result<Rep
             write(conn, &GrantRow { attempt, won_by: Some(attempt), reported, ..fresh })?;
         }
         (None, Some(fresh)) => fresh.insert(conn)?,
-        // Without a row no late success is of a later attempt than the tokens that are there.
+        // Without a row, no late success counts as later than the current tokens.
         (Some(_), None) => remove(conn, &[new.record.as_i64()])?,
         (None, None) => {}
     }

@@ -1,7 +1,7 @@
-//! What receivers of webhooks are sent about a grant.
+//! Events about a grant for receivers of webhooks.
 //!
-//! Invariant: an event is written in the transaction that changed the grant, and once: a grant keeps which trouble was
-//! reported. An event that no receiver had room for does not count as reported, and the server looks for it again.
+//! Invariant: every event is written once, in the transaction that changed the grant. A grant records which trouble was
+//! reported. An event that no receiver had room for does not count as reported, and the server tries again later.
 
 use diesel::{dsl::sql, prelude::*, sql_types::Bool};
 use model::{EventKind, GrantState, RecordId};
@@ -16,24 +16,24 @@ use crate::{
     },
 };
 
-/// What was reported, as bits of a row's `reported`.
+/// Reported events, as bits of a row's `reported`.
 const FAILING: i32 = 1;
 const DEAD: i32 = 2;
 const ENDING: i32 = 4;
 const TROUBLE: i32 = FAILING | DEAD;
 
-/// How many grants are reported in one transaction.
+/// Grants reported in one transaction.
 pub(crate) const TOGETHER: usize = 16;
 
-/// What is wrong with a grant.
+/// The trouble of a grant.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Trouble {
     Failing,
     Dead,
 }
 
-/// Writes an event about a grant that has changed, if it is one, unless its record has ended. The caller has locked the
-/// record. Returns whether the row was changed.
+/// Writes an event about a grant that has changed, if the change is an event and the record lives. The caller has
+/// locked the record. Returns whether the row was changed.
 pub(crate) fn report(
     conn: &mut Conn,
     now: i64,
@@ -81,15 +81,15 @@ fn report_row(
     Ok(is_other)
 }
 
-/// Some records whose grants are dead, or have failed, since then or before, which was not reported, as when too many
-/// events waited.
+/// Finds records with unreported trouble that began at `since` or before, for example because too many events were
+/// waiting.
 pub(crate) fn in_trouble(
     conn: &mut Conn,
     trouble: Trouble,
     since: i64,
 ) -> Result<Vec<i64>, StoreError> {
     let found = grants::table
-        // Literally, because otherwise no index serves.
+        // A literal condition, because otherwise the database does not use the index.
         .filter(sql::<Bool>(match trouble {
             Trouble::Failing => "state = 'failing' AND (reported & 3) = 0",
             Trouble::Dead => "state = 'dead' AND (reported & 2) = 0",
@@ -101,7 +101,7 @@ pub(crate) fn in_trouble(
     Ok(on_backend!(conn, |conn| found.load(conn))?)
 }
 
-/// Some records whose refresh tokens end between these times, which was not reported.
+/// Finds records whose refresh tokens end between these times, unless that was reported.
 pub(crate) fn expiring(conn: &mut Conn, from: i64, to: i64) -> Result<Vec<i64>, StoreError> {
     let expiring = grants::table
         .filter(sql::<Bool>("(reported & 4) = 0"))
@@ -113,8 +113,8 @@ pub(crate) fn expiring(conn: &mut Conn, from: i64, to: i64) -> Result<Vec<i64>, 
     Ok(on_backend!(conn, |conn| expiring.load(conn))?)
 }
 
-/// Reports the trouble of each of the records, if it goes on; how many rows were changed. Those of records that ended are
-/// not looked for again.
+/// Reports the trouble of each record, if it still exists. Returns how many rows were changed. Ended records are
+/// marked, so that they are not found again.
 pub(crate) fn report_trouble(
     conn: &mut Conn,
     now: i64,
@@ -135,7 +135,7 @@ pub(crate) fn report_trouble(
     Ok(changed)
 }
 
-/// Writes for each of the records that its refresh token ends soon, if it still does; how many rows were changed.
+/// Reports for each record that its refresh token ends soon, if it still does. Returns how many rows were changed.
 pub(crate) fn report_expiring(
     conn: &mut Conn,
     now: i64,

@@ -1,4 +1,4 @@
-//! Claims and outcomes in every order that a crash or a slow server may bring about.
+//! Claims and outcomes in every order that a crash or a slow server may cause.
 
 mod rekeys;
 
@@ -61,7 +61,7 @@ impl Bench {
         commit(&mut self.conn, NOW, &replacement(attempt, blob)).expect("committed or not")
     }
 
-    /// Whether the state is another now; `None` if the failure does not count.
+    /// Returns whether the state changed, or `None` if the failure does not count.
     fn fail(&mut self, attempt: &Attempt, failure: Failure) -> Option<bool> {
         let verdict = fail(&mut self.conn, NOW, attempt, failure).expect("noted or not")?;
         assert_eq!(Some(verdict.cause), self.grant().cause);
@@ -203,7 +203,7 @@ fn of_two_successes_that_of_the_later_attempt_stays() {
     }
 }
 
-/// A standby that took over without the last commits gets what the provider gave after them.
+/// A standby that took over without the last commits takes tokens that the provider issued after those commits.
 #[test]
 fn new_tokens_go_into_a_database_that_lost_commits() {
     let mut bench = Bench::new();
@@ -219,7 +219,7 @@ fn new_tokens_go_into_a_database_that_lost_commits() {
     assert_eq!(bench.tokens(), (4, vec![4]));
 }
 
-/// The replay was refused, and then the answer to the first request arrives after all.
+/// The replay is refused, and then the answer to the first request arrives after all.
 #[test]
 fn a_late_success_undoes_a_verdict() {
     let mut bench = Bench::new();
@@ -250,7 +250,7 @@ fn a_late_verdict_does_not_count() {
     assert_eq!(bench.grant().state, GrantState::Live);
 }
 
-/// A server that slept asks before it sends a token once more.
+/// A server that was suspended checks its attempt before it sends a token once more.
 #[test]
 fn an_attempt_is_held_until_another_is_made() {
     let mut bench = Bench::new();
@@ -264,7 +264,7 @@ fn an_attempt_is_held_until_another_is_made() {
     assert!(!renew(&mut bench.conn, NOW + 9 * SECOND, &second).expect("asked"));
 }
 
-/// A fault of the client's is nothing that the grant can help.
+/// A fault of the client does not change the state of the grant.
 #[test]
 fn a_refused_client_leaves_the_grant_as_it_is() {
     let mut bench = Bench::new();
@@ -309,7 +309,7 @@ fn an_ambiguous_attempt_stays_open_until_a_verdict() {
     assert_eq!((grant.cause, grant.first_sent), (Some(CauseKind::LostAnswer.into()), None));
 }
 
-/// A claim that took too long is made again, and the request that never left is not a lost one.
+/// A claim that took too long is repeated, and the request that was never sent does not count as lost.
 #[test]
 fn an_attempt_that_was_never_sent_is_no_lost_answer() {
     let mut bench = Bench::new();
@@ -360,8 +360,8 @@ fn leases_are_renewed_as_long_as_an_attempt_is_held() {
     assert!(leases.list().is_empty());
 }
 
-/// A revocation is claimed whatever pause the grant is in, but not while another server refreshes it; given back, it
-/// leaves the grant as it was.
+/// A revocation is claimed despite a pause of the grant, but not while another server refreshes it. After a release,
+/// the grant is as it was.
 #[test]
 fn a_revocation_waits_for_servers_and_for_no_pause() {
     let mut bench = Bench::new();
@@ -381,7 +381,7 @@ fn a_revocation_waits_for_servers_and_for_no_pause() {
     assert_eq!(bench.grant(), Grant { claimed: Some(NOW + SECOND), attempts: 2, ..before });
 }
 
-/// What was unknown before a revocation is unknown after it.
+/// An outcome that was unknown before a revocation is unknown after it.
 #[test]
 fn a_revocation_that_is_given_back_settles_nothing() {
     let mut bench = Bench::new();

@@ -26,7 +26,7 @@ impl Bench {
     }
 }
 
-/// A key changes once, and only that of the tokens that were opened.
+/// A key changes once, and only for the tokens that were opened.
 #[test]
 fn a_key_changes_for_what_was_opened() {
     let mut bench = Bench::new();
@@ -52,8 +52,8 @@ fn a_key_changes_for_what_was_opened() {
     assert_eq!(bench.rekey_by("one", true, NOW, &third), KeyChange::Moved);
 }
 
-/// No key changes while another server may come back with tokens for the one before: it has a lease, or had one within
-/// an hour and did not say what became of it.
+/// No key changes while another server may return with tokens for the old one. Such a server has a lease, or had one
+/// within the last hour without reporting an outcome.
 #[test]
 fn a_key_stays_while_another_server_may_bring_tokens() {
     let mut bench = Bench::new();
@@ -68,17 +68,17 @@ fn a_key_stays_while_another_server_may_bring_tokens() {
     let next = Resealed { replaced: 2, ..other_key() };
     assert_eq!(bench.rekey_by("other", true, NOW, &next), KeyChange::Done);
 
-    // The only server of a file knows that a lease of another one is of a process that ended.
+    // The only server of a file knows that another process with a lease has ended.
     let mut bench = Bench::new();
     bench.attempt("one", NOW);
     assert_eq!(bench.rekey_by("other", false, NOW, &other_key()), KeyChange::Done);
 
-    // An hour later nobody waits for it any more.
+    // After an hour the other server is no longer waited for.
     let mut bench = Bench::new();
     bench.attempt("one", NOW);
     assert_eq!(bench.rekey_by("other", true, last, &other_key()), KeyChange::Done);
 
-    // A lost answer that was noted brings nothing.
+    // A lost answer that was recorded brings no tokens.
     let mut bench = Bench::new();
     let attempt = bench.attempt("one", NOW);
     bench.fail(&attempt, ambiguous());
