@@ -1,25 +1,25 @@
 //! Partner applications (CONTRACT 30).
 //!
-//! Invariant: an application's token is nowhere in it.
+//! Invariant: no field contains the application's token.
 
 use std::fmt;
 
 use crate::TenantId;
 
-/// The text cannot name an application.
+/// The text is not a valid application name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an application's name has 1 to 64 letters, digits, `-`, `_` and `.`")]
 pub struct InvalidApplicationName;
 
-/// The name of a partner application, such as `crm-sync`. It has no case.
+/// The name of a partner application, such as `crm-sync`. Case is ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApplicationName(String);
 
 impl ApplicationName {
-    /// Reads a name: 1–64 ASCII letters, digits, `-`, `_` and `.`.
+    /// Parses a name: 1–64 ASCII letters, digits, `-`, `_` and `.`.
     ///
     /// # Errors
-    /// It has others, none, or too many.
+    /// The name has other characters, none, or too many.
     pub fn parse(raw: &str) -> Result<Self, InvalidApplicationName> {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         if (1..=64).contains(&raw.len()) && raw.bytes().all(is_plain) {
@@ -29,7 +29,7 @@ impl ApplicationName {
         }
     }
 
-    /// The name as the database stores it.
+    /// Returns the name as the database stores it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -41,19 +41,19 @@ impl fmt::Display for ApplicationName {
     }
 }
 
-/// A partner application that is registered here.
+/// A registered partner application.
 #[derive(Clone, Debug)]
 pub struct Application {
-    /// What people call it.
+    /// The name that people use.
     pub name: ApplicationName,
-    /// The tenants that it is allowed for; `None` stands for all.
+    /// The tenants that it is allowed for; `None` for all.
     pub tenants: Option<Vec<TenantId>>,
-    /// Whether it is shut out for now.
+    /// Whether it is disabled.
     pub is_disabled: bool,
 }
 
 impl Application {
-    /// Whether it may act for the tenant.
+    /// Returns whether it may act for the tenant.
     pub fn is_allowed_for(&self, tenant: &TenantId) -> bool {
         self.tenants.as_ref().is_none_or(|tenants| tenants.contains(tenant))
     }

@@ -1,11 +1,11 @@
 //! Fixed-width base62, the alphabet of retrieval keys: URL-safe and one word on a double click.
 //!
-//! Invariant: `decode` accepts exactly what `encode` writes for the same width, and digits sort as
-//! the numbers they stand for.
+//! Invariant: `decode` accepts exactly the output of `encode` for the same width. Texts of one width sort in the order
+//! of their numbers.
 
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// Appends `value` as `width` digits, the most significant first; higher digits are cut off.
+/// Appends `value` as `width` digits, the most significant first. Higher digits are cut off.
 pub(crate) fn encode(mut value: u64, width: usize, out: &mut String) {
     let mut digits = [b'0'; 11];
     for digit in digits.iter_mut().rev() {
@@ -34,14 +34,14 @@ pub(crate) fn encode_256(bytes: &[u8; 32], out: &mut String) {
     out.extend(digits.iter().map(|&digit| char::from(digit)));
 }
 
-/// Reads digits back; `None` for another character or a number over 64 bits.
+/// Decodes digits. Returns `None` for any other character, or a number over 64 bits.
 pub(crate) fn decode(digits: &str) -> Option<u64> {
     digits.bytes().try_fold(0_u64, |value, digit| {
         value.checked_mul(62)?.checked_add(u64::from(digit_value(digit)?))
     })
 }
 
-/// Whether all of `text` is base62 digits.
+/// Returns whether all of `text` is base62 digits.
 pub(crate) fn is_base62(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }

@@ -1,13 +1,13 @@
 //! Credentials that the server itself issues: tickets, sessions and access tokens.
 //!
-//! Invariant: what is here is what a database may hold. The secret that completes a credential is not
-//! part of it, only its digest.
+//! Invariant: everything here may be stored in a database. A credential's secret is not part of it, only the secret's
+//! digest.
 
 use std::fmt;
 
 use crate::{ApplicationName, Login, TenantId};
 
-/// What a credential is good for.
+/// The kind of a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CredentialKind {
     /// A SoTicket (CONTRACT 27).
@@ -19,10 +19,10 @@ pub enum CredentialKind {
 }
 
 impl CredentialKind {
-    /// Every kind.
+    /// All kinds.
     pub const ALL: [Self; 3] = [Self::Ticket, Self::Session, Self::AccessToken];
 
-    /// The name as the database stores it.
+    /// Returns the name as the database stores it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ticket => "ticket",
@@ -31,26 +31,26 @@ impl CredentialKind {
         }
     }
 
-    /// The kind of that name.
+    /// Returns the kind of that name.
     pub fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 }
 
-/// The text is no id of a credential.
+/// The text is not a valid credential id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an id of a credential has 32 hexadecimal digits")]
 pub struct InvalidCredentialId;
 
-/// What a credential is found by: 128 bits in hexadecimal. It is no secret, and lets nobody in.
+/// The id of a credential: 128 bits in hexadecimal. It is not secret, and does not authenticate.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CredentialId(String);
 
 impl CredentialId {
-    /// Reads an id of 32 hexadecimal digits, in any case.
+    /// Parses an id of 32 hexadecimal digits, in any case.
     ///
     /// # Errors
-    /// It is of another shape.
+    /// The text has another form.
     pub fn parse(raw: &str) -> Result<Self, InvalidCredentialId> {
         if raw.len() == 32 && raw.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             Ok(Self(raw.to_ascii_lowercase()))
@@ -59,7 +59,7 @@ impl CredentialId {
         }
     }
 
-    /// The id as the database stores it.
+    /// Returns the id as the database stores it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -71,17 +71,17 @@ impl fmt::Display for CredentialId {
     }
 }
 
-/// A SHA-256 over a secret of at least 128 random bits; nobody gets the secret out of it.
+/// A SHA-256 over a secret of at least 128 random bits, from which the secret cannot be recovered.
 #[derive(Clone)]
 pub struct SecretDigest(Vec<u8>);
 
 impl SecretDigest {
-    /// Takes a digest that was computed or stored by this server.
+    /// Wraps a digest that this server computed or stored.
     pub fn new(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }
 
-    /// The digest's bytes, to compare in constant time or to store.
+    /// Returns the digest's bytes, to compare in constant time or to store.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -96,25 +96,25 @@ impl fmt::Debug for SecretDigest {
 /// A credential as the store keeps it. Times are microseconds since 1970-01-01 UTC.
 #[derive(Clone, Debug)]
 pub struct IssuedCredential {
-    /// What it is good for.
+    /// The kind.
     pub kind: CredentialKind,
-    /// What it is found by.
+    /// The id.
     pub id: CredentialId,
-    /// What its secret is verified against.
+    /// The digest that verifies its secret.
     pub digest: SecretDigest,
     /// The tenant of its user.
     pub tenant: TenantId,
-    /// Who it stands for.
+    /// The user's login.
     pub login: Login,
-    /// The version of the user at the time; once the user changes, the credential is worth nothing.
+    /// The user's version at the time of issue. When the user changes, the credential becomes invalid.
     pub user_version: i64,
-    /// When it was issued.
+    /// Time of issue.
     pub created: i64,
-    /// From when on it is worth nothing.
+    /// Time of expiry.
     pub expires: i64,
     /// The credential that it was made from; revoking that one revokes it.
     pub parent: Option<CredentialId>,
-    /// The application that it was made for; it is good for that one alone.
+    /// The application that it was made for, which alone may use it.
     pub application: Option<ApplicationName>,
 }
 

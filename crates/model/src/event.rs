@@ -1,8 +1,8 @@
-//! What receivers of webhooks can be sent.
+//! Events for receivers of webhooks.
 //!
-//! Invariant: a kind keeps its name, because receivers compare it.
+//! Invariant: the name of a kind never changes, because receivers compare it.
 
-/// What happened to a grant, or to a provider.
+/// The kind of an event about a grant or a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EventKind {
     /// The provider ended a grant: the user has to connect again.
@@ -13,16 +13,16 @@ pub enum EventKind {
     GrantRecovered,
     /// A refresh token ends soon unless it is used.
     GrantExpiring,
-    /// Somebody ended a record.
+    /// A caller or an operator ended a record.
     GrantRevoked,
-    /// No request is sent to a provider for a while, for any record.
+    /// Requests to a provider are paused, for all records.
     ProviderBlocked,
-    /// Requests are sent to a provider again.
+    /// Requests to a provider continue.
     ProviderRecovered,
 }
 
 impl EventKind {
-    /// Every kind.
+    /// All kinds.
     pub const ALL: [Self; 7] = [
         Self::GrantDead,
         Self::GrantFailing,
@@ -33,7 +33,7 @@ impl EventKind {
         Self::ProviderRecovered,
     ];
 
-    /// The name as it is configured, stored and sent.
+    /// Returns the name as it is configured, stored and sent.
     pub fn name(self) -> &'static str {
         match self {
             Self::GrantDead => "grant.dead",
@@ -46,7 +46,7 @@ impl EventKind {
         }
     }
 
-    /// The kind of that name.
+    /// Returns the kind of that name.
     pub fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }

@@ -1,33 +1,33 @@
-//! What is known about a grant: the right, which a user gave, to get new access tokens by a refresh token.
+//! A grant: a user's permission to get new access tokens with a refresh token.
 //!
-//! Invariant: a state and a cause are words of fixed lists. Neither holds a word of a provider's.
+//! Invariant: every state and every cause is a word of a fixed list. Neither contains a provider's words.
 
 use std::{collections::BTreeMap, fmt};
 
 use crate::SecretText;
 
-/// What is known of a grant besides the tokens. It is sealed with them.
+/// Details of a grant besides the tokens. They are sealed with the tokens.
 #[derive(Clone, Debug, Default)]
 pub struct GrantDetails {
-    /// The scopes that were granted, as the provider wrote them (RFC 6749 §3.3).
+    /// The granted scopes, as the provider wrote them (RFC 6749 §3.3).
     pub scope: Option<SecretText>,
-    /// `sub` of the id_token: who gave the grant (OpenID Connect Core §2).
+    /// `sub` of the id_token: the user who gave the grant (OpenID Connect Core §2).
     pub subject: Option<SecretText>,
-    /// What stands for the parameters in the provider's URLs, by their names.
+    /// The values of the parameters in the provider's URLs, by name.
     pub parameters: BTreeMap<String, String>,
 }
 
 impl GrantDetails {
-    /// Whether nothing is known.
+    /// Returns whether there are no details.
     pub fn is_empty(&self) -> bool {
         self.scope.is_none() && self.subject.is_none() && self.parameters.is_empty()
     }
 }
 
-/// What the database knows about the grant of a record.
+/// The state of a record's grant in the database.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum GrantState {
-    /// No refresh was tried yet: whether there is a grant shows when the record is opened.
+    /// No refresh was tried yet. Only opening the record shows whether there is a grant.
     #[default]
     Unknown,
     /// The last refresh succeeded.
@@ -41,7 +41,7 @@ pub enum GrantState {
 impl GrantState {
     const ALL: [Self; 4] = [Self::Unknown, Self::Live, Self::Failing, Self::Dead];
 
-    /// The name as the database stores it.
+    /// Returns the name as the database stores it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Unknown => "none",
@@ -51,53 +51,53 @@ impl GrantState {
         }
     }
 
-    /// The state of that name.
+    /// Returns the state of that name.
     pub fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.name() == name)
     }
 }
 
-/// The kind of reason for which a grant was not refreshed.
+/// The kind of cause for a grant that was not refreshed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CauseKind {
-    /// The provider says that the refresh token is of no use (RFC 6749 §5.2).
+    /// The provider rejects the refresh token (RFC 6749 §5.2).
     InvalidGrant,
     /// The answer to an earlier request was lost, and the refresh token of that request is spent.
     LostAnswer,
-    /// The provider wants the user to do something, such as to prove who it is.
+    /// The provider needs an action of the user, such as another authentication.
     Interaction,
-    /// The grant was given to another client than the one that is configured now.
+    /// The grant was given to another client than the configured one.
     OtherClient,
-    /// The provider does not accept the client's id, secret or certificate.
+    /// The provider rejects the client's id, secret or certificate.
     InvalidClient,
-    /// The client may not do this with its grants.
+    /// The client is not allowed to refresh.
     UnauthorizedClient,
-    /// The provider refuses the scopes that were asked for.
+    /// The provider rejects the requested scopes.
     InvalidScope,
     /// The provider does not understand the request.
     InvalidRequest,
-    /// Too many requests were sent.
+    /// The provider's rate limit was exceeded.
     RateLimited,
-    /// The provider answered a status of 500 to 599 (RFC 9110 §15.6).
+    /// The provider answered with a status of 500 to 599 (RFC 9110 §15.6).
     ServerError,
-    /// The provider answered another status that is no verdict, such as a firewall's 403.
+    /// The provider answered with another status that is no verdict, such as a firewall's 403.
     OtherStatus,
-    /// The provider answered a redirect, which is not followed.
+    /// The provider answered with a redirect, which is not followed.
     Redirect,
     /// The provider could not be reached.
     Network,
-    /// TLS with the provider could not be set up.
+    /// The TLS handshake with the provider failed.
     Tls,
     /// The provider did not answer in time.
     Timeout,
-    /// The answer broke off, or could not be read.
+    /// The answer was cut off or unreadable.
     Unreadable,
     /// The answer was longer than the limit.
     TooLarge,
 }
 
 impl CauseKind {
-    /// Every kind.
+    /// All kinds.
     pub const ALL: [Self; 17] = [
         Self::InvalidGrant,
         Self::LostAnswer,
@@ -118,7 +118,7 @@ impl CauseKind {
         Self::TooLarge,
     ];
 
-    /// The name as it is stored, logged and answered.
+    /// Returns the name as it is stored, logged and answered.
     pub fn name(self) -> &'static str {
         match self {
             Self::InvalidGrant => "invalid_grant",
@@ -142,17 +142,17 @@ impl CauseKind {
     }
 }
 
-/// Why a grant was not refreshed.
+/// The cause of a failed refresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct GrantCause {
-    /// The kind of reason.
+    /// The kind of cause.
     pub kind: CauseKind,
-    /// The provider's own number of it, such as Microsoft's 50173, if it has one.
+    /// The provider's own error number, such as Microsoft's 50173, if it has one.
     pub number: Option<u32>,
 }
 
 impl GrantCause {
-    /// The cause of that name, as `Display` writes it.
+    /// Parses a cause as `Display` writes it.
     pub fn of_name(name: &str) -> Option<Self> {
         let (kind, number) = match name.split_once(':') {
             Some((kind, number)) => (kind, Some(number.parse().ok()?)),

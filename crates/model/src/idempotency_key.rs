@@ -1,7 +1,7 @@
-//! The name that a client gives to one save, by which a repetition of it is recognised.
+//! A client's name for one save, which identifies its repetitions.
 //!
-//! Invariant: an `IdempotencyKey` has 16 to 255 visible ASCII characters. It is a secret: under it the
-//! retrieval key of the save is sealed.
+//! Invariant: an `IdempotencyKey` has 16 to 255 visible ASCII characters. It is a secret, because the retrieval key of
+//! the save is sealed under it.
 
 use std::{fmt, ops::RangeInclusive};
 
@@ -9,18 +9,18 @@ use crate::SecretText;
 
 const LENGTH: RangeInclusive<usize> = 16..=255;
 
-/// What the header `Idempotency-Key` says.
+/// The value of the header `Idempotency-Key`.
 #[derive(Clone)]
 pub struct IdempotencyKey(SecretText);
 
-/// The text is no key of this kind.
+/// The text is not a valid idempotency key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("has not 16 to 255 visible ASCII characters")]
 pub struct InvalidIdempotencyKey;
 
 impl IdempotencyKey {
-    /// Reads a header's value: the characters themselves, or a string of RFC 9651 §3.3.3, as the draft of the
-    /// header has it; both forms of one key are the same key (CONTRACT 42).
+    /// Parses a header's value: the bare characters, or a string of RFC 9651 §3.3.3, as in the header's draft. Both
+    /// forms of a key are the same key (CONTRACT 42).
     pub fn parse(raw: &[u8]) -> Result<Self, InvalidIdempotencyKey> {
         let raw = str::from_utf8(raw).map_err(|_not_ascii| InvalidIdempotencyKey)?;
         let text = match raw.strip_prefix('"') {
@@ -33,13 +33,13 @@ impl IdempotencyKey {
         if is_valid(text.expose()) { Ok(Self(text)) } else { Err(InvalidIdempotencyKey) }
     }
 
-    /// The key's text, to derive from.
+    /// Returns the key's text, to derive keys from.
     pub fn expose(&self) -> &str {
         self.0.expose()
     }
 }
 
-/// What stands before the closing quote, which must be the end.
+/// Returns the text before the closing quote, which must end the value.
 fn unquoted(rest: &str) -> Option<SecretText> {
     let mut text = String::with_capacity(rest.len());
     let mut characters = rest.chars();

@@ -1,7 +1,6 @@
-//! The things Latchkey is about: external tokens, the key that retrieves them, who may see them.
+//! Latchkey's domain: external tokens, the keys that retrieve them, the callers who may read them.
 //!
-//! Invariant: a type that parses holds valid values only. Nothing in this crate does I/O or knows
-//! HTTP, JSON or SQL.
+//! Invariant: every parsed type holds valid values only. Nothing in this crate does I/O or knows HTTP, JSON or SQL.
 
 mod application;
 mod base62;

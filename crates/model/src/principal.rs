@@ -1,6 +1,6 @@
-//! Who is calling: tenant, login and role.
+//! The caller: tenant, login and role.
 //!
-//! Invariant: a `Principal` is made only for credentials that were verified.
+//! Invariant: every `Principal` is made from verified credentials.
 
 use std::{
     fmt,
@@ -9,13 +9,13 @@ use std::{
 
 use unicode_normalization::UnicodeNormalization as _;
 
-/// The text cannot name a tenant.
+/// The text is not a valid tenant name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a tenant has 1 to 64 letters, digits, `-` and `_`")]
 pub struct InvalidTenant;
 
-/// The customer whose records are kept apart from all others', such as `Cust12345`. It is stored and compared in
-/// lower case, and shown as it was given.
+/// A customer whose records are separate from all others', such as `Cust12345`. It is stored and compared in lower
+/// case, and displayed as it was given.
 #[derive(Clone, Debug)]
 pub struct TenantId {
     stored: String,
@@ -23,17 +23,17 @@ pub struct TenantId {
 }
 
 impl TenantId {
-    /// The tenant of an installation that has only one.
+    /// Returns the tenant of an installation that has only one.
     pub fn single() -> Self {
         Self { stored: "default".to_owned(), name: "default".to_owned() }
     }
 
-    /// The same, shown by a name of its own.
+    /// Returns the single tenant, displayed by the name of another.
     pub fn single_named(name: &Self) -> Self {
         Self { name: name.name.clone(), ..Self::single() }
     }
 
-    /// Reads a tenant's name: 1–64 ASCII letters, digits, `-` and `_`.
+    /// Parses a tenant's name: 1–64 ASCII letters, digits, `-` and `_`.
     pub fn parse(raw: &str) -> Result<Self, InvalidTenant> {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         if (1..=64).contains(&raw.len()) && raw.bytes().all(is_plain) {
@@ -43,17 +43,17 @@ impl TenantId {
         }
     }
 
-    /// The name as the database stores it, in lower case.
+    /// Returns the name as the database stores it, in lower case.
     pub fn as_str(&self) -> &str {
         &self.stored
     }
 
-    /// Whether this name, in any case, is the one by which the other is shown.
+    /// Returns whether this name equals the other's displayed name, ignoring case.
     pub fn is_named_as(&self, other: &Self) -> bool {
         self.stored.eq_ignore_ascii_case(&other.name)
     }
 
-    /// The name as it is shown.
+    /// Returns the displayed name.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -79,18 +79,18 @@ impl fmt::Display for TenantId {
     }
 }
 
-/// The text cannot be a login.
+/// The text is not a valid login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a login has 1 to 255 characters, none of them a colon or a control character")]
 pub struct InvalidLogin;
 
-/// A user's name at sign-in, in Unicode's form NFC, so that names that look the same are the same. It has no colon,
-/// so RFC 7617 can carry it.
+/// A user's name at sign-in, in Unicode's form NFC, so that names that look the same are the same. It has no colon, so
+/// that RFC 7617 can carry it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Login(String);
 
 impl Login {
-    /// Reads a login, in any form of Unicode: 1–255 characters without colons or control characters.
+    /// Parses a login in any form of Unicode: 1–255 characters without colons or control characters.
     pub fn parse(raw: &str) -> Result<Self, InvalidLogin> {
         let login: String = if raw.is_ascii() { raw.to_owned() } else { raw.nfc().collect() };
         let length = login.chars().count();
@@ -102,7 +102,7 @@ impl Login {
         }
     }
 
-    /// The name as the database stores it.
+    /// Returns the name as the database stores it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -117,16 +117,17 @@ impl fmt::Display for Login {
 /// An authenticated caller.
 #[derive(Clone, Debug)]
 pub struct Principal {
-    /// The tenant in whose name everything of this call is done.
+    /// The tenant that the call acts for.
     pub tenant: TenantId,
-    /// The caller's login; what the caller saves is owned by it.
+    /// The caller's login, which owns everything that the caller saves.
     pub login: Login,
     /// Whether the caller has every right within the tenant.
     pub is_administrator: bool,
 }
 
 impl Principal {
-    /// Whether the caller may list, describe by its id, replace and revoke a record of this owner (CONTRACT 38, 39).
+    /// Returns whether the caller may list, describe by id, replace and revoke this owner's records
+    /// (CONTRACT 38, 39).
     pub fn may_manage(&self, owner: &Login) -> bool {
         self.is_administrator || self.login == *owner
     }
@@ -152,7 +153,7 @@ mod tests {
         }
     }
 
-    /// CONTRACT 26: RFC 8265 has it so.
+    /// CONTRACT 26: as RFC 8265 requires.
     #[test]
     fn a_login_is_the_same_in_every_form() {
         let composed = Login::parse("Åse").expect("login");

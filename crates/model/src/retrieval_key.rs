@@ -1,9 +1,8 @@
 //! The key that a save returns and a get needs.
 //!
-//! Invariant: a `RetrievalKey` is well-formed and its checksum is right. Its text is
-//! `lk_`, the record's id (11 base62 digits), 256 random bits (43 digits) and a CRC-32 of all before
-//! it (6 digits): 63 characters, so that a typo is caught without the database and a scanner can
-//! recognise a leaked key.
+//! Invariant: a `RetrievalKey` is well-formed and its checksum is right. Its text has 63 characters: `lk_`, the
+//! record's id (11 base62 digits), 256 random bits (43 digits) and a CRC-32 of all before it (6 digits). The checksum
+//! detects a typo without the database, and lets a scanner recognise a leaked key.
 
 use std::{fmt, ops::Range};
 
@@ -15,10 +14,10 @@ const SECRET_DIGITS: usize = 43;
 const CHECKSUM_DIGITS: usize = 6;
 const LENGTH: usize = PREFIX.len() + ID_DIGITS + SECRET_DIGITS + CHECKSUM_DIGITS;
 
-/// A stored record's number: positive, and larger the later the record was saved.
+/// A stored record's number: positive, and larger for records saved later.
 ///
-/// It holds the microseconds since 2026-01-01 UTC (51 bits, until 2097) and 12 random bits, so it
-/// needs no central counter and gives away a time but never a count. It is no secret.
+/// It holds the microseconds since 2026-01-01 UTC (51 bits, until 2097) and 12 random bits, so it needs no central
+/// counter. It reveals a time but never a count. It is not secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordId(i64);
 
@@ -26,37 +25,37 @@ impl RecordId {
     const EPOCH_MICROSECONDS: i64 = 1_767_225_600_000_000;
     const RANDOM_BITS: u32 = 12;
 
-    /// The times, in microseconds since 1970 UTC, that an id can hold. The ids of records that are saved at other
-    /// times must be random: of one time only 4,096 differ.
+    /// The times, in microseconds since 1970 UTC, that an id can hold. The ids of records saved at other times must be
+    /// random, because only 4,096 ids share one time.
     pub const TIMES: Range<i64> =
         Self::EPOCH_MICROSECONDS..Self::EPOCH_MICROSECONDS + (1 << (63 - Self::RANDOM_BITS));
 
-    /// The id of a record saved at `unix_microseconds`; the low 12 bits of `random` tell apart the
-    /// records of one microsecond. A time before 2026 counts as 2026-01-01.
+    /// Returns the id of a record saved at `unix_microseconds`. The low 12 bits of `random` distinguish the records of
+    /// one microsecond. A time before 2026 counts as 2026-01-01.
     pub fn at(unix_microseconds: i64, random: u16) -> Self {
         let elapsed = unix_microseconds.saturating_sub(Self::EPOCH_MICROSECONDS).max(0);
         let time = elapsed.min(i64::MAX >> Self::RANDOM_BITS) << Self::RANDOM_BITS;
         Self(time | i64::from(random & ((1 << Self::RANDOM_BITS) - 1)))
     }
 
-    /// The id with this number; `None` if it is negative.
+    /// Returns the id with this number, or `None` if the number is negative.
     pub fn from_i64(number: i64) -> Option<Self> {
         (number >= 0).then_some(Self(number))
     }
 
-    /// The number that the database stores.
+    /// Returns the number that the database stores.
     pub fn as_i64(self) -> i64 {
         self.0
     }
 
-    /// The id as text: the 11 digits that stand behind `lk_` in the record's key. They sort as the ids do.
+    /// Returns the id as text: the 11 digits after `lk_` in the record's key. Texts sort in the order of their ids.
     pub fn text(self) -> String {
         let mut text = String::with_capacity(ID_DIGITS);
         base62::encode(self.0.unsigned_abs(), ID_DIGITS, &mut text);
         text
     }
 
-    /// Reads what `text` writes; `None` for anything else.
+    /// Parses the output of `text`. Returns `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         let number = base62::decode(text).filter(|_number| text.len() == ID_DIGITS)?;
         i64::try_from(number).ok().and_then(Self::from_i64)
@@ -72,16 +71,16 @@ impl fmt::Display for RecordId {
 /// The text is not a retrieval key of this product, or was mistyped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MalformedKey {
-    /// It does not begin as keys do: nobody mistyped one, and it retrieves nothing.
+    /// It does not begin like a key. It is not a typo of one, and retrieves nothing.
     #[error("is not a key of this server: a key begins with `lk_`")]
     Foreign,
-    /// It begins as keys do and has this number of characters, as no key has.
+    /// It begins like a key, but has this wrong number of characters.
     #[error("is not a key of this server: a key is `lk_` and 60 letters and digits")]
     Length(usize),
-    /// It begins as keys do and has characters that no key has.
+    /// It begins like a key, but has characters that no key has.
     #[error("is not a key of this server: a key is `lk_` and 60 letters and digits")]
     Shape,
-    /// The last six characters do not fit the rest.
+    /// The last six characters do not match the rest.
     #[error("is mistyped: its checksum is wrong")]
     Checksum,
 }
@@ -94,7 +93,7 @@ pub struct RetrievalKey {
 }
 
 impl RetrievalKey {
-    /// The key of record `id` whose secret part is `secret`, which must be random.
+    /// Creates the key of record `id` with the secret part `secret`, which must be random.
     pub fn new(id: RecordId, secret: &[u8; 32]) -> Self {
         let mut text = String::with_capacity(LENGTH);
         text.push_str(PREFIX);
@@ -105,10 +104,10 @@ impl RetrievalKey {
         Self { id, text: text.into() }
     }
 
-    /// How many characters a key has.
+    /// The number of characters in a key.
     pub const LENGTH: usize = LENGTH;
 
-    /// Reads a key as a client sent it (CONTRACT 8).
+    /// Parses a key as a client sent it (CONTRACT 8).
     pub fn parse(raw: &str) -> Result<Self, MalformedKey> {
         let digits = raw.strip_prefix(PREFIX).ok_or(MalformedKey::Foreign)?;
         let length = raw.chars().count();
@@ -126,12 +125,12 @@ impl RetrievalKey {
         Ok(Self { id, text: raw.into() })
     }
 
-    /// The record that this key names.
+    /// Returns the record that this key names.
     pub fn record(&self) -> RecordId {
         self.id
     }
 
-    /// The key's text, to answer a save or to derive from.
+    /// Returns the key's text, to answer a save or to derive keys from.
     pub fn expose(&self) -> &str {
         self.text.expose()
     }
@@ -159,7 +158,7 @@ mod tests {
             prop_assert!(key.expose().bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
         }
 
-        /// CONTRACT 8: a typo is told apart from a key that does not exist.
+        /// CONTRACT 8: a typo is distinguished from a key that does not exist.
         #[test]
         fn any_one_mistyped_character_is_refused(
             secret: [u8; 32],
@@ -210,7 +209,7 @@ mod tests {
         assert_eq!(RecordId::at(i64::MAX, 0).as_i64() >> 12, i64::MAX >> 12, "a clock past 2097");
     }
 
-    /// CONTRACT 37: a record's id is the part of its key behind `lk_`, and nothing else is read as one.
+    /// CONTRACT 37: a record's id is the part of its key after `lk_`, and nothing else is read as one.
     #[test]
     fn an_id_is_the_part_of_the_key_that_is_no_secret() {
         for number in [0, 7, 1 << 50, i64::MAX] {

@@ -1,6 +1,6 @@
-//! What a caller may do with a record, and how that is told to the caller (CONTRACT 5, 6).
+//! A caller's rights to a record, and their names in answers (CONTRACT 5, 6).
 //!
-//! Invariant: the rights that are answered are the rights that are applied; both come from `Access`.
+//! Invariant: the rights in answers are the rights that are applied, because both come from `Access`.
 
 use std::fmt;
 
@@ -13,21 +13,21 @@ pub enum Access {
     Full,
     /// Another caller of the tenant: may read.
     ReadOnly,
-    /// Another caller, where only owners retrieve: nothing.
+    /// Another caller, if only owners may retrieve: nothing.
     Denied,
 }
 
-/// Who may retrieve tokens.
+/// The callers who may retrieve tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retrieval {
-    /// Whoever of the tenant holds the key.
+    /// Every caller of the tenant with the key.
     ByKey,
-    /// The owner, and administrators; they need the key as well.
+    /// The owner and administrators, who also need the key.
     ByOwner,
 }
 
 impl Access {
-    /// What `caller` may do with a record of `owner` (CONTRACT 6).
+    /// Returns the access of `caller` to a record of `owner` (CONTRACT 6).
     pub fn of(caller: &Principal, owner: &Login, retrieval: Retrieval) -> Self {
         let is_own = caller.is_administrator || caller.login == *owner;
         match retrieval {
@@ -37,7 +37,7 @@ impl Access {
         }
     }
 
-    /// Whether the caller may see what the record holds.
+    /// Returns whether the caller may read the record's tokens.
     pub fn may_read(self) -> bool {
         match self {
             Self::Full | Self::ReadOnly => true,
@@ -45,7 +45,7 @@ impl Access {
         }
     }
 
-    /// The right to the whole record.
+    /// Returns the right to the whole record.
     pub fn table_mask(self) -> TableMask {
         match self {
             Self::Full => TableMask::Full,
@@ -54,7 +54,7 @@ impl Access {
         }
     }
 
-    /// The right to one of the record's fields.
+    /// Returns the right to one of the record's fields.
     pub fn field_mask(self, field: Field) -> FieldMask {
         match self {
             Self::Full if field == Field::Provider => FieldMask::Mandatory,
@@ -65,7 +65,7 @@ impl Access {
     }
 }
 
-/// A right to a record, displayed by the name that the wire uses (`ETableRight`).
+/// A right to a record. `Display` writes its name on the wire (`ETableRight`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TableMask {
     /// Select, update, insert and delete.
@@ -86,7 +86,7 @@ impl fmt::Display for TableMask {
     }
 }
 
-/// A right to a field, displayed by the names that the wire uses (`EFieldRight`).
+/// A right to a field. `Display` writes its names on the wire (`EFieldRight`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldMask {
     /// Reading and writing.

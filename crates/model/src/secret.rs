@@ -1,7 +1,7 @@
-//! Text that must not be seen: tokens and claims.
+//! Secret text: tokens and claims.
 //!
-//! Invariant: a secret is never printed, serialised or compared with `==`; `expose` is the one door,
-//! and the memory is wiped when the value goes.
+//! Invariant: a secret is never printed, serialised or compared with `==`. Only `expose` gives access to it, and its
+//! memory is wiped on drop.
 
 use std::fmt;
 
@@ -23,7 +23,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 pub struct SecretText(SecretString);
 
 impl SecretText {
-    /// The text itself. Every use of this is a place to review.
+    /// Returns the text itself. Review every use of this.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }

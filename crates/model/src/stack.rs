@@ -1,11 +1,10 @@
-//! The stack, where ciphers and hashes leave what they worked on.
+//! The stack, on which ciphers and hashes leave intermediate data.
 //!
-//! Invariant: what ran in `wiping_stack` leaves nothing on its thread's stack, as far as it went no deeper
-//! than `DEPTH`.
+//! Invariant: work in `wiping_stack` leaves no data on its thread's stack, if it uses at most `DEPTH` bytes.
 
 use std::hint::black_box;
 
-/// Several times what the hashes and ciphers of this server use, in bytes.
+/// Several times the stack use of this server's hashes and ciphers, in bytes.
 const DEPTH: usize = 16 * 1024;
 
 /// Runs `work`, and wipes the part of the stack that it used.
@@ -15,7 +14,7 @@ pub fn wiping_stack<T>(work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// In a frame of its own, which `wipe` then lies over.
+/// Runs `work` in a frame of its own, which the frame of `wipe` then overlaps.
 #[inline(never)]
 fn run<T>(work: impl FnOnce() -> T) -> T {
     work()

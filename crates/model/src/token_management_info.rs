@@ -1,16 +1,16 @@
 //! The carrier: a provider and the tokens it issued (CONTRACT 7).
 //!
-//! Invariant: a `Provider` is valid, and what a carrier holds is kept byte for byte. Which carriers
-//! may be saved depends on a limit that is configured, so `check` tells.
+//! Invariant: every `Provider` is valid, and every field of a carrier is kept byte for byte. `check` tests whether a
+//! carrier may be saved, because that depends on a configured limit.
 
 use std::fmt;
 
 use crate::SecretText;
 
-/// The most characters a provider's name may have.
+/// The most characters of a provider's name.
 pub const PROVIDER_MAX_CHARS: usize = 255;
 
-/// The fields of the carrier, displayed as their path on the wire.
+/// The fields of the carrier. `Display` writes their path on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Field {
     /// The provider's name.
@@ -24,11 +24,11 @@ pub enum Field {
 }
 
 impl Field {
-    /// All of them, in the order of the wire.
+    /// All fields, in the order of the wire.
     pub const ALL: [Self; 4] =
         [Self::Provider, Self::AccessToken, Self::RefreshToken, Self::Claims];
 
-    /// The field's own name on the wire.
+    /// Returns the field's own name on the wire.
     pub fn name(self) -> &'static str {
         match self {
             Self::Provider => "Provider",
@@ -45,42 +45,42 @@ impl fmt::Display for Field {
     }
 }
 
-/// What is wrong with a field.
+/// A problem with a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
     /// The provider is missing or empty.
     #[error("is required")]
     Required,
-    /// Neither token is there.
+    /// Both tokens are missing.
     #[error("or TokenManagementInfo.RefreshToken is required")]
     NoToken,
-    /// Too many characters: the limit, and how many there are.
+    /// Too many characters: the limit, and the actual number.
     #[error("is longer than {0} characters")]
     TooManyCharacters(usize, usize),
-    /// The character U+0000, which not every database can hold.
+    /// The character U+0000, which not every database can store.
     #[error("has the character U+0000")]
     NulCharacter,
-    /// Too many bytes of UTF-8: the limit, and how many there are.
+    /// Too many bytes of UTF-8: the limit, and the actual number.
     #[error("is longer than {0} bytes")]
     TooManyBytes(usize, usize),
 }
 
-/// The carrier cannot be saved; names the property and never its value.
+/// The carrier cannot be saved. Names the field and never its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field} {violation}")]
 pub struct InvalidCarrier {
-    /// The offending property.
+    /// The invalid field.
     pub field: Field,
-    /// What is wrong with it.
+    /// The problem with it.
     pub violation: Violation,
 }
 
-/// The name of the party that issued the tokens: 1–255 characters but U+0000. It is stored in the clear.
+/// The name of the party that issued the tokens: 1–255 characters except U+0000. It is stored in the clear.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Provider(String);
 
 impl Provider {
-    /// Reads a provider's name.
+    /// Parses a provider's name.
     pub fn parse(raw: &str) -> Result<Self, InvalidCarrier> {
         let invalid = |violation| InvalidCarrier { field: Field::Provider, violation };
         let length = raw.chars().count();
@@ -95,7 +95,7 @@ impl Provider {
         }
     }
 
-    /// The name as it was given.
+    /// Returns the name as it was given.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -104,23 +104,23 @@ impl Provider {
 /// A provider with the tokens it issued.
 #[derive(Clone, Debug)]
 pub struct TokenManagementInfo {
-    /// Who issued the tokens.
+    /// The issuer of the tokens.
     pub provider: Provider,
-    /// Opens the provider's API for a while.
+    /// Gives access to the provider's API for a limited time.
     pub access_token: Option<SecretText>,
-    /// Gets a new access token.
+    /// Obtains a new access token.
     pub refresh_token: Option<SecretText>,
     /// The claims of the id_token, a JSON dictionary in a string; never parsed.
     pub claims: Option<SecretText>,
 }
 
 impl TokenManagementInfo {
-    /// A carrier of this provider, with none of the other fields.
+    /// Creates a carrier of this provider, without the other fields.
     pub fn of(provider: Provider) -> Self {
         Self { provider, access_token: None, refresh_token: None, claims: None }
     }
 
-    /// The secret fields, in the order of the wire.
+    /// Returns the secret fields, in the order of the wire.
     pub fn secrets(&self) -> [(Field, &Option<SecretText>); 3] {
         let Self { provider: _, access_token, refresh_token, claims } = self;
         [
@@ -130,11 +130,11 @@ impl TokenManagementInfo {
         ]
     }
 
-    /// Checks that the carrier may be saved when a token, or the claims, may have up to `max_bytes`
-    /// bytes. An empty token is as good as none, but comes back as it was given.
+    /// Checks that the carrier may be saved if each token, and the claims, may have up to `max_bytes` bytes. An empty
+    /// token counts as missing, but is returned as it was given.
     ///
     /// # Errors
-    /// The first property that is wrong, in the order of the wire.
+    /// The first invalid field, in the order of the wire.
     pub fn check(&self, max_bytes: usize) -> Result<(), InvalidCarrier> {
         let is_empty = |token: &Option<SecretText>| {
             token.as_ref().is_none_or(|token| token.expose().is_empty())

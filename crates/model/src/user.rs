@@ -1,6 +1,6 @@
 //! A user of this server, as the store keeps one.
 //!
-//! Invariant: the password itself is nowhere in it.
+//! Invariant: no field contains the password itself.
 
 use crate::{Login, SecretText, TenantId};
 
@@ -9,31 +9,31 @@ use crate::{Login, SecretText, TenantId};
 pub struct PasswordHash(SecretText);
 
 impl PasswordHash {
-    /// Takes a PHC string that was made or stored by this server.
+    /// Wraps a PHC string that this server made or stored.
     pub fn from_phc(phc: String) -> Self {
         Self(phc.into())
     }
 
-    /// The PHC string, to verify against or to store.
+    /// Returns the PHC string, to verify against or to store.
     pub fn expose(&self) -> &str {
         self.0.expose()
     }
 }
 
-/// Somebody who may sign in with a password.
+/// A user who may sign in with a password.
 #[derive(Clone, Debug)]
 pub struct User {
     /// The tenant the user belongs to.
     pub tenant: TenantId,
     /// The name at sign-in, unique within the tenant.
     pub login: Login,
-    /// What a password is verified against.
+    /// The hash that verifies a password.
     pub password_hash: PasswordHash,
     /// Whether the user has every right within the tenant.
     pub is_administrator: bool,
-    /// Whether the user is shut out for now.
+    /// Whether the user is disabled.
     pub is_disabled: bool,
-    /// Grows with every change of password or access: what was granted for an earlier version
-    /// is worth nothing. A password that is only hashed anew is no change.
+    /// Grows with every change of password or access, which makes all credentials of earlier versions invalid.
+    /// Rehashing the same password does not change it.
     pub version: i64,
 }
