@@ -100,7 +100,7 @@ fn of_open(error: &OpenError) -> Option<String> {
         ),
         OpenError::SecretMissing(id) => format!(
             "the database is sealed under the master key {id}, which is not in keys.secret; \
-             add it behind the others, for without it no stored token can be opened"
+             add it behind the others, because without it no stored token can be opened"
         ),
         OpenError::SecretEmpty => {
             "keys.source is \"secret\", but keys.secret has no key; set it to what `openssl \

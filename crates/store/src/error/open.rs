@@ -132,14 +132,14 @@ pub enum OpenError {
     Newer(String),
     /// A migration failed and was rolled back.
     #[error(
-        "a migration failed and was rolled back; check that the disk has room, and that nobody \
-         changed the schema by hand"
+        "a migration failed and was rolled back; check that the disk has room, and that the \
+         schema was not changed by hand"
     )]
     Migration(#[source] Box<dyn Error + Send + Sync>),
     /// The file of the master key that the database is sealed under is missing.
     #[error(
         "the database is sealed under the master key {id}, but {} is missing; restore that file \
-         from its backup, for without it no stored token can be opened", path.display()
+         from its backup, because without it no stored token can be opened", path.display()
     )]
     KeyMissing {
         /// The key's id.
@@ -178,7 +178,7 @@ pub enum OpenError {
     /// The configured secret lacks the key that the database is sealed under.
     #[error(
         "the database is sealed under the master key {0}, which is not in the secret; add it behind the \
-         others, for without it no stored token can be opened"
+         others, because without it no stored token can be opened"
     )]
     SecretMissing(String),
     /// There is no secret, or no key in it.
