@@ -294,8 +294,8 @@ impl Store {
         })))
     }
 
-    /// Checks that the database can be read and written, that this process has all its master keys, and that the active
-    /// key still opens its sentinel. Looks at most once a second.
+    /// Checks that the database can be read and written, and that this process has all its master keys. The active key
+    /// must still open its sentinel. Looks at most once a second.
     pub async fn check(&self) -> Result<(), StoreError> {
         let now = Instant::now();
         let seen = now.checked_sub(CHECK_COUNTS_FOR).unwrap_or(now);

@@ -1,7 +1,7 @@
 //! Verifying a database: its keys are available, and every record's data key opens in its place.
 //!
-//! Invariant: nothing is changed. Every record reported as damaged was read a second time, under the keys of that
-//! moment, because a server may be writing at the same time.
+//! Invariant: nothing is changed. Every record reported as damaged was found damaged by two reads, because a server may
+//! be writing at the same time. The second read is under the keys of that moment.
 
 use diesel::{QueryableByName, prelude::*, sql_query, sql_types::Text};
 

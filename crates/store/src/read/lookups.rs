@@ -1,7 +1,7 @@
 //! Batched look-ups on PostgreSQL: look-ups of many callers at the same time become one statement.
 //!
-//! Invariant: no look-up is delayed to build a larger batch. A free connection takes whichever look-ups are queued.
-//! While all connections are busy, the next batch grows.
+//! Invariant: no look-up is delayed to build a larger batch. A free connection takes the queued look-ups at once. While
+//! all connections are busy, the next batch grows.
 
 use std::{
     collections::{HashMap, VecDeque},

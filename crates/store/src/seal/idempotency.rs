@@ -110,7 +110,7 @@ impl Repeatable<'_> {
 }
 
 /// Encodes the carrier. Different carriers give different bytes. The first three secrets are laid out as in
-/// `carrier::fields`. A field added later is appended by its name and left out if absent, so that the fingerprint of a
+/// `carrier::fields`. A field added later is appended by its name, or left out if it is absent. So the fingerprint of a
 /// carrier without it stays the same.
 fn canonical(
     carrier: &TokenManagementInfo,

@@ -308,7 +308,7 @@ impl Store {
         }
     }
 
-    /// Returns what `key` retrieves in this tenant, or `None`, for any reason, if it retrieves nothing.
+    /// Returns the tokens that `key` opens in this tenant, or `None`, for any reason, if it opens nothing.
     ///
     /// # Errors
     /// - `Damaged`: the record exists but does not open.

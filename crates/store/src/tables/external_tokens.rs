@@ -310,7 +310,7 @@ impl TokenLookup {
     }
 }
 
-/// Finds the row of this id and this digest. With a wrong secret the database finds no row and loads no blob, so an
+/// Finds the row of this id and this digest. With a wrong secret the database finds no row and loads no blob. So an
 /// unknown id and a wrong secret cost the same (CONTRACT 8).
 pub(crate) fn find(conn: &mut Conn, wanted: &TokenLookup) -> Result<Option<TokenRow>, StoreError> {
     let found = external_tokens::table

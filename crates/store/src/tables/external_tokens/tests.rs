@@ -26,8 +26,8 @@ struct Vault {
 
 impl Vault {
     /// Records that differ in one thing each.
-    /// They are two of the same kind, one of another tenant, one of another provider, a later generation of the first,
-    /// and the first with a re-wrapped data key.
+    /// They are two of the same kind, one of another tenant, and one of another provider. The others are the first
+    /// with a later generation, and with a re-wrapped data key.
     fn new() -> Self {
         let keks = ["kek-a", "kek-b"].map(|id| Kek::new(id.to_owned(), &random()));
         let keyring = Keyring::of_keys(keks.into());

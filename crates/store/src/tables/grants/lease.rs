@@ -23,8 +23,8 @@ pub(crate) struct LeaseHolder {
     /// Whether other servers may use the database at the same time. If not, a lease of another process belongs to one
     /// that has ended.
     pub(crate) is_shared: bool,
-    /// Whether expired leases of other servers have ended. For a while after an outage they have not, because those
-    /// servers may be returning with new tokens.
+    /// Whether expired leases of other servers may be taken over. For a while after an outage they may not, because
+    /// those servers may be returning with new tokens.
     pub(crate) may_take_over: bool,
 }
 
