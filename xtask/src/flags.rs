@@ -49,6 +49,8 @@ xflags::xflags! {
                 optional --records number: usize
             }
         }
+        /// Builds the book into target/book/html, and docs/reference/configuration.md from config/default.toml. Needs mdbook.
+        cmd book {}
         /// Fuzzes the parsers of negotiate and provider; what was tried is kept in `fuzz/corpus`.
         cmd fuzz {
             /// The only target to run, such as `json`.

@@ -5,14 +5,17 @@
 #![expect(clippy::print_stdout, reason = "a command line tool answers on standard output")]
 
 mod bench;
+mod book;
 mod contract;
 mod flags;
 mod fuzz;
 mod imports;
+mod links;
 mod migrate;
 mod rooms;
 mod secrets;
 mod tidy;
+mod words;
 
 use std::path::Path;
 
@@ -25,6 +28,7 @@ fn main() -> anyhow::Result<()> {
     let shell = Shell::new()?;
     match flags::Xtask::from_env_or_exit().subcommand {
         XtaskCmd::Bench(bench) => bench::run(&shell, bench),
+        XtaskCmd::Book(_) => book::run(&shell),
         XtaskCmd::Contract(contract) => tidy::print_tests(&shell, &contract.line),
         XtaskCmd::Fuzz(fuzz) => fuzz::run(&shell, fuzz),
         XtaskCmd::Migrate(migrate) => migrate::run(&shell, migrate),

@@ -12,7 +12,7 @@ use anyhow::{Context as _, bail};
 use serde::Deserialize;
 use xshell::{Shell, cmd};
 
-use crate::{contract, migrate::BACKENDS, rooms, secrets};
+use crate::{book::configuration, contract, links, migrate::BACKENDS, rooms, secrets, words};
 
 /// What a crate may depend on within the workspace, and what it must never see from outside.
 struct Layer {
@@ -85,6 +85,13 @@ pub(crate) fn run(shell: &Shell, prints_graph: bool) -> anyhow::Result<()> {
     broken.extend(contract::check(Path::new("CONTRACT.md"), &sources)?);
     broken.extend(secrets::check(&sources)?);
     broken.extend(rooms::check(&sources)?);
+    let files = cmd!(shell, "git ls-files --cached --others --exclude-standard").quiet().read()?;
+    let files: Vec<&str> = files.lines().filter(|file| Path::new(file).is_file()).collect();
+    broken.extend(words::check(&files)?);
+    // The table of contents names pages as they are in the book, whose build checks them.
+    let is_page = |file: &&str| file.ends_with(".md") && !file.ends_with("SUMMARY.md");
+    broken.extend(links::check(&files.iter().copied().filter(is_page).collect::<Vec<_>>())?);
+    broken.extend(configuration::check()?);
     for page in ["ARCHITECTURE.md", "CONTRIBUTING.md"] {
         let text = fs::read_to_string(page).context(page)?;
         broken.extend(missing_files(page, &text, |file| Path::new(file).is_file()));
