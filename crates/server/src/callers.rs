@@ -1,7 +1,7 @@
-//! Who is calling: where a request comes from, how a password is tried, and whose JWTs are accepted.
+//! Authentication of callers: client addresses, passwords, and the JWTs of a trusted issuer.
 //!
-//! Invariant: it knows no web framework and no HTTP answer: requests come in as plain values, and refusals go
-//! out as `CallerError`. What clients can make the server compute or keep for them is bounded.
+//! Invariant: this module depends on no web framework and no HTTP answer. Requests come in as plain values, and
+//! refusals go out as `CallerError`. The work and the memory that clients can cause here are bounded.
 
 pub(crate) mod authenticate;
 pub(crate) mod error;

@@ -1,7 +1,7 @@
-//! Who is calling: collects what `auth` needs, and asks it (CONTRACT 25–31).
+//! Authentication: collects the data that `auth` needs, and calls it (CONTRACT 25–31).
 //!
-//! Invariant: a caller is made only from a row that was read for this call, or from a JWT that was verified for
-//! it. So a disabled user, a changed password or a revoked credential counts at once.
+//! Invariant: a caller is made only from a row that was read for this call, or from a JWT that was verified for it.
+//! So disabling a user, changing a password and revoking a credential take effect at once.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -18,36 +18,36 @@ use tracing::{Span, info, warn};
 
 use super::{error::CallerError, issuer::Issuer, logins::Logins, renewals::Renewals};
 
-/// Finds out who is calling.
+/// Authenticates callers.
 pub(crate) struct Authenticator {
     pub(crate) store: Store,
-    /// The schemes that are on.
+    /// The enabled schemes.
     pub(crate) policy: Policy,
-    /// The tenant of an installation that has only one; without it paths name tenants.
+    /// The tenant of an installation that has only one. `None` if paths name tenants.
     pub(crate) only_tenant: Option<TenantId>,
     pub(crate) session_lifetime: Lifetime,
     pub(crate) logins: Logins,
     pub(crate) renewals: Renewals,
     /// Makes the access tokens of callers with a password.
     pub(crate) password_tokens: PasswordTokens,
-    /// The issuer whose JWTs are accepted, if there is one.
+    /// The issuer whose JWTs are accepted, if one is configured.
     pub(crate) issuer: Option<Arc<Issuer>>,
 }
 
-/// What the head of a request says about its caller.
+/// The parts of a request's head that authenticate its caller.
 #[derive(Default)]
 pub(crate) struct RequestCredentials<'a> {
     /// The value of `Authorization`.
     pub(crate) authorization: Option<&'a [u8]>,
-    /// How clients of the path write the scheme Basic.
+    /// The encoding of the scheme Basic that clients of the path use.
     pub(crate) basic_encoding: BasicEncoding,
-    /// The values of all cookies that have the session's name, in their order; read only without `authorization`.
+    /// The values of all cookies with the session's name, in their order. Read only without `authorization`.
     pub(crate) session_cookies: Vec<&'a str>,
     /// The value of `X-XSRF-TOKEN`.
     pub(crate) xsrf_token: Option<&'a [u8]>,
     /// The value of `SO-AppToken`.
     pub(crate) application_token: Option<&'a [u8]>,
-    /// The client's address, as far as it is known; read only with `authorization`.
+    /// The client's address, if it is known. Read only with `authorization`.
     pub(crate) address: Option<IpAddr>,
 }
 
@@ -55,20 +55,21 @@ pub(crate) struct RequestCredentials<'a> {
 pub(crate) struct Caller {
     pub(crate) principal: Principal,
     pub(crate) scheme: Scheme,
-    /// The partner application that says it is calling, in an Online installation.
+    /// The calling partner application, in an Online installation.
     pub(crate) application: Option<Application>,
-    /// What the token says of the person, if it is a JWT.
+    /// The claims of the JWT, if the caller has one.
     pub(crate) claims: Option<Claims>,
-    /// What the caller came with, if this server issued it.
+    /// The credential of the caller, if this server issued it.
     pub(crate) credential: Option<IssuedCredential>,
 }
 
 impl Authenticator {
-    /// The caller that a request to a path of `tenant` proves, before it is known which application is calling.
+    /// Authenticates the caller of a request to a path of `tenant`, without its application.
     ///
     /// # Errors
-    /// `AuthError` for a credential that is missing or not valid, or that is of another tenant; `Throttled` and
-    /// `TooManyPasswordsWait` for a password; `IssuerKeysUnavailable` for a JWT.
+    /// - `AuthError`: the credential is missing, invalid, or of another tenant.
+    /// - `Throttled`, `TooManyPasswordsWait`: the password may not be tried now.
+    /// - `IssuerKeysUnavailable`: the key of the JWT cannot be fetched.
     pub(crate) async fn authenticate(
         &self,
         tenant: &TenantId,
@@ -94,11 +95,11 @@ impl Authenticator {
         Ok(caller)
     }
 
-    /// The same caller with its application, which a body may name as well as the header does.
+    /// Adds the application to a caller. Both the header and the body may name it.
     ///
     /// # Errors
-    /// `TwoApplications` if the body names another than the header. `AuthError` if an application is required, if
-    /// there is no such application, or if it may not act for the caller's tenant.
+    /// - `TwoApplications`: the header and the body name different applications.
+    /// - `AuthError`: an application is required, unknown, or not allowed for the caller's tenant.
     pub(crate) async fn with_application(
         &self,
         caller: Caller,
@@ -116,8 +117,8 @@ impl Authenticator {
         Ok(Caller { application, ..caller })
     }
 
-    /// The session that a browser has a cookie of; `None` without one, or if sessions are off. The first cookie
-    /// that can be a session's counts.
+    /// Returns the session of the first cookie that is a valid session id, or the error of the last one. Returns
+    /// `None` without a cookie, or if sessions are off.
     pub(crate) fn session(&self, cookies: &[&str]) -> Option<Result<Presented, AuthError>> {
         if !self.policy.is_on(Scheme::Session) {
             return None;
@@ -142,10 +143,11 @@ impl Authenticator {
         }
     }
 
-    /// The caller whose login and password these are, wherever a request has them.
+    /// Authenticates a caller by login and password, from any part of a request.
     ///
     /// # Errors
-    /// `AuthError` if the scheme Basic is off, which passwords are for; and those of `Logins::verify`.
+    /// - `AuthError`: the scheme Basic, which passwords need, is off.
+    /// - Those of `Logins::verify`.
     pub(crate) async fn by_password(
         &self,
         tenant: &TenantId,
@@ -155,16 +157,16 @@ impl Authenticator {
         if !self.policy.is_on(Scheme::Basic) {
             return Err(AuthError::UnsupportedScheme.into());
         }
-        // Logs the user, also if the password is wrong.
+        // Logs the user also if the password is wrong.
         let user = self.by_login(tenant, credentials, address).await?;
         Span::current().record("auth.scheme", Scheme::Basic.name());
         Ok(self.caller(&user, Scheme::Basic, None))
     }
 
-    /// The user whose login and password these are.
+    /// Returns the user of this login and password.
     ///
     /// # Errors
-    /// As those of `Logins::verify`.
+    /// Those of `Logins::verify`.
     pub(crate) async fn by_login(
         &self,
         tenant: &TenantId,
@@ -174,10 +176,10 @@ impl Authenticator {
         self.logins.verify(&self.store, tenant, credentials, address).await
     }
 
-    /// The caller that a ticket, session or access token stands for. One that is used is renewed.
+    /// Authenticates a caller by a ticket, session or access token, and renews the credential when that is due.
     ///
     /// # Errors
-    /// `AuthError` for a credential that is unknown, expired or of another tenant.
+    /// `AuthError`: the credential is unknown, expired or of another tenant.
     pub(crate) async fn by_credential(
         &self,
         presented: &Presented,
@@ -185,7 +187,7 @@ impl Authenticator {
     ) -> Result<Caller, CallerError> {
         let now = Timestamp::now().as_microsecond();
         let found = self.store.credential(presented.id()).await?;
-        // So that it stays expired if the clock is set back.
+        // An expired credential is removed, so that it stays expired if the clock is set back.
         if found.as_ref().is_some_and(|found| presented.has_expired(&found.credential, now))
             && let Err(error) = self.store.remove_expired_credential(presented.id().clone()).await
         {
@@ -205,8 +207,8 @@ impl Authenticator {
         Ok(self.caller(user, scheme, Some(credential)).logged())
     }
 
-    /// The caller that a JWT stands for: its `sub` is the login. Where a path names the tenant, the token must
-    /// name it, too, because otherwise a token would count for every tenant.
+    /// Authenticates a caller by a JWT, whose `sub` is the login. If paths name the tenant, the token must name it as
+    /// well, because otherwise one token would be valid for every tenant.
     async fn by_jwt(&self, tenant: &TenantId, token: &SecretText) -> Result<Caller, CallerError> {
         let issuer = self.issuer.as_ref().ok_or(AuthError::NoIssuer)?;
         let claims = issuer.verify(token).await?;
@@ -217,7 +219,7 @@ impl Authenticator {
         let named = match (&claims.tenant, &self.only_tenant) {
             (Some(named), only) => {
                 let named = TenantId::parse(named).map_err(|_no_tenant| AuthError::OtherTenant)?;
-                // A token names an only tenant as clients do, and not as the database does.
+                // A token names the only tenant as clients do, not as the database does.
                 if only.as_ref().is_some_and(|only| !named.is_named_as(only)) {
                     return Err(AuthError::OtherTenant.into());
                 }
@@ -226,7 +228,7 @@ impl Authenticator {
             (None, None) => return Err(AuthError::OtherTenant.into()),
             (None, Some(_)) => tenant.clone(),
         };
-        // A user that is disabled here stays out, whatever the issuer says.
+        // A user that is disabled here is rejected, even if the issuer vouches for it.
         let user = self.store.user(&named, &login).await?;
         if user.as_ref().is_some_and(|user| user.is_disabled) {
             return Err(AuthError::InvalidToken.into());
@@ -247,7 +249,8 @@ impl Authenticator {
         Caller { principal, scheme, application: None, claims: None, credential }
     }
 
-    /// The application of this token, or that an access token was made for. Onsite neither counts.
+    /// Returns the application of this token, or the one that an access token was made for. An Onsite installation
+    /// ignores both.
     async fn application(
         &self,
         token: Option<&[u8]>,
@@ -278,8 +281,8 @@ impl Authenticator {
         Ok(Some(application))
     }
 
-    /// The tenant that a credential or a row of the database names. An only tenant has the name that it is
-    /// shown by.
+    /// Returns the tenant that a credential or a row of the database names. An only tenant is returned under its
+    /// public name.
     pub(crate) fn tenant(&self, named: &TenantId) -> TenantId {
         match &self.only_tenant {
             Some(only) if named == only || named.is_named_as(only) => only.clone(),
@@ -287,7 +290,7 @@ impl Authenticator {
         }
     }
 
-    /// How long credentials of a kind live.
+    /// Returns the lifetime of credentials of a kind.
     fn lifetime(&self, kind: CredentialKind) -> Lifetime {
         match kind {
             CredentialKind::Ticket => Lifetime::TICKET,
@@ -298,7 +301,7 @@ impl Authenticator {
 }
 
 impl Caller {
-    /// Records in the request's span who is calling.
+    /// Records the caller in the request's span.
     fn logged(self) -> Self {
         let span = Span::current();
         span.record("tenant.id", self.principal.tenant.as_str());

@@ -1,20 +1,20 @@
-//! Why a caller is refused, or could not be authenticated.
+//! Errors of authentication.
 //!
-//! Invariant: no variant says anything about HTTP; `http::problem` decides what each is on the wire.
+//! Invariant: no variant depends on HTTP; `http::problem` decides its status and text on the wire.
 
 use auth::AuthError;
 use store::StoreError;
 
-/// Why there is no caller, or why the caller does not get what it asks for.
+/// The reason why a caller is not authenticated, or is refused a token.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallerError {
-    /// What `auth` refuses: the credential, its tenant or its application.
+    /// `auth` rejects the credential, its tenant or its application.
     #[error(transparent)]
     Auth(#[from] AuthError),
-    /// The user or the network had too many wrong passwords; the next one may be tried after `seconds`.
+    /// The user or the network has had too many wrong passwords. The next attempt is possible in `seconds` seconds.
     #[error("too many wrong passwords; the next may be tried in {seconds} seconds")]
     Throttled { seconds: u64 },
-    /// The queue of passwords that wait to be hashed is full.
+    /// The queue of passwords to hash is full.
     #[error("too many passwords wait to be hashed")]
     TooManyPasswordsWait,
     /// The thread that hashed the password panicked.
@@ -23,16 +23,16 @@ pub(crate) enum CallerError {
     /// The key of a JWT is unknown, and the issuer's keys could not be fetched.
     #[error("the keys of the issuer are unavailable")]
     IssuerKeysUnavailable,
-    /// The header and the body name two applications.
+    /// The header and the body name different applications.
     #[error("the header and the body name two applications")]
     TwoApplications,
-    /// The caller is known only by a JWT, or its user was removed or disabled meanwhile.
+    /// The caller is known only by a JWT, or its user has since been removed or disabled.
     #[error("the caller is no user of this server")]
     NotAUser,
-    /// The caller asks for an access token, but the scheme Bearer is off.
+    /// The caller requests an access token, but the scheme Bearer is off.
     #[error("the scheme Bearer is off")]
     BearerIsOff,
-    /// The database refuses, or cannot be used.
+    /// The database rejects the statement, or is unavailable.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

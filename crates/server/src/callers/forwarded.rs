@@ -1,18 +1,18 @@
-//! What proxies write into the head of a request: `X-Forwarded-…`, and `Forwarded` (RFC 7239).
+//! The headers by which proxies describe a request: `X-Forwarded-…`, and `Forwarded` (RFC 7239).
 //!
-//! Invariant: an item counts only if the proxy that sent the request is trusted, and every proxy to the right of
-//! the item as well. Items are read from the right, as bytes, so that what a client wrote at the left changes
-//! none of them.
+//! Invariant: an item counts only if the proxy that sent the request is trusted, and every proxy to the right of the
+//! item as well. Items are read from the right, as bytes. So the items that a client wrote at the left change none of
+//! them.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use super::proxy_trust::ProxyTrust;
 use crate::{config::is_path_prefix, host::Host};
 
-/// The most bytes that a prefix may have.
+/// The maximum length of a prefix, in bytes.
 const PREFIX_BYTES: usize = 256;
 
-/// The headers of one request in which proxies describe it: the lines of each, in their order.
+/// The lines of each header by which proxies describe one request, in their order.
 #[derive(Debug, Default)]
 pub(crate) struct ForwardedHeaders<'a> {
     pub(crate) x_forwarded_for: Vec<&'a [u8]>,
@@ -23,7 +23,7 @@ pub(crate) struct ForwardedHeaders<'a> {
     pub(crate) forwarded: Vec<&'a [u8]>,
 }
 
-/// Scheme, host and port that the client asked for, as far as trusted proxies say so and it can be read.
+/// Scheme, host and port that the client requested, as far as trusted proxies report them in readable form.
 #[derive(Debug, Default)]
 pub(crate) struct ForwardedOrigin<'a> {
     pub(crate) host: Option<Host<'a>>,
@@ -37,8 +37,7 @@ struct Walk {
     proxies: usize,
 }
 
-/// Walks from the proxy that sent the request to the client, as far as proxies are trusted and what they wrote
-/// can be read.
+/// Walks from the proxy that sent the request to the client. Stops at an untrusted address or at an unreadable item.
 fn walk(
     peer: IpAddr,
     proxy_trust: &ProxyTrust,
@@ -56,8 +55,8 @@ fn walk(
 }
 
 impl<'a> ForwardedHeaders<'a> {
-    /// The client's address; `None` if only the address of a proxy is known. If both kinds of headers are there
-    /// and differ, one of them may be the client's own: then it is the proxy's address.
+    /// Returns the client's address, or `None` if only the address of a proxy is known. If both kinds of headers are
+    /// present and differ, one of them may come from the client. Then the result is the proxy's address.
     pub(crate) fn client_address(
         &self,
         peer: Option<IpAddr>,
@@ -74,7 +73,7 @@ impl<'a> ForwardedHeaders<'a> {
         Some(agreed(by_items(), by_elements(), PartialEq::eq).unwrap_or(peer))
     }
 
-    /// The origin that the client asked for; empty unless a trusted proxy sent the request.
+    /// Returns the origin that the client requested. It is empty unless a trusted proxy sent the request.
     pub(crate) fn origin(
         &self,
         peer: Option<IpAddr>,
@@ -82,7 +81,8 @@ impl<'a> ForwardedHeaders<'a> {
     ) -> ForwardedOrigin<'a> {
         let Some(peer) = proxy_trust.trusted_peer(peer) else { return ForwardedOrigin::default() };
         let proxies = self.by_items(peer, proxy_trust).proxies;
-        // The item of the outermost trusted proxy. The proxies behind it may have replaced it, not added to it.
+        // The item of the outermost trusted proxy. The inner proxies may have replaced the list and not appended to
+        // it.
         let item = |lines: &[&'a [u8]]| from_right(lines).take(proxies).last();
         let proxies = self.by_elements(peer, proxy_trust).proxies;
         let elements = || from_right(&self.forwarded).take(proxies).map_while(Element::parse);
@@ -101,7 +101,8 @@ impl<'a> ForwardedHeaders<'a> {
         }
     }
 
-    /// The part of the path that trusted proxies took off, one part a proxy; mostly empty.
+    /// Returns the part of the path that trusted proxies stripped, joined from one part per proxy. It is usually
+    /// empty.
     pub(crate) fn prefix(&self, peer: Option<IpAddr>, proxy_trust: &ProxyTrust) -> String {
         let Some(peer) = proxy_trust.trusted_peer(peer) else { return String::new() };
         let proxies = self.by_items(peer, proxy_trust).proxies;
@@ -125,7 +126,7 @@ impl<'a> ForwardedHeaders<'a> {
     }
 }
 
-/// The value that both have, or that of the one that has a value.
+/// Returns the value that both agree on, or that of the only one with a value.
 fn agreed<T>(one: Option<T>, other: Option<T>, is_same: impl FnOnce(&T, &T) -> bool) -> Option<T> {
     match (one, other) {
         (Some(one), Some(other)) => is_same(&one, &other).then_some(one),
@@ -133,7 +134,8 @@ fn agreed<T>(one: Option<T>, other: Option<T>, is_same: impl FnOnce(&T, &T) -> b
     }
 }
 
-/// The items of a header, the last one first: over all its lines, separated by commas outside quotes.
+/// Iterates over the items of a header, the last one first. Commas outside quotes separate items, and all lines count
+/// as one list.
 fn from_right<'a>(lines: &[&'a [u8]]) -> impl Iterator<Item = &'a [u8]> {
     lines.iter().rev().flat_map(|line| {
         let mut is_quoted = false;
@@ -178,7 +180,7 @@ impl<'a> Element<'a> {
     }
 }
 
-/// A token, or the text in quotes. An address or a host needs no escape.
+/// Returns a token, or the text in quotes. Escapes are not supported, because addresses and hosts need none.
 fn unquoted(value: &[u8]) -> Option<&[u8]> {
     let inner = match value.strip_prefix(b"\"") {
         Some(rest) => rest.strip_suffix(b"\"")?,
@@ -187,7 +189,7 @@ fn unquoted(value: &[u8]) -> Option<&[u8]> {
     (!inner.iter().any(|byte| matches!(byte, b'"' | b'\\'))).then_some(inner)
 }
 
-/// An address as proxies write it: alone, in brackets, or with a port.
+/// Parses an address as proxies write it: alone, in brackets, or with a port.
 fn address(text: &[u8]) -> Option<IpAddr> {
     let text = str::from_utf8(text).ok()?;
     let in_brackets =
@@ -240,7 +242,7 @@ mod tests {
         address.expect("an address").to_string()
     }
 
-    /// CONTRACT 33: behind a proxy only when the proxy is trusted.
+    /// CONTRACT 33: the address of a client behind a proxy counts only if the proxy is trusted.
     #[rstest]
     #[case::direct("", false, "192.0.2.1", None, Some("192.0.2.1"))]
     #[case::direct_and_forged("", false, "192.0.2.1", Some("10.9.9.9"), Some("192.0.2.1"))]
@@ -270,7 +272,7 @@ mod tests {
         assert_eq!(address.map(|address| address.to_string()).as_deref(), expected);
     }
 
-    /// CONTRACT 33: item by item from the right, over all lines; what cannot be read ends the walk.
+    /// CONTRACT 33: items are read one by one from the right, over all lines. An unreadable item ends the walk.
     #[rstest]
     #[case(b"192.0.2.1", "192.0.2.1")]
     #[case(b"\xff, 192.0.2.1", "192.0.2.1")]
@@ -309,7 +311,7 @@ mod tests {
         assert_eq!(client_of(&[(FORWARDED, line)]), expected);
     }
 
-    /// CONTRACT 33: a proxy writes one of the headers, and the other may come from the client.
+    /// CONTRACT 33: a proxy writes one of the two headers. The other may come from the client.
     #[test]
     fn headers_that_differ_do_not_count() {
         let both = |forwarded_for: &'static [u8], forwarded: &'static [u8]| {
@@ -367,7 +369,7 @@ mod tests {
         }
     }
 
-    /// CONTRACT O6: what cannot begin a path here is ignored, above all what would name another host.
+    /// CONTRACT O6: a text that cannot begin a path here is ignored, above all one that would name another host.
     #[rstest]
     #[case(b"/tokens/", "/tokens")]
     #[case(b"/", "")]

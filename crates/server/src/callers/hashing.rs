@@ -1,9 +1,10 @@
 //! The queue of passwords that wait to be hashed, shared fairly among networks.
 //!
-//! Invariant: a bounded number of passwords is hashed at a time and a bounded number waits. Lanes take turns. When
-//! the queue is full, the longest lane loses its newest password, so that one network cannot keep the others out.
-//! The memory to hash in belongs to the permit. It goes back to the system when no caller waits, also if the
-//! caller whose password was hashed has left.
+//! Invariants:
+//! - At most one password per permit is hashed at a time, and a bounded number waits. Lanes take turns.
+//! - When the queue is full, the longest lane loses its newest password, so that one network cannot block the others.
+//! - The memory for hashing belongs to the permit. It is returned to the system when no caller waits, also if the
+//!   caller whose password was hashed has left.
 
 use std::{
     collections::VecDeque,
@@ -17,20 +18,20 @@ use tokio::sync::oneshot;
 
 use crate::callers::throttle::Attempt;
 
-/// The callers that wait in one lane.
+/// The lane in which a caller waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LaneKey {
-    /// A user that signed in from its network lately.
+    /// A user that signed in from its network within the last day.
     Known(Attempt),
     /// All other users of a network.
     Network(Option<IpAddr>),
 }
 
-/// The queue for permits to hash. Cheap to clone; all clones are one queue.
+/// The queue for permits to hash. Cheap to clone; all clones share one queue.
 #[derive(Clone)]
 pub(crate) struct Hashing(Arc<Queue>);
 
-/// The right to hash one password, in this memory, until it is dropped.
+/// The right to hash one password in this memory. Dropping it returns it.
 pub(crate) struct Permit {
     queue: Arc<Queue>,
     pub(crate) memory: HashMemory,
@@ -42,9 +43,9 @@ struct Queue {
 }
 
 struct State {
-    /// The number of permits that no caller has.
+    /// The number of unused permits.
     free: usize,
-    /// No lane is empty; the first one is next.
+    /// The lanes in their order, the next one first. No lane is empty.
     lanes: VecDeque<Lane>,
 }
 
@@ -54,14 +55,14 @@ struct Lane {
 }
 
 impl Hashing {
-    /// A queue with this many permits, for which at most `most_waiting` callers wait.
+    /// Creates a queue with this number of permits, in which at most `most_waiting` callers wait.
     pub(crate) fn new(permits: usize, most_waiting: usize) -> Self {
         let state = State { free: permits, lanes: VecDeque::new() };
         Self(Arc::new(Queue { most_waiting, state: Mutex::new(state) }))
     }
 
-    /// Waits for a permit until it is the lane's turn. `None` if the queue is full and this lane is one of the
-    /// longest, or if another lane took the room of this caller.
+    /// Waits for a permit until it is the lane's turn. Returns `None` if the queue is full and this lane is one of
+    /// the longest, or if another lane displaced this caller.
     pub(crate) async fn permit(&self, key: LaneKey) -> Option<Permit> {
         let given = self.0.enter(key)?;
         given.await.ok()
@@ -98,7 +99,7 @@ impl Queue {
         Some(given)
     }
 
-    /// The caller that gets a returned permit. `None` if no caller waits; the permit is free then.
+    /// Returns the caller that gets a returned permit. Returns `None` if no caller waits; then the permit is free.
     fn next(&self) -> Option<oneshot::Sender<Permit>> {
         let mut state = self.state();
         while let Some(mut lane) = state.lanes.pop_front() {
@@ -136,7 +137,7 @@ impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(waiting) = self.queue.next() {
             let memory = mem::take(&mut self.memory);
-            // If the caller has just left, the permit is dropped here, and so goes to the next one.
+            // If the caller has just left, the permit is dropped here and passes to the next caller.
             let _ = waiting.send(Self { queue: Arc::clone(&self.queue), memory });
         }
     }
@@ -150,7 +151,7 @@ mod tests {
         LaneKey::Network(Some([192, 0, 2, number].into()))
     }
 
-    /// Enters the queue, which has room.
+    /// Enters the queue, which must have room.
     fn enter(hashing: &Hashing, number: u8) -> oneshot::Receiver<Permit> {
         hashing.0.enter(network(number)).expect("a place")
     }
@@ -173,7 +174,7 @@ mod tests {
         assert_eq!((state.free, state.waiting()), (1, 0));
     }
 
-    /// CONTRACT 33: a full queue has room for another network, until all have as many.
+    /// CONTRACT 33: a full queue has room for another network until all lanes have the same length.
     #[tokio::test]
     async fn the_longest_lane_gives_up_its_newest() {
         let hashing = Hashing::new(1, 4);

@@ -1,7 +1,7 @@
-//! Tickets and access tokens for a caller that is authenticated (CONTRACT O8, O16).
+//! Issues tickets and access tokens to authenticated callers (CONTRACT O8, O16).
 //!
-//! Invariant: what is issued belongs to a user that exists and is enabled at that moment. A caller that came
-//! with an access token gets that one back, so that none outlives its hour by asking for another.
+//! Invariant: a credential is issued only to a user that exists and is enabled at that moment. A caller with an
+//! access token gets that one back, so that it cannot extend its hour by requesting another.
 
 use auth::{AuthError, Authorization, Lifetime, Presented, Scheme, TokenRequest};
 use jiff::Timestamp;
@@ -14,10 +14,10 @@ use super::{
 };
 
 impl Authenticator {
-    /// A ticket for the caller's user.
+    /// Issues a ticket for the caller's user.
     ///
     /// # Errors
-    /// `NotAUser` for a caller that is no user of this server.
+    /// `NotAUser`: the caller is not a user of this server.
     pub(crate) async fn issue_ticket(&self, caller: &Caller) -> Result<Presented, CallerError> {
         let user = self.user_of(caller).await?;
         let named = self.only_tenant.is_none().then(|| user.tenant.clone());
@@ -27,13 +27,14 @@ impl Authenticator {
         Ok(ticket)
     }
 
-    /// The access token of a caller: the one that it came with, or one that is bound to what it came with and to
-    /// the application that asks. A caller that asks again within some minutes gets the same one. Without
-    /// `may_issue` the answer is empty where a token would have to be issued.
+    /// Returns the access token of a caller: its own, or one that is bound to its credential and to the application.
+    /// Repeated calls within some minutes return the same token. Without `may_issue` the result is empty if a token
+    /// would have to be issued.
     ///
     /// # Errors
-    /// `NotAUser` for a caller that is no user of this server; `BearerIsOff` where no call would accept the
-    /// token; `AuthError::Missing` if the credential that the caller came with was revoked meanwhile.
+    /// - `NotAUser`: the caller is not a user of this server.
+    /// - `BearerIsOff`: no call would accept the token.
+    /// - `AuthError::Missing`: the caller's credential has since been revoked.
     pub(crate) async fn access_token(
         &self,
         caller: &Caller,
@@ -76,7 +77,7 @@ impl Authenticator {
         let found = found.as_ref().map(|found| (&found.credential, &found.user));
         if token.check(found, asked.now).is_err() {
             match self.store.add_credential(asked.issue(&token)).await {
-                // Another call issued the same token meanwhile.
+                // Another call has issued the same token in the meantime.
                 Ok(()) | Err(StoreError::Conflict(_)) => {}
                 Err(StoreError::NotFound(_)) => return Err(AuthError::Missing.into()),
                 Err(error) => return Err(error.into()),
@@ -85,7 +86,7 @@ impl Authenticator {
         Ok(token.text())
     }
 
-    /// The caller's user as it is now.
+    /// Reads the caller's user as it is now.
     async fn user_of(&self, caller: &Caller) -> Result<User, CallerError> {
         let user = self.store.user(&caller.principal.tenant, &caller.principal.login).await?;
         let user = user.filter(|user| !user.is_disabled).ok_or(CallerError::NotAUser)?;

@@ -1,6 +1,6 @@
 //! The issuer whose JWTs are accepted (CONTRACT 28).
 //!
-//! Invariant: its keys come only from the configured file or URL, over TLS unless it is on this machine.
+//! Invariant: its keys come only from the configured file or URL. A URL on another machine must use TLS.
 
 use std::sync::Arc;
 
@@ -33,10 +33,10 @@ pub(crate) struct Issuer {
 }
 
 impl Issuer {
-    /// The issuer that the configuration names, if it names one.
+    /// Creates the configured issuer. Returns `None` if none is configured.
     ///
     /// # Errors
-    /// A part is missing, the URL would be read in the clear, or the file holds no keys.
+    /// A part of the configuration is missing, the URL is not protected by TLS, or the file holds no keys.
     pub(crate) fn new(config: &settings::Bearer) -> anyhow::Result<Option<Self>> {
         let (jwks, issuer, audience) = match (&config.jwks, &config.issuer, &config.audience) {
             (None, None, None) => return Ok(None),
@@ -54,11 +54,11 @@ impl Issuer {
         }))
     }
 
-    /// The claims of a JWT of the issuer.
+    /// Verifies a JWT of the issuer and returns its claims.
     ///
     /// # Errors
-    /// `AuthError::InvalidToken` for a token that is not to be trusted, `IssuerKeysUnavailable` if its key cannot
-    /// be fetched.
+    /// - `AuthError::InvalidToken`: the token is not trusted.
+    /// - `IssuerKeysUnavailable`: its key cannot be fetched.
     pub(crate) async fn verify(&self, token: &SecretText) -> Result<Claims, CallerError> {
         let verify = |keys: &_, now| self.verifier.verify(token, keys, now);
         let verdict = self.keys.verify(verify).await;
@@ -69,13 +69,13 @@ impl Issuer {
         })
     }
 
-    /// Fetches the keys in the background; a failure is logged.
+    /// Fetches the keys in the background. Logs a failure.
     pub(crate) fn fetch_soon(&self) {
         self.keys.fetch_soon();
     }
 }
 
-/// A file, or a URL whose answer cannot be tampered with on the way.
+/// Parses a file name, or a URL whose answer cannot be changed in transit.
 fn source(jwks: &str) -> anyhow::Result<KeySource> {
     let is_url =
         |scheme: &str| jwks.get(..scheme.len()).is_some_and(|s| s.eq_ignore_ascii_case(scheme));

@@ -1,7 +1,6 @@
-//! Signing in with a password: rate-limited, bounded, cached (CONTRACT 26, 33).
+//! Sign-in with a password: rate-limited, bounded, cached (CONTRACT 26, 33).
 //!
-//! Invariant: an unknown user, a disabled one and a wrong password are answered alike, after the same
-//! work.
+//! Invariant: an unknown user, a disabled one and a wrong password get the same answer, after the same work.
 
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
@@ -18,13 +17,13 @@ use super::{
 };
 use crate::config::auth as settings;
 
-/// How many passwords may wait to be hashed, for each core; past that callers are refused.
+/// The maximum number of passwords that wait to be hashed, per core. Further callers are rejected.
 const MAX_WAITING_PER_CORE: usize = 64;
 
 /// Verifies logins and passwords.
 pub(crate) struct Logins {
     verifier: Arc<Verifier>,
-    /// One permit a core: a hash takes a core and 19 MiB.
+    /// One permit per core, because a hash takes a core and 19 MiB.
     hashing: Hashing,
 }
 
@@ -45,11 +44,12 @@ impl Logins {
         }
     }
 
-    /// The user whose password this is.
+    /// Returns the user of this login and password.
     ///
     /// # Errors
-    /// `AuthError::Refused` for an unknown or disabled user and for a wrong password; `Throttled` after too many
-    /// failures; `TooManyPasswordsWait` if the queue is full.
+    /// - `AuthError::Refused`: the user is unknown or disabled, or the password is wrong.
+    /// - `Throttled`: there were too many failures.
+    /// - `TooManyPasswordsWait`: the queue is full.
     pub(crate) async fn verify(
         &self,
         store: &Store,
@@ -63,7 +63,7 @@ impl Logins {
         self.verifier.throttle.check_user_and_network(&attempt)?;
         let user = store.user(tenant, &attempt.login).await?;
         if let Some(user) = &user {
-            // Only the name of a user is logged: any other may be a password in the wrong field.
+            // Only the name of an existing user is logged, because any other may be a password in the wrong field.
             Span::current()
                 .record("tenant.id", user.tenant.as_str())
                 .record("user.login", user.login.as_str());
@@ -74,7 +74,7 @@ impl Logins {
         if let (true, Some(user)) = (is_cached(), &user) {
             return Ok(user.clone());
         }
-        // A password that would be refused must not take room in the queue.
+        // A password that would be rejected must not take room in the queue.
         self.verifier.throttle.check_all(&attempt)?;
         let lane = if self.verifier.throttle.is_known(&attempt) {
             LaneKey::Known(attempt.clone())
@@ -82,7 +82,7 @@ impl Logins {
             LaneKey::Network(network)
         };
         let permit = self.hashing.permit(lane).await.ok_or(CallerError::TooManyPasswordsWait)?;
-        // Of many calls that begin at once with the right password, only the first one hashes it.
+        // Of many concurrent calls with the right password, only the first one hashes it.
         if let (true, Some(user)) = (is_cached(), &user) {
             return Ok(user.clone());
         }
@@ -98,7 +98,7 @@ impl Logins {
         if let Some(hash) = renewed
             && let Err(error) = store.rehash(user.clone(), hash).await
         {
-            warn!(%error, "a password could not be hashed anew");
+            warn!(%error, "a password could not be rehashed");
         }
         info!("password verified");
         Ok(user)
@@ -106,7 +106,7 @@ impl Logins {
 }
 
 impl Verifier {
-    /// Returns the user if the password is right, with a new hash if the old one is outdated; otherwise counts a
+    /// Returns the user if the password is right, with a new hash if the old one is outdated. Otherwise counts a
     /// failure. Slow on purpose.
     fn verify(
         &self,

@@ -1,6 +1,6 @@
-//! The proxies whose word counts, and the network of a client.
+//! The trusted proxies, and the network of a client.
 //!
-//! Invariant: no proxy is trusted unless the configuration names its address or its network.
+//! Invariant: a proxy is trusted only if the configuration names its address or its network.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -8,25 +8,26 @@ use ipnet::IpNet;
 
 use crate::config::Server;
 
-/// Which proxies are between the server and its clients.
+/// The proxies between the server and its clients.
 #[derive(Clone, Debug)]
 pub(crate) struct ProxyTrust {
-    /// The proxies that are trusted.
+    /// The networks of the trusted proxies.
     pub(crate) trusted: Vec<IpNet>,
-    /// Whether clients come through a proxy, which may not be among them.
+    /// Whether clients come through a proxy, which need not be a trusted one.
     pub(crate) behind_proxy: bool,
 }
 
 impl ProxyTrust {
-    /// As the settings say.
+    /// Reads the settings.
     ///
     /// # Errors
-    /// An item of `server.trusted_proxies` is no address, or there is none though a proxy is in front.
+    /// An item of `server.trusted_proxies` is not an address or a network, or the list is empty although a proxy is
+    /// configured.
     pub(crate) fn new(config: &Server) -> anyhow::Result<Self> {
         Ok(Self { trusted: config.trusted_proxies()?, behind_proxy: config.behind_proxy })
     }
 
-    /// The address that sent the request, if that is a trusted proxy.
+    /// Returns the address that sent the request, if it belongs to a trusted proxy.
     pub(super) fn trusted_peer(&self, peer: Option<IpAddr>) -> Option<IpAddr> {
         peer.map(|peer| peer.to_canonical()).filter(|peer| self.trusts(*peer))
     }
@@ -36,7 +37,7 @@ impl ProxyTrust {
     }
 }
 
-/// The network that one client has: an IPv4 address, or a /64 of IPv6.
+/// Returns the network that one client has: an IPv4 address, or a /64 of IPv6.
 pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,

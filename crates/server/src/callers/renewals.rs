@@ -1,6 +1,6 @@
-//! Which credentials are being renewed.
+//! The credentials that are being renewed.
 //!
-//! Invariant: of the calls that find a credential due for renewal at once, one writes to the database.
+//! Invariant: of the concurrent calls that find one credential due for renewal, exactly one writes to the database.
 
 use std::{
     collections::HashSet,
@@ -9,18 +9,18 @@ use std::{
 
 use model::CredentialId;
 
-/// The renewals under way.
+/// The renewals in progress.
 #[derive(Default)]
 pub(crate) struct Renewals(Mutex<HashSet<CredentialId>>);
 
-/// A renewal under way, until it is dropped.
+/// A renewal in progress. It ends when it is dropped.
 pub(crate) struct Renewal<'a> {
     renewals: &'a Renewals,
     id: CredentialId,
 }
 
 impl Renewals {
-    /// Begins to renew a credential; `None` if another call is renewing it.
+    /// Begins to renew a credential. Returns `None` if another call is renewing it.
     pub(crate) fn begin(&self, id: &CredentialId) -> Option<Renewal<'_>> {
         let is_first = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone());
         is_first.then(|| Renewal { renewals: self, id: id.clone() })

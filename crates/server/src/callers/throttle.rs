@@ -1,8 +1,10 @@
-//! How many passwords may be tried (CONTRACT 33).
+//! Rate limits for wrong passwords (CONTRACT 33).
 //!
-//! Invariant: only failures count. A user with too many failures is refused before anything is looked up, so
-//! that the time of the answer gives nothing away. A user that signed in from a network lately is refused
-//! there only for its own wrong passwords from there, whatever others try.
+//! Invariants:
+//! - Only failures count.
+//! - A user with too many failures is rejected before any look-up, so that the response time reveals nothing.
+//! - A user that signed in from a network within the last day is rejected there only for its own failures from there.
+//!   Attempts by others do not count.
 
 use std::{
     collections::HashMap,
@@ -25,17 +27,17 @@ use model::{Login, TenantId};
 use super::error::CallerError;
 use crate::config::auth as settings;
 
-/// Past this many keys the keys that are not refused any more are evicted.
+/// Above this number of keys, keys that are no longer blocked are evicted.
 const MAX_KEYS: usize = 10_000;
-/// How many times more failures a user may have from all networks than from one. An attacker who tries many
-/// passwords locks the user out of one network, and not at once out of all.
+/// The ratio of a user's limit over all networks to its limit for one network. An attacker who tries many passwords
+/// locks the user out of one network, but not at once out of all.
 const ALL_NETWORKS_FACTOR: u32 = 10;
-/// For how long a user counts as known in the network that it signed in from.
+/// The time for which a user counts as known in the network that it signed in from.
 const KNOWN_FOR: Duration = Duration::from_secs(24 * 3600);
-/// The most users that are known at a time; the least recently used one is evicted first.
+/// The maximum number of known users. The least recently used one is evicted first.
 const MAX_KNOWN: NonZeroUsize = NonZeroUsize::new(10_000).expect("not 0");
 
-/// Whose password is tried, and from which network; `None` if the network is not known.
+/// The user whose password is tried, and its network. The network is `None` if it is unknown.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Attempt {
     pub(crate) tenant: TenantId,
@@ -43,12 +45,12 @@ pub(crate) struct Attempt {
     pub(crate) network: Option<IpAddr>,
 }
 
-/// The failures of the last minute.
+/// The recent failures, and the known users.
 pub(crate) struct Throttle {
     by_user_and_network: Failures<Attempt>,
     by_user: Failures<(TenantId, Login)>,
     by_network: Failures<IpAddr>,
-    /// When each of them signed in.
+    /// The last sign-in of each known user.
     known: Mutex<LruCache<Attempt, Instant>>,
 }
 
@@ -65,20 +67,20 @@ impl Throttle {
         }
     }
 
-    /// Refuses a user with too many failures from this network, also if its password is cached. Otherwise an
-    /// attacker could tell the right guess from the wrong ones.
+    /// Rejects a user with too many failures from this network, also if its password is cached. Otherwise an attacker
+    /// could tell a right guess from a wrong one.
     ///
     /// # Errors
-    /// `Throttled`.
+    /// `Throttled`: the user has too many failures from this network.
     pub(crate) fn check_user_and_network(&self, attempt: &Attempt) -> Result<(), CallerError> {
         self.by_user_and_network.check(attempt)
     }
 
-    /// Refuses a user with too many failures from anywhere, and a network with too many failures. For a user that
-    /// is known in this network only its own failures from there count.
+    /// Rejects a user with too many failures in total, and a network with too many failures. For a user that is known
+    /// in this network only its own failures from there count.
     ///
     /// # Errors
-    /// `Throttled`.
+    /// `Throttled`: one of the limits is reached.
     pub(crate) fn check_all(&self, attempt: &Attempt) -> Result<(), CallerError> {
         self.by_user_and_network.check(attempt)?;
         if self.is_known(attempt) {
@@ -88,13 +90,13 @@ impl Throttle {
         attempt.network.map_or(Ok(()), |network| self.by_network.check(&network))
     }
 
-    /// Whether the user signed in from this network within a day.
+    /// Returns whether the user signed in from this network within the last day.
     pub(crate) fn is_known(&self, attempt: &Attempt) -> bool {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.get(attempt).is_some_and(|at| at.elapsed() < KNOWN_FOR)
     }
 
-    /// Notes that the password was right.
+    /// Records a right password.
     pub(crate) fn succeeded(&self, attempt: &Attempt, now: Instant) {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).put(attempt.clone(), now);
     }
@@ -109,7 +111,7 @@ impl Throttle {
     }
 }
 
-/// Failures of one kind of key, and the keys that are refused.
+/// The failures of one kind of key, and the blocked keys.
 struct Failures<K: Hash + Eq + Clone> {
     limiter: RateLimiter<K, HashMapStateStore<K>, MonotonicClock, StateInformationMiddleware>,
     interval: Duration,
@@ -154,7 +156,7 @@ impl<K: Hash + Eq + Clone> Failures<K> {
             refused_until.retain(|_, until| now < *until);
         }
         drop(refused_until);
-        // Rarely, because it visits every key.
+        // Every 1000 keys only, because it visits every key.
         if self.limiter.len() > MAX_KEYS && self.limiter.len().is_multiple_of(1000) {
             self.limiter.retain_recent();
         }
