@@ -1,6 +1,6 @@
-//! The wire: connections, requests, answers.
+//! The HTTP layer: connections, requests, answers.
 //!
-//! Invariant: every answer that is an error is made by `problem`, and every path that is served is in `routes`.
+//! Invariant: every error answer is made by `problem`, and every served path is in `routes`.
 
 pub(crate) mod answer;
 pub(crate) mod client;

@@ -160,8 +160,8 @@ fn listed_origins_are_let_in() {
     }
     for (wrong, reason) in [
         ("*", "server.cors_origins must not be `*`: the scripts of every site"),
-        ("https://good.*", "anybody can register a name"),
-        ("https://*.example.com", "anybody can register a name"),
+        ("https://good.*", "anyone can register a name"),
+        ("https://*.example.com", "anyone can register a name"),
     ] {
         let refusal = Setup::new().with("SERVER__CORS_ORIGINS", wrong).refusal();
         assert!(refusal.contains(reason), "{refusal}");

@@ -1,6 +1,6 @@
 //! Bodies of answers.
 //!
-//! Invariant: an answer names its type and charset (CONTRACT 2, 15), and is never compressed.
+//! Invariant: every answer states its type and charset (CONTRACT 2, 15), and none is compressed.
 
 use actix_web::{
     HttpResponse,
@@ -14,11 +14,11 @@ use crate::http::{
     problem::{ErrorBody, Problem},
 };
 
-/// Answers 200 as the request prefers, and repeats its time zone. `root` names the element of an
-/// object in XML.
+/// Answers 200 in the type that the request prefers, and repeats its time zone. `root` names the element of an object
+/// in XML.
 ///
 /// # Errors
-/// 406 if XML was negotiated and cannot hold the answer.
+/// 406: XML was negotiated, and it cannot represent the answer.
 pub(crate) fn write(
     preferences: &Preferences,
     root: &str,
@@ -40,18 +40,18 @@ pub(crate) fn write(
     Ok(response)
 }
 
-/// Answers an error; an empty body if that were impossible.
+/// Answers an error. The body is empty if it cannot be written.
 pub(crate) fn error(status: StatusCode, media_type: MediaType, body: &ErrorBody) -> HttpResponse {
     let tree = serde_json::to_value(body).unwrap_or_default();
     of_type(status, media_type, write_answer(&tree, "Error", media_type).unwrap_or_default())
 }
 
-/// Answers 200 in JSON, whatever the request prefers: what machines read.
+/// Answers 200 in JSON, regardless of the request's preferences. For answers that only programs read.
 pub(crate) fn json(body: &impl Serialize) -> HttpResponse {
     json_of_status(StatusCode::OK, body)
 }
 
-/// As `json`, with another status.
+/// Like `json`, with another status.
 pub(crate) fn json_of_status(status: StatusCode, body: &impl Serialize) -> HttpResponse {
     HttpResponse::build(status).content_type(MediaType::ApplicationJson.content_type()).json(body)
 }

@@ -1,6 +1,6 @@
-//! Where the client of a request is, and how it reaches the server.
+//! The client of a request: its address, and the origin by which it reaches the server.
 //!
-//! Invariant: what a head says about its client counts only as far as trusted proxies wrote it.
+//! Invariant: headers that describe the client count only as far as trusted proxies wrote them.
 
 use std::net::IpAddr;
 
@@ -21,7 +21,7 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 
-/// The headers in which proxies describe a request; empty if no proxy is trusted.
+/// Collects the headers in which proxies describe a request. Empty if no proxy is trusted.
 pub(super) fn forwarded_headers<'a>(app: &App, request: &'a HttpRequest) -> ForwardedHeaders<'a> {
     if app.proxy_trust.trusted.is_empty() {
         return ForwardedHeaders::default();
@@ -37,50 +37,51 @@ pub(super) fn forwarded_headers<'a>(app: &App, request: &'a HttpRequest) -> Forw
     }
 }
 
-/// The client's address, as far as it is known.
+/// Returns the client's address, if it is known.
 pub(crate) fn client_address(app: &App, request: &HttpRequest) -> Option<IpAddr> {
     forwarded_headers(app, request).client_address(peer(request), &app.proxy_trust)
 }
 
-/// The part of the path that trusted proxies took off; mostly empty.
+/// Returns the part of the path that trusted proxies stripped. It is usually empty.
 pub(super) fn stripped_prefix(app: &App, request: &HttpRequest) -> String {
     forwarded_headers(app, request).prefix(peer(request), &app.proxy_trust)
 }
 
-/// Whether cookies are for TLS alone: by the configuration, or because the client sees TLS. No header can turn
-/// off what the configuration says.
+/// Returns whether cookies are restricted to TLS: by the configuration, or because the client uses TLS. No header can
+/// override the configuration.
 pub(crate) fn is_secure(app: &App, request: &HttpRequest) -> bool {
     app.scheme == "https" || PublicOrigin::of(request, app).is_https
 }
 
-/// The name of the session's cookie; under TLS one that browsers keep to this host alone.
+/// Returns the name of the session cookie. Under TLS it has a prefix that makes browsers keep the cookie to this
+/// host.
 pub(crate) fn session_cookie(app: &App, request: &HttpRequest) -> &'static str {
     if is_secure(app, request) { "__Host-latchkey-session" } else { "latchkey-session" }
 }
 
-/// The host in a request's target (RFC 9112 §3.2): that of an absolute URI, which counts before `Host`, or the one
-/// that `CONNECT` names, which is another server.
+/// The host in a request's target (RFC 9112 §3.2). An absolute URI takes precedence over `Host`; `CONNECT` names
+/// another server.
 pub(crate) struct Target {
     pub(super) authority: Authority,
     pub(super) is_absolute: bool,
 }
 
 impl Target {
-    /// The target of a request, if it names a host.
+    /// Returns the target of a request, if it names a host.
     pub(crate) fn of(uri: &Uri) -> Option<Self> {
         let authority = uri.authority()?.clone();
         Some(Self { authority, is_absolute: uri.scheme().is_some() })
     }
 }
 
-/// Scheme and host by which the client of a request reaches the server.
+/// The scheme and host by which the client of a request reaches the server.
 pub(crate) struct PublicOrigin {
     pub(crate) is_https: bool,
     host: Option<String>,
 }
 
 impl PublicOrigin {
-    /// As trusted proxies say, or otherwise as the request itself does.
+    /// Returns the origin that trusted proxies report, or otherwise that of the request itself.
     pub(crate) fn of(request: &HttpRequest, app: &App) -> Self {
         let headers = forwarded_headers(app, request);
         let forwarded = headers.origin(peer(request), &app.proxy_trust);
@@ -90,13 +91,13 @@ impl PublicOrigin {
         Self { is_https: forwarded.is_https.unwrap_or(app.scheme == "https"), host }
     }
 
-    /// Scheme and host, as a URL begins; `None` if the host is unknown.
+    /// Returns scheme and host as the start of a URL, or `None` if the host is unknown.
     pub(crate) fn origin(&self) -> Option<String> {
         let scheme = if self.is_https { "https" } else { "http" };
         self.host.as_ref().map(|host| format!("{scheme}://{host}"))
     }
 
-    /// Whether a browser's `Origin` is this server.
+    /// Returns whether a browser's `Origin` is this server.
     pub(crate) fn is_origin(&self, origin: &str) -> bool {
         let other: Option<Uri> = origin.parse().ok();
         let Some((other, own)) = other.as_ref().zip(self.host.as_ref()) else { return false };
@@ -107,12 +108,12 @@ impl PublicOrigin {
     }
 }
 
-/// The address that sent the request: that of the client or of a proxy.
+/// Returns the address that sent the request: that of the client or of a proxy.
 pub(super) fn peer(request: &HttpRequest) -> Option<IpAddr> {
     request.peer_addr().map(|peer| peer.ip())
 }
 
-/// The host of the request itself; empty if it has none, as HTTP/1.0 allows.
+/// Returns the host of the request itself. It is empty if there is none, as HTTP/1.0 allows.
 fn own_host(request: &HttpRequest) -> String {
     if let Some(target) = request.extensions().get::<Target>() {
         return target.authority.to_string();

@@ -1,8 +1,8 @@
-//! The host that a request names, and the hosts that this server has (CONTRACT 1, RFC 9110 §7.2).
+//! The host that a request names, and the hosts of this server (CONTRACT 1, RFC 9110 §7.2).
 //!
-//! Invariant: a server that only this machine reaches, or that knows its names, answers nothing to a request
-//! for another host. Otherwise a web page that points a name of its own at this address (DNS rebinding) could
-//! call it from the browser of a user who can reach it.
+//! Invariant: a server that is reachable only from this machine, or whose hosts are configured, rejects every request
+//! for another host. Otherwise a web page could point its own name at this address (DNS rebinding). It could then
+//! call the server from the browser of a user who can reach it.
 
 use actix_web::{
     HttpMessage as _,
@@ -21,20 +21,20 @@ use super::{
 };
 use crate::{host::Host, state::App};
 
-/// Which hosts a server answers for.
+/// The hosts that a server answers for.
 #[derive(Clone, Debug)]
 pub(crate) struct Hosts {
-    /// The hosts of the configuration, each without a port.
+    /// The configured hosts, each without a port.
     named: Vec<String>,
-    /// Whether only this machine reaches the server.
+    /// Whether the server is reachable only from this machine.
     is_local: bool,
 }
 
 impl Hosts {
-    /// The hosts of this list. A server that only this machine reaches also has the names of this machine.
+    /// Creates the hosts of this list. A server that is reachable only from this machine also has the loopback names.
     ///
     /// # Errors
-    /// An item of the list is no host, or has a port.
+    /// An item of the list is not a host, or has a port.
     pub(crate) fn new(named: &[String], is_local: bool) -> anyhow::Result<Self> {
         let is_host =
             |name: &String| Host::parse(name.as_bytes()).is_some_and(|host| host.name == name);
@@ -57,7 +57,7 @@ impl Hosts {
     }
 }
 
-/// Middleware: refuses requests for a host of another server.
+/// Middleware: rejects requests for a host of another server.
 pub(crate) async fn check<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
@@ -98,8 +98,8 @@ fn judge(request: &ServiceRequest) -> Result<(), Problem> {
 mod tests {
     use super::*;
 
-    /// CONTRACT 1: what only this machine reaches has this machine's names, and those of the setting; other
-    /// servers have those of the setting, or any.
+    /// CONTRACT 1: a server reachable only from this machine has the loopback names and the configured hosts. Other
+    /// servers have the configured hosts, or accept any host.
     #[test]
     fn a_server_has_its_hosts() {
         let admits = |named: &[&str], is_local, host: &str| {

@@ -1,8 +1,8 @@
-//! The form that routing knows of a request's head (CONTRACT 1): any case, a trailing slash, a prefix and a tenant
-//! become a path of the list of routes, and secret headers leave the head.
+//! Normalizes the head of a request for routing (CONTRACT 1). A path in any case, with a trailing slash, a prefix or
+//! a tenant becomes a path of the list of routes. Secret headers leave the head.
 //!
-//! Invariant: routing sees only the paths of that list, as they are written there; every other path becomes one that
-//! nothing is served on.
+//! Invariant: routing sees only the paths of that list, spelled as there. Every other path becomes one that is not
+//! served.
 
 use std::borrow::Cow;
 
@@ -28,7 +28,7 @@ use crate::{
 };
 
 impl Paths {
-    /// The path by which a request is routed, and what stood before it. Slashes that follow one another count as one.
+    /// Returns the path by which a request is routed, and the part before it. Consecutive slashes count as one.
     fn route(&self, path: &str) -> Option<(Cow<'static, str>, Mount)> {
         let merged = merge_slashes(path);
         let path = &*merged;
@@ -56,7 +56,7 @@ impl Paths {
         };
         let viewer = rest.split_at_checked(DOCS.len());
         let route = match viewer.filter(|(docs, _)| docs.eq_ignore_ascii_case(DOCS)) {
-            // Names of files have a case, and the slash before them tells a folder.
+            // File names are case-sensitive, and the slash before them marks a folder.
             Some((_, file)) if file.starts_with('/') => format!("{DOCS}{file}").into(),
             _ if matches!(rest, "" | "/") => HOME.into(),
             _ => {
@@ -81,14 +81,14 @@ fn merge_slashes(path: &str) -> Cow<'_, str> {
     merged.into()
 }
 
-/// The path among `paths` that is meant.
+/// Returns the one of `paths` that matches, in any case and with or without a trailing slash.
 fn known(paths: impl IntoIterator<Item = &'static str>, path: &str) -> Option<&'static str> {
     let path = path.strip_suffix('/').unwrap_or(path);
     paths.into_iter().find(|known| known.eq_ignore_ascii_case(path))
 }
 
-/// Middleware, outermost: gives the request the path of its route, and keeps what stood before it. The head of the
-/// request then holds nothing of the buffer that it was read into, and no secret header.
+/// Middleware, outermost: replaces the path by that of the route, and keeps the part before it. Afterwards the
+/// request's head holds nothing of the buffer that it was read into, and no secret header.
 pub(crate) async fn normalize_head(
     mut request: ServiceRequest,
     next: Next<impl MessageBody>,
@@ -96,7 +96,7 @@ pub(crate) async fn normalize_head(
     let paths = request.app_data::<Data<Paths>>().expect("the app is set up with its paths");
     let app = request.app_data::<Data<App>>().expect("the app is set up with its state");
     let stripped = client::stripped_prefix(app, request.request());
-    // Percent-encoded letters were decoded already.
+    // Percent-encoded letters are already decoded here.
     let found = paths.route(request.match_info().as_str());
     let route = found.map_or(Cow::Borrowed(NOWHERE), |(route, mut mount)| {
         mount.base.insert_str(0, &stripped);
@@ -109,7 +109,7 @@ pub(crate) async fn normalize_head(
     if let Some(target) = Target::of(request.uri()) {
         request.extensions_mut().insert(target);
     }
-    // Also if it is the same: this one is not a part of that buffer.
+    // The URI is replaced even if it is equal, because the old one is a part of that buffer.
     let uri = with_path(request.uri(), &route).unwrap_or_else(|| Uri::from_static(NOWHERE));
     request.match_info_mut().get_mut().update(&uri);
     request.head_mut().uri = uri;
@@ -147,7 +147,7 @@ mod tests {
         assert_eq!(found, expected, "{prefix} {tenants:?} {path}");
     }
 
-    /// CONTRACT 1: any case, one trailing slash.
+    /// CONTRACT 1: a path matches in any case, with at most one trailing slash.
     #[test]
     fn a_path_has_no_case() {
         for (path, expected) in [
@@ -183,7 +183,7 @@ mod tests {
         }
     }
 
-    /// CONTRACT 1: a prefix, a tenant, both; without them nothing but the probes is found.
+    /// CONTRACT 1: a prefix, a tenant or both are stripped. Without them only the probes are found.
     #[test]
     fn what_stands_before_the_api_is_taken_off() {
         let prefix = "/SuperOffice";

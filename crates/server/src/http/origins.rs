@@ -1,44 +1,44 @@
 //! The origins whose scripts may call (CONTRACT 32).
 //!
-//! Invariant: a star stands for a port and never for a part of a host's name, because anybody can register a name
-//! that begins as another does.
+//! Invariant: a star stands for a port and never for a part of a host's name, because anyone can register a name that
+//! begins like another one.
 
 use actix_web::http::Uri;
 use anyhow::bail;
 
-/// The most digits of a port.
+/// The maximum number of digits in a port.
 const PORT_DIGITS: usize = 5;
 
-/// A list of origins, some of which may have any port.
+/// A list of origins. An item may allow any port.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Origins(Vec<Allowed>);
 
-/// An origin, or how one begins.
+/// An allowed origin, or the beginning of one.
 #[derive(Clone, Debug)]
 enum Allowed {
-    /// This one.
+    /// Exactly this origin.
     Exactly(String),
-    /// Those of this scheme and host, on the scheme's own port and on all others.
+    /// The origins of this scheme and host, on any port.
     AnyPort { host: String },
-    /// Those of this scheme and host on a port that begins with these digits.
+    /// The origins of this scheme and host on a port that begins with these digits.
     Port { host: String, digits: String },
 }
 
 impl Origins {
-    /// Reads a list of origins, each of which may end with a star in the place of a port or its last digits.
+    /// Parses a list of origins. Each may end with a star in the place of a port or of its last digits.
     ///
     /// # Errors
-    /// An item is no origin, or a star would stand for more than a port.
+    /// An item is not an origin, or its star stands for more than a port.
     pub(crate) fn parse(items: &[String]) -> anyhow::Result<Self> {
         items.iter().map(|item| Allowed::parse(item)).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether there is none.
+    /// Returns whether the list is empty.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether scripts of this origin may call, as a browser names it.
+    /// Returns whether scripts of this origin may call. The origin is written as browsers write it.
     pub(crate) fn allow(&self, origin: &str) -> bool {
         self.0.iter().any(|allowed| allowed.is(origin))
     }
@@ -59,10 +59,10 @@ impl Allowed {
         match allowed {
             Some(allowed) => Ok(allowed),
             None if item.contains('*') => bail!(
-                "server.cors_origins: in \"{item}\" the star must be the end, behind a whole host or in its \
+                "server.cors_origins: in \"{item}\" the star must be the end, after a whole host or in its \
                  port, as in \"http://localhost*\" and \"http://localhost:30*\". It stands for a port and \
-                 never for a part of a name, because anybody can register a name that begins as another, \
-                 such as good.example.evil.example"
+                 never for a part of a name, because anyone can register a name that begins like another \
+                 one, such as good.example.evil.example"
             ),
             None => bail!(
                 "server.cors_origins must have origins like \"https://app.example.com\": scheme and \
@@ -71,7 +71,7 @@ impl Allowed {
         }
     }
 
-    /// What stands before a star.
+    /// Parses the text before a star.
     fn begins(start: &str) -> Option<Self> {
         if is_host(start) {
             return Some(Self::AnyPort { host: start.to_owned() });
@@ -101,13 +101,13 @@ fn is_number(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Whether the text is scheme and host, and the name of the host is whole.
+/// Returns whether the text is a scheme and a complete host name.
 fn is_host(text: &str) -> bool {
     let has_port = text.parse::<Uri>().is_ok_and(|uri| uri.port().is_some());
     is_origin(text) && !has_port && !text.ends_with(['.', '-'])
 }
 
-/// Whether the text is how a browser names an origin (RFC 6454 §6.1).
+/// Returns whether the text is an origin as browsers write it (RFC 6454 §6.1).
 fn is_origin(text: &str) -> bool {
     let Ok(uri) = text.parse::<Uri>() else { return false };
     let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
@@ -182,19 +182,19 @@ mod tests {
         }
     }
 
-    /// CONTRACT 32: a star that would stand for more is refused, with the reason.
+    /// CONTRACT 32: a star that stands for more is rejected, with the reason.
     #[test]
     fn a_star_is_nothing_else() {
         for (item, reason) in [
             ("*", "every site that a user visits"),
-            ("http*", "anybody can register a name"),
-            ("https://*", "anybody can register a name"),
-            ("https://good.*", "anybody can register a name"),
-            ("https://*.good.example", "anybody can register a name"),
-            ("https://good.example/*", "anybody can register a name"),
-            ("http://localhost:x*", "anybody can register a name"),
-            ("http://localhost**", "anybody can register a name"),
-            ("http://localhost:30000*", "anybody can register a name"),
+            ("http*", "anyone can register a name"),
+            ("https://*", "anyone can register a name"),
+            ("https://good.*", "anyone can register a name"),
+            ("https://*.good.example", "anyone can register a name"),
+            ("https://good.example/*", "anyone can register a name"),
+            ("http://localhost:x*", "anyone can register a name"),
+            ("http://localhost**", "anyone can register a name"),
+            ("http://localhost:30000*", "anyone can register a name"),
             ("http://localhost/", "must have origins"),
             ("http://localhost:x", "must have origins"),
             ("http://localhost:", "must have origins"),

@@ -1,6 +1,6 @@
-//! What all pages for people have in common, and the page of an error (CONTRACT 34).
+//! The common parts of all pages for people, and the page of an error (CONTRACT 34).
 //!
-//! Invariant: everything that is shown is escaped, and the policy lets nothing be loaded and no script run.
+//! Invariant: all shown values are escaped. The policy allows pages to load nothing and to run no script.
 
 use actix_web::{
     HttpMessage as _, HttpRequest, HttpResponse, HttpResponseBuilder,
@@ -25,14 +25,14 @@ use crate::{
     texts::{Locale, Message},
 };
 
-/// The types that only browsers ask for.
+/// The types that only browsers request.
 const HTML: [&str; 2] = ["text/html", "application/xhtml+xml"];
-/// Nothing is loaded and nothing is run; the style stands in the page. Forms go to this site alone.
+/// Nothing is loaded, no script is run, and the style is inside the page. Forms go only to this site.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
                       form-action 'self'; frame-ancestors 'none'";
 
-/// Whether a page is preferred to what programs read, as browsers do. Of types that nothing is served in, one that
-/// has HTML in its name asks for a page, such as `application/html`.
+/// Returns whether the client prefers a page to the types for programs, as browsers do. If no served type is
+/// acceptable, an accepted type with HTML in its name, such as `application/html`, also requests a page.
 pub(crate) fn are_preferred(headers: &HeaderMap) -> bool {
     let offered = MediaType::WRITTEN.map(MediaType::essence).into_iter().chain(HTML);
     let preferred = accept(headers).prefer(offered, |essence| essence);
@@ -45,7 +45,7 @@ pub(crate) fn are_preferred(headers: &HeaderMap) -> bool {
 /// Answers a page.
 ///
 /// # Errors
-/// 500 if it could not be written.
+/// 500: it cannot be written.
 pub(crate) fn html(
     mut answer: HttpResponseBuilder,
     page: &impl Template,
@@ -58,9 +58,9 @@ pub(crate) fn html(
         .body(html))
 }
 
-/// What is around the content of every page: its language, and the way to other pages.
+/// The frame of every page: its language, and links to other pages.
 pub(crate) struct Frame {
-    /// ISO 639-1.
+    /// An ISO 639-1 code.
     pub(crate) language: &'static str,
     pub(crate) links: Vec<Link>,
 }
@@ -72,7 +72,7 @@ pub(crate) struct Link {
 }
 
 impl Frame {
-    /// That of the reader. Without links where the path lacks the tenant that it should name.
+    /// Returns the frame for the reader. It has no links if the path lacks its tenant.
     pub(crate) fn of(request: &HttpRequest, locale: Option<&Locale>) -> Self {
         let mount = request.extensions().get::<Mount>().map(|mount| mount.base.clone());
         let base = mount.or_else(|| request.app_data::<Data<Paths>>()?.only_base(request));
@@ -99,7 +99,7 @@ struct ProblemPage<'a> {
     error: &'a ErrorBody,
 }
 
-/// The page of an error.
+/// Answers the page of an error.
 pub(crate) fn problem(
     request: &HttpRequest,
     status: StatusCode,

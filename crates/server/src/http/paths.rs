@@ -1,8 +1,8 @@
 //! The paths of the server.
 //!
-//! Invariant: each path is written down here and nowhere else; the compiler finds one that no route has.
+//! Invariant: each path is written here and nowhere else. The compiler reports a path without a route.
 
-/// Where the server says it is.
+/// The base URL of the server, which redirects to the index.
 pub(crate) const HOME: &str = "/";
 pub(crate) const API: &str = "/api";
 pub(crate) const API_V1: &str = "/api/v1";
@@ -24,10 +24,10 @@ pub(crate) const REPLACE_EXTERNAL_TOKENS: &str = "/api/v1/Agents/ExternalTokens/
 pub(crate) const AUTHORIZE: &str = "/api/v1/Agents/ExternalTokens/Authorize";
 pub(crate) const CURRENT_PRINCIPAL: &str = "/api/v1/User/currentPrincipal";
 pub(crate) const CURRENT_TOKEN: &str = "/api/v1/User/currentToken";
-/// Served only with `grants.token_endpoint`; its errors have a shape of their own.
+/// Served only with `grants.token_endpoint`. Its errors have the form of OAuth.
 pub(crate) const TOKEN: &str = "/oauth2/token";
 
-/// Whether the clients of a route speak OAuth: in the scheme Basic, and in the errors that they read.
+/// Returns whether the clients of a route use OAuth's encoding of the scheme Basic and OAuth's form of errors.
 pub(crate) fn is_oauth(route: &str) -> bool {
     route == TOKEN
 }
@@ -39,9 +39,9 @@ pub(crate) const ACCOUNT_TICKETS_REVOKE: &str = "/account/tickets/revoke";
 pub(crate) const HEALTH: &str = "/healthz";
 pub(crate) const READINESS: &str = "/readyz";
 
-/// What supervises the process asks here, and needs neither prefix nor tenant.
+/// The probes for supervisors of the process. They need neither prefix nor tenant.
 pub(crate) const PROBES: [&str; 2] = [HEALTH, READINESS];
-/// The server as a whole, which requests name by `*` (RFC 9110 §7.1) and no other way.
+/// The server as a whole, which requests name only by `*` (RFC 9110 §7.1).
 pub(crate) const SERVER: &str = "/server";
-/// A path that nothing is served on.
+/// A path that is not served.
 pub(crate) const NOWHERE: &str = "/nowhere";

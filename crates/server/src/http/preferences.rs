@@ -1,7 +1,7 @@
-//! How an answer is to be written: type, properties, language, culture and time zone (CONTRACT 14–24).
+//! The requested form of an answer: type, properties, language, culture and time zone (CONTRACT 14–24).
 //!
-//! Invariant: the form of an answer is settled before the call does anything. A preference that does not matter to
-//! the answer never fails the call.
+//! Invariant: the form of an answer is settled before the call does anything. A preference that is irrelevant to the
+//! answer never fails the call.
 
 use actix_web::{
     HttpRequest,
@@ -19,16 +19,16 @@ const SO_LANGUAGE: HeaderName = HeaderName::from_static("so-language");
 const SO_CULTURE: HeaderName = HeaderName::from_static("so-culture");
 pub(crate) const SO_TIME_ZONE: HeaderName = HeaderName::from_static("so-timezone");
 
-/// How a request wants its answer.
+/// The form in which a request wants its answer.
 #[derive(Debug)]
 pub(crate) struct Preferences {
     pub(crate) media_type: MediaType,
     pub(crate) select: Select,
-    /// `None` if nothing is to be translated.
+    /// `None` if nothing is translated.
     pub(crate) locale: Option<Locale>,
-    /// Checked by `dates`: an unknown zone does not matter to an answer without dates.
+    /// Checked by `dates`, because an unknown zone is irrelevant to an answer without dates.
     pub(crate) time_zone: Result<TimeZone, UnknownTimeZone>,
-    /// Whether dates are to have their offset from UTC.
+    /// Whether dates have their offset from UTC.
     pub(crate) with_offset: bool,
 }
 
@@ -36,12 +36,12 @@ impl Preferences {
     /// Reads a request's headers and query.
     ///
     /// # Errors
-    /// No type is acceptable.
+    /// `NotAcceptable`: no type is acceptable.
     pub(crate) fn of(request: &HttpRequest, base_zone: &TimeZone) -> Result<Self, NotAcceptable> {
         Ok(Self::in_type(media_type(request.headers())?, request, base_zone))
     }
 
-    /// As `of`, for an answer in this type whatever the request accepts.
+    /// Like `of`, for an answer in this type, regardless of the accepted types.
     pub(crate) fn in_type(
         media_type: MediaType,
         request: &HttpRequest,
@@ -58,15 +58,15 @@ impl Preferences {
         }
     }
 
-    /// How dates are to be written, for an answer that has any.
+    /// Returns the form of dates, for an answer that has any.
     ///
     /// # Errors
-    /// The request names a zone that does not exist.
+    /// `UnknownTimeZone`: the request names a zone that does not exist.
     pub(crate) fn dates(&self) -> Result<Dates<'_>, UnknownTimeZone> {
         Ok(Dates { preferences: self, time_zone: self.time_zone.as_ref().map_err(|error| *error)? })
     }
 
-    /// A message of this server, in words or as a reference.
+    /// Returns a message of this server, as text or as a reference.
     pub(crate) fn text(&self, text: &Message) -> String {
         match &self.locale {
             Some(locale) => text.in_words(Some(locale)),
@@ -74,43 +74,43 @@ impl Preferences {
         }
     }
 
-    /// A stored value, translated for people.
+    /// Returns a stored value, translated for people.
     pub(crate) fn value(&self, value: &str) -> String {
         self.locale.as_ref().map_or_else(|| value.to_owned(), |locale| locale.of_value(value))
     }
 }
 
-/// How the dates of an answer are to be written.
+/// The form of the dates in an answer.
 pub(crate) struct Dates<'a> {
     pub(crate) preferences: &'a Preferences,
     time_zone: &'a TimeZone,
 }
 
 impl Dates<'_> {
-    /// A moment as data, in the time zone of the answer; in microseconds since 1970 UTC.
+    /// Formats a moment as data, in the time zone of the answer. `microseconds` counts from 1970 UTC.
     pub(crate) fn date(&self, microseconds: i64) -> String {
         self.date_in(self.time_zone, microseconds)
     }
 
-    /// Like `date`, but in UTC, as for the dates when a record was created and updated.
+    /// Like `date`, but in UTC, for the dates when a record was created and updated.
     pub(crate) fn utc_date(&self, microseconds: i64) -> String {
         TimeZone::find("UTC")
             .map_or_else(|_unknown| self.date(microseconds), |utc| self.date_in(&utc, microseconds))
     }
 
     fn date_in(&self, zone: &TimeZone, microseconds: i64) -> String {
-        // Only a row that this server did not write has a time that is no date.
+        // Only a row that this server did not write has a time outside the range of dates.
         let moment = Timestamp::from_microsecond(microseconds).unwrap_or(Timestamp::MAX);
         neutral_date_time(&zone.at(moment), self.preferences.with_offset)
     }
 
-    /// A moment, in the time zone of the answer.
+    /// Returns a moment in the time zone of the answer.
     pub(crate) fn moment(&self, moment: Timestamp) -> Argument {
         Argument::Time(self.time_zone.at(moment), self.preferences.with_offset)
     }
 }
 
-/// The type of the answer.
+/// Negotiates the type of the answer.
 pub(crate) fn media_type(headers: &HeaderMap) -> Result<MediaType, NotAcceptable> {
     if headers.contains_key(ACCEPT) {
         MediaType::of_answer(&accept(headers))
@@ -119,13 +119,13 @@ pub(crate) fn media_type(headers: &HeaderMap) -> Result<MediaType, NotAcceptable
     }
 }
 
-/// What types are accepted.
+/// Reads the accepted types.
 pub(crate) fn accept(headers: &HeaderMap) -> Accept {
     text(headers, &ACCEPT).map_or_else(Accept::anything, |header| Accept::parse(&header))
 }
 
-/// The language and the culture. Without a language the culture does not matter (CONTRACT 22). An unknown culture is
-/// ignored.
+/// Reads the language and the culture. Without a language the culture is irrelevant (CONTRACT 22). An unknown culture
+/// is ignored.
 pub(crate) fn locale(headers: &HeaderMap) -> Option<Locale> {
     let accept_language = text(headers, &ACCEPT_LANGUAGE);
     let so_language = text(headers, &SO_LANGUAGE);
@@ -135,7 +135,7 @@ pub(crate) fn locale(headers: &HeaderMap) -> Option<Locale> {
     Some(Locale { language: wanted.language, culture })
 }
 
-/// A header's values, joined as RFC 9110 §5.3 allows. Bytes that are not UTF-8 read as U+FFFD.
+/// Returns a header's values, joined as RFC 9110 §5.3 allows. Bytes that are not UTF-8 become U+FFFD.
 pub(crate) fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     let values = headers.get_all(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
     values.map(|value| value.trim().to_owned()).reduce(|all, value| format!("{all}, {value}"))

@@ -1,7 +1,7 @@
-//! The log of requests: a span and a line each, and what a handler adds to them.
+//! The log of requests: one span and one line per request, with the fields that a handler adds.
 //!
-//! Invariant: no body, query string, path, header or credential is ever a field; a request is known
-//! by its route and its id.
+//! Invariant: no field contains a body, query string, path, header or credential. A request is identified by its
+//! route and its id.
 
 use std::{net::IpAddr, time::Instant};
 
@@ -18,11 +18,11 @@ use tracing_actix_web::{RequestId, RootSpanBuilder};
 use super::{client::client_address, paths::PROBES, problem::Refusal};
 use crate::state::App;
 
-/// When a request came in.
+/// The time at which a request arrived.
 #[derive(Clone, Copy)]
 struct Start(Instant);
 
-/// The span of a request, and the line when it was answered.
+/// The span of a request, and the log line after its answer.
 pub(crate) struct RequestSpan;
 
 impl RootSpanBuilder for RequestSpan {
@@ -72,39 +72,39 @@ impl RootSpanBuilder for RequestSpan {
     }
 }
 
-/// Whether it is a path of a probe, which is called all the time.
+/// Returns whether this is the path of a probe, which supervisors call all the time.
 fn is_probe(route: Option<&str>) -> bool {
     route.is_some_and(|route| PROBES.contains(&route))
 }
 
-/// Says in the log which record the call is about: by its id, which opens nothing.
+/// Logs the record of the call by its id, which retrieves nothing.
 pub(crate) fn note_record(id: RecordId) {
     Span::current().record("record.id", id.text());
 }
 
-/// Says in the log whether the record was there for the caller.
+/// Logs whether the record exists for the caller.
 pub(crate) fn note_found(is_found: bool) {
     Span::current().record("record.found", is_found);
 }
 
-/// Says in the log whether the call ended the record.
+/// Logs whether the call ended the record.
 pub(crate) fn note_revoked(was_revoked: bool) {
     Span::current().record("record.revoked", was_revoked);
 }
 
-/// Says in the log how many records the answer lists.
+/// Logs the number of records in the answer.
 pub(crate) fn note_records(count: usize) {
     Span::current().record("records", count);
 }
 
-/// The address of the client, or of the proxy if no more is known.
+/// Returns the address of the client, or that of the proxy if the client's is unknown.
 fn address_to_log(request: &ServiceRequest) -> Option<IpAddr> {
     let app = request.app_data::<Data<App>>();
     let client = app.and_then(|app| client_address(app, request.request()));
     client.or_else(|| request.peer_addr().map(|peer| peer.ip()))
 }
 
-/// A method is text of the client's choice; only the known ones are logged.
+/// Returns the method if it is a known one, because any other is text of the client's choice.
 fn known_method(method: &str) -> &str {
     match method {
         "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS" | "TRACE" | "CONNECT" => {

@@ -1,7 +1,7 @@
-//! The one list of routes.
+//! The list of routes.
 //!
-//! Invariant: a path that is not in `ROUTES` is not served; every other path and method is answered as CONTRACT 34
-//! says. The paths that requests may have, `Allow` and the OpenAPI document follow from the list.
+//! Invariant: only the paths in `ROUTES` are served. Every other path and method is answered as CONTRACT 34 says. The
+//! allowed paths of requests, `Allow` and the OpenAPI document follow from the list.
 
 use actix_web::{
     FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder,
@@ -21,18 +21,18 @@ use super::{
     problem::{ACCEPT_POST, Problem, types_read},
 };
 
-/// A path that is served.
+/// A served path.
 pub(crate) struct Route {
     pub(crate) path: &'static str,
     resource: fn() -> Resource,
 }
 
-/// Makes the list of routes, and the part of the OpenAPI document that says what their handlers do.
+/// Makes the list of routes, and the part of the OpenAPI document that describes their handlers.
 ///
-/// Each line is the name of a path, the kind of the route, and a handler for each method that the kind has.
+/// Each line is the name of a path, the kind of the route, and one handler for each method of that kind.
 macro_rules! routes {
     ($($path:ident: $kind:ident($($module:ident::$handler:ident),+);)+) => {
-        /// Every path that is served, in the order of the OpenAPI document.
+        /// Every served path, in the order of the OpenAPI document.
         pub(crate) const ROUTES: &[Route] = &[$(Route {
             path: paths::$path,
             resource: || $kind(paths::$path, $($module::$handler),+),
@@ -76,12 +76,12 @@ routes! {
     READINESS: get(health::ready);
 }
 
-/// What the OpenAPI document says about each handler.
+/// Returns the OpenAPI documentation of the handlers.
 pub(crate) fn documented() -> utoipa::openapi::OpenApi {
     Documented::openapi()
 }
 
-/// Registers the routes, and what answers everything else.
+/// Registers the routes, and the answer to all other requests.
 pub(crate) fn configure(services: &mut ServiceConfig) {
     for route in ROUTES {
         services.service((route.resource)());
@@ -93,7 +93,7 @@ pub(crate) fn configure(services: &mut ServiceConfig) {
     ));
 }
 
-/// An operation of an agent: POST runs it, GET describes it (CONTRACT O5).
+/// Makes the route of an agent's operation: POST runs it, GET describes it (CONTRACT O5).
 fn operation<F, Args>(path: &str, handler: F) -> Resource
 where
     F: Handler<Args, Output: Responder + 'static>,
@@ -105,7 +105,7 @@ where
         .route(web::head().to(api_index::describe))
 }
 
-/// A page at whose path a form is sent, too.
+/// Makes a route that serves a page and receives its form.
 fn page_with_form<P, PageArgs, F, FormArgs>(path: &str, page: P, form: F) -> Resource
 where
     P: Handler<PageArgs, Output: Responder + 'static>,
@@ -119,7 +119,7 @@ where
         .route(web::post().to(form))
 }
 
-/// A path to which a form of a page is sent.
+/// Makes a route that receives a form of a page.
 fn form<F, Args>(path: &str, handler: F) -> Resource
 where
     F: Handler<Args, Output: Responder + 'static>,
@@ -128,7 +128,7 @@ where
     serving(path, "POST, OPTIONS").route(web::post().to(handler))
 }
 
-/// A path to which an OAuth client sends a form, and nothing else.
+/// Makes a route that receives only forms of OAuth clients.
 fn oauth_form<F, Args>(path: &str, handler: F) -> Resource
 where
     F: Handler<Args, Output: Responder + 'static>,
@@ -139,7 +139,7 @@ where
         .route(web::post().to(handler))
 }
 
-/// A path that serves GET, and HEAD with it (RFC 9110 §9.3.2).
+/// Makes a route that serves GET and HEAD (RFC 9110 §9.3.2).
 fn get<F, Args>(path: &str, handler: F) -> Resource
 where
     F: Handler<Args, Output: Responder + 'static>,
@@ -149,7 +149,7 @@ where
     serving(path, "GET, HEAD, OPTIONS").route(web::get().to(handler)).route(head)
 }
 
-/// A path whose last part may be any number of segments.
+/// Makes a route whose last part may have any number of segments.
 fn files<F, Args>(path: &str, handler: F) -> Resource
 where
     F: Handler<Args, Output: Responder + 'static>,
@@ -158,12 +158,12 @@ where
     get(&path.replace('}', ":.*}"), handler)
 }
 
-/// A path that answers OPTIONS, and refuses every method to which no route is added.
+/// Makes a route that answers OPTIONS, and rejects every method without a handler.
 fn serving(path: &str, allowed: &'static str) -> Resource {
     serving_types(path, allowed, types_read)
 }
 
-/// As `serving`, where POST reads these types.
+/// Like `serving`, for a path whose POST reads these types.
 fn serving_types(path: &str, allowed: &'static str, types: fn() -> String) -> Resource {
     let tell = move || async move { options(allowed, types) };
     let refuse = move || async move { Err::<String, _>(Problem::method_not_allowed(allowed)) };
@@ -172,7 +172,7 @@ fn serving_types(path: &str, allowed: &'static str, types: fn() -> String) -> Re
         .default_service(web::to(refuse))
 }
 
-/// What a path serves, and what it reads (RFC 9110 §9.3.7).
+/// Answers OPTIONS with the methods that a path serves and the types that it reads (RFC 9110 §9.3.7).
 fn options(allowed: &'static str, types: fn() -> String) -> HttpResponse {
     let mut answer = HttpResponse::NoContent();
     answer.insert_header((ALLOW, allowed));
@@ -189,7 +189,7 @@ mod tests {
     use super::*;
     use crate::config::tenants;
 
-    /// A route has the path that its handlers document.
+    /// Each route has the path that its handlers document.
     #[test]
     fn every_route_is_documented_under_its_path() {
         let served: Vec<&str> = ROUTES.iter().map(|route| route.path).collect();
@@ -198,7 +198,7 @@ mod tests {
         assert_eq!(served, documented);
     }
 
-    /// CONTRACT 1: no tenant is called like a path.
+    /// CONTRACT 1: no tenant has the name of a path.
     #[test]
     fn the_first_segments_of_paths_are_reserved() {
         let segments = ROUTES.iter().filter_map(|route| route.path.split('/').nth(1));

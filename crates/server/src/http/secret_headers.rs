@@ -1,7 +1,7 @@
-//! The headers of a request that are secrets.
+//! The secret headers of a request.
 //!
 //! Invariant: only `secret_headers` gives access to them, and they are dropped with their request. The framework
-//! keeps the heads of requests for reuse, and with them the buffers that they were read into, bodies included.
+//! reuses the heads of requests, and with them the buffers that they were read into, including bodies.
 
 use std::rc::Rc;
 
@@ -22,8 +22,8 @@ const SECRET: [HeaderName; 6] =
 
 struct SecretHeaders(Rc<HeaderMap>);
 
-/// Takes the secrets out of the head of a request, and copies the rest of the head out of the buffer that it was
-/// read into. `normalize::normalize_head` does the same for the path.
+/// Takes the secrets out of a request's head, and copies the other headers out of the buffer that they were read
+/// into. `normalize::normalize_head` does the same for the path.
 pub(crate) fn take_secrets(request: &mut ServiceRequest) {
     let headers = &mut request.head_mut().headers;
     let (mut plain, mut secret) = (HeaderMap::with_capacity(headers.len()), HeaderMap::new());
@@ -39,7 +39,7 @@ pub(crate) fn take_secrets(request: &mut ServiceRequest) {
     request.extensions_mut().insert(SecretHeaders(Rc::new(secret)));
 }
 
-/// The secret headers of a request.
+/// Returns the secret headers of a request.
 pub(crate) fn secret_headers(request: &HttpRequest) -> Rc<HeaderMap> {
     let extensions = request.extensions();
     extensions.get().map(|SecretHeaders(headers)| Rc::clone(headers)).unwrap_or_default()

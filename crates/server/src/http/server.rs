@@ -1,6 +1,6 @@
 //! The HTTP server: the middleware around the routes, the limits of a connection, the threads.
 //!
-//! Invariant: every request passes the same middleware, and every connection the one acceptor.
+//! Invariant: every request passes the same middleware, and every connection the same acceptor.
 
 use std::{net::TcpListener, time::Duration};
 
@@ -30,17 +30,17 @@ use super::{
 };
 use crate::{config, http::request_log::RequestSpan, state::App};
 
-/// How long a connection stays half open for what a client still sends that was refused.
+/// The time for which a connection stays half open after a refusal, to receive the rest that the client still sends.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Which requests are for this server, and what their paths mean.
+/// The hosts and paths of this server, and the origins whose scripts may call it.
 pub(crate) struct Site {
     pub(crate) paths: Paths,
     pub(crate) hosts: Hosts,
     pub(crate) cors_origins: Origins,
 }
 
-/// Begins to take connections.
+/// Starts to accept connections.
 ///
 /// # Errors
 /// The process may open too few files.
@@ -100,7 +100,7 @@ pub(crate) fn start(
     Ok(server.run())
 }
 
-/// Lets scripts of these origins call (CONTRACT 32), but without cookies.
+/// Allows scripts of these origins to call (CONTRACT 32), but without cookies.
 fn cors(origins: &Origins) -> Cors {
     let origins = origins.clone();
     Cors::default()

@@ -1,7 +1,7 @@
 //! Headers that a request may have only once.
 //!
-//! Invariant: a request that has one of them twice is refused as a whole, so that this server and a proxy in front
-//! never take different ones.
+//! Invariant: a request that repeats one of them is rejected as a whole, so that this server and a proxy before it
+//! never read different values.
 
 use actix_web::{
     body::{BoxBody, MessageBody},
@@ -13,8 +13,8 @@ use actix_web::{
 use super::secret_headers::{IDEMPOTENCY_KEY, SO_APP_TOKEN, X_XSRF_TOKEN, secret_headers};
 use crate::http::problem::{Problem, SEC_FETCH_MODE, SEC_FETCH_SITE};
 
-/// Each with its name in the documentation. Other headers are lists, such as `Accept`, `SO-Language` and
-/// `SO-TimeZone`, whose lines are read as one (RFC 9110 §5.3).
+/// Each header with its documented name. Other headers are lists, such as `Accept`, `SO-Language` and `SO-TimeZone`.
+/// Their lines are read as one (RFC 9110 §5.3).
 const SINGLE: [(HeaderName, &str); 9] = [
     (AUTHORIZATION, "Authorization"),
     (CONTENT_TYPE, "Content-Type"),
@@ -27,7 +27,7 @@ const SINGLE: [(HeaderName, &str); 9] = [
     (X_XSRF_TOKEN, "X-XSRF-TOKEN"),
 ];
 
-/// Middleware: answers a request that has a header twice with a 400 that names the header.
+/// Middleware: answers a request that repeats a header with a 400 that names the header.
 pub(crate) async fn refuse_repeated_headers(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
