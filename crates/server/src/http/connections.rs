@@ -1,7 +1,7 @@
-//! The connections of clients: how many there are, who makes room for whom, and what each may hold.
+//! The connections of clients: their number, the eviction of idle ones, and the bounds of each.
 //!
-//! Invariant: what a stranger can make the server keep is bounded: the number of connections, in all and by
-//! address; of each connection one head, a few requests, and their answers until they are sent or given up.
+//! Invariant: the memory that an unknown client can make the server keep is bounded. Connections are limited in total
+//! and per address. Each keeps one head, a few requests, and their answers until they are sent or abandoned.
 
 mod registry;
 mod stream;
@@ -21,18 +21,18 @@ use self::registry::{Bounds, Connections};
 pub(crate) use self::stream::Stream;
 use crate::config::{Limits, Server};
 
-/// How long a TLS handshake may take.
+/// The timeout of a TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Connections that the system accepted and that wait to be admitted, or that are about to be closed.
+/// Connections that the system has accepted but that are not admitted yet, or that are about to be closed.
 const IN_PASSING: usize = 64;
-/// Files that are open whatever clients do: the log, the database's own, pipes of the runtime.
+/// Files that are open regardless of clients: the log, those of the database, pipes of the runtime.
 const OTHER_FILES: usize = 64;
-/// Files that each core's thread may have open: its poll, and a reader of the database with its log.
+/// Files that the thread of each core may have open: its poll, and a reader of the database with its log.
 const FILES_PER_CORE: usize = 8;
-/// With fewer there is no point in starting.
+/// The minimum number of connections. The process does not start if it can have only fewer.
 const FEWEST_CONNECTIONS: usize = 16;
 
-/// What admits connections. Cheap to clone; all clones are one.
+/// Admits connections. Cheap to clone; all clones share the same connections.
 #[derive(Clone)]
 pub(crate) struct Acceptor {
     connections: Arc<Connections>,
@@ -40,17 +40,17 @@ pub(crate) struct Acceptor {
     times: Times,
 }
 
-/// How long a client may take.
+/// The timeouts of a client.
 #[derive(Clone, Copy)]
 struct Times {
-    /// From the first byte of a head to its last. A body that is read late counts as one.
+    /// From the first byte of a head to its last. A body that is read late counts as a head.
     head: Duration,
-    /// From when an answer cannot be sent on until it is sent to its end.
+    /// From the moment an answer is blocked until it is sent completely.
     answer: Duration,
 }
 
 impl Acceptor {
-    /// Admits as many connections as the settings say, or as the process has descriptors for.
+    /// Creates an acceptor for the configured number of connections, or for as many as there are file descriptors.
     ///
     /// # Errors
     /// The process may open too few files.
@@ -68,7 +68,7 @@ impl Acceptor {
             connections: Arc::new(Connections::new(bounds, trusted)),
             tls: tls.map(tls_acceptor),
             times: Times {
-                // What follows a body looks like a head that has begun.
+                // The bytes after a body look like the start of a head.
                 head: Duration::from_secs(
                     limits.idle_seconds.max(limits.head_seconds + limits.body_seconds),
                 ),
@@ -89,16 +89,17 @@ impl Acceptor {
         });
     }
 
-    /// How many connections each of the server's threads may have, some more than are admitted in all: past
-    /// that none is accepted.
+    /// Returns the maximum number of connections per thread of the server. The sum is a little above the limit of
+    /// admitted connections. Above it no connection is accepted.
     pub(crate) fn most_per_worker(&self, workers: usize) -> usize {
         self.connections.total().div_ceil(workers) + IN_PASSING.div_ceil(workers)
     }
 
-    /// Admits a connection, and does the TLS handshake if there is one.
+    /// Admits a connection, and does the TLS handshake if TLS is configured.
     ///
     /// # Errors
-    /// There is no room, the client made room for another, or the handshake failed; the connection is closed.
+    /// There is no room, the connection was evicted for another one, or the handshake failed. The connection is
+    /// closed.
     pub(crate) async fn admit(&self, tcp: TcpStream) -> io::Result<(Stream, Option<SocketAddr>)> {
         let peer = tcp.peer_addr()?;
         let mut place =
@@ -116,7 +117,7 @@ impl Acceptor {
     }
 }
 
-/// How many connections there may be, if `wanted` are.
+/// Returns the possible number of connections, at most `wanted`.
 fn affordable(wanted: usize) -> anyhow::Result<usize> {
     let Some(files) = raise_open_files() else { return Ok(wanted) };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -138,7 +139,7 @@ fn affordable(wanted: usize) -> anyhow::Result<usize> {
     Ok(wanted.min(affordable))
 }
 
-/// Raises the number of files that the process may open as far as it may itself; `None` if nothing limits it.
+/// Raises the limit of open files to the maximum that the process may set. Returns `None` if there is no limit.
 #[cfg(target_os = "linux")]
 fn raise_open_files() -> Option<usize> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -152,14 +153,14 @@ fn raise_open_files() -> Option<usize> {
     files.map(|files| usize::try_from(files).unwrap_or(usize::MAX))
 }
 
-/// Elsewhere the limit is for the one who starts the server to see to.
+/// On other systems the operator sets the limit.
 #[cfg(not(target_os = "linux"))]
 fn raise_open_files() -> Option<usize> {
     None
 }
 
-/// Speaks HTTP/1 alone. HTTP/2 is left out because the framework has no bounds for what a client can make it keep:
-/// streams, resets, lists of headers.
+/// Creates an acceptor that offers only HTTP/1. HTTP/2 is disabled because the framework does not bound the memory
+/// that a client can use by streams, resets and header lists.
 fn tls_acceptor(mut config: rustls::ServerConfig) -> TlsAcceptor {
     config.alpn_protocols = vec![b"http/1.1".into(), b"http/1.0".into()];
     TlsAcceptor::from(Arc::new(config))

@@ -1,7 +1,7 @@
-//! Which connections there are, and which of them makes room for the next.
+//! The open connections, and the choice of the one that is evicted for a new one.
 //!
-//! Invariant: a connection with a request under way is never closed for another one; of the others, the client
-//! that has the most loses the one that was idle for longest.
+//! Invariant: a connection with a request in progress is never evicted. When room is needed, the client with the most
+//! connections loses the one that has been idle longest.
 
 use std::{
     collections::HashMap,
@@ -21,14 +21,14 @@ use tracing::warn;
 
 use crate::callers::proxy_trust;
 
-/// How often it is logged that connections are closed to make room.
+/// The minimum time between two log lines about evicted connections.
 const REMINDER: Duration = Duration::from_secs(60);
 
-/// How many connections there may be.
+/// The limits of connections.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     pub(super) total: usize,
-    /// Of an IPv4 address, or of a /64 of IPv6; trusted proxies have no such bound.
+    /// The limit per IPv4 address, or per /64 of IPv6. Trusted proxies have no such limit.
     pub(super) per_address: usize,
 }
 
@@ -45,7 +45,7 @@ struct Open {
     next: u64,
     connections: HashMap<u64, Connection>,
     of_network: HashMap<IpAddr, usize>,
-    /// When it was last logged that there was no room, and how often there was none since.
+    /// The time of the last log line about missing room. `unreported` counts the cases since then.
     reported: Option<Instant>,
     unreported: u64,
 }
@@ -57,16 +57,16 @@ struct Connection {
     _close: oneshot::Sender<()>,
 }
 
-/// What a connection is doing.
+/// The state of a connection.
 struct Activity {
     has_request: AtomicBool,
-    /// When it last did something. Times are milliseconds since `Connections::started`.
+    /// The time of the last activity. Times are milliseconds since `Connections::started`.
     last: AtomicU64,
-    /// When it is closed unless it does what is awaited; 0 if nothing is.
+    /// The time at which the connection is closed unless the awaited action occurs. 0 if nothing is awaited.
     deadline: AtomicU64,
 }
 
-/// The right to be connected; given back when it is dropped.
+/// The right to be connected. Dropping it returns it.
 pub(super) struct Place {
     connections: Arc<Connections>,
     id: u64,
@@ -84,7 +84,7 @@ impl Connections {
         self.bounds.total
     }
 
-    /// A place for a client of this address; `None` if nobody can make room.
+    /// Returns a place for a client of this address, or `None` if no connection can be evicted.
     pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
         let address = address.to_canonical();
         let network = proxy_trust::network(address);
@@ -136,7 +136,8 @@ impl Open {
         self.of_network.get(&network).copied().unwrap_or_default()
     }
 
-    /// Closes an idle connection of the client that has the most, or of any if that one has none.
+    /// Closes an idle connection of the client with the most connections, or of any client if that one has no idle
+    /// one.
     fn close_idle(&mut self) -> Option<()> {
         let (crowd, _) = self.of_network.iter().max_by_key(|(_, count)| **count)?;
         self.close_idle_of(*crowd).or_else(|| self.close_oldest(|_any| true))
@@ -146,7 +147,7 @@ impl Open {
         self.close_oldest(|connection| connection.network == network)
     }
 
-    /// Closes the connection that was idle for longest; `None` if none is idle.
+    /// Closes the connection that has been idle longest. Returns `None` if none is idle.
     fn close_oldest(&mut self, is_meant: impl Fn(&Connection) -> bool) -> Option<()> {
         let idle = self.connections.iter().filter(|(_, connection)| {
             is_meant(connection) && !connection.activity.has_request.load(Ordering::Relaxed)
@@ -175,7 +176,7 @@ impl Open {
         }
     }
 
-    /// Logs that there is no room, once in a while.
+    /// Logs that there is no room, at most once per `REMINDER`.
     fn report(&mut self, setting: &'static str) {
         self.unreported += 1;
         if self.reported.is_none_or(|time| time.elapsed() > REMINDER) {
@@ -187,12 +188,12 @@ impl Open {
 }
 
 impl Place {
-    /// Returns when the connection has to make room.
+    /// Waits until the registry closes the connection.
     pub(super) async fn closed(&mut self) {
         std::future::poll_fn(|context| self.poll_closed(context)).await;
     }
 
-    /// As `closed`.
+    /// Like `closed`, for polling.
     pub(super) fn poll_closed(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if !self.is_closed {
             let _dropped = ready!(Pin::new(&mut self.close).poll(context));
@@ -201,12 +202,12 @@ impl Place {
         Poll::Ready(())
     }
 
-    /// Notes that the client did something just now.
+    /// Records an action of the client.
     pub(super) fn note_activity(&self) {
         self.activity.last.store(self.connections.milliseconds(), Ordering::Relaxed);
     }
 
-    /// Notes whether a request is under way.
+    /// Records whether a request is in progress.
     pub(super) fn set_has_request(&self, has_request: bool) {
         self.activity.has_request.store(has_request, Ordering::Relaxed);
     }
@@ -215,7 +216,7 @@ impl Place {
         self.activity.has_request.load(Ordering::Relaxed)
     }
 
-    /// Has the connection closed if this takes longer; `None` takes that back.
+    /// Closes the connection after this time, unless the deadline is changed before. `None` removes the deadline.
     pub(super) fn set_deadline(&self, within: Option<Duration>) {
         let deadline =
             within.map(|time| self.connections.milliseconds() + milliseconds(time).max(1));

@@ -1,7 +1,7 @@
 //! A client's connection, as the HTTP framework reads and writes it.
 //!
-//! Invariant: while answers of a connection wait to be sent, no byte is read from it; and the framework gets the
-//! ends of at most `HEADS` heads at a time, so that it never parses more than it may have to keep.
+//! Invariant: no byte is read from a connection while its answers wait to be sent. The framework gets the ends of at
+//! most `HEADS` heads at a time, so that the requests it keeps are bounded.
 
 use std::{
     io,
@@ -15,27 +15,27 @@ use tokio_rustls::server::TlsStream;
 
 use super::{Times, registry::Place};
 
-/// How many requests the framework may take from a connection before it looks at what it has to send.
+/// The maximum number of requests that the framework reads from a connection before it sends the pending answers.
 const HEADS: usize = 16;
 
-/// How an answer begins behind which the request goes on.
+/// The start of an interim answer, after which the request continues.
 const INTERIM: &[u8] = b"HTTP/1.1 100 ";
 
-/// A connection of a client, in the clear or under TLS.
+/// A connection of a client, with or without TLS.
 pub(crate) struct Stream {
     transport: Transport,
     place: Place,
     times: Times,
     heads: HeadScanner,
-    /// How many heads ended in what was handed out since the last flush.
+    /// The number of heads that ended in the bytes handed out since the last flush.
     heads_taken: usize,
-    /// What was read behind them.
+    /// Bytes that were read after those heads.
     held: Vec<u8>,
-    /// Whether the client takes no more at the moment.
+    /// Whether the client currently receives no more.
     is_blocked: bool,
-    /// Whether something was sent since the last flush.
+    /// Whether bytes were sent since the last flush.
     has_sent: bool,
-    /// Whether the framework was refused more to read, and is to be woken when it may have it.
+    /// Whether a read of the framework was deferred. The framework is woken when it may read again.
     wants_more: bool,
     awaits: Option<Awaited>,
 }
@@ -45,12 +45,12 @@ enum Transport {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// What the client is to do within a time.
+/// The action that the client must do within a time.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Awaited {
-    /// Send the rest of a head.
+    /// Sending the rest of a head.
     Head,
-    /// Take the rest of an answer.
+    /// Receiving the rest of an answer.
     Answer,
 }
 
@@ -88,14 +88,14 @@ impl Stream {
         }
     }
 
-    /// What the framework gets while the client takes no more.
+    /// Records that the client receives no more, and waits. Fails when the registry closes the connection.
     fn poll_blocked<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         self.is_blocked = true;
         self.set_awaits(Some(Awaited::Answer));
         self.place.poll_closed(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 
-    /// Looks at what is handed out from `start` on; holds back what stands behind the last head that may be taken.
+    /// Scans the bytes handed out from `start` on. Holds back the bytes after the last head that may be read.
     fn look_at(&mut self, buffer: &mut ReadBuf<'_>, start: usize) {
         self.place.note_activity();
         let mut end = start;
@@ -161,7 +161,7 @@ impl AsyncWrite for Stream {
         }
     }
 
-    /// The framework flushes whenever it has nothing more to send, so that it may read again.
+    /// The framework flushes whenever it has sent everything, so that it may read again.
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         match Pin::new(&mut this.transport).poll_flush(context) {
@@ -230,10 +230,10 @@ impl AsyncWrite for Transport {
     }
 }
 
-/// Finds the empty lines that end heads. It does not know bodies: an empty line in one counts as well.
+/// Finds the empty lines that end heads. It does not parse bodies: an empty line in a body counts as well.
 #[derive(Default)]
 struct HeadScanner {
-    /// What the line has so far that is not ended yet.
+    /// The content of the unfinished line.
     line: Line,
     /// Whether a line with text came since the last empty one.
     has_text: bool,
@@ -248,8 +248,8 @@ enum Line {
 }
 
 impl HeadScanner {
-    /// How many of these bytes there are to the end of the first head that ends in them; the rest is to be shown
-    /// again. `None` if none ends.
+    /// Returns the number of bytes up to the end of the first head that ends in them. The caller passes the rest
+    /// again. Returns `None` if no head ends.
     fn next_end(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut start = 0;
         for newline in memchr::memchr_iter(b'\n', bytes) {
@@ -266,14 +266,14 @@ impl HeadScanner {
         None
     }
 
-    /// Whether a head, or a body that nobody read to its end, has begun.
+    /// Returns whether a head has begun, or a body that was not read to its end.
     fn is_within_one(&self) -> bool {
         self.has_text || self.line == Line::Text
     }
 }
 
 impl Line {
-    /// The line with more of it.
+    /// Returns the state of the line after more bytes.
     fn and(self, more: &[u8]) -> Self {
         match (self, more) {
             (line, b"") => line,
@@ -287,7 +287,7 @@ impl Line {
 mod tests {
     use super::*;
 
-    /// Where heads end, whatever pieces the bytes come in.
+    /// The ends of heads are found however the bytes are split.
     #[test]
     fn heads_end_with_an_empty_line() {
         for (bytes, expected) in [
