@@ -1,6 +1,7 @@
-//! A request's parts, as types.
+//! Extractors: the parts of a request as types.
 //!
-//! Invariant: a handler that takes `Authenticated`, `AgentCall` or `TokenCall` has a principal; no other has one.
+//! Invariant: a handler that takes `Authenticated`, `AgentCall` or `TokenCall` has a principal. No other handler has
+//! one.
 
 mod agent_call;
 mod authenticated;

@@ -1,7 +1,7 @@
 //! A call of an operation of an agent.
 //!
-//! Invariant: nothing of a request but its head is looked at before the caller is known, and the body only once
-//! nothing else can refuse the call; but for the one operation whose body may name the application.
+//! Invariant: before the caller is authenticated, only the head of a request is read. The body is read last, after
+//! every other check. The one exception is the operation whose body may name the application.
 
 use actix_web::{
     FromRequest, HttpRequest,
@@ -21,7 +21,7 @@ use crate::{
     state::App,
 };
 
-/// An authenticated call of an operation of an agent, and what it is called with.
+/// An authenticated call of an operation of an agent, with its body.
 pub(crate) struct AgentCall {
     pub(crate) caller: Caller,
     pub(crate) preferences: Preferences,
@@ -43,7 +43,7 @@ impl FromRequest for AgentCall {
     }
 }
 
-/// An `AgentCall` whose body may name the application: `AppToken` counts as `SO-AppToken` does.
+/// An `AgentCall` whose body may name the application: `AppToken` has the effect of `SO-AppToken`.
 pub(crate) struct AgentCallWithAppToken(pub(crate) AgentCall);
 
 impl FromRequest for AgentCallWithAppToken {
@@ -79,10 +79,10 @@ pub(super) fn extract<T: 'static>(
     })
 }
 
-/// Online the agents are closed to every caller that no rule admits (CONTRACT 31).
+/// Checks the caller's access to the agents. Online, they are open only to callers that a rule admits (CONTRACT 31).
 ///
 /// # Errors
-/// 403 for a caller to whom they are closed.
+/// 403: no rule admits the caller.
 pub(super) fn admit_to_agents(app: &App, caller: &Caller) -> Result<(), Problem> {
     let application = caller.application.as_ref().map(|application| &application.name);
     let admits = |rule: &AgentAccessRule| rule.admits(&caller.principal.tenant, application);

@@ -1,6 +1,6 @@
 //! An authenticated request without a body.
 //!
-//! Invariant: the caller is known before anything else of the request can refuse it.
+//! Invariant: the caller is authenticated before any other part of the request is checked.
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
 
@@ -10,7 +10,7 @@ use crate::{
     http::{preferences::Preferences, problem::Problem},
 };
 
-/// Who calls, and how the answer is to be written.
+/// The caller, and the form of the answer.
 pub(crate) struct Authenticated {
     pub(crate) caller: Caller,
     pub(crate) preferences: Preferences,

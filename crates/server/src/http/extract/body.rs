@@ -1,8 +1,10 @@
 //! The body of a request.
 //!
-//! Invariant: a body is never held past its size limit, before or after it is decompressed, and never waited for
-//! past its time limit. All bodies together stay within their budget. What the headers say about a body is
-//! judged before the server waits for it.
+//! Invariants:
+//! - A body is never held above its size limit, before or after decompression, and never awaited beyond its time
+//!   limit.
+//! - All bodies together stay within their budget.
+//! - The headers that describe a body are checked before the server waits for it.
 
 use std::{ops::Deref, sync::Arc, time::Duration};
 
@@ -26,14 +28,14 @@ use crate::{
     http::{preferences, problem::Problem},
 };
 
-/// The bytes of each body that are not counted, so that small bodies are read while large ones use up the
-/// budget. A connection has buffers of that size anyway.
+/// The bytes of each body that do not count, so that small bodies are read while large ones use up the budget. The
+/// buffers of a connection have that size anyway.
 const UNCOUNTED: usize = 16 * 1024;
-/// The most bytes that a short form may have.
+/// The maximum size of a short form, in bytes.
 const FORM_BYTES: usize = 16 * 1024;
 
-/// The bytes that the bodies of all requests may have together, one permit a byte. Cheap to clone; all clones
-/// are one budget.
+/// The budget of bytes for the bodies of all requests together, one permit per byte. Cheap to clone; all clones share
+/// one budget.
 #[derive(Clone, Debug)]
 pub(crate) struct BodyBudget(Arc<Semaphore>);
 
@@ -43,17 +45,17 @@ impl BodyBudget {
     }
 }
 
-/// The part of the budget that one body has; dropping it gives it back.
+/// The part of the budget that one body uses. Dropping it returns it.
 struct Share {
     budget: BodyBudget,
     permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Share {
-    /// Takes what a body of this length still needs.
+    /// Takes the bytes that a body of this length still needs.
     ///
     /// # Errors
-    /// 503 if the budget has too little left.
+    /// 503: too little of the budget is left.
     fn cover(&mut self, length: usize) -> Result<(), Problem> {
         let held = self.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let more = length.saturating_sub(UNCOUNTED).saturating_sub(held);
@@ -71,7 +73,7 @@ impl Share {
     }
 }
 
-/// What a body was read into, with its share of the budget.
+/// A body after parsing, with its share of the budget.
 pub(crate) struct Held<T> {
     body: T,
     _share: Share,
@@ -90,11 +92,13 @@ impl<T> Deref for Held<T> {
     }
 }
 
-/// Reads a body as its headers say; an empty one needs no type.
+/// Reads a body as its headers describe it. An empty body needs no type.
 ///
 /// # Errors
-/// 408 and 413 over a limit, 415 for an unsupported type or coding, 400 for a malformed body, 503 if the budget
-/// is used up.
+/// - 400: the body is malformed.
+/// - 408, 413: a limit is exceeded.
+/// - 415: the type or the coding is not supported.
+/// - 503: the budget is used up.
 pub(crate) async fn read(
     request: &HttpRequest,
     payload: Payload,
@@ -111,15 +115,15 @@ pub(crate) async fn read(
     Ok(Held { body, _share: share })
 }
 
-/// The limits of a short form, such as that of a page or of OAuth.
+/// Returns the limits of a short form, such as that of a page or of OAuth.
 pub(crate) fn form_limits(limits: Limits) -> Limits {
     Limits { body_bytes: FORM_BYTES.min(limits.body_bytes), ..limits }
 }
 
-/// Reads a body that must be a form; an empty one needs no type.
+/// Reads a body that must be a form. An empty body needs no type.
 ///
 /// # Errors
-/// As those of `read`; 415 also for a body of another type.
+/// Those of `read`, and 415: the body has another type.
 pub(crate) async fn read_fields(
     request: &HttpRequest,
     payload: Payload,
@@ -181,9 +185,9 @@ async fn receive_decoded(
     }
 }
 
-/// The length of the body; `None` if only its end shows it. In HTTP/1 a body that announces nothing is empty (RFC
-/// 9112 §6.3). Of a request for another protocol (`Upgrade`) the framework would read on until the client
-/// closes the connection.
+/// Returns the length of the body, or `None` if only its end shows it. In HTTP/1 a body without a length or a
+/// transfer coding is empty (RFC 9112 §6.3). The framework would read the body of an `Upgrade` request until the
+/// client closes the connection.
 fn announced(request: &HttpRequest) -> Option<usize> {
     let headers = request.headers();
     let length = preferences::text(headers, &CONTENT_LENGTH).and_then(|text| text.parse().ok());
@@ -192,7 +196,7 @@ fn announced(request: &HttpRequest) -> Option<usize> {
     length.or((!ends_by_itself).then_some(0))
 }
 
-/// Receives a body up to its length, or its end.
+/// Receives a body up to its length or its end.
 async fn receive(
     mut payload: Payload,
     announced: Option<usize>,

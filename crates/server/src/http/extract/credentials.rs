@@ -1,6 +1,6 @@
 //! The credentials in the head of a request.
 //!
-//! Invariant: it only collects; `callers` decides what they are worth.
+//! Invariant: this file only collects them; `callers` verifies them.
 
 use actix_web::{
     HttpRequest,
@@ -20,12 +20,14 @@ use crate::{
     state::App,
 };
 
-/// The caller that a request proves, with its application.
+/// Authenticates the caller of a request, with its application.
 ///
 /// # Errors
-/// 400 for two credentials; 401 for none, or for one that is not valid; 403 for one of another tenant, or for an
-/// application that may not act for this one; 429 after too many failures; 503 if passwords or keys of the issuer
-/// take too long.
+/// - 400: there are two credentials.
+/// - 401: there is none, or it is not valid.
+/// - 403: it is of another tenant, or the application may not act for this tenant.
+/// - 429: there were too many failures.
+/// - 503: passwords or keys of the issuer take too long.
 pub(super) async fn authenticate(app: &App, request: &HttpRequest) -> Result<Caller, Problem> {
     let headers = secret_headers(request);
     let credentials = credentials(app, request, &headers);
@@ -34,7 +36,7 @@ pub(super) async fn authenticate(app: &App, request: &HttpRequest) -> Result<Cal
     Ok(app.authenticator.with_application(caller, &credentials, None).await?)
 }
 
-/// As `authenticate`, before it is known which application is calling.
+/// Like `authenticate`, without the application.
 pub(super) async fn authenticate_without_application(
     app: &App,
     request: &HttpRequest,
@@ -45,11 +47,12 @@ pub(super) async fn authenticate_without_application(
     Ok(app.authenticator.authenticate(&tenant, &credentials).await?)
 }
 
-/// The same caller with its application, which a body may name as well as the header does.
+/// Adds the application to a caller. Both the header and the body may name it.
 ///
 /// # Errors
-/// 400 for a body that names another than the header; 401 for an application that is missing or unknown; 403 for
-/// one that may not act for this tenant.
+/// - 400: the header and the body name different applications.
+/// - 401: the application is missing or unknown.
+/// - 403: it may not act for this tenant.
 pub(super) async fn with_application(
     app: &App,
     request: &HttpRequest,
@@ -61,7 +64,7 @@ pub(super) async fn with_application(
     Ok(app.authenticator.with_application(caller, &credentials, in_body).await?)
 }
 
-/// The credentials in the secret headers of a request.
+/// Returns the credentials in the secret headers of a request.
 pub(crate) fn credentials<'a>(
     app: &App,
     request: &HttpRequest,
@@ -69,7 +72,7 @@ pub(crate) fn credentials<'a>(
 ) -> RequestCredentials<'a> {
     let value = |name: HeaderName| headers.get(name).map(|value| value.as_bytes());
     let authorization = value(AUTHORIZATION);
-    // A cookie counts only without `Authorization`, and the address only with it.
+    // Cookies count only without `Authorization`, and the address only with it.
     let (session_cookies, address) = match authorization {
         Some(_) => (Vec::new(), client::client_address(app, request)),
         None => (session_cookies(app, request, headers), None),
@@ -86,7 +89,7 @@ pub(crate) fn credentials<'a>(
     }
 }
 
-/// The session that a browser has a cookie of; `None` without one, or if sessions are off.
+/// Returns the session of a browser's cookie. `None` without a cookie, or if sessions are off.
 pub(crate) fn session(app: &App, request: &HttpRequest) -> Option<Result<Presented, AuthError>> {
     let headers = secret_headers(request);
     app.authenticator.session(&session_cookies(app, request, &headers))
@@ -96,7 +99,7 @@ fn session_cookies<'a>(app: &App, request: &HttpRequest, headers: &'a HeaderMap)
     if !headers.contains_key(COOKIE) {
         return Vec::new();
     }
-    // Each cookie by itself: one that cannot be read must not hide the others.
+    // Cookies are parsed one by one, so that an unreadable one does not hide the others.
     let lines = headers.get_all(COOKIE).map(|line| line.as_bytes());
     let pairs = lines.flat_map(|line| line.split(|byte| *byte == b';'));
     let name = client::session_cookie(app, request);

@@ -10,10 +10,10 @@ use crate::http::{
     secret_headers::{IDEMPOTENCY_KEY, secret_headers},
 };
 
-/// The idempotency key of a request, if it has one.
+/// Returns the idempotency key of a request, if it has one.
 ///
 /// # Errors
-/// 400 for one that is malformed.
+/// 400: the key is malformed.
 pub(crate) fn idempotency_key(request: &HttpRequest) -> Result<Option<IdempotencyKey>, Problem> {
     let headers = secret_headers(request);
     let value = headers.get(IDEMPOTENCY_KEY);

@@ -1,7 +1,7 @@
-//! Refuses forms of other sites, which a browser sends without asking this server.
+//! Rejects forms of other sites, which browsers send without a preflight request.
 //!
-//! Invariant: a form that has a password, or acts by a cookie, is read only from this site, so that no other site signs
-//! anybody in or out, or tries passwords in a visitor's name.
+//! Invariant: a form with a password, or one that acts by a cookie, is read only from this site. So no other site can
+//! sign a visitor in or out, or try passwords from a visitor's browser.
 
 use actix_web::{HttpRequest, http::header::ORIGIN};
 
@@ -13,7 +13,7 @@ use crate::{
     state::App,
 };
 
-/// Refuses a form that a browser says comes from another site.
+/// Rejects a form that comes from another site according to the browser.
 pub(crate) fn refuse_other_sites(app: &App, request: &HttpRequest) -> Result<(), Problem> {
     let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
     let is_own = match (header(SEC_FETCH_SITE), header(ORIGIN)) {

@@ -1,6 +1,6 @@
 //! A call of the token endpoint (CONTRACT O18).
 //!
-//! Invariant: a caller comes with one login: one in the head, which is looked at before the form, or one in the form.
+//! Invariant: a caller has exactly one login: in the head, which is checked before the form, or in the form.
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header::AUTHORIZATION, web};
 use auth::{AuthError, BasicCredentials};
@@ -23,7 +23,7 @@ use crate::{
 const CLIENT_ID: &str = "client_id";
 const CLIENT_SECRET: &str = "client_secret";
 
-/// An authenticated call of the token endpoint, and the form that it sends.
+/// An authenticated call of the token endpoint, with its form.
 pub(crate) struct TokenCall {
     pub(crate) caller: Caller,
     pub(crate) fields: HeldFields,
@@ -54,7 +54,7 @@ impl FromRequest for TokenCall {
     }
 }
 
-/// Whether the head of a request has a login, of whatever worth.
+/// Returns whether the head of a request has a login, valid or not.
 fn has_login(app: &App, request: &HttpRequest) -> bool {
     secret_headers(request).contains_key(AUTHORIZATION) || session(app, request).is_some()
 }
@@ -67,7 +67,7 @@ async fn read_form(
     read_fields(request, payload, form_limits(app.limits)).await
 }
 
-/// The caller whose login and password the form has (RFC 6749 §2.3.1, `client_secret_post`).
+/// Authenticates the caller by login and password in the form (RFC 6749 §2.3.1, `client_secret_post`).
 async fn by_secret(app: &App, request: &HttpRequest, fields: &Fields) -> Result<Caller, Problem> {
     let (login, password) = (fields.get(CLIENT_ID)?, fields.get(CLIENT_SECRET)?);
     let (login, password) = login.zip(password).ok_or(AuthError::Missing)?;
