@@ -1,8 +1,8 @@
 //! The OpenAPI document of the API.
 //!
-//! Invariant: what all calls have in common is added here once: the types of bodies, the headers, the
-//! errors, the description by `GET`. The rest stands beside each handler. Every path and method that
-//! is served is in it.
+//! Invariant: the common parts of all calls are added here, once: the types of bodies, the headers, the errors, the
+//! description by `GET`. The other parts are in the attributes of each handler. Every served path and method is in
+//! the document.
 
 mod answers;
 mod bodies;
@@ -33,7 +33,7 @@ use crate::{
     texts::Message,
 };
 
-/// The operations beside those of agents that answer people with a page.
+/// The operations that answer people with a page, besides those of agents.
 const HAVE_PAGES: [&str; 2] = ["Versions", "Routes"];
 
 #[derive(OpenApi)]
@@ -68,7 +68,7 @@ pub(crate) struct Call {
     pub(crate) summary: &'static str,
 }
 
-/// What a POST does, takes and answers.
+/// The description of a POST, with the schemas of its request and its answer.
 pub(crate) struct Described {
     pub(crate) call: Call,
     pub(crate) description: &'static str,
@@ -77,7 +77,7 @@ pub(crate) struct Described {
     pub(crate) answer: Value,
 }
 
-/// The document; its summaries are names of texts, as the handlers have them.
+/// The document. Its summaries are names of texts, as in the handlers.
 static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
     let api = Api::openapi().merge_from(routes::documented());
     let mut document = serde_json::to_value(api).expect("an OpenAPI document is JSON");
@@ -94,7 +94,7 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
     document
 });
 
-/// Adds to the operations of a path what the handlers do not say.
+/// Adds the common parts to the operations of a path.
 fn complete(path: &mut Value, schemas: &mut Value) {
     if is_of_agent(&path["post"]) {
         let mut post = path["post"].take();
@@ -121,7 +121,7 @@ fn complete(path: &mut Value, schemas: &mut Value) {
 fn security_schemes() -> Value {
     json!({
         "Basic": {"type": "http", "scheme": "basic"},
-        // By OpenAPI it is a header: of schemes its tools know Basic and Bearer alone.
+        // The scheme is described as a header, because tools for OpenAPI know only the schemes Basic and Bearer.
         "SoTicket": {
             "type": "apiKey", "in": "header", "name": "Authorization",
             "description": "The word SoTicket, a space, and a ticket: SoTicket 7T:…"
@@ -145,7 +145,8 @@ static IN_ENGLISH: LazyLock<Value> = LazyLock::new(|| {
     document
 });
 
-/// The document of what is served, for a client that sees the API below `base`, where a token may have this many bytes.
+/// Returns the document of the served paths, for a client that sees the API below `base`. `token_bytes` is the
+/// maximum size of a token.
 pub(crate) fn document_below(paths: &Paths, base: &str, token_bytes: usize) -> Value {
     let mut document = IN_ENGLISH.clone();
     if !paths.has_token_endpoint {
@@ -161,14 +162,14 @@ pub(crate) fn document_below(paths: &Paths, base: &str, token_bytes: usize) -> V
         for field in ["AccessToken", "RefreshToken", "Claims"] {
             let place = format!("/components/schemas/{carrier}/properties/{field}/maxLength");
             let limit = document.pointer_mut(&place);
-            // No text has more characters than bytes.
+            // A text never has more characters than bytes.
             *limit.expect("each carrier limits the length of its tokens") = token_bytes.into();
         }
     }
     document
 }
 
-/// Takes out the token endpoint, with what nothing else refers to.
+/// Removes the token endpoint, with the parts that only it refers to.
 fn without_token_endpoint(document: &mut Value) {
     for (place, name) in [
         ("/paths", TOKEN),
@@ -184,7 +185,7 @@ fn without_token_endpoint(document: &mut Value) {
     tags.retain(|tag| tag["name"] != OAUTH);
 }
 
-/// Every path that can be served, with each of its methods.
+/// Iterates over every path that can be served, with each of its methods.
 pub(crate) fn calls() -> impl Iterator<Item = Call> {
     let paths = DOCUMENT["paths"].as_object().expect("the document has paths");
     paths.iter().flat_map(|(path, operations)| {
@@ -197,14 +198,14 @@ pub(crate) fn calls() -> impl Iterator<Item = Call> {
     })
 }
 
-/// A method as requests have it (RFC 9110 §9.1).
+/// Returns a method as requests write it (RFC 9110 §9.1).
 fn in_capitals(method: &str) -> &'static str {
     let methods = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"];
     let found = methods.into_iter().find(|capitals| capitals.eq_ignore_ascii_case(method));
     found.expect("a path of an OpenAPI document has methods alone")
 }
 
-/// The POST of a path.
+/// Returns the description of the POST of a path.
 pub(crate) fn describe(path: &str) -> Option<Described> {
     let call = calls().find(|call| call.method == "POST" && call.path == path)?;
     let post = &DOCUMENT["paths"][call.path]["post"];

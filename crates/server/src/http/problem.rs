@@ -1,7 +1,6 @@
 //! Errors as the wire has them (CONTRACT 34–36): the only `ResponseError`.
 //!
-//! Invariant: an error that is not the client's fault is logged here, once, and tells the client nothing but
-//! the request's id.
+//! Invariant: an error that the client did not cause is logged here, once. The client gets only the request's id.
 
 mod body;
 mod causes;
@@ -39,19 +38,19 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 pub(crate) const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
-/// An error on its way to the client.
+/// An error that is sent to the client.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub(crate) struct Problem {
     status: StatusCode,
     error_type: &'static str,
     message: Message,
-    /// What more there is to say about it; like the message, no value that is secret.
+    /// More details. Like the message, they contain no secret value.
     details: Vec<Message>,
     header: Option<Box<(HeaderName, HeaderValue)>>,
-    /// Whether it is a bearer token that lets nobody in, which its challenge is to say.
+    /// Whether a bearer token was rejected, which the challenge then says.
     refuses_bearer: bool,
-    /// What the token endpoint calls it, if its status does not say that.
+    /// The error code of the token endpoint, if the status does not imply it.
     oauth_code: Option<&'static str>,
 }
 
@@ -83,19 +82,19 @@ impl Problem {
         }
     }
 
-    /// 400; the message names the property or the header.
+    /// 400: a property or a header is not valid. The message names it.
     pub(crate) fn invalid(message: Message) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "ArgumentException", message)
     }
 
-    /// 400 for a property that is missing or null.
+    /// 400: a property is missing or null.
     pub(crate) fn required(property: impl Into<Cow<'static, str>>) -> Self {
         let property = property.into();
         let detail = Message::new("SR_DETAIL_REQUIRED").with("property", property.clone());
         Self::invalid(Message::new("SR_REQUIRED").with("property", property)).with_details([detail])
     }
 
-    /// 400 for a body that has neither of two properties.
+    /// 400: the body has neither of two properties.
     pub(crate) fn either_required(
         property: impl Into<Cow<'static, str>>,
         other: impl Into<Cow<'static, str>>,
@@ -104,108 +103,108 @@ impl Problem {
         Self::invalid(message.with("other", other.into()))
     }
 
-    /// 400 for two names of one thing, of which only one may be given.
+    /// 400: both of two names for one thing are given, of which only one is allowed.
     pub(crate) fn not_both(property: &'static str, other: &'static str) -> Self {
         Self::invalid(Message::new("SR_NOT_BOTH").with("property", property).with("other", other))
     }
 
-    /// 400 for a text that is too long.
+    /// 400: a text is too long.
     pub(crate) fn too_many_bytes(property: &'static str, limit: usize, found: usize) -> Self {
         let message = Message::new("SR_TOO_MANY_BYTES").with("property", property);
         let detail = Message::new("SR_DETAIL_LENGTH").with("found", found).with("limit", limit);
         Self::invalid(message.with("limit", limit)).with_details([detail])
     }
 
-    /// 400 for a text that cannot be a PKCE verifier.
+    /// 400: a text cannot be a PKCE verifier.
     pub(crate) fn no_verifier() -> Self {
         Self::invalid(Message::new("SR_PKCE_VERIFIER"))
     }
 
-    /// 400 for a number that is too small or too large.
+    /// 400: a number is too small or too large.
     pub(crate) fn out_of_range(property: &'static str, from: u64, to: u64, found: i64) -> Self {
         let message = Message::new("SR_RANGE").with("property", property);
         let detail = Message::new("SR_DETAIL_FOUND").with("found", found.to_string());
         Self::invalid(message.with("from", from).with("to", to)).with_details([detail])
     }
 
-    /// 403 for a caller that would revoke another's record.
+    /// 403: the caller may not revoke another user's record.
     pub(crate) fn only_owner_revokes() -> Self {
         Self::forbidden(Message::new("SR_ONLY_OWNER_REVOKES"))
     }
 
-    /// 403 for a caller that would give another's record another key.
+    /// 403: the caller may not change the key of another user's record.
     pub(crate) fn only_owner_rekeys() -> Self {
         Self::forbidden(Message::new("SR_ONLY_OWNER_REKEYS"))
     }
 
-    /// 400 for a header that may be there only once.
+    /// 400: a header that may occur only once is repeated.
     pub(crate) fn many_headers(header: &'static str) -> Self {
         Self::invalid(Message::new("SR_MANY_HEADERS").with("header", header))
     }
 
-    /// 400 for a host that is none, or that is another server's.
+    /// 400: the host is malformed, or `CONNECT` names another server.
     pub(crate) fn no_host() -> Self {
         Self::invalid(Message::new("SR_NO_HOST"))
     }
 
-    /// 421 for a host that this server does not have (RFC 9110 §15.5.20).
+    /// 421: this server does not have the host (RFC 9110 §15.5.20).
     pub(crate) fn other_host() -> Self {
         let message = Message::new("SR_OTHER_HOST");
         Self::new(StatusCode::MISDIRECTED_REQUEST, "SoNotFoundException", message)
     }
 
-    /// 400 for a body that ends before it should.
+    /// 400: the body ends too early.
     pub(crate) fn body_broke_off() -> Self {
         Self::invalid(Message::new("SR_BODY_BROKE_OFF"))
     }
 
-    /// 404 for a path that nothing is served on; `index` is the path of the list of those that are served.
+    /// 404: the path is not served. `index` is the path of the list of served paths.
     pub(crate) fn no_such_path(index: String) -> Self {
         let message = Message::new("SR_NO_SUCH_PATH").with("index", index);
         Self::new(StatusCode::NOT_FOUND, "SoNotFoundException", message)
     }
 
-    /// 405 for a path that serves only the methods `allowed`.
+    /// 405: the path serves only the methods `allowed`.
     pub(crate) fn method_not_allowed(allowed: &'static str) -> Self {
         let message = Message::new("SR_METHOD_NOT_ALLOWED").with("methods", allowed);
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "NotSupportedException", message)
             .with(ALLOW, HeaderValue::from_static(allowed))
     }
 
-    /// 408 for a body that does not arrive.
+    /// 408: the body does not arrive in time.
     pub(crate) fn too_slow(seconds: u64) -> Self {
         let message = Message::new("SR_TOO_SLOW").with("limit", seconds);
         Self::new(StatusCode::REQUEST_TIMEOUT, "SoLimitException", message)
     }
 
-    /// 403 for a caller that is known but may not do this.
+    /// 403: the caller is authenticated but may not do this.
     fn forbidden(message: Message) -> Self {
         Self::new(StatusCode::FORBIDDEN, "SoSentryException", message)
     }
 
-    /// 403 for a caller to whom the agents are closed (CONTRACT 31).
+    /// 403: the agents are closed to the caller (CONTRACT 31).
     pub(crate) fn agent_is_closed() -> Self {
         Self::forbidden(Message::new("SR_AGENT_CLOSED"))
     }
 
-    /// 403 for a form that another site sent.
+    /// 403: another site sent the form.
     pub(crate) fn other_site() -> Self {
         Self::forbidden(Message::new("SR_OTHER_SITE"))
     }
 
-    /// 413 for a body over the limit.
+    /// 413: the body is over the limit.
     pub(crate) fn too_long(limit: usize) -> Self {
         let message = Message::new("SR_BODY_TOO_LONG").with("limit", limit);
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "SoLimitException", message)
     }
 
-    /// 422 for a call under the idempotency key of another one (CONTRACT 43).
+    /// 422: the idempotency key belongs to another call (CONTRACT 43).
     fn other_call() -> Self {
         let message = Message::new("SR_IDEMPOTENCY_KEY_USED");
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "InvalidOperationException", message)
     }
 
-    /// 403 for a user that has as many rows as it may have (CONTRACT 35). Trying again does not help by itself.
+    /// 403: the user has reached its limit of rows (CONTRACT 35). A retry alone does not help.
     fn quota_reached(quota: Quota) -> Self {
         let (name, limit) = match quota {
             Quota::Records(limit) => ("SR_QUOTA_RECORDS", limit),
@@ -215,14 +214,14 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "SoLimitException", message)
     }
 
-    /// 429 after too many wrong passwords.
+    /// 429: there were too many wrong passwords.
     fn throttled(seconds: u64) -> Self {
         let message = Message::new("SR_THROTTLED").with("limit", seconds);
         Self::new(StatusCode::TOO_MANY_REQUESTS, "SoLimitException", message)
             .with(RETRY_AFTER, HeaderValue::from(seconds))
     }
 
-    /// What a caller learns that gets no fresh tokens of a provider (CONTRACT 47).
+    /// Converts the reason why there are no fresh tokens of a provider (CONTRACT 47).
     pub(crate) fn of_grant(error: GrantError, provider: String) -> Self {
         let of = |name, cause: GrantCause| {
             Message::new(name).with("provider", provider).with("cause", cause.to_string())
@@ -253,7 +252,7 @@ impl Problem {
         }
     }
 
-    /// Why a code was not exchanged at a provider (CONTRACT O4).
+    /// Converts the reason why a code was not exchanged at a provider (CONTRACT O4).
     pub(crate) fn of_exchange(error: ExchangeError, provider: String) -> Self {
         let of = |name| Message::new(name).with("provider", provider.clone());
         match error {
@@ -280,7 +279,7 @@ impl Problem {
         }
     }
 
-    /// Why a provider did not say whether a token works (CONTRACT O17).
+    /// Converts the reason why a provider did not answer whether a token works (CONTRACT O17).
     pub(crate) fn of_introspection(error: IntrospectionError, provider: String) -> Self {
         match error {
             IntrospectionError::NotSupported => {
@@ -290,7 +289,7 @@ impl Problem {
         }
     }
 
-    /// Why a user cannot be connected to a provider (CONTRACT O4, O12).
+    /// Converts the reason why a user cannot be connected to a provider (CONTRACT O4, O12).
     pub(crate) fn of_connect(error: ConnectError, provider: String) -> Self {
         match error {
             ConnectError::UnknownProvider => Self::invalid(Message::new("SR_PROVIDER")),
@@ -312,7 +311,7 @@ impl Problem {
         }
     }
 
-    /// Why there is no URL at which a user consents (CONTRACT O12).
+    /// Converts the reason why there is no URL at which a user consents (CONTRACT O12).
     pub(crate) fn of_authorization(error: AuthorizationError, provider: String) -> Self {
         match error {
             AuthorizationError::Connect(error) => Self::of_connect(error, provider),
@@ -324,7 +323,7 @@ impl Problem {
         }
     }
 
-    /// Why the tokens of a record were not replaced (CONTRACT O4, O14).
+    /// Converts the reason why the tokens of a record were not replaced (CONTRACT O4, O14).
     pub(crate) fn of_replace(error: ReplaceError) -> Self {
         match error {
             ReplaceError::NotOwner => Self::forbidden(Message::new("SR_ONLY_OWNER_REPLACES")),
@@ -336,17 +335,17 @@ impl Problem {
         }
     }
 
-    /// 409 for what the record is not, or not any more.
+    /// 409: the record does not match the call, or no longer does.
     fn conflict(message: Message) -> Self {
         Self::new(StatusCode::CONFLICT, "SoConflictException", message)
     }
 
-    /// 503 for what is more than the server may hold.
+    /// 503: the call needs more than the server may hold.
     pub(crate) fn overloaded() -> Self {
         Self::unavailable("SR_OVERLOADED")
     }
 
-    /// 500; the cause goes to the log with all its sources.
+    /// 500: the cause is logged with all its sources.
     pub(crate) fn internal(cause: &(dyn Error + 'static)) -> Self {
         error!(error = error_chain(cause), "internal error");
         Self::new(
@@ -369,28 +368,28 @@ impl Problem {
             .with(RETRY_AFTER, RETRY_SECONDS)
     }
 
-    /// What is wrong, in the words of the reader.
+    /// Returns the message in the reader's language.
     pub(crate) fn in_words(&self, locale: Option<&Locale>) -> String {
         self.message.in_words(locale)
     }
 
-    /// What is wrong, to be said in another place.
+    /// Returns the message, for use elsewhere.
     pub(crate) fn into_message(self) -> Message {
         self.message
     }
 
-    /// The header that belongs to the status, if there is one.
+    /// Returns the header that belongs to the status, if there is one.
     pub(crate) fn header(&self) -> Option<&(HeaderName, HeaderValue)> {
         self.header.as_deref()
     }
 
-    /// Keeps the reason of the refusal for the log's line about the request.
+    /// Keeps the reason of the refusal for the log line about the request.
     pub(crate) fn note_for_log(&self, request: &HttpRequest) {
         request.extensions_mut().insert(Refusal(self.message.to_string()));
     }
 }
 
-/// Why a request was refused, for the log; like every problem it holds no value of the client's.
+/// The reason of a refusal, for the log. Like every problem it contains no value from the client.
 pub(crate) struct Refusal(pub(crate) String);
 
 impl ResponseError for Problem {
@@ -399,7 +398,7 @@ impl ResponseError for Problem {
     }
 }
 
-/// What requests may have, as `Accept-Post` lists it.
+/// Returns the types that requests may have, as `Accept-Post` lists them.
 pub(crate) fn types_read() -> String {
     MediaType::READ.map(MediaType::essence).join(", ")
 }
@@ -409,7 +408,7 @@ mod tests {
     use super::*;
     use store::StoreError;
 
-    /// CONTRACT 35: a caller that meets a full queue may come back.
+    /// CONTRACT 35: a caller that meets a full queue may retry.
     #[test]
     fn an_overload_is_a_503_with_retry_after() {
         for error in [StoreError::Overloaded, StoreError::Closed] {

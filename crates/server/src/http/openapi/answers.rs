@@ -1,13 +1,14 @@
-//! The answers of calls in the OpenAPI document: what chooses how they are written, and their types.
+//! The answers of calls in the OpenAPI document: the parameters for their form, and their types.
 //!
-//! Invariant: everything that `$select` may leave out can be null.
+//! Invariant: every value that `$select` may omit can be null.
 
 use negotiate::MediaType;
 use serde_json::{Value, json};
 
 use super::tree::{of_types, schema_mut, schema_name, text};
 
-/// What chooses how a call is answered: place, name, format, effect. `Accept` is no parameter in OpenAPI.
+/// The parameters for the form of an answer: place, name, format, effect. OpenAPI does not allow `Accept` as a
+/// parameter.
 const PARAMETERS: [(&str, &str, Option<&str>, &str); 6] = [
     (
         "query",
@@ -49,7 +50,7 @@ const PARAMETERS: [(&str, &str, Option<&str>, &str); 6] = [
     ),
 ];
 
-/// Adds to a call what chooses how its answer is written, and the types of that (CONTRACT 14–24).
+/// Adds the parameters for the form of the answer, and its types, to a call (CONTRACT 14–24).
 pub(super) fn answers_as_asked(call: &mut Value) {
     let parameter = |(place, name, format, description): &(&str, &str, Option<&str>, &str)| {
         let mut schema = json!({"type": "string"});
@@ -69,20 +70,21 @@ pub(super) fn answers_as_asked(call: &mut Value) {
     });
 }
 
-/// What an answer or a body is in JSON; text is written as JSON, too.
+/// Returns the JSON content of an answer or a body. Text is written as JSON as well.
 pub(super) fn json_content(part: &Value) -> Value {
     let content = part["content"].as_object().and_then(|types| types.values().next());
     content.expect("a handler says what it takes and answers").clone()
 }
 
-/// Lets the texts and objects of an answer be null, since `$select` may leave them out (CONTRACT 17).
+/// Allows the texts and objects of an answer to be null, because `$select` may omit them (CONTRACT 17).
 pub(super) fn leaves_out_by_null(part: &Value, schemas: &mut Value) {
     match part {
         Value::Object(members) => {
             if let Some(Value::String(reference)) = members.get("$ref") {
                 let name = schema_name(reference);
                 let mut schema = schema_mut(schemas, name).take();
-                // It is null while it is being changed, so that a schema that has itself in it ends.
+                // A schema is null while it is being changed. This ends the recursion of a schema that contains
+                // itself.
                 if schema.is_null() {
                     return;
                 }
@@ -117,14 +119,14 @@ fn nullable(schema: &mut Value) {
     }
 }
 
-/// The types of an answer that is HTML for a client that prefers it (CONTRACT O5–O7).
+/// Returns the types of an answer that is HTML for clients that prefer it (CONTRACT O5–O7).
 pub(super) fn for_people(content: &Value) -> Value {
     let mut types = of_types(&MediaType::WRITTEN, content);
     types["text/html"] = json!({"schema": {"type": "string"}});
     types
 }
 
-/// The GET beside a POST (CONTRACT O5).
+/// Returns the GET for the path of a POST (CONTRACT O5).
 pub(super) fn description_of(post: &Value) -> Value {
     let id = text(&post["operationId"], "a handler has an operation id");
     json!({

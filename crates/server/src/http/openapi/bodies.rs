@@ -1,17 +1,17 @@
 //! The bodies of requests in the OpenAPI document: a schema for every type that is read.
 //!
-//! Invariant: every schema of a type says what the schema of JSON says, as far as the type can.
+//! Invariant: every schema of a type has the constraints of the JSON schema, as far as the type can express them.
 
 use negotiate::MediaType;
 use serde_json::{Map, Value, json};
 
 use super::tree::{in_place, schema, schema_mut, schema_name, text};
 
-/// The most operations that a JSON patch may have (CONTRACT 12).
+/// The maximum number of operations in a JSON patch (CONTRACT 12).
 const MAX_OPERATIONS: usize = 100;
 
-/// Adds to a POST the types of its body (CONTRACT 9–13). Generated clients tell types apart by their schemas,
-/// so each that is not plain JSON has one of its own.
+/// Adds the types of its body to a POST (CONTRACT 9–13). Generated clients distinguish types by their schemas, so
+/// every type other than plain JSON has its own.
 pub(super) fn reads_every_type(post: &mut Value, schemas: &mut Value) {
     let json = post["requestBody"]["content"]["application/json"].take();
     let reference = text(&json["schema"]["$ref"], "an operation reads a schema in JSON");
@@ -27,7 +27,7 @@ pub(super) fn reads_every_type(post: &mut Value, schemas: &mut Value) {
     schemas[format!("{name}MergePatch")] = merge_patch;
     schemas[format!("{name}JsonPatch")] = json!({
         "description": "The request as in JSON, or an RFC 6902 patch of an empty one.",
-        // openapi-python-client makes no working code of a choice that stands alone.
+        // The code that openapi-python-client generates for a top-level choice does not work.
         "allOf": [{"oneOf": [
             {"$ref": reference},
             {
@@ -43,7 +43,7 @@ pub(super) fn reads_every_type(post: &mut Value, schemas: &mut Value) {
     if let Some(provider) = xml.pointer_mut("/properties/TokenManagementInfo/properties/Provider")
         && let Some(provider) = provider.as_object_mut()
     {
-        // It excludes U+0000, which no XML has.
+        // The pattern excludes U+0000, which XML cannot contain.
         provider.remove("pattern");
     }
     schemas[format!("{name}Xml")] = xml;
@@ -68,7 +68,7 @@ pub(super) fn reads_every_type(post: &mut Value, schemas: &mut Value) {
                 content["example"] = json["example"].clone();
                 content
             }
-            // An example would be JSON.
+            // An example would be in JSON.
             xml if xml.is_xml() => of_schema(&format!("{name}Xml")),
             _ => json.clone(),
         };
@@ -77,8 +77,8 @@ pub(super) fn reads_every_type(post: &mut Value, schemas: &mut Value) {
     post["requestBody"]["content"] = Value::Object(content.into_iter().collect());
 }
 
-/// What a form has for a request: the properties of what is in it stand beside its own (CONTRACT 11), and what is
-/// ignored is left out.
+/// Returns the form of a request: the properties of its inner objects are placed next to its own (CONTRACT 11).
+/// Ignored properties are omitted.
 fn form(plain: &Value, schemas: &Value) -> Value {
     let mut form = json!({"type": "object", "properties": {}});
     let mut required = Vec::new();
@@ -104,7 +104,7 @@ fn form(plain: &Value, schemas: &Value) -> Value {
     form
 }
 
-/// A schema for what knows only text, where nothing is null.
+/// Returns a schema for a type that knows only text, in which no value is null.
 fn without_null(mut schema: Value) -> Value {
     let of_value = schema.get("type").and_then(Value::as_array).and_then(|types| types.first());
     if let Some(of_value) = of_value.cloned() {
@@ -120,7 +120,7 @@ fn without_null(mut schema: Value) -> Value {
     }
 }
 
-/// An example as a form has it.
+/// Returns an example in the form of a form body.
 fn in_form(example: &Value) -> Value {
     let mut fields = Map::new();
     for (name, value) in example.as_object().into_iter().flatten() {
@@ -134,13 +134,13 @@ fn in_form(example: &Value) -> Value {
     fields.into()
 }
 
-/// An example as a JSON patch.
+/// Returns an example in the form of a JSON patch.
 fn operations(example: &Value) -> Value {
     let add = |(name, value): (&String, &Value)| json!({"op": "add", "path": format!("/{name}"), "value": value});
     example.as_object().into_iter().flatten().map(add).collect()
 }
 
-/// The schema of an operation of RFC 6902.
+/// Returns the schema of an operation of RFC 6902.
 pub(super) fn operation_of_patch() -> Value {
     json!({
         "type": "object",
@@ -159,7 +159,7 @@ pub(super) fn operation_of_patch() -> Value {
     })
 }
 
-/// Requires one of these texts, or more of them. Within `allOf`, so that clients still have one type.
+/// Requires at least one of these texts. The requirement is in `allOf`, so that clients still have one type.
 pub(super) fn requires_one_of(schemas: &mut Value, name: &str, names: &[&str]) {
     let is_given = names.iter().map(|name| {
         json!({
@@ -171,7 +171,7 @@ pub(super) fn requires_one_of(schemas: &mut Value, name: &str, names: &[&str]) {
     schema_mut(schemas, name)["allOf"] = json!([{"anyOf": is_given.collect::<Vec<_>>()}]);
 }
 
-/// Requires a key or an id, and not both (CONTRACT 39).
+/// Requires either a key or an id (CONTRACT 39).
 pub(super) fn requires_key_or_id(schemas: &mut Value, name: &str) {
     let only = |given: &str, other: &str| {
         json!({

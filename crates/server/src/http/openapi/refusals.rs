@@ -1,6 +1,6 @@
 //! The errors in the OpenAPI document.
 //!
-//! Invariant: every operation lists each status with which it may be refused.
+//! Invariant: every operation lists each of its possible error statuses.
 
 use negotiate::MediaType;
 use serde_json::{Map, Value, json};
@@ -10,13 +10,13 @@ use super::{
     tree::of_types,
 };
 
-/// A way in which a call may be refused.
+/// A possible error of a call.
 struct Refusal {
     status: &'static str,
-    /// The component of the document.
+    /// The name of the component in the document.
     name: &'static str,
     description: &'static str,
-    /// The header that such an answer always has, and what it says.
+    /// The header that such an answer always has, and its description.
     header: Option<(&'static str, &'static str)>,
 }
 
@@ -29,7 +29,7 @@ impl Refusal {
         Self { header: Some((header, description)), ..self }
     }
 
-    /// As the document has it, with these bodies.
+    /// Returns the answer as the document describes it, with these bodies.
     fn answer(&self, content: &Value) -> Value {
         let mut answer = json!({"description": self.description, "content": content});
         if let Some((header, description)) = self.header {
@@ -82,11 +82,11 @@ const REFUSALS: [Refusal; 15] = [
         .with("Retry-After", "Seconds until it is worth trying again"),
 ];
 
-/// The calls that get tokens of a provider: stored ones, whose grant may be dead, and those of a code.
+/// The calls that return a provider's stored tokens, whose grant may be dead.
 const OF_STORED: [&str; 2] = ["GetExternalTokens", "RefreshExternalTokens"];
 const OF_CODE: &str = "ExchangeCodeAndSaveTokens";
 
-/// The answers to which operations refer.
+/// Returns the answers that operations refer to.
 pub(super) fn responses() -> Value {
     let error = json!({"schema": {"$ref": "#/components/schemas/Error"}});
     let refusals = REFUSALS.iter().map(|refusal| {
@@ -95,7 +95,7 @@ pub(super) fn responses() -> Value {
     refusals.collect::<Map<_, _>>().into()
 }
 
-/// Adds to an operation what it may be refused with, if it does not say so itself.
+/// Adds the possible errors to an operation, except those that it describes itself.
 pub(super) fn may_be_refused(operation: &mut Value) {
     let tag = operation["tags"][0].clone();
     let has_body = !operation["requestBody"].is_null();
@@ -109,7 +109,7 @@ pub(super) fn may_be_refused(operation: &mut Value) {
     for refusal in REFUSALS {
         let Refusal { status, name, .. } = refusal;
         let may_be = match status {
-            // To OAuth a caller that may not is a 400.
+            // For OAuth, a caller without access is a 400.
             "403" if is_oauth => false,
             "401" | "403" | "429" => is_call || is_oauth || (is_page && has_body),
             "404" => is_page || is_file,

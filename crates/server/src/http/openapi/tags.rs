@@ -1,6 +1,6 @@
-//! What the tags of operations say about them.
+//! The tags of operations, and the properties that follow from them.
 //!
-//! Invariant: the tags are those of the document's list.
+//! Invariant: every tag is one of the document's list.
 
 use serde_json::Value;
 
@@ -16,12 +16,12 @@ pub(super) const OAUTH: &str = "OAuth";
 pub(super) const PAGES: &str = "Pages";
 /// The tag of the probes.
 pub(super) const PROBES: &str = "Operation";
-/// Whether it is an operation of an agent.
+/// Returns whether this is an operation of an agent.
 pub(super) fn is_of_agent(operation: &Value) -> bool {
     AGENTS.iter().any(|tag| operation["tags"][0] == **tag)
 }
 
-/// Whether the caller must be known, and chooses how the answer is written.
+/// Returns whether the operation needs an authenticated caller, who chooses the form of the answer.
 pub(super) fn is_call(operation: &Value) -> bool {
     (is_of_agent(operation) || operation["tags"][0] == USER) && operation["security"].is_null()
 }

@@ -1,11 +1,11 @@
 //! The OpenAPI document as a tree of JSON.
 //!
-//! Invariant: a part that must be there and is missing stops the program, with the reason why it must be there.
+//! Invariant: a missing required part stops the program, with the reason why it is required.
 
 use negotiate::MediaType;
 use serde_json::{Map, Value};
 
-/// The members of an object that must be there.
+/// Returns the members of a required object.
 pub(super) fn members<'a>(
     value: &'a mut Value,
     reason: &str,
@@ -13,27 +13,27 @@ pub(super) fn members<'a>(
     value.as_object_mut().expect(reason).values_mut()
 }
 
-/// A text that must be there.
+/// Returns a required text.
 pub(super) fn text<'a>(value: &'a Value, reason: &str) -> &'a str {
     value.as_str().expect(reason)
 }
 
-/// The name of the schema that a `$ref` refers to.
+/// Returns the name of the schema that a `$ref` refers to.
 pub(super) fn schema_name(reference: &str) -> &str {
     reference.strip_prefix("#/components/schemas/").expect("every reference is to a schema")
 }
 
-/// The schema of this name.
+/// Returns the schema of this name.
 pub(super) fn schema<'a>(schemas: &'a Value, name: &str) -> &'a Value {
     schemas.get(name).expect("every schema that is referred to is in the document")
 }
 
-/// As `schema`, to be changed.
+/// Like `schema`, but mutable.
 pub(super) fn schema_mut<'a>(schemas: &'a mut Value, name: &str) -> &'a mut Value {
     schemas.get_mut(name).expect("every schema that is referred to is in the document")
 }
 
-/// A schema with the schemas that it refers to in their places.
+/// Returns a schema in which every reference is replaced by its schema.
 pub(super) fn in_place(part: &Value, schemas: &Value) -> Value {
     match part {
         Value::Object(members) => {
@@ -48,7 +48,7 @@ pub(super) fn in_place(part: &Value, schemas: &Value) -> Value {
     }
 }
 
-/// The same content for each of these types.
+/// Returns the same content for each of these types.
 pub(super) fn of_types(types: &[MediaType], content: &Value) -> Value {
     let of_type = |media_type: &MediaType| (media_type.essence().to_owned(), content.clone());
     types.iter().map(of_type).collect::<Map<_, _>>().into()

@@ -1,6 +1,6 @@
-//! An error as the client reads it: in the type and the language that the request asks for, or as a page.
+//! The body of an error: in the type and the language that the request prefers, or as a page.
 //!
-//! Invariant: the body has the id under which the log has the request, and nothing of the log.
+//! Invariant: the body contains the id that identifies the request in the log, and no other part of the log.
 
 use actix_web::{
     HttpMessage as _, HttpRequest, HttpResponse,
@@ -23,7 +23,7 @@ use crate::{
     texts::{Locale, Message},
 };
 
-/// An error: why the call was refused. `ErrorMessage` and `Message` are the same.
+/// An error: why the call was refused. `ErrorMessage` and `Message` have the same content.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Error)]
 #[serde(rename_all = "PascalCase")]
@@ -33,13 +33,13 @@ pub(crate) struct ErrorBody {
     /// A stable name of the kind of error.
     #[schema(example = "ArgumentException")]
     error_type: &'static str,
-    /// What is wrong, in the language of the request.
+    /// The error, in the language of the request.
     #[schema(example = "TokenManagementInfo.Provider is required.")]
     error_message: String,
     #[schema(example = "Latchkey")]
     error_source: &'static str,
     pub(crate) message: String,
-    /// What more there is to say, and the id under which the server's log has the request.
+    /// More details, and the id of the request in the server's log.
     pub(crate) message_detail: String,
 }
 
@@ -60,12 +60,12 @@ impl ErrorBody {
 }
 
 impl Problem {
-    /// The answer: body, and the header that belongs to the status. Keeps the reason for the log.
+    /// Returns the answer: the body, and the headers that belong to the status. Keeps the reason for the log.
     pub(super) fn answer(&self, request: &HttpRequest) -> HttpResponse {
         self.note_for_log(request);
         let locale = preferences::locale(request.headers());
         let accepted = preferences::media_type(request.headers());
-        // A refusal of the type itself cannot be told in that type.
+        // The error about an unacceptable type cannot be in that type.
         let media_type = match self.status {
             StatusCode::NOT_ACCEPTABLE => MediaType::ApplicationJson,
             _ => accepted.unwrap_or(MediaType::ApplicationJson),
@@ -95,9 +95,13 @@ impl Problem {
     }
 }
 
-/// Basic is not offered to a script in a browser, which would ask for a password in a dialog of its own
-/// in place of the script's (CONTRACT 25); unless scripts have no other way in. OAuth clients need the challenge of the
-/// scheme that they used (RFC 6749 §5.2). Node's send `Sec-Fetch-Mode` without `Sec-Fetch-Site`; a browser sends both.
+/// Returns whether a challenge is sent. Four facts decide about Basic:
+///
+/// - A script in a browser gets no Basic challenge, because the browser would ask for a password in a dialog of its
+///   own (CONTRACT 25).
+/// - If sessions are off, scripts get it, because they have no other scheme.
+/// - OAuth clients need the challenge of the scheme that they used (RFC 6749 §5.2).
+/// - OAuth clients in Node send `Sec-Fetch-Mode` without `Sec-Fetch-Site`; a browser sends both.
 fn is_offered(scheme: Scheme, app: &App, request: &HttpRequest) -> bool {
     let mode = request.headers().get(SEC_FETCH_MODE);
     let is_script = mode.is_some_and(|mode| mode != "navigate");

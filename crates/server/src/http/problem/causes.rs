@@ -1,6 +1,6 @@
-//! What each crate's errors are on the wire: status, type, message.
+//! The errors of each crate on the wire: status, type, message.
 //!
-//! Invariant: every variant is named, so that a new one stops the build.
+//! Invariant: every variant is named, so that the build fails for a new one.
 
 use actix_web::http::{StatusCode, header::ACCEPT_ENCODING};
 use auth::{AuthError, MalformedCredentials};
@@ -66,7 +66,7 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Overloaded => Self::overloaded(),
-            // The store and the jobs log when an outage begins; a line for each call would say no more.
+            // The store and the jobs log the start of an outage. A line for each call would add nothing.
             StoreError::Unavailable(_) if error.is_of_another_file() => {
                 Self::unavailable("SR_DATABASE_REPLACED")
             }
@@ -120,7 +120,7 @@ impl From<UnsupportedMediaType> for Problem {
 }
 
 impl Problem {
-    /// 415 for a type or a charset.
+    /// 415: the type or the charset is not supported.
     fn unsupported_body(message: Message) -> Self {
         Self::unsupported(message).with_list(ACCEPT_POST, &types_read())
     }
@@ -246,7 +246,7 @@ impl From<MalformedKey> for Problem {
 }
 
 impl Problem {
-    /// 400 for a key that was cut or mistyped; `property` is where it stands.
+    /// 400: a key was truncated or mistyped. `property` names its place.
     pub(crate) fn of_key(error: MalformedKey, property: &'static str) -> Self {
         let of = |name| Self::invalid(Message::new(name).with("property", property));
         match error {

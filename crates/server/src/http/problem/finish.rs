@@ -1,4 +1,4 @@
-//! The middleware that finishes every answer.
+//! The middleware that completes every answer.
 //!
 //! Invariant: no answer leaves the server without the headers that all answers have.
 
@@ -21,11 +21,11 @@ use super::{Problem, REQUEST_ID, body::request_id};
 use crate::{state::App, texts::Message};
 
 const A_YEAR: HeaderValue = HeaderValue::from_static("max-age=31536000");
-/// The headers that choose how an answer is written (CONTRACT 15).
+/// The headers that determine the form of an answer (CONTRACT 15).
 const CHOSEN_BY: HeaderValue =
     HeaderValue::from_static("Accept, Accept-Language, SO-Language, SO-Culture, SO-TimeZone");
 
-/// Middleware: gives every error its body, and every answer the headers that all have.
+/// Middleware: adds a body to every error, and the common headers to every answer.
 pub(crate) async fn finish(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -38,7 +38,7 @@ pub(crate) async fn finish(
     let mut response = match answer {
         Some(mut answer) => {
             let (request, replaced) = response.into_parts();
-            // What the answer to another site's script must have (CONTRACT 32).
+            // The headers that the answer to another site's script needs (CONTRACT 32).
             let of_cors = replaced
                 .headers()
                 .iter()
@@ -50,7 +50,7 @@ pub(crate) async fn finish(
         }
         None => response,
     };
-    // No other protocol is spoken here, and the framework keeps no such connection for another request.
+    // The server supports no other protocol, and the framework does not reuse such a connection for another request.
     if response.request().head().connection_type() == ConnectionType::Upgrade {
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
@@ -69,8 +69,8 @@ pub(crate) async fn finish(
     Ok(response)
 }
 
-/// Whether the browser must use HTTPS alone from now on (RFC 6797); never to `localhost`, where other programs
-/// answer on other ports.
+/// Returns whether the browser must use only HTTPS from now on (RFC 6797). Never for `localhost`, where other
+/// programs answer on other ports.
 fn is_strict(request: &HttpRequest) -> bool {
     if !request.app_data::<Data<App>>().is_some_and(|app| app.sends_hsts) {
         return false;
@@ -80,7 +80,7 @@ fn is_strict(request: &HttpRequest) -> bool {
     host != "localhost" && !host.ends_with(".localhost")
 }
 
-/// An error that actix-web raised by itself, such as a body that broke off.
+/// Converts an error that actix-web raised, such as for a truncated body.
 fn from_framework(error: &actix_web::Error) -> Problem {
     let status = error.as_response_error().status_code();
     if status.is_client_error() {

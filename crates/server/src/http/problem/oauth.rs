@@ -1,6 +1,6 @@
-//! Errors of the token endpoint, in the shape that OAuth clients read (RFC 6749 §5.2; CONTRACT 63).
+//! Errors of the token endpoint, in the form that OAuth clients read (RFC 6749 §5.2; CONTRACT 63).
 //!
-//! Invariant: a description has only the characters that the standard allows, and no value that the client sent.
+//! Invariant: a description contains only characters that the standard allows, and no value that the client sent.
 
 use actix_web::{HttpResponse, http::StatusCode};
 use negotiate::MediaType;
@@ -16,11 +16,11 @@ pub(crate) struct OAuthError {
     /// One of RFC 6749 §5.2, or `invalid_target` (RFC 8693 §2.2.2), `temporarily_unavailable` or `server_error`.
     #[schema(example = "invalid_grant")]
     error: &'static str,
-    /// What is wrong, in English.
+    /// The error, in English.
     error_description: String,
 }
 
-/// The answer, without the headers that belong to the status.
+/// Returns the answer, without the headers that belong to the status.
 pub(super) fn answer(problem: &Problem) -> HttpResponse {
     let (status, error) = code(problem);
     let messages = [&problem.message].into_iter().chain(&problem.details);
@@ -29,8 +29,8 @@ pub(super) fn answer(problem: &Problem) -> HttpResponse {
     answer::json_of_status(status, &OAuthError { error, error_description })
 }
 
-/// The status and the code. The standard has no other status than 400 for what a client does wrong, but for 401; those
-/// of HTTP itself stay.
+/// Returns the status and the code. For errors of the client the standard has only 400 and 401. The statuses of HTTP
+/// itself stay.
 fn code(problem: &Problem) -> (StatusCode, &'static str) {
     let status = problem.status;
     match status {
@@ -45,7 +45,8 @@ fn code(problem: &Problem) -> (StatusCode, &'static str) {
     }
 }
 
-/// The character, if `error_description` may have it: printable ASCII without `"` and `\`.
+/// Returns the character if `error_description` may have it: printable ASCII without `"` and `\`. Otherwise returns a
+/// replacement.
 fn allowed(character: char) -> char {
     match character {
         '"' => '\'',
@@ -60,39 +61,39 @@ impl Problem {
         Self { oauth_code: Some(code), ..Self::invalid(message) }
     }
 
-    /// 400 for what retrieves nothing that can be given.
+    /// 400: the subject token retrieves no token that can be returned.
     pub(crate) fn invalid_grant(message: &'static str) -> Self {
         Self::oauth("invalid_grant", Message::new(message))
     }
 
-    /// 400 for scopes that are not known to be granted.
+    /// 400: the scopes are not known to be granted.
     pub(crate) fn invalid_scope() -> Self {
         Self::oauth("invalid_scope", Message::new("SR_SCOPE"))
     }
 
-    /// 400 for a target: a token is for the API of its provider, and for nothing else.
+    /// 400: a target is named. A token is valid only for the API of its provider.
     pub(crate) fn invalid_target(parameter: &'static str) -> Self {
         Self { oauth_code: Some("invalid_target"), ..Self::not_supported(parameter) }
     }
 
-    /// 400 for another grant type than this.
+    /// 400: the grant type is not the supported one.
     pub(crate) fn unsupported_grant_type(supported: &'static str) -> Self {
         let problem = Self::must_be("grant_type", supported);
         Self { oauth_code: Some("unsupported_grant_type"), ..problem }
     }
 
-    /// 400 for a parameter that may have this value alone.
+    /// 400: a parameter has another value than the only allowed one.
     pub(crate) fn must_be(property: &'static str, expected: &'static str) -> Self {
         let message = Message::new("SR_MUST_BE").with("property", property);
         Self::invalid(message.with("expected", expected))
     }
 
-    /// 400 for a parameter that the standard has, and this server does not support.
+    /// 400: the parameter is part of the standard, but this server does not support it.
     pub(crate) fn not_supported(property: &'static str) -> Self {
         Self::invalid(Message::new("SR_NOT_SUPPORTED").with("property", property))
     }
 
-    /// 415 for a body that is no form where it must be one.
+    /// 415: the body must be a form, but is not.
     pub(crate) fn no_form() -> Self {
         let form = MediaType::Form.essence();
         let message = Message::new("SR_CONTENT_TYPE").with("types", form);
@@ -107,7 +108,7 @@ mod tests {
     use model::CauseKind;
     use store::StoreError;
 
-    /// CONTRACT 63: each kind of error by its code, and with a status that OAuth clients expect.
+    /// CONTRACT 63: each kind of error has its code, and a status that OAuth clients expect.
     #[test]
     fn errors_have_the_codes_of_oauth() {
         let of_grant = |error| Problem::of_grant(error, "et".to_owned());
