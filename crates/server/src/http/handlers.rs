@@ -1,6 +1,6 @@
-//! Handlers and their wire structs, one file a resource.
+//! Handlers and their wire structs, one file per resource.
 //!
-//! Invariant: a handler extracts, calls and converts; what is more than that lives in another crate.
+//! Invariant: a handler extracts, calls and converts. Any further logic is in another crate.
 
 pub(crate) mod account;
 pub(crate) mod api_index;

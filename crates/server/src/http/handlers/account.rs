@@ -1,7 +1,7 @@
-//! The pages of people: signing in and out, and tickets of one's own (CONTRACT 27, 29).
+//! The pages for people: signing in and out, and the user's own tickets (CONTRACT 27, 29).
 //!
-//! Invariant: the pages need no scripts, and their policy lets none run. A form of a person who is signed in counts
-//! only with the value that belongs to the session.
+//! Invariant: the pages need no scripts, and their policy blocks every script. A form of a signed-in person counts
+//! only with the XSRF value of the session.
 
 mod form;
 mod page;
@@ -36,12 +36,12 @@ use crate::{
     state::App,
 };
 
-/// The most tickets that the page lists, the newest first.
+/// The maximum number of tickets on the page, the newest first.
 const SHOWN_TICKETS: i64 = 100;
-/// The field of a form that has the value of the cookie of the same name.
+/// The form field with the value of the cookie of the same name.
 const XSRF_FIELD: &str = "XSRF_TOKEN";
 
-/// What a person signs in with.
+/// The login and password of a person.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "for OpenAPI; bodies are read as trees")]
 #[schema(example = json!({"login": "tje0", "password": "Tje0"}))]
@@ -51,7 +51,7 @@ pub(crate) struct SignIn {
     password: String,
 }
 
-/// What a form of the account's page sends.
+/// The form of the account page.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "for OpenAPI; bodies are read as trees")]
 pub(crate) struct SessionForm {
@@ -60,7 +60,7 @@ pub(crate) struct SessionForm {
     xsrf_token: String,
 }
 
-/// What the form beside a ticket sends.
+/// The form next to a ticket.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "for OpenAPI; bodies are read as trees")]
 pub(crate) struct TicketForm {
@@ -71,7 +71,7 @@ pub(crate) struct TicketForm {
     id: String,
 }
 
-/// `GET /sign-in`: the form.
+/// `GET /sign-in`: shows the form.
 #[utoipa::path(
     get,
     path = SIGN_IN,
@@ -153,7 +153,7 @@ pub(crate) async fn sign_out(
     .await
 }
 
-/// `GET /account`: who is signed in, and the tickets.
+/// `GET /account`: shows the signed-in person and the tickets.
 #[utoipa::path(
     get,
     path = ACCOUNT,
@@ -174,7 +174,7 @@ pub(crate) async fn page(request: HttpRequest, app: Data<App>) -> Result<HttpRes
     }
 }
 
-/// `POST /account/tickets`: issues a ticket, which the page that answers shows once.
+/// `POST /account/tickets`: issues a ticket, which only the page in the answer shows.
 #[utoipa::path(
     post,
     path = ACCOUNT_TICKETS,
@@ -201,7 +201,7 @@ pub(crate) async fn issue_ticket(
     .await
 }
 
-/// `POST /account/tickets/revoke`: ends a ticket of one's own.
+/// `POST /account/tickets/revoke`: revokes one of the person's own tickets.
 #[utoipa::path(
     post,
     path = ACCOUNT_TICKETS_REVOKE,
@@ -229,7 +229,7 @@ pub(crate) async fn revoke_ticket(
 }
 
 impl SignedIn {
-    /// The account's page, with a ticket that was just issued.
+    /// Answers the account page, with a ticket that was just issued.
     async fn page(
         &self,
         app: &App,
@@ -257,8 +257,8 @@ impl SignedIn {
     }
 }
 
-/// Does what a form asks for, if it is of somebody who is signed in, and belongs to the session; leads to
-/// the form to sign in if not.
+/// Runs the action of a form if a person is signed in and the form belongs to the session. Otherwise redirects to the
+/// form to sign in.
 async fn on_form(
     app: &App,
     request: &HttpRequest,
@@ -277,7 +277,7 @@ async fn on_form(
     }
 }
 
-/// Ends a credential; that it is over already is no error.
+/// Revokes a credential. A credential that has already ended is no error.
 async fn revoke(
     app: &App,
     kind: CredentialKind,
@@ -290,7 +290,7 @@ async fn revoke(
     }
 }
 
-/// The form to sign in, and why it is shown again.
+/// Answers the form to sign in, with the reason why it is shown again.
 fn sign_in_form(request: &HttpRequest, problem: Option<&Problem>) -> Result<HttpResponse, Problem> {
     let locale = locale(request.headers());
     let page = SignInPage {
@@ -303,7 +303,7 @@ fn sign_in_form(request: &HttpRequest, problem: Option<&Problem>) -> Result<Http
     problem.note_for_log(request);
     let mut answer = HttpResponse::build(problem.status_code());
     if problem.status_code() == StatusCode::UNAUTHORIZED {
-        // Of Basic a browser would make a dialog of its own.
+        // For a Basic challenge, a browser would open a dialog of its own.
         answer.insert_header((WWW_AUTHENTICATE, r#"Session realm="Latchkey""#));
     }
     if let Some((name, value)) = problem.header() {
@@ -312,7 +312,7 @@ fn sign_in_form(request: &HttpRequest, problem: Option<&Problem>) -> Result<Http
     html(answer, &page)
 }
 
-/// To another page, by GET.
+/// Redirects to another page, by GET.
 fn to(request: &HttpRequest, path: &str) -> HttpResponseBuilder {
     let mut answer = HttpResponse::SeeOther();
     answer.insert_header((LOCATION, format!("{}{path}", Mount::of(request).base)));

@@ -1,8 +1,8 @@
-//! What the API is, for people and programs: `GET /api`, `GET /api/v1`, the OpenAPI document, and `GET` on an
-//! operation (CONTRACT O5–O7).
+//! The description of the API, for people and programs: `GET /api`, `GET /api/v1`, the OpenAPI document, and `GET` on
+//! an operation (CONTRACT O5–O7).
 //!
-//! Invariant: no login is needed and nothing is run. Every path and method comes from the OpenAPI
-//! document, so what is not in it is not listed.
+//! Invariant: no call here needs a login or runs an operation. Every listed path and method comes from the OpenAPI
+//! document.
 
 use std::collections::BTreeMap;
 
@@ -29,16 +29,17 @@ use crate::{
     texts::{Locale, Message},
 };
 
-/// The day of the release, unless the build says another (`SOURCE_DATE_EPOCH`): never that of the machine's clock,
-/// so that the same sources make the same server.
+/// The day of the release, unless the build sets another (`SOURCE_DATE_EPOCH`). It is never the machine's clock, so
+/// that the same sources build the same server.
 const RELEASED: &str = "2026-11-28";
 
-/// The versions of the API and of the server, each a text: SuperOffice's C# client reads a dictionary of texts.
+/// The versions of the API and of the server. All values are texts, because SuperOffice's C# client reads a
+/// dictionary of texts.
 #[derive(Serialize, ToSchema, Template)]
 #[template(path = "versions.html")]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Versions {
-    /// Where version 1 is.
+    /// The URL of version 1.
     #[serde(rename = "v1")]
     v1: String,
     /// The version of the API.
@@ -46,20 +47,20 @@ pub(crate) struct Versions {
     version: &'static str,
     /// The version of this server.
     net_server_version: &'static str,
-    /// The same, of four numbers.
+    /// The same version, as four numbers.
     net_server_assembly: String,
     /// The day of the release.
     #[schema(example = "2026-11-28")]
     net_server_date: String,
-    /// What this server is called.
+    /// The name of this server.
     #[schema(example = "Latchkey")]
     net_server_label: &'static str,
-    /// What this server is, with its version.
+    /// The name of this server, with its version.
     net_server: String,
-    /// The version of the API that is served.
+    /// The served version of the API.
     #[schema(example = "v1")]
     services: &'static str,
-    /// Where that is.
+    /// The URL of that version.
     services_current: String,
     #[serde(skip)]
     viewer: String,
@@ -69,7 +70,7 @@ pub(crate) struct Versions {
     words: Words,
 }
 
-/// `GET` where the server says it is: to the index.
+/// `GET` on the base URL: redirects to the index.
 #[utoipa::path(
     get,
     path = HOME,
@@ -85,7 +86,7 @@ pub(crate) async fn to_index(request: HttpRequest) -> HttpResponse {
     HttpResponse::TemporaryRedirect().insert_header((LOCATION, index)).finish()
 }
 
-/// `GET /api` (CONTRACT O6).
+/// `GET /api`: answers the versions (CONTRACT O6).
 #[utoipa::path(
     get,
     path = API,
@@ -120,13 +121,13 @@ pub(crate) async fn versions(
     respond(&request, &app, "Api", &versions)
 }
 
-/// The day of the release, by the seconds since 1970 that a build may name.
+/// Returns the day of the release. `epoch` is the number of seconds since 1970 that a build may set.
 fn released(epoch: Option<&str>) -> String {
     let epoch = epoch.and_then(|seconds| Timestamp::from_second(seconds.parse().ok()?).ok());
     epoch.map_or_else(|| RELEASED.to_owned(), |moment| moment.strftime("%Y-%m-%d").to_string())
 }
 
-/// Each method of a path, and what it does.
+/// Each method of a path, with its summary.
 type Methods = BTreeMap<&'static str, String>;
 
 #[derive(Serialize, Template)]
@@ -140,7 +141,7 @@ struct Routes {
     words: Words,
 }
 
-/// `GET /api/v1` (CONTRACT O7).
+/// `GET /api/v1`: lists the served URLs (CONTRACT O7).
 #[utoipa::path(
     get,
     path = API_V1,
@@ -170,7 +171,7 @@ pub(crate) async fn routes(
     respond(&request, &app, "Routes", &Routes { routes, frame, words })
 }
 
-/// `GET /api/openapi.json`.
+/// `GET /api/openapi.json`: answers the OpenAPI document.
 #[utoipa::path(
     get,
     path = OPENAPI,
@@ -190,7 +191,7 @@ pub(crate) async fn document(
     answer::json(&openapi::document_below(&paths, &base, token_bytes))
 }
 
-/// What a call does, takes and answers, as OpenAPI describes it.
+/// The description of a call, its request and its answer, as in OpenAPI.
 #[derive(Serialize, ToSchema, Template)]
 #[template(path = "operation.html")]
 #[serde(rename_all = "PascalCase")]
@@ -242,7 +243,7 @@ pub(crate) async fn describe(
     respond(&request, &app, "Operation", &operation)
 }
 
-/// The words of the pages.
+/// The texts of the pages.
 struct Words {
     routes: String,
     viewer: String,
@@ -264,8 +265,8 @@ impl Words {
     }
 }
 
-/// Answers HTML to a client that prefers it, and otherwise as any other call. But a page for people is never refused for
-/// its type (CONTRACT 14): a client that accepts none of them gets JSON.
+/// Answers HTML to a client that prefers it, and otherwise like any other call. A page for people is never refused
+/// because of its type (CONTRACT 14): a client that accepts no served type gets JSON.
 fn respond<T: Serialize + Template>(
     request: &HttpRequest,
     app: &App,
@@ -280,7 +281,7 @@ fn respond<T: Serialize + Template>(
     answer::write(&preferences, root, page)
 }
 
-/// The URL of a path, as the client of this request would write it.
+/// Returns the URL of a path, as the client of this request would write it.
 fn url(request: &HttpRequest, app: &App, path: &str) -> String {
     let origin = PublicOrigin::of(request, app).origin().unwrap_or_default();
     format!("{origin}{}{path}", Mount::of(request).base)

@@ -1,7 +1,6 @@
 //! Swagger UI, to read the API and to try it (CONTRACT O7).
 //!
-//! Invariant: every file of the viewer comes from this process; its policy lets a browser load from
-//! nowhere else.
+//! Invariant: every file of the viewer comes from this process. Its policy lets a browser load from no other origin.
 
 use std::{
     borrow::Cow,
@@ -24,11 +23,11 @@ use crate::http::{
 const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                       object-src 'none'; base-uri 'none'; frame-ancestors 'none'";
 
-/// The document, as it is beside the viewer; no check of it by another host.
+/// The document, by its path relative to the viewer. It is not validated by another host.
 static CONFIG: LazyLock<Arc<Config<'static>>> =
     LazyLock::new(|| Arc::new(Config::from("../openapi.json").validator_url("none")));
 
-/// `GET /api/docs`: to the folder of the viewer's files.
+/// `GET /api/docs`: redirects to the folder of the viewer's files.
 #[utoipa::path(
     get,
     path = DOCS,
@@ -44,7 +43,7 @@ pub(crate) async fn to_viewer(request: HttpRequest) -> HttpResponse {
     HttpResponse::TemporaryRedirect().insert_header((LOCATION, folder)).finish()
 }
 
-/// A file of the viewer; the index if none is named.
+/// `GET /api/docs/{file}`: answers a file of the viewer, or the index if none is named.
 #[utoipa::path(
     get,
     path = DOCS_FILE,

@@ -1,6 +1,6 @@
-//! Sending a user to a provider, to consent (CONTRACT O12).
+//! The URL at which a user consents at a provider (CONTRACT O12).
 //!
-//! Invariant: nothing is stored; the answer has what belongs to the exchange of the code.
+//! Invariant: nothing is stored. The answer contains all values that the exchange of the code needs.
 
 use actix_web::{HttpResponse, web::Data};
 use model::SecretText;
@@ -19,14 +19,15 @@ use crate::{
 };
 
 const SCOPES: &str = "Scopes";
-/// The most bytes that all scopes have.
+/// The maximum length of all scopes together, in bytes.
 const MAX_SCOPES_BYTES: usize = 4096;
 
-/// `POST …/ExternalTokens/Authorize`: the URL at which a user consents, and what to keep for the exchange of the code.
+/// `POST …/ExternalTokens/Authorize`: answers the URL at which a user consents, and the values for the exchange of
+/// the code.
 ///
-/// Nothing is stored: keep `State`, `Nonce` and `PkceVerifier` in the user's session, send the user to `Url`, and pass
-/// them to `ExchangeCodeAndSaveTokens` with the code that comes back. `State` is right for ten minutes. With `Key` the
-/// user connects again: the tokens will be those of that key.
+/// Nothing is stored: keep `State`, `Nonce` and `PkceVerifier` in the user's session, and send the user to `Url`.
+/// Pass them to `ExchangeCodeAndSaveTokens` with the code that the provider sends. `State` is valid for ten minutes.
+/// With `Key` the user connects again: the new tokens are saved under that key.
 #[utoipa::path(
     post,
     path = AUTHORIZE,
@@ -61,7 +62,7 @@ pub(crate) async fn authorize(call: AgentCall, app: Data<App>) -> Result<HttpRes
     answer::write(&call.preferences, "Authorization", &shown)
 }
 
-/// The scopes that are asked for (RFC 6749 §3.3); `None` for those of the provider.
+/// Reads the requested scopes (RFC 6749 §3.3). `None` stands for those of the provider.
 fn scopes(root: &Object<'_>) -> Result<Option<Vec<String>>, Problem> {
     let Some(text) = non_blank(root, SCOPES)? else { return Ok(None) };
     if text.len() > MAX_SCOPES_BYTES {
@@ -73,22 +74,22 @@ fn scopes(root: &Object<'_>) -> Result<Option<Vec<String>>, Problem> {
     Ok(Some(text.split_ascii_whitespace().map(str::to_owned).collect()))
 }
 
-/// What `Authorize` takes.
+/// The request of `Authorize`.
 #[derive(ToSchema)]
 #[schema(rename_all = "PascalCase")]
 #[expect(dead_code, reason = "for OpenAPI; bodies are read as trees")]
 struct AuthorizeExternalTokens {
-    /// Where the user goes: the name of a provider in the server's configuration, exactly.
+    /// The provider to which the user goes: exactly a name in the server's configuration.
     #[schema(min_length = 1, max_length = 255)]
     provider: String,
-    /// Where the provider sends the user back to: one of the provider's `redirect_uris`, exactly.
+    /// The URI to which the provider sends the user back: exactly one of the provider's `redirect_uris`.
     #[schema(min_length = 1)]
     redirect_uri: String,
-    /// What the user is to consent to, in place of the provider's `scopes`, with spaces between.
+    /// The scopes to which the user consents, separated by spaces. They replace the provider's `scopes`.
     #[schema(max_length = 4096, pattern = r"^\s*([!#-\[\]-~ ]*\s*)?$", example = "openid email")]
     scopes: Option<String>,
-    /// What stands for the parameters in the provider's URLs, such as `{"shop": "acme"}`; the configuration of the
-    /// provider says which there are.
+    /// The values of the parameters in the provider's URLs, such as `{"shop": "acme"}`. The configuration of the
+    /// provider lists the parameters.
     #[schema(value_type = Option<Object>)]
     parameters: Option<()>,
     /// The key of the record that the user connects again.
@@ -96,17 +97,17 @@ struct AuthorizeExternalTokens {
     key: Option<String>,
 }
 
-/// Where to send a user, and what to keep until it comes back.
+/// The URL for a user, and the values to keep until the user comes back.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Authorization<'a> {
-    /// Where the user consents.
+    /// The URL at which the user consents.
     #[schema(example = "https://login.xero.com/identity/connect/authorize?response_type=code&…")]
     url: &'a str,
-    /// What the provider sends the user back with; it must be the same. Right for ten minutes.
+    /// The `state` with which the provider must send the user back. Valid for ten minutes.
     state: &'a str,
-    /// What the id_token will have; null if none comes, because `openid` is not among the scopes.
+    /// The nonce that the id_token must have. Null if no id_token comes, because `openid` is not among the scopes.
     nonce: Option<&'a str>,
-    /// What proves that the code is this caller's (RFC 7636).
+    /// The proof that the code is this caller's (RFC 7636).
     pkce_verifier: &'a str,
 }

@@ -1,4 +1,4 @@
-//! Tokens as they are answered, with the rights of the caller (CONTRACT 5, 6).
+//! Tokens in answers, with the rights of the caller (CONTRACT 5, 6).
 //!
 //! Invariant: a field that the caller may not see is null, and its reason says why.
 
@@ -16,18 +16,18 @@ use crate::{
     texts::Message,
 };
 
-/// The element in XML.
+/// The name of the element in XML.
 pub(super) const CARRIER: &str = "TokenManagementInfo";
 
-/// What is answered of tokens, and to whom.
+/// The tokens to answer, and the caller's access to them.
 pub(super) struct Shown<'a> {
     pub(super) saved: &'a SavedTokens,
     pub(super) access: Access,
-    /// The limit of a token.
+    /// The maximum size of a token, in bytes.
     pub(super) token_bytes: usize,
-    /// Whether the server keeps the refresh token to itself.
+    /// Whether the refresh token is left out of answers.
     pub(super) keeps_refresh_token: bool,
-    /// Why the access token is not as fresh as it should be.
+    /// The reason why the access token is not as fresh as requested.
     pub(super) failure: Option<Message>,
 }
 
@@ -36,10 +36,10 @@ pub(super) struct Shown<'a> {
 #[schema(as = TokenManagementInfo)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Carrier<'a> {
-    /// Who issued the tokens: 1 to 255 characters. It may be a multi-language value.
+    /// The issuer of the tokens: 1 to 255 characters. It may be a multi-language value.
     #[schema(example = "et")]
     provider: Option<String>,
-    /// Opens the provider's API for a while.
+    /// Gives access to the provider's API until it expires.
     #[schema(example = "fugit")]
     access_token: Option<&'a str>,
     /// Gets a new access token.
@@ -47,13 +47,13 @@ pub(super) struct Carrier<'a> {
     refresh_token: Option<&'a str>,
     /// The claims of the id_token, a JSON dictionary in a string.
     claims: Option<&'a str>,
-    /// What the caller may do with the record.
+    /// The caller's right to the record.
     table_right: Option<Right>,
-    /// What the caller may do with each field, and its limits.
+    /// The caller's right to each field, and the field's limits.
     field_properties: Option<BTreeMap<&'static str, FieldProperty>>,
 }
 
-/// A right, by the names of its mask, and why it is not more or will not last.
+/// A right: the names of its mask, and the reason why it is restricted or will end.
 #[derive(Clone, Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Right {
@@ -64,7 +64,7 @@ pub(super) struct Right {
 }
 
 impl Right {
-    /// The right to a whole record.
+    /// Returns the right to a whole record.
     pub(super) fn to_record(access: Access, preferences: &Preferences) -> Self {
         let reason = reason(not_owner(access).iter(), preferences);
         Self { mask: access.table_mask().to_string(), reason }
@@ -80,7 +80,7 @@ struct FieldProperty {
     /// The name of the .NET type.
     #[schema(example = "System.String", nullable)]
     field_type: &'static str,
-    /// The limit: in characters, for tokens and claims in bytes of UTF-8.
+    /// The maximum length: in characters, or for tokens and claims in bytes of UTF-8.
     #[schema(nullable)]
     field_length: usize,
 }
@@ -125,7 +125,7 @@ impl<'a> Carrier<'a> {
     }
 }
 
-/// Why the caller may not do everything.
+/// Returns the reason why the caller may not do everything.
 fn not_owner(access: Access) -> Option<Message> {
     match access {
         Access::Full => None,
@@ -134,14 +134,15 @@ fn not_owner(access: Access) -> Option<Message> {
     }
 }
 
-/// When the access token ends, if that is known: not if it is only assumed (CONTRACT 44).
+/// Returns the time at which the access token ends, if it is known. A time that is only assumed does not count
+/// (CONTRACT 44).
 pub(super) fn known_end(saved: &SavedTokens) -> Option<Timestamp> {
     let token = saved.carrier.access_token.as_ref()?;
     let known = saved.access_expires.and_then(|end| Timestamp::from_microsecond(end).ok());
     known.or_else(|| expiry::of_token(token.expose()))
 }
 
-/// When the access token expires, or did, if that is known.
+/// Returns a message with the time at which the access token expires or has expired, if it is known.
 fn expiry_notice(saved: &SavedTokens, dates: &Dates<'_>) -> Option<Message> {
     let expiry = known_end(saved)?;
     let name = if expiry > Timestamp::now() {
@@ -166,8 +167,7 @@ mod tests {
 
     use crate::texts::Locale;
 
-    /// CONTRACT 5, 6, 19: another caller who holds the key is told that it may only read, and why: by
-    /// reference, or in words.
+    /// CONTRACT 5, 6, 19: another caller with the key may only read, and gets the reason as a reference or as text.
     #[test]
     fn who_is_not_the_owner_is_told_so() {
         let saved = SavedTokens {

@@ -1,6 +1,6 @@
-//! Exchanging an authorization code for tokens, which are saved (CONTRACT O4).
+//! The exchange of an authorization code for tokens, which are saved (CONTRACT O4).
 //!
-//! Invariant: a property that cannot be right is refused before the code is sent.
+//! Invariant: every property is checked before the code is sent.
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use model::{CodeToExchange, SecretText};
@@ -21,16 +21,16 @@ use crate::{
 };
 
 const CODE: &str = "AuthorizationCode";
-/// The most bytes that a code may have.
+/// The maximum length of a code, in bytes.
 const MAX_CODE_BYTES: usize = 4096;
 
-/// `POST …/ExchangeCodeAndSaveTokens`: exchanges the code, saves the tokens; answers the key that retrieves them.
+/// `POST …/ExchangeCodeAndSaveTokens`: exchanges the code and saves the tokens. Answers the key that retrieves them.
 ///
-/// The provider and the redirect URI must be configured (`grants.providers`). `ExternalTokens/Authorize` makes the URL
-/// that leads to the code. A code is sent once, whatever becomes of
-/// it: where the answer is an error of the code, of the nonce or of the provider, nothing was saved, and the user has to
-/// connect again. The claims of a verified id_token are saved with the tokens. With an `Idempotency-Key` an exchange
-/// that is sent again within 24 hours is answered with the key of the first.
+/// The provider and the redirect URI must be configured (`grants.providers`). `ExternalTokens/Authorize` makes the
+/// URL that leads to the code. A code is sent to the provider only once, even if the exchange fails. After an error
+/// of the code, of the nonce or of the provider nothing is saved, and the user has to connect again. The claims of a
+/// verified id_token are saved with the tokens. With an `Idempotency-Key`, an exchange that is repeated within 24
+/// hours is answered with the key of the first.
 #[utoipa::path(
     post,
     path = EXCHANGE_CODE,
@@ -92,36 +92,36 @@ pub(crate) async fn exchange(
     answer::write(&call.preferences, "string", &key.expose())
 }
 
-/// What `ExchangeCodeAndSaveTokens` takes.
+/// The request of `ExchangeCodeAndSaveTokens`.
 #[derive(ToSchema)]
 #[schema(rename_all = "PascalCase")]
 #[expect(dead_code, reason = "for OpenAPI; bodies are read as trees")]
 struct ExchangeCodeAndSaveTokens {
-    /// Whose code it is: the name of a provider in the server's configuration, exactly.
+    /// The provider of the code: exactly a name in the server's configuration.
     #[schema(min_length = 1, max_length = 255)]
     provider: String,
-    /// The code that the provider sent the user back with. The limit counts bytes of UTF-8.
+    /// The code with which the provider sent the user back. The limit counts bytes of UTF-8.
     #[schema(min_length = 1, max_length = 4096)]
     authorization_code: String,
-    /// The nonce of the authorization request: the id_token must have it. Null or empty is not compared.
+    /// The nonce of the authorization request, which the id_token must have. Null or empty is not compared.
     nonce: Option<String>,
     /// The PKCE verifier of the authorization request: 43 to 128 characters.
     #[schema(pattern = r"^([A-Za-z0-9._~-]{43,128})?$")]
     pkce_verifier: Option<String>,
-    /// Where the provider sent the user with the code: one of the provider's `redirect_uris`, exactly.
+    /// The URI to which the provider sent the user with the code: exactly one of the provider's `redirect_uris`.
     #[schema(min_length = 1)]
     redirect_uri: String,
-    /// What stands for the parameters in the provider's URLs, such as `{"shop": "acme"}`; the configuration of the
-    /// provider says which there are.
+    /// The values of the parameters in the provider's URLs, such as `{"shop": "acme"}`. The configuration of the
+    /// provider lists the parameters.
     #[schema(value_type = Option<Object>)]
     parameters: Option<()>,
-    /// What the provider sent the user back with as `state`, if it is one that `Authorize` answered: it must be that of
-    /// this caller, provider, redirect URI, nonce and key. Null or empty is not compared.
+    /// The `state` with which the provider sent the user back, if `Authorize` answered it. It must belong to this
+    /// caller, provider, redirect URI, nonce and key. Null or empty is not compared.
     state: Option<String>,
-    /// What the provider sent the user back with as `iss` (RFC 9207): it must be the issuer that is configured, if one
-    /// is. Null or empty is not compared.
+    /// The `iss` with which the provider sent the user back (RFC 9207). It must be the configured issuer, if one is
+    /// configured. Null or empty is not compared.
     issuer: Option<String>,
-    /// The key of the record that the user connects again: it keeps its key, and gets these tokens.
+    /// The key of the record that the user connects again. The record keeps its key, and gets these tokens.
     #[schema(format = "retrieval-key")]
     key: Option<String>,
 }

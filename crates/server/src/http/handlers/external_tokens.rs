@@ -1,7 +1,7 @@
-//! The ExternalTokens agent: what was saved, without the tokens (CONTRACT O9, O10).
+//! The ExternalTokens agent: descriptions of saved records, without the tokens (CONTRACT O9, O10).
 //!
-//! Invariant: no answer holds a token, claim or key. A caller that may not see a record gets the answer for a record
-//! that does not exist.
+//! Invariant: no answer contains a token, claim or key. A caller that may not see a record gets the answer for a
+//! record that does not exist.
 
 use actix_web::{HttpResponse, web::Data};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -36,10 +36,10 @@ const PAGE: &str = "ExternalTokenPage";
 /// The first byte of a cursor.
 const CURSOR_VERSION: u8 = 1;
 
-/// `POST …/ExternalTokens/List`: what the caller saved; for an administrator, what anybody of the tenant did.
+/// `POST …/ExternalTokens/List`: lists the caller's records, or for an administrator all records of the tenant.
 ///
-/// By owner and id. A page may have fewer items than `Limit`, or none; what comes behind it is got with its
-/// `Cursor`, until that is null.
+/// Sorted by owner and id. A page may have fewer items than `Limit`, or none. Request the following items with the
+/// page's `Cursor`, until it is null.
 #[utoipa::path(
     post,
     path = LIST_EXTERNAL_TOKENS,
@@ -80,10 +80,10 @@ pub(crate) async fn list(call: AgentCall, app: Data<App>) -> Result<HttpResponse
     answer::write(preferences, PAGE, &page)
 }
 
-/// `POST …/ExternalTokens/Describe`: what is known about a record, or null.
+/// `POST …/ExternalTokens/Describe`: describes a record, or answers null.
 ///
-/// By its key, for whoever gets the tokens by it; by its id, for the owner and administrators. It does not count
-/// as a use.
+/// By its key, for every caller that gets the tokens by it. By its id, for the owner and administrators. It does not
+/// count as a use.
 #[utoipa::path(
     post,
     path = DESCRIBE_EXTERNAL_TOKENS,
@@ -115,16 +115,16 @@ pub(crate) async fn describe(call: AgentCall, app: Data<App>) -> Result<HttpResp
     answer::write(&call.preferences, "ExternalTokenInfo", &info)
 }
 
-/// The only owner whose records the caller may manage; `None` for an administrator.
+/// Returns the only owner whose records the caller may manage, or `None` for an administrator.
 pub(super) fn confined_to(caller: &Principal) -> Option<Login> {
     (!caller.is_administrator).then(|| caller.login.clone())
 }
 
-/// Which record is meant.
+/// The record that a request selects.
 pub(super) enum RecordSelector {
     Key(RetrievalKey),
     Id(RecordId),
-    /// None, by a text that is no key of this server (CONTRACT 8).
+    /// No record: the text is not a key of this server (CONTRACT 8).
     Nothing,
 }
 
@@ -154,7 +154,7 @@ impl RecordSelector {
         matches!(self, Self::Id(_))
     }
 
-    /// The record of the caller's tenant, living or not.
+    /// Returns the record of the caller's tenant, alive or ended.
     async fn find(&self, store: &Store, caller: &Principal) -> Result<Option<RecordInfo>, Problem> {
         let tenant = caller.tenant.clone();
         Ok(match self {
@@ -171,7 +171,7 @@ fn limit(root: &Object<'_>) -> Result<usize, Problem> {
     in_range.ok_or_else(|| Problem::out_of_range("Limit", 1, MAX_LIMIT as u64, limit))
 }
 
-/// A position in a list as text that means nothing to the client.
+/// Encodes a position in a list as text that is opaque to the client.
 fn write_cursor(position: &Position) -> String {
     let mut bytes = vec![CURSOR_VERSION];
     bytes.extend_from_slice(&position.record.to_be_bytes());
@@ -179,44 +179,44 @@ fn write_cursor(position: &Position) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Reads what `write_cursor` wrote. It only says where to go on: the caller and the request decide whose records
-/// are listed.
+/// Decodes the output of `write_cursor`. It says only where to continue: the caller and the request decide whose
+/// records are listed.
 fn read_cursor(cursor: &str) -> Result<Position, Problem> {
     let position = || {
         let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
         let (record, owner) = bytes.strip_prefix(&[CURSOR_VERSION])?.split_first_chunk::<8>()?;
         let (record, owner) = (i64::from_be_bytes(*record), str::from_utf8(owner).ok()?);
-        // PostgreSQL has no text with U+0000.
+        // PostgreSQL cannot store U+0000 in text.
         let can_be = !owner.is_empty() && !owner.contains('\0');
         can_be.then(|| Position { record, owner: owner.to_owned() })
     };
     position().ok_or_else(|| Problem::invalid(Message::new("SR_CURSOR")))
 }
 
-/// What `List` takes; everything may be left out.
+/// The request of `List`. Every property may be omitted.
 #[derive(ToSchema)]
 #[schema(rename_all = "PascalCase")]
 #[expect(dead_code, reason = "for OpenAPI; bodies are read as trees")]
 struct ListExternalTokens {
     /// Only records of this provider, exactly as it was saved.
     provider: Option<String>,
-    /// Only records of this user; another's are only an administrator's to see. A login has 1 to 255 characters, none
-    /// of them a colon or a control character; white space around it does not count.
+    /// Only records of this user. Only administrators see those of others. A login has 1 to 255 characters, none of
+    /// them a colon or a control character. White space around it is ignored.
     #[schema(
         pattern = r"^[\t-\r \u0085]*([^:\u0000-\u001f\u007f-\u009f]{1,255}[\t-\r \u0085]*)?$"
     )]
     owner: Option<String>,
-    /// Also records that expired or were revoked.
+    /// Includes records that expired or were revoked.
     include_ended: Option<bool>,
-    /// How many at most: 1 to 1000, 100 if it is left out.
+    /// The maximum number of items: 1 to 1000, by default 100.
     #[schema(minimum = 1, maximum = 1000)]
     limit: Option<i32>,
-    /// What the page before answered.
+    /// The cursor that the previous page answered.
     #[schema(format = "cursor")]
     cursor: Option<String>,
 }
 
-/// What `Describe` and `Revoke` take: a key or an id.
+/// The request of `Describe` and `Revoke`: a key or an id.
 #[derive(ToSchema)]
 #[schema(rename_all = "PascalCase")]
 #[expect(dead_code, reason = "for OpenAPI; bodies are read as trees")]
@@ -229,26 +229,26 @@ pub(super) struct WhichExternalTokens {
     id: Option<String>,
 }
 
-/// A part of a list.
+/// A page of a list.
 #[derive(Default, Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 struct ExternalTokenPage {
     items: Vec<ExternalTokenInfo>,
-    /// Gets the next page; null if there is none.
+    /// Gets the next page. Null if there is none.
     cursor: Option<String>,
 }
 
-/// What is known about saved tokens without their key.
+/// The description of saved tokens, which needs no key.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 struct ExternalTokenInfo {
-    /// The 11 letters and digits behind `lk_` in the key.
+    /// The 11 letters and digits after `lk_` in the key.
     #[schema(example = "01vYvSdgm8u")]
     id: Option<String>,
-    /// Who issued the tokens.
+    /// The issuer of the tokens.
     #[schema(example = "et")]
     provider: Option<String>,
-    /// The login of who saved them.
+    /// The login of the user who saved them.
     #[schema(example = "tje0")]
     owner: Option<String>,
     /// When they were saved, in UTC.
@@ -256,37 +256,37 @@ struct ExternalTokenInfo {
     created: Option<String>,
     /// When they were last changed, in UTC.
     updated: Option<String>,
-    /// When they were last got, to the hour; null if never.
+    /// When they were last retrieved, to the hour. Null if never.
     last_used: Option<String>,
-    /// When they expire, or did; null if they do not.
+    /// When they expire or expired. Null if they do not expire.
     expires: Option<String>,
-    /// Since when they are gone; null while they live.
+    /// When they ended. Null while they are alive.
     ended: Option<String>,
-    /// How the grant behind the tokens is: None if the server does not refresh them or has not tried to, Live,
+    /// The state of the tokens' grant: None if the server does not refresh them or has not tried to, Live,
     /// Refreshing, Failing, Blocked, Dead or Paused.
     #[schema(example = "Live")]
     grant_state: Option<&'static str>,
-    /// When the access token ends; null if that is not known.
+    /// When the access token ends. Null if that is not known.
     access_token_expires: Option<String>,
     /// When the tokens were last refreshed.
     refreshed: Option<String>,
-    /// When the refresh token ends unless the tokens are refreshed before; null if that is not known.
+    /// When the refresh token ends unless the tokens are refreshed before. Null if that is not known.
     refresh_by: Option<String>,
-    /// When a refresh is tried next at the earliest; null if nothing is in the way.
+    /// The earliest time of the next refresh. Null if a refresh may be tried at any time.
     retry_at: Option<String>,
-    /// Why the last refresh failed: a word such as invalid_grant, lost_answer or timeout.
+    /// The cause of the last failed refresh: a word such as invalid_grant, lost_answer or timeout.
     cause: Option<String>,
-    /// Since when the state is what it is.
+    /// When the grant entered its current state.
     since: Option<String>,
-    /// Counts how often the tokens were replaced; 1 for those that were saved.
+    /// The generation of the tokens: 1 as saved, and one more after each replacement.
     #[schema(example = 1)]
     generation: Option<i32>,
-    /// What the caller may do with them.
+    /// The caller's right to the record.
     table_right: Option<Right>,
 }
 
 impl ExternalTokenInfo {
-    /// A caller that may not read the record gets the reason for that, and nothing of the record.
+    /// Describes a record. A caller that may not read it gets the reason for that, and nothing of the record.
     fn new(
         record: &RecordInfo,
         described: &GrantDescription,
@@ -326,7 +326,7 @@ impl ExternalTokenInfo {
 mod tests {
     use super::*;
 
-    /// CONTRACT 38: a cursor is read as it was written, and nothing else is.
+    /// CONTRACT 38: only a cursor that was written here is read, and it is read unchanged.
     #[test]
     fn a_cursor_is_opaque_and_checked() {
         let position = |owner: &str, record| Position { owner: owner.to_owned(), record };

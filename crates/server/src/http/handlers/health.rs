@@ -1,6 +1,6 @@
-//! `GET /healthz` and `GET /readyz`, for whoever supervises the process.
+//! `GET /healthz` and `GET /readyz`, for supervisors of the process.
 //!
-//! Invariant: they need no login and tell nothing but yes or no.
+//! Invariant: they need no login, and reveal only yes or no.
 
 use actix_web::{HttpResponse, web::Data};
 use serde::Serialize;
@@ -15,7 +15,7 @@ use crate::{
     state::App,
 };
 
-/// How the server is.
+/// The state of the server.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Health {
@@ -23,7 +23,7 @@ pub(crate) struct Health {
     status: &'static str,
 }
 
-/// `GET /healthz`: the process answers.
+/// `GET /healthz`: answers as long as the process runs.
 #[utoipa::path(
     get,
     path = HEALTH,
@@ -38,7 +38,7 @@ pub(crate) async fn alive() -> HttpResponse {
     answer::json(&Health { status: "alive" })
 }
 
-/// `GET /readyz`: 200 if the server can do its work, 503 or 500 if not.
+/// `GET /readyz`: answers 200 if the server can work, and otherwise 503 or 500.
 ///
 /// Writes to the database, at most once a second, and opens the master key's sentinel.
 #[utoipa::path(

@@ -1,7 +1,7 @@
-//! What a provider says of a saved access token (CONTRACT O17).
+//! A provider's answer about a saved access token (CONTRACT O17).
 //!
-//! Invariant: only who may see the tokens learns anything of them, and nothing but whether the access token works, for
-//! what, and until when.
+//! Invariant: only a caller that may read the tokens gets an answer. It contains only whether the access token works,
+//! for which scopes, and until when.
 
 use actix_web::{HttpResponse, web::Data};
 use model::{Access, Login};
@@ -19,11 +19,11 @@ use crate::{
     state::App,
 };
 
-/// `POST …/ExternalTokens/Introspect`: asks the provider whether the access token works (RFC 7662); or null.
+/// `POST …/ExternalTokens/Introspect`: asks the provider whether the access token works (RFC 7662), or answers null.
 ///
-/// For everybody who gets the tokens. The access token is that which is stored: nothing is refreshed, and nothing
-/// changes by what the provider says. The provider must be configured, and have an introspection endpoint. A key that
-/// retrieves nothing is answered with null.
+/// For every caller that gets the tokens. The provider checks the stored access token: nothing is refreshed, and the
+/// answer changes nothing. The provider must be configured, and have an introspection endpoint. A key that retrieves
+/// nothing is answered with null.
 #[utoipa::path(
     post,
     path = INTROSPECT_EXTERNAL_TOKENS,
@@ -59,7 +59,7 @@ pub(crate) async fn introspect(call: AgentCall, app: Data<App>) -> Result<HttpRe
     answer::write(&call.preferences, "TokenIntrospection", &answered)
 }
 
-/// What `Introspect` takes.
+/// The request of `Introspect`.
 #[derive(ToSchema)]
 #[schema(rename_all = "PascalCase")]
 #[expect(dead_code, reason = "for OpenAPI; bodies are read as trees")]
@@ -69,16 +69,16 @@ struct IntrospectExternalTokens {
     key: String,
 }
 
-/// What a provider says of an access token.
+/// A provider's answer about an access token.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 struct TokenIntrospection {
     /// Whether it works.
     active: bool,
-    /// The scopes that it has, as the provider writes them; null if it does not work, or the provider does not say.
+    /// Its scopes, as the provider writes them. Null if it does not work, or if the provider does not name them.
     #[schema(example = "openid offline_access")]
     scope: Option<String>,
-    /// When it ends; null likewise.
+    /// When it ends. Null in the same cases.
     #[schema(example = "2026-11-03T15:05:00")]
     expires: Option<String>,
 }

@@ -1,6 +1,6 @@
 //! Members of requests that several operations read in the same way.
 //!
-//! Invariant: what cannot be right is refused by the member's name.
+//! Invariant: an error about an invalid member names it.
 
 use std::collections::BTreeMap;
 
@@ -20,11 +20,11 @@ pub(super) const REDIRECT_URI: &str = "RedirectUri";
 const EXPIRES_IN: &str = "ExpiresIn";
 /// Ten years, in seconds.
 const MAX_EXPIRES_IN: i64 = 315_360_000;
-/// A key in the document, which retrieves nothing.
+/// The key in the examples of the document. It retrieves nothing.
 pub(super) const EXAMPLE_KEY: &str =
     "lk_01vYvSdgm8u000ThisKeyIsAnExampleAndRetrievesNothing0002HeXH9";
 
-/// Reads `TokenManagementInfo`; rights and unknown properties are ignored (CONTRACT 4).
+/// Reads `TokenManagementInfo`. Rights and unknown properties are ignored (CONTRACT 4).
 pub(super) fn carrier(body: &Body) -> Result<TokenManagementInfo, Problem> {
     let carrier = body.root()?.object(CARRIER)?.ok_or_else(|| Problem::required(CARRIER))?;
     Ok(TokenManagementInfo {
@@ -35,7 +35,7 @@ pub(super) fn carrier(body: &Body) -> Result<TokenManagementInfo, Problem> {
     })
 }
 
-/// When an access token ends: after `ExpiresIn` seconds, or when it says itself.
+/// Returns the end of an access token: after `ExpiresIn` seconds, or the end in the token itself.
 pub(super) fn token_end(
     root: &Object<'_>,
     token: Option<&SecretText>,
@@ -52,10 +52,11 @@ pub(super) fn token_end(
     }
 }
 
-/// The key that a text is; `None` if it is no key of this server at all, and so retrieves nothing (CONTRACT 8).
+/// Parses a key. Returns `None` if the text is not a key of this server at all, and so retrieves nothing (CONTRACT
+/// 8).
 ///
 /// # Errors
-/// It is a key that was cut or mistyped.
+/// `MalformedKey`: the key was truncated or mistyped.
 pub(super) fn own_key(text: &str) -> Result<Option<RetrievalKey>, MalformedKey> {
     match RetrievalKey::parse(text) {
         Err(MalformedKey::Foreign) => Ok(None),
@@ -63,8 +64,8 @@ pub(super) fn own_key(text: &str) -> Result<Option<RetrievalKey>, MalformedKey> 
     }
 }
 
-/// `Key`, which must be there; `None` if it is no key of this server at all. The log's line about the request names its
-/// record.
+/// Reads the required `Key`. Returns `None` if it is not a key of this server at all. The log line about the request
+/// gets the id of its record.
 pub(super) fn required_key(root: &Object<'_>) -> Result<Option<RetrievalKey>, Problem> {
     let key = unquoted(root, "Key")?.ok_or_else(|| Problem::required("Key"))?;
     let key = own_key(key)?;
@@ -74,14 +75,14 @@ pub(super) fn required_key(root: &Object<'_>) -> Result<Option<RetrievalKey>, Pr
     Ok(key)
 }
 
-/// As `non_blank`, also without the quotes that a text has which was copied with them.
+/// Like `non_blank`, also without surrounding quotes that were copied with the text.
 pub(super) fn unquoted<'a>(root: &Object<'a>, name: &str) -> Result<Option<&'a str>, WrongType> {
     let Some(text) = non_blank(root, name)? else { return Ok(None) };
     let bare = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
     Ok(Some(bare.unwrap_or(text).trim()).filter(|text| !text.is_empty()))
 }
 
-/// A property as text without white space around it; `None` if nothing is left.
+/// Reads a property as text without surrounding white space. Returns `None` if nothing is left.
 pub(super) fn non_blank<'a>(root: &Object<'a>, name: &str) -> Result<Option<&'a str>, WrongType> {
     Ok(root.string(name)?.map(str::trim).filter(|text| !text.is_empty()))
 }
@@ -90,14 +91,14 @@ fn text<'a>(carrier: &Object<'a>, field: Field) -> Result<Option<&'a str>, Wrong
     carrier.string(field.name())
 }
 
-/// `Provider`, as it is written and as it is.
+/// Reads `Provider`, as text and parsed.
 pub(super) fn provider<'a>(root: &Object<'a>) -> Result<(&'a str, Provider), Problem> {
     let name = given(root, "Provider")?;
     let unknown = |_invalid| Problem::of_connect(ConnectError::UnknownProvider, String::new());
     Ok((name, Provider::parse(name).map_err(unknown)?))
 }
 
-/// As `parameters`, of tokens that are brought, and checked.
+/// Like `parameters`, for tokens that the caller supplies. Checks them by the provider's configuration.
 pub(super) fn checked_parameters(
     call: &AgentCall,
     app: &App,
@@ -110,26 +111,26 @@ pub(super) fn checked_parameters(
     Ok(values)
 }
 
-/// What stands for the parameters in the provider's URLs.
+/// Reads the values of the parameters in the provider's URLs.
 pub(super) fn parameters(root: &Object<'_>) -> Result<BTreeMap<String, String>, Problem> {
     let Some(given) = root.object("Parameters")? else { return Ok(BTreeMap::new()) };
     let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
     Ok(given.strings()?.into_iter().map(owned).collect())
 }
 
-/// The key of the record that is connected again, if there is one.
+/// Reads the key of the record that is connected again, if there is one.
 pub(super) fn record_key(root: &Object<'_>) -> Result<Option<RetrievalKey>, Problem> {
     let Some(text) = unquoted(root, "Key")? else { return Ok(None) };
     let unknown = || Problem::of_connect(ConnectError::UnknownKey, String::new());
     own_key(text)?.map(Some).ok_or_else(unknown)
 }
 
-/// A text that must be there.
+/// Reads a required text.
 pub(super) fn given<'a>(root: &Object<'a>, name: &'static str) -> Result<&'a str, Problem> {
     optional(root, name)?.ok_or_else(|| Problem::required(name))
 }
 
-/// A text; `None` if it is empty.
+/// Reads a text. Returns `None` if it is empty.
 pub(super) fn optional<'a>(root: &Object<'a>, name: &str) -> Result<Option<&'a str>, Problem> {
     Ok(root.string(name)?.filter(|text| !text.is_empty()))
 }

@@ -1,7 +1,7 @@
-//! Who the caller is, and a token for it (CONTRACT O8, O16).
+//! The caller's own description, and an access token for it (CONTRACT O8, O16).
 //!
-//! Invariant: a caller that came with a bearer token gets that one back, so that none lives on by
-//! asking for another. A HEAD makes none. Asking in a loop adds no row a call.
+//! Invariant: a caller with a bearer token gets that one back, so that it cannot extend its life by requesting
+//! another. A HEAD issues none. Repeated requests do not add a row each.
 
 use actix_web::{HttpRequest, HttpResponse, http::Method, web::Data};
 use model::SecretText;
@@ -20,18 +20,18 @@ use crate::{
     state::App,
 };
 
-/// The caller: the 27 members of SuperOffice's `SoPrincipalCarrier`, and behind them this server's own. What
-/// this server does not know is 0, empty or false.
+/// The caller: the 27 members of SuperOffice's `SoPrincipalCarrier`, followed by this server's own. Values that this
+/// server does not know are 0, empty or false.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct SoPrincipalCarrier {
     user_type: UserType,
-    /// The login; what the caller saves is owned by it.
+    /// The login, which owns the records that the caller saves.
     #[schema(example = "tje0")]
     associate: String,
-    /// The number that the issuer of the token has for it.
+    /// The caller's number at the issuer of the token.
     associate_id: i32,
-    /// Whether it is a person, and not a resource.
+    /// Whether the caller is a person, and not a resource.
     is_person: bool,
     person_id: i32,
     country_id: i32,
@@ -49,7 +49,7 @@ pub(crate) struct SoPrincipalCarrier {
     role_type: RoleType,
     #[schema(value_type = Vec<Object>)]
     licenses: Nothing,
-    /// The login; no other name is known.
+    /// The login, because no other name is known.
     #[schema(example = "tje0")]
     full_name: String,
     #[serde(rename = "EMailAddress")]
@@ -69,17 +69,17 @@ pub(crate) struct SoPrincipalCarrier {
     /// The login.
     #[schema(example = "tje0")]
     user_name: String,
-    /// What the issuer of the token calls it.
+    /// The caller's name at the issuer of the token.
     user_principal_name: Option<String>,
     is_administrator: bool,
-    /// The scheme by which it was authenticated.
+    /// The scheme by which the caller was authenticated.
     #[schema(example = "Basic")]
     authentication_type: &'static str,
     /// The partner application that is calling.
     application: Option<String>,
 }
 
-/// A list of which this server has no item.
+/// A list that is always empty on this server.
 type Nothing = [(); 0];
 
 /// SuperOffice's types of users.
@@ -163,7 +163,7 @@ impl SoPrincipalCarrier {
     }
 }
 
-/// `GET …/User/currentPrincipal`: who is calling.
+/// `GET …/User/currentPrincipal`: describes the caller.
 #[utoipa::path(
     get,
     path = CURRENT_PRINCIPAL,
@@ -180,9 +180,9 @@ pub(crate) async fn current_principal(
     answer::write(&preferences, "SoPrincipalCarrier", &SoPrincipalCarrier::of(caller))
 }
 
-/// `GET …/User/currentToken`: an access token for the scheme Bearer, good for an hour.
+/// `GET …/User/currentToken`: answers an access token for the scheme Bearer, valid for an hour.
 ///
-/// A caller that came with a bearer token gets that one back. To ask again soon gives the same one.
+/// A caller with a bearer token gets that one back. Repeated calls within some minutes get the same token.
 #[utoipa::path(
     get,
     path = CURRENT_TOKEN,
@@ -201,10 +201,10 @@ pub(crate) async fn current_token(
     answer::write(&preferences, "string", &token.expose())
 }
 
-/// `POST …/GetAccessToken`: an access token for the scheme Bearer, as `currentToken` answers it.
+/// `POST …/GetAccessToken`: answers an access token for the scheme Bearer, like `currentToken`.
 ///
-/// `AppToken` names the partner application as the header `SO-AppToken` does, and may be left out. Nothing else is
-/// signed in to: `IncludeCsSession` is read and has no effect.
+/// `AppToken` names the partner application like the header `SO-AppToken`, and may be omitted. `IncludeCsSession` is
+/// read and has no effect, because there is no other session to sign in to.
 #[utoipa::path(
     post,
     path = GET_ACCESS_TOKEN,
@@ -225,7 +225,7 @@ pub(crate) async fn access_token(
     answer::write(&preferences, "string", &token.expose())
 }
 
-/// The caller's access token; for a HEAD none is issued.
+/// Returns the caller's access token. For a HEAD none is issued.
 async fn issue_token(
     app: &App,
     request: &HttpRequest,
@@ -237,7 +237,7 @@ async fn issue_token(
     Ok(app.authenticator.access_token(caller, &credentials, may_issue).await?)
 }
 
-/// What `GetAccessToken` takes; everything may be left out.
+/// The request of `GetAccessToken`. Every property may be omitted.
 #[derive(ToSchema)]
 #[schema(rename_all = "PascalCase")]
 #[expect(dead_code, reason = "for OpenAPI; bodies are read as trees")]

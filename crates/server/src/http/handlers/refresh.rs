@@ -1,4 +1,4 @@
-//! Refreshing saved tokens because the caller asks for it (CONTRACT O13).
+//! Refreshes saved tokens at the caller's request (CONTRACT O13).
 //!
 //! Invariant: a caller that names a stale token never gets that one back.
 
@@ -15,9 +15,10 @@ use crate::{
 
 /// `POST …/ExternalTokens/Refresh`: refreshes the tokens at their provider, and answers them, or null.
 ///
-/// With `StaleAccessToken` only if that is the stored one: so of many callers whose token was refused, one refreshes it
-/// and the others get the new one. A record is refreshed so once in 30 seconds. Tokens whose provider is not configured,
-/// or that have no refresh token, are answered as they are stored.
+/// With `StaleAccessToken`, the tokens are refreshed only if that is the stored access token. So of many callers
+/// whose token was rejected, one refreshes it and the others get the new one. A record is refreshed in this way at
+/// most once in 30 seconds. Tokens whose provider is not configured, or that have no refresh token, are answered as
+/// they are stored.
 #[utoipa::path(
     post,
     path = REFRESH_EXTERNAL_TOKENS,
@@ -35,7 +36,7 @@ pub(crate) async fn refresh(call: AgentCall, app: Data<App>) -> Result<HttpRespo
     answer_by_key(&call, &app, refresh).await
 }
 
-/// What `Refresh` takes.
+/// The request of `Refresh`.
 #[derive(ToSchema)]
 #[schema(rename_all = "PascalCase")]
 #[expect(dead_code, reason = "for OpenAPI; bodies are read as trees")]
@@ -43,9 +44,9 @@ struct RefreshExternalTokens {
     /// The key that `SaveExternalTokens` answered.
     #[schema(pattern = r"\S", format = "retrieval-key")]
     key: String,
-    /// The access token that the provider's API refused.
+    /// The access token that the provider's API rejected.
     stale_access_token: Option<String>,
-    /// For how many seconds the access token must live at least: 0 to 86400.
+    /// The minimum remaining life of the access token, in seconds: 0 to 86400.
     #[schema(minimum = 0, maximum = 86400)]
     minimum_seconds: Option<i32>,
 }

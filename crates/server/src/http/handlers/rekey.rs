@@ -1,4 +1,4 @@
-//! Another key for saved tokens (CONTRACT O19).
+//! A new key for saved tokens (CONTRACT O19).
 //!
 //! Invariant: only the owner and administrators change a key.
 
@@ -18,12 +18,13 @@ use crate::{
     state::App,
 };
 
-/// `POST …/ExternalTokens/Rekey`: gives saved tokens another key, for one that others know; answers it, or null.
+/// `POST …/ExternalTokens/Rekey`: replaces the key of saved tokens, for a key that others know. Answers the new one,
+/// or null.
 ///
-/// For the owner and administrators; who has the key of another's tokens is refused. From the answer on, the old key
-/// retrieves nothing. The new one is stored nowhere: if the answer is lost, nothing retrieves the tokens any more. So
-/// send an `Idempotency-Key`: with it a call that is sent again within 24 hours is answered with the same key. A key that
-/// retrieves nothing is answered with null.
+/// For the owner and administrators. Other callers with the key are rejected. From the answer on, the old key
+/// retrieves nothing. The new one is stored nowhere: if the answer is lost, the tokens cannot be retrieved any more.
+/// So send an `Idempotency-Key`: with it, a call that is repeated within 24 hours is answered with the same key. A
+/// key that retrieves nothing is answered with null.
 #[utoipa::path(
     post,
     path = REKEY_EXTERNAL_TOKENS,
@@ -78,12 +79,12 @@ async fn other_key(
     rekeyed.map_err(|error| Problem::of_grant(error, call.preferences.value(&record.provider)))
 }
 
-/// What `Rekey` takes.
+/// The request of `Rekey`.
 #[derive(ToSchema)]
 #[schema(rename_all = "PascalCase")]
 #[expect(dead_code, reason = "for OpenAPI; bodies are read as trees")]
 struct RekeyExternalTokens {
-    /// The key that others know.
+    /// The key to replace.
     #[schema(pattern = r"\S", format = "retrieval-key")]
     key: String,
 }

@@ -1,6 +1,6 @@
-//! Putting other tokens under a key that is there (CONTRACT O14).
+//! Replaces the tokens of an existing key (CONTRACT O14).
 //!
-//! Invariant: what cannot be saved cannot replace either.
+//! Invariant: tokens that cannot be saved cannot replace others either.
 
 use actix_web::{HttpResponse, web::Data};
 use utoipa::ToSchema;
@@ -19,11 +19,11 @@ use crate::{
 
 const GENERATION: &str = "Generation";
 
-/// `POST …/ExternalTokens/Replace`: puts other tokens in the place of those that the key retrieves; true if it
-/// retrieves any.
+/// `POST …/ExternalTokens/Replace`: replaces the tokens that the key retrieves. Answers whether it retrieves any.
 ///
-/// For the owner and administrators. The provider must be the same. What came before is gone, the claims and the
-/// refresh token too. With `Generation`, which `Describe` answers, only if the record has that one still.
+/// For the owner and administrators. The provider must be the same. All previous tokens are removed, including the
+/// claims and the refresh token. With `Generation`, which `Describe` answers, the tokens are replaced only if the
+/// record still has that generation.
 #[utoipa::path(
     post,
     path = REPLACE_EXTERNAL_TOKENS,
@@ -64,7 +64,7 @@ pub(crate) async fn replace(call: AgentCall, app: Data<App>) -> Result<HttpRespo
     answer::write(&call.preferences, "boolean", &was_replaced)
 }
 
-/// What `Replace` takes.
+/// The request of `Replace`.
 #[derive(ToSchema)]
 #[schema(rename_all = "PascalCase")]
 #[expect(dead_code, reason = "for OpenAPI; bodies are read as trees")]
@@ -73,13 +73,13 @@ struct ReplaceExternalTokens {
     #[schema(pattern = r"\S", format = "retrieval-key")]
     key: String,
     token_management_info: CarrierToSave,
-    /// What stands for the parameters in the provider's URLs, if it is not what the record has.
+    /// The values of the parameters in the provider's URLs, if they differ from those of the record.
     #[schema(value_type = Option<Object>)]
     parameters: Option<()>,
-    /// The generation that is to be replaced, as `Describe` answers it.
+    /// The generation to replace, as `Describe` answers it.
     #[schema(minimum = 1)]
     generation: Option<i32>,
-    /// In how many seconds the access token ends, if it is not a JWT that says so itself: 0 to 315360000.
+    /// The seconds until the access token ends, if it is not a JWT that contains its end: 0 to 315360000.
     #[schema(minimum = 0, maximum = 315360000)]
     expires_in: Option<i32>,
 }

@@ -1,4 +1,4 @@
-//! Getting tokens by their key, for every operation that answers them (CONTRACT O2, O13, O18).
+//! Retrieves tokens by their key, for every operation that answers them (CONTRACT O2, O13, O18).
 //!
 //! Invariant: tokens are refreshed only for a caller that may see them.
 
@@ -26,10 +26,10 @@ use crate::{
 };
 
 const MINIMUM_SECONDS: &str = "MinimumSeconds";
-/// A day, in seconds: no access token has to live longer for one call.
+/// A day, in seconds. No single call needs an access token that lives longer.
 const MAX_MINIMUM_SECONDS: i64 = 86_400;
 
-/// Answers the tokens of `Key` as `refresh` has them, or null.
+/// Answers the tokens of `Key` as `refresh` returns them, or null.
 pub(super) async fn answer_by_key(
     call: &AgentCall,
     app: &App,
@@ -44,7 +44,7 @@ pub(super) async fn answer_by_key(
     answer_tokens(call, app, found, &dates)
 }
 
-/// Tokens that a key retrieves.
+/// The tokens that a key retrieves.
 pub(super) struct Found<'a> {
     pub(super) fresh: Fresh,
     pub(super) access: Access,
@@ -52,13 +52,14 @@ pub(super) struct Found<'a> {
     pub(super) provider: Option<&'a Arc<ConfiguredProvider>>,
 }
 
-/// Why a key's tokens are not answered.
+/// The reason why a key's tokens are not answered.
 pub(super) struct NotFresh<'a> {
     pub(super) error: GrantError,
     pub(super) provider: Option<&'a Arc<ConfiguredProvider>>,
 }
 
-/// The tokens that a key retrieves, as `refresh` has them if the caller may see them; that is a use of the record.
+/// Returns the tokens that a key retrieves. If the caller may see them, `refresh` is applied, and the call counts as
+/// a use of the record.
 pub(super) async fn find<'a>(
     app: &'a App,
     principal: &Principal,
@@ -92,7 +93,7 @@ pub(super) async fn find<'a>(
     Ok(fresh.map(|fresh| Found { fresh, access, provider }))
 }
 
-/// Answers tokens.
+/// Answers tokens, or null.
 fn answer_tokens(
     call: &AgentCall,
     app: &App,
@@ -116,7 +117,7 @@ fn answer_tokens(
     answer::write(&call.preferences, CARRIER, &answered)
 }
 
-/// What a caller learns that gets no fresh tokens.
+/// Converts the reason why a caller gets no fresh tokens.
 fn of_grant(
     error: GrantError,
     provider: Option<&Arc<ConfiguredProvider>>,
@@ -126,7 +127,7 @@ fn of_grant(
     Problem::of_grant(error, preferences.value(name))
 }
 
-/// How long the caller wants the access token to live, in microseconds.
+/// Reads the minimum remaining life of the access token, in microseconds.
 fn minimum_seconds(root: &Object<'_>) -> Result<i64, Problem> {
     match root.integer(MINIMUM_SECONDS)?.unwrap_or_default() {
         seconds if (0..=MAX_MINIMUM_SECONDS).contains(&seconds) => Ok(seconds * 1_000_000),

@@ -1,7 +1,7 @@
 //! The end of records and of their grants (CONTRACT O11, O15).
 //!
-//! Invariant: only the owner and administrators end a record. A grant is said to be revoked only if its provider
-//! confirmed it.
+//! Invariant: only the owner and administrators end a record. The answer says that a grant was revoked only if its
+//! provider confirmed it.
 
 use actix_web::{HttpResponse, web::Data};
 use model::{Principal, RetrievalKey};
@@ -25,11 +25,11 @@ use crate::{
     state::App,
 };
 
-/// `POST …/ExternalTokens/Revoke`: destroys the tokens at once, for good; true if there were any.
+/// `POST …/ExternalTokens/Revoke`: destroys the tokens at once and permanently. Answers whether there were any.
 ///
-/// For the owner and administrators. Who has the key of another's tokens is refused; to who has only their id,
-/// they are not there. By its key the grant is revoked at its provider first, if the server is configured so for that
-/// provider (`revoke_upstream`); whatever comes of that, the tokens are destroyed.
+/// For the owner and administrators. Other callers with the key are rejected; other callers with only the id get
+/// false. With the key, the grant is first revoked at its provider, if that is configured for the provider
+/// (`revoke_upstream`). The tokens are destroyed even if that fails.
 #[utoipa::path(
     post,
     path = REVOKE_EXTERNAL_TOKENS,
@@ -60,13 +60,14 @@ pub(crate) async fn revoke(call: AgentCall, app: Data<App>) -> Result<HttpRespon
     answer::write(&call.preferences, "boolean", &was_revoked)
 }
 
-/// `POST …/ExternalTokens/RevokeGrant`: revokes the grant at its provider, then destroys the tokens; or null.
+/// `POST …/ExternalTokens/RevokeGrant`: revokes the grant at its provider, then destroys the tokens. Answers the
+/// result, or null.
 ///
-/// For the owner and administrators; who has the key of another's tokens is refused. `Upstream` says what the provider
-/// did: `Revoked` if it confirmed the revocation (RFC 7009), `NotSupported` if it has none, `Failed` if it confirmed
-/// nothing: then the grant may live there. With `Require` the tokens are destroyed only after `Revoked`; otherwise in any
-/// case. A call may be sent again: a provider confirms the revocation of a token that it does not know any more. A key
-/// that retrieves nothing is answered with null.
+/// For the owner and administrators. Other callers with the key are rejected. `Upstream` is the result at the
+/// provider: `Revoked` if it confirmed the revocation (RFC 7009), `NotSupported` if it has no revocation. `Failed`
+/// means that it confirmed nothing, so the grant may still be valid there. With `Require` the tokens are destroyed
+/// only after `Revoked`; otherwise in any case. A call may be repeated, because a provider also confirms the
+/// revocation of an unknown token. A key that retrieves nothing is answered with null.
 #[utoipa::path(
     post,
     path = REVOKE_GRANT,
@@ -119,10 +120,10 @@ async fn end_grant(
     app.grants.revoke(wish).await.map_err(named)
 }
 
-/// The record of a key, living or not, which the caller means to end.
+/// Returns the record of a key that the caller wants to end, alive or ended.
 ///
 /// # Errors
-/// 403 for a caller that has the key of another user's living record.
+/// 403: the caller has the key of another user's living record.
 async fn managed_record(
     app: &App,
     caller: &Principal,
@@ -137,7 +138,7 @@ async fn managed_record(
     }
 }
 
-/// What `RevokeGrant` takes.
+/// The request of `RevokeGrant`.
 #[derive(ToSchema)]
 #[schema(rename_all = "PascalCase")]
 #[expect(dead_code, reason = "for OpenAPI; bodies are read as trees")]
@@ -145,17 +146,17 @@ struct RevokeGrant {
     /// The key that `SaveExternalTokens` answered.
     #[schema(pattern = r"\S", format = "retrieval-key")]
     key: String,
-    /// Whether the tokens are destroyed only if the provider confirms the revocation; false if it is left out.
+    /// Whether the tokens are destroyed only if the provider confirms the revocation. By default false.
     require: Option<bool>,
 }
 
-/// What became of a grant.
+/// The result of revoking a grant.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 struct GrantRevocation {
     /// Whether the tokens were destroyed here.
     revoked: bool,
-    /// What the provider did: Revoked, NotSupported or Failed.
+    /// The result at the provider: Revoked, NotSupported or Failed.
     #[schema(example = "Revoked")]
     upstream: Option<&'static str>,
 }

@@ -1,7 +1,7 @@
-//! The token endpoint: OAuth 2.0 Token Exchange (RFC 8693), for services that speak OAuth alone (CONTRACT O18).
+//! The token endpoint: OAuth 2.0 Token Exchange (RFC 8693), for services that support only OAuth (CONTRACT O18).
 //!
-//! Invariant: what is answered is an access token that lives as far as is known, and comes the way that
-//! `GetExternalTokens` takes.
+//! Invariant: the answer contains an access token that has not expired as far as is known. It is retrieved in the
+//! same way as by `GetExternalTokens`.
 
 use actix_web::{
     HttpResponse,
@@ -33,9 +33,9 @@ const RETRIEVAL_KEY: &str = "urn:latchkey:params:oauth:token-type:retrieval-key"
 
 /// `POST /oauth2/token`: exchanges a retrieval key for an access token of its provider.
 ///
-/// Served only with `grants.token_endpoint`. The access token comes as `GetExternalTokens` has it: refreshed before if it
-/// must be. The caller authenticates as for any call; in the scheme Basic login and password are encoded as RFC 6749
-/// §2.3.1 says, and they may stand in the form instead.
+/// Served only with `grants.token_endpoint`. The access token is the one that `GetExternalTokens` answers: if
+/// necessary, it is refreshed first. The caller authenticates as for any call. In the scheme Basic, login and
+/// password are encoded as RFC 6749 §2.3.1 requires. They may be in the form instead.
 #[utoipa::path(
     post,
     path = TOKEN,
@@ -60,7 +60,7 @@ pub(crate) async fn exchange(call: TokenCall, app: Data<App>) -> Result<HttpResp
     let found = found.map_err(|NotFresh { error, provider }| {
         Problem::of_grant(error, provider.map(|known| known.name.clone()).unwrap_or_default())
     })?;
-    // A key that the caller may not use retrieves nothing for it.
+    // A key that the caller may not use is answered like one that retrieves nothing.
     let found = found.filter(|found| found.access.may_read());
     let found = found.ok_or_else(|| Problem::invalid_grant("SR_SUBJECT_TOKEN"))?;
     let Fresh { saved, failure } = &found.fresh;
@@ -81,7 +81,7 @@ pub(crate) async fn exchange(call: TokenCall, app: Data<App>) -> Result<HttpResp
     Ok(answer)
 }
 
-/// The text that should be a retrieval key, of a request that asks for what can be given.
+/// Checks the parameters, and returns the text that should be a retrieval key.
 fn subject_token(fields: &Fields) -> Result<&str, Problem> {
     match required(fields, "grant_type")? {
         TOKEN_EXCHANGE => {}
@@ -111,13 +111,13 @@ fn required<'a>(fields: &'a Fields, name: &'static str) -> Result<&'a str, Probl
     fields.get(name)?.ok_or_else(|| Problem::required(name))
 }
 
-/// The scopes that the provider granted, with spaces between as RFC 6749 §3.3 has them; some providers write commas.
+/// Returns the granted scopes, separated by spaces as in RFC 6749 §3.3. Some providers separate them by commas.
 fn granted_scope(details: &GrantDetails) -> Option<String> {
     let names: Vec<&str> = names(details.scope.as_ref()?.expose()).collect();
     (!names.is_empty()).then(|| names.join(" "))
 }
 
-/// Whether all of these scopes are among those that are known to be granted.
+/// Returns whether all of these scopes are known to be granted.
 fn is_granted(wanted: &str, granted: Option<&str>) -> bool {
     let granted: Vec<&str> = granted.into_iter().flat_map(names).collect();
     wanted.split_ascii_whitespace().all(|name| granted.contains(&name))
@@ -127,32 +127,32 @@ fn names(scope: &str) -> impl Iterator<Item = &str> {
     scope.split([' ', ',']).filter(|name| !name.is_empty())
 }
 
-/// What the endpoint answers (RFC 8693 §2.2.1).
+/// The answer of the token endpoint (RFC 8693 §2.2.1).
 #[derive(Serialize, ToSchema)]
 pub(crate) struct IssuedToken<'a> {
-    /// Opens the provider's API for a while.
+    /// Gives access to the provider's API until it expires.
     #[schema(example = "fugit")]
     access_token: &'a str,
     #[schema(example = "urn:ietf:params:oauth:token-type:access_token")]
     issued_token_type: &'static str,
     #[schema(example = "Bearer")]
     token_type: &'static str,
-    /// In how many seconds the access token ends, if that is known.
+    /// The seconds until the access token ends, if that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     expires_in: Option<i64>,
-    /// The scopes that the provider granted, if it said so.
+    /// The scopes that the provider granted, if it named them.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     scope: Option<String>,
 }
 
 impl<'a> IssuedToken<'a> {
-    /// `None` without an access token, and for one that ends within a second.
+    /// Returns `None` without an access token, and for one that ends within a second.
     fn of(saved: &'a SavedTokens, scope: Option<String>, now: i64) -> Option<Self> {
         let token = saved.carrier.access_token.as_ref().filter(|token| !token.expose().is_empty());
         let left = known_end(saved).map(|end| end.as_microsecond().saturating_sub(now));
-        // Some clients take `"expires_in": 0` for a token without end.
+        // Some clients read `"expires_in": 0` as a token without end.
         if left.is_some_and(|left| left < 1_000_000) {
             return None;
         }
@@ -166,7 +166,7 @@ impl<'a> IssuedToken<'a> {
     }
 }
 
-/// What the endpoint takes (RFC 8693 §2.1).
+/// The request of the token endpoint (RFC 8693 §2.1).
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "for OpenAPI; forms are read as fields")]
 pub(crate) struct TokenExchange {
@@ -175,17 +175,18 @@ pub(crate) struct TokenExchange {
     /// The key that `SaveExternalTokens` answered.
     #[schema(format = "retrieval-key")]
     subject_token: String,
-    /// What the subject token is; `urn:ietf:params:oauth:token-type:access_token` is read as that too.
+    /// The type of the subject token. `urn:ietf:params:oauth:token-type:access_token` is accepted with the same
+    /// meaning.
     #[schema(
         pattern = "^urn:(latchkey:params:oauth:token-type:retrieval-key|ietf:params:oauth:token-type:access_token)$"
     )]
     subject_token_type: String,
     #[schema(nullable = false, pattern = "^urn:ietf:params:oauth:token-type:access_token$")]
     requested_token_type: Option<String>,
-    /// Scopes that the access token must have, with spaces between.
+    /// The scopes that the access token must have, separated by spaces.
     #[schema(nullable = false)]
     scope: Option<String>,
-    /// The login, if the request has no other credential; with `client_secret`.
+    /// The login, if the request has no other credential. Needs `client_secret`.
     #[schema(nullable = false)]
     client_id: Option<String>,
     /// The password.

@@ -1,7 +1,7 @@
-//! The User agent: saving external tokens and getting them back (CONTRACT O1, O2).
+//! The User agent: saves external tokens and retrieves them (CONTRACT O1, O2).
 //!
-//! Invariant: names are read in any case and written in PascalCase (CONTRACT 3), and the rights that
-//! are answered are those of the caller.
+//! Invariant: names are read in any case and written in PascalCase (CONTRACT 3). The rights in an answer are those of
+//! the caller.
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use model::GrantDetails;
@@ -24,12 +24,12 @@ use crate::{
     state::App,
 };
 
-/// `POST …/SaveExternalTokens`: saves the carrier; answers the key that retrieves it.
+/// `POST …/SaveExternalTokens`: saves the carrier. Answers the key that retrieves it.
 ///
-/// Every call makes a record of its own, sealed under the key that is answered. The key is stored
-/// nowhere: keep it as you would keep the tokens. `Provider` and at least one token are required;
-/// `TableRight` and `FieldProperties` are ignored. With an `Idempotency-Key` a save that is sent again
-/// within 24 hours makes no other record, and is answered with the key of the first.
+/// Every call makes a separate record, sealed under the key in the answer. The key is stored nowhere: protect it like
+/// the tokens. `Provider` and at least one token are required. `TableRight` and `FieldProperties` are ignored. With
+/// an `Idempotency-Key`, a save that is repeated within 24 hours makes no other record, and is answered with the key
+/// of the first.
 #[utoipa::path(
     post,
     path = SAVE_EXTERNAL_TOKENS,
@@ -73,8 +73,8 @@ pub(crate) async fn save(
 
 /// `POST …/GetExternalTokens`: answers the carrier, or null.
 ///
-/// A key that retrieves nothing, for whatever reason, is answered with null; one of this server's that is cut or
-/// mistyped is an error.
+/// A key that retrieves nothing is answered with null, regardless of the reason. A key of this server that was
+/// truncated or mistyped is an error.
 #[utoipa::path(
     post,
     path = GET_EXTERNAL_TOKENS,
@@ -89,32 +89,32 @@ pub(crate) async fn get(call: AgentCall, app: Data<App>) -> Result<HttpResponse,
     answer_by_key(&call, &app, async |wish, saved| grants.fresh(wish, saved).await).await
 }
 
-/// What `SaveExternalTokens` takes.
+/// The request of `SaveExternalTokens`.
 #[derive(ToSchema)]
 #[schema(rename_all = "PascalCase")]
 #[expect(dead_code, reason = "for OpenAPI; bodies are read as trees")]
 struct SaveExternalTokens {
     token_management_info: CarrierToSave,
-    /// In how many seconds the access token ends, if it is not a JWT that says so itself: 0 to 315360000.
+    /// The seconds until the access token ends, if it is not a JWT that contains its end: 0 to 315360000.
     #[schema(minimum = 0, maximum = 315360000)]
     expires_in: Option<i32>,
-    /// What stands for the parameters in the provider's URLs, such as `{"shop": "acme"}`, if the server is to refresh the
-    /// tokens; the configuration of the provider says which there are.
+    /// The values of the parameters in the provider's URLs, such as `{"shop": "acme"}`, if the server is to refresh
+    /// the tokens. The configuration of the provider lists the parameters.
     #[schema(value_type = Option<Object>)]
     parameters: Option<()>,
 }
 
-/// A provider with the tokens it issued, of which there must be one.
+/// A provider with the tokens it issued. At least one token is required.
 #[derive(ToSchema)]
 #[schema(rename_all = "PascalCase", example = json!({
     "Provider": "et", "AccessToken": "fugit", "RefreshToken": "odit"
 }))]
 #[expect(dead_code, reason = "for OpenAPI; bodies are read as trees")]
 pub(super) struct CarrierToSave {
-    /// Who issued the tokens: 1 to 255 characters. It may be a multi-language value.
+    /// The issuer of the tokens: 1 to 255 characters. It may be a multi-language value.
     #[schema(min_length = 1, max_length = 255, pattern = r"^[^\u0000]*$")]
     provider: String,
-    /// Opens the provider's API for a while. The limit counts bytes of UTF-8.
+    /// Gives access to the provider's API until it expires. The limit counts bytes of UTF-8.
     #[schema(max_length = 65536)]
     access_token: Option<String>,
     /// Gets a new access token. The limit counts bytes of UTF-8.
@@ -131,7 +131,7 @@ pub(super) struct CarrierToSave {
     field_properties: (),
 }
 
-/// What `GetExternalTokens` takes.
+/// The request of `GetExternalTokens`.
 #[derive(ToSchema)]
 #[schema(rename_all = "PascalCase")]
 #[expect(dead_code, reason = "for OpenAPI; bodies are read as trees")]
@@ -139,7 +139,7 @@ struct GetExternalTokens {
     /// The key that `SaveExternalTokens` answered.
     #[schema(pattern = r"\S", format = "retrieval-key")]
     key: String,
-    /// For how many seconds the access token must live at least: 0 to 86400. If it does not, and its provider is
+    /// The minimum remaining life of the access token, in seconds: 0 to 86400. If it is shorter, and the provider is
     /// configured, the server refreshes it before it answers.
     #[schema(minimum = 0, maximum = 86400)]
     minimum_seconds: Option<i32>,

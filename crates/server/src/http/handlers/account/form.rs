@@ -1,6 +1,6 @@
 //! Forms of the pages for people.
 //!
-//! Invariant: a form is short.
+//! Invariant: a form has at most the bytes of `form_limits`.
 
 use actix_web::{HttpRequest, web::Payload};
 
@@ -12,7 +12,7 @@ use crate::{
     state::App,
 };
 
-/// The body of a form, which is short.
+/// Reads the body of a short form.
 pub(super) async fn read_form(
     app: &App,
     request: &HttpRequest,

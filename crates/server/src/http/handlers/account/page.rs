@@ -1,6 +1,6 @@
-//! What the pages to sign in and of the account show.
+//! The contents of the pages for signing in and for the account.
 //!
-//! Invariant: a secret is shown on the page that answers the request which made it, and on no other.
+//! Invariant: a secret is shown only on the page that answers the request which made it.
 
 use askama::Template;
 use jiff::Timestamp;
@@ -17,7 +17,7 @@ use crate::{
 #[template(path = "sign_in.html")]
 pub(super) struct SignInPage {
     pub(super) base: String,
-    /// Why it is shown again.
+    /// The reason why the form is shown again.
     pub(super) refusal: Option<String>,
     pub(super) frame: Frame,
     pub(super) words: Words,
@@ -30,14 +30,14 @@ pub(super) struct AccountPage {
     pub(super) login: Login,
     pub(super) tenant: String,
     pub(super) xsrf_token: SecretText,
-    /// One that was just issued.
+    /// A ticket that was just issued.
     pub(super) ticket: Option<SecretText>,
     pub(super) tickets: Vec<Ticket>,
     pub(super) frame: Frame,
     pub(super) words: Words,
 }
 
-/// A ticket, without what makes it work.
+/// A ticket, without its secret.
 pub(super) struct Ticket {
     id: CredentialId,
     created: String,
@@ -62,7 +62,7 @@ impl Ticket {
     }
 }
 
-/// The words of the pages.
+/// The texts of the pages.
 pub(super) struct Words {
     sign_in: String,
     sign_out: String,

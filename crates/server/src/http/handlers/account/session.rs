@@ -1,6 +1,6 @@
-//! Sessions of people: their cookies, who is signed in, signing in.
+//! Sessions of people: signing in, the session of a request, and cookies.
 //!
-//! Invariant: signing in always makes a new session, and ends the one that the browser had.
+//! Invariant: signing in always creates a new session, and ends the previous session of the browser.
 
 use actix_web::{
     HttpRequest, HttpResponseBuilder, ResponseError as _,
@@ -26,14 +26,14 @@ use crate::{
 /// Read by scripts, which send its value as `X-XSRF-TOKEN`.
 const XSRF_COOKIE: &str = "XSRF-TOKEN";
 
-/// A person whose browser has a living session.
+/// A person whose browser has a valid session.
 pub(super) struct SignedIn {
     pub(super) session: Presented,
     pub(super) caller: Caller,
 }
 
 impl SignedIn {
-    /// The person who is signed in; `None` if the session is over, or of another tenant.
+    /// Returns the signed-in person, or `None` if the session has ended or is of another tenant.
     pub(super) async fn of(app: &App, request: &HttpRequest) -> Result<Option<Self>, Problem> {
         refuse_without_sessions(app, request)?;
         let Some(Ok(session)) = extract::session(app, request) else { return Ok(None) };
@@ -49,7 +49,7 @@ impl SignedIn {
     }
 }
 
-/// Verifies the login of a form, and makes a session.
+/// Verifies the login of a form, and creates a session.
 pub(super) async fn begin_session(
     app: &App,
     request: &HttpRequest,
@@ -73,7 +73,8 @@ pub(super) async fn begin_session(
     Ok(session)
 }
 
-/// The living session of the browser that signs in. A caller that has the id without the secret ends nothing.
+/// Returns the valid session of the browser that signs in. A caller that knows the id but not the secret cannot end a
+/// session.
 async fn former_session(app: &App, request: &HttpRequest) -> Result<Option<CredentialId>, Problem> {
     let Some(Ok(former)) = extract::session(app, request) else { return Ok(None) };
     let caller = app.authenticator.by_credential(&former, Scheme::Session).await;
@@ -113,7 +114,7 @@ fn cookie(app: &App, request: &HttpRequest, name: &'static str, value: String) -
     cookie.secure(client::is_secure(app, request)).finish()
 }
 
-/// Answers 404 where sessions are off, because then there are no pages.
+/// Answers 404 if sessions are off, because then there are no pages.
 pub(super) fn refuse_without_sessions(app: &App, request: &HttpRequest) -> Result<(), Problem> {
     if app.authenticator.policy.is_on(Scheme::Session) {
         return Ok(());
