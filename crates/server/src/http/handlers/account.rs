@@ -96,7 +96,7 @@ pub(crate) async fn sign_in_page(
     path = SIGN_IN,
     operation_id = "SignIn",
     summary = "SR_SIGN_IN",
-    description = "Begins a session and leads to the account's page.",
+    description = "Begins a session and redirects to the account page.",
     tag = "Pages",
     security(()),
     request_body(content = SignIn, content_type = "application/x-www-form-urlencoded"),
@@ -132,11 +132,11 @@ pub(crate) async fn sign_in(
     path = SIGN_OUT,
     operation_id = "SignOut",
     summary = "SR_SIGN_OUT",
-    description = "Ends the session and leads to the form to sign in.",
+    description = "Ends the session and redirects to the form to sign in.",
     tag = "Pages",
     security((), ("Session" = [])),
     request_body(content = SessionForm, content_type = "application/x-www-form-urlencoded"),
-    responses((status = 303, description = "To the form to sign in; there is no session any more"))
+    responses((status = 303, description = "To the form to sign in. The session has ended"))
 )]
 pub(crate) async fn sign_out(
     request: HttpRequest,
@@ -159,7 +159,7 @@ pub(crate) async fn sign_out(
     path = ACCOUNT,
     operation_id = "Account",
     summary = "SR_ACCOUNT_PAGE",
-    description = "The account's page; leads to the form to sign in if there is no session.",
+    description = "The account page. Redirects to the form to sign in if there is no session.",
     tag = "Pages",
     security((), ("Session" = [])),
     responses(
@@ -180,7 +180,7 @@ pub(crate) async fn page(request: HttpRequest, app: Data<App>) -> Result<HttpRes
     path = ACCOUNT_TICKETS,
     operation_id = "IssueTicket",
     summary = "SR_NEW_TICKET",
-    description = "Issues a ticket, which the page that answers shows once.",
+    description = "Issues a ticket, which only the page in the answer shows.",
     tag = "Pages",
     security((), ("Session" = [])),
     request_body(content = SessionForm, content_type = "application/x-www-form-urlencoded"),
@@ -207,7 +207,7 @@ pub(crate) async fn issue_ticket(
     path = ACCOUNT_TICKETS_REVOKE,
     operation_id = "RevokeTicket",
     summary = "SR_REVOKE_TICKET",
-    description = "Ends a ticket of the person who is signed in; one that is over already is no error.",
+    description = "Revokes a ticket of the signed-in person. A ticket that has already ended is no error.",
     tag = "Pages",
     security((), ("Session" = [])),
     request_body(content = TicketForm, content_type = "application/x-www-form-urlencoded"),

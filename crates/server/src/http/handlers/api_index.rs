@@ -76,7 +76,7 @@ pub(crate) struct Versions {
     path = HOME,
     operation_id = "Home",
     summary = "SR_API_VERSIONS",
-    description = "Leads to the index, `GET /api`.",
+    description = "Redirects to the index, `GET /api`.",
     tag = "API",
     security(()),
     responses((status = 307, description = "To the versions"))
@@ -92,7 +92,7 @@ pub(crate) async fn to_index(request: HttpRequest) -> HttpResponse {
     path = API,
     operation_id = "Versions",
     summary = "SR_API_VERSIONS",
-    description = "Says where the API is, and which version of the server answers.",
+    description = "Answers the URLs of the API and the version of the server.",
     tag = "API",
     security(()),
     responses((status = 200, description = "The versions", body = Versions))
@@ -147,12 +147,12 @@ struct Routes {
     path = API_V1,
     operation_id = "Routes",
     summary = "SR_API_ROUTES",
-    description = "Lists every URL that is served, with its methods.",
+    description = "Lists every served URL with its methods.",
     tag = "API",
     security(()),
     responses((
         status = 200,
-        description = "URLs, each with its methods and what they do",
+        description = "URLs, each with its methods and their summaries",
         body = BTreeMap<String, BTreeMap<String, String>>
     ))
 )]

@@ -33,7 +33,7 @@ static CONFIG: LazyLock<Arc<Config<'static>>> =
     path = DOCS,
     operation_id = "Viewer",
     summary = "SR_API_VIEWER",
-    description = "Leads to the page on which the API can be read and tried.",
+    description = "Redirects to the page on which the API can be read and tried.",
     tag = "API",
     security(()),
     responses((status = 307, description = "To the viewer, in the folder of the same name"))

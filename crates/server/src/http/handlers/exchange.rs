@@ -41,7 +41,7 @@ const MAX_CODE_BYTES: usize = 4096;
         "Idempotency-Key" = Option<String>, Header, nullable = false,
         pattern = r#"^([!#-~][!-~]{15,254}|"[!#-\[\]-~]{16,255}")$"#,
         description = "Names this exchange: 16 to 255 visible ASCII characters, chosen at random, such as a \
-                       UUID. Sent again with it, the exchange is done once."
+                       UUID. An exchange that is repeated with it is done once."
     )),
     request_body(
         content = ExchangeCodeAndSaveTokens,

@@ -29,10 +29,10 @@ pub(crate) struct Health {
     path = HEALTH,
     operation_id = "Health",
     summary = "SR_HEALTH",
-    description = "Answers as long as the process does. It asks nothing of the database.",
+    description = "Answers as long as the process runs. It does not use the database.",
     tag = "Operation",
     security(()),
-    responses((status = 200, description = "It does", body = Health))
+    responses((status = 200, description = "The process runs", body = Health))
 )]
 pub(crate) async fn alive() -> HttpResponse {
     answer::json(&Health { status: "alive" })
@@ -48,7 +48,7 @@ pub(crate) async fn alive() -> HttpResponse {
     summary = "SR_READINESS",
     tag = "Operation",
     security(()),
-    responses((status = 200, description = "It can", body = Health))
+    responses((status = 200, description = "The server can work", body = Health))
 )]
 pub(crate) async fn ready(app: Data<App>) -> Result<HttpResponse, Problem> {
     app.store.check().await?;

@@ -32,7 +32,7 @@ use crate::{
     tag = "External tokens",
     request_body(content = IntrospectExternalTokens, example = json!({"Key": EXAMPLE_KEY})),
     responses((
-        status = 200, description = "What the provider says, or null", body = Option<TokenIntrospection>
+        status = 200, description = "The provider's answer, or null", body = Option<TokenIntrospection>
     ))
 )]
 pub(crate) async fn introspect(call: AgentCall, app: Data<App>) -> Result<HttpResponse, Problem> {

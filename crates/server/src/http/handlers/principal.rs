@@ -169,7 +169,7 @@ impl SoPrincipalCarrier {
     path = CURRENT_PRINCIPAL,
     operation_id = "CurrentPrincipal",
     summary = "SR_CURRENT_PRINCIPAL",
-    description = "Says as whom the request is authenticated, and how.",
+    description = "Describes the authenticated caller, and its scheme.",
     tag = "User",
     responses((status = 200, description = "The caller", body = SoPrincipalCarrier))
 )]

@@ -35,7 +35,7 @@ use crate::{
         "Idempotency-Key" = Option<String>, Header, nullable = false,
         pattern = r#"^([!#-~][!-~]{15,254}|"[!#-\[\]-~]{16,255}")$"#,
         description = "Names this change: 16 to 255 visible ASCII characters, chosen at random, such as a \
-                       UUID. Sent again with it, the key is changed once."
+                       UUID. A change that is repeated with it is done once."
     )),
     request_body(content = RekeyExternalTokens, example = json!({"Key": EXAMPLE_KEY})),
     responses((

@@ -76,7 +76,7 @@ pub(crate) async fn revoke(call: AgentCall, app: Data<App>) -> Result<HttpRespon
     tag = "External tokens",
     request_body(content = RevokeGrant, example = json!({"Key": EXAMPLE_KEY, "Require": true})),
     responses((
-        status = 200, description = "What became of the grant, or null", body = Option<GrantRevocation>
+        status = 200, description = "The result of the revocation, or null", body = Option<GrantRevocation>
     ))
 )]
 pub(crate) async fn revoke_grant(call: AgentCall, app: Data<App>) -> Result<HttpResponse, Problem> {

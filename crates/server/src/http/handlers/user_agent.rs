@@ -40,7 +40,7 @@ use crate::{
         "Idempotency-Key" = Option<String>, Header, nullable = false,
         pattern = r#"^([!#-~][!-~]{15,254}|"[!#-\[\]-~]{16,255}")$"#,
         description = "Names this save: 16 to 255 visible ASCII characters, chosen at random, such as a \
-                       UUID. Sent again with it, the save is done once."
+                       UUID. A save that is repeated with it is done once."
     )),
     request_body(
         content = SaveExternalTokens,

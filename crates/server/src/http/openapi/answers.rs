@@ -21,19 +21,19 @@ const PARAMETERS: [(&str, &str, Option<&str>, &str); 6] = [
         "header",
         "Accept-Language",
         None,
-        "The language of texts; without one, references and multi-language values stay as they are.",
+        "The language of texts. Without one, references and multi-language values are not translated.",
     ),
     (
         "header",
         "SO-Language",
         None,
-        "As Accept-Language, and before it; `*` switches translation off.",
+        "Like Accept-Language, with precedence over it. `*` disables translation.",
     ),
     (
         "header",
         "SO-Culture",
         Some("culture"),
-        "The culture of numbers and dates in texts, if not the language's: a tag such as nb-NO.",
+        "The culture of numbers and dates in texts, if it is not that of the language: a tag such as nb-NO.",
     ),
     (
         "header",
@@ -46,7 +46,7 @@ const PARAMETERS: [(&str, &str, Option<&str>, &str); 6] = [
         "header",
         "SO-AppToken",
         None,
-        "The partner application that is calling; needed with a ticket in an online installation.",
+        "The calling partner application. Required with a ticket in an online installation.",
     ),
 ];
 
@@ -133,10 +133,10 @@ pub(super) fn description_of(post: &Value) -> Value {
         "tags": post["tags"],
         "summary": "SR_DESCRIBE",
         "operationId": format!("Describe{id}"),
-        "description": "Says what the call does, takes and answers. It runs nothing, and needs no login.",
+        "description": "Describes the call, its request and its answer. It runs nothing, and needs no login.",
         "security": [],
         "responses": {"200": {
-            "description": "What the call does, takes and answers",
+            "description": "The description of the call",
             "content": for_people(&json!({"schema": {"$ref": "#/components/schemas/Operation"}}))
         }}
     })

@@ -144,7 +144,7 @@ fn operations(example: &Value) -> Value {
 pub(super) fn operation_of_patch() -> Value {
     json!({
         "type": "object",
-        "description": "An operation of RFC 6902. Paths have no case.",
+        "description": "An operation of RFC 6902. Paths are not case-sensitive.",
         "required": ["op", "path"],
         "properties": {
             "op": {"type": "string", "enum": ["add", "remove", "replace", "move", "copy", "test"]},

@@ -45,41 +45,41 @@ const REFUSALS: [Refusal; 15] = [
     Refusal::new(
         "400",
         "BadRequest",
-        "The request is malformed or invalid; the message names the property or the header",
+        "The request is malformed or invalid. The message names the property or the header",
     ),
-    Refusal::new("401", "Unauthorized", "Nobody is let in by what the request shows")
+    Refusal::new("401", "Unauthorized", "The request has no valid credential")
         .with("WWW-Authenticate", "The schemes that are accepted"),
     Refusal::new("403", "Forbidden", "The caller may not do this"),
-    Refusal::new("404", "NotFound", "Nothing is served here"),
-    Refusal::new("406", "NotAcceptable", "None of the types in Accept can be answered"),
+    Refusal::new("404", "NotFound", "The path is not served"),
+    Refusal::new("406", "NotAcceptable", "None of the types in Accept is available"),
     Refusal::new("408", "RequestTimeout", "The body does not arrive in time"),
     Refusal::new("413", "ContentTooLarge", "The body is over the size limit"),
     Refusal::new(
         "415",
         "UnsupportedMediaType",
-        "The body has a type, charset or coding that is not read",
+        "The body has an unsupported type, charset or coding",
     ),
     Refusal::new("421", "MisdirectedRequest", "The host is another server's"),
-    Refusal::new("422", "UnprocessableContent", "The Idempotency-Key is that of another save"),
+    Refusal::new("422", "UnprocessableContent", "The Idempotency-Key belongs to another call"),
     Refusal::new(
         "424",
         "FailedDependency",
         "The provider ended the grant: the user must connect again",
     ),
     Refusal::new("429", "TooManyRequests", "Too many wrong passwords, or requests to providers")
-        .with("Retry-After", "Seconds until it is worth trying again"),
+        .with("Retry-After", "Seconds to wait before a retry"),
     Refusal::new(
         "500",
         "InternalServerError",
-        "The server failed; its log says why, under the request id",
+        "The server failed. Its log has the reason under the request id",
     ),
     Refusal::new(
         "502",
         "BadGateway",
-        "The provider refuses this server, or gives no usable answer",
+        "The provider rejects this server, or gives no usable answer",
     ),
-    Refusal::new("503", "ServiceUnavailable", "The server cannot do it now; nothing is confirmed")
-        .with("Retry-After", "Seconds until it is worth trying again"),
+    Refusal::new("503", "ServiceUnavailable", "The server cannot do it now. Nothing is confirmed")
+        .with("Retry-After", "Seconds to wait before a retry"),
 ];
 
 /// The calls that return a provider's stored tokens, whose grant may be dead.
