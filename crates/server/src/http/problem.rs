@@ -192,7 +192,7 @@ impl Problem {
         Self::forbidden(Message::new("SR_OTHER_SITE"))
     }
 
-    /// 413: the body is over the limit.
+    /// 413: the body exceeds the limit.
     pub(crate) fn too_long(limit: usize) -> Self {
         let message = Message::new("SR_BODY_TOO_LONG").with("limit", limit);
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "SoLimitException", message)

@@ -38,7 +38,7 @@ const MAX_SCOPES_BYTES: usize = 4096;
         content = AuthorizeExternalTokens,
         example = json!({"Provider": "xero", "RedirectUri": "https://app.example.com/connected"})
     ),
-    responses((status = 200, description = "Where to send the user", body = Authorization))
+    responses((status = 200, description = "The URL for the user, and the values to keep", body = Authorization))
 )]
 pub(crate) async fn authorize(call: AgentCall, app: Data<App>) -> Result<HttpResponse, Problem> {
     let root = call.body.root()?;

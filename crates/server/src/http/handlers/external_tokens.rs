@@ -251,32 +251,32 @@ struct ExternalTokenInfo {
     /// The login of the user who saved them.
     #[schema(example = "tje0")]
     owner: Option<String>,
-    /// When they were saved, in UTC.
+    /// Time of saving, in UTC.
     #[schema(example = "2026-11-03T14:05:00")]
     created: Option<String>,
-    /// When they were last changed, in UTC.
+    /// Time of the last change, in UTC.
     updated: Option<String>,
-    /// When they were last retrieved, to the hour. Null if never.
+    /// Time of the last retrieval, to the hour. Null if there was none.
     last_used: Option<String>,
-    /// When they expire or expired. Null if they do not expire.
+    /// Time of expiry, past or future. Null if they do not expire.
     expires: Option<String>,
-    /// When they ended. Null while they are alive.
+    /// Time of their end. Null while they are alive.
     ended: Option<String>,
     /// The state of the tokens' grant: None if the server does not refresh them or has not tried to, Live,
     /// Refreshing, Failing, Blocked, Dead or Paused.
     #[schema(example = "Live")]
     grant_state: Option<&'static str>,
-    /// When the access token ends. Null if that is not known.
+    /// Time at which the access token ends. Null if that is not known.
     access_token_expires: Option<String>,
-    /// When the tokens were last refreshed.
+    /// Time of the last refresh.
     refreshed: Option<String>,
-    /// When the refresh token ends unless the tokens are refreshed before. Null if that is not known.
+    /// Time at which the refresh token ends unless the tokens are refreshed before. Null if that is not known.
     refresh_by: Option<String>,
-    /// The earliest time of the next refresh. Null if a refresh may be tried at any time.
+    /// Earliest time of the next refresh. Null if a refresh may be tried at any time.
     retry_at: Option<String>,
     /// The cause of the last failed refresh: a word such as invalid_grant, lost_answer or timeout.
     cause: Option<String>,
-    /// When the grant entered its current state.
+    /// Time at which the grant entered its current state.
     since: Option<String>,
     /// The generation of the tokens: 1 as saved, and one more after each replacement.
     #[schema(example = 1)]

@@ -78,7 +78,7 @@ struct TokenIntrospection {
     /// Its scopes, as the provider writes them. Null if it does not work, or if the provider does not name them.
     #[schema(example = "openid offline_access")]
     scope: Option<String>,
-    /// When it ends. Null in the same cases.
+    /// Time at which it ends. Null in the same cases.
     #[schema(example = "2026-11-03T15:05:00")]
     expires: Option<String>,
 }

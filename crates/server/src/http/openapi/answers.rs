@@ -40,7 +40,7 @@ const PARAMETERS: [(&str, &str, Option<&str>, &str); 6] = [
         "SO-TimeZone",
         Some("time-zone"),
         "The time zone of dates: a code (NO, US-NY), an id (261), an IANA or a Windows name; with \
-         `, includeTZOffset` behind it dates have their offset from UTC.",
+         `, includeTZOffset` after it, dates have their offset from UTC.",
     ),
     (
         "header",

@@ -53,7 +53,7 @@ const REFUSALS: [Refusal; 15] = [
     Refusal::new("404", "NotFound", "The path is not served"),
     Refusal::new("406", "NotAcceptable", "None of the types in Accept is available"),
     Refusal::new("408", "RequestTimeout", "The body does not arrive in time"),
-    Refusal::new("413", "ContentTooLarge", "The body is over the size limit"),
+    Refusal::new("413", "ContentTooLarge", "The body exceeds the size limit"),
     Refusal::new(
         "415",
         "UnsupportedMediaType",
