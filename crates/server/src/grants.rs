@@ -1,7 +1,7 @@
-//! Grants: the right to get new tokens of a provider.
+//! Grants: the right to get new tokens from a provider.
 //!
-//! Invariant: it knows no web framework and no HTTP answer. Nothing that a caller says leads a request to a place that
-//! is not configured, or that a configured issuer does not name.
+//! Invariant: this module knows no web framework and no HTTP answer. Every request goes to an address that is
+//! configured, or that a configured issuer names; no input of a caller changes that.
 
 mod authorization;
 mod claims;
@@ -56,14 +56,14 @@ use self::{
 };
 use crate::config::{Config, grants::OnFailure};
 
-/// How many refreshes and exchanges may wait for each request that may be under way.
+/// The number of refreshes and exchanges that may wait, for each request that may be under way.
 const WAITING_FOR_EACH: usize = 64;
-/// Past this number of owners, those that asked for no refresh lately are forgotten.
+/// Above this number of owners, rate limits that are full again are dropped.
 const MOST_OWNERS: usize = 4096;
-/// How much longer than a request a server that stops waits for what is under way.
+/// The time that a stopping server waits for a request under way, in addition to the request's own time limit.
 const LAST_COMMIT: Duration = Duration::from_secs(2);
 
-/// What refreshes tokens.
+/// Refreshes tokens, exchanges codes, and revokes grants.
 pub(crate) struct Grants {
     store: Store,
     pub(crate) providers: Arc<Providers>,
@@ -73,47 +73,47 @@ pub(crate) struct Grants {
     on_failure: OnFailure,
     in_flight: InFlight,
     tallies: Tallies,
-    /// How many requests about an owner's records callers have made, by tenant and owner.
+    /// The rate limit of callers' requests about an owner's records, by tenant and owner.
     owner_requests: DefaultKeyedRateLimiter<(TenantId, Login)>,
 }
 
-/// Tokens to be answered.
+/// Tokens to answer with.
 pub(crate) struct Fresh {
     pub(crate) saved: SavedTokens,
-    /// Why they are not as fresh as they should be.
+    /// The reason why the tokens are not as fresh as they should be.
     pub(crate) failure: Option<GrantError>,
 }
 
-/// Why a refresh begins.
+/// The reason for a refresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Urgency {
-    /// The stored tokens are answered, and serve for a while.
+    /// The stored tokens are returned at once, and are refreshed in the background.
     Beside,
-    /// The stored access token is not good enough for the caller.
+    /// The stored access token does not live as long as the caller needs.
     Needed,
-    /// A caller asks for it.
+    /// A caller asks for a refresh.
     AskedFor,
 }
 
 impl Urgency {
-    /// The least time after the last attempt, in microseconds.
+    /// Returns the minimum time since the last attempt, in microseconds.
     fn pause_us(self) -> i64 {
         if self == Self::AskedFor { REFRESH_INTERVAL } else { 0 }
     }
 }
 
-/// A wish for a record's tokens.
+/// A caller's request for the tokens of a record.
 pub(crate) struct Wish<'a> {
     pub(crate) tenant: &'a TenantId,
     pub(crate) key: &'a RetrievalKey,
     /// The provider of the record, if it is configured.
     pub(crate) provider: Option<&'a Arc<ConfiguredProvider>>,
-    /// How long the access token must live, in microseconds.
+    /// The time that the access token must still live, in microseconds.
     pub(crate) at_least: i64,
 }
 
 impl Grants {
-    /// Its refreshes run on the runtime that this is called on.
+    /// Refreshes run on the runtime that calls this.
     pub(crate) fn new(config: &Config, store: Store, providers: Arc<Providers>) -> Arc<Self> {
         let settings = &config.grants;
         let per_minute = NonZeroU32::new(settings.refreshes_per_owner).unwrap_or(NonZeroU32::MIN);
@@ -133,10 +133,10 @@ impl Grants {
         })
     }
 
-    /// Checks what stands for the parameters in a provider's URLs, if anything does.
+    /// Checks the values of the parameters in a provider's URLs, if there are any.
     ///
     /// # Errors
-    /// `UnknownProvider` if it is not configured for the tenant, and so has none.
+    /// `UnknownProvider`: the provider is not configured for the tenant, and so has no parameters.
     pub(crate) fn check_parameters(
         &self,
         tenant: &TenantId,
@@ -152,7 +152,7 @@ impl Grants {
         Ok(())
     }
 
-    /// The provider of a record, if it is configured for the tenant.
+    /// Returns the provider of a record, if it is configured for the tenant.
     pub(crate) fn provider_of(
         &self,
         tenant: &TenantId,
@@ -161,10 +161,10 @@ impl Grants {
         self.providers.find(tenant, saved.carrier.provider.as_str())
     }
 
-    /// These tokens, refreshed before if they must be; `None` if the record ended meanwhile.
+    /// Returns these tokens, after a refresh if one is due; `None` if the record ended in the meantime.
     ///
     /// # Errors
-    /// No fresh tokens can be had, and the stored ones do not live as long as the caller wants.
+    /// No refresh succeeded, and the stored tokens do not live as long as the caller wants.
     pub(crate) async fn fresh(
         self: &Arc<Self>,
         wish: &Wish<'_>,
@@ -177,7 +177,7 @@ impl Grants {
         match decide(&saved, &provider.margins, ends, wish.at_least, now) {
             Decision::Answer => Ok(Some(Fresh { saved, failure: None })),
             Decision::AnswerAndRefresh => {
-                // An error is dropped: the next caller that must wait gets it.
+                // The error is dropped: the next caller that has to wait gets it.
                 let _ = self.begin(wish, provider, &saved, Urgency::Beside);
                 Ok(Some(Fresh { saved, failure: None }))
             }
@@ -187,11 +187,11 @@ impl Grants {
         }
     }
 
-    /// These tokens, refreshed now: if `stale` is the stored access token, or if there is no `stale`. The last refresh
-    /// must have been some time ago.
+    /// Refreshes these tokens now, if `stale` is the stored access token or is `None`. The last refresh must be
+    /// `REFRESH_INTERVAL` ago.
     ///
     /// # Errors
-    /// As `fresh`, and `TooMany`. A token that the caller calls stale is not answered.
+    /// Those of `fresh`, and `TooMany`. A token that the caller calls stale is never returned.
     pub(crate) async fn refresh_now(
         self: &Arc<Self>,
         wish: &Wish<'_>,
@@ -225,7 +225,7 @@ impl Grants {
                 let retry_after = seconds(REFRESH_INTERVAL);
                 Err(failure.unwrap_or(GrantError::TooMany { retry_after }))
             }
-            // They are as fresh as they were a moment ago.
+            // The tokens were refreshed a moment ago.
             Some(Fresh { saved, failure: Some(GrantError::TooMany { .. }) }) => {
                 Ok(Some(Fresh { saved, failure: None }))
             }
@@ -233,7 +233,7 @@ impl Grants {
         }
     }
 
-    /// Waits for a refresh of the record, and reads it again.
+    /// Waits for a refresh of the record, and reads the record again.
     async fn wait_for_refresh(
         self: &Arc<Self>,
         wish: &Wish<'_>,
@@ -248,7 +248,7 @@ impl Grants {
         };
         let read = self.store.external_tokens(wish.tenant, wish.key).await;
         let failure = match (end, read) {
-            // Another server is still at it.
+            // Another server is still refreshing the record.
             (Ok(()), Ok(Some(now))) if now.generation == saved.generation => GrantError::Busy,
             (Ok(()), read) => {
                 return Ok(read?.map(|saved| Fresh { saved, failure: None }));
@@ -267,7 +267,7 @@ impl Grants {
         Err(failure)
     }
 
-    /// Begins a refresh of the record, or joins the one that is under way.
+    /// Starts a refresh of the record, or joins the one under way.
     fn begin(
         self: &Arc<Self>,
         wish: &Wish<'_>,
@@ -290,7 +290,7 @@ impl Grants {
         self.in_flight.join_or_start(Flight::Record(saved.times.record), refresh)
     }
 
-    /// The provider at which a record is refreshed, if it has a refresh token.
+    /// Returns the provider that refreshes a record, if the record has a refresh token.
     fn refresher_of<'a>(
         &self,
         wish: &Wish<'a>,
@@ -301,7 +301,7 @@ impl Grants {
         wish.provider.filter(|provider| provider.has_urls_for(&saved.details))
     }
 
-    /// Counts a request that a caller has made, against the rate limit of the owner.
+    /// Counts a caller's request against the rate limit of the owner.
     fn check_rate(&self, tenant: &TenantId, owner: &Login) -> Result<(), GrantError> {
         if self.owner_requests.len() > MOST_OWNERS {
             self.owner_requests.retain_recent();
@@ -313,7 +313,7 @@ impl Grants {
         })
     }
 
-    /// Lets nothing begin any more that asks a provider, and waits for what is under way.
+    /// Rejects new requests to providers, and waits for those under way.
     pub(crate) async fn finish(&self) {
         let left = self.in_flight.finish(self.deadline + LAST_COMMIT).await;
         if left > 0 {

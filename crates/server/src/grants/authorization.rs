@@ -1,6 +1,7 @@
-//! The way of a user to a provider: the URL where it consents.
+//! Authorization: the URL at which a user consents.
 //!
-//! Invariant: nothing is stored. What the caller has to keep is in the answer, and `State` binds it to the caller.
+//! Invariant: nothing is stored. The answer has everything that the caller must keep, and `State` binds it to the
+//! caller.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -13,29 +14,29 @@ use super::{
     replacing::ReplaceError,
 };
 
-/// What a user is to consent to.
+/// The consent to ask a user for.
 pub(crate) struct Consent {
     pub(crate) provider: Provider,
     pub(crate) redirect_uri: String,
-    /// `None` for the provider's `scopes`.
+    /// `None`: the provider's `scopes`.
     pub(crate) scopes: Option<Vec<String>>,
-    /// What stands for the parameters in the provider's URLs.
+    /// The values of the parameters in the provider's URLs.
     pub(crate) parameters: BTreeMap<String, String>,
-    /// The key of the record that is connected again.
+    /// The key of the record to connect again.
     pub(crate) key: Option<RetrievalKey>,
 }
 
-/// Where to send the user, and what to keep for the exchange of the code that comes back.
+/// The URL to send the user to, and the values that the caller keeps for the exchange of the code.
 pub(crate) struct Authorization {
     pub(crate) url: String,
     pub(crate) state: String,
-    /// Absent if the scopes have no `openid`, so that no id_token comes (OpenID Connect Core §3.1.2.1), or if the provider
-    /// has no keys to verify one.
+    /// Absent if the scopes have no `openid`, because then no id_token comes (OpenID Connect Core §3.1.2.1), or if the
+    /// provider has no keys to verify one.
     pub(crate) nonce: Option<SecretText>,
     pub(crate) pkce_verifier: SecretText,
 }
 
-/// Why a user cannot be connected, before or after it consented.
+/// The reason why a user cannot be connected, before or after consent.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectError {
     /// No provider of that name is configured for the tenant.
@@ -44,7 +45,7 @@ pub(crate) enum ConnectError {
     /// The redirect URI is not one of the provider's.
     #[error("the redirect URI is not configured")]
     UnknownRedirect,
-    /// A parameter in the provider's URLs has no value, or one that it may not have.
+    /// A parameter in the provider's URLs has no value, or an invalid one.
     #[error(transparent)]
     Parameter(#[from] InvalidParameter),
     /// The key of the record to connect again retrieves nothing.
@@ -55,22 +56,22 @@ pub(crate) enum ConnectError {
     Record(#[from] ReplaceError),
 }
 
-/// Why there is no URL.
+/// The reason why there is no URL.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AuthorizationError {
-    /// What is asked for cannot be.
+    /// The user cannot be connected.
     #[error(transparent)]
     Connect(#[from] ConnectError),
     /// The provider has no authorization endpoint.
     #[error("the provider has no authorization endpoint")]
     NoEndpoint,
-    /// The provider's metadata cannot be had.
+    /// The provider's metadata is not available.
     #[error(transparent)]
     Grant(#[from] GrantError),
 }
 
 impl Grants {
-    /// The provider of that name, if it may send users back there.
+    /// Returns the provider of that name, if this redirect URI is one of its own.
     pub(super) fn provider_for(
         &self,
         caller: &Principal,
@@ -79,14 +80,14 @@ impl Grants {
     ) -> Result<&Arc<ConfiguredProvider>, ConnectError> {
         let found = self.providers.find(&caller.tenant, provider.as_str());
         let found = found.filter(|_| self.is_enabled).ok_or(ConnectError::UnknownProvider)?;
-        // Byte for byte: a provider compares them so (RFC 9700 §2.1).
+        // Byte for byte, as a provider compares them (RFC 9700 §2.1).
         if !found.redirect_uris.iter().any(|known| known == redirect_uri) {
             return Err(ConnectError::UnknownRedirect);
         }
         Ok(found)
     }
 
-    /// What the key retrieves whose record is connected again, if there is a key.
+    /// Retrieves the tokens of the record to connect again, if there is a key.
     pub(super) async fn to_connect_again(
         &self,
         caller: &Principal,
@@ -98,10 +99,10 @@ impl Grants {
         found.map(Some).ok_or(ConnectError::UnknownKey)
     }
 
-    /// The URL at which a user consents, and what belongs to it.
+    /// Returns the URL at which a user consents, and the values that belong to it.
     ///
     /// # Errors
-    /// Nothing was sent to the provider but for its metadata.
+    /// At most the provider's metadata was requested.
     pub(crate) async fn authorize(
         &self,
         caller: &Principal,
@@ -114,7 +115,7 @@ impl Grants {
         let registration = configured.registration_for(parameters).await;
         let registration = registration.map_err(GrantError::from)?;
         let asked_for = scopes.as_ref().unwrap_or(&registration.scopes);
-        // Without keys an id_token could not be verified, and its nonce not be compared.
+        // Without keys, an id_token cannot be verified, nor its nonce compared.
         let has_keys = configured.id_tokens().await.map_err(GrantError::from)?.is_some();
         let has_id_token = has_keys && asked_for.iter().any(|scope| scope == OPENID);
         let (pkce_verifier, nonce) = (pkce::verifier(&random()), pkce::verifier(&random()));

@@ -1,13 +1,13 @@
-//! `Claims` of a record: those of the id_token, and what else is kept of a provider's answers.
+//! `Claims` of a record: those of the id_token, and the other fields that are kept of a provider's answers.
 //!
-//! Invariant: a text that a client saved and that is no JSON object stays as it is.
+//! Invariant: a text that a client saved and that is not a JSON object stays unchanged.
 
 use std::collections::BTreeMap;
 
 use model::SecretText;
 use serde_json::{Map, Value};
 
-/// The claims with what was kept of an answer, which takes the place of members of the same name.
+/// Adds the kept fields of an answer to the claims. They replace members of the same name.
 pub(super) fn with_kept(
     claims: Option<SecretText>,
     kept: BTreeMap<String, SecretText>,

@@ -1,4 +1,4 @@
-//! Whether tokens that are read are refreshed before.
+//! Decides whether tokens are refreshed before they are returned.
 //!
 //! Invariant: pure. All servers of a database come to the same decision, because its jitter is a hash of the record and
 //! of its generation.
@@ -8,37 +8,37 @@ use store::SavedTokens;
 use super::{intervals::REFRESH_INTERVAL, providers::Margins};
 use crate::expiry;
 
-/// The part of the soft margin over which refreshes are spread.
+/// Refreshes are spread over one part in this many of the soft margin.
 const JITTER_PART: i64 = 10;
 
-/// What is done with a read.
+/// The action for a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Decision {
-    /// The stored tokens are answered.
+    /// Return the stored tokens.
     Answer,
-    /// They are answered, and refreshed beside.
+    /// Return the stored tokens, and refresh them in the background.
     AnswerAndRefresh,
-    /// They are refreshed first.
+    /// Refresh first.
     Refresh,
 }
 
-/// How long the stored access token lives from `now` on, in microseconds; negative if it has ended, `None` if nothing
-/// says that it ends.
+/// Returns how long the stored access token lives from `now` on, in microseconds: negative if it has expired, `None` if
+/// no expiry is known.
 pub(crate) fn time_left(saved: &SavedTokens, margins: &Margins, now: i64) -> Option<i64> {
     Some(end(saved, margins)?.saturating_sub(now))
 }
 
-/// When the stored access token ends.
+/// Returns when the stored access token expires.
 fn end(saved: &SavedTokens, margins: &Margins) -> Option<i64> {
     let Some(token) = &saved.carrier.access_token else { return Some(i64::MIN) };
-    // Of a record that was saved before the end was kept.
+    // For a record that was saved before the expiry was stored.
     let of_jwt = || Some(expiry::of_token(token.expose())?.as_microsecond());
     let assumed = || Some(saved.updated.saturating_add(margins.assume_expires_in?));
     saved.access_expires.or_else(of_jwt).or_else(assumed)
 }
 
-/// What to do with tokens that have a refresh token, for a caller that wants the access token to live as long as
-/// `at_least`. Some providers end the access token by a refresh: there is no refresh beside the answer then.
+/// Decides what to do with tokens that have a refresh token, for a caller that needs the access token for `at_least`
+/// microseconds. If a refresh ends the access token, there is no refresh in the background.
 pub(crate) fn decide(
     saved: &SavedTokens,
     margins: &Margins,
@@ -48,9 +48,9 @@ pub(crate) fn decide(
 ) -> Decision {
     let Some(end) = end(saved, margins) else { return Decision::Answer };
     let left = end.saturating_sub(now);
-    // Otherwise every get would refresh tokens that never live as long as the margins.
+    // Because otherwise every get would refresh tokens that never live as long as the margins.
     let most = end.saturating_sub(saved.updated) / 2;
-    // Otherwise a caller that wants more than the provider gives has it asked at every get.
+    // Because otherwise a caller that wants a longer life than the provider grants would cause a request at every get.
     let is_new = saved.generation > 1 && now.saturating_sub(saved.updated) < REFRESH_INTERVAL;
     if is_new && (left > 0 || most <= 0) {
         return Decision::Answer;
@@ -116,7 +116,7 @@ mod tests {
         }
     }
 
-    /// CONTRACT 44: both margins, what the caller asks for, and an end that is assumed.
+    /// CONTRACT 44: both margins, the caller's minimum, and an assumed expiry.
     #[test]
     fn tokens_are_refreshed_before_they_end() {
         use Decision::{Answer, AnswerAndRefresh, Refresh};
@@ -130,7 +130,7 @@ mod tests {
             (Some(3600), 600, 3600 - 599, Refresh),
             (None, 0, 3600 - 301, Answer),
             (None, 0, 3600 - 59, Refresh),
-            // Short-lived ones wait for the second half of their lives.
+            // Short-lived tokens wait for the second half of their lives.
             (Some(100), 0, 40, Answer),
             (Some(100), 0, 50, AnswerAndRefresh),
             (Some(100), 0, 51, Refresh),
@@ -142,7 +142,7 @@ mod tests {
         }
     }
 
-    /// CONTRACT 44: not within the soft margin if that would end the token, and never too early.
+    /// CONTRACT 44: not within the soft margin if that would end the token, and never before the provider allows it.
     #[test]
     fn a_provider_may_not_want_it_so_early() {
         let now = SAVED + 3400 * SECOND;
@@ -155,7 +155,7 @@ mod tests {
         }
     }
 
-    /// CONTRACT 44: what a caller wants makes no more than one request in 30 seconds.
+    /// CONTRACT 44: a caller's minimum causes at most one request in 30 seconds.
     #[test]
     fn tokens_that_were_refreshed_a_moment_ago_are_answered() {
         for (lives_for, at_least, age, expected) in [

@@ -1,6 +1,6 @@
-//! What people learn of the grant behind a record.
+//! The description of the grant behind a record, for people.
 //!
-//! Invariant: it needs no key: it says what the database knows, and what is configured now.
+//! Invariant: it needs no key, because it uses only the database's plain columns and the current configuration.
 
 use std::collections::HashMap;
 
@@ -9,25 +9,25 @@ use store::{ProviderPause, RecordInfo, Store, StoreError};
 
 use super::{Grants, providers::Providers};
 
-/// The grant behind a record. Times are microseconds since 1970 UTC.
+/// The state of the grant behind a record. Times are microseconds since 1970 UTC.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct GrantDescription {
     /// `None`, `Live`, `Refreshing`, `Failing`, `Blocked`, `Dead` or `Paused`.
     pub(crate) state: &'static str,
     pub(crate) cause: Option<GrantCause>,
-    /// Since when the state is what it is, if a refresh was tried.
+    /// The start of the state, if a refresh was tried.
     pub(crate) since: Option<i64>,
-    /// When a refresh is tried next at the earliest, if something is in the way now.
+    /// The earliest time of the next attempt, if something prevents a refresh now.
     pub(crate) retry_at: Option<i64>,
 }
 
 impl GrantDescription {
-    /// Nothing is refreshed, or nothing was tried yet.
+    /// The record is not refreshed, or was not refreshed yet.
     pub(crate) const NONE: Self = Self { state: "None", cause: None, since: None, retry_at: None };
 }
 
 impl Grants {
-    /// The grants behind records of a tenant, in their order.
+    /// Describes the grants behind records of a tenant, in the order of the records.
     pub(crate) async fn describe(
         &self,
         tenant: &TenantId,
@@ -37,7 +37,8 @@ impl Grants {
     }
 }
 
-/// The grants behind records of a tenant, in their order; none unless tokens are refreshed.
+/// Describes the grants behind records of a tenant, in the order of the records; all are `NONE` unless tokens are
+/// refreshed.
 pub(crate) async fn describe_all(
     store: &Store,
     providers: &Providers,
@@ -138,7 +139,7 @@ mod tests {
         }
     }
 
-    /// What concerns all records goes before what concerns one.
+    /// Obstacles for all records go before those of one.
     #[test]
     fn the_state_says_what_is_in_the_way_first() {
         let failing = Grant {

@@ -1,6 +1,6 @@
-//! Why a caller gets no fresh tokens.
+//! The reasons why a caller gets no fresh tokens.
 //!
-//! Invariant: it holds no word of the provider's, and nothing secret.
+//! Invariant: an error has no text of the provider, and nothing secret.
 
 use model::{CauseKind, GrantCause};
 use store::StoreError;
@@ -8,20 +8,20 @@ use store::StoreError;
 use super::intervals::{METADATA_PAUSE, seconds};
 use crate::outgoing::SendError;
 
-/// Why there are no fresh tokens.
+/// The reason why there are no fresh tokens.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum GrantError {
-    /// Only the user can help, by connecting again.
+    /// The user has to connect again.
     #[error("the grant is dead: {0}")]
     Dead(GrantCause),
     /// A later refresh may succeed.
     #[error("the grant cannot be refreshed now: {cause}")]
     Failing {
         cause: GrantCause,
-        /// In how many seconds.
+        /// In seconds.
         retry_after: u64,
     },
-    /// The operator has to mend the configuration of the provider.
+    /// The operator has to correct the configuration of the provider.
     #[error("the provider does not accept this server's client: {0}")]
     Blocked(GrantCause),
     /// Refreshes are paused, as in a copy of a database.
@@ -33,10 +33,10 @@ pub(crate) enum GrantError {
     /// The owner asked for too many refreshes.
     #[error("the owner asked for too many refreshes")]
     TooMany {
-        /// In how many seconds another one is allowed.
+        /// The time until another one is allowed, in seconds.
         retry_after: u64,
     },
-    /// New tokens came, and the database cannot take them yet.
+    /// New tokens arrived, and the database cannot store them yet.
     #[error("new tokens wait for the database")]
     Unsaved,
     /// The database failed.
@@ -45,7 +45,7 @@ pub(crate) enum GrantError {
 }
 
 impl From<SendError> for GrantError {
-    /// The provider's metadata cannot be fetched, which is tried again after a minute.
+    /// The provider's metadata cannot be fetched. The server retries after a minute.
     fn from(error: SendError) -> Self {
         if error.cause == CauseKind::InvalidClient {
             return Self::Blocked(error.cause.into());

@@ -1,7 +1,8 @@
 //! The exchange of an authorization code for tokens, which are saved.
 //!
-//! Invariant: a code is sent only after a row that names it is on disk, and a code that has such a row is not sent. All
-//! that can be checked without spending the code is checked before. Tokens are saved only if the id_token is right.
+//! Invariant: a code is sent only after a row that names it is on disk, and a code that has such a row is not sent.
+//! Every check that does not need the answer comes before the code is sent. Tokens are saved only if the id_token is
+//! valid.
 
 use std::{
     sync::Arc,
@@ -30,15 +31,15 @@ use super::{
 };
 use crate::{error_text::error_chain, outgoing::SendError};
 
-/// The pause between two tries to save tokens that arrived.
+/// The pause before another attempt to save tokens that arrived.
 const SAVE_PAUSE: Duration = Duration::from_millis(200);
 /// The scope with which a provider sends an id_token (OpenID Connect Core §3.1.2.1).
 pub(super) const OPENID: &str = "openid";
 
-/// Why a code was not exchanged. Nothing was saved.
+/// The reason why a code was not exchanged. Nothing was saved.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ExchangeError {
-    /// What is asked for cannot be.
+    /// The user cannot be connected.
     #[error(transparent)]
     Connect(#[from] ConnectError),
     /// The state is not that of an authorization by the caller with these values, or is older than ten minutes.
@@ -47,31 +48,31 @@ pub(crate) enum ExchangeError {
     /// The user comes from another provider.
     #[error("the issuer is another")]
     Issuer,
-    /// The id_token is of another user than the record that is connected again.
+    /// The id_token is of another user than the record to connect again.
     #[error("the user is another than that of the record")]
     OtherUser,
     /// The code was sent before.
     #[error("the code was sent before")]
     CodeSent,
-    /// The provider refused the code, or what was sent with it.
+    /// The provider refused the code, or a value that was sent with it.
     #[error("the provider refused the code: {0}")]
     Refused(GrantCause),
     /// There is no usable answer, and the code may be spent.
     #[error("there is no usable answer: {0}")]
     Lost(GrantCause),
-    /// The id_token is not a right one.
+    /// The id_token is invalid.
     #[error("the id_token is not to be trusted")]
     IdToken,
-    /// There is no id_token with which the nonce could be compared.
+    /// There is no id_token to compare the nonce with.
     #[error("there is no id_token to compare the nonce with")]
     NoIdToken,
     /// The id_token has another nonce.
     #[error("the nonce is another")]
     Nonce,
-    /// The provider gave tokens, and they could not be saved: the code is spent.
+    /// The provider issued tokens, and saving them failed: the code is spent.
     #[error("the tokens could not be saved")]
     Unsaved,
-    /// What keeps a refresh from being sent keeps this, too.
+    /// An obstacle that also prevents a refresh.
     #[error(transparent)]
     Grant(#[from] GrantError),
 }
@@ -82,11 +83,11 @@ impl From<StoreError> for ExchangeError {
     }
 }
 
-/// What the provider sent the user back with, beside the code, if the caller passes it on.
+/// The parameters other than the code that the provider sent the user back with, if the caller passes them on.
 #[derive(Default)]
 pub(crate) struct SentBack {
     pub(crate) state: Option<SecretText>,
-    /// Who says that it is the provider (RFC 9207 §2).
+    /// The `iss` parameter: the issuer that sent the user back (RFC 9207 §2).
     pub(crate) issuer: Option<String>,
 }
 
@@ -100,7 +101,7 @@ struct Exchange {
     code: CodeToExchange,
     digest: [u8; 32],
     once: Option<IdempotencyKey>,
-    /// What the record has that is connected again.
+    /// The tokens of the record to connect again.
     before: Option<SavedTokens>,
     /// Whether requests to the provider were paused.
     was_paused: bool,
@@ -108,7 +109,7 @@ struct Exchange {
 }
 
 impl Grants {
-    /// Exchanges a code and saves the tokens in the name of `owner`; the key that retrieves them.
+    /// Exchanges a code, saves the tokens in the name of `owner`, and returns the key that retrieves them.
     ///
     /// # Errors
     /// Nothing was saved.
@@ -142,7 +143,7 @@ impl Grants {
             id_tokens.ready().await.map_err(unready)?;
         }
         self.check_rate(&owner.tenant, &owner.login)?;
-        // Here and not in the task, so that there are no more tasks than permits.
+        // Here and not in the task, so that there are at most as many tasks as permits.
         let Ok(Some(permit)) = time::timeout(self.wait, provider.permit()).await else {
             return Err(GrantError::Busy.into());
         };
@@ -162,18 +163,18 @@ impl Grants {
         };
         let (sender, outcome) = oneshot::channel();
         let task = || async move {
-            // Nobody may be waiting for it any more.
+            // The caller may have gone away.
             let _ = sender.send(exchange.run().await);
             Ok(())
         };
         let ending = self.in_flight.join_or_start(Flight::Exchange(digest), task)?;
-        // It is not run if the same code is being exchanged.
+        // The task does not run if the same code is being exchanged.
         let outcome = outcome.await.unwrap_or(Err(ExchangeError::CodeSent));
         match (outcome, once) {
             (Err(ExchangeError::CodeSent), Some(once)) => {
                 let longest = self.deadline + LAST_COMMIT;
                 in_flight::wait(ending, Instant::now() + longest).await?;
-                // Another server may be at work with it.
+                // Another server may be replacing the tokens.
                 loop {
                     let before = self.store.exchanged_before(owner, &code, &once).await?;
                     if let Some(key) = before {
@@ -190,7 +191,7 @@ impl Grants {
         }
     }
 
-    /// Whether the user comes from where this caller sent it.
+    /// Checks that the user comes from where this caller sent it.
     fn check_sent_back(
         &self,
         caller: &Principal,
@@ -218,7 +219,7 @@ impl Grants {
         Ok(())
     }
 
-    /// Looks whether requests may be sent to the provider; whether they were paused before.
+    /// Checks that requests may be sent to the provider, and returns whether they were paused before.
     async fn look_for_pause(&self, provider: &ConfiguredProvider) -> Result<bool, ExchangeError> {
         let (pauses, are_all_paused) =
             self.store.provider_pauses(vec![provider.client_digest]).await?;
@@ -274,7 +275,7 @@ impl Exchange {
             match answer {
                 Ok(Ok(tokens)) => return Ok(tokens),
                 Ok(Err(refusal)) if refusal.class == RefusalClass::ClientBlocked => {
-                    // The provider gave nothing for the code, so that a second sending ends nothing either.
+                    // The provider issued nothing for the code, so sending it again ends nothing either.
                     credential = credentials.next();
                     if credential.is_none() {
                         let (provider, cause) = (&self.provider, refusal.cause);
@@ -299,7 +300,7 @@ impl Exchange {
         }
     }
 
-    /// Lets a code that was not sent be exchanged later.
+    /// Makes a code that was not sent exchangeable again.
     async fn undo(&self, cause: GrantCause) -> ExchangeError {
         match self.grants.store.undo_exchange(self.digest).await {
             Ok(()) => GrantError::Failing { cause, retry_after: 1 }.into(),
@@ -310,7 +311,7 @@ impl Exchange {
         }
     }
 
-    /// The claims of the id_token, once it was verified; `None` if none came that can be verified.
+    /// Returns the claims of the id_token after verifying it; `None` if there is no id_token that can be verified.
     async fn claims(
         &self,
         id_token: Option<&SecretText>,
@@ -340,7 +341,7 @@ impl Exchange {
         }
     }
 
-    /// Saves the tokens, for as long as a server that stops waits.
+    /// Saves the tokens. Retries for as long as a stopping server waits.
     async fn save(
         &self,
         tokens: GrantedTokens,
@@ -362,7 +363,7 @@ impl Exchange {
             .clone()
             .map(|claims| SecretText::from(Value::Object(claims).to_string()))
             .or_else(|| before.and_then(|before| before.carrier.claims.clone()));
-        // Some providers give one with the first consent alone, and that one stays good.
+        // Some providers send one with the first consent alone, and it stays valid.
         let refresh_token = tokens
             .refresh_token
             .or_else(|| before.and_then(|before| before.carrier.refresh_token.clone()));
@@ -381,7 +382,7 @@ impl Exchange {
         let until = begun + self.grants.deadline + LAST_COMMIT;
         loop {
             match self.try_to_save(tokens, claims.as_ref()).await {
-                // The code is spent, so that nobody else can try again.
+                // The code is spent, so no other attempt can succeed.
                 Err(StoreError::Overloaded | StoreError::Unavailable(_))
                     if Instant::now() + SAVE_PAUSE < until =>
                 {
@@ -400,8 +401,8 @@ impl Exchange {
         }
     }
 
-    /// Saves the tokens as a new record, or under the key of the one that is connected again; `None` if that has ended
-    /// meanwhile, or another user was faster.
+    /// Saves the tokens as a new record, or under the key of the one to connect again. Returns `None` if that record
+    /// has ended in the meantime, or another user was faster.
     async fn try_to_save(
         &self,
         tokens: TokensToSave<'_>,
@@ -416,7 +417,7 @@ impl Exchange {
             let call = once.map(|once| (once, code));
             let replaced = store.replace_tokens(&self.owner, key, &before, tokens, call).await;
             match (replaced, once) {
-                // By a try that the database did not confirm.
+                // Saved by an attempt that the database did not confirm.
                 (Err(StoreError::Reserved), Some(once)) => {
                     return store.exchanged_before(&self.owner, code, once).await;
                 }
@@ -434,13 +435,13 @@ impl Exchange {
     }
 }
 
-/// Whether these claims are of another user than the record.
+/// Returns whether these claims are of another user than the record.
 fn is_of_another(record: &SavedTokens, claims: Option<&Map<String, Value>>) -> bool {
     let known = record.details.subject.as_ref();
     known.zip(claims).is_some_and(|(known, claims)| !auth::has_claim(claims, "sub", known))
 }
 
-/// What a refusal says of the code.
+/// Maps the provider's refusal to an error about the code.
 fn of_refusal(refusal: Refusal) -> ExchangeError {
     let Refusal { class, cause, .. } = refusal;
     match (class, cause.kind) {

@@ -1,7 +1,7 @@
-//! What is under way in this process at providers, and with records whose tokens that may change.
+//! The tasks of this process that send requests to providers, or that may change the tokens of a record.
 //!
-//! Invariant: of a record or a code there is one at most. It is a task of its own: no caller can end it, and every
-//! caller that waits for it learns its end.
+//! Invariant: at most one task runs for a record or a code. No caller can cancel it, and every waiting caller gets its
+//! result.
 
 use std::{
     collections::HashMap,
@@ -18,13 +18,13 @@ use tokio::{
 
 use super::error::GrantError;
 
-/// How often a server that stops looks whether the tasks have ended.
+/// How often a stopping server checks whether the tasks have ended.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// What a task is about: one at a time.
+/// The subject of a task. At most one task runs for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Flight {
-    /// What sends or replaces the tokens of a record: a refresh, a revocation, another key.
+    /// A task that sends or replaces the tokens of a record: a refresh, a revocation, another key.
     Record(RecordId),
     /// The introspection of a record's access token.
     Introspection(RecordId),
@@ -32,18 +32,18 @@ pub(super) enum Flight {
     Exchange([u8; 32]),
 }
 
-/// How a task ended: if well, the record is to be read again.
+/// The result of a task. After `Ok`, read the record again.
 pub(super) type End = Result<(), GrantError>;
 
-/// The end of a task, once it is there.
+/// Receives the result of a task.
 pub(super) type Ending = watch::Receiver<Option<End>>;
 
-/// The tasks. Cheap to clone; all clones are one list.
+/// The tasks. Cheap to clone; all clones share one list.
 #[derive(Clone)]
 pub(super) struct InFlight {
-    /// The tasks run there, and not where a call happens to be answered, because that thread stops before they end.
+    /// Tasks run on this runtime, not on the thread that answers the call, because that thread stops before they end.
     runtime: Handle,
-    /// How many there may be, those that wait for their turn included.
+    /// The maximum number of tasks, including those that wait for their turn.
     most: usize,
     state: Arc<Mutex<State>>,
 }
@@ -59,10 +59,10 @@ impl InFlight {
         Self { runtime, most, state: Arc::default() }
     }
 
-    /// The task that is under way, or else this one, which begins.
+    /// Joins the task under way for `flight`, or else starts this one.
     ///
     /// # Errors
-    /// `Busy` when the server is stopping, or when there are as many as there may be.
+    /// `Busy`: the server is stopping, or the maximum number of tasks is reached.
     pub(super) fn join_or_start<F: Future<Output = End> + Send + 'static>(
         &self,
         flight: Flight,
@@ -72,7 +72,7 @@ impl InFlight {
         if state.is_stopping {
             return Err(GrantError::Busy);
         }
-        // One that panicked has no sender any more.
+        // The sender of a task that panicked is gone.
         let known = state.tasks.get(&flight).filter(|ending| ending.has_changed().is_ok());
         if let Some(known) = known {
             return Ok(known.clone());
@@ -92,12 +92,12 @@ impl InFlight {
         Ok(ending)
     }
 
-    /// Runs this task once those before it, about the same, have ended, and returns what came of it. Once it has begun, it
-    /// goes on when the caller goes away.
+    /// Runs this task after those under way for `flight` have ended, and returns its result. Once it has begun, it goes
+    /// on when the caller goes away.
     ///
     /// # Errors
-    /// As `join_or_start`, and `Busy` if those before it do not end in time, or this one panics. Unless it panicked, it
-    /// was not run.
+    /// Those of `join_or_start`. `Busy`: earlier tasks do not end in time, or this one panics. Unless it panicked, it
+    /// did not run.
     pub(super) async fn run_alone<T, F>(
         &self,
         flight: Flight,
@@ -115,7 +115,7 @@ impl InFlight {
                 is_ours = true;
                 let task = task();
                 async move {
-                    // Nobody may be waiting for it any more.
+                    // The caller may have gone away.
                     let _ = sender.send(task.await);
                     Ok(())
                 }
@@ -123,7 +123,7 @@ impl InFlight {
             if is_ours {
                 return outcome.await.map_err(|_panicked| GrantError::Busy);
             }
-            // One that panicked has ended, too.
+            // A task that panicked has ended, too.
             let ended = time::timeout_at(until.into(), ending.wait_for(Option::is_some));
             if ended.await.is_err() {
                 return Err(GrantError::Busy);
@@ -131,19 +131,19 @@ impl InFlight {
         }
     }
 
-    /// Whether the server is stopping: then no request begins any more.
+    /// Returns whether the server is stopping: then no request begins any more.
     pub(super) fn is_stopping(&self) -> bool {
         self.state().is_stopping
     }
 
-    /// Whether this task is under way.
+    /// Returns whether this task is under way.
     pub(super) fn has(&self, flight: Flight) -> bool {
         let state = self.state();
         state.tasks.get(&flight).is_some_and(|ending| ending.has_changed().is_ok())
     }
 
-    /// Lets no task begin any more, and waits for those that are under way, at most this long. How many had not
-    /// ended then.
+    /// Rejects new tasks, waits for those under way for at most this long, and returns the number of tasks that have
+    /// not ended.
     pub(super) async fn finish(&self, at_most: Duration) -> usize {
         self.state().is_stopping = true;
         let until = Instant::now() + at_most;
@@ -165,14 +165,14 @@ impl InFlight {
     }
 }
 
-/// Waits for the end of a task until a time.
+/// Waits for the result of a task until a time.
 ///
 /// # Errors
-/// `Busy` if it does not come, and what the task failed with.
+/// `Busy`: there is no result in time. Otherwise the error of the task.
 pub(super) async fn wait(mut ending: Ending, until: Instant) -> End {
     match time::timeout_at(until.into(), ending.wait_for(Option::is_some)).await {
         Ok(Ok(end)) => end.clone().unwrap_or(Err(GrantError::Busy)),
-        // It panicked, or the time is over.
+        // The task panicked, or the time has passed.
         Ok(Err(_)) | Err(_) => Err(GrantError::Busy),
     }
 }
@@ -219,7 +219,7 @@ mod tests {
         assert_eq!(list.finish(Duration::from_secs(1)).await, 0);
     }
 
-    /// What is run alone waits for what is under way, and is ended by no caller.
+    /// A task of `run_alone` waits for the task under way, and no caller cancels it.
     #[tokio::test]
     async fn what_runs_alone_waits_for_what_was_before() {
         let list = InFlight::new(Handle::current(), 2);

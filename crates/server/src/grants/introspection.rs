@@ -1,6 +1,6 @@
-//! Introspection: what a provider says of a stored access token (RFC 7662).
+//! Introspection: the provider's answer about a stored access token (RFC 7662).
 //!
-//! Invariant: it changes nothing here. Whatever the provider says of a token, no grant is called dead by it.
+//! Invariant: it changes nothing here. No answer of the provider about a token makes a grant dead.
 
 use std::{sync::Arc, time::Instant};
 
@@ -15,19 +15,20 @@ use super::{
     providers::ConfiguredProvider, refresh::refusal_by,
 };
 
-/// Why a token was not introspected.
+/// The reason why a token was not introspected.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum IntrospectionError {
-    /// The provider is not configured for the record, or has no endpoint for that.
+    /// The provider is not configured for the record, or has no introspection endpoint.
     #[error("the provider has no introspection endpoint")]
     NotSupported,
-    /// It cannot be asked now.
+    /// The provider cannot be asked now.
     #[error(transparent)]
     Grant(#[from] GrantError),
 }
 
 impl Grants {
-    /// What the provider says of the access token of a record, as it is stored. A record without one has none that works.
+    /// Returns the provider's answer about the access token of a record, as it is stored. A record without an access
+    /// token is inactive.
     ///
     /// # Errors
     /// There is no answer.

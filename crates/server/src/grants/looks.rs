@@ -1,6 +1,6 @@
-//! Looks at a record that another server is at work with, until it is free or the time is over.
+//! Polls a record that another server is refreshing, until it is free or the time has passed.
 //!
-//! Invariant: the pauses between looks grow, and no look begins after the time is over.
+//! Invariant: the pauses between polls grow, and every poll begins before the time has passed.
 
 use std::time::{Duration, Instant};
 
@@ -8,10 +8,10 @@ use tokio::time;
 
 use super::error::GrantError;
 
-/// The pause between two looks: at first, and at most.
+/// The pause between two polls: the first, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(25), Duration::from_millis(150));
 
-/// When the next look is due.
+/// The time of the next poll.
 pub(super) struct Looks {
     pause: Duration,
     until: Instant,
@@ -22,10 +22,10 @@ impl Looks {
         Self { pause: PAUSES.0, until }
     }
 
-    /// Waits for the next look.
+    /// Waits for the next poll.
     ///
     /// # Errors
-    /// `Busy` if it would be too late.
+    /// `Busy`: the next poll would be too late.
     pub(super) async fn wait(&mut self) -> Result<(), GrantError> {
         if Instant::now() + self.pause > self.until {
             return Err(GrantError::Busy);

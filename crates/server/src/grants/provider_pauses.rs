@@ -1,6 +1,6 @@
-//! Pauses of a provider: no request is sent to it for any record, for a while.
+//! Pauses of a provider: while one lasts, no request is sent to the provider for any record.
 //!
-//! Invariant: when a pause runs out, one request of all servers shows whether it is over.
+//! Invariant: after a pause, a single request of all servers tests whether the provider accepts requests again.
 
 use std::sync::Arc;
 
@@ -18,10 +18,10 @@ use super::{
 use crate::error_text::error_chain;
 
 impl Grants {
-    /// Takes the right to send a request although there is, or was, a pause.
+    /// Takes the right to send a request during or after a pause.
     ///
     /// # Errors
-    /// The pause goes on, or another request is to show whether it is over.
+    /// The pause goes on, or another request is testing the provider.
     pub(super) async fn pass_pause(
         &self,
         provider: &ConfiguredProvider,
@@ -39,8 +39,8 @@ impl Grants {
         }
     }
 
-    /// Leaves the provider alone, for all records. One at which callers choose the place is never left alone, because
-    /// otherwise a caller that names a place where the client is unknown would stop it for all.
+    /// Pauses requests to the provider for all records. A provider whose address callers choose is never paused,
+    /// because otherwise a caller that names a place where the client is unknown would stop it for all.
     pub(super) async fn pause_provider(
         &self,
         provider: &Arc<ConfiguredProvider>,

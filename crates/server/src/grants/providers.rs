@@ -1,7 +1,8 @@
-//! The providers that are configured.
+//! The configured providers.
 //!
-//! Invariant: a provider is made once, at the start. What changes while the server runs is its secrets, keys and client
-//! certificate, by SIGHUP, and what its issuer's discovery document says. A tenant finds only what is configured for it.
+//! Invariant: a provider is built once, at the start. While the server runs, only these change: its secrets, keys and
+//! client certificate, by SIGHUP, and its issuer's metadata. A tenant finds only the providers that are configured for
+//! it.
 
 mod credentials;
 mod discovery;
@@ -44,67 +45,67 @@ const DAY: i64 = 86_400 * SECOND;
 pub(crate) struct Providers {
     /// In the order of the configuration, without the secrets.
     all: Vec<(ProviderSettings, Arc<ConfiguredProvider>)>,
-    /// By name, the indices of the list above.
+    /// Indices into `all`, by name.
     by_name: HashMap<String, Vec<usize>>,
 }
 
-/// A provider, the client that this server is there, and the way to it.
+/// A provider, the client that this server is there, and the connection to it.
 pub(crate) struct ConfiguredProvider {
     pub(crate) name: String,
-    /// What errors and the log call it.
+    /// The name of the provider in errors and in the log.
     pub(crate) place: String,
-    /// Which client of which provider it is (`provider::client_digest`).
+    /// Identifies the client at the provider (`provider::client_digest`).
     pub(crate) client_digest: [u8; 32],
-    /// For whom it is; `None` is every tenant.
+    /// The tenants that may use it; `None` is every tenant.
     tenants: Option<Vec<TenantId>>,
     pub(crate) margins: Margins,
-    /// Whether a refresh token is replaced when it is used.
+    /// Whether a use of a refresh token replaces it.
     rotates: bool,
-    /// Whether a refresh ends the access token before.
+    /// Whether a refresh ends the current access token.
     pub(crate) ends_access_token: bool,
     /// Whether clients get the refresh token.
     pub(crate) give_refresh_token: bool,
     /// Whether the end of a record by its key revokes its grant.
     pub(crate) revoke_upstream: bool,
-    /// What is revoked with a refresh token.
+    /// The tokens that end when a refresh token is revoked.
     pub(crate) revocation_ends: RevocationEnds,
-    /// What a code may have been brought back to.
+    /// The allowed redirect URIs.
     pub(crate) redirect_uris: Vec<String>,
-    /// What stands in its URLs for what differs from user to user.
+    /// The parameters in its URLs, for the part that differs from user to user.
     pub(crate) parameters: Parameters,
     origin: Origin,
     outgoing: Arc<Outgoing>,
-    /// What proves who the client is, in the order in which they are tried; none for a client that has nothing to say.
+    /// The client's credentials, in the order in which they are tried; empty for a public client.
     credentials: RwLock<Vec<Credential>>,
-    /// A permit for each request to this provider, and one for each to any.
+    /// Permits for requests to this provider, and for requests to all providers.
     requests: Arc<Semaphore>,
     all_requests: Arc<Semaphore>,
 }
 
-/// Times of a provider, in microseconds.
+/// Time limits of a provider, in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Margins {
-    /// With less than this left, a token is refreshed beside the call.
+    /// A token with less time left is refreshed in the background.
     pub(crate) refresh_before: i64,
-    /// With less than this left, it is refreshed before the call is answered.
+    /// A token with less time left is refreshed before the call is answered.
     pub(crate) minimum: i64,
-    /// For how long a spent refresh token is accepted again; 0 if that is not known.
+    /// The time for which a spent refresh token is accepted again; 0 if that is not known.
     pub(crate) replay_within: i64,
-    /// How long a token lives if nothing says so; `None` is without end.
+    /// The assumed life of a token whose expiry is unknown; `None` is without end.
     pub(crate) assume_expires_in: Option<i64>,
-    /// With more than this left, the provider refuses a refresh.
+    /// The provider refuses to refresh a token with more time left.
     pub(crate) earliest: Option<i64>,
-    /// After how long without use a refresh token dies.
+    /// A refresh token expires after this time without use.
     pub(crate) idle: Option<i64>,
-    /// After how long a refresh token dies in any case.
+    /// A refresh token expires after this time in any case.
     pub(crate) absolute: Option<i64>,
 }
 
 impl Providers {
-    /// The providers of the configuration. Nothing is sent yet.
+    /// Builds the providers of the configuration. Nothing is sent yet.
     ///
     /// # Errors
-    /// A file of certificates cannot be used; the message names the provider.
+    /// A certificate file is invalid; the message names the provider.
     pub(crate) fn new(config: &Config) -> anyhow::Result<Self> {
         let all_requests = Arc::new(Semaphore::new(config.grants.concurrent as usize));
         let mut all = Vec::new();
@@ -121,14 +122,14 @@ impl Providers {
         Ok(Self { all, by_name })
     }
 
-    /// The provider of that name, compared exactly, for a tenant.
+    /// Returns the provider of exactly that name, for a tenant.
     pub(crate) fn find(&self, tenant: &TenantId, name: &str) -> Option<&Arc<ConfiguredProvider>> {
         let mut of_name = self.by_name.get(name)?.iter().map(|index| &self.all[*index]);
         let found = of_name.find(|(settings, _provider)| settings.is_for(tenant));
         found.map(|(_settings, provider)| provider)
     }
 
-    /// Every provider, in the order of the configuration.
+    /// Returns every provider, in the order of the configuration.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<ConfiguredProvider>> {
         self.all.iter().map(|(_settings, provider)| provider)
     }
@@ -136,7 +137,7 @@ impl Providers {
     /// Takes the secrets, keys and client certificates of a configuration that was read again, and nothing else of it.
     ///
     /// # Errors
-    /// Names the providers that are not in it any more as they were; what they had stays.
+    /// Names the providers that are missing or changed in it; those keep their secrets.
     pub(crate) fn reload_secrets(&self, config: &Config) -> anyhow::Result<()> {
         let mut lost = Vec::new();
         for (settings, provider) in &self.all {
@@ -201,13 +202,13 @@ impl ConfiguredProvider {
         })
     }
 
-    /// Whether a refresh token that was sent then may be sent again: if the provider does not replace it, or accepts the
-    /// one before for a while.
+    /// Returns whether a refresh token that was first sent then may be sent again: the provider does not replace it, or
+    /// accepts the one before for a while.
     pub(crate) fn accepts_again(&self, first_sent: i64, now: i64) -> bool {
         !self.rotates || now < first_sent.saturating_add(self.margins.replay_within)
     }
 
-    /// What the store has to know when it is paused.
+    /// Returns the data that the store needs to pause the provider.
     pub(super) fn as_paused(&self) -> PausedProvider {
         PausedProvider {
             client_digest: self.client_digest,
@@ -216,8 +217,8 @@ impl ConfiguredProvider {
         }
     }
 
-    /// What proves who the client is, in the order in which they are tried: the next one if the provider refuses the one
-    /// before.
+    /// Returns the client's credentials, in the order in which they are tried: the next one follows if the provider
+    /// refuses the one before.
     pub(crate) fn credentials(&self) -> impl Iterator<Item = Credential> + use<> {
         let credentials = self.credentials.read().unwrap_or_else(PoisonError::into_inner);
         credentials.clone().into_iter()
@@ -249,7 +250,7 @@ impl Margins {
     }
 }
 
-/// Which client of which provider the settings are of (`provider::client_digest`).
+/// Returns the digest of the client that the settings describe (`provider::client_digest`).
 pub(crate) fn digest_of(settings: &ProviderSettings) -> [u8; 32] {
     let source = settings.issuer.as_ref().or(settings.token_endpoint.as_ref());
     client_digest(&settings.filled(source.map_or("", String::as_str)), &settings.client_id)

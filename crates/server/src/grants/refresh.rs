@@ -1,7 +1,7 @@
-//! One refresh, from the claim to what became of it.
+//! One refresh, from the claim to its outcome.
 //!
-//! Invariant: the request leaves only after its attempt is on disk. The new tokens are committed, or at least in a file,
-//! before anything else is done with the answer.
+//! Invariant: the request is sent only after its attempt is on disk. The new tokens are committed, or at least in a
+//! file, before the answer is used for anything else.
 
 use std::{
     sync::Arc,
@@ -32,19 +32,19 @@ use super::{
 };
 use crate::{error_text::error_chain, expiry, outgoing::SendError};
 
-/// A request that has not left by then after its claim was queued does not leave: the lease may be over before the
-/// answer is there.
+/// The time after its claim was queued within which a request must be sent. Later, the lease may expire before the
+/// answer arrives.
 pub(super) const CLAIM_TIME: Duration = Duration::from_secs(2);
-/// How often a claim is made again because it took too long.
+/// How often a claim is repeated because it took too long.
 const CLAIMS: usize = 5;
-/// How often a request is sent in one attempt, the first time included.
+/// How often a request is sent in one attempt, including the first time.
 const TRIES: usize = 3;
-/// The pauses before a request that was not sent, or whose answer was lost, is sent again.
+/// The pause before a request is sent again that was not sent, or whose answer was lost.
 pub(super) const UNSENT_PAUSE: Duration = Duration::from_millis(1500);
 const LOST_PAUSE: Duration = Duration::from_millis(400);
-/// The longest pause of a record after failures.
+/// The longest back-off of a record after failures.
 const MAX_BACK_OFF_SECONDS: i64 = 300;
-/// For how long a dead grant is not tried again: verdicts err. One that waits for its user, hourly.
+/// The pause of a dead grant, because a verdict may be wrong. A grant that waits for its user is tried hourly.
 const DEAD_PAUSE: i64 = 24 * 3600 * SECOND;
 const INTERACTION_PAUSE: i64 = 3600 * SECOND;
 
@@ -56,17 +56,17 @@ pub(super) struct Refresh {
     pub(super) key: RetrievalKey,
     pub(super) saved: SavedTokens,
     pub(super) urgency: Urgency,
-    /// When the callers stop to wait.
+    /// The time at which the callers stop waiting.
     pub(super) until: Instant,
 }
 
-/// What a request came to: tokens, a refusal, or no answer.
+/// The outcome of a request: tokens, a refusal, or no answer.
 type Outcome = Result<Result<GrantedTokens, Refusal>, SendError>;
 
 impl Refresh {
-    /// Refreshes the record, unless somebody else does or something is in the way.
+    /// Refreshes the record, unless another server is refreshing it or an obstacle prevents it.
     pub(super) async fn run(self) -> End {
-        // Not under the claim: a lease holds for seconds.
+        // Before the claim, because a lease lasts only seconds.
         let registration = self.provider.registration_for(&self.saved.details.parameters).await?;
         let mut permit = None;
         let mut looks = Looks::until(self.until);
@@ -119,7 +119,8 @@ impl Refresh {
         self.provider.client_digest
     }
 
-    /// What keeps a request from being sent. The claim of one that never left may be made again at once.
+    /// Returns the obstacle that prevents a request. The claim of a request that was never sent may be repeated at
+    /// once.
     async fn look_for_obstacle(&self, facts: &GrantFacts, is_again: bool) -> End {
         if let Some(error) = obstacle(facts, &self.digest()) {
             return Err(error);
@@ -131,14 +132,14 @@ impl Refresh {
         }
         let may_replay = |first_sent| self.provider.accepts_again(first_sent, facts.now);
         if self.urgency == Urgency::Beside && !facts.grant.first_sent.is_none_or(may_replay) {
-            // At a provider that ends the grant for a token that is sent twice, a replay ends the access token, too.
+            // A provider that ends the grant when a token is sent twice ends the access token for a replay, too.
             let cause = facts.grant.cause.unwrap_or(CauseKind::Timeout.into());
             return Err(GrantError::Failing { cause, retry_after: seconds(PROVIDER_PAUSE) });
         }
         self.grants.pass_pause(&self.provider, facts.provider_pause).await
     }
 
-    /// Sends the request, and does with the outcome what is to be done.
+    /// Sends the request, and handles the outcome.
     async fn attempt(
         &self,
         registration: &Registration,
@@ -197,14 +198,14 @@ impl Refresh {
         token.expect("only a record with a refresh token is refreshed")
     }
 
-    /// Whether the same token is sent again in this attempt, because an answer was lost.
+    /// Returns whether the same token is sent again in this attempt, because an answer was lost.
     fn may_replay(&self, outcome: &Outcome, attempt: &Attempt) -> bool {
         let now = self.grants.store.database_time();
         let is_accepted = self.provider.accepts_again(attempt.first_sent, now);
         let left = time_left(&self.saved, &self.provider.margins, now);
         let has_ended = left.is_some_and(|left| left <= 0);
         match outcome {
-            // The provider may still be at work.
+            // The provider may still be handling the request.
             Err(SendError { cause: CauseKind::Timeout, .. }) => is_accepted,
             Err(_) => is_accepted || has_ended,
             Ok(Err(refusal)) if refusal.class == RefusalClass::Ambiguous => {
@@ -254,7 +255,7 @@ impl Refresh {
         Ok(())
     }
 
-    /// A provider may grant less than it did; the user may be asked then for what is missing.
+    /// A provider may grant fewer scopes than before. The user may then be asked for the missing ones.
     fn look_at_scope(&self, before: &GrantDetails, after: &GrantDetails) {
         let words = |details: &GrantDetails| -> Vec<String> {
             let scope = details.scope.as_ref().map_or("", SecretText::expose);
@@ -267,7 +268,8 @@ impl Refresh {
         }
     }
 
-    /// The user of an id_token must be the one that the first was of (OpenID Connect Core §12.2). Nobody waits for it.
+    /// Checks that the user of an id_token is that of the first one (OpenID Connect Core §12.2). No caller waits for
+    /// it.
     fn look_at_subject(&self, id_token: Option<SecretText>) {
         let (Some(id_token), Some(subject)) = (id_token, self.saved.details.subject.clone()) else {
             return;
@@ -300,7 +302,7 @@ impl Refresh {
                 }
                 cause
             }
-            // Another attempt has spoken: its tokens are to be read.
+            // Another attempt has ended: read its tokens.
             Ok(None) => return Ok(()),
             Err(error) => {
                 warn!(record, error = error_chain(&error), "a failed refresh could not be noted");
@@ -312,7 +314,7 @@ impl Refresh {
             return Err(GrantError::Blocked(cause));
         }
         if matches!(refusal.class, RefusalClass::Dead | RefusalClass::Interaction) {
-            // The provider had no fault to find with the client.
+            // The provider accepted the client.
             self.end_pause(facts).await;
             return Err(GrantError::Dead(cause));
         }
@@ -329,7 +331,7 @@ impl Refresh {
         Err(GrantError::Failing { cause, retry_after: seconds(failure.pause_us) })
     }
 
-    /// Ends the pause that this request was to show the end of.
+    /// Ends the pause that this request tested.
     async fn end_pause(&self, facts: &GrantFacts) {
         if facts.provider_pause.is_some() {
             self.grants.resume_provider(&self.provider).await;
@@ -365,7 +367,7 @@ impl Refresh {
     }
 }
 
-/// What keeps any server from sending a request, by what the database knows.
+/// Returns the obstacle that prevents any server from sending a request, from the facts in the database.
 pub(super) fn obstacle(facts: &GrantFacts, client_digest: &[u8; 32]) -> Option<GrantError> {
     let grant = &facts.grant;
     if let Some(error) = refusal_by(facts, client_digest) {
@@ -383,7 +385,7 @@ pub(super) fn obstacle(facts: &GrantFacts, client_digest: &[u8; 32]) -> Option<G
     })
 }
 
-/// Why no request about the grant is sent by this client at all, whatever it is for.
+/// Returns the reason why this client sends no request about the grant, for any purpose.
 pub(super) fn refusal_by(facts: &GrantFacts, client_digest: &[u8; 32]) -> Option<GrantError> {
     if facts.are_all_paused {
         return Some(GrantError::Paused);
@@ -393,13 +395,13 @@ pub(super) fn refusal_by(facts: &GrantFacts, client_digest: &[u8; 32]) -> Option
     is_others.then(|| GrantError::Dead(CauseKind::OtherClient.into()))
 }
 
-/// What follows from a request without an answer.
+/// Returns the refusal that a request without an answer counts as.
 fn refusal_of(error: &SendError) -> Refusal {
     let class = if error.was_sent { RefusalClass::Ambiguous } else { RefusalClass::Other };
     Refusal { class, cause: error.cause.into(), retry_after: None }
 }
 
-/// When tokens end that were asked for then, of a grant that was given then.
+/// Returns the expiry of tokens that were requested at `asked`, of a grant that was given at `given`.
 pub(super) fn times(
     tokens: &GrantedTokens,
     margins: &Margins,

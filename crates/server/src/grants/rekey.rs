@@ -1,7 +1,7 @@
 //! Another retrieval key for a record.
 //!
 //! Invariant: no refresh of the record is under way in this process meanwhile, nor, as far as the database knows, in
-//! another: it would seal its tokens for the old key, and they could not be kept.
+//! another. Such a refresh would seal its tokens for the old key, and they would be lost.
 
 use std::{sync::Arc, time::Instant};
 
@@ -11,11 +11,11 @@ use store::Rekeyed;
 use super::{Grants, error::GrantError, in_flight::Flight, looks::Looks};
 
 impl Grants {
-    /// Gives the record of a key another one, and ends that key; `None` if it retrieves nothing. Once it has begun, it goes
-    /// on when the caller goes away.
+    /// Gives the record of a key another one, and ends that key; `None` if the key retrieves nothing. Once it has
+    /// begun, it goes on when the caller goes away.
     ///
     /// # Errors
-    /// The record has the key that it had; but after an outage of the database it has the one or the other.
+    /// The record keeps its key. After an outage of the database, it has either the old key or the new one.
     pub(crate) async fn rekey(
         self: &Arc<Self>,
         caller: &Principal,

@@ -1,6 +1,7 @@
-//! Other tokens under a key that is there: brought by a caller, or got for a code when a user connects again.
+//! Replaces the tokens under a key: with those that a caller brings, or with those of a user who connects again.
 //!
-//! Invariant: only the owner of a record and administrators replace its tokens, and never by another provider's.
+//! Invariant: only the owner of a record and administrators replace its tokens, and only with tokens of the same
+//! provider.
 
 use std::collections::BTreeMap;
 
@@ -9,21 +10,21 @@ use store::{NewGrant, Replaced, SavedTokens, StoreError, TokenEnd, TokensToSave}
 
 use super::Grants;
 
-/// How often tokens are replaced again that a refresh was faster with.
+/// How often a replacement is repeated because a refresh was faster.
 const TRIES: usize = 5;
 
-/// Tokens that a caller brings for a record that it has the key of.
+/// Tokens that a caller brings for a record whose key it has.
 pub(crate) struct BroughtTokens {
     pub(crate) carrier: TokenManagementInfo,
-    /// When the access token ends, if that is known.
+    /// The expiry of the access token, if it is known.
     pub(crate) access_expires: Option<TokenEnd>,
-    /// What stands for the parameters in the provider's URLs; those of the record stay if there are none.
+    /// The values of the parameters in the provider's URLs; if empty, those of the record stay.
     pub(crate) parameters: BTreeMap<String, String>,
-    /// The generation that they replace, if the caller knows of one.
+    /// The generation that they replace, if the caller knows it.
     pub(crate) generation: Option<i32>,
 }
 
-/// Why the tokens of a record were not replaced.
+/// The reason why the tokens of a record were not replaced.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReplaceError {
     /// The record is another user's.
@@ -32,7 +33,7 @@ pub(crate) enum ReplaceError {
     /// The record's tokens are of another provider.
     #[error("the record is of another provider")]
     OtherProvider,
-    /// The record has another generation than the caller says.
+    /// The record has this generation, not the caller's.
     #[error("the record has another generation: {0}")]
     OtherGeneration(i32),
     /// The database cannot be asked, or refuses.
@@ -41,8 +42,8 @@ pub(crate) enum ReplaceError {
 }
 
 impl Grants {
-    /// What a key retrieves, for a caller who may put tokens of this provider in its place; `None` if it retrieves
-    /// nothing.
+    /// Retrieves the tokens of a key for a caller who may replace them with tokens of this provider; `None` if the key
+    /// retrieves nothing.
     pub(super) async fn to_replace(
         &self,
         caller: &Principal,
@@ -56,7 +57,7 @@ impl Grants {
         }
     }
 
-    /// Puts a caller's tokens in the place of those that its key retrieves; whether it retrieves any.
+    /// Replaces the tokens that a key retrieves with the caller's, and returns whether the key retrieves any.
     ///
     /// # Errors
     /// Nothing was changed.

@@ -1,7 +1,7 @@
 //! Revocation: the end of a grant at its provider (RFC 7009), and of its record here.
 //!
-//! Invariant: a grant counts as revoked only if the provider confirmed it for each token that was to be revoked. While a
-//! revocation is under way, no server refreshes the record, so that the tokens that are revoked are the newest.
+//! Invariant: a grant counts as revoked only if the provider confirmed it for each token to revoke. During a
+//! revocation, no server refreshes the record, so that the revoked tokens are the newest.
 
 use std::{
     sync::Arc,
@@ -25,39 +25,38 @@ use super::{
 };
 use crate::{config::grants::RevocationEnds, error_text::error_chain, outgoing::SendError};
 
-/// What a provider did about a grant that was to be revoked; the worst is the greatest.
+/// The provider's reaction to a revocation; the worst is the greatest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Upstream {
-    /// It confirmed that each token is of no use any more.
+    /// The provider confirmed that each token is revoked.
     Revoked,
-    /// It cannot be asked: it is not configured for the record or has no endpoint for that; or it does not revoke such
-    /// tokens.
+    /// The provider is not configured for the record, has no revocation endpoint, or does not revoke such tokens.
     NotSupported,
-    /// It confirmed nothing, and the grant may live there.
+    /// The provider did not confirm the revocation, and the grant may still work.
     Failed,
 }
 
-/// What became of a record and of its grant.
+/// The outcome for a record and its grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Revoked {
-    /// Whether the record lived, and has ended.
+    /// Whether the record was active and has ended now.
     pub(crate) was_ended: bool,
     pub(crate) upstream: Upstream,
 }
 
-/// When the record ends.
+/// The condition for ending the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Condition {
-    /// If the provider confirmed the revocation.
+    /// Only if the provider confirmed the revocation.
     Confirmed,
-    /// Once the provider was asked, whatever came of that. What keeps this server from asking now is an error, and ends
-    /// nothing.
+    /// Once the provider was asked, regardless of the outcome. If this server cannot ask now, that is an error, and the
+    /// record stays.
     Asked,
     /// In any case.
     Always,
 }
 
-/// The wish to end a grant, by somebody who may.
+/// A permitted request to end a grant.
 pub(crate) struct RevocationWish<'a> {
     pub(crate) tenant: &'a TenantId,
     pub(crate) key: &'a RetrievalKey,
@@ -76,20 +75,20 @@ struct Revoking {
     key: RetrievalKey,
     owner: Option<Login>,
     condition: Condition,
-    /// When it gives up to wait for its turn.
+    /// The time at which it stops waiting for its turn.
     until: Instant,
 }
 
-/// The tokens of a record, which no server refreshes as long as the attempt is held.
+/// The tokens of a record that no server refreshes as long as the attempt is held.
 struct Held {
     saved: SavedTokens,
     attempt: Attempt,
     facts: GrantFacts,
 }
 
-/// Why no request was sent.
+/// The reason why no request was sent.
 enum Unasked {
-    /// The record ended meanwhile.
+    /// The record ended in the meantime.
     Ended,
     NotSupported,
     /// The provider cannot be asked now.
@@ -109,8 +108,8 @@ impl Grants {
     /// it has begun, it goes on when the caller goes away.
     ///
     /// # Errors
-    /// This server cannot ask the provider now, and nothing was done; with [`Condition::Always`] the record could not be
-    /// ended.
+    /// This server cannot ask the provider now, and nothing was done. With [`Condition::Always`]: the record could not
+    /// be ended.
     pub(crate) async fn revoke(
         self: &Arc<Self>,
         wish: RevocationWish<'_>,
@@ -144,7 +143,7 @@ impl Grants {
         }
     }
 
-    /// Whether the end of this record by its key revokes its grant, too.
+    /// Returns whether the end of this record by its key revokes its grant, too.
     pub(crate) fn revokes_upstream(&self, tenant: &TenantId, record: &RecordInfo) -> bool {
         let provider = self.providers.find(tenant, &record.provider);
         self.is_enabled && provider.is_some_and(|provider| provider.revoke_upstream)
@@ -173,7 +172,7 @@ impl Revoking {
         if let Some(attempt) = attempt
             && let Err(error) = self.grants.store.release_attempt(&attempt).await
         {
-            // Its lease runs out.
+            // The lease of the attempt expires.
             warn!(
                 record = self.record(),
                 error = error_chain(&error),
@@ -202,8 +201,8 @@ impl Revoking {
         }
     }
 
-    /// Ends the record here, whose tokens of this generation the provider was asked about. If the user connected again
-    /// meanwhile, the new tokens are not revoked, and only a wish that asks for no confirmation ends them.
+    /// Ends the record after the provider was asked about its tokens of this generation. If the user connected again in
+    /// the meantime, the new tokens are not revoked, and only a request that needs no confirmation ends them.
     async fn end(
         &self,
         upstream: Upstream,
@@ -223,7 +222,7 @@ impl Revoking {
         Ok(Some(Revoked { was_ended, upstream: Upstream::Failed }))
     }
 
-    /// Revokes the tokens at the provider: what it did, why, and the attempt under which it was asked.
+    /// Revokes the tokens at the provider. Returns its reaction, the cause, and the attempt of the request.
     async fn ask(&self) -> Result<(Upstream, Option<GrantCause>, Attempt), Unasked> {
         let provider = self.provider.as_ref().ok_or(Unasked::NotSupported)?;
         let away = |error: SendError| Unasked::Away(error.cause.into());
@@ -241,7 +240,7 @@ impl Revoking {
             Err(error) => return Ok((Upstream::Failed, Some(error.cause.into()), attempt)),
         };
         let until = Instant::now() + self.grants.deadline;
-        // The worst of what comes of each token; a record of empty tokens has none that could be revoked.
+        // The worst outcome of all tokens. A record of empty tokens has none to revoke.
         let (mut upstream, mut cause) = (None, None);
         for (token, kind) in tokens(provider, &saved) {
             let (of_token, why) =
@@ -288,7 +287,7 @@ impl Revoking {
         }
     }
 
-    /// The newest tokens of the record, once no other server refreshes it.
+    /// Returns the newest tokens of the record, once no other server refreshes it.
     async fn hold(&self, provider: &Arc<ConfiguredProvider>) -> Result<Held, Unasked> {
         let (store, record) = (&self.grants.store, self.key.record());
         let mut looks = Looks::until(self.until);
@@ -298,7 +297,7 @@ impl Revoking {
             let facts = store.grant_facts(record, provider.client_digest).await?;
             match refusal_by(&facts, &provider.client_digest) {
                 None => {}
-                // It would be asked about a token that is not its client's (RFC 7009 §2.1).
+                // The provider would be asked about a token that is not its client's (RFC 7009 §2.1).
                 Some(GrantError::Dead(_)) => return Err(Unasked::NotSupported),
                 Some(error) => return Err(Unasked::Here(error)),
             }
@@ -336,7 +335,7 @@ impl Revoking {
     }
 }
 
-/// The tokens that are revoked, in that order: a refresh token takes its access tokens along (RFC 7009 §2.1), unless the
+/// Returns the tokens to revoke, in order: a refresh token ends its access tokens, too (RFC 7009 §2.1), unless the
 /// provider is configured otherwise.
 fn tokens(provider: &ConfiguredProvider, saved: &SavedTokens) -> Vec<(SecretText, TokenKind)> {
     let there =

@@ -1,6 +1,6 @@
-//! Failures that may be the provider's: when three users meet the same one, the provider is left alone for all.
+//! Counts failures that may be the provider's: once three users meet the same cause, the provider is paused for all.
 //!
-//! Invariant: one user alone, whatever it saves and however often it reads, never makes a provider be left alone.
+//! Invariant: one user alone never causes a pause, with any saved tokens and any number of reads.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -9,10 +9,10 @@ use std::{
 
 use model::{CauseKind, Login, TenantId};
 
-/// How many users must have met a cause.
+/// The number of users who must have met a cause.
 const USERS: usize = 3;
 
-/// What failed since the last success, by client of a provider.
+/// The failures since the last success, by client of a provider.
 #[derive(Default)]
 pub(super) struct Tallies(Mutex<HashMap<[u8; 32], Tally>>);
 
@@ -27,7 +27,7 @@ impl Tallies {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&client_digest);
     }
 
-    /// Notes a failure of a record of this user; whether it is the last that was missing.
+    /// Counts a failure of a record of this user, and returns whether it completes the number.
     pub(super) fn failed(
         &self,
         client_digest: [u8; 32],

@@ -1,4 +1,4 @@
-//! What a client proves who it is with: a secret, or a key that signs.
+//! The credentials of a client: a secret, or a key that signs.
 //!
 //! Invariant: no two requests have the same assertion.
 
@@ -21,7 +21,7 @@ pub(crate) enum Credential {
 }
 
 impl Credential {
-    /// Those of the configuration, the current one first.
+    /// Returns the credentials of the configuration, the current one first.
     pub(super) fn of(settings: &ProviderSettings) -> Vec<Self> {
         let secrets = [&settings.client_secret, &settings.next_client_secret];
         let secrets = secrets.into_iter().flatten();
@@ -30,7 +30,8 @@ impl Credential {
     }
 }
 
-/// Makes a request with what proves who the client is. An assertion is of this moment, and has an identifier of its own.
+/// Makes a request with the proof of the client's identity. An assertion has the current time and an identifier of its
+/// own.
 pub(crate) fn prove<T>(credential: Option<&Credential>, request: impl FnOnce(Proof<'_>) -> T) -> T {
     match credential {
         None => request(Proof::None),

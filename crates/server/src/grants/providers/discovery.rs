@@ -1,7 +1,7 @@
-//! Discovery: the endpoints of an issuer, by its own document.
+//! Discovery: the endpoints of an issuer, from its metadata document.
 //!
-//! Invariant: a document counts only if it names the configured issuer. The one that was read last is served until a
-//! newer one is there; callers that wait for one share a fetch, and none can end it.
+//! Invariant: a document counts only if it names the configured issuer. The last valid document is served until a newer
+//! one arrives. Callers that wait for one share a fetch, and none can cancel it.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -15,21 +15,21 @@ use tracing::{info, warn};
 
 use crate::outgoing::{Outgoing, SendError};
 
-/// How long a document may take to arrive.
+/// The time limit of a fetch.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
-/// After how long it is fetched again.
+/// The age at which a document is fetched again.
 const FRESH_FOR: Duration = Duration::from_secs(3600);
-/// How long after a failure the old document is served without another try.
+/// The time after a failure in which the old document is served without another fetch.
 const PAUSE: Duration = Duration::from_secs(60);
-/// How often it is fetched at most while there is none.
+/// The minimum time between fetches while there is no document.
 const FETCH_INTERVAL: Duration = Duration::from_secs(1);
-/// How many calls may wait for it.
+/// The maximum number of calls that wait for a document.
 const MAX_WAITING: usize = 1024;
 
 /// The metadata of one issuer.
 pub(super) struct Discovery {
     issuer: String,
-    /// The provider as the log names it.
+    /// The name of the provider in the log.
     place: String,
     outgoing: Arc<Outgoing>,
     known: Arc<Mutex<Option<Known>>>,
@@ -52,10 +52,10 @@ impl Discovery {
         }
     }
 
-    /// The issuer's metadata, at most an hour old if a newer one can be had.
+    /// Returns the issuer's metadata, at most an hour old if the issuer is reachable.
     ///
     /// # Errors
-    /// There is none, and it cannot be fetched.
+    /// There is no metadata, and fetching it fails.
     pub(super) async fn metadata(&self) -> Result<Arc<Metadata>, SendError> {
         let arrival = Instant::now();
         let fresh = self.known().filter(|known| arrival < known.next_fetch);
@@ -83,7 +83,7 @@ impl Discovery {
     }
 }
 
-/// Keeps what was fetched, or else what is known; returns what is to be served.
+/// Keeps the fetched document, or else the known one, and returns the document to serve.
 fn keep(
     known: &Mutex<Option<Known>>,
     place: &str,
@@ -113,7 +113,7 @@ fn keep(
 /// Fetches the metadata: by OpenID Connect Discovery, and if there is none by RFC 8414. Blocks.
 ///
 /// # Errors
-/// It cannot be fetched or is not of that issuer. In either case no token was sent.
+/// The metadata cannot be fetched, or is of another issuer. In either case no token was sent.
 pub(super) fn fetch(outgoing: &Outgoing, issuer: &str) -> Result<Metadata, SendError> {
     let mut refusal = None;
     for url in metadata_urls(issuer) {

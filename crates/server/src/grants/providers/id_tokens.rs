@@ -1,4 +1,4 @@
-//! id_tokens of a provider: whose they are, by the provider's keys.
+//! Verifies the id_tokens of a provider with the provider's keys.
 //!
 //! Invariant: no claim is used before the token is verified for this client.
 
@@ -14,19 +14,19 @@ use crate::{
     outgoing::Outgoing,
 };
 
-/// How long keys stay in force while they cannot be fetched.
+/// The time for which keys stay valid while they cannot be fetched.
 const IN_FORCE_FOR: SignedDuration = SignedDuration::from_hours(24);
 
-/// What verifies the id_tokens of a provider.
+/// Verifies the id_tokens of a provider.
 pub(crate) struct IdTokens {
-    /// Where the keys are.
+    /// The URL of the keys.
     pub(super) jwks: String,
     verifier: JwtVerifier,
     keys: Arc<IssuerKeys>,
 }
 
 impl IdTokens {
-    /// Of an issuer, or of any issuer if the keys alone say whose tokens they verify.
+    /// Of an issuer, or of any issuer if the keys alone decide which tokens are valid.
     ///
     /// # Errors
     /// None: keys of a URL are fetched later.
@@ -51,15 +51,15 @@ impl IdTokens {
     /// Returns once there are keys, so that a code is not spent for a token that cannot be verified.
     ///
     /// # Errors
-    /// There are none, and they cannot be fetched.
+    /// There are no keys, and fetching them fails.
     pub(crate) async fn ready(&self) -> Result<(), KeysUnavailable> {
         self.keys.ready().await
     }
 
-    /// The claims of an id_token. Its nonce is the caller's to compare.
+    /// Returns the claims of an id_token. The caller compares the nonce.
     ///
     /// # Errors
-    /// `KeysUnavailable` if its key is not known and cannot be fetched; within, why the token is not to be trusted.
+    /// `KeysUnavailable`: the key is unknown and cannot be fetched. Inner error: the token is invalid.
     pub(crate) async fn verify(
         &self,
         token: &SecretText,

@@ -1,6 +1,6 @@
-//! Where a provider's endpoints and keys come from: the configuration, or the metadata of its issuer.
+//! The source of a provider's endpoints and keys: the configuration, or the metadata of its issuer.
 //!
-//! Invariant: what was made of metadata is made again only when the metadata is other.
+//! Invariant: values that are built from metadata are built again only when the metadata changes.
 
 use std::{
     collections::BTreeMap,
@@ -21,10 +21,10 @@ use crate::{
     outgoing::{Outgoing, SendError},
 };
 
-/// How long a look at a provider may take that only asks whether it is there.
+/// The time limit of a probe of a provider.
 const PROBE: Duration = Duration::from_secs(10);
 
-/// Where the endpoints come from.
+/// The source of the endpoints.
 pub(super) enum Origin {
     Named { registration: Arc<Registration>, id_tokens: Option<Arc<IdTokens>> },
     Discovered(Box<Discovered>),
@@ -37,7 +37,7 @@ pub(super) struct Discovered {
     registration: Registration,
     /// Whether requests go to the endpoints that ask for a certificate (RFC 8705 §5).
     has_certificate: bool,
-    /// What was made of the metadata that was read last.
+    /// The values that were built from the last metadata.
     made: Mutex<Option<Made>>,
 }
 
@@ -49,10 +49,10 @@ struct Made {
 }
 
 impl ConfiguredProvider {
-    /// How requests to the provider are made. If its issuer is configured, its metadata is fetched where need be.
+    /// Returns how to make requests to the provider. Fetches the metadata of its issuer if needed.
     ///
     /// # Errors
-    /// There is no metadata, and it cannot be fetched.
+    /// There is no metadata, and fetching it fails.
     pub(crate) async fn registration(&self) -> Result<Arc<Registration>, SendError> {
         match &self.origin {
             Origin::Named { registration, .. } => Ok(Arc::clone(registration)),
@@ -60,10 +60,10 @@ impl ConfiguredProvider {
         }
     }
 
-    /// As `registration`, with these values in the places of the parameters of its URLs.
+    /// Like `registration`, with these values for the parameters of its URLs.
     ///
     /// # Errors
-    /// As there.
+    /// Those of `registration`.
     pub(crate) async fn registration_for(
         &self,
         values: &BTreeMap<String, String>,
@@ -76,15 +76,15 @@ impl ConfiguredProvider {
         Ok(Arc::new(Registration { endpoints, ..(*registration).clone() }))
     }
 
-    /// Whether the URLs of requests for a grant are known: a record may have no values for their parameters.
+    /// Returns whether the URLs of requests for a grant are known: a record may have no values for their parameters.
     pub(crate) fn has_urls_for(&self, grant: &GrantDetails) -> bool {
         self.parameters.check(&grant.parameters).is_ok()
     }
 
-    /// What verifies the provider's id_tokens; `None` if it has no keys.
+    /// Returns the verifier of the provider's id_tokens; `None` if the provider has no keys.
     ///
     /// # Errors
-    /// As `registration`.
+    /// Those of `registration`.
     pub(crate) async fn id_tokens(&self) -> Result<Option<Arc<IdTokens>>, SendError> {
         match &self.origin {
             Origin::Named { id_tokens, .. } => Ok(id_tokens.clone()),
@@ -92,7 +92,7 @@ impl ConfiguredProvider {
         }
     }
 
-    /// The issuer, if it is configured.
+    /// Returns the issuer, if it is configured.
     pub(crate) fn issuer(&self) -> Option<&str> {
         match &self.origin {
             Origin::Discovered(discovered) => Some(&discovered.issuer),
@@ -100,17 +100,17 @@ impl ConfiguredProvider {
         }
     }
 
-    /// Whether it has an issuer, which sends an id_token for a code if `openid` is among the scopes (OpenID Connect
-    /// Core §3.1.3.3).
+    /// Returns whether it has an issuer, which sends an id_token for a code if `openid` is among the scopes (OpenID
+    /// Connect Core §3.1.3.3).
     pub(crate) fn has_issuer(&self) -> bool {
         matches!(self.origin, Origin::Discovered(_))
     }
 
-    /// Asks whether the provider is there, without a secret: by its metadata, or by an answer of its token endpoint
-    /// whatever it is. Returns what was found. Blocks.
+    /// Tests whether the provider is reachable, without sending a secret: by its metadata, or by any answer of its
+    /// token endpoint. Returns what it found. Blocks.
     ///
     /// # Errors
-    /// It is not there, or TLS does not vouch for it.
+    /// The provider is not reachable, or its TLS certificate is not trusted.
     pub(crate) fn probe(&self) -> Result<String, SendError> {
         match &self.origin {
             Origin::Discovered(discovered) => {
@@ -188,7 +188,7 @@ impl Origin {
     }
 }
 
-/// The registration as far as the configuration knows it; without an issuer that is the whole.
+/// Builds the registration from the configuration. It is complete if there is no issuer.
 fn registration(settings: &ProviderSettings) -> Registration {
     let endpoints = Endpoints {
         authorization: settings.authorization_endpoint.clone(),
@@ -209,8 +209,8 @@ fn registration(settings: &ProviderSettings) -> Registration {
     }
 }
 
-/// Whom assertions are for. By default that is the issuer, where it is known: a token endpoint that is another
-/// provider's could pass the assertion on, but no provider accepts the issuer of another.
+/// Returns the audience of assertions. By default that is the issuer, if it is known: a token endpoint that belongs to
+/// another provider could pass the assertion on, but no provider accepts the issuer of another.
 fn audience(settings: &ProviderSettings) -> Audience {
     let issuer = || settings.issuer.as_ref().map(|issuer| Audience::Text(settings.filled(issuer)));
     match settings.assertion_audience.as_deref() {

@@ -1,6 +1,6 @@
 //! Requests to a provider.
 //!
-//! Invariant: there are no more at a time than the configuration allows, to one provider and to all, and each is sent to
+//! Invariant: at most the configured number of requests is under way, to one provider and to all. Each request runs to
 //! its end even if the caller goes away.
 
 use std::{
@@ -26,18 +26,18 @@ pub(crate) struct RequestPermit {
 }
 
 impl ConfiguredProvider {
-    /// Waits until another request may be under way. The caller holds the permit as long as its request is.
+    /// Waits until another request may be under way. The caller holds the permit until its request has ended.
     pub(crate) async fn permit(&self) -> Option<RequestPermit> {
         let own = Arc::clone(&self.requests).acquire_owned().await.ok()?;
         let all = Arc::clone(&self.all_requests).acquire_owned().await.ok()?;
         Some(RequestPermit { _own: own, _all: all })
     }
 
-    /// Sends a request for tokens, for which the caller holds a permit, and reads the answer. It is sent to its end even
-    /// if the caller goes away.
+    /// Sends a request for tokens, and reads the answer. The caller holds a permit. The request runs to its end even if
+    /// the caller goes away.
     ///
     /// # Errors
-    /// There is no whole answer within the deadline; within, why it has no tokens.
+    /// There is no complete answer before the deadline. Inner error: the answer has no tokens.
     pub(crate) async fn ask(
         self: &Arc<Self>,
         registration: &Registration,
@@ -47,12 +47,11 @@ impl ConfiguredProvider {
         self.send(request, deadline, |answer| registration.read_tokens(answer)).await
     }
 
-    /// Asks about a token, for which the caller holds a permit, with the secret or key in force, and with the next one if
-    /// the provider refuses that; what `read` makes of the answer. Each request is sent to its end even if the caller goes
-    /// away.
+    /// Asks about a token with the current credential, and with the next one if the provider refuses that. Returns the
+    /// result of `read`. The caller holds a permit. Each request runs to its end even if the caller goes away.
     ///
     /// # Errors
-    /// There is no whole answer until then; within, what `read` refuses.
+    /// There is no complete answer before the deadline. Inner error: the refusal of `read`.
     pub(crate) async fn ask_about_token<T>(
         self: &Arc<Self>,
         request: impl Fn(Proof<'_>) -> ProviderRequest,
@@ -80,7 +79,7 @@ impl ConfiguredProvider {
         }
     }
 
-    /// Sends a request. That the client's certificate is refused is a verdict, as it is by an answer.
+    /// Sends a request. A refusal of the client's certificate is a verdict, as it is in an answer.
     async fn send<T>(
         self: &Arc<Self>,
         request: ProviderRequest,

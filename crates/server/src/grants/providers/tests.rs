@@ -1,4 +1,4 @@
-//! Which provider a tenant finds, and what is taken from a configuration that is read again.
+//! Which provider a tenant finds, and which settings a configuration that is read again changes.
 
 use provider::{AnswerRules, Endpoints, TimeUnit};
 
@@ -92,7 +92,7 @@ fn only_secrets_are_read_again() {
     let first = [entry("xero", r#"["*"]"#, "one", "old"), entry("google", r#"["*"]"#, "g", "old")];
     let providers = Providers::new(&config(&list(&first))).expect("providers");
     let secrets = || providers.all().map(|provider| secret(provider)).collect::<Vec<_>>();
-    // In another order, with a provider that is new.
+    // In another order, with a new provider.
     let second = [
         entry("new", r#"["*"]"#, "n", "new"),
         entry("google", r#"["*"]"#, "g", "new"),
