@@ -1,7 +1,7 @@
 //! The certificate of `server.tls` and its private key, as they are on disk.
 //!
-//! Invariant: the server always serves a certificate and the key that fits it. If new files cannot be used, the pair
-//! in force stays, and the log says why.
+//! Invariant: the server always serves a certificate and the key that fits it. If new files are invalid, the pair in
+//! force stays, and the log has the reason.
 
 use std::{
     fmt,
@@ -28,14 +28,14 @@ use x509_cert::{Certificate, der::Decode as _};
 
 use crate::config::Tls;
 
-/// The longest file that is read.
+/// The size limit of a file, in bytes.
 const SIZE_LIMIT: u64 = 1 << 20;
-/// The seconds before its end from which a certificate is due to be renewed.
+/// The time before its end at which a certificate is due for renewal, in seconds.
 const RENEWAL_DUE: i64 = 14 * 24 * 60 * 60;
-/// How often the log repeats that it is due.
+/// How often the log repeats that renewal is due.
 const REMINDER_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What the log says when new files cannot be used.
+/// The log text for new files that are invalid.
 pub(crate) const KEEPS_OLD: &str = "serving the old certificate of server.tls";
 
 /// The pair that new connections get. Open connections keep the pair that they began with.
@@ -62,14 +62,14 @@ impl Certificates {
     /// Reads the files.
     ///
     /// # Errors
-    /// Names the setting whose file cannot be used, or both if they do not fit each other.
+    /// Names the setting of the invalid file, or both if the files do not fit each other.
     pub(crate) fn load(files: &Tls) -> anyhow::Result<Arc<Self>> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let current = RwLock::new(Arc::new(read(files, &provider)?));
         Ok(Arc::new(Self { files: files.clone(), provider, current }))
     }
 
-    /// The TLS configuration that serves them.
+    /// Returns the TLS configuration that serves them.
     ///
     /// # Errors
     /// The cipher provider lacks a version of TLS.
@@ -84,7 +84,7 @@ impl Certificates {
     /// Reads the files again, and serves a new pair.
     ///
     /// # Errors
-    /// Why the files cannot be used; the server keeps serving the old pair.
+    /// The files are invalid; the server keeps serving the old pair.
     pub(crate) async fn refresh(self: &Arc<Self>) -> anyhow::Result<()> {
         let certificates = Arc::clone(self);
         // A disk may be slow.
@@ -137,9 +137,9 @@ impl Certificates {
         }
     }
 
-    /// Logs when the certificate ends: once, when it is due, when it has ended, and then once a day.
+    /// Logs the end of the certificate: once at first, when renewal is due, when it has ended, and then once a day.
     fn remind(&self, last: &mut Option<(Stage, Timestamp, Instant)>) {
-        // Where it cannot be read, the clients cannot read it either.
+        // If the server cannot read it, the clients cannot read it either.
         let Some(validity) = Validity::of(&self.current()) else { return };
         let (stage, end) = (validity.stage(Timestamp::now()), validity.end);
         let is_known = last.is_some_and(|(known, known_end, logged)| {
@@ -173,7 +173,7 @@ impl Certificates {
     }
 }
 
-/// How a certificate is at some time.
+/// The stage in the life of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Good,
@@ -181,7 +181,7 @@ enum Stage {
     Invalid,
 }
 
-/// From when to when a certificate is valid.
+/// The period in which a certificate is valid.
 #[derive(Clone, Copy, Debug)]
 struct Validity {
     begin: Timestamp,
@@ -189,7 +189,7 @@ struct Validity {
 }
 
 impl Validity {
-    /// That of the first certificate, which is the server's own; `None` if it cannot be read.
+    /// Reads the validity of the first certificate, which is the server's own; `None` if it cannot be read.
     fn of(key: &CertifiedKey) -> Option<Self> {
         let certificate = Certificate::from_der(key.cert.first()?).ok()?;
         let validity = certificate.tbs_certificate.validity;

@@ -1,19 +1,19 @@
-//! What an error is called by the server: in its log, and on standard error.
+//! The server's texts of errors, for its log and for standard error.
 //!
-//! Invariant: only here a setting or a command is named as the remedy of an error of the store, because the store does
-//! not know how it is configured.
+//! Invariant: only this module names a setting or a command as the remedy of an error of the store, because the store
+//! does not know how it is configured.
 
 use std::{error::Error, iter::successors};
 
 use store::{CopyError, KeyError, OpenError, StoreError};
 
-/// An error with its causes, each after a colon.
+/// Formats an error with its causes, each after a colon.
 pub(crate) fn error_chain(error: &(dyn Error + 'static)) -> String {
     let chain = successors(Some(error), |&error| error.source());
     chain.map(text).collect::<Vec<_>>().join(": ")
 }
 
-/// What happened, and which setting or command helps.
+/// Says what happened, and which setting or command helps.
 fn text(error: &(dyn Error + 'static)) -> String {
     let with_remedy = if let Some(error) = error.downcast_ref() {
         of_store(error)
@@ -210,7 +210,7 @@ fn of_copy(error: &CopyError) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// The remedy is found wherever the error stands in the chain.
+    /// A remedy is found at every place in the chain.
     #[test]
     fn a_remedy_names_the_setting_or_the_command() {
         let behind = || OpenError::Behind("add_users".to_owned());

@@ -1,7 +1,7 @@
-//! When an access token expires, if it is a JWT that says so.
+//! The expiry of an access token that is a JWT with `exp`.
 //!
-//! Invariant: nothing but `exp` is read of a token, and nothing of it is believed: it is told to whoever
-//! holds the token, and decides nothing.
+//! Invariant: only `exp` of a token is read. It is not verified, is returned only to holders of the token, and decides
+//! nothing about access.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
@@ -13,14 +13,14 @@ struct Claims {
     exp: f64,
 }
 
-/// The `exp` of a JWT (RFC 7519 §4.1.4), to the second.
+/// Returns the `exp` of a JWT (RFC 7519 §4.1.4), to the second.
 pub(crate) fn of_token(token: &str) -> Option<Timestamp> {
     let [_header, payload, _signature] = token.split('.').collect::<Vec<_>>()[..] else {
         return None;
     };
     let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
     let Claims { exp } = serde_json::from_slice(&payload).ok()?;
-    // A cast saturates, and jiff refuses what is beyond its range.
+    // A cast saturates, and jiff rejects values beyond its range.
     Timestamp::from_second(exp as i64).ok()
 }
 

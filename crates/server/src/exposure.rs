@@ -1,7 +1,7 @@
 //! Warnings about files that hold or guard a secret, and that other users of the machine can read or change.
 //!
-//! Invariant: nothing is changed, because the rights may be meant as they are; each warning has the command that
-//! mends it. The store refuses key files that others can read.
+//! Invariant: nothing is changed, because the permissions may be intended; each warning has the command that corrects
+//! them. The store rejects key files that others can read.
 
 use std::{
     fmt,
@@ -18,12 +18,12 @@ use tracing::warn;
 
 use crate::config::Config;
 
-/// Others than the owner and its group.
+/// The permissions of users other than the owner and its group.
 const OTHERS: u32 = 0o007;
-/// The group and others may write.
+/// The permissions of the group and others to write.
 const WRITE: u32 = 0o022;
 
-/// Warns of each file and folder of the configuration.
+/// Warns about each file and folder of the configuration.
 pub(crate) fn warn(config: &Config) {
     for folder in config.folders() {
         check_rights(&folder, WRITE, "other users can put files of theirs into this folder");
@@ -42,7 +42,7 @@ pub(crate) fn warn(config: &Config) {
 }
 
 fn check_rights(path: &Path, rights: u32, what: &'static str) {
-    // The code that needs a file reports that it is missing or cannot be read.
+    // The code that needs a file reports that it is missing or unreadable.
     let Ok(metadata) = fs::metadata(path) else { return };
     let mode = metadata.permissions().mode() & 0o7777;
     if mode & rights != 0 {
@@ -69,7 +69,7 @@ impl fmt::Display for Remedy<'_> {
         let path = format!("'{}'", self.path.display().to_string().replace('\'', r"'\''"));
         let server = rustix::process::geteuid().as_raw();
         if self.owner != server {
-            // Otherwise the server itself would lose access.
+            // Because otherwise the server itself would lose access.
             write!(f, "chown {server} {path} && ")?;
         }
         write!(f, "chmod {} {path}", if self.is_folder { "700" } else { "600" })

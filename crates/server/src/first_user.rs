@@ -18,12 +18,12 @@ use crate::config::Config;
 /// The login and the password of the documented sample (CONTRACT 2).
 pub(crate) const SAMPLE: (&str, &str) = ("tje0", "Tje0");
 
-/// Whether a new database gets the sample login.
+/// Returns whether a new database gets the sample login.
 fn makes_sample(config: &Config) -> bool {
     config.is_development() && config.first_user.is_unset()
 }
 
-/// The password in the first line of a file, which must be one that the user of this login may choose.
+/// Reads the password in the first line of a file. It must be one that the user of this login may choose.
 ///
 /// # Errors
 /// The file cannot be read, or the password is weak; the message names the setting.
@@ -40,17 +40,17 @@ pub(crate) fn password_in(
         .with_context(|| format!("{setting}: the first line of {}", file.display()))
 }
 
-/// Refuses a new database whose first user would be the sample login where that is not allowed. To be called
-/// before anything is made.
+/// Rejects a new database whose first user would be the sample login if the sample login is not allowed. Call it before
+/// anything is created.
 pub(crate) fn check(config: &Config, database: &Database) -> anyhow::Result<()> {
     config.first_user.login()?;
     if makes_sample(config) && !database.exists() { refuse_exposed_sample(config) } else { Ok(()) }
 }
 
-/// Makes the first user if there is none, and prints its login. Returns whether the sample login works.
+/// Creates the first user if there is none, and prints its login. Returns whether the sample login works.
 ///
 /// # Errors
-/// The sample login works, or would work, where it is not allowed; nothing is changed then.
+/// The sample login works, or would work, and is not allowed; nothing is changed then.
 pub(crate) async fn ensure(store: &Store, config: &Config) -> anyhow::Result<bool> {
     let tenant = TenantId::single();
     let (sample_login, sample_password) = (Login::parse(SAMPLE.0)?, Password::from(SAMPLE.1));

@@ -1,6 +1,6 @@
-//! What a start prints.
+//! The text that a start prints.
 //!
-//! Invariant: the only password that it shows is that of the sample login, which is public.
+//! Invariant: the only password in it is that of the sample login, which is public.
 
 use std::io::{self, Write as _};
 
@@ -12,7 +12,7 @@ use crate::{
     http::paths::{SAVE_EXTERNAL_TOKENS, SIGN_IN},
 };
 
-/// Says where the server is, and how to use it.
+/// Prints the server's address, and how to use it.
 ///
 /// # Errors
 /// Standard output cannot be written.

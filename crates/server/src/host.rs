@@ -1,13 +1,13 @@
 //! A host as requests and settings name it: a name or an address, and perhaps a port (CONTRACT 1).
 //!
-//! Invariant: a host that parses can stand in a URL as it is.
+//! Invariant: a host that parses can be put into a URL unchanged.
 
 use std::{
     fmt,
     net::{IpAddr, Ipv6Addr},
 };
 
-/// The most bytes of a host's name (RFC 1035 §2.3.4), and some for a last dot.
+/// The longest host name in bytes (RFC 1035 §2.3.4), with room for a final dot.
 const NAME_BYTES: usize = 255;
 
 /// A host, and the port if there is one.
@@ -19,7 +19,7 @@ pub(crate) struct Host<'a> {
 }
 
 impl<'a> Host<'a> {
-    /// Reads a host; `None` if the text cannot be one.
+    /// Parses a host; `None` if the text is not one.
     pub(crate) fn parse(text: &'a [u8]) -> Option<Self> {
         let text = str::from_utf8(text).ok()?;
         let (name, port) = match text.find(']') {
@@ -37,19 +37,19 @@ impl<'a> Host<'a> {
         (is_name(name) || bracketed(name).is_some()).then_some(Self { name, port })
     }
 
-    /// The same host, at this port if it has none.
+    /// Returns the same host, with this port if it has none.
     pub(crate) fn or_port(self, port: Option<u16>) -> Self {
         // A scheme implies its own port.
         let port = port.filter(|port| !matches!(port, 80 | 443));
         Self { port: self.port.or(port), ..self }
     }
 
-    /// Whether it has this name, at any port.
+    /// Returns whether it has this name, at any port.
     pub(crate) fn is_named(&self, name: &str) -> bool {
         is_same(self.name, name)
     }
 
-    /// Whether it names the machine itself.
+    /// Returns whether it names this machine.
     pub(crate) fn is_loopback(&self) -> bool {
         match address(self.name) {
             Some(address) => address.is_loopback(),
@@ -57,7 +57,7 @@ impl<'a> Host<'a> {
         }
     }
 
-    /// Whether both are the same host under this scheme, whose own port may be left out.
+    /// Returns whether both are the same host under this scheme, whose default port may be left out.
     pub(crate) fn is(&self, other: &Host<'_>, is_https: bool) -> bool {
         let usual = if is_https { 443 } else { 80 };
         let port = |host: &Host<'_>| host.port.unwrap_or(usual);
@@ -83,7 +83,7 @@ fn bracketed(name: &str) -> Option<Ipv6Addr> {
     name.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
 }
 
-/// The address, if the name is one.
+/// Returns the address, if the name is one.
 fn address(name: &str) -> Option<IpAddr> {
     bracketed(name).map(IpAddr::from).or_else(|| name.parse().ok()).map(|ip| ip.to_canonical())
 }

@@ -1,8 +1,8 @@
-//! The keys of an issuer of JWTs, fetched and kept.
+//! The keys of an issuer of JWTs, fetched and cached.
 //!
-//! Invariant: keys come only from the configured file or URL, within limits of time and size. The keys that were
-//! fetched last stay in force until newer ones arrive, and no longer than their bound. A fetch belongs to all callers
-//! that wait for it: none can end it.
+//! Invariant: keys come only from the configured file or URL, within limits of time and size. The last fetched keys
+//! stay in force until newer ones arrive, and no longer than `in_force_for`. All callers that wait for a fetch share
+//! it, and none can cancel it.
 
 use std::{
     fmt, fs, io,
@@ -19,18 +19,18 @@ use tracing::{info, warn};
 
 use crate::outgoing::{MOST_BYTES, Outgoing};
 
-/// How long a key set may take to arrive.
+/// The time limit of a fetch.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
-/// How often it is fetched at most, however many tokens name an unknown key.
+/// The minimum time between fetches, for any number of tokens with an unknown key.
 const FETCH_INTERVAL: Duration = Duration::from_secs(1);
-/// After how long it is fetched again in the background, so that a withdrawn key does not stay accepted.
+/// The age at which keys are fetched again in the background, so that a withdrawn key does not stay accepted.
 const FRESH_FOR: Duration = Duration::from_secs(300);
-/// After how long without a call the next call waits for that fetch.
+/// The time without a call after which the next call waits for that fetch.
 const STALE_AFTER: Duration = Duration::from_secs(3600);
-/// How many calls may wait for an unknown key.
+/// The maximum number of calls that wait for an unknown key.
 const MAX_WAITING: usize = 256;
 
-/// Where the keys are.
+/// The source of the keys.
 #[derive(Clone)]
 pub(crate) enum KeySource {
     File(PathBuf),
@@ -43,18 +43,18 @@ pub(crate) struct IssuerKeys {
     setting: String,
     source: KeySource,
     fetched: RwLock<Fetched>,
-    /// How long keys stay in force without being fetched again.
+    /// The time for which keys stay in force without another fetch.
     in_force_for: SignedDuration,
-    /// Whether each fetch brought keys.
+    /// Fetches of the keys; true if a fetch brought any.
     fetches: SingleFlight<bool>,
-    /// When the keys are to be fetched again.
+    /// The time of the next fetch.
     stale_at: Mutex<Instant>,
 }
 
-/// The keys that were fetched last.
+/// The keys of the last fetch.
 struct Fetched {
     keys: Arc<KeySet>,
-    /// When that fetch began, by the clock that tokens are judged by: it goes on while the machine sleeps.
+    /// The start of that fetch, by the clock that tokens are judged by: it goes on while the machine sleeps.
     at: Timestamp,
 }
 
@@ -73,7 +73,7 @@ impl fmt::Display for KeySource {
 }
 
 impl IssuerKeys {
-    /// The keys of a source that the setting names. Those of a URL are yet to be fetched.
+    /// Prepares the keys of the source that `setting` names. Those of a URL are fetched later.
     ///
     /// # Errors
     /// A file holds no keys.
@@ -102,11 +102,11 @@ impl IssuerKeys {
         })
     }
 
-    /// What `verify` says with the keys in force. For an unknown key the call waits until the keys are fetched; stale
-    /// keys are fetched without waiting.
+    /// Calls `verify` with the keys in force. For an unknown key, the call waits until the keys are fetched; stale keys
+    /// are fetched in the background.
     ///
     /// # Errors
-    /// The key is unknown and the keys cannot be fetched.
+    /// The key is unknown, and the keys cannot be fetched.
     pub(crate) async fn verify<T>(
         self: &Arc<Self>,
         verify: impl Fn(&KeySet, Timestamp) -> Result<T, JwtError>,
@@ -130,10 +130,10 @@ impl IssuerKeys {
         Ok(outcome)
     }
 
-    /// Returns once there are keys in force, those of a fetch of the last hour if one can be had.
+    /// Returns once there are keys in force, those of a fetch in the last hour if the source is reachable.
     ///
     /// # Errors
-    /// There are none, and they cannot be fetched.
+    /// There are no keys, and they cannot be fetched.
     pub(crate) async fn ready(self: &Arc<Self>) -> Result<(), KeysUnavailable> {
         let (arrival, now) = (Instant::now(), Timestamp::now());
         if now.duration_since(self.fetched_at()).unsigned_abs() < STALE_AFTER {
@@ -148,7 +148,7 @@ impl IssuerKeys {
         self.fetched.read().unwrap_or_else(PoisonError::into_inner).at
     }
 
-    /// The keys that were fetched last; none if that is too long ago.
+    /// Returns the keys of the last fetch; none if they are too old.
     fn in_force(&self, now: Timestamp) -> Arc<KeySet> {
         let fetched = self.fetched.read().unwrap_or_else(PoisonError::into_inner);
         if now.duration_since(fetched.at) < self.in_force_for {
@@ -158,7 +158,7 @@ impl IssuerKeys {
         }
     }
 
-    /// How long the next fetch is overdue, if it is. Only one call gets it for each fetch.
+    /// Returns how long the next fetch is overdue, if it is. Only one call gets it for each fetch.
     fn overdue(&self, now: Instant) -> Option<Duration> {
         let mut stale_at = self.stale_at.lock().unwrap_or_else(PoisonError::into_inner);
         let late = now.checked_duration_since(*stale_at)?;
@@ -174,8 +174,7 @@ impl IssuerKeys {
         });
     }
 
-    /// Returns once a fetch that began after `arrival` brought keys; many callers share one, and its
-    /// failure.
+    /// Returns once a fetch that began after `arrival` brought keys. Callers share a fetch and its failure.
     async fn fetch_after(self: &Arc<Self>, arrival: Instant) -> Result<(), KeysUnavailable> {
         let keys = Arc::clone(self);
         let fetch = move || async move { keys.fetch().await };
@@ -185,7 +184,7 @@ impl IssuerKeys {
         }
     }
 
-    /// Fetches the keys, and returns whether that brought any. Otherwise the known keys stay.
+    /// Fetches the keys, and returns whether there were any. Otherwise the known keys stay.
     async fn fetch(&self) -> bool {
         let at = Timestamp::now();
         let source = self.source.clone();
@@ -231,7 +230,7 @@ fn read_file(path: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(fs::read(path)?)
 }
 
-/// The keys of an issuer that is known; it may have withdrawn them all.
+/// Parses a fetched key set. It may be empty, because the issuer may have withdrawn all keys.
 fn current(json: &[u8]) -> anyhow::Result<KeySet> {
     match KeySet::parse(json) {
         Err(InvalidKeySet::NoKeys) => Ok(KeySet::default()),

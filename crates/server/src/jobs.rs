@@ -1,6 +1,6 @@
 //! The background jobs of a running server.
 //!
-//! Invariant: each job runs in a task of its own. No call waits for a job, and no job for another.
+//! Invariant: each job runs in a task of its own. No call waits for a job, and no job waits for another.
 
 mod grants;
 mod job;
@@ -24,18 +24,18 @@ use self::{
 };
 use crate::{error_text::error_chain, webhooks::Receivers};
 
-/// What the configuration says about the jobs.
+/// The settings of the jobs.
 pub(crate) struct Schedule {
     /// The time for which ended records are kept, in microseconds.
     pub(crate) keep_ended: i64,
     pub(crate) sweep_every: Duration,
-    /// After how many wraps a master key is rotated.
+    /// The number of wraps after which a master key is rotated.
     pub(crate) rotate_after_wraps: i64,
     /// The time for which events are sent, in microseconds.
     pub(crate) keep_events: i64,
 }
 
-/// The jobs that were started.
+/// The running jobs.
 pub(crate) struct Jobs {
     store: Store,
     handles: Vec<Handle>,
@@ -72,12 +72,12 @@ impl Jobs {
         Self { store: store.clone(), handles }
     }
 
-    /// The name and the status of each job.
+    /// Returns the name and the status of each job.
     pub(crate) fn statuses(&self) -> impl Iterator<Item = (&'static str, Status)> {
         self.handles.iter().map(|job| (job.name, job.status()))
     }
 
-    /// Logs which jobs fail at the stop, and writes all uses that were noted.
+    /// Logs the jobs that are failing at the stop, and writes all recorded uses.
     pub(crate) async fn finish(self) {
         for (step, status) in self.statuses() {
             let Status { failing_since, failures, last_run, last_success } = status;

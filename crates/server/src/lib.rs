@@ -1,6 +1,6 @@
-//! The server: HTTP, the wire's JSON, configuration and the command line, over the other crates.
+//! The server: HTTP, the wire's JSON, configuration and the command line, on top of the other crates.
 //!
-//! Invariant: only this crate knows HTTP and the wire's names; SQL and cryptography are not in it.
+//! Invariant: only this crate knows HTTP and the wire's names; SQL and cryptography are in other crates.
 
 mod callers;
 mod certificates;

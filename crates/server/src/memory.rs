@@ -1,19 +1,19 @@
-//! What keeps secrets in memory no longer than they are used, and out of what is written of memory.
+//! Limits the time that secrets stay in memory, and keeps them out of core dumps.
 //!
-//! Invariant: memory that was given back holds nothing. Bodies, trees and answers are plain text in the
-//! hands of other crates; what wipes them is the allocator, which every binary of the server has.
+//! Invariant: freed memory is zeroed. Bodies, trees and answers are plain text in the hands of other crates. The
+//! allocator wipes them, and every binary of the server has it.
 
 use std::{alloc::System, io};
 
 use zeroizing_alloc::ZeroAlloc;
 
-/// The system's allocator, which wipes what is given back to it.
+/// The system's allocator, which zeroes freed memory.
 pub type WipingAllocator = ZeroAlloc<System>;
 
-/// The one that binaries take.
+/// The allocator for the binaries.
 pub const WIPING_ALLOCATOR: WipingAllocator = ZeroAlloc(System);
 
-/// Asks the system to write no core dump of the process, and to let nobody but root look into it.
+/// Asks the system to write no core dump of the process, and to let only root inspect it.
 ///
 /// # Errors
 /// The system refuses.
@@ -27,7 +27,7 @@ pub(crate) fn refuse_dumps() -> io::Result<()> {
     Ok(limited?)
 }
 
-/// Elsewhere it is for whoever starts the server to see to.
+/// On other systems, the operator has to prevent dumps.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn refuse_dumps() -> io::Result<()> {
     Ok(())

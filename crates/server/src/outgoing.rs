@@ -1,8 +1,10 @@
-//! The one HTTP client: what the server asks of providers and of issuers of JWTs.
+//! The one HTTP client: requests to providers, to issuers of JWTs and to receivers of webhooks.
 //!
-//! Invariant: a request goes to the host that its URL names, over TLS unless that host is this machine, and to no
-//! address that the rules forbid; it is sent once, over a connection of its own, and no redirect is followed. An
-//! error says whether the other side may have got the request, and when in doubt says that it may.
+//! Invariant:
+//! - A request goes to the host that its URL names, over TLS unless that host is this machine, and only to permitted
+//!   addresses.
+//! - It is sent once, over a connection of its own. Redirects are not followed.
+//! - An error says whether the other side may have received the request. In doubt, it says yes.
 
 mod addresses;
 mod resolver;
@@ -30,20 +32,20 @@ use zeroize::Zeroizing;
 use self::resolver::CheckedResolver;
 use crate::config::url;
 
-/// The most bytes that the body of an answer may have.
+/// The size limit of an answer's body, in bytes.
 pub(crate) const MOST_BYTES: usize = 256 * 1024;
-/// The most bytes that the head of an answer may have.
+/// The size limit of an answer's head, in bytes.
 const MOST_HEAD_BYTES: usize = 32 * 1024;
-/// How long each step may take, beside the deadline of the whole.
+/// The time limit of each step, in addition to the deadline of the whole.
 const RESOLVE: Duration = Duration::from_secs(2);
 const CONNECT: Duration = Duration::from_secs(4);
 const SEND: Duration = Duration::from_secs(2);
 const HEAD: Duration = Duration::from_secs(12);
 const BODY: Duration = Duration::from_secs(3);
 
-/// Where requests may go.
+/// The rules for the targets of requests.
 pub(crate) struct OutgoingRules<'a> {
-    /// A PEM file of the certificates that are trusted, in place of those of the machine.
+    /// A PEM file of the trusted certificates, in place of those of the machine.
     pub(crate) ca: Option<&'a Path>,
     /// The certificate of the client and its key, for servers that ask for them (RFC 8705).
     pub(crate) client_certificate: Option<ClientCert>,
@@ -51,8 +53,8 @@ pub(crate) struct OutgoingRules<'a> {
     pub(crate) allow_private_addresses: bool,
     /// Whether a URL of this machine may be `http`.
     pub(crate) allow_plain_loopback: bool,
-    /// The URL of a proxy that connects to everything but this machine. Then it is the proxy that looks names up and
-    /// that decides where requests may go; this server still refuses an address that is written in a URL.
+    /// The URL of a proxy that connects to all hosts but this machine. The proxy then looks names up, and decides where
+    /// requests may go; this server still rejects a forbidden address that is written in a URL.
     pub(crate) egress_proxy: Option<&'a str>,
 }
 
@@ -65,8 +67,8 @@ pub(crate) struct Outgoing {
     allow_plain_loopback: bool,
 }
 
-/// What connections have in common. TLS sessions are resumed only with the same connector, so that none is resumed with
-/// another client certificate.
+/// The parts that connections share. TLS sessions are resumed only with the same connector, so that none is resumed
+/// with another client certificate.
 #[derive(Clone)]
 struct Tls {
     connector: Arc<DefaultConnector>,
@@ -86,7 +88,7 @@ impl Tls {
     }
 }
 
-/// An answer, whatever its status.
+/// An answer of any status.
 pub(crate) struct Received {
     pub(crate) status: u16,
     pub(crate) content_type: Option<String>,
@@ -94,11 +96,11 @@ pub(crate) struct Received {
     pub(crate) body: Zeroizing<Vec<u8>>,
 }
 
-/// Why there is no answer. `Display` is for the log and has no secret.
+/// The reason why there is no answer. `Display` is for the log and has no secret.
 #[derive(Clone, Debug)]
 pub(crate) struct SendError {
     pub(crate) cause: CauseKind,
-    /// Whether the other side may have got the request.
+    /// Whether the other side may have received the request.
     pub(crate) was_sent: bool,
     text: String,
 }
@@ -109,7 +111,7 @@ impl SendError {
         Self { cause, was_sent: false, text: text.to_string() }
     }
 
-    /// Nobody knows what became of the request.
+    /// The request may have been sent, and its outcome is unknown.
     pub(crate) fn in_doubt(text: impl fmt::Display) -> Self {
         Self { cause: CauseKind::Network, was_sent: true, text: text.to_string() }
     }
@@ -124,10 +126,10 @@ impl fmt::Display for SendError {
 impl std::error::Error for SendError {}
 
 impl Outgoing {
-    /// A client that follows these rules.
+    /// Builds a client that follows these rules.
     ///
     /// # Errors
-    /// The file of certificates cannot be used, or the proxy's URL cannot.
+    /// The certificate file or the proxy's URL is invalid.
     pub(crate) fn new(rules: &OutgoingRules<'_>) -> anyhow::Result<Self> {
         let roots = match rules.ca {
             Some(file) => {
@@ -149,7 +151,7 @@ impl Outgoing {
         })
     }
 
-    /// Shows this certificate from the next connection on.
+    /// Uses this client certificate from the next connection on.
     pub(crate) fn set_client_certificate(&self, certificate: ClientCert) {
         let tls = Tls::new(self.roots.clone(), Some(certificate));
         *self.tls.write().unwrap_or_else(PoisonError::into_inner) = tls;
@@ -158,7 +160,7 @@ impl Outgoing {
     /// Sends a request to a provider. Blocks.
     ///
     /// # Errors
-    /// There is no whole answer within the deadline.
+    /// There is no complete answer before the deadline.
     pub(crate) fn post(
         &self,
         request: &ProviderRequest,
@@ -180,11 +182,11 @@ impl Outgoing {
         read(self.ask(Method::POST, &request.url, headers, body, deadline)?)
     }
 
-    /// Sends an event to a receiver of webhooks, with these headers; the status and `Retry-After`. The body of the answer
-    /// is not read. Blocks.
+    /// Sends an event to a receiver of webhooks, with these headers. Returns the status and `Retry-After`; the body of
+    /// the answer is not read. Blocks.
     ///
     /// # Errors
-    /// There is no answer within the deadline.
+    /// There is no answer before the deadline.
     pub(crate) fn notify(
         &self,
         url: &str,
@@ -199,12 +201,12 @@ impl Outgoing {
     /// Gets a document. Blocks.
     ///
     /// # Errors
-    /// There is no whole answer within the deadline.
+    /// There is no complete answer before the deadline.
     pub(crate) fn get(&self, url: &str, deadline: Duration) -> Result<Received, SendError> {
         read(self.ask(Method::GET, url, HeaderMap::new(), None, deadline)?)
     }
 
-    /// The answer, up to the end of its head.
+    /// Returns the answer, up to the end of its head.
     fn ask(
         &self,
         method: Method,
@@ -215,7 +217,7 @@ impl Outgoing {
     ) -> Result<Response<Body>, SendError> {
         let refused = |why: &str| SendError::unsent(CauseKind::Network, format!("the URL {why}"));
         let url = url::parse(url, self.allow_plain_loopback).map_err(refused)?;
-        // A proxy would take this machine's name for its own.
+        // For a proxy, `localhost` would be the proxy itself.
         let proxy = self.proxy.clone().filter(|_| url.scheme() == Some(&Scheme::HTTPS));
         if proxy.is_some()
             && let Ok(address) = url::host(&url).parse::<IpAddr>()
@@ -238,7 +240,7 @@ impl Outgoing {
         answer.map_err(|error| SendError::of(error, Step::Head { has_certificate }))
     }
 
-    /// The agent of one request: it has the deadline, and all agents share what TLS has loaded.
+    /// Builds the agent of one request with its deadline. All agents share the loaded TLS configuration.
     fn agent(&self, proxy: Option<Proxy>, deadline: Duration) -> Agent {
         let tls = self.tls.read().unwrap_or_else(PoisonError::into_inner).clone();
         let config = Agent::config_builder()
@@ -262,7 +264,7 @@ impl Outgoing {
     }
 }
 
-/// A whole answer.
+/// Reads a complete answer.
 fn read(mut answer: Response<Body>) -> Result<Received, SendError> {
     let body = answer.body_mut().with_config().limit(MOST_BYTES as u64).read_to_vec();
     let body = body.map_err(|error| SendError::of(error, Step::Body))?;
@@ -274,12 +276,12 @@ fn read(mut answer: Response<Body>) -> Result<Received, SendError> {
     })
 }
 
-/// A header of an answer, if it is text.
+/// Returns a header of an answer, if it is text.
 fn text(answer: &Response<Body>, name: HeaderName) -> Option<String> {
     answer.headers().get(name)?.to_str().ok().map(str::to_owned)
 }
 
-/// The certificates of a PEM file, at least one.
+/// Reads the certificates of a PEM file, at least one.
 fn read_roots(file: &Path) -> anyhow::Result<RootCerts> {
     let mut certificates = Vec::new();
     for item in parse_pem(&fs::read(file)?) {
@@ -297,7 +299,7 @@ fn read_roots(file: &Path) -> anyhow::Result<RootCerts> {
     Ok(certificates.into())
 }
 
-/// What connects, up to the end of the TLS handshake. All its errors come before the first byte of the request.
+/// Connects, up to the end of the TLS handshake. All its errors come before the first byte of the request.
 #[derive(Debug)]
 struct Connect(Arc<DefaultConnector>);
 
@@ -325,12 +327,12 @@ fn before_sending(error: Error) -> Error {
 #[error(transparent)]
 struct BeforeSending(Error);
 
-/// Every address of the host is one that the rules forbid.
+/// The rules forbid every address of the host.
 #[derive(Debug, thiserror::Error)]
 #[error("the host's address is not public, and allow_private_addresses is false")]
 struct Refused;
 
-/// Which part of an answer was waited for.
+/// The part of an answer that the client was waiting for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
     /// `has_certificate`: whether the client showed a certificate that may be refused.
@@ -357,8 +359,8 @@ impl SendError {
             return Self::unsent(cause, describe(error));
         }
         if is_head && refuses_certificate(&error, has_certificate) {
-            // In TLS 1.3 the client's part of the handshake ends first, and the server's alert comes in place of an answer
-            // (RFC 8446 §4.4.2.4, §6.2).
+            // In TLS 1.3 the client's part of the handshake ends first, and the server's alert comes in place of an
+            // answer (RFC 8446 §4.4.2.4, §6.2).
             return Self::unsent(CauseKind::InvalidClient, describe(&error));
         }
         let cause = match &error {
@@ -372,9 +374,8 @@ impl SendError {
     }
 }
 
-/// Whether the server said by an alert that it does not accept the client's certificate, or that it wants one
-/// (RFC 8446 §6.2). If the client showed none, all other alerts have another cause, such
-/// as a firewall.
+/// Returns whether the server's alert says that it refuses the client's certificate, or that it requires one (RFC 8446
+/// §6.2). If the client showed none, all other alerts have another cause, such as a firewall.
 fn refuses_certificate(error: &Error, has_certificate: bool) -> bool {
     let error = match error {
         Error::Rustls(error) => Some(error),
@@ -389,7 +390,7 @@ fn refuses_certificate(error: &Error, has_certificate: bool) -> bool {
                 | AlertDescription::CertificateExpired
                 | AlertDescription::CertificateRevoked
                 | AlertDescription::CertificateUnknown
-                // Its signature is not that of the authority that it names.
+                // The signature is not that of the authority that the certificate names.
                 | AlertDescription::DecryptError
                 | AlertDescription::UnknownCA
                 | AlertDescription::UnsupportedCertificate
@@ -405,7 +406,7 @@ fn is_of_tls(error: &Error) -> bool {
     }
 }
 
-/// The error without the name of ureq's variant, where that says nothing.
+/// Formats the error without the name of ureq's variant if that name adds nothing.
 fn describe(error: &Error) -> String {
     match error {
         Error::Other(other) => other.to_string(),

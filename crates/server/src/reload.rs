@@ -1,7 +1,7 @@
-//! What a running server reads again when it gets SIGHUP.
+//! SIGHUP: reads certificates, keys, secrets and `log.filter` again.
 //!
-//! Invariant: the server runs on, whatever the files hold then. A file that cannot be used leaves in force what was
-//! read before, and the log names the setting.
+//! Invariant: the server keeps running, with any content of the files. If a file is invalid, the values that were read
+//! before stay in force, and the log names the setting.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -17,9 +17,9 @@ use crate::{
     webhooks::Receivers,
 };
 
-/// What is read again: everything that comes from a file that may be replaced.
+/// The parts that SIGHUP reads again: those that come from a file that may be replaced.
 pub(crate) struct Reload {
-    /// What `--config` named.
+    /// The file that `--config` named.
     pub(crate) config_file: Option<PathBuf>,
     pub(crate) log_filter: LogFilter,
     pub(crate) certificates: Option<Arc<Certificates>>,
@@ -45,7 +45,7 @@ impl Reload {
         }
     }
 
-    /// Files of secrets may be pipes, which others write.
+    /// In a thread of its own, because secret files may be pipes that block.
     async fn read_configuration(&self) {
         let file = self.config_file.clone();
         let read = tokio::task::spawn_blocking(move || Config::load(file.as_deref())).await;

@@ -1,7 +1,7 @@
 //! `latchkey serve`: from the configuration to a running server, and down again.
 //!
-//! Invariant: the server takes no request before everything is in order. When it gets a signal to stop, it takes
-//! no new request, finishes those under way, and commits what is queued.
+//! Invariant: the server accepts no request before every check has passed. When it gets a signal to stop, it accepts no
+//! new request, finishes those under way, and commits the queued writes.
 
 use std::{
     io::ErrorKind,
@@ -45,7 +45,7 @@ use crate::{
     webhooks::Receivers,
 };
 
-/// What the configuration asks for, as far as that shows without making or opening anything.
+/// The results of the checks that create and open nothing.
 pub(crate) struct Checked {
     certificates: Option<Arc<Certificates>>,
     site: Site,
@@ -55,7 +55,7 @@ pub(crate) struct Checked {
     receivers: Arc<Receivers>,
 }
 
-/// Who may call.
+/// The permitted callers.
 struct Callers {
     proxy_trust: ProxyTrust,
     only_tenant: Option<TenantId>,
@@ -67,7 +67,7 @@ struct Callers {
 /// Checks the configuration.
 ///
 /// # Errors
-/// What is wrong with it, and what to do.
+/// The error in it, and the remedy.
 pub(crate) fn check(config: &Config) -> anyhow::Result<Checked> {
     let database = config.database()?;
     config.keys()?.check()?;
@@ -105,10 +105,10 @@ pub(crate) fn check(config: &Config) -> anyhow::Result<Checked> {
     })
 }
 
-/// Runs the server until SIGTERM or SIGINT. SIGHUP reads `config_file`, and what it names, again.
+/// Runs the server until SIGTERM or SIGINT. SIGHUP reads `config_file`, and the files that it names, again.
 ///
 /// # Errors
-/// Why it cannot start, and what to do.
+/// The reason why the server cannot start, and the remedy.
 pub(crate) fn run(
     mut config: Config,
     config_file: Option<&Path>,
@@ -118,7 +118,7 @@ pub(crate) fn run(
     let config = &config;
     let checked = check(config)?;
     let system = actix_web::rt::System::new();
-    // A start may take long, as when it migrates, and SIGHUP must not end it.
+    // A start may take long, for example during a migration, and SIGHUP must not end it.
     let signals = system.block_on(async { ReloadSignals::listen() })?;
     let reload = Reload {
         config_file: config_file.map(Path::to_owned),
@@ -142,7 +142,7 @@ pub(crate) fn run(
     outcome
 }
 
-/// From the first user to the last commit.
+/// Runs from the first user to the last commit.
 async fn serve(
     config: &Config,
     listener: TcpListener,
@@ -164,7 +164,7 @@ async fn serve(
         warn_of_pause(store).await?;
     }
     let tls = certificates.as_ref().map(Certificates::server_config).transpose()?;
-    // What else listens on the developer's own machine must not be shut off from the browser.
+    // On a developer's own machine, HSTS would make the browser reject other local servers without TLS.
     let sends_hsts = tls.is_some() && !address.ip().is_loopback();
     let scheme = if config.server.behind_proxy { "https" } else { scheme };
     if providers.all().next().is_some()
@@ -181,8 +181,8 @@ async fn serve(
     stop(server, signals, &grants, jobs, store).await
 }
 
-/// Before the first save, so that none waits for it. If the disk is full, records can still be read, and the jobs
-/// try it again.
+/// Creates the key for saves before the first one, so that no save waits for it. If the disk is full, records can still
+/// be read, and the jobs retry.
 async fn tend_keys(store: &Store) -> Result<(), StoreError> {
     match store.tend_keys().await {
         Err(error @ StoreError::Unavailable(_)) => {
@@ -259,7 +259,7 @@ fn start_jobs(
     Jobs::start(store, &schedule, receivers)
 }
 
-/// Waits until the server is to stop, and stops it.
+/// Waits for a signal to stop, and stops the server.
 async fn stop(
     server: Server,
     signals: StopSignals,
@@ -281,7 +281,7 @@ async fn stop(
     Ok(())
 }
 
-/// Ids of records hold the time, and everything that expires does so by the clock.
+/// Warns if the clock is wrong, because ids of records contain the time, and all expiry depends on the clock.
 fn warn_of_clock() {
     let now = Timestamp::now();
     if !RecordId::TIMES.contains(&now.as_microsecond()) {

@@ -1,6 +1,6 @@
 //! The signals of a running server.
 //!
-//! Invariant: from `listen` on, a signal does what is said here, and never what the system does by itself.
+//! Invariant: from `listen` on, a signal has only the effect that is described here, never the system's default.
 
 use std::io;
 
@@ -8,15 +8,15 @@ use actix_web::dev::ServerHandle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::info;
 
-/// SIGHUP, and the signals that do nothing, from the moment of `listen` on.
+/// SIGHUP and the ignored signals, from the call of `listen` on.
 pub(crate) struct ReloadSignals {
     hangup: Signal,
-    /// SIGUSR1 and SIGUSR2, which would end the process otherwise.
+    /// SIGUSR1 and SIGUSR2, because otherwise they would end the process.
     _ignored: [Signal; 2],
 }
 
 impl ReloadSignals {
-    /// Listens; in a runtime.
+    /// Starts listening. Call it in a runtime.
     ///
     /// # Errors
     /// The system refuses.
@@ -34,14 +34,14 @@ impl ReloadSignals {
     }
 }
 
-/// SIGTERM and SIGINT, from the moment of `listen` on.
+/// SIGTERM and SIGINT, from the call of `listen` on.
 pub(crate) struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl StopSignals {
-    /// Listens; in a runtime.
+    /// Starts listening. Call it in a runtime.
     ///
     /// # Errors
     /// The system refuses.
@@ -52,7 +52,7 @@ impl StopSignals {
         })
     }
 
-    /// Begins a graceful stop of the server at the first signal, and returns at the second.
+    /// Starts a graceful stop of the server at the first signal, and returns at the second.
     pub(crate) async fn stop(mut self, server: ServerHandle) {
         self.next().await;
         info!("stopping: finishing the requests under way");

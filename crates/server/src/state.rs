@@ -1,6 +1,6 @@
-//! What a running server has.
+//! The state of a running server.
 //!
-//! Invariant: it is made once, at the start; what changes while the server runs is inside its parts. It knows no
+//! Invariant: it is built once, at the start; only the inside of its parts changes while the server runs. It knows no
 //! web framework and no path.
 
 use std::sync::Arc;
@@ -20,16 +20,16 @@ pub(crate) struct App {
     pub(crate) store: Store,
     pub(crate) authenticator: Authenticator,
     pub(crate) limits: Limits,
-    /// The zone of dates, unless a request names another.
+    /// The time zone of dates, unless a request names another.
     pub(crate) base_time_zone: TimeZone,
     /// `http` or `https`, as clients see it unless a trusted proxy says otherwise.
     pub(crate) scheme: &'static str,
-    /// Whether answers tell browsers to use HTTPS alone from now on (RFC 6797).
+    /// Whether answers make browsers use only HTTPS from then on (RFC 6797).
     pub(crate) sends_hsts: bool,
     pub(crate) proxy_trust: ProxyTrust,
     pub(crate) retrieval: Retrieval,
-    /// The callers to whom the agents are open, in an Online installation.
+    /// The callers who may call the agents, in an Online installation.
     pub(crate) agent_access_rules: Vec<AgentAccessRule>,
-    /// What refreshes tokens.
+    /// Refreshes tokens.
     pub(crate) grants: Arc<Grants>,
 }

@@ -1,6 +1,6 @@
-//! The log: where its lines go, what it lets through, and how they look.
+//! The log: its output, its filter and its format.
 //!
-//! Invariant: no line waits for standard error, and no panic's text is in one.
+//! Invariant: no line waits for standard error, and no line has the text of a panic.
 
 mod filter;
 mod json;
@@ -29,7 +29,7 @@ pub(crate) struct Log {
     filter: LogFilter,
 }
 
-/// What is logged, which may change.
+/// The filter of the log, which may change.
 #[derive(Clone)]
 pub(crate) struct LogFilter(reload::Handle<AnyFilter, Registry>);
 
@@ -53,14 +53,14 @@ impl Log {
         Ok(Self { lines, filter: LogFilter(handle) })
     }
 
-    /// What it logs.
+    /// Returns a handle to the filter.
     pub(crate) fn filter(&self) -> LogFilter {
         self.filter.clone()
     }
 }
 
 impl LogFilter {
-    /// Puts another `log.filter` in force.
+    /// Applies another `log.filter`.
     ///
     /// # Errors
     /// It is not valid; the old one stays in force.
@@ -72,26 +72,26 @@ impl LogFilter {
     }
 }
 
-/// Waits until the last lines are written, but not for long.
+/// Waits until the last lines are written, for at most `LAST_LINES`.
 impl Drop for Log {
     fn drop(&mut self) {
         self.lines.finish();
     }
 }
 
-/// Says whether `log.filter` is valid.
+/// Checks `log.filter`.
 pub(crate) fn check(config: &Config) -> anyhow::Result<()> {
     filter::read(&config.log.filter).map(drop)
 }
 
-/// Logs where a panic was, and not its text, which may quote what a client sent.
+/// Logs the location of a panic, and not its text, which may quote a client's data.
 pub(crate) fn hide_what_panics_say() {
     std::panic::set_hook(Box::new(|panic| {
         error!(location = panic.location().map(ToString::to_string), "panicked");
     }));
 }
 
-/// The span of a command: who runs it, by the number of the system's user.
+/// Returns the span of a command: its user, by the number of the system's user.
 pub(crate) fn command() -> Span {
     info_span!("command", os.uid = user_number())
 }

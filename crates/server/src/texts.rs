@@ -1,7 +1,7 @@
-//! The messages of `texts/*.ftl`: what the server says to people, in their language (CONTRACT 19–22).
+//! The messages of `texts/*.ftl`: the server's texts for people, in their language (CONTRACT 19–22).
 //!
-//! Invariant: a message holds this project's own text, names of properties and numbers. It never holds a value
-//! that a client sent or that the database stores.
+//! Invariant: a message holds this project's own text, names of properties and numbers. It never holds a value that a
+//! client sent or that the database stores.
 
 use std::{
     borrow::Cow,
@@ -57,7 +57,7 @@ pub(crate) enum Argument {
 }
 
 impl Locale {
-    /// Translates a stored value: takes one language of a multi-language value, and replaces references by texts.
+    /// Translates a stored value: selects one language of a multi-language value, and replaces references by texts.
     pub(crate) fn of_value(&self, value: &str) -> String {
         let text_of = |name: &str| message(self.language, name, &FluentArgs::new());
         string_references(multi_language(value, self.language), text_of).into_owned()
@@ -74,7 +74,7 @@ impl Message {
         self
     }
 
-    /// The message in words. Without a locale it is English, with neutral numbers and dates.
+    /// Returns the message in words. Without a locale it is English, with neutral numbers and dates.
     pub(crate) fn in_words(&self, locale: Option<&Locale>) -> String {
         let language = locale.map_or(Language::English, |locale| locale.language);
         let mut arguments = FluentArgs::new();
@@ -85,7 +85,7 @@ impl Message {
         words.unwrap_or_else(|| self.reference())
     }
 
-    /// The message as a reference, for clients that ask for no translation (CONTRACT 19): `[SR_NAME]`, followed
+    /// Returns the message as a reference, for clients that ask for no translation (CONTRACT 19): `[SR_NAME]`, followed
     /// by the arguments.
     pub(crate) fn reference(&self) -> String {
         let mut reference = format!("[{}]", self.name);
@@ -98,7 +98,7 @@ impl Message {
 }
 
 impl fmt::Display for Message {
-    /// In English.
+    /// Formats the message in English.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.in_words(None))
     }
@@ -149,8 +149,8 @@ impl From<u64> for Argument {
     }
 }
 
-/// A message in a language, or in English if the language has no messages. `None` if no such message exists,
-/// or if an argument is missing.
+/// Returns a message in a language, or in English if the language has no messages. `None` if no such message exists, or
+/// if an argument is missing.
 fn message(language: Language, name: &str, arguments: &FluentArgs<'_>) -> Option<String> {
     let bundle = BUNDLES.get(&language).or_else(|| BUNDLES.get(&Language::English))?;
     let pattern = bundle.get_message(name)?.value()?;
@@ -163,7 +163,7 @@ fn bundle(language: Language, file: &str) -> Bundle {
     let tag: LanguageIdentifier = language.iso().parse().unwrap_or_default();
     let mut bundle = Bundle::new_concurrent(vec![tag]);
     bundle.set_use_isolating(false);
-    // A test parses every file. A message that did not parse would be shown as its reference.
+    // A test parses every file. A message that does not parse is shown as its reference.
     let (Ok(resource) | Err((resource, _))) = FluentResource::try_new(file.to_owned());
     let _ = bundle.add_resource(resource);
     bundle
@@ -178,7 +178,7 @@ mod tests {
         Locale { language, culture: Culture::parse(culture).expect(culture) }
     }
 
-    /// The names in a file, each with the arguments that it has, in the file's order.
+    /// Returns the names in a file, each with its arguments, in the file's order.
     fn outline(file: &str) -> Vec<(String, Vec<String>)> {
         let messages = file.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
         let mut outline = Vec::new();
@@ -194,7 +194,7 @@ mod tests {
         outline
     }
 
-    /// CONTRACT 21: every text is there in every language, with the same arguments.
+    /// CONTRACT 21: every text exists in every language, with the same arguments.
     #[test]
     fn no_text_is_missing_in_any_language() {
         let english = outline(FILES[0].1);
@@ -206,7 +206,7 @@ mod tests {
         }
     }
 
-    /// Each text that the code names is in the files, and each in the files is named by the code.
+    /// Each text that the code names is in the files, and the code names each text in the files.
     #[test]
     fn the_texts_are_those_that_the_code_names() {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -232,7 +232,7 @@ mod tests {
         assert_eq!(named, known);
     }
 
-    /// CONTRACT 19, 22: words with a language, in its culture; a reference and neutral values without.
+    /// CONTRACT 19, 22: with a language, words in its culture; without one, a reference and neutral values.
     #[test]
     fn a_text_is_words_or_a_reference() {
         let text =

@@ -1,7 +1,7 @@
 //! Webhooks: events about grants and providers, sent to the receivers that the configuration names.
 //!
-//! Invariant: an event leaves the database only when its receiver confirmed it or it is too old, so that a receiver gets
-//! each at least once. A receiver that fails is left alone for a while, and holds up no other.
+//! Invariant: an event leaves the database only after its receiver confirmed it or it is too old, so that a receiver
+//! gets each event at least once. A failing receiver is paused, and delays no other.
 
 mod event;
 mod health;
@@ -30,31 +30,31 @@ use crate::{
 };
 
 const CONTENT_TYPE: &str = "application/cloudevents+json; charset=utf-8";
-/// For how long a server has events for itself, beyond the deadline of a delivery.
+/// The time for which a server leases events, in addition to the deadline of a delivery.
 const LEASE: Duration = Duration::from_secs(20);
-/// The pause before an event is sent once more: at first, and at most.
+/// The pause before an event is sent again: the first, and the longest.
 const EVENT_PAUSES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(15 * 60));
-/// The pause before what became of events is written down once more.
+/// The pause before the outcome of events is written again.
 const FINISH_PAUSE: Duration = Duration::from_secs(1);
-/// How many events are sent at a time, to all receivers: refreshes need threads, too.
+/// The maximum number of events under way to all receivers, because refreshes need threads, too.
 const MOST_SENDING: usize = 64;
 
-/// The receivers that are configured.
+/// The configured receivers.
 pub(crate) struct Receivers(Vec<Arc<Receiver>>);
 
 /// A receiver of events.
 pub(crate) struct Receiver {
-    /// What errors call it.
+    /// The name of the receiver in errors.
     place: String,
     /// Without the secrets.
     settings: ReceiverSettings,
-    /// A permit for each request to any receiver.
+    /// Permits for requests to any receiver.
     sending: Arc<Semaphore>,
     outgoing: Outgoing,
     secrets: RwLock<Vec<WebhookSecret>>,
     /// The `source` of its events.
     source: String,
-    /// What the only tenant is called, where there is one.
+    /// The name of the only tenant, if there is only one.
     only_tenant: Option<String>,
     deadline: Duration,
     concurrent: usize,
@@ -62,10 +62,10 @@ pub(crate) struct Receiver {
 }
 
 impl Receivers {
-    /// The receivers of the configuration. Nothing is sent yet.
+    /// Builds the receivers of the configuration. Nothing is sent yet.
     ///
     /// # Errors
-    /// A file of certificates cannot be used; the message names the receiver.
+    /// A certificate file is invalid; the message names the receiver.
     pub(crate) fn new(config: &Config) -> anyhow::Result<Self> {
         let sending = Arc::new(Semaphore::new(MOST_SENDING));
         let receiver = |(place, settings): (String, &ReceiverSettings)| {
@@ -75,16 +75,16 @@ impl Receivers {
         config.webhooks.named().map(receiver).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Every receiver.
+    /// Returns every receiver.
     pub(crate) fn all(&self) -> &[Arc<Receiver>] {
         &self.0
     }
 
-    /// Takes the secrets of a configuration that was read again, and nothing else of it, and lets a receiver that wanted
-    /// no more be sent events again.
+    /// Takes the secrets of a configuration that was read again, and nothing else of it, and resumes a receiver that
+    /// wanted no more events.
     ///
     /// # Errors
-    /// Names the receivers that are not in it any more as they were; their secrets stay.
+    /// Names the receivers that are new, missing or changed in it; known ones keep their secrets.
     pub(crate) fn reload_secrets(&self, config: &Config) -> anyhow::Result<()> {
         let mut new: Vec<(String, &ReceiverSettings)> = config.webhooks.named().collect();
         let mut changed = Vec::new();
@@ -141,7 +141,7 @@ impl Receiver {
         })
     }
 
-    /// Sends the events that are due, until none is or the receiver fails.
+    /// Sends the events that are due, until none is left or the receiver fails.
     pub(crate) async fn send_due(self: &Arc<Self>, store: &Store) -> Result<(), StoreError> {
         let lease = self.deadline + LEASE;
         loop {
@@ -156,11 +156,11 @@ impl Receiver {
             }
             let sent = self.send_all(due, claimed + LEASE).await;
             if sent.is_empty() {
-                // All of it is another server's by now.
+                // The leases of all events have expired.
                 return Ok(());
             }
             let (works, outcomes) = self.judge(sent);
-            // It tries until the lease ends, because otherwise events that were confirmed would be sent again.
+            // It retries until the lease expires, because otherwise confirmed events would be sent again.
             while let Err(error) =
                 store.finish_deliveries(&self.settings.name, outcomes.clone()).await
             {
@@ -175,7 +175,7 @@ impl Receiver {
         }
     }
 
-    /// Sends each of the events, unless that would begin so late that another server may send it, too.
+    /// Sends each of the events, unless the lease may expire before the end of the delivery.
     async fn send_all(
         self: &Arc<Self>,
         due: Vec<Delivery>,
@@ -194,11 +194,11 @@ impl Receiver {
                 task::spawn_blocking(send).await.ok().flatten()
             });
         }
-        // A task that panicked may have sent its event: when the lease ends, the event is sent again.
+        // A task that panicked may have sent its event: after the lease expires, the event is sent again.
         sending.join_all().await.into_iter().flatten().collect()
     }
 
-    /// Whether the receiver takes events, and when each that it did not confirm is sent again, in microseconds.
+    /// Returns whether the receiver takes events, and when each unconfirmed event is sent again, in microseconds.
     fn judge(
         &self,
         sent: Vec<(Delivery, Result<(), Failure>)>,
@@ -237,7 +237,7 @@ impl Receiver {
         }
     }
 
-    /// The headers of Standard Webhooks. While a secret is replaced, there is a signature by each.
+    /// Returns the headers of Standard Webhooks. During the replacement of a secret, there is a signature by each.
     fn headers(&self, id: &str, time: i64, body: &[u8]) -> HeaderMap {
         let secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
         let signatures: Vec<String> =
@@ -252,7 +252,8 @@ impl Receiver {
         headers.into_iter().map(|(name, text)| (name, value(text))).collect()
     }
 
-    /// Notes whether the receiver failed, and logs when that begins and when it ends; for how long nothing is sent.
+    /// Records whether the receiver failed, logs the first failure and the recovery, and returns how long nothing is
+    /// sent.
     fn note(&self, failure: Option<&Failure>, has_confirmed: bool) -> Duration {
         let receiver = &self.settings.name;
         let mut health = self.health();
@@ -280,12 +281,12 @@ impl Receiver {
     }
 }
 
-/// Why an event was not confirmed, and for how long nothing is sent.
+/// The reason why an event was not confirmed, and the time for which nothing is sent.
 struct Failure {
     /// For the log.
     why: String,
     pause: Pause,
-    /// Whether the receiver has something against this event alone.
+    /// Whether the receiver rejects only this event.
     is_of_event: bool,
 }
 
@@ -305,13 +306,13 @@ impl Failure {
     }
 }
 
-/// How long an event waits that was sent this number of times before.
+/// Returns the pause before the next attempt of an event, after this number of attempts.
 fn event_pause(attempts: u32) -> Duration {
     let (first, most) = EVENT_PAUSES;
     first.saturating_mul(1 << attempts.min(16)).min(most)
 }
 
-/// Up to a fifth more, so that not all servers come at once.
+/// Adds up to a fifth, so that servers do not all call at once.
 fn with_jitter(pause: Duration) -> Duration {
     let [part] = *random::<1>();
     pause + pause * u32::from(part) / (5 * 256)
@@ -321,7 +322,7 @@ fn with_jitter(pause: Duration) -> Duration {
 mod tests {
     use super::*;
 
-    /// CONTRACT 68: what a receiver asks for counts with a status that can mean it.
+    /// CONTRACT 68: a receiver's `Retry-After` counts with a status that can mean it.
     #[test]
     fn a_failure_says_for_how_long_nothing_is_sent() {
         let pause = |status, retry_after: Option<&str>| {
@@ -335,7 +336,7 @@ mod tests {
         assert_eq!(pause(410, Some("600")), Pause::UntilReload);
     }
 
-    /// CONTRACT 68: an event that is refused is sent again after at most 18 minutes.
+    /// CONTRACT 68: a rejected event is sent again after at most 18 minutes.
     #[test]
     fn an_event_waits_longer_each_time() {
         assert_eq!(event_pause(0), Duration::from_secs(5));

@@ -1,6 +1,6 @@
-//! What keeps refreshes going: leases are renewed, and new tokens that the database could not take are committed.
+//! Jobs that keep refreshes going: they renew leases, and commit new tokens that the database could not store.
 //!
-//! Invariant: a lease that is held is renewed three times before it runs out.
+//! Invariant: a held lease is renewed three times before it expires.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::job::{Job, Outcome};
 const RENEWAL_PERIOD: Duration = Duration::from_millis(1500);
 const COMMIT_PERIOD: Duration = Duration::from_secs(1);
 
-/// Renews the leases of the refreshes that are under way.
+/// Renews the leases of the refreshes under way.
 pub(super) struct RenewLeases {
     pub(super) store: Store,
 }

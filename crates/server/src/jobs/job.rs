@@ -1,7 +1,7 @@
-//! The shape of a background job, and the one loop that runs every job.
+//! The trait of a background job, and the one loop that runs every job.
 //!
-//! Invariant: a job that fails is run again after its period. Of several failures in a row the log has the first
-//! one, and the success that ends them.
+//! Invariant: a job that fails is run again after its period. Of several failures in a row, the log has the first one,
+//! and the success that ends them.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -17,10 +17,10 @@ use crate::error_text::error_chain;
 
 /// Work that a running server repeats.
 pub(super) trait Job: 'static {
-    /// What the job does, as the log names it.
+    /// Names the work in the log.
     fn name(&self) -> &'static str;
 
-    /// The time between two runs.
+    /// Returns the time between two runs.
     fn period(&self) -> Duration;
 
     /// Does the work once.
@@ -29,40 +29,40 @@ pub(super) trait Job: 'static {
     /// The work failed; the job runs again after its period.
     async fn run(&mut self) -> Result<Outcome, StoreError>;
 
-    /// What the log says when the job begins to fail.
+    /// Returns the log text for the first failure.
     fn failure(&self) -> &'static str {
         "upkeep fails"
     }
 }
 
-/// What came of a run that did not fail.
+/// The outcome of a run that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// The work is done.
     Done,
-    /// The job had no reason to try, which says nothing about whether it works.
+    /// The job had nothing to try, so its status stays.
     Skipped,
 }
 
-/// What is known about the runs of a job.
+/// The status of a job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Status {
     pub(crate) last_run: Option<Timestamp>,
     pub(crate) last_success: Option<Timestamp>,
-    /// When the first of the present failures was; `None` if the job works.
+    /// The time of the first failure since the last success; `None` if the job works.
     pub(crate) failing_since: Option<Timestamp>,
     /// The number of failures since the last success.
     pub(crate) failures: u64,
 }
 
-/// A job that was started.
+/// A running job.
 #[derive(Clone)]
 pub(crate) struct Handle {
     pub(crate) name: &'static str,
     status: Arc<Mutex<Status>>,
 }
 
-/// What a run changed, as far as the log should have it.
+/// The change of a status that the log reports.
 #[derive(Debug, PartialEq, Eq)]
 enum Change {
     BeganToFail,
@@ -95,7 +95,7 @@ pub(super) fn start(mut job: impl Job) -> Handle {
 }
 
 impl Handle {
-    /// The status as it is now.
+    /// Returns the current status.
     pub(crate) fn status(&self) -> Status {
         *lock(&self.status)
     }

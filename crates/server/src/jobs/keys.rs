@@ -1,4 +1,4 @@
-//! The master keys: following those of the database, and moving records to the active one.
+//! The jobs of the master keys: they follow the keys of the database, and re-wrap data keys with the active one.
 //!
 //! Invariant: no request waits for either.
 
@@ -11,18 +11,18 @@ use super::job::{Job, Outcome};
 use crate::error_text::error_chain;
 
 const PERIOD: Duration = Duration::from_secs(1);
-/// The time until records are looked at again that could not be moved, or that were saved under an older key since.
+/// The time until the job looks again for records that could not be re-wrapped, or that were saved under an older key.
 const MOVE_AGAIN_AFTER: Duration = Duration::from_secs(60);
 /// The time between two log lines about a key that is due for rotation and cannot be rotated.
 const REMINDER: Duration = Duration::from_secs(600);
-/// The most ids of records that one log line has.
+/// The maximum number of record ids in a log line.
 const LISTED_RECORDS: usize = 100;
 
-/// Follows the master keys, and begins a rotation when one has wrapped often enough.
+/// Follows the master keys, and starts a rotation when one has reached its limit of wraps.
 pub(super) struct FollowKeys {
     pub(super) store: Store,
     pub(super) rotate_after_wraps: i64,
-    /// When a rotation last failed.
+    /// The time of the last failed rotation.
     pub(super) failed_rotation: Option<Instant>,
 }
 
@@ -67,10 +67,10 @@ impl FollowKeys {
     }
 }
 
-/// Moves records of older keys to the active one: after a rotation, and when one was cut short.
+/// Re-wraps the data keys of older master keys with the active one: after a rotation, and after an interrupted move.
 pub(super) struct Rewrap {
     pub(super) store: Store,
-    /// The key to which records were last moved, and when.
+    /// The key of the last move, and its time.
     pub(super) last_move: Option<(String, Instant)>,
     /// The number of records that did not open then.
     pub(super) unopenable: usize,

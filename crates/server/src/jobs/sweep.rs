@@ -1,6 +1,6 @@
-//! Erasing and removing what has expired.
+//! The sweep: erases and removes expired data.
 //!
-//! Invariant: each part of the sweep is a job of its own, so that one that fails or takes long holds up no other.
+//! Invariant: each part of the sweep is a job of its own, so that a failing or slow part delays no other.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use store::{Store, StoreError};
 
 use super::job::{Job, Outcome};
 
-/// What a sweep looks for.
+/// The data that a part of the sweep removes.
 #[derive(Clone, Copy)]
 pub(super) enum Swept {
     ExpiredRecords,

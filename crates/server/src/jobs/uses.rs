@@ -1,4 +1,4 @@
-//! What the server adds up in memory and keeps in step with the database: uses of records, and users' records.
+//! The jobs that write the counts in memory to the database and read them from it: uses of records, and users' records.
 //!
 //! Invariant: no call waits for either.
 
@@ -10,7 +10,7 @@ use super::job::{Job, Outcome};
 
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// Writes the uses of records that gets noted.
+/// Writes the uses of records that gets recorded.
 pub(super) struct WriteUses {
     pub(super) store: Store,
 }
@@ -29,10 +29,10 @@ impl Job for WriteUses {
     }
 }
 
-/// Counts the records of the users that are due, for the limit of each.
+/// Counts the records of the users that are due, for the limit of each user.
 pub(super) struct CountRecords {
     pub(super) store: Store,
-    /// How old a count may become.
+    /// The maximum age of a count.
     pub(super) max_age: Duration,
 }
 

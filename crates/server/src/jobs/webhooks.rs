@@ -1,6 +1,6 @@
-//! What receivers of webhooks are sent, and what becomes an event only with time.
+//! The jobs of webhooks: they send events to receivers, and write the events that depend on time.
 //!
-//! Invariant: each receiver has a job of its own, so that one that is slow holds up no other.
+//! Invariant: each receiver has a job of its own, so that a slow one delays no other.
 
 use std::{sync::Arc, time::Duration};
 
@@ -32,8 +32,8 @@ impl Job for SendEvents {
     }
 }
 
-/// Counts the events that wait, and writes those about grants that have failed for a while and about refresh tokens that
-/// end soon.
+/// Counts the waiting events, and writes those about grants that have failed for a while and about refresh tokens that
+/// expire soon.
 pub(super) struct ReportGrants {
     pub(super) store: Store,
 }

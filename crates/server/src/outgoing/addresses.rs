@@ -1,7 +1,7 @@
-//! Which addresses are public.
+//! Decides which addresses are public.
 //!
-//! Invariant: an address that is not known to be global unicast is not public. One that stands for an address of
-//! IPv4 is judged by that.
+//! Invariant: an address that is not known to be global unicast is not public. An IPv6 address that embeds an IPv4
+//! address is judged by that.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -16,13 +16,13 @@ const fn v6(first: [u16; 4], length: u8) -> Ipv6Net {
     Ipv6Net::new_assert(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0), length)
 }
 
-/// Networks of IPv4 that are not global unicast (IANA, Special-Purpose Address Registry; RFC 6890).
+/// IPv4 networks that are not global unicast (IANA, Special-Purpose Address Registry; RFC 6890).
 const NOT_PUBLIC: [Ipv4Net; 15] = [
     v4(0, 0, 0, 0, 8),       // this network
     v4(10, 0, 0, 0, 8),      // private
     v4(100, 64, 0, 0, 10),   // shared by carriers' NAT (RFC 6598)
     v4(127, 0, 0, 0, 8),     // loopback
-    v4(169, 254, 0, 0, 16),  // link-local, metadata of clouds among it
+    v4(169, 254, 0, 0, 16),  // link-local, including the metadata of clouds
     v4(172, 16, 0, 0, 12),   // private
     v4(192, 0, 0, 0, 24),    // assignments of protocols
     v4(192, 0, 2, 0, 24),    // documentation
@@ -35,21 +35,21 @@ const NOT_PUBLIC: [Ipv4Net; 15] = [
     v4(240, 0, 0, 0, 4),     // reserved, and broadcast
 ];
 
-/// What is global unicast in IPv6 (RFC 4291 §2.4).
+/// The global unicast addresses of IPv6 (RFC 4291 §2.4).
 const GLOBAL: Ipv6Net = v6([0x2000, 0, 0, 0], 3);
 
-/// What is not public within that.
+/// The networks in `GLOBAL` that are not public.
 const NOT_GLOBAL: [Ipv6Net; 4] = [
-    v6([0x2001, 0, 0, 0], 23), // assignments of protocols, Teredo among them
+    v6([0x2001, 0, 0, 0], 23), // assignments of protocols, including Teredo
     v6([0x2001, 0xdb8, 0, 0], 32), // documentation
     v6([0x2002, 0, 0, 0], 16), // 6to4
     v6([0x3fff, 0, 0, 0], 20), // documentation (RFC 9637)
 ];
 
-/// Addresses of IPv4 as NAT64 writes them (RFC 6052 §2.1).
+/// IPv4 addresses in the form of NAT64 (RFC 6052 §2.1).
 const NAT64: Ipv6Net = v6([0x64, 0xff9b, 0, 0], 96);
 
-/// Whether the address is global unicast.
+/// Returns whether the address is global unicast.
 pub(super) fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => !NOT_PUBLIC.iter().any(|network| network.contains(&address)),
@@ -63,12 +63,12 @@ pub(super) fn is_public(address: IpAddr) -> bool {
     }
 }
 
-/// Whether the address is this machine's own.
+/// Returns whether the address is this machine's own.
 pub(super) fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }
 
-/// The address of IPv4 that an address of IPv6 stands for.
+/// Returns the IPv4 address that an IPv6 address embeds.
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let [.., high, low] = address.segments();
     let [a, b] = high.to_be_bytes();

@@ -1,8 +1,8 @@
-//! Looks hosts up, and lets only permitted addresses through.
+//! Looks up hosts, and returns only permitted addresses.
 //!
-//! Invariant: what is checked is what is connected to: the addresses go to the connector, and nothing looks the
-//! host up again. An address that a URL has in place of a name is checked as well. However long lookups hang, their
-//! number is bounded.
+//! Invariant: the client connects to exactly the addresses that were checked, because the connector gets them and looks
+//! nothing up. An address that a URL has in place of a name is checked as well. The number of look-ups is bounded, even
+//! if they hang.
 
 use std::{
     io,
@@ -28,9 +28,9 @@ use ureq::{
 use super::{Refused, addresses, before_sending};
 use crate::config::url;
 
-/// How many lookups may be under way. One that hangs is left behind with its thread until the system gives it up.
+/// The maximum number of look-ups under way. One that hangs is abandoned with its thread until the system ends it.
 const MOST_LOOKUPS: usize = 64;
-/// How many addresses of a host are tried, as many as the connector takes.
+/// The maximum number of addresses that are tried for a host; the connector accepts no more.
 const MOST_ADDRESSES: usize = 16;
 
 /// A resolver with the rules of a client.
@@ -39,7 +39,7 @@ pub(super) struct CheckedResolver {
     pub(super) allow_private_addresses: bool,
     /// Host and port of the egress proxy, which the operator chose.
     pub(super) proxy: Option<(String, u16)>,
-    /// The lookups under way.
+    /// The number of look-ups under way.
     pub(super) lookups: Arc<AtomicUsize>,
 }
 
@@ -84,7 +84,7 @@ impl CheckedResolver {
         }
     }
 
-    /// Whether a connection for this URL may go to the address. What is not encrypted stays on this machine.
+    /// Returns whether a connection for this URL may go to the address. Connections without TLS stay on this machine.
     pub(super) fn allows(&self, uri: &Uri, address: IpAddr) -> bool {
         if uri.scheme() == Some(&Scheme::HTTPS) {
             self.allow_private_addresses || addresses::is_public(address)
@@ -111,7 +111,7 @@ impl CheckedResolver {
     }
 }
 
-/// One lookup that is under way.
+/// One look-up that is under way.
 struct Lookup(Arc<AtomicUsize>);
 
 impl Lookup {

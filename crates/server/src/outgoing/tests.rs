@@ -28,7 +28,7 @@ fn outgoing() -> Outgoing {
     Outgoing::new(&rules()).expect("rules that can be followed")
 }
 
-/// A server on this machine that deals with each connection, and tells of each request that it read whole.
+/// Starts a server on this machine that handles each connection with `deal`, and reports each complete request.
 fn server(deal: impl Fn(TcpStream) + Send + 'static) -> (String, Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
     let url = format!("http://{}/token", listener.local_addr().expect("address"));
@@ -76,7 +76,7 @@ fn request(url: &str) -> ProviderRequest {
     }
 }
 
-/// Why a request to this URL fails; the log never has a secret.
+/// Returns why a request to this URL fails; the log never has a secret.
 fn failure(url: &str, deadline: Duration) -> SendError {
     let error = outgoing().post(&request(url), deadline).err().expect("no answer");
     assert!(!format!("{error} {error:?}").contains("CANARY"), "{error:?}");
@@ -150,11 +150,11 @@ fn an_answer_has_a_bound() {
     assert_eq!((error.cause, error.was_sent), (CauseKind::TooLarge, true), "{error}");
 }
 
-/// What breaks off after the request left may have been done.
+/// A request that breaks off after it was sent may have been handled.
 #[test]
 fn a_connection_that_breaks_leaves_the_request_in_doubt() {
     let reset = |stream: TcpStream| {
-        // With what was sent unread, closing resets.
+        // Closing with unread data resets the connection.
         drop(stream);
     };
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
@@ -208,7 +208,7 @@ fn an_answer_that_does_not_come_is_given_up() {
     }
 }
 
-/// What fails before the first byte of the request was certainly not done.
+/// A request that fails before its first byte was certainly not handled.
 #[test]
 fn a_request_that_could_not_be_sent_is_known() {
     let closed = TcpListener::bind("127.0.0.1:0").expect("bind");
@@ -225,7 +225,7 @@ fn a_request_that_could_not_be_sent_is_known() {
     unsent(&strict, "http://id.example.com/", CauseKind::Network);
     unsent(&strict, "https://u:CANARY@id.example.com/", CauseKind::Network);
 
-    // No TLS there, only noise; and a server that closes in the middle of the handshake.
+    // One server without TLS that sends noise, and one that closes during the handshake.
     let lenient = OutgoingRules { allow_private_addresses: true, ..rules() };
     let lenient = Outgoing::new(&lenient).expect("rules");
     let noise = TcpListener::bind("127.0.0.1:0").expect("bind");
@@ -251,7 +251,7 @@ fn a_request_that_could_not_be_sent_is_known() {
     assert_eq!((error.cause, error.was_sent), (CauseKind::InvalidClient, false));
 }
 
-/// Hosts whose addresses are not public are refused before anything connects, in whatever form they are written.
+/// Hosts whose addresses are not public are rejected before a connection, in every notation.
 #[test]
 fn addresses_that_are_not_public_are_refused() {
     let trap = TcpListener::bind("127.0.0.1:0").expect("bind");
@@ -285,13 +285,13 @@ fn addresses_that_are_not_public_are_refused() {
         assert!(began.elapsed() < Duration::from_secs(5), "{host}");
     }
     assert!(trap.accept().is_err(), "nothing came");
-    // Without TLS only this machine is reached, whatever else is allowed.
+    // Without TLS only this machine is reached, even if all else is allowed.
     let lenient = OutgoingRules { allow_private_addresses: true, ..rules() };
     let error = Outgoing::new(&lenient).expect("rules").get("http://10.0.0.1/", MINUTE);
     assert!(!error.err().expect("refused").was_sent);
 }
 
-/// A proxy gets names as they are, and an address in a URL is checked all the same.
+/// A proxy gets names unchanged, and an address in a URL is still checked.
 #[test]
 fn an_egress_proxy_is_asked_to_connect() {
     let (url, requests) = server(|mut stream| {

@@ -1,7 +1,7 @@
-//! What is logged: `log.filter`, and a bound on other people's code.
+//! The filter of the log: `log.filter`, and a bound on other people's code.
 //!
-//! Invariant: below INFO a library logs only if `log.filter` names it, because libraries log what they are given:
-//! the parameters of a query, the bytes of a connection.
+//! Invariant: below INFO a library logs only if `log.filter` names it, because libraries log their input: the
+//! parameters of a query, the bytes of a connection.
 
 use anyhow::Context as _;
 use tracing::{Level, level_filters::LevelFilter};
@@ -17,7 +17,7 @@ const OWN: [&str; 5] = ["auth", "model", "negotiate", "server", "store"];
 /// A filter of any kind.
 pub(super) type AnyFilter = Box<dyn Filter<Registry> + Send + Sync>;
 
-/// Reads `log.filter`.
+/// Parses `log.filter`.
 ///
 /// # Errors
 /// It is not valid.
@@ -30,7 +30,7 @@ pub(super) fn read(directives: &str) -> anyhow::Result<AnyFilter> {
     Ok(asked.and(allowed.with_max_level_hint(LevelFilter::TRACE)).boxed())
 }
 
-/// The crates and modules whose own level counts: ours, and those that are named.
+/// Returns the crates and modules whose own level counts: ours, and those that are named.
 fn named(directives: &str) -> Vec<String> {
     let targets = directives.split(',').filter_map(|directive| {
         let target = directive.split(['[', '=']).next()?.trim();
@@ -40,7 +40,7 @@ fn named(directives: &str) -> Vec<String> {
     OWN.into_iter().map(str::to_owned).chain(targets).collect()
 }
 
-/// Whether a target is one of these, or within one.
+/// Returns whether a target is one of these, or within one.
 fn is_among(named: &[String], target: &str) -> bool {
     named.iter().any(|name| {
         target

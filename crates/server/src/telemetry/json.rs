@@ -1,7 +1,7 @@
 //! Lines of the log as JSON, each an object of its own.
 //!
 //! Invariant: a line has each field once: the fields of the event at its top, those of the request in `span`. No value
-//! can end the line or the text that it is in.
+//! can end the line or its JSON string.
 
 use std::fmt::{self, Write as _};
 
@@ -51,7 +51,7 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        // What comes from the crate `log` has its own facts among the fields.
+        // Events from the crate `log` have their own metadata among the fields.
         use tracing_log::NormalizeEvent as _;
         let normalized = event.normalized_metadata();
         let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
@@ -75,7 +75,7 @@ where
     }
 }
 
-/// Writes each field that it is shown.
+/// Writes each field that it visits.
 struct Visitor<'a> {
     writer: Writer<'a>,
     outcome: fmt::Result,
@@ -127,7 +127,7 @@ impl Visit for Visitor<'_> {
     }
 }
 
-/// The inside of a JSON text.
+/// The inside of a JSON string.
 struct Escaped<'a, 'b>(&'a mut Writer<'b>);
 
 impl fmt::Write for Escaped<'_, '_> {
@@ -140,7 +140,7 @@ impl fmt::Write for Escaped<'_, '_> {
             match characters.next() {
                 Some('\n') => self.0.write_str("\\n")?,
                 Some(character @ ('"' | '\\')) => write!(self.0, "\\{character}")?,
-                // Of one UTF-16 unit, as all control characters are.
+                // All control characters have one UTF-16 unit.
                 Some(character) => write!(self.0, "\\u{:04x}", u32::from(character))?,
                 None => {}
             }

@@ -1,6 +1,6 @@
 //! The queue of log lines before standard error, so that no request waits for the program that reads them.
 //!
-//! Invariant: adding a line never waits for standard error. The queue is bounded; past the bound lines are dropped
+//! Invariant: adding a line never waits for standard error. The queue is bounded: lines beyond the bound are dropped
 //! and counted, and the count is logged once lines are written again.
 
 use std::{
@@ -16,13 +16,13 @@ use std::{
 use tracing::warn;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// How long the writer waits for more lines, so that it writes them in a batch.
+/// The time that the writer waits for more lines, to write them in a batch.
 const GATHER: Duration = Duration::from_millis(5);
-/// How long it waits when standard error is not ready and does not block.
+/// The time that it waits when standard error does not block and is not ready.
 const PAUSE: Duration = Duration::from_millis(10);
-/// How long the end of the process may wait for the last lines.
+/// The maximum time that the end of the process waits for the last lines.
 const LAST_LINES: Duration = Duration::from_secs(1);
-/// What a buffer keeps when it is empty.
+/// The capacity that an empty buffer keeps, in bytes.
 const KEPT_BYTES: usize = 64 * 1024;
 
 /// The lines that wait to be written.
@@ -32,7 +32,7 @@ pub(super) struct Lines(Arc<Shared>);
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
-    /// How many bytes may wait.
+    /// The maximum number of waiting bytes.
     limit: usize,
     writer: OnceLock<ThreadId>,
 }
@@ -40,7 +40,7 @@ struct Shared {
 #[derive(Default)]
 struct State {
     waiting: Vec<u8>,
-    /// The lines that were dropped since the number was last logged.
+    /// The number of lines that were dropped since the number was last logged.
     dropped: u64,
     is_writing: bool,
     is_ending: bool,
@@ -50,9 +50,9 @@ impl Lines {
     /// Starts the thread that writes to standard error.
     ///
     /// # Errors
-    /// The system gives no thread, or no handle of standard error.
+    /// The system provides no thread, or no handle of standard error.
     pub(super) fn start(limit: usize) -> io::Result<Self> {
-        // Not Rust's own handle: a writer that hangs would hold its lock.
+        // Not Rust's own handle, because a writer that hangs would hold its lock.
         let stderr = File::from(io::stderr().as_fd().try_clone_to_owned()?);
         let shared = Arc::new(Shared {
             state: Mutex::default(),
@@ -65,7 +65,7 @@ impl Lines {
         Ok(Self(shared))
     }
 
-    /// Waits until everything is written, but not for long.
+    /// Waits until everything is written, for at most `LAST_LINES`.
     pub(super) fn finish(&self) {
         let mut state = self.0.lock();
         state.is_ending = true;
@@ -84,7 +84,7 @@ impl<'a> MakeWriter<'a> for Lines {
 }
 
 impl Write for &Lines {
-    /// Takes one line or more, whole.
+    /// Queues one or more complete lines.
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
         let mut state = self.0.lock();
         if state.waiting.len() + lines.len() > self.0.limit && !self.0.is_writer() {
@@ -110,7 +110,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The writer's own line, that some were dropped, always finds room.
+    /// Returns whether this is the writer's thread: its line about dropped lines is exempt from the limit.
     fn is_writer(&self) -> bool {
         self.writer.get() == Some(&thread::current().id())
     }
@@ -137,7 +137,7 @@ impl Shared {
         }
     }
 
-    /// Waits for lines, then for more of them, and takes them as a batch.
+    /// Waits for lines, then for more of them, and returns them as a batch.
     fn take(&self, batch: &mut Vec<u8>) {
         let mut state = self.lock();
         state.is_writing = false;
@@ -152,14 +152,14 @@ impl Shared {
     }
 }
 
-/// Writes a batch; how many lines of it were lost.
+/// Writes a batch, and returns the number of lost lines.
 fn write(stderr: &mut File, mut batch: &[u8]) -> u64 {
     while !batch.is_empty() {
         match stderr.write(batch) {
             Ok(0) => return count(batch),
             Ok(written) => batch = &batch[written..],
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            // Another program that has the same pipe or terminal may have made it so.
+            // Another program that shares the pipe or terminal may have made it non-blocking.
             Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(PAUSE),
             Err(_) => return count(batch),
         }

@@ -1,6 +1,6 @@
 //! Events as they are sent: CloudEvents 1.0 in the JSON format, structured mode.
 //!
-//! Invariant: an event has no token, no claim and no word of a provider's; its id is the same at each attempt, and so is
+//! Invariant: an event has no token, no claim and no text of a provider. Its id is the same at each attempt, and so is
 //! its body unless the configuration changed.
 
 use jiff::Timestamp;
@@ -21,7 +21,7 @@ struct CloudEvent<'a> {
     data: Data<'a>,
 }
 
-/// What happened, with the names that `ExternalTokenInfo` has.
+/// The data of an event, with the names that `ExternalTokenInfo` has.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Data<'a> {
@@ -38,7 +38,7 @@ struct Data<'a> {
     refresh_by: Option<String>,
 }
 
-/// The body of a delivery. `only_tenant` is what the only tenant is called, where there is one.
+/// Returns the body of a delivery. `only_tenant` is the name of the only tenant, if there is only one.
 pub(super) fn cloud_event(delivery: &Delivery, source: &str, only_tenant: Option<&str>) -> Vec<u8> {
     let record = delivery.record();
     let event = CloudEvent {
@@ -61,7 +61,7 @@ pub(super) fn cloud_event(delivery: &Delivery, source: &str, only_tenant: Option
     serde_json::to_vec(&event).expect("texts are JSON")
 }
 
-/// A time by RFC 3339, in UTC.
+/// Formats a time by RFC 3339, in UTC.
 fn text(us: i64) -> String {
     Timestamp::from_microsecond(us).unwrap_or(Timestamp::MAX).to_string()
 }

@@ -1,36 +1,36 @@
-//! Whether a receiver takes events, and when it is sent the next one.
+//! The health of a receiver: whether it takes events, and when the next one is sent.
 //!
-//! Invariant: a receiver that fails is sent one event after each pause, and no more until it takes that one.
+//! Invariant: while a receiver fails, one event is sent to it after each pause, until it confirms one.
 
 use std::time::{Duration, Instant};
 
 use super::with_jitter;
 
-/// The pause after a failure: at first, and at most.
+/// The pause after a failure: the first, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
-/// For how long a receiver is left alone; the longest is the greatest.
+/// The pause of a receiver; the longest is the greatest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Pause {
-    /// Twice as long as the time before.
+    /// Twice as long as the one before.
     Usual,
-    /// As long as it asked for.
+    /// As long as the receiver asked for.
     Of(Duration),
-    /// It wants no events any more.
+    /// The receiver wants no more events.
     UntilReload,
 }
 
-/// What is known of a receiver.
+/// The state of a receiver.
 #[derive(Debug, Default)]
 pub(super) struct Health {
-    /// How many failures there were since the last event that it took.
+    /// The number of failures since the last confirmed event.
     failures: u32,
     next: Option<Instant>,
     is_gone: bool,
 }
 
 impl Health {
-    /// How many events may be sent now; `None` is none.
+    /// Returns the number of events that may be sent now; `None` is none.
     pub(super) fn limit(&self, now: Instant, concurrent: usize) -> Option<usize> {
         if self.is_gone || self.next.is_some_and(|next| next > now) {
             return None;
@@ -38,7 +38,7 @@ impl Health {
         Some(if self.failures > 0 { 1 } else { concurrent })
     }
 
-    /// Notes a failure; whether it is the first one, and for how long nothing is sent.
+    /// Records a failure, and returns whether it is the first one, and how long nothing is sent.
     pub(super) fn failed(
         &mut self,
         now: Instant,
@@ -59,14 +59,14 @@ impl Health {
         (has_begun, pause)
     }
 
-    /// Notes that it took an event; how many failures there were before, if there were some.
+    /// Records a success, and returns the number of failures before it, if there were any.
     pub(super) fn succeeded(&mut self) -> Option<u32> {
         self.next = None;
         let failures = std::mem::take(&mut self.failures);
         (failures > 0).then_some(failures)
     }
 
-    /// Lets it be sent events again although it wanted none.
+    /// Resumes a receiver that wanted no more events.
     pub(super) fn come_back(&mut self) {
         if std::mem::take(&mut self.is_gone) {
             self.next = None;
