@@ -181,8 +181,8 @@ async fn serve(
     stop(server, signals, &grants, jobs, store).await
 }
 
-/// Creates the key for saves before the first one, so that no save waits for it. If the disk is full, records can still
-/// be read, and the jobs retry.
+/// Reserves wraps of the master key before the first save, so that no save waits for it. If the disk is full, records can
+/// still be read, and the jobs retry.
 async fn tend_keys(store: &Store) -> Result<(), StoreError> {
     match store.tend_keys().await {
         Err(error @ StoreError::Unavailable(_)) => {
