@@ -1,6 +1,6 @@
-//! What the targets of bodies share.
+//! The code that the targets of bodies share.
 //!
-//! Invariant: two bodies that a handler could tell apart by these names are seen as different.
+//! Invariant: two bodies that a handler could distinguish by these names are seen as different.
 
 use negotiate::{
     Charset, ContentType, MediaType,
@@ -9,21 +9,21 @@ use negotiate::{
 
 type Text = Result<Option<String>, WrongType>;
 
-/// What a handler sees of a body.
+/// The parts of a body that a handler reads.
 #[derive(Debug, PartialEq)]
 pub enum Seen {
-    /// The root is no object.
+    /// The root is not an object.
     NoObject(WrongType),
     /// The texts of the root, and those of its carrier.
     Object(Vec<Text>, Result<Option<Vec<Text>>, WrongType>),
 }
 
-/// Reads a body without a charset, and looks at it.
+/// Reads a body without a charset.
 pub fn read(media_type: MediaType, bytes: &[u8]) -> Result<Seen, Malformed> {
     read_as(media_type, None, bytes)
 }
 
-/// Reads a body and looks at it as the agents of a server do.
+/// Reads a body as the server's agents do.
 pub fn read_as(
     media_type: MediaType,
     charset: Option<Charset>,
@@ -40,7 +40,7 @@ pub fn read_as(
 }
 
 impl Seen {
-    /// All texts that are there.
+    /// Returns all texts that are present.
     pub fn present(&self) -> impl Iterator<Item = &str> {
         let (root, carrier) = match self {
             Self::NoObject(_) => (&[][..], None),
@@ -51,7 +51,7 @@ impl Seen {
     }
 }
 
-/// Short names are there so that a fuzzer comes upon them.
+/// Reads the texts of these names. Some are short so that a fuzzer finds them.
 fn texts(object: &Object<'_>) -> Vec<Text> {
     let names = ["Key", "Provider", "A", ""];
     names.map(|name| object.string(name).map(|text| text.map(str::to_owned))).into()

@@ -1,6 +1,6 @@
 //! `Accept` headers.
 //!
-//! Invariant: what is answered is what the client likes best.
+//! Invariant: the answer has the media type that the client prefers.
 
 #![no_main]
 

@@ -1,7 +1,6 @@
 //! Answers in XML: a name on the first line, a value on the others.
 //!
-//! Invariant: what is written under any name is read, and a value under a plain name is read back as it
-//! was.
+//! Invariant: a value that is written under any name is read, and a value under a plain name is read back unchanged.
 
 #![no_main]
 
@@ -21,6 +20,6 @@ fuzz_target!(|text: &str| {
     let content_type = ContentType { media_type: MediaType::TextXml, charset: None };
     let read = Body::read(content_type, written.as_bytes()).expect("XML");
     let root = read.root().expect("an object");
-    // A name that is equal but for case may have replaced it, with the same value.
+    // A name that differs only in case may have replaced it, with the same value.
     assert_eq!(root.string("Plain"), Ok(Some(value)));
 });

@@ -1,6 +1,6 @@
 //! Charsets.
 //!
-//! Invariant: what is decoded, encoded again, is what there was, but for a byte order mark.
+//! Invariant: decoded text, encoded again, equals the input, except for a byte order mark.
 
 #![no_main]
 

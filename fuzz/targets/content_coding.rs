@@ -1,6 +1,6 @@
 //! Compressed bodies.
 //!
-//! Invariant: no more comes out than the limit.
+//! Invariant: the output is at most as long as the limit.
 
 #![no_main]
 

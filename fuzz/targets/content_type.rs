@@ -1,6 +1,6 @@
 //! `Content-Type` headers.
 //!
-//! Invariant: a type that is read is one that the header names.
+//! Invariant: the parsed type is one that the header names.
 
 #![no_main]
 

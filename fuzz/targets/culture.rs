@@ -1,6 +1,6 @@
 //! Cultures.
 //!
-//! Invariant: a culture that is known in one case is known in any, and formats whatever there is.
+//! Invariant: a culture that is known in one case is known in upper case, and formats every number and date.
 
 #![no_main]
 

@@ -1,6 +1,6 @@
 //! Forms, in three kinds of charset.
 //!
-//! Invariant: a text whose bytes are all percent-encoded comes back as it was.
+//! Invariant: a text whose bytes are all percent-encoded is read back unchanged.
 
 #![no_main]
 

@@ -1,6 +1,6 @@
 //! JSON Merge Patch bodies.
 //!
-//! Invariant: where nothing is null, they are read as JSON is.
+//! Invariant: a body without null is read as JSON is.
 
 #![no_main]
 

@@ -1,7 +1,7 @@
 //! Answers of token endpoints, and of those that revoke and introspect tokens.
 //!
-//! Invariant: tokens and times are within their limits, and no status of 500 and more ends a grant without a word of
-//! the operator's. Only a success confirms a revocation, and the end of a token is within ten years.
+//! Invariant: tokens and times are within their limits, and a status of 500 or more ends a grant only if the operator's
+//! configuration says so. Only a success confirms a revocation, and the expiry of a token is within ten years.
 
 #![no_main]
 

@@ -1,7 +1,7 @@
 //! Metadata of providers.
 //!
-//! Invariant: metadata that is taken is JSON for `serde_json` too, of the issuer that was asked for, and names no
-//! endpoint without TLS.
+//! Invariant: accepted metadata is JSON for `serde_json` too, is of the requested issuer, and names only endpoints with
+//! TLS.
 
 #![no_main]
 

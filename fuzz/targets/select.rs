@@ -1,6 +1,6 @@
 //! `$select` in query strings.
 //!
-//! Invariant: it empties values and does nothing else, so that a second time changes nothing.
+//! Invariant: it only empties values, so that a second time changes nothing.
 
 #![no_main]
 

@@ -1,6 +1,6 @@
 //! References to texts within values.
 //!
-//! Invariant: where no reference is known, the value stays as it is.
+//! Invariant: if no reference is known, the value stays unchanged.
 
 #![no_main]
 

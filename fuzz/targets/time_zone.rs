@@ -1,6 +1,6 @@
 //! `SO-TimeZone` headers.
 //!
-//! Invariant: a zone's name finds it again, and every moment can be shown in it.
+//! Invariant: the name of a zone finds the zone again, and every moment can be shown in it.
 
 #![no_main]
 
