@@ -1,4 +1,4 @@
-//! Who is calling: each scheme of authentication, its limits, and what a caller may do.
+//! The caller: each authentication scheme, its limits, and the permissions of a caller.
 
 mod applications;
 mod basic;

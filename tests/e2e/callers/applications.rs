@@ -13,8 +13,8 @@ fn online(user_agent: &str) -> TestApp {
     Setup::new().with("INSTALLATION", "online").with("ONLINE__USER_AGENT", user_agent).start()
 }
 
-/// CONTRACT 31: closed unless it is opened for the tenant and the application; the caller is still told
-/// who it is.
+/// CONTRACT 31: the agent is closed until the settings open it for the tenant and the application. A refused caller can
+/// still ask who it is.
 #[rstest]
 #[case("", [403, 403, 403])]
 #[case("*", [400, 400, 400])]
@@ -48,7 +48,7 @@ fn online_the_agent_is_closed_until_it_is_opened(
     assert_eq!(found, expected, "400: it is open, and the key is missing");
 }
 
-/// CONTRACT 30: the application is told with the caller; a disabled one is shut out at once.
+/// CONTRACT 30: the application is part of the caller's identity. A disabled application is rejected at once.
 #[test]
 fn an_application_is_known_by_its_token() {
     let app = online("*");
@@ -78,7 +78,7 @@ fn an_application_is_known_by_its_token() {
     assert!(app.files_with(token).is_empty(), "the token is in the database");
 }
 
-/// What the greeting prints works: online that is no Basic.
+/// The commands that the greeting prints work. An online installation offers no Basic.
 #[test]
 fn online_the_greeting_says_what_is_closed() {
     let closed = Setup::new().with("INSTALLATION", "online").start();
@@ -88,7 +88,7 @@ fn online_the_greeting_says_what_is_closed() {
     assert!(TestApp::new().greeting.contains("People sign in at http://127.0.0.1:"));
 }
 
-/// CONTRACT 31: what opens the agent is checked at the start.
+/// CONTRACT 31: `online.user_agent` is checked at the start.
 #[test]
 fn a_mistake_in_what_is_opened_stops_the_start() {
     let refusal = Setup::new().with("ONLINE__USER_AGENT", "a b").refusal();
@@ -97,7 +97,7 @@ fn a_mistake_in_what_is_opened_stops_the_start() {
     assert!(refusal.contains("expected `onsite` or `online`"), "{refusal}");
 }
 
-/// CONTRACT 25: an installation that nobody could call does not start.
+/// CONTRACT 25: an installation in which every scheme is off does not start.
 #[test]
 fn some_scheme_must_be_on() {
     let schemes = ["BASIC", "SO_TICKET", "BEARER", "SESSION"];
@@ -108,7 +108,7 @@ fn some_scheme_must_be_on() {
     assert!(refusal.contains("auth.schemes switches every scheme off"), "{refusal}");
 }
 
-/// CONTRACT 32: by default no other site's script gets an answer to read.
+/// CONTRACT 32: by default, scripts of other sites cannot read answers.
 #[test]
 fn other_sites_are_not_let_in_by_default() {
     let app = TestApp::new();
@@ -127,7 +127,7 @@ fn other_sites_are_not_let_in_by_default() {
     }
 }
 
-/// CONTRACT 32: only the origins of the list, and never with a session.
+/// CONTRACT 32: only the listed origins are accepted, and never with a session.
 #[test]
 fn listed_origins_are_let_in() {
     let list = "https://app.example.com, http://localhost:3000";
@@ -153,7 +153,7 @@ fn listed_origins_are_let_in() {
                 assert!(vary.contains("Origin") && vary.contains("SO-Language"), "{vary}");
             }
         } else {
-            // Of a preflight, too, an error has the one shape.
+            // An error of a preflight has the common shape, too.
             let told = answer.expect_error(400, "ArgumentException", "");
             assert!(!told.header("X-Request-Id").is_empty());
         }
@@ -198,7 +198,7 @@ fn ask_from(app: &TestApp, origin: &str, is_listed: bool) -> (Answer, Answer) {
     (answer, call)
 }
 
-/// CONTRACT 32: a star at the end stands for any port, as SuperOffice reads it, and never for a part of a name.
+/// CONTRACT 32: a star at the end stands for any port, as it does for SuperOffice, and never for a part of a name.
 #[test]
 fn a_star_stands_for_a_port() {
     let list = "http://localhost*, https://good.example*, http://127.0.0.1:30*";

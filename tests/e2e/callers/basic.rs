@@ -6,8 +6,8 @@ use serde_json::json;
 
 use crate::support::app::TestApp;
 
-/// CONTRACT 26, 35: 401 with a challenge that has realm and charset, whatever is wrong; the header is
-/// not repeated in the answer.
+/// CONTRACT 26, 35: every failure is a 401 with a challenge that has realm and charset. The answer does not repeat the
+/// header.
 #[rstest]
 #[case::missing(None, "This call needs a login; WWW-Authenticate lists")]
 #[case::wrong_password(Some("Basic dGplMDp0amUw"), "The user name or the password is wrong")]
@@ -36,8 +36,8 @@ fn an_unknown_caller_is_challenged(#[case] authorization: Option<&str>, #[case] 
     }
 }
 
-/// CONTRACT 26: user and password, each, in UTF-8 or ISO-8859-1, and in any form of Unicode; at each door, however
-/// they were set.
+/// CONTRACT 26: login and password may each be in UTF-8 or ISO-8859-1, and in any Unicode normalization form. This
+/// holds for Basic and for the sign-in form, and for every way they were set.
 #[test]
 fn a_login_and_a_password_are_the_same_however_they_are_written() {
     let app = TestApp::new();
@@ -73,7 +73,7 @@ fn a_login_and_a_password_are_the_same_however_they_are_written() {
     app.client().sign_in(&form(nfd_login), &form(password));
 }
 
-/// CONTRACT 25: a script in a browser is told, and its browser does not ask by itself.
+/// CONTRACT 25: a browser's script gets a 401 without a Basic challenge, so that the browser shows no password dialog.
 #[test]
 fn a_script_is_not_offered_basic() {
     let visitor = TestApp::new();
@@ -87,7 +87,7 @@ fn a_script_is_not_offered_basic() {
     }
 }
 
-/// CONTRACT 26: the scheme's name has no case.
+/// CONTRACT 26: the name of the scheme is case-insensitive.
 #[test]
 fn the_scheme_is_read_in_any_case() {
     let app = TestApp::new();
@@ -97,7 +97,7 @@ fn the_scheme_is_read_in_any_case() {
     }
 }
 
-/// CONTRACT 25: two credentials in one request are refused, even if each is right.
+/// CONTRACT 25: two credentials in one request are rejected, even if both are right.
 #[test]
 fn two_credentials_are_refused() {
     let app = TestApp::new();
@@ -112,7 +112,8 @@ fn two_credentials_are_refused() {
     assert!(answer.contains("more than one Authorization header"), "{answer}");
 }
 
-/// CONTRACT 25, 35: a header of which a request has one is refused when it is there twice, whatever the values.
+/// CONTRACT 25, 35: a header that may appear only once is rejected if it is there twice, whether or not the values are
+/// equal.
 #[test]
 fn headers_that_are_there_twice_are_refused() {
     let app = TestApp::new();
@@ -134,7 +135,7 @@ fn headers_that_are_there_twice_are_refused() {
             name.to_lowercase(),
         ));
         assert!(answer.starts_with("HTTP/1.1 400 "), "{name}: {answer}");
-        // What makes two Host headers ambiguous is refused before it is a request (RFC 9112 §3.2).
+        // Two Host headers are rejected before the request is routed (RFC 9112 §3.2).
         let is_named = answer.contains(&format!("more than one {name} header"));
         assert!(is_named || name == "Host", "{name}: {answer}");
     }
@@ -143,7 +144,7 @@ fn headers_that_are_there_twice_are_refused() {
     answer.expect(200);
 }
 
-/// A wrong password stays wrong while the right one is remembered, and the other way round.
+/// A wrong password is rejected while the right one is cached, and the right one is accepted after a wrong one.
 #[test]
 fn a_cached_login_admits_no_other_password() {
     let app = TestApp::new();

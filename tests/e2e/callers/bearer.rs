@@ -1,4 +1,4 @@
-//! Bearer tokens (CONTRACT 28): where keys come from, and what happens while they cannot be had.
+//! Bearer tokens (CONTRACT 28): the sources of keys, and calls while keys cannot be fetched.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -26,12 +26,12 @@ use crate::{
     wire::official_client::{client, pass},
 };
 
-/// What a key server does with a request.
+/// How a key server responds to a request.
 #[derive(Clone, Default)]
 enum Behaviour {
     /// Answers with these keys.
     Keys(String),
-    /// Answers with these keys, once this can be locked.
+    /// Answers with these keys, once the test has released this lock.
     KeysAfter(Arc<Mutex<()>>, String),
     /// Answers with this status.
     Status(u16),
@@ -40,11 +40,11 @@ enum Behaviour {
     /// Takes the request and does not answer.
     #[default]
     Silence,
-    /// Answers with more than anybody would have.
+    /// Answers with far more bytes than a key set has.
     Enormous,
 }
 
-/// A server of keys on this machine that can be told how to behave.
+/// A key server on this machine whose behaviour a test sets.
 struct KeyServer {
     url: String,
     behaviour: Arc<Mutex<Behaviour>>,
@@ -77,7 +77,7 @@ impl KeyServer {
                     drop(gate.lock().expect("lock"));
                     behaviour = Behaviour::Keys(keys);
                 }
-                // Whoever has heard enough goes away.
+                // A client that has read enough closes the connection.
                 let _ = match behaviour {
                     Behaviour::Keys(keys) => {
                         stream.write_all(format!("{}{keys}", head(200, "", keys.len())).as_bytes())
@@ -136,7 +136,7 @@ fn call(app: &TestApp, issuer: &Issuer) -> Answer {
     app.client().with_authorization(Some(&token)).who(&[])
 }
 
-/// CONTRACT 28: a key that is not known is fetched; however many tokens name unknown keys, not often.
+/// CONTRACT 28: an unknown key is fetched. Many tokens with unknown keys cause few fetches.
 #[test]
 fn unknown_keys_are_fetched_but_not_often() {
     let (first, second, unknown) = (Issuer::new("1"), Issuer::new("2"), Issuer::new("x"));
@@ -160,8 +160,8 @@ fn unknown_keys_are_fetched_but_not_often() {
     call(&app, &first).expect(200);
 }
 
-/// CONTRACT 28, 35: while the issuer cannot be reached, or answers nonsense, known keys stay in force;
-/// a token of an unknown key is told to come back, within seconds.
+/// CONTRACT 28, 35: while the issuer is unreachable or sends invalid answers, known keys stay in force. For a token of
+/// an unknown key the answer asks the client to retry within seconds.
 #[rstest]
 #[case::down(Behaviour::Status(500))]
 #[case::not_there(Behaviour::Status(404))]
@@ -185,7 +185,7 @@ fn an_issuer_in_trouble_does_no_harm(#[case] trouble: Behaviour) {
     app.logged(&["cannot read the issuer's keys"]);
 }
 
-/// CONTRACT 28, 35: of many who wait for one fetch, all are told the same when it fails.
+/// CONTRACT 28, 35: if a fetch fails, all callers that wait for it get the same answer.
 #[test]
 fn a_failure_is_shared() {
     let (known, unknown) = (Issuer::new("1"), Issuer::new("2"));
@@ -200,15 +200,15 @@ fn a_failure_is_shared() {
     });
 }
 
-/// CONTRACT 28: no caller ends a fetch that others wait for: the first one resets its connection, and the
-/// others get the keys.
+/// CONTRACT 28: no caller can end a fetch that others wait for: the first one resets its connection, and the others get
+/// the keys.
 #[test]
 fn the_first_caller_of_a_fetch_may_leave() {
     let (known, unknown) = (Issuer::new("1"), Issuer::new("2"));
     let server = KeyServer::start(keys(&[&known]));
     let app = server.trusted();
     call(&app, &known).expect(200);
-    // The next fetch waits a second after this one, and all callers for it.
+    // The next fetch begins a second after this one, and all callers wait for it.
     call(&app, &unknown).expect(401);
     let before = server.requests();
     let gate = Arc::new(Mutex::new(()));
@@ -231,7 +231,8 @@ fn the_first_caller_of_a_fetch_may_leave() {
     assert!(server.requests() <= before + 2, "the fetch is shared");
 }
 
-/// CONTRACT 28: while the issuer is away its keys are in force for `auth.bearer.stale_hours`, then for no token.
+/// CONTRACT 28: while the issuer is away, its keys stay in force for `auth.bearer.stale_hours`. After that every token
+/// is rejected.
 #[test]
 fn keys_are_not_in_force_without_end() {
     let Some(setup) = with_a_clock("keys of an issuer that is away") else { return };
@@ -250,7 +251,7 @@ fn keys_are_not_in_force_without_end() {
     call(&app, &known).expect(200);
 }
 
-/// CONTRACT 28: an issuer that withdraws its keys is heard.
+/// CONTRACT 28: keys that the issuer withdraws stop working.
 #[test]
 fn withdrawn_keys_are_not_accepted() {
     let (known, unknown) = (Issuer::new("1"), Issuer::new("2"));
@@ -262,7 +263,7 @@ fn withdrawn_keys_are_not_accepted() {
     call(&app, &known).expect(401);
 }
 
-/// CONTRACT 28: nobody listens; the server starts all the same, and the other schemes work.
+/// CONTRACT 28: without a key server the server still starts, and the other schemes work.
 #[test]
 fn the_server_starts_without_its_issuer() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
@@ -274,7 +275,7 @@ fn the_server_starts_without_its_issuer() {
     app.client().who(&[]).expect(200);
 }
 
-/// CONTRACT 28: a file of keys is read again when a key is not known.
+/// CONTRACT 28: a file of keys is read again when a token names an unknown key.
 #[test]
 fn a_file_of_keys_may_change() {
     let (first, second) = (Issuer::new("1"), Issuer::new("2"));
@@ -292,7 +293,7 @@ fn a_file_of_keys_may_change() {
     );
 }
 
-/// CONTRACT 1, 28: where paths name tenants a JWT must name one, and that of the path.
+/// CONTRACT 1, 28: if paths name tenants, a JWT must name a tenant, and it must be that of the path.
 #[test]
 fn a_jwt_is_of_one_tenant() {
     let issuer = Issuer::new("1");
@@ -309,7 +310,7 @@ fn a_jwt_is_of_one_tenant() {
     who(&json!({ tenant: 7 })).expect(401);
 }
 
-/// CONTRACT 28: a mistake in the configuration stops the start, and says what to do.
+/// CONTRACT 28: a mistake in the configuration stops the start, and the message says how to fix it.
 #[test]
 fn a_mistake_about_the_issuer_is_reported() {
     let refusal = |jwks: &str| {
@@ -349,7 +350,7 @@ impl Drop for Provider {
     }
 }
 
-/// CONTRACT 28: a real provider rotates its keys while calls are made; none that should pass is refused.
+/// CONTRACT 28: a real provider rotates its keys during calls. No valid token is rejected.
 #[test]
 fn a_real_provider_rotates_its_keys() {
     let Some(folder) = client() else { return };

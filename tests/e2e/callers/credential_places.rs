@@ -1,9 +1,9 @@
-//! Where a credential counts: in its header, and nowhere else (CONTRACT 25, 28; RFC 6750 §2.3).
+//! A credential counts only in its own header (CONTRACT 25, 28; RFC 6750 §2.3).
 //!
-//! Invariant: each credential that is refused in a wrong place was accepted in the right one before.
+//! Invariant: each credential that is rejected in a wrong place was accepted in the right one before.
 //!
-//! RFC 6750's `insufficient_scope` is not here: access tokens of this server have no scopes, and a 403 says in
-//! its body why the caller may not.
+//! RFC 6750's `insufficient_scope` is not tested: access tokens of this server have no scopes, and the body of a 403
+//! gives the reason.
 
 use crate::support::app::TestApp;
 
@@ -11,8 +11,8 @@ const WHO: &str = "/api/v1/User/currentPrincipal";
 const CURRENT_TOKEN: &str = "/api/v1/User/currentToken";
 const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
 
-/// CONTRACT 25, 28: in a query, a form, the address's user or the wrong header a credential is none. The
-/// answer is that to a caller who sent nothing: its challenges name no error, and it repeats nothing.
+/// CONTRACT 25, 28: in a query, a form, the user part of the address, or the wrong header, a credential is ignored. The
+/// answer is the same as without a credential: its challenges name no error, and it repeats nothing.
 #[test]
 fn a_credential_in_the_wrong_place_is_none() {
     let app = TestApp::new();
@@ -53,7 +53,7 @@ fn a_credential_in_the_wrong_place_is_none() {
             assert!(!answered.contains("error="), "{name}: {answered}");
             assert!(!answered.contains(value), "{name}: {answered}");
         }
-        // Nor does it spoil the one in its place.
+        // It does not invalidate the credential in the right place either.
         app.client().request("GET", &format!("{WHO}?{pair}"), &[], b"").expect(200);
     }
     let headers = [
@@ -74,8 +74,8 @@ fn a_credential_in_the_wrong_place_is_none() {
     assert!(!answer.starts_with("HTTP/1.1 2"), "{answer}");
 }
 
-/// CONTRACT 25, 28, 35: a token that was sent and is refused says so in its challenge; two credentials are a 400
-/// without any.
+/// CONTRACT 25, 28, 35: if a token is sent and rejected, the challenge says so. Two credentials are a 400 without a
+/// challenge.
 #[test]
 fn a_refused_token_and_two_credentials_say_what_is_wrong() {
     let app = TestApp::new();

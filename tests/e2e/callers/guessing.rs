@@ -1,6 +1,6 @@
-//! Guessing: no answer tells a user from nobody, and many tries get nowhere (CONTRACT 26, 33).
+//! Guessing: answers do not reveal whether a user exists, and repeated attempts are stopped (CONTRACT 26, 33).
 //!
-//! Invariant: work is compared as processor time of the server, never as time on the clock.
+//! Invariant: work is measured as the server's processor time, never as wall time.
 
 use std::{
     fs,
@@ -16,7 +16,7 @@ use crate::support::{
 const TRIES: usize = 12;
 const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
 
-/// An answer without what differs from one request to the next: its id and the time.
+/// An answer without the parts that differ between requests: its id and the time.
 fn without_id(answer: &Answer) -> String {
     let id = answer.header("X-Request-Id");
     let is_same = |name: &str| !["date", "x-request-id"].contains(&name);
@@ -26,17 +26,17 @@ fn without_id(answer: &Answer) -> String {
     format!("{} {headers:?} {}", answer.status, answer.body.replace(id, "ID"))
 }
 
-/// Processor time that the server has used, in ticks of 10 ms.
+/// The processor time that the server has used, in ticks of 10 ms.
 fn ticks(app: &TestApp) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{}/stat", app.process_id())).expect("Linux");
     let fields = stat.rsplit_once(')').expect("a name").1.split_whitespace();
-    // The state is field 3 of proc(5); 14 and 15 are the times in user and in system mode.
+    // The state is field 3 of proc(5). Fields 14 and 15 are the times in user and system mode.
     fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number")).sum()
 }
 
-/// CONTRACT 26: an unknown user, a disabled one and a wrong password are one answer, byte for byte, by the
-/// header and by the page, after the same work. The times of `==` are not measured: credentials are compared
-/// by the library's constant-time function, which `cargo xtask tidy` checks.
+/// CONTRACT 26: an unknown user, a disabled user and a wrong password get the same answer, byte for byte, after the
+/// same work. This holds for the header and for the page. The time of `==` is not measured: credentials are compared by
+/// the library's constant-time function, and `cargo xtask tidy` checks that.
 #[test]
 fn an_unknown_user_and_a_wrong_password_are_answered_alike() {
     let setup = Setup::new().with("AUTH__THROTTLE__PER_USER", "10000");
@@ -72,8 +72,8 @@ fn an_unknown_user_and_a_wrong_password_are_answered_alike() {
     assert!(*most > 0 && least * 2 >= *most, "{TRIES} tries each: {work:?} ticks");
 }
 
-/// CONTRACT 33, 35: a thousand guesses at one user's password: all but the first few are a 429 that says when
-/// to come back, and meanwhile that user's ticket and another user's password are served.
+/// CONTRACT 33, 35: of a thousand guesses at one user's password, all but the first few get a 429 with the time to
+/// retry. Meanwhile that user's ticket and another user's password work.
 #[test]
 fn a_thousand_guesses_get_nowhere_and_stop_no_caller() {
     const GUESSERS: usize = 4;
@@ -104,7 +104,7 @@ fn a_thousand_guesses_get_nowhere_and_stop_no_caller() {
             served.fetch_add(1, Ordering::Relaxed);
         }
     });
-    // Ten at once, then one each six seconds.
+    // Ten at once, then one every six seconds.
     let verified = verified.load(Ordering::Relaxed);
     assert!(verified < GUESSES / 10, "{verified} of {GUESSES} guesses were verified");
     assert!(served.load(Ordering::Relaxed) > 0);

@@ -1,7 +1,7 @@
-//! Every credential in every state, with every content type, on both installations: who gets in, and
-//! what the others are told.
+//! Every credential in every state, with every content type, on both installations: the callers that are accepted, and
+//! the errors that the others get.
 //!
-//! Invariant: the expected outcomes stand in `MATRIX`, written by hand; everything else is generated.
+//! Invariant: the expected outcomes are in `MATRIX`, written by hand; everything else is generated.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::json;
@@ -20,7 +20,7 @@ const SAVE: &str = "/api/v1/Agents/User/SaveExternalTokens";
 
 const LIST: &str = "/api/v1/Agents/ExternalTokens/List";
 
-/// What a request carries, and what comes of it onsite and online:
+/// The credential of a request, and its outcome onsite and online:
 ///
 /// * `in`: the call runs;
 /// * `login`: 401, `SoSessionException`, with the challenges of the installation;
@@ -28,7 +28,7 @@ const LIST: &str = "/api/v1/Agents/ExternalTokens/List";
 /// * `denied`: 403, `SoSentryException`;
 /// * `twice`: 400, `ArgumentException`.
 ///
-/// Online Basic is off, which is the default. JWTs of one issuer are accepted.
+/// Online, Basic is off by default. JWTs of one issuer are accepted.
 const MATRIX: &str = "
     nothing                                 login    login
     application alone                       login    login
@@ -131,13 +131,13 @@ const BODIES: [(&str, &str); 8] = [
         "application/merge-patch+json",
         r#"{"TokenManagementInfo":{"Provider":"et","AccessToken":"fugit"}}"#,
     ),
-    // Not read here: 415, but only for who is let in.
+    // This type is not read: 415, but only for an accepted caller.
     ("text/plain", "CANARY"),
 ];
 
 type Headers = Vec<(&'static str, String)>;
 
-/// A server with everybody that the matrix speaks of.
+/// A server with all users, applications and credentials of the matrix.
 struct Stage {
     app: TestApp,
     issuer: Issuer,
@@ -410,13 +410,13 @@ impl Stage {
     }
 }
 
-/// A ticket of these parts.
+/// Encodes the parts of a ticket.
 fn encode(plain: &str) -> String {
     let bytes: Vec<u8> = plain.encode_utf16().flat_map(u16::to_le_bytes).collect();
     format!("7T:{}", STANDARD.encode(bytes))
 }
 
-/// The parts of a ticket.
+/// Decodes a ticket into its parts.
 fn decode(ticket: &str) -> String {
     let bytes = STANDARD.decode(ticket.strip_prefix("7T:").expect("7T:")).expect("base64");
     let (units, _) = bytes.as_chunks::<2>();
@@ -428,7 +428,7 @@ fn guid(ticket: &str) -> String {
     decode(ticket).split(';').next().expect("a guid").to_owned()
 }
 
-/// Status, type of error and whether a bearer token is refused, of an outcome of the matrix.
+/// Asserts an outcome of the matrix: the status, the type of error, and whether a bearer token is rejected.
 fn expect(outcome: &str, content_type: &str, offered: &[&str], answer: &Answer, row: &str) {
     let (status, error_type) = match outcome {
         "in" if content_type == "text/plain" => (415, "NotSupportedException"),
@@ -453,7 +453,7 @@ fn expect(outcome: &str, content_type: &str, offered: &[&str], answer: &Answer, 
     assert!(!answer.body.contains("CANARY"), "{row}: {answer:?}");
 }
 
-/// As `expect`, of the token endpoint.
+/// Like `expect`, for the token endpoint.
 fn expect_of_oauth(outcome: &str, offered: &[&str], answer: &Answer, row: &str) {
     let (status, code) = match outcome {
         "in" => (200, ""),
@@ -468,7 +468,7 @@ fn expect_of_oauth(outcome: &str, offered: &[&str], answer: &Answer, row: &str) 
     assert_eq!(answer.challenges(), if status == 401 { offered } else { &[] }, "{row}");
 }
 
-/// Runs the column of an installation; how many calls that were.
+/// Runs the column of an installation; returns the number of calls.
 fn run(installation: &str, column: usize, offered: &[&str]) -> usize {
     let stage = Stage::new(installation);
     let client = stage.app.client().with_authorization(None);
@@ -486,13 +486,13 @@ fn run(installation: &str, column: usize, offered: &[&str]) -> usize {
             expect(outcomes[column], content_type, offered, &answer, credential);
             calls += 1;
         }
-        // The other agent lets in the same callers.
+        // The other agent accepts the same callers.
         let mut all: Vec<(&str, &str)> =
             headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         all.push(("Content-Type", "application/json"));
         let answer = client.request("POST", LIST, &all, b"{}");
         expect(outcomes[column], "application/json", offered, &answer, credential);
-        // So does the token endpoint, in the words of OAuth.
+        // The token endpoint accepts them too, and reports errors in the terms of OAuth.
         all.pop();
         all.push(("Content-Type", "application/x-www-form-urlencoded"));
         let answer = client.request("POST", TOKEN, &all, exchanging(&stage.key).as_bytes());

@@ -1,4 +1,4 @@
-//! Who is calling, and a token for it (CONTRACT O8, O16).
+//! The caller's identity, and a token for the caller (CONTRACT O8, O16).
 
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -46,7 +46,7 @@ const MEMBERS: [&str; 31] = [
     "Application",
 ];
 
-/// What is answered of the sample user, in the order of `MEMBERS`, with these members otherwise.
+/// The expected answer about the sample user, in the order of `MEMBERS`, with these members replaced.
 fn principal(others: &Value) -> Value {
     let mut all = json!({
         "UserType": "InternalAssociate", "Associate": "tje0", "AssociateId": 0, "IsPerson": true,
@@ -65,7 +65,7 @@ fn principal(others: &Value) -> Value {
     all
 }
 
-/// CONTRACT O8: the caller, by every scheme, in every type.
+/// CONTRACT O8: the caller's identity, for every scheme and in every type.
 #[test]
 fn every_caller_gets_its_principal() {
     let app = TestApp::new();
@@ -87,7 +87,7 @@ fn every_caller_gets_its_principal() {
     app.client().request("POST", path, &[], b"").expect(405);
 }
 
-/// CONTRACT O8, 28: the token works for Bearer, for an hour, and does not beget another.
+/// CONTRACT O8, 28: the token works for Bearer, for an hour, and cannot be used to get another token.
 #[test]
 fn a_token_is_good_for_bearer() {
     let app = TestApp::new();
@@ -105,7 +105,7 @@ fn a_token_is_good_for_bearer() {
     assert!(app.files_with(&token[12..]).is_empty(), "the token is in the database");
 }
 
-/// CONTRACT O8, 28: a token ends with the ticket or the session that it was made from; a HEAD makes none.
+/// CONTRACT O8, 28: a token ends together with the ticket or the session that it was made from. A HEAD makes no token.
 #[test]
 fn a_token_ends_with_what_it_was_made_from() {
     let app = TestApp::new();
@@ -136,7 +136,7 @@ fn a_token_ends_with_what_it_was_made_from() {
     assert_eq!([&by_session, &by_ticket, &by_password].map(|token| status(token)), [401, 401, 200]);
 }
 
-/// CONTRACT O8, 25: no token is made that nobody would accept.
+/// CONTRACT O8, 25: no token is made if the server would not accept it.
 #[test]
 fn where_bearer_is_off_there_is_no_token() {
     let app = Setup::new().with("AUTH__SCHEMES__BEARER", "false").start();
@@ -150,8 +150,8 @@ fn where_bearer_is_off_there_is_no_token() {
     assert_eq!(app.sql("UPDATE credentials SET kind = kind"), 0);
 }
 
-/// CONTRACT O8, 28: what a JWT says of its bearer; one that is no user here gets its own token back, and
-/// no ticket.
+/// CONTRACT O8, 28: the principal of a JWT. A bearer that is not a user of this server gets its own token back, and no
+/// ticket.
 #[test]
 fn a_jwt_tells_who_its_bearer_is() {
     let issuer = Issuer::new("1");
@@ -172,7 +172,7 @@ fn a_jwt_tells_who_its_bearer_is() {
     let same = bearer.request("GET", CURRENT_TOKEN, &[], b"").expect(200).json();
     assert_eq!(same, json!(token));
     assert_eq!(get_access_token(&bearer, &[], &json!({})).expect(200).json(), json!(token));
-    // No number of 32 bits: SuperOffice's clients could not read it.
+    // This number exceeds 32 bits, so SuperOffice's clients could not read it.
     let large = issuer.token(&json!({ format!("{prefix}associateid"): "2147483648" }));
     let large = app.client().with_authorization(Some(&format!("Bearer {large}")));
     assert_eq!(large.who(&[]).expect(200).json()["AssociateId"], 0);
@@ -183,13 +183,13 @@ fn a_jwt_tells_who_its_bearer_is() {
     refused.who(&[]).expect(401);
 }
 
-/// CONTRACT O8, 14, 16, 17: every member, in SuperOffice's order, in every type and language; by `$select` those that
-/// are wanted.
+/// CONTRACT O8, 14, 16, 17: every member, in SuperOffice's order, in every type and language. `$select` limits them to
+/// the named ones.
 #[test]
 fn the_principal_is_superoffices_carrier() {
     let app = TestApp::new();
     let client = app.client();
-    // In the order in which they are written.
+    // In the order of the answer's text.
     let members = |answer: &Answer| -> Vec<&str> {
         let mut members: Vec<(usize, &str)> = Vec::new();
         for name in MEMBERS {
@@ -247,7 +247,7 @@ fn the_principal_is_superoffices_carrier() {
     assert_eq!(schema["SecondaryGroups"]["items"], json!({"type": "integer", "format": "int32"}));
 }
 
-/// CONTRACT O8, 25, 28: by default, onsite as online, this server's own tokens are accepted, and no JWT is.
+/// CONTRACT O8, 25, 28: by default, both onsite and online accept this server's own tokens and reject every JWT.
 #[rstest]
 #[case("onsite", &["Basic", "SoTicket", "Bearer", "Session"])]
 #[case("online", &["SoTicket", "Bearer", "Session"])]
@@ -267,7 +267,7 @@ fn own_tokens_are_accepted_by_default(#[case] installation: &str, #[case] scheme
     assert_eq!(visitor.who(&[]).expect(401).challenges(), schemes);
 }
 
-/// CONTRACT O8, 28: the log-in flows of AspNet.Security.OAuth.SuperOffice and of next-auth end in this request, and
+/// CONTRACT O8, 28: the log-in flows of AspNet.Security.OAuth.SuperOffice and of next-auth end with this request. They
 /// read these members of its answer.
 #[rstest]
 #[case::asp_net(&[("Accept", "application/json")])]
@@ -303,8 +303,8 @@ fn get_access_token(client: &Client, headers: &[(&str, &str)], body: &Value) -> 
     client.request("POST", path, &headers, body.to_string().as_bytes())
 }
 
-/// CONTRACT O5, O16, 9–12, 16, 35: the agent's form of `currentToken`, in every type; a GET describes it, and a
-/// wrong type is named.
+/// CONTRACT O5, O16, 9–12, 16, 35: the agent's form of `currentToken`, in every type. A GET describes it, and an error
+/// names a property of the wrong type.
 #[test]
 fn the_agent_has_a_token() {
     let app = TestApp::new();
@@ -330,7 +330,7 @@ fn the_agent_has_a_token() {
         let answer =
             client.request("POST", path, &[("Content-Type", content_type)], body.as_bytes());
         let token = answer.expect(200).key();
-        // A period of tokens may have ended meanwhile.
+        // The period of a token may have ended in between.
         assert!(token.starts_with("8A:default."), "{token}");
         let bearer = client.with_authorization(Some(&format!("Bearer {token}")));
         bearer.who(&[]).expect(200);
@@ -355,7 +355,7 @@ fn the_agent_has_a_token() {
     assert_eq!(described["Answer"]["type"], "string");
 }
 
-/// CONTRACT O16, 30, 31: `AppToken` counts as `SO-AppToken` does: the token is bound to its application.
+/// CONTRACT O16, 30, 31: `AppToken` has the same effect as `SO-AppToken`: the token is bound to its application.
 #[test]
 fn an_application_may_be_named_in_the_body() {
     let setup = Setup::new().with("INSTALLATION", "online").with("TENANTS", "path");
@@ -372,7 +372,7 @@ fn an_application_may_be_named_in_the_body() {
     let token = get_access_token(&client, &[], &body(&sync)).expect(200).key();
     let bearer = app.client().with_authorization(Some(&format!("Bearer {token}")));
     assert_eq!(bearer.who(&[]).expect(200).json()["Application"], "sync");
-    // Of the same caller: that of the header is the same token.
+    // The caller is the same, so the header yields the same token.
     let by_header = client.request("GET", CURRENT_TOKEN, &[("SO-AppToken", &sync)], b"");
     assert_eq!(by_header.expect(200).key().len(), token.len());
     let upper = sync.to_uppercase();
@@ -399,16 +399,16 @@ fn an_application_may_be_named_in_the_body() {
     two.expect_error(400, "ArgumentException", "SO-AppToken or AppToken");
     // A token that is bound to another application.
     get_access_token(&bearer, &[], &body(&closed)).expect(401);
-    // Other calls do not look for it in the body.
+    // Other calls ignore an `AppToken` in the body.
     client.post("GetExternalTokens", &body(&sync)).expect(401);
 
-    // Onsite applications do not count.
+    // Onsite, applications have no effect.
     let onsite = TestApp::new();
     get_access_token(&onsite.client(), &[], &body("CANARY")).expect(200);
 }
 
-/// CONTRACT 1, O8: a tenant is given back as it was first given, whatever the path, another user or a later start
-/// spells it; tickets and tokens name it so.
+/// CONTRACT 1, O8: the server shows a tenant's name as it was first given. Another spelling by the path, by another
+/// user or at a later start does not change it. Tickets and tokens have that name, too.
 #[test]
 fn a_tenant_is_called_as_it_was_first_given() {
     let setup = issuer::trusting(Setup::new().with("TENANTS", "path"), &[]);
@@ -420,7 +420,7 @@ fn a_tenant_is_called_as_it_was_first_given() {
     };
     add("ann", "Cust26759");
     add("bob", "CUST26759");
-    // As users are who were added before the name was kept.
+    // Users that were added before the server stored the name have none.
     assert_eq!(app.sql("UPDATE users SET tenant_name = NULL WHERE login = 'bob'"), 1);
     add("cai", "cust26759");
     let ticket = app.admin(&["ticket", "issue", "bob", "--tenant", "cust26759"]);
@@ -461,8 +461,8 @@ fn a_tenant_is_called_as_it_was_first_given() {
     check(&app.stop().start());
 }
 
-/// CONTRACT 1, 28: the only tenant has the name that the configuration gives it; what was stored before is still
-/// there, and a JWT of another tenant is refused.
+/// CONTRACT 1, 28: the only tenant has the configured name. Records that were stored before are still there, and a JWT
+/// of another tenant is rejected.
 #[test]
 fn the_only_tenant_has_a_name() {
     let issuer = Issuer::new("1");
@@ -514,7 +514,7 @@ fn the_only_tenant_has_a_name() {
     }
     let both = Setup::new().with("TENANT", "Cust26759").with("TENANTS", "path").refusal();
     assert!(both.contains("does not go with tenants = \"path\""), "{both}");
-    // What opens the User agent may name it too.
+    // `online.user_agent` may name the tenant, too.
     let setup = Setup::new().with("INSTALLATION", "online").with("TENANT", "Cust26759");
     let online = setup.with("ONLINE__USER_AGENT", "cust26759/*").start();
     let session = online.client().sign_in("tje0", "Tje0");

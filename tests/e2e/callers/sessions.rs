@@ -1,4 +1,4 @@
-//! Sessions and the pages for people (CONTRACT 29), without a browser.
+//! Sessions and the pages for people (CONTRACT 29), tested without a browser.
 
 use rstest::rstest;
 use serde_json::json;
@@ -17,7 +17,7 @@ fn visitor(app: &TestApp) -> Client {
     app.client().with_authorization(None)
 }
 
-/// Sends a form of the account's page.
+/// Sends a form of the account page.
 fn send(app: &TestApp, path: &str, session: &Session, fields: &str) -> Answer {
     let form = format!("XSRF_TOKEN={}&{fields}", session.xsrf_token);
     visitor(app).request("POST", path, &[("Cookie", &session.cookie), FORM], form.as_bytes())
@@ -62,7 +62,7 @@ fn signing_in_sets_guarded_cookies() {
     assert!(answer.header("Set-Cookie").starts_with("__Host-latchkey-session="));
 }
 
-/// CONTRACT 29: a session that somebody prepared is not taken over, and signing in ends the former one.
+/// CONTRACT 29: the server does not adopt a session that an attacker prepared. Signing in ends the former session.
 #[test]
 fn signing_in_makes_a_new_session() {
     let app = TestApp::new();
@@ -103,7 +103,7 @@ fn signing_in_is_all_or_nothing() {
     visitor(&app).who(&former.headers()).expect(401);
 }
 
-/// CONTRACT 29: several tabs have one session; it dies when one signs out, for all of them.
+/// CONTRACT 29: all tabs share one session. Signing out in one tab ends it for all.
 #[test]
 fn signing_out_ends_the_session() {
     let app = TestApp::new();
@@ -121,7 +121,8 @@ fn signing_out_ends_the_session() {
     assert_eq!(app.sql("UPDATE credentials SET kind = kind"), 0, "a ticket was issued");
 }
 
-/// CONTRACT 29, 34: a wrong sign-in shows the form again, with the reason, and nothing that was typed.
+/// CONTRACT 29, 34: after a failed sign-in the form is shown again with the reason, and without the text that was
+/// typed.
 #[rstest]
 #[case("login=tje0&password=CANARY", 401, "The user name or the password is wrong.")]
 #[case("login=nobody&password=CANARY", 401, "The user name or the password is wrong.")]
@@ -143,7 +144,7 @@ fn a_failed_sign_in_is_shown_on_the_page(
     assert_eq!(challenges, if status == 401 { &["Session"][..] } else { &[] });
 }
 
-/// CONTRACT 29: a form that another site sent is not read, signed in or not.
+/// CONTRACT 29: a form that another site sent is not read, whether or not the user is signed in.
 #[test]
 fn forms_of_other_sites_are_refused() {
     let app = TestApp::new();
@@ -173,7 +174,7 @@ fn forms_of_other_sites_are_refused() {
     assert_eq!(app.sql(tickets), 0, "a ticket was issued");
 }
 
-/// CONTRACT 27, 29: the page issues a ticket, shows it once, and revokes it; nobody else's.
+/// CONTRACT 27, 29: the page issues a ticket, shows it once, and revokes it. It cannot revoke another user's ticket.
 #[test]
 fn tickets_of_ones_own_are_issued_and_revoked() {
     let app = TestApp::new();
@@ -198,8 +199,8 @@ fn tickets_of_ones_own_are_issued_and_revoked() {
     send(&app, "/account/tickets/revoke", &session, "id=CANARY").expect(400);
 }
 
-/// CONTRACT 29: the value is needed whatever the method; and for every form of the account, from this
-/// site alone.
+/// CONTRACT 29: a session needs the XSRF value for every method. Each form of the account page needs it too, and must
+/// be sent from this site.
 #[test]
 fn every_method_and_every_form_is_guarded() {
     let app = TestApp::new();
@@ -223,7 +224,7 @@ fn every_method_and_every_form_is_guarded() {
     visitor(&app).request("POST", "/sign-in", &[FORM], long.as_bytes()).expect(413);
 }
 
-/// CONTRACT 29: other cookies, odd ones and old ones of the same name, do not hide the session.
+/// CONTRACT 29: cookies with other names, malformed cookies, and old cookies of the same name do not hide the session.
 #[test]
 fn other_cookies_do_not_matter() {
     let app = TestApp::new();
@@ -239,7 +240,7 @@ fn other_cookies_do_not_matter() {
     }
 }
 
-/// CONTRACT 1, 29: a session is of one tenant, on the pages as well.
+/// CONTRACT 1, 29: a session belongs to one tenant, also on the pages.
 #[test]
 fn a_session_is_of_one_tenant() {
     let app = Setup::new().with("TENANTS", "path").start();
@@ -261,7 +262,7 @@ fn a_session_is_of_one_tenant() {
     assert_eq!(app.sql("UPDATE credentials SET kind = kind WHERE kind = 'ticket'"), 0);
 }
 
-/// CONTRACT 29: idle and absolute lifetimes; a session is renewed in use, but not past its end.
+/// CONTRACT 29: idle and absolute lifetimes. Use extends a session, but not beyond its absolute end.
 #[test]
 fn a_session_ends_in_the_end() {
     let app = Setup::new()
@@ -297,7 +298,7 @@ fn a_session_ends_in_the_end() {
     assert!(refusal.contains("auth.session.idle_minutes must be at least 1"), "{refusal}");
 }
 
-/// CONTRACT 25, 29: where sessions are off there are no pages, and a cookie counts for nothing.
+/// CONTRACT 25, 29: if sessions are off, there are no pages, and cookies are ignored.
 #[test]
 fn where_sessions_are_off_no_sign_in_works() {
     let session = TestApp::new().client().sign_in("tje0", "Tje0");
@@ -310,7 +311,7 @@ fn where_sessions_are_off_no_sign_in_works() {
     answer.expect_error(401, "SoSessionException", "This call needs a login");
 }
 
-/// CONTRACT 21, 29: the pages speak the languages that texts have.
+/// CONTRACT 21, 29: the pages are available in every language that the texts have.
 #[test]
 fn the_pages_are_translated() {
     let app = TestApp::new();

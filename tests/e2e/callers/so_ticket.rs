@@ -1,4 +1,4 @@
-//! Tickets (CONTRACT 27) beyond what the matrix shows: renewal, tenants, and what a database yields.
+//! Tickets (CONTRACT 27) beyond the matrix: renewal, tenants, and the traces of a ticket in the database.
 
 use crate::{
     Database,
@@ -7,12 +7,12 @@ use crate::{
 
 const HOUR: i64 = 3_600_000_000;
 
-/// How long the only ticket lives, in microseconds.
+/// The remaining lifetime of the only ticket, in microseconds.
 fn left(app: &TestApp) -> i64 {
     app.number(&format!("SELECT expires - {} FROM credentials", Database::NOW))
 }
 
-/// CONTRACT 27: each use renews to the full six hours, in the database at most once a minute.
+/// CONTRACT 27: each use extends the ticket to the full six hours. The database is updated at most once a minute.
 #[test]
 fn a_ticket_in_use_is_renewed() {
     let app = TestApp::new();
@@ -37,7 +37,8 @@ fn a_ticket_in_use_is_renewed() {
     assert_eq!(app.number(&alive), 0, "an expired one never comes back");
 }
 
-/// CONTRACT 27: any number per user; all are listed, without what makes them work; each ends alone.
+/// CONTRACT 27: a user may have any number of tickets. All are listed, without their secrets, and each can be revoked
+/// alone.
 #[test]
 fn tickets_are_listed_and_revoked() {
     let app = TestApp::new();
@@ -57,7 +58,7 @@ fn tickets_are_listed_and_revoked() {
     assert!(!tickets.iter().any(|ticket| table.contains(ticket)));
 }
 
-/// CONTRACT 27: who has the database has no ticket: neither its text, nor its number, is in any file.
+/// CONTRACT 27: a copy of the database does not give away a ticket: neither its text nor its number is in any file.
 #[test]
 fn the_database_cannot_produce_a_ticket() {
     use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -73,7 +74,7 @@ fn the_database_cannot_produce_a_ticket() {
     assert!(app.files_with(binary).is_empty());
 }
 
-/// CONTRACT 27, 1: where paths name tenants a ticket names its own, and opens no other.
+/// CONTRACT 27, 1: if paths name tenants, a ticket belongs to one tenant and is rejected at the others.
 #[test]
 fn a_ticket_is_of_one_tenant() {
     let app = Setup::new().with("TENANTS", "path").start();

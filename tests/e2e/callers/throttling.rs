@@ -1,4 +1,4 @@
-//! Too many passwords (CONTRACT 33).
+//! Rate limits of passwords (CONTRACT 33).
 
 use std::{
     io::Write as _,
@@ -16,14 +16,14 @@ use crate::support::{
     raw::{reset, who_request},
 };
 
-/// How many of so many wrong passwords were verified before the first 429.
+/// Tries up to 30 wrong passwords; returns the number that were verified before the first 429.
 fn verified(client: &Client, login: &str, headers: &[(&str, &str)]) -> usize {
     let wrong = client.with_password(login, "wrong");
     (0..30).take_while(|_| wrong.who(headers).status == 401).count()
 }
 
-/// CONTRACT 33, 35: past the limit a 429 that says when to come back, for a user and for nobody alike,
-/// and also for the right password.
+/// CONTRACT 33, 35: past the limit the answer is a 429 with the time to retry. It is the same for an existing and an
+/// unknown user, and also for the right password.
 #[test]
 fn too_many_passwords_of_a_user_are_refused() {
     let app = Setup::new().with("AUTH__THROTTLE__PER_USER", "5").start();
@@ -38,9 +38,9 @@ fn too_many_passwords_of_a_user_are_refused() {
     }
 }
 
-/// CONTRACT 33: a storm on one user from one address locks out neither another user there, nor that user
-/// elsewhere, nor who comes with a ticket or a session. At that address the right password is refused like
-/// any other, though it was verified lately: or it could be guessed.
+/// CONTRACT 33: an attack on one user from one address does not lock out other users at that address. The user itself
+/// can still sign in elsewhere, and use a ticket or a session. At that address the right password is rejected too, even
+/// if it was verified recently, because otherwise an attacker could recognize it.
 #[test]
 fn a_storm_on_one_user_locks_out_no_other() {
     let app = Setup::new().with("SERVER__TRUSTED_PROXIES", "127.0.0.1").start();
@@ -64,8 +64,8 @@ fn a_storm_on_one_user_locks_out_no_other() {
     app.client().with_password("ann", "CANARY-password").who(&elsewhere).expect(200);
 }
 
-/// CONTRACT 33: nor can many addresses together guess; then only who was verified lately at an address
-/// goes on there.
+/// CONTRACT 33: many addresses together cannot guess either. During such an attack only users that were verified
+/// recently at an address can sign in there.
 #[test]
 fn a_storm_from_everywhere_is_throttled() {
     let setup = Setup::new().with("SERVER__TRUSTED_PROXIES", "127.0.0.1");
@@ -77,14 +77,14 @@ fn a_storm_from_everywhere_is_throttled() {
         wrong.who(&[("X-Forwarded-For", format!("198.51.100.{number}").as_str())]).status
     });
     let verified = tried.filter(|status| *status == 401).count();
-    // Ten times as many as from one address; one more for each three seconds that it takes.
+    // Ten times the limit of one address, and one more for every three seconds that this takes.
     assert!((20..=24).contains(&verified), "{verified}");
     app.client().who(&[("X-Forwarded-For", "203.0.113.1")]).expect(429);
     app.client().who(&known).expect(200);
 }
 
-/// CONTRACT 33: a user that signed in from a network lately may do so there whatever others try, also when its
-/// password has to be hashed again, and until its own wrong passwords there are too many.
+/// CONTRACT 33: a user that signed in from a network recently can do so again, even while others exceed the limits, and
+/// even if its password has to be hashed again. Only its own wrong passwords from there end that.
 #[test]
 fn a_user_that_is_known_in_a_network_is_not_locked_out_there() {
     let setup = Setup::new().with("SERVER__TRUSTED_PROXIES", "127.0.0.1");
@@ -94,7 +94,7 @@ fn a_user_that_is_known_in_a_network_is_not_locked_out_there() {
     let known = [("X-Forwarded-For", "192.0.2.1")];
     let ann = app.client().with_password("ann", "CANARY-password");
     ann.who(&known).expect(200);
-    // Now its password has to be hashed again.
+    // After this its password has to be hashed again.
     app.admin(&["user", "disable", "ann"]);
     app.admin(&["user", "enable", "ann"]);
     let others = (0..20).map(|number| {
@@ -112,7 +112,7 @@ fn a_user_that_is_known_in_a_network_is_not_locked_out_there() {
     ann.who(&known).expect(429);
 }
 
-/// CONTRACT 33, 35: while one network fills all places to wait, sign-ins from others are served.
+/// CONTRACT 33, 35: while one network fills all places in the queue, sign-ins from others are served.
 #[test]
 fn a_flood_from_one_network_leaves_places_to_others() {
     let setup = Setup::new().with("SERVER__TRUSTED_PROXIES", "127.0.0.1");
@@ -142,12 +142,12 @@ fn a_flood_from_one_network_leaves_places_to_others() {
     });
 }
 
-/// CONTRACT 33: the memory that passwords are hashed in is given back, also when their callers leave meanwhile.
+/// CONTRACT 33: the memory for hashing is released, also if the callers have left.
 #[test]
 fn callers_that_leave_take_no_memory_with_them() {
     const CALLERS: usize = 4;
     let app = Setup::new().with("AUTH__THROTTLE__PER_USER", "10000").start();
-    // What as many callers cost that stay: threads and their arenas are not given back.
+    // Warm-up with the same number of callers, because threads and their arenas stay allocated.
     for _ in 0..2 {
         thread::scope(|scope| {
             for _ in 0..CALLERS {
@@ -156,7 +156,7 @@ fn callers_that_leave_take_no_memory_with_them() {
             }
         });
     }
-    // The least of several, since the memory of the last password may go after its answer.
+    // The minimum of several samples, because the memory of the last password may be released after its answer.
     let before = (0..50).map(|_| {
         thread::sleep(Duration::from_millis(10));
         app.resident_megabytes()
@@ -177,7 +177,7 @@ fn callers_that_leave_take_no_memory_with_them() {
     }
 }
 
-/// CONTRACT 33: the server knows clients behind a proxy from each other, or does not start.
+/// CONTRACT 33: the server can distinguish clients behind a proxy, or does not start.
 #[test]
 fn a_proxy_has_to_be_named() {
     let setup = Setup::new().with("PROFILE", "production").with("SERVER__BEHIND_PROXY", "true");
@@ -191,7 +191,7 @@ fn a_proxy_has_to_be_named() {
     assert!(!setup.data().exists(), "a server that does not start made something");
 }
 
-/// CONTRACT 33: the right password uses nothing up.
+/// CONTRACT 33: a right password does not count against the limit.
 #[test]
 fn only_failures_count() {
     let app = Setup::new().with("AUTH__THROTTLE__PER_ADDRESS", "3").start();
@@ -204,7 +204,7 @@ fn only_failures_count() {
     }
 }
 
-/// CONTRACT 33: hashing many passwords at once takes the memory of as many as there are cores.
+/// CONTRACT 33: hashing many passwords at once needs memory for one password per core.
 #[test]
 fn a_flood_of_passwords_is_bounded() {
     let setup = Setup::new().with("AUTH__THROTTLE__PER_USER", "10000");
@@ -226,7 +226,7 @@ fn a_flood_of_passwords_is_bounded() {
     assert!(used < limit, "{used} MB after 128 passwords, on {cores} cores");
 }
 
-/// CONTRACT 33: one address cannot try many users; the page to sign in counts as well.
+/// CONTRACT 33: one address cannot try many users. The sign-in page counts as well.
 #[test]
 fn too_many_passwords_from_an_address_are_refused() {
     let app = Setup::new().with("AUTH__THROTTLE__PER_ADDRESS", "8").start();
@@ -241,8 +241,7 @@ fn too_many_passwords_from_an_address_are_refused() {
     assert!(page.body.contains("role=\"alert\"") && !page.header("Retry-After").is_empty());
 }
 
-/// CONTRACT 33: what a client says of its address counts only if a trusted proxy says it; of IPv6 the
-/// /64 counts.
+/// CONTRACT 33: an address that a client claims counts only if a trusted proxy reports it. For IPv6 the /64 counts.
 #[test]
 fn an_address_is_believed_of_trusted_proxies() {
     let setup = || Setup::new().with("AUTH__THROTTLE__PER_ADDRESS", "5");
@@ -266,7 +265,7 @@ fn an_address_is_believed_of_trusted_proxies() {
     assert!(refusal.contains("server.trusted_proxies must have addresses"), "{refusal}");
 }
 
-/// CONTRACT 26, 33: of many calls that begin at once with the right password, none is refused.
+/// CONTRACT 26, 33: if many calls with the right password begin at once, none is rejected.
 #[test]
 fn many_calls_at_once_are_one_try() {
     let app = Setup::new().with("AUTH__THROTTLE__PER_USER", "3").start();
