@@ -1,6 +1,6 @@
 //! The OpenAPI document and the pages for people, as other programs read them, and the how-tos.
 //!
-//! No database has a part in it, so it runs once, on SQLite.
+//! They do not depend on the database, so these tests run once, on SQLite.
 
 mod client_programs;
 mod how_to;

@@ -1,6 +1,6 @@
 //! The machine that the server runs on: its configuration, files, users, signals, and where the log goes.
 //!
-//! No database has a part in it, so it runs once, on SQLite.
+//! They do not depend on the database, so these tests run once, on SQLite.
 
 mod configuration;
 mod logging;

@@ -1,8 +1,7 @@
-//! End-to-end tests: a real server process, on a free port, with a SQLite database of its own.
-//! `on_postgres.rs` runs those of the first list on PostgreSQL too.
+//! End-to-end tests: a real server process, on a free port, with its own SQLite database. `on_postgres.rs` runs those
+//! of the first list on PostgreSQL too.
 //!
-//! Invariant: whatever a test does, no secret is in the server's log afterwards; `TestApp` looks for
-//! them when it goes.
+//! Invariant: after every test the server's log contains no secret. `TestApp` searches the log when it is dropped.
 
 // On both databases.
 mod callers;
@@ -16,7 +15,7 @@ mod support;
 mod webhooks;
 mod wire;
 
-// What only SQLite has, and what no database has a part in.
+// Tests of SQLite alone, and tests that do not depend on the database.
 mod documents;
 mod machine;
 mod network;

@@ -1,6 +1,6 @@
-//! The network around the server: connections, hosts, TLS, proxies, and requests that are no calls yet.
+//! The network around the server: connections, hosts, TLS, proxies, and connections that never become a request.
 //!
-//! No database has a part in it, so it runs once, on SQLite.
+//! They do not depend on the database, so these tests run once, on SQLite.
 
 mod bodies;
 mod certificates;

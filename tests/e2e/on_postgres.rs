@@ -1,6 +1,6 @@
-//! The end-to-end tests on PostgreSQL: what `main.rs` lists for both databases, and PostgreSQL's own.
+//! The end-to-end tests on PostgreSQL: those that `main.rs` lists for both databases, and PostgreSQL's own.
 //!
-//! Invariant: without PostgreSQL the run ends and says so; no test seems to have passed.
+//! Invariant: without PostgreSQL the run ends with a message, so that no test seems to have passed.
 
 // On both databases.
 mod callers;
@@ -14,7 +14,7 @@ mod support;
 mod webhooks;
 mod wire;
 
-// What only PostgreSQL has.
+// Tests of PostgreSQL alone.
 mod postgres;
 
 use postgres::database::Database;

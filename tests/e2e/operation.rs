@@ -1,4 +1,4 @@
-//! What an operator does: start the server, administer it, verify its records, read its log.
+//! The operator's work: start the server, administer it, verify its records, read its log.
 
 mod administration;
 mod grants;

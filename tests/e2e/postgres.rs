@@ -1,4 +1,5 @@
-//! What only PostgreSQL has: a server of its own, servers that share a database, and copies from SQLite and back.
+//! Tests of PostgreSQL alone: a cluster of the tests' own, servers that share a database, and copies from and to
+//! SQLite.
 
 mod access;
 mod authorizations;

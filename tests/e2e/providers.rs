@@ -1,6 +1,7 @@
-//! Providers of every kind: what they answer, where they are, and what follows for a grant.
+//! Providers of every kind: their answers, their addresses, and the consequences for a grant.
 //!
-//! Invariant: what is here does not depend on the database, so that CI runs it on SQLite alone; `grants` has what does.
+//! Invariant: these tests do not depend on the database, so CI runs them on SQLite alone. Tests that do are in
+//! `grants`.
 
 mod addresses;
 mod answers;

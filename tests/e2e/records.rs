@@ -1,4 +1,4 @@
-//! What becomes of a record after it was saved: listed, expired, revoked, removed.
+//! The life of a record after it was saved: listing, expiry, revocation, removal.
 
 pub(crate) mod clock;
 mod expiry;

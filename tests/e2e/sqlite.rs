@@ -1,4 +1,4 @@
-//! What only SQLite has: a file, its write-ahead log, the disk below it, backups.
+//! Tests of SQLite alone: a file, its write-ahead log, the disk below it, backups.
 
 mod backups;
 pub(crate) mod database;

@@ -1,4 +1,4 @@
-//! What tests need: a server process, its clients, load on it, and what a machine may lack.
+//! The tools of the tests: a server process, its clients, load on it, and checks for programs that a machine may lack.
 
 pub(crate) mod app;
 pub(crate) mod client;

@@ -1,4 +1,4 @@
-//! Webhooks: what receivers are sent, and what becomes of it when they fail.
+//! Webhooks: the events that receivers are sent, and the handling of failed deliveries.
 
 mod crashes;
 mod events;

@@ -1,4 +1,4 @@
-//! What goes over the wire: the calls, their formats, languages, headers and errors.
+//! The wire: the calls, their formats, languages, headers and errors.
 
 mod api_index;
 mod encodings;

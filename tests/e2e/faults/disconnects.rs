@@ -1,6 +1,6 @@
-//! Clients that go away before they are answered.
+//! Clients that leave before they are answered.
 //!
-//! Invariant: what is left of them is at most a record whose key nobody has.
+//! Invariant: they leave at most a record whose key no client has.
 
 use std::{
     io::Write as _,
@@ -16,21 +16,21 @@ use crate::support::{
     raw::save_request,
 };
 
-/// Clients that go away at the same time.
+/// The number of clients that leave at the same time.
 const AT_ONCE: usize = 4;
-/// How many of them until the server has closed their connections: each takes memory until then, and a
-/// slow machine has them waiting in thousands.
+/// The number of clients in a burst. After a burst the test waits until the server has closed their connections,
+/// because each takes memory until then, and on a slow machine thousands would be waiting.
 const BURST: usize = 200;
-/// Bursts: the first ones bring the server to the memory that it works with.
+/// The first bursts, which bring the server to its usual memory.
 const FIRST: usize = 5;
 const THEN: usize = 15;
-/// Connections to the database are opened when they are first needed, with a few files each.
+/// The server opens connections to the database when it first needs them, with a few files each.
 const SOME_FILES: usize = 16;
-/// More or less, as allocators go: less than a quarter of what the bursts after the first ones take, at
-/// 30 KB for each that leaves, if none of it is given back.
+/// A tolerance, because allocators vary. It is less than a quarter of the memory that the later bursts would take, at
+/// 30 KB for each client, if nothing were released.
 const SOME_MEGABYTES: usize = 20;
 
-/// Begins a save and goes away, in one of the ways of doing so.
+/// Begins a save and leaves, in one of five ways.
 fn save_and_leave(app: &TestApp, random: &mut Random) {
     let request = save_request(app.authority(), "CANARY-nobody");
     let mut stream = TcpStream::connect(app.authority()).expect("connect");
@@ -53,7 +53,7 @@ fn save_and_leave(app: &TestApp, random: &mut Random) {
     }
 }
 
-/// Until a moment that may be before the commit, after it, or after the answer.
+/// Waits for a moment, which may end before the commit, after it, or after the answer.
 fn pause(random: &mut Random) {
     thread::sleep(Duration::from_micros(random.below(5000) as u64));
 }
@@ -71,7 +71,7 @@ fn burst(app: &TestApp, random: &mut Random) {
     });
 }
 
-/// Each burst until no more than this many files are open.
+/// Sends bursts, and after each waits until at most this many files are open.
 fn save_and_leave_often(app: &TestApp, bursts: usize, files: usize, random: &mut Random) {
     for _ in 0..bursts {
         burst(app, random);
@@ -79,7 +79,7 @@ fn save_and_leave_often(app: &TestApp, bursts: usize, files: usize, random: &mut
     }
 }
 
-/// However many leave, and whenever: others are served, and neither connections nor memory stay behind.
+/// Clients that leave, at any time and in any number, do not affect others. Neither connections nor memory leak.
 #[test]
 fn clients_that_go_away_take_nothing_with_them() {
     let (app, record, mut random) = (TestApp::new(), Record::default(), Random::new());

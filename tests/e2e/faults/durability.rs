@@ -1,4 +1,4 @@
-//! Nothing acknowledged is ever lost: not by a restart or a `kill -9`.
+//! No acknowledged save is lost, neither by a restart nor by a `kill -9`.
 
 use std::{thread, time::Duration};
 
@@ -11,9 +11,9 @@ use crate::support::{
 };
 
 const KILLS: usize = 100;
-/// At the latest this many microseconds after the first acknowledgment.
+/// The latest kill, in microseconds after the first acknowledgment.
 const LATEST_KILL: usize = 150_000;
-/// How much is looked at after each kill: so many at random, and so many of the last ones.
+/// The number of saves that are checked after each kill: this number at random, and this number of the last ones.
 const SAMPLE: usize = 20;
 
 #[test]
@@ -28,7 +28,7 @@ fn a_restart_changes_nothing() {
     assert!(key < other, "keys sort by their age");
 }
 
-/// 64 connections, whose saves are committed many at a time, and `kill -9` in the middle.
+/// 64 connections, whose saves are committed in batches, and a `kill -9` in the middle.
 #[test]
 fn every_acknowledged_save_survives_a_kill() {
     let record = Record::default();
@@ -41,8 +41,8 @@ fn every_acknowledged_save_survives_a_kill() {
     record.assert_kept(&app.setup.start());
 }
 
-/// `kill -9` at random moments under load, again and again on one database. A sample is looked at after
-/// each, what was acknowledged last in any case, and all at the end.
+/// `kill -9` at random moments under load, again and again, on one database. After each kill a sample is checked, which
+/// includes the latest acknowledged saves. All saves are checked at the end.
 #[test]
 fn every_acknowledged_save_survives_a_hundred_kills() {
     let mut random = Random::new();

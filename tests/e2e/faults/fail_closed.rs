@@ -1,7 +1,7 @@
-//! What a decision needs is away: then no call is let through and nothing is saved (CONTRACT 35).
+//! While a decision cannot be made because its data is unavailable, every call is rejected and nothing is saved
+//! (CONTRACT 35).
 //!
-//! Invariant: each call succeeded before and succeeds again afterwards, so that the part that is away is the
-//! only reason.
+//! Invariant: each call succeeded before and succeeds again afterwards, so that the unavailable part is the only cause.
 //!
 //! Elsewhere: the keys of an issuer in `callers::bearer`, a master key in `keys::master_key` and `keys::wraps`, a clock
 //! that jumps in `records::clock`, an outage of PostgreSQL in `postgres::faults`, a full disk in `sqlite::faulty_disk`.
@@ -11,7 +11,7 @@ use crate::support::{
     client::{Answer, Client, to_save},
 };
 
-/// Who calls: a name, a client, its headers, and the tables that decide about its save.
+/// A caller: a name, a client, its headers, and the tables that decide about its save.
 type Caller<'a> = (&'a str, &'a Client, &'a [(&'a str, &'a str)], &'a [&'a str]);
 
 /// Renames a table, so that every statement about it fails.
@@ -27,9 +27,9 @@ fn assert_failed_closed(answer: &Answer, what: &str) {
     }
 }
 
-/// CONTRACT 25, 30, 35: without the table that says who somebody is, which application calls, or under which key
-/// a record is, every scheme that needs it fails, also for a password that was verified just before; nothing is
-/// saved, and the answer does not name the cause.
+/// CONTRACT 25, 30, 35: while the table of users, credentials, applications or master keys is unavailable, every scheme
+/// that needs it fails. This holds also for a password that was verified just before. Nothing is saved, and the answer
+/// does not name the cause.
 #[test]
 fn without_what_a_decision_needs_nothing_is_saved() {
     let online = Setup::new()

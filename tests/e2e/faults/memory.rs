@@ -1,6 +1,6 @@
-//! What is left in the memory of a running server of what went through it, and whether it can be looked at.
+//! The secrets that remain in the memory of a running server after it served calls, and access to that memory.
 //!
-//! Invariant: what is looked for was sent or derived in this test and nowhere else.
+//! Invariant: every secret that is searched for was sent or derived in this test and nowhere else.
 
 use std::{
     fs::{self, File},
@@ -28,13 +28,13 @@ use crate::support::{
 const SAVE: &str = "/api/v1/Agents/User/SaveExternalTokens";
 const GET: &str = "/api/v1/Agents/User/GetExternalTokens";
 const JSON: &str = "application/json";
-/// How many call at once, so that what is pooled is used by several.
+/// The number of clients that call at once, so that several use the pooled buffers.
 const CLIENTS: usize = 4;
 
-/// What is looked for, by a name that may be told.
+/// The secrets to search for, each with a name that may be printed.
 type Needles = Vec<(String, Vec<u8>)>;
 
-/// Everything that the server may write to, and that it wrote to; `None` if this user may not look.
+/// Everything in the server's writable memory; `None` if this user may not read it.
 pub(crate) fn memory(app: &TestApp) -> Option<Vec<Vec<u8>>> {
     let folder = format!("/proc/{}", app.process_id());
     let memory = File::open(format!("{folder}/mem")).ok()?;
@@ -52,7 +52,7 @@ pub(crate) fn memory(app: &TestApp) -> Option<Vec<Vec<u8>>> {
     Some(writable.filter_map(read).collect())
 }
 
-/// The names of what is found.
+/// The names of the secrets that were found.
 fn found<'a>(needles: &'a Needles, memory: &[Vec<u8>]) -> Vec<&'a str> {
     let is_there = |needle: &[u8]| {
         let finder = memmem::Finder::new(needle);
@@ -62,7 +62,7 @@ fn found<'a>(needles: &'a Needles, memory: &[Vec<u8>]) -> Vec<&'a str> {
     found.map(|(name, _)| name.as_str()).collect()
 }
 
-/// A save in a content type; what must be gone when it was answered.
+/// Saves in a content type, and adds the secrets that must be gone after the answer.
 fn save(
     client: &Client,
     headers: &[(&str, &str)],
@@ -81,7 +81,7 @@ fn save(
     key
 }
 
-/// The 256 bits that base62 digits stand for.
+/// Decodes 256 bits from base62 digits.
 fn from_base62(digits: &[u8]) -> Vec<u8> {
     const DIGITS: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let mut bytes = vec![0; 32];
@@ -101,7 +101,7 @@ fn token(secret: &str, name: &str) -> String {
     format!("CANARY-{secret}-of-{name}-{}", "0123456789".repeat(20))
 }
 
-/// One save and one get in each way that a body can be written, on one connection.
+/// One save and one get with each encoding of a body, on one connection.
 fn use_api(client: &Client, number: usize) -> (Needles, Vec<String>) {
     let needles = &mut Needles::new();
     let carrier = |name: &str| {
@@ -176,16 +176,16 @@ fn use_api(client: &Client, number: usize) -> (Needles, Vec<String>) {
         let path = format!("{GET}?$select=accesstoken");
         client.request("POST", &path, &headers, body.as_bytes()).expect(200);
     }
-    // What is refused is read as well.
+    // A rejected body is read as well.
     let broken = carrier("broken").replace('}', "");
     needles.push(("a body that is refused".to_owned(), token("access", "broken").into_bytes()));
     client.request("POST", SAVE, &[of(JSON)], broken.as_bytes()).expect(400);
     (std::mem::take(needles), keys)
 }
 
-/// Once calls were answered and their connections are closed, nothing secret of them is in memory: no token, no
-/// retrieval key, no password in any form, no key of a record. While a connection is open its buffers keep what
-/// it last sent and received, but even then the keys of records are gone.
+/// After calls are answered and their connections are closed, their secrets are not in memory: no token, no retrieval
+/// key, no password in any form, no key of a record. While a connection is open, its buffers keep the bytes that it
+/// last sent and received. Even then the keys of records are gone.
 #[test]
 fn nothing_secret_stays_in_memory() {
     let app = TestApp::new();
@@ -226,15 +226,15 @@ fn nothing_secret_stays_in_memory() {
     assert_eq!(found(&needles, &look()), Vec::<&str>::new());
 }
 
-/// In every way that there is onsite, rightly and wrongly. What a session is known by is not looked for: the head
-/// of the answer that sets its cookies stays as it is until it is used for another answer.
+/// Signs in in every way that onsite has, with right and wrong credentials. The session's own secret is not searched
+/// for: the head of the answer that sets its cookies stays in memory until its buffer is used for another answer.
 fn sign_in(app: &TestApp, client: &Client, needles: &mut Needles) {
     let ticket = app.ticket("ann");
     client.with_authorization(Some(&format!("SoTicket {ticket}"))).who(&[]).expect(200);
     client.with_password("ann", "CANARY-wrong-password").who(&[]).expect(401);
     let session = client.with_authorization(None).sign_in("ann", "CANARY-password");
     client.with_authorization(None).who(&session.headers()).expect(200);
-    // Last, so that nothing lies over it by chance.
+    // Last, so that no later call overwrites it by chance.
     client.with_authorization(None).sign_in("ann", "CANARY-password");
     for (name, password) in [("password", "CANARY-password"), ("wrong", "CANARY-wrong-password")] {
         needles.push((name.to_owned(), password.into()));
@@ -244,14 +244,14 @@ fn sign_in(app: &TestApp, client: &Client, needles: &mut Needles) {
     needles.push(("ticket".to_owned(), ticket[3..].into()));
 }
 
-/// No core dump, and no look at its memory for others of the same user: of a process that may be dumped
-/// `/proc` gives them its files, of one that may not they are root's.
+/// The server leaves no core dump, and other processes of the same user cannot read its memory. The files in `/proc` of
+/// a process that may be dumped belong to its user. Those of a process that may not be dumped belong to root.
 #[test]
 fn the_process_may_not_be_dumped() {
     const NOBODY: u32 = 65_534;
     let setup = Setup::new();
     let mut command = setup.command();
-    // Of root's processes everything is root's.
+    // All files of root's processes belong to root. Run as root, the test starts the server as another user.
     if fs::metadata("/proc/self").expect("Linux has it").uid() == 0 {
         fs::create_dir(setup.data()).expect("folder");
         for folder in [setup.folder(), &setup.data()] {

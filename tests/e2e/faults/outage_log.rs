@@ -1,4 +1,4 @@
-//! What the log says of an outage, on either backend.
+//! The log during an outage, on either backend.
 
 use crate::support::{
     app::{TestApp, until},
@@ -6,7 +6,8 @@ use crate::support::{
     outage::{save_during, wait_for_refusals, wait_for_saves},
 };
 
-/// A line when it begins and one when it is over, with how many calls were refused; none for each call.
+/// One line when the outage begins, and one when it ends with the number of rejected calls. Single calls are not
+/// logged.
 #[test]
 fn an_outage_is_two_lines() {
     let app = TestApp::new();
@@ -25,7 +26,7 @@ fn an_outage_is_two_lines() {
     assert_eq!(count("ERROR"), 1, "{log}");
     assert_eq!(count("the database is unavailable: calls are refused"), 1, "{log}");
     assert_eq!(count("the database is back"), 1, "{log}");
-    // Upkeep says for itself, once for each of its steps, that it fails.
+    // Upkeep reports its own failures, once for each of its steps.
     assert!(count("WARN") <= 8, "{log}");
     assert!(log.lines().any(|line| line.contains("is back") && line.contains("refused")), "{log}");
 }

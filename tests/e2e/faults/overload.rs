@@ -1,7 +1,7 @@
-//! Ten times what the server can do, for a minute.
+//! Ten times the server's capacity, for a minute.
 //!
-//! Invariant: a request is answered rightly or refused with a 503 that says when to come back; no connection
-//! is cut off, and what is over is over at once.
+//! Invariant: a request is answered correctly, or rejected with a 503 and a time to retry. No connection is cut off,
+//! and the server recovers at once after the overload.
 
 use std::{
     collections::VecDeque,
@@ -18,20 +18,20 @@ use crate::support::{
     raw::{save_request, take_answer},
 };
 
-/// How the capacity is measured: each connection sends its next request after the answer.
+/// The load that measures the capacity: each connection sends its next request after the answer.
 const CLOSED_LOOP: Offer =
     Offer { connections: 64, depth: 1, rate: f64::INFINITY, time: Duration::from_secs(2) };
-/// Requests under way on one connection; past that a client holds back what it would send.
+/// Requests under way on one connection; at this number the client stops sending.
 const DEPTH: usize = 32;
-/// In seconds.
+/// The duration of the overload, in seconds.
 const OVERLOAD: usize = 60;
 /// Threads that send and receive.
 const THREADS: usize = 2;
-/// How much is looked at in the end; the rest is counted.
+/// The number of saves that are checked at the end; the rest are only counted.
 const SAMPLE: usize = 3000;
 const SOME_MEGABYTES: usize = 64;
 
-/// What clients send.
+/// The load that clients offer.
 #[derive(Clone, Copy)]
 struct Offer {
     connections: usize,
@@ -41,7 +41,7 @@ struct Offer {
     time: Duration,
 }
 
-/// What came of it.
+/// The counts of requests and answers.
 #[derive(Clone, Copy, Debug, Default)]
 struct Outcome {
     sent: usize,
@@ -59,10 +59,10 @@ impl Outcome {
     }
 }
 
-/// A connection with requests under way.
+/// A connection with several requests under way.
 struct Pipeline {
     stream: TcpStream,
-    /// The tokens whose keys are still to come, in their order.
+    /// The tokens whose keys have not arrived yet, in order.
     under_way: VecDeque<String>,
     unsent: Vec<u8>,
     received: Vec<u8>,
@@ -75,7 +75,7 @@ impl Pipeline {
         Self { stream, under_way: VecDeque::new(), unsent: Vec::new(), received: Vec::new() }
     }
 
-    /// Takes up another save, to be sent as soon as there is room.
+    /// Queues another save, to be sent as soon as the connection has room.
     fn begin(&mut self, record: &Record, outcome: &mut Outcome) {
         let token = record.new_token();
         self.unsent.extend(save_request("localhost", &token));
@@ -83,7 +83,7 @@ impl Pipeline {
         outcome.sent += 1;
     }
 
-    /// Receives and sends what can be without waiting.
+    /// Receives and sends as much as is possible without waiting.
     fn go_on(&mut self, record: &Record, outcome: &mut Outcome) {
         let mut buffer = [0; 16 * 1024];
         match self.stream.read(&mut buffer) {
@@ -117,7 +117,7 @@ impl Pipeline {
 }
 
 impl Offer {
-    /// Sends it from several threads; then the clients go away, whatever is under way.
+    /// Sends this load from several threads. Then the clients leave, even with requests under way.
     fn make(self, app: &TestApp, record: &Record) -> Outcome {
         let part = Self {
             connections: self.connections / THREADS,
@@ -137,7 +137,7 @@ impl Offer {
         let mut pipelines = Vec::new();
         for _ in 0..self.connections {
             let mut pipeline = Pipeline::open(app.authority());
-            // At once, for a connection that sends nothing is soon closed.
+            // At once, because the server soon closes a connection that sends nothing.
             pipeline.begin(record, &mut outcome);
             pipeline.go_on(record, &mut outcome);
             pipelines.push(pipeline);
@@ -165,7 +165,7 @@ fn ten_times_the_capacity_does_no_harm() {
 
     let before = app.resident_megabytes();
     let rate = 10.0 * capacity;
-    // Each waits about a second for its turn, less than what the server takes for a client that is slow.
+    // Each waits about a second for its turn, which is less than the server's timeout for slow clients.
     let connections = (capacity as usize).clamp(CLOSED_LOOP.connections, 200);
     let time = Duration::from_secs(rounds(OVERLOAD) as u64);
     let overload = Offer { connections, depth: DEPTH, rate, time };
@@ -182,7 +182,7 @@ fn ten_times_the_capacity_does_no_harm() {
     assert!(recovery < Duration::from_secs(1), "{recovery:?}");
     let rows = app.saved_rows();
     println!("{} keys, {rows} rows", record.acknowledged());
-    // What was under way when the clients left may have been committed.
+    // Requests that were under way when the clients left may have been committed.
     assert!((record.acknowledged()..=closed.sent + outcome.sent + 1).contains(&rows));
     let sample = record.sample(SAMPLE, &mut random);
     assert_none_lost(sample.len(), lost(&app, &sample));

@@ -1,4 +1,4 @@
-//! Stopping: what is under way is finished, and nothing new is taken.
+//! Shutdown: requests under way are finished, and new ones are not accepted.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -34,7 +34,7 @@ pub(crate) fn begin_a_save(app: &TestApp, body: &str) -> TcpStream {
     stream
 }
 
-/// SIGTERM and SIGINT: a request under way is finished, a new connection is not taken.
+/// SIGTERM and SIGINT: a request under way is finished, and a new connection is not accepted.
 #[rstest]
 fn a_shutdown_finishes_what_is_under_way_and_takes_nothing_new(
     #[values("TERM", "INT")] name: &str,
@@ -57,7 +57,7 @@ fn a_shutdown_finishes_what_is_under_way_and_takes_nothing_new(
     assert_eq!(app.client().access_token(&key).as_deref(), Some("fugit"));
 }
 
-/// Whoever sends a second signal does not want to wait for the slowest client.
+/// After a second signal the server does not wait for the slowest client.
 #[test]
 fn a_second_signal_stops_at_once() {
     let mut app = TestApp::new();
@@ -71,8 +71,8 @@ fn a_second_signal_stops_at_once() {
     assert_eq!(app.setup.start().client().access_token(&key).as_deref(), Some("fugit"));
 }
 
-/// A drain has its end (`server.drain_seconds`): a client that sends its body a byte at a time is cut off. What was
-/// acknowledged is kept, and the server ends as it should.
+/// A drain is limited (`server.drain_seconds`): a client that sends its body a byte at a time is cut off. Acknowledged
+/// saves are kept, and the server exits successfully.
 #[test]
 fn a_client_that_dribbles_does_not_hold_up_the_end() {
     let setup =
@@ -88,13 +88,13 @@ fn a_client_that_dribbles_does_not_hold_up_the_end() {
     let begun = Instant::now();
     app.signal("TERM");
     assert!(app.wait().success(), "{}", app.log());
-    // What it was before there was a setting.
+    // The limit before the setting existed.
     assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
     dribble.join().expect("it is cut off");
     assert_eq!(app.setup.start().client().access_token(&key).as_deref(), Some("fugit"));
 }
 
-/// A log collector that went away takes neither the requests nor the shutdown with it.
+/// If the log collector is gone, requests and the shutdown still work.
 #[test]
 fn a_log_that_cannot_be_written_stops_nothing() {
     let setup = Setup::new();
