@@ -1,4 +1,4 @@
-//! The way of a user to a provider and back: the URL where it consents, the state, and the parameters of URLs.
+//! A user's redirect to a provider and back: the URL where the user consents, the state, and the parameters of URLs.
 
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -21,14 +21,14 @@ use crate::{
     },
 };
 
-/// Asks for the URL at which a user consents, with other members over the usual.
+/// Requests the URL at which a user consents, with these members over the usual ones.
 pub(crate) fn authorize(client: &Client, over: &Value) -> Answer {
     let mut body = json!({ "Provider": NAME, "RedirectUri": REDIRECT });
     merge(&mut body, over);
     client.post_records("Authorize", &body)
 }
 
-/// What a field of the URL's query has.
+/// The value of a field of the URL's query.
 fn field(url: &Value, name: &str) -> String {
     let (_endpoint, query) = url.as_str().expect("a URL").split_once('?').expect("a query");
     let fields = query.split('&').filter_map(|field| field.split_once('='));
@@ -36,7 +36,7 @@ fn field(url: &Value, name: &str) -> String {
     decode(found.unwrap_or_default())
 }
 
-/// The user consents at the URL: what is to be exchanged afterwards.
+/// The user consents at the URL; returns the body of the exchange that follows.
 pub(crate) fn consent(provider: &MockProvider, asked: &Value) -> Value {
     let url = &asked["Url"];
     let text = |name| Some(field(url, name)).filter(|text| !text.is_empty());
@@ -53,7 +53,7 @@ pub(crate) fn exchange(client: &Client, body: &Value) -> Answer {
     client.post("ExchangeCodeAndSaveTokens", body)
 }
 
-/// Sends a user there and back, with these members in both calls.
+/// Sends a user to the provider and back, with these members in both calls.
 pub(crate) fn connect(app: &TestApp, provider: &MockProvider, over: &Value) -> Answer {
     let asked = authorize(&app.client(), over).expect(200).json();
     let mut body = consent(provider, &asked);
@@ -61,7 +61,8 @@ pub(crate) fn connect(app: &TestApp, provider: &MockProvider, over: &Value) -> A
     exchange(&app.client(), &body)
 }
 
-/// CONTRACT O12, 55: the URL has what the provider needs, and what the call answers fits the code that comes back.
+/// CONTRACT O12, 55: the URL has every parameter that the provider needs, and the members of the answer fit the code
+/// that comes back.
 #[test]
 fn the_way_there_fits_the_way_back() {
     let (provider, setup) = discovering(Rules::default(), &json!({}));
@@ -90,7 +91,7 @@ fn the_way_there_fits_the_way_back() {
     assert_lives(&provider, &app.setup, &key);
 }
 
-/// The scopes of one call, and that no nonce is asked for where no id_token comes.
+/// A call may request its own scopes. No nonce is sent if no id_token is expected.
 #[test]
 fn a_call_may_ask_for_its_own_scopes() {
     let (provider, setup) = discovering(Rules::default(), &json!({}));
@@ -104,7 +105,7 @@ fn a_call_may_ask_for_its_own_scopes() {
     assert_lives(&provider, &app.setup, &key);
 }
 
-/// What cannot be right is refused by name, and nothing is sent.
+/// Invalid requests are rejected by the name of the property, and nothing is sent.
 #[rstest]
 #[case::no_provider(json!({"Provider": null}), "Provider")]
 #[case::an_unknown_provider(json!({"Provider": "other"}), "Provider")]
@@ -123,7 +124,7 @@ fn a_wrong_request_leads_nowhere(#[case] over: Value, #[case] named: &str) {
     let (provider, setup) = discovering(Rules::default(), &json!({}));
     let app = setup.start();
     authorize(&app.client(), &over).expect_error(400, "ArgumentException", named);
-    // The exchange refuses the same.
+    // The exchange rejects the same properties.
     if named != "Scopes" {
         let asked = authorize(&app.client(), &json!({})).expect(200).json();
         let mut body = consent(&provider, &asked);
@@ -133,7 +134,7 @@ fn a_wrong_request_leads_nowhere(#[case] over: Value, #[case] named: &str) {
     assert_eq!((provider.count(Kind::Exchange), app.saved_rows()), (0, 0));
 }
 
-/// A provider that is known by its token endpoint alone.
+/// A provider that is configured with a token endpoint alone.
 #[test]
 fn a_provider_without_an_authorization_endpoint_is_named() {
     let provider = MockProvider::start(Rules::default());
@@ -143,7 +144,7 @@ fn a_provider_without_an_authorization_endpoint_is_named() {
     assert!(refused.body.contains(NAME), "{refused:?}");
 }
 
-/// CONTRACT 55: a state is that of one redirect URI, one nonce and one verifier.
+/// CONTRACT 55: a state belongs to one redirect URI, one nonce and one verifier.
 #[rstest]
 #[case::garbage(json!({"State": "CANARY-state"}))]
 #[case::another_nonce(json!({"Nonce": "another"}))]
@@ -163,7 +164,7 @@ fn a_state_of_another_request_is_refused(#[case] over: Value) {
     assert_eq!((provider.count(Kind::Exchange), app.saved_rows()), (0, 0));
 }
 
-/// CONTRACT 55: a state of another caller, and one that is right after a restart.
+/// CONTRACT 55: a state is rejected for another caller, and still works after a restart.
 #[test]
 fn a_state_is_its_callers_own() {
     let (provider, setup) = discovering(Rules::default(), &json!({}));
@@ -178,7 +179,7 @@ fn a_state_is_its_callers_own() {
     assert_lives(&provider, &app.setup, &key);
 }
 
-/// CONTRACT 55: a state of another provider, at the same redirect URI.
+/// CONTRACT 55: a state of another provider is rejected, even at the same redirect URI.
 #[test]
 fn a_state_is_of_one_provider() {
     let provider = MockProvider::start(Rules::default());
@@ -197,7 +198,8 @@ fn a_state_is_of_one_provider() {
     exchange(&app.client(), &body).expect(200);
 }
 
-/// CONTRACT 55: an issuer that is not the provider's (RFC 9207): the code is not sent to whom it may not belong.
+/// CONTRACT 55: the `Issuer` is not the provider's (RFC 9207), so the code is not sent, because it may belong to
+/// another provider.
 #[test]
 fn a_mix_up_of_providers_is_refused() {
     let (provider, setup) = discovering(Rules::default(), &json!({}));
@@ -213,7 +215,8 @@ fn a_mix_up_of_providers_is_refused() {
     exchange(&app.client(), &body).expect(200);
 }
 
-/// CONTRACT 48: a caller that names a place where the client is unknown stops the provider for nobody.
+/// CONTRACT 48: if the provider rejects the client at the place that one caller names, other callers can still use the
+/// provider.
 #[test]
 fn a_place_that_refuses_the_client_blocks_no_other() {
     let (provider, app) = with_a_place();
@@ -224,7 +227,7 @@ fn a_place_that_refuses_the_client_blocks_no_other() {
     assert_lives(&provider, &app.setup, &key);
 }
 
-/// A provider whose token endpoint has a part that differs from user to user, which is `token` for all of the mock's.
+/// A provider whose token endpoint has a part that differs between users. For all users of the mock it is `token`.
 fn with_a_place() -> (MockProvider, TestApp) {
     let provider = MockProvider::start(Rules::default());
     let place = json!({
@@ -236,7 +239,8 @@ fn with_a_place() -> (MockProvider, TestApp) {
     (provider, app)
 }
 
-/// CONTRACT 55: parameters go into the provider's URLs, are sealed, and are those of each later refresh.
+/// CONTRACT 55: parameters go into the provider's URLs, are sealed with the record, and are used for each later
+/// refresh.
 #[test]
 fn parameters_lead_to_the_users_own_place() {
     let (provider, app) = with_a_place();
@@ -244,7 +248,7 @@ fn parameters_lead_to_the_users_own_place() {
     let key = connect(&app, &provider, &place).expect(200).key();
     end_access_in(&app.setup, &key, -1);
     assert!(provider.is_newest(&access_token(get(&app.client(), &key, 0))));
-    // One that is saved has them from its save, or is not refreshed.
+    // A saved record gets its parameters from the save, or is not refreshed.
     let grants = [provider.grant(), provider.grant()];
     let save = |grant: &Grant, parameters: Value| {
         let body = json!({
@@ -268,7 +272,7 @@ fn parameters_lead_to_the_users_own_place() {
     }
 }
 
-/// CONTRACT 55: what could lead a request elsewhere is refused, by name and without repeating it.
+/// CONTRACT 55: parameters that could redirect a request are rejected by name, and the answer does not repeat them.
 #[rstest]
 #[case::none(json!({}))]
 #[case::missing(Value::Null)]
@@ -291,13 +295,14 @@ fn a_parameter_leads_nowhere_else(#[case] parameters: Value) {
     let mut body = consent(&provider, &asked);
     merge(&mut body, &over);
     exchange(&app.client(), &body).expect_error(400, "ArgumentException", "Parameters");
-    // Nor one that may be, but is not that of the state.
+    // A valid value is rejected too, if it is not that of the state.
     body["Parameters"] = json!({"place": "elsewhere"});
     exchange(&app.client(), &body).expect_error(400, "ArgumentException", "State");
     assert_eq!((provider.count(Kind::Exchange), app.saved_rows()), (0, 0));
 }
 
-/// CONTRACT 49: what a provider says beside the tokens is kept with the claims, and is that of the last answer.
+/// CONTRACT 49: the configured members of a provider's token answer are kept with the claims. Each refresh updates
+/// them.
 #[test]
 fn what_is_kept_of_an_answer_is_among_the_claims() {
     let rules = Rules { answer: json!({"api": {"host": "https://a.example"}}), ..Rules::default() };

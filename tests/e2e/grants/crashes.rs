@@ -1,4 +1,4 @@
-//! `kill -9` at each moment of a refresh: no grant is lost by the server, and one that a crash cost is named.
+//! `kill -9` at each moment of a refresh: the server loses no grant, and a grant that a crash cost is reported.
 
 use std::{
     collections::HashMap,
@@ -27,16 +27,17 @@ use crate::{
     },
 };
 
-/// Longer than the lease of a server that is gone, and than a read waits for it.
+/// Longer than the lease of a killed server, and than a read waits for that lease.
 const WAIT: Duration = Duration::from_secs(25);
 
-/// A provider whose spent tokens get the same tokens again, and a server that knows it.
+/// A provider that answers spent tokens with the same tokens again, and a server that is configured for it.
 fn lenient(rules: Rules) -> Scene {
     let grace = Grace::For(Duration::from_secs(3600));
     Scene::new(Rules { grace, ..rules }, json!({"replay_within_seconds": 3600}))
 }
 
-/// Kills the server while the provider holds its request, and starts it again; how long the first answer took then.
+/// Kills the server while the provider holds its request, and starts it again. Returns the first answer after that, and
+/// the time that it took.
 fn kill_while_held(mut scene: Scene, key: &str, gate: Gate) -> (Scene, Answer, Duration) {
     let hold = scene.provider.hold(gate, 1);
     let stream = send_get(&scene.app, key);
@@ -50,7 +51,7 @@ fn kill_while_held(mut scene: Scene, key: &str, gate: Gate) -> (Scene, Answer, D
     (scene, answer, began.elapsed())
 }
 
-/// On SQLite a lease of a server that is gone is void at once, because there is one server at most.
+/// On SQLite the lease of a killed server is void at once, because at most one server runs.
 fn assert_soon(app: &TestApp, took: Duration) {
     tell(&format!("the first read after the kill took {took:?}"));
     let is_sqlite = app.setup.database().url().is_none();
@@ -58,7 +59,7 @@ fn assert_soon(app: &TestApp, took: Duration) {
     assert!(took < most, "{took:?}");
 }
 
-/// The claim was committed, and the provider read nothing.
+/// The claim was committed, and the provider did not read the request.
 #[test]
 fn a_server_that_is_killed_before_the_provider_reads_loses_nothing() {
     for gate in [Gate::BeforeReading, Gate::AfterReading] {
@@ -72,7 +73,7 @@ fn a_server_that_is_killed_before_the_provider_reads_loses_nothing() {
     }
 }
 
-/// The refresh token is spent, and the next read gets what it was spent for within the grace.
+/// The refresh token is spent. Within the grace the next read gets the same tokens.
 #[test]
 fn a_server_that_is_killed_before_the_answer_replays_within_the_grace() {
     for replay in [Replay::SamePair, Replay::NewPair] {
@@ -88,8 +89,8 @@ fn a_server_that_is_killed_before_the_answer_replays_within_the_grace() {
     }
 }
 
-/// CONTRACT 53: at a provider without a grace the crash costs the grant: it is dead, the cause says why, and nothing
-/// is erased.
+/// CONTRACT 53: at a provider without a grace the crash costs the grant. The grant is dead, the cause is reported, and
+/// nothing is erased.
 #[test]
 fn a_grant_that_a_crash_cost_is_named() {
     for reuse in [Reuse::IsRefused, Reuse::EndsFamily] {
@@ -138,7 +139,8 @@ fn a_grant_that_a_crash_cost_is_named() {
     }
 }
 
-/// What the first of two lost answers leaves is replayed by the next reader, before the grace ends.
+/// After a lost answer the request is repeated; if the repeats are lost too, a later read repeats it before the grace
+/// ends.
 #[test]
 fn answers_that_are_lost_one_after_the_other_are_asked_for_again() {
     let scene = lenient(Rules::default());
@@ -167,14 +169,14 @@ fn answers_that_are_lost_one_after_the_other_are_asked_for_again() {
 const RECORDS: usize = 24;
 const READERS: usize = 8;
 
-/// How many kills there are: a tenth of them where tests are to be short. On PostgreSQL, where a lease of the killed server
-/// holds for some seconds after each, a fifth.
+/// The number of kills: a tenth if tests are to be short. On PostgreSQL a fifth, because after each kill the lease of
+/// the killed server holds for some seconds.
 fn kills(setup: &Setup) -> usize {
     let whole = if rounds(5) == 5 { 100 } else { 10 };
     if setup.database().url().is_some() { whole / 5 } else { whole }
 }
 
-/// Reads records in circles until it is over.
+/// Reads all records again and again until `meanwhile` has returned.
 fn read_in_circles(app: &TestApp, keys: &[String], meanwhile: impl FnOnce()) {
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -195,8 +197,8 @@ fn read_in_circles(app: &TestApp, keys: &[String], meanwhile: impl FnOnce()) {
     });
 }
 
-/// Kills the server again and again while records are refreshed, each time at another moment, and reads every record
-/// after each kill; how many grants were burnt, by the cause that the server names.
+/// Kills the server again and again at different moments of refreshes, and reads every record after each kill. Returns
+/// the number of lost grants by the cause that the server reports.
 fn kill_again_and_again(rules: Rules, replay_within_seconds: i64) -> HashMap<String, usize> {
     let rules = Rules { latency: Duration::from_millis(20), ..rules };
     let over = json!({"replay_within_seconds": replay_within_seconds});
@@ -256,14 +258,15 @@ fn kill_again_and_again(rules: Rules, replay_within_seconds: i64) -> HashMap<Str
     burnt
 }
 
-/// CONTRACT 53: A provider with a grace: whenever the server is killed, no grant is lost.
+/// CONTRACT 53: A provider with a grace: no grant is lost, at whatever moment the server is killed.
 #[test]
 fn kills_under_load_burn_nothing_within_the_grace() {
     let rules = Rules { grace: Grace::For(Duration::from_secs(3600)), ..Rules::default() };
     assert_eq!(kill_again_and_again(rules, 3600), HashMap::new());
 }
 
-/// CONTRACT 53: A strict provider: a kill costs at most what was in flight, and each of these is named.
+/// CONTRACT 53: A strict provider: a kill costs at most the grants whose refresh was in flight, and each of these is
+/// reported.
 #[test]
 fn kills_under_load_burn_only_what_was_in_flight_at_a_strict_provider() {
     let burnt = kill_again_and_again(Rules::default(), 0);

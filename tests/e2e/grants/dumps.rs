@@ -1,4 +1,4 @@
-//! Nothing of a grant is readable afterwards: not in the database, a file of new tokens, the log or the memory.
+//! No token of a grant is readable afterwards: not in the database, a file of unsaved tokens, the log or the memory.
 
 use std::{
     thread,
@@ -23,10 +23,10 @@ use crate::{
     },
 };
 
-/// What every token of the mock's begins with.
+/// The prefixes of the mock's tokens.
 const NEEDLES: [&str; 4] = ["CANARY-access-", "CANARY-refresh-", "CANARY-code-", "CANARY-nonce-"];
 
-/// How often each kind of token is in the memory of a server.
+/// The number of occurrences of each kind of token in the memory of a server.
 fn in_memory(app: &TestApp) -> Option<Vec<usize>> {
     let memory = memory(app)?;
     let count = |needle: &&str| {
@@ -36,7 +36,7 @@ fn in_memory(app: &TestApp) -> Option<Vec<usize>> {
     Some(NEEDLES.iter().map(count).collect())
 }
 
-/// Asserts that nothing is left; `false`, said aloud, if this user may not look.
+/// Asserts that no token is left; `false`, with a notice, if this user may not read the memory.
 fn assert_nothing_left(app: &TestApp, test: &str) -> bool {
     assert_no_token_in_files(app);
     let deadline = Instant::now() + TIMEOUT;

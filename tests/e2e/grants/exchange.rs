@@ -1,4 +1,4 @@
-//! Codes that are exchanged for tokens: what is saved, what is refused, and that no code is sent twice.
+//! Codes that are exchanged for tokens: the saved records, the rejected requests, and that no code is sent twice.
 
 use std::{collections::HashSet, io::Write as _, net::TcpStream, thread, time::Duration};
 
@@ -43,7 +43,7 @@ fn new_code(provider: &MockProvider) -> String {
     provider.code(REDIRECT, Some(NONCE), Some(&challenge()))
 }
 
-/// What an exchange asks, with other members over the right ones.
+/// The body of an exchange, with these members over the right ones.
 pub(crate) fn request(code: &str, over: &Value) -> Value {
     let mut body = json!({
         "Provider": NAME,
@@ -60,7 +60,7 @@ fn exchange(client: &Client, body: &Value) -> Answer {
     client.post("ExchangeCodeAndSaveTokens", body)
 }
 
-/// Asserts that the code was refused, that nothing was saved, and how often a code was sent.
+/// Asserts that the code was rejected, that nothing was saved, and the number of codes that were sent.
 fn assert_nothing(app: &TestApp, provider: &MockProvider, answer: &Answer, sent: usize) {
     assert!(!answer.body.contains("CANARY"), "{answer:?}");
     assert_eq!(app.saved_rows(), 0, "{answer:?}");
@@ -72,7 +72,7 @@ fn assert_nothing(app: &TestApp, provider: &MockProvider, answer: &Answer, sent:
     assert_eq!(exchanges, sent, "{answer:?}");
 }
 
-/// CONTRACT O4, 49: a code in, the key out, and what the key retrieves works from then on.
+/// CONTRACT O4, 49: the caller sends a code and gets a key. The tokens that the key retrieves work from then on.
 #[test]
 fn a_code_becomes_a_record_that_is_refreshed() {
     let (provider, setup) = discovering(Rules::default(), &json!({}));
@@ -116,7 +116,7 @@ fn members_are_read_in_either_case() {
     assert_lives(&provider, &app.setup, &key);
 }
 
-/// What is wrong before the code is sent.
+/// Invalid requests are rejected before the code is sent.
 #[rstest]
 #[case::no_provider(json!({"Provider": null}), "Provider")]
 #[case::an_unknown_provider(json!({"Provider": "other"}), "Provider")]
@@ -141,7 +141,7 @@ fn a_wrong_request_is_refused_before_the_code_is_sent(#[case] over: Value, #[cas
     exchange(&app.client(), &request(&code, &json!({}))).expect(200);
 }
 
-/// What the provider refuses.
+/// The provider rejects the code, and the error names it.
 #[test]
 fn a_code_that_the_provider_refuses_is_named() {
     let (provider, setup) = discovering(Rules::default(), &json!({}));
@@ -163,7 +163,7 @@ fn a_code_that_the_provider_refuses_is_named() {
     }
 }
 
-/// CONTRACT 49: no code is sent twice, whatever became of it.
+/// CONTRACT 49: no code is sent twice, whether or not the exchange succeeded.
 #[test]
 fn a_code_is_sent_once() {
     let (provider, setup) = discovering(Rules::default(), &json!({}));
@@ -175,14 +175,14 @@ fn a_code_is_sent_once() {
     again.expect_error(400, "ArgumentException", "AuthorizationCode");
     assert_eq!(provider.count(Kind::Exchange), 1);
     assert_lives(&provider, &app.setup, &key);
-    // Nor after a restart.
+    // A restart does not change that.
     let app = app.stop().start();
     exchange(&app.client(), &request(&code, &json!({}))).expect(400);
     assert_eq!(provider.count(Kind::Exchange), 1);
     assert_lives(&provider, &app.setup, &key);
 }
 
-/// An answer that is lost: nothing is saved, and the code is not sent again.
+/// If the provider's answer is lost, nothing is saved, and the code is not sent again.
 #[rstest]
 #[case::unread(Turn::Cut(Gate::AfterReading, Cut::Reset))]
 #[case::processed(Turn::Cut(Gate::AfterProcessing, Cut::Reset))]
@@ -202,7 +202,7 @@ fn an_exchange_whose_answer_is_lost_saves_nothing(#[case] turn: Turn) {
     assert_nothing(&app, &provider, &again, 1);
 }
 
-/// Two callers with one code at once: it is sent once, and one of them at most gets a key.
+/// Two callers send one code at once: it goes to the provider once, and at most one of them gets a key.
 #[test]
 fn two_exchanges_of_one_code_send_it_once() {
     let (provider, setup) = discovering(Rules::default(), &json!({}));
@@ -232,12 +232,13 @@ fn two_exchanges_of_one_code_send_it_once() {
     }
 }
 
-/// A caller that goes away leaves no grant without an owner: the exchange goes on, and the code is not sent again.
+/// After its caller has left, the exchange continues, so that no grant is left without an owner. The code is not sent
+/// again.
 #[test]
 fn an_exchange_goes_on_when_its_caller_goes() {
     let (provider, setup) = discovering(Rules::default(), &json!({}));
     let app = setup.start();
-    // From now on the server has the endpoints and the keys, and sends nothing but codes.
+    // From now on the server has the endpoints and the keys, and sends only codes.
     exchange(&app.client(), &request(&new_code(&provider), &json!({}))).expect(200);
     let code = new_code(&provider);
     let body = request(&code, &json!({})).to_string();
@@ -259,7 +260,7 @@ fn an_exchange_goes_on_when_its_caller_goes() {
     assert_eq!((provider.count(Kind::Exchange), app.saved_rows()), (2, 2));
 }
 
-/// CONTRACT 42: an exchange that is sent again under its `Idempotency-Key` gives the same key.
+/// CONTRACT 42: an exchange that is repeated under its `Idempotency-Key` returns the same key.
 #[test]
 fn an_exchange_that_is_sent_again_gives_the_same_key() {
     let (provider, setup) = discovering(Rules::default(), &json!({}));
@@ -279,7 +280,7 @@ fn an_exchange_that_is_sent_again_gives_the_same_key() {
     assert_lives(&provider, &app.setup, &key);
 }
 
-/// CONTRACT 49: an id_token that is not the user's own: nothing is saved, whatever it is that is wrong.
+/// CONTRACT 49: if an id_token is not the user's own, nothing is saved, for each of these reasons.
 #[rstest]
 #[case::issuer(json!({"iss": "https://other.example"}))]
 #[case::no_issuer(json!({"iss": 1}))]
@@ -296,14 +297,14 @@ fn an_id_token_that_is_wrong_saves_nothing(#[case] id_claims: Value) {
     assert_nothing(&app, &provider, &refused, 1);
 }
 
-/// Signed by a key that is not the provider's.
+/// The id_token is signed by a key that is not the provider's.
 #[test]
 fn an_id_token_of_another_key_saves_nothing() {
     let (provider, setup) = discovering(Rules::default(), &json!({}));
     let app = setup.start();
     let first = exchange(&app.client(), &request(&new_code(&provider), &json!({})));
     first.expect(200);
-    // A new key that is published is learned.
+    // The server fetches a new key that is published.
     provider.rotate_key(true);
     let second = exchange(&app.client(), &request(&new_code(&provider), &json!({})));
     tell(&format!("after a new key: {} {}", second.status, second.body));
@@ -314,7 +315,7 @@ fn an_id_token_of_another_key_saves_nothing() {
     assert_eq!(app.saved_rows(), saved);
 }
 
-/// Without an id_token a nonce cannot be compared: refused where the provider should have sent one.
+/// Without an id_token the server cannot compare the nonce. It rejects the answer if the provider should have sent one.
 #[test]
 fn a_nonce_needs_an_id_token() {
     let rules = Rules { answer: json!({"id_token": null}), ..Rules::default() };
@@ -329,7 +330,7 @@ fn a_nonce_needs_an_id_token() {
     assert_eq!(get(&app.client(), &key, 0).expect(200).json()["Claims"], Value::Null);
 }
 
-/// A code is not spent while the keys that would check its id_token cannot be had.
+/// A code is not spent while the keys that verify its id_token cannot be fetched.
 #[test]
 fn a_code_is_not_sent_while_the_provider_cannot_be_discovered() {
     let (provider, setup) = discovering(Rules::default(), &json!({}));
@@ -341,7 +342,7 @@ fn a_code_is_not_sent_while_the_provider_cannot_be_discovered() {
     assert_nothing(&app, &provider, &refused, 0);
 }
 
-/// An id_token that comes with a refresh is judged after the tokens are kept.
+/// The id_token of a refresh is verified only after the tokens are saved.
 #[test]
 fn tokens_are_kept_before_the_id_token_of_a_refresh_is_judged() {
     let (provider, setup) = discovering(Rules::default(), &json!({}));

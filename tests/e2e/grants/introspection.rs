@@ -1,6 +1,6 @@
-//! What a provider says of a stored access token (CONTRACT O17, 60).
+//! A provider's answer about a stored access token (CONTRACT O17, 60).
 //!
-//! Invariant: whatever it says, the record is afterwards what it was.
+//! Invariant: introspection never changes the record.
 
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -25,13 +25,13 @@ fn inactive() -> Value {
     json!({ "Active": false, "Scope": null, "Expires": null })
 }
 
-/// CONTRACT 60, O17: whether it is active, for what and until when; and that a provider calls it inactive changes
-/// nothing.
+/// CONTRACT 60, O17: the answer says whether the token is active, its scope and its end. If the provider reports it as
+/// inactive, the record does not change.
 #[test]
 fn the_provider_says_whether_the_stored_access_token_works() {
     let scene = scene(Rules::default(), &json!({}));
     let client = scene.app.client();
-    // It has ended here, and is not refreshed.
+    // The access token has expired here, and is not refreshed.
     let (grant, key) = scene.save(0);
     let active = introspect(&client, &key).expect(200).json();
     assert_eq!((&active["Active"], &active["Scope"]), (&json!(true), &json!("openid email")));
@@ -57,7 +57,7 @@ fn the_provider_says_whether_the_stored_access_token_works() {
     assert_eq!(told, json!({ "Active": true, "Scope": "a b", "Expires": null }));
 }
 
-/// CONTRACT 60: no answer of the provider is an error with its cause, and none that ends the grant.
+/// CONTRACT 60: if the provider does not answer, the error has the cause, and the grant does not end.
 #[rstest]
 #[case::down(Reply::new(503, "text/plain", ""), 503, "http_5xx")]
 #[case::page(Reply::new(200, "text/html", "<h1>CANARY-page</h1>"), 503, "unreadable")]
@@ -86,7 +86,7 @@ fn an_answer_that_says_nothing_is_an_error(
     }
 }
 
-/// CONTRACT 60: a 400 where there is nobody to ask.
+/// CONTRACT 60: a record without an introspection endpoint is a 400.
 #[test]
 fn without_an_endpoint_it_is_a_400() {
     let provider = MockProvider::start(Rules::default());
@@ -104,7 +104,8 @@ fn without_an_endpoint_it_is_a_400() {
     assert_eq!(provider.requests().len(), 0);
 }
 
-/// CONTRACT 6, 60: who does not get the tokens learns nothing of them; and a key that retrieves nothing is null.
+/// CONTRACT 6, 60: callers that do not get the tokens learn nothing about them. A key that retrieves nothing is
+/// answered with null.
 #[rstest]
 #[case("key", true)]
 #[case("owner", false)]
@@ -125,8 +126,8 @@ fn who_may_introspect(#[case] retrieval: &str, #[case] bob_may: bool) {
     assert!(introspect(&app.client(), &key).expect(200).json().is_null());
 }
 
-/// CONTRACT 46, 54, 60: nothing is sent without an access token, for another client, from a paused database, past
-/// the rate.
+/// CONTRACT 46, 54, 60: no request is sent without an access token, for another client, from a paused database, or past
+/// the rate limit.
 #[test]
 fn what_is_not_asked() {
     let provider = MockProvider::start(Rules::default());

@@ -1,4 +1,4 @@
-//! The database away, a key retired, a record moved or ended, all between a provider's answer and the commit.
+//! Between a provider's answer and the commit, the database fails, a key is retired, or the record moves or ends.
 
 use std::{fs, thread};
 
@@ -17,14 +17,14 @@ use crate::{
     },
 };
 
-/// How many new tokens wait in files.
+/// The number of files with unsaved tokens.
 pub(crate) fn unsaved(setup: &Setup) -> usize {
     let Ok(folder) = fs::read_dir(setup.data().join("unsaved")) else { return 0 };
     let names = folder.map(|entry| entry.expect("entry").file_name());
     names.filter(|name| name.to_string_lossy().ends_with(".unsaved")).count()
 }
 
-/// Asserts that no token is readable in any file, those of new tokens included.
+/// Asserts that no token is readable in any file, including those of unsaved tokens.
 pub(crate) fn assert_no_token_in_files(app: &TestApp) {
     for needle in ["CANARY-access-", "CANARY-refresh-", "CANARY-code-", "CANARY-nonce-"] {
         assert_eq!(app.files_with(needle), Vec::<std::path::PathBuf>::new(), "{needle}");
@@ -32,7 +32,8 @@ pub(crate) fn assert_no_token_in_files(app: &TestApp) {
     }
 }
 
-/// Begins a get, does something while the provider's answer is held, and lets the answer go on; the caller's answer.
+/// Begins a get, runs `meanwhile` while the provider's answer is held, then lets the answer continue. Returns the
+/// answer to the caller.
 fn while_held(scene: &Scene, key: &str, meanwhile: impl FnOnce()) -> Answer {
     let hold = scene.provider.hold(Gate::AfterProcessing, 1);
     thread::scope(|scope| {
@@ -52,7 +53,7 @@ fn bring_back(setup: &Setup) {
     setup.database().sql("ALTER TABLE away RENAME TO external_tokens");
 }
 
-/// CONTRACT 51: new tokens that the database cannot take are in a file, and in the database once it is back.
+/// CONTRACT 51: if the database cannot take new tokens, they are in a file, and in the database once it is back.
 #[test]
 fn new_tokens_outlive_an_outage_of_the_database() {
     let scene = Scene::new(Rules::default(), json!({}));
@@ -70,7 +71,7 @@ fn new_tokens_outlive_an_outage_of_the_database() {
     assert_state(&scene.app, &key, "Live", None);
 }
 
-/// CONTRACT 51: the same, with `kill -9` while the tokens are in the file: the next start applies it.
+/// CONTRACT 51: the same with a `kill -9` while the tokens are in the file: the next start saves them.
 #[test]
 fn new_tokens_in_a_file_outlive_a_kill() {
     let mut scene = Scene::new(Rules::default(), json!({}));
@@ -87,7 +88,7 @@ fn new_tokens_in_a_file_outlive_a_kill() {
     until("the file is gone", || unsaved(&scene.app.setup) == 0);
 }
 
-/// A file is damaged, or of another record: it is reported and kept, and does no harm.
+/// A file that is damaged, or belongs to another record, is reported and kept, and does no harm.
 #[test]
 fn a_file_that_does_not_fit_is_kept_and_reported() {
     let mut scene = Scene::new(Rules::default(), json!({}));
@@ -116,7 +117,7 @@ fn a_file_that_does_not_fit_is_kept_and_reported() {
     assert_eq!(scene.provider.sent_twice_at_once(), 0);
 }
 
-/// The master key that new tokens in a file are under is retired before they are in the database.
+/// The master key of tokens in a file is retired before they are in the database.
 #[test]
 fn a_key_is_retired_before_new_tokens_are_saved() {
     let mut scene = Scene::new(Rules::default(), json!({}));
@@ -136,12 +137,12 @@ fn a_key_is_retired_before_new_tokens_are_saved() {
     assert_eq!(scene.refreshes(), 1);
 }
 
-/// A rotation moves the record between the claim and the commit, and the old key is retired: both hold.
+/// A rotation moves the record between the claim and the commit, and the old key is retired. Neither change is lost.
 #[test]
 fn a_rotation_between_claim_and_commit_loses_nothing() {
     let provider = MockProvider::start(Rules::default());
     let setup = knowing(Setup::new(), &[settings(&provider, &json!({}))]);
-    // A rotation waits until every server has the new key.
+    // The rotation waits until every server has the new key.
     let setup = setup.with("GRANTS__DEADLINE_SECONDS", "60").with("GRANTS__WAIT_SECONDS", "120");
     let scene = Scene { provider, app: setup.start() };
     let (_, key) = scene.save(0);
@@ -158,7 +159,7 @@ fn a_rotation_between_claim_and_commit_loses_nothing() {
     assert!(scene.provider.is_newest(&access_token(get(&scene.app.client(), &key, 0))));
 }
 
-/// CONTRACT 39: A record that is revoked while it is refreshed is ended, and the new tokens are dropped.
+/// CONTRACT 39: A record that is revoked during a refresh ends, and the new tokens are dropped.
 #[test]
 fn a_record_that_is_revoked_meanwhile_is_ended() {
     let scene = Scene::new(Rules::default(), json!({}));
@@ -173,7 +174,7 @@ fn a_record_that_is_revoked_meanwhile_is_ended() {
     assert_no_token_in_files(&scene.app);
 }
 
-/// So is one that expires.
+/// A record that expires during a refresh ends, too.
 #[test]
 fn a_record_that_expires_meanwhile_is_ended() {
     let scene = Scene::new(Rules::default(), json!({}));
@@ -186,7 +187,7 @@ fn a_record_that_expires_meanwhile_is_ended() {
     assert_eq!(scene.refreshes(), 1);
 }
 
-/// CONTRACT 50: nothing is sent while the intent cannot be written down.
+/// CONTRACT 50: no request is sent while the server cannot write its intent to the database.
 #[test]
 fn nothing_is_sent_while_the_database_takes_no_claim() {
     let scene = Scene::new(Rules::default(), json!({}));

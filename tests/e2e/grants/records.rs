@@ -1,4 +1,4 @@
-//! Which records have a grant: those of a configured provider that have a refresh token, whenever they were saved.
+//! The records that have a grant: they have a refresh token and a configured provider, no matter when they were saved.
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// The refresh token that a get answers, and why there is none.
+/// The refresh token in the answer of a get, and the reason if there is none.
 fn refresh_token(app: &TestApp, key: &str) -> (Value, Value) {
     let got = app.client().get(key);
     let right = got["FieldProperties"]["RefreshToken"]["FieldRight"].clone();
@@ -43,7 +43,7 @@ fn records_from_before_their_provider_was_configured_are_refreshed() {
     assert!(provider.is_newest(&access_token(get(&app.client(), &key, 0))));
     assert_lives(&provider, &app.setup, &key);
     assert_state(&app, &key, "Live", None);
-    // A provider that is removed again: the record is as it was before, with what it has now.
+    // After the provider is removed again, the record has no grant, and is answered with its current tokens.
     let app = knowing(app.stop(), &[]).start();
     assert_state(&app, &key, "None", None);
     end_access_in(&app.setup, &key, -1);
@@ -53,8 +53,8 @@ fn records_from_before_their_provider_was_configured_are_refreshed() {
     assert_eq!(provider.count(Kind::Refresh), 1);
 }
 
-/// CONTRACT 44: an access token that does not say when it ends, saved without that: an hour is assumed, from when it
-/// was saved.
+/// CONTRACT 44: if an access token does not contain its end and was saved without one, an hour is assumed, counted from
+/// the save.
 #[test]
 fn the_end_of_an_opaque_token_is_assumed() {
     for (assumed, is_refreshed) in [(Value::Null, true), (json!(0), false)] {
@@ -78,7 +78,7 @@ fn the_end_of_an_opaque_token_is_assumed() {
     }
 }
 
-/// A record without a refresh token has no grant, and neither has one whose provider is written in another case.
+/// A record without a refresh token has no grant. Neither has a record whose provider is written in another case.
 #[test]
 fn what_has_no_grant_is_answered_as_it_is() {
     let scene = Scene::new(Rules::default(), json!({}));
@@ -97,7 +97,7 @@ fn what_has_no_grant_is_answered_as_it_is() {
     assert_eq!(scene.provider.requests().len(), 0);
 }
 
-/// A record with a refresh token alone gets its access token.
+/// A record that was saved with a refresh token alone gets its access token by a refresh.
 #[test]
 fn a_refresh_token_alone_is_enough() {
     let scene = Scene::new(Rules::default(), json!({}));
@@ -108,7 +108,7 @@ fn a_refresh_token_alone_is_enough() {
     scene.assert_lives(&key);
 }
 
-/// CONTRACT 45: callers get the refresh token where it is configured.
+/// CONTRACT 45: callers get the refresh token if the provider is configured so.
 #[test]
 fn a_provider_may_be_configured_to_give_its_refresh_tokens() {
     let scene = Scene::new(Rules::default(), json!({"give_refresh_token": true}));
@@ -118,7 +118,7 @@ fn a_provider_may_be_configured_to_give_its_refresh_tokens() {
     scene.assert_lives(&key);
 }
 
-/// Where nothing is refreshed, everything is answered as it is stored.
+/// If refreshing is off, records are answered as they are stored.
 #[test]
 fn refreshing_can_be_turned_off() {
     let provider = MockProvider::start(Rules::default());
@@ -130,7 +130,7 @@ fn refreshing_can_be_turned_off() {
     assert_eq!(provider.requests().len(), 0);
 }
 
-/// CONTRACT 47: what is stored, with the reason, where an error would be of less use.
+/// CONTRACT 47: the stored token and the reason are answered instead of an error, if that is configured.
 #[test]
 fn what_is_stored_may_be_answered_in_place_of_an_error() {
     let provider = MockProvider::start(Rules::default());
@@ -147,7 +147,7 @@ fn what_is_stored_may_be_answered_in_place_of_an_error() {
     assert_state(&app, &key, "Dead", Some("invalid_grant"));
 }
 
-/// CONTRACT O1, 44: expiresIn is a number of seconds.
+/// CONTRACT O1, 44: `ExpiresIn` is a number of seconds.
 #[test]
 fn expires_in_is_checked() {
     let scene = Scene::new(Rules::default(), json!({}));
@@ -161,7 +161,7 @@ fn expires_in_is_checked() {
     assert_eq!(scene.app.saved_rows(), 0);
 }
 
-/// Mistakes in the configuration stop the start, and are named without a secret.
+/// Mistakes in the configuration stop the start. The message names them and contains no secret.
 #[test]
 fn a_mistake_among_the_providers_stops_the_start() {
     let provider = MockProvider::start(Rules::default());
@@ -187,7 +187,7 @@ fn a_mistake_among_the_providers_stops_the_start() {
         assert!(refusal.contains(named), "{named}: {refusal}");
         assert!(refusal.contains("grants.providers"), "{refusal}");
     }
-    // Two of one name, for tenants that are not the other's.
+    // Two providers of one name, for different tenants.
     let tenants = ["one", "two"].map(|tenant| with(json!({ "tenants": [tenant] })));
     knowing(Setup::new(), &tenants).start();
 }

@@ -1,6 +1,6 @@
-//! Another key for a record (CONTRACT O19, 59).
+//! A new key for a record (CONTRACT O19, 59).
 //!
-//! Invariant: the tokens that live are always under the one key that works.
+//! Invariant: the tokens that live are always sealed under the one key that works.
 
 use std::{thread, time::Duration};
 
@@ -26,13 +26,13 @@ fn rekey(client: &Client, key: &str) -> Answer {
     client.post_records("Rekey", &json!({ "Key": key }))
 }
 
-/// Under this `Idempotency-Key`.
+/// Requests a new key under this `Idempotency-Key`.
 fn rekey_once(client: &Client, key: &str, once: &str) -> Answer {
     let headers = [("Content-Type", "application/json"), ("Idempotency-Key", once)];
     client.request("POST", REKEY, &headers, json!({ "Key": key }).to_string().as_bytes())
 }
 
-/// CONTRACT 59, O19: the other key of the same record gets the tokens, and the one before nothing; what is known of the
+/// CONTRACT 59, O19: the new key of the record retrieves the tokens, and the old key nothing. The description of the
 /// record stays.
 #[test]
 fn another_key_retrieves_the_tokens_and_the_one_before_nothing() {
@@ -77,7 +77,7 @@ fn another_key_retrieves_the_tokens_and_the_one_before_nothing() {
     assert!(![&key, &other, &third].iter().any(|key| log.contains(key.as_str())), "{log}");
 }
 
-/// A record is refreshed under its other key as before.
+/// A record with a new key is refreshed as before.
 #[test]
 fn a_grant_lives_on_under_another_key() {
     let scene = Scene::new(Rules::default(), json!({}));
@@ -113,7 +113,7 @@ fn a_refresh_under_way_ends_first() {
     assert_eq!(scene.refreshes(), 1);
 }
 
-/// CONTRACT 59: one that takes longer than callers wait keeps the key as it is.
+/// CONTRACT 59: if the refresh takes longer than callers wait, the record keeps its key.
 #[test]
 fn a_refresh_that_takes_too_long_keeps_the_key() {
     let setup = Setup::new().with("GRANTS__WAIT_SECONDS", "1");
@@ -130,7 +130,7 @@ fn a_refresh_that_takes_too_long_keeps_the_key() {
     scene.assert_lives(&key);
 }
 
-/// CONTRACT 59: new tokens that wait in a file are sealed for the key before; so it stays until they are in the
+/// CONTRACT 59: new tokens that wait in a file are sealed for the old key. So the key stays until they are in the
 /// database.
 #[test]
 fn unsaved_tokens_keep_the_key() {
@@ -159,7 +159,7 @@ fn unsaved_tokens_keep_the_key() {
     assert_no_token_in_files(&scene.app);
 }
 
-/// CONTRACT 59: of many at once one gets a key, and the others nothing.
+/// CONTRACT 59: if many callers request a new key at once, one gets it, and the others get nothing.
 #[test]
 fn of_many_at_once_one_gets_another_key() {
     let app = TestApp::new();
@@ -173,8 +173,8 @@ fn of_many_at_once_one_gets_another_key() {
     assert_eq!(app.client().access_token(other).as_deref(), Some("CANARY"));
 }
 
-/// CONTRACT 42, 43, 59: sent again under its `Idempotency-Key`, it is answered with the same key, also to who lost the
-/// first answer; with another key it is refused.
+/// CONTRACT 42, 43, 59: a repeat under the `Idempotency-Key` is answered with the same key, also to a caller that lost
+/// the first answer. With another key in the body it is rejected.
 #[test]
 fn a_lost_answer_can_be_had_again() {
     let app = TestApp::new();
@@ -197,7 +197,7 @@ fn a_lost_answer_can_be_had_again() {
     assert_eq!(app.client().access_token(&other).as_deref(), Some("CANARY"));
     rekey_once(&app.client(), &other, "short").expect(400);
 
-    // Many at once get one key.
+    // Many repeats at once get one key.
     let once = "CANARY-rekey-9876543210";
     let keys: Vec<String> = thread::scope(|scope| {
         let call = || rekey_once(&app.client(), &other, once).expect(200).key();
@@ -208,7 +208,7 @@ fn a_lost_answer_can_be_had_again() {
     assert_eq!(app.client().access_token(&keys[0]).as_deref(), Some("CANARY"));
 }
 
-/// CONTRACT 59: a save that is sent again is answered with the key that it made.
+/// CONTRACT 59: a repeated save is answered with the key that the save made.
 #[test]
 fn a_save_that_is_sent_again_has_the_key_before() {
     let app = TestApp::new();
@@ -220,7 +220,8 @@ fn a_save_that_is_sent_again_has_the_key_before() {
     assert_eq!(app.client().access_token(&other).as_deref(), Some("CANARY"));
 }
 
-/// CONTRACT 59: the owner and administrators; who has another's key is refused, and to another tenant there is nothing.
+/// CONTRACT 59: the owner and administrators may change the key. Another holder of the key is rejected, and another
+/// tenant gets null.
 #[test]
 fn who_may_change_a_key() {
     let app = Setup::new().with("TENANTS", "path").start();

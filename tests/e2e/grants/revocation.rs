@@ -1,6 +1,6 @@
 //! Grants that are revoked at their provider (CONTRACT O15, 39, 58), and providers that do not confirm it.
 //!
-//! Invariant: what the provider knows of a token is judged by its tree, and what is left here by the row.
+//! Invariant: the mock's tree shows the state of a token at the provider, and the row shows the state here.
 
 use std::{fs, io::Write as _, net::TcpStream, thread, time::Duration};
 
@@ -50,7 +50,7 @@ fn revoked(ended: bool, upstream: &str) -> Value {
     json!({ "Revoked": ended, "Upstream": upstream })
 }
 
-/// Asserts that nothing of the record is left here.
+/// Asserts that no tokens of the record are left here.
 fn assert_ended(app: &TestApp, key: &str) {
     assert!(app.client().get(key).is_null());
     assert!(app.client().describe(&json!({ "Key": key }))["Ended"].is_string());
@@ -65,8 +65,8 @@ fn assert_refreshes(scene: &Scene, key: &str) {
     scene.assert_lives(key);
 }
 
-/// CONTRACT 58, O15: the refresh token is revoked, and takes the access token along; then the record ends. Once more
-/// there is nothing.
+/// CONTRACT 58, O15: the provider revokes the refresh token, and the access token with it. Then the record ends. A
+/// second call gets null.
 #[rstest]
 #[case(false)]
 #[case(true)]
@@ -87,8 +87,8 @@ fn a_grant_is_revoked_at_its_provider_and_then_here(#[case] require: bool) {
     assert!(!log.contains(&grant.refresh) && !log.contains(&key), "{log}");
 }
 
-/// CONTRACT 58: an access token alone is revoked as one; and where the provider ends no more than what it is asked to,
-/// both are.
+/// CONTRACT 58: a record with an access token alone: that token is revoked. If the provider revokes only the token that
+/// it is sent, both tokens are sent.
 #[test]
 fn access_tokens_are_revoked_where_nothing_takes_them_along() {
     let scene = scene(Rules::default(), &json!({}));
@@ -148,8 +148,8 @@ impl Fault {
     }
 }
 
-/// CONTRACT 58: the provider is said to have revoked only what it confirmed. With `Require` the record lives on and is
-/// refreshed as before; without it ends.
+/// CONTRACT 58: the answer reports a revocation only if the provider confirmed it. With `Require`, the record then
+/// lives on and is refreshed as before. Without `Require` it ends.
 #[rstest]
 #[case(Fault::Unavailable, "Failed")]
 #[case(Fault::Unsupported, "NotSupported")]
@@ -183,7 +183,7 @@ fn what_the_provider_does_not_confirm_is_not_revoked(#[case] fault: Fault, #[cas
         assert_eq!(scene.provider.count(Kind::Revocation), 1, "nothing was sent");
         scene.app.sql("UPDATE provider_states SET retry_at = 1");
     } else {
-        // What was held is never done.
+        // The provider never processes the held requests.
         hold.into_iter().for_each(|hold| hold.cut(Cut::Reset));
         assert_state(&scene.app, &key, "None", None);
         assert_refreshes(&scene, &key);
@@ -197,7 +197,7 @@ fn what_the_provider_does_not_confirm_is_not_revoked(#[case] fault: Fault, #[cas
     assert!(!scene.app.log().contains("CANARY-page"));
 }
 
-/// CONTRACT 58: a call that failed may be sent again, once the provider is back.
+/// CONTRACT 58: a call that failed may be repeated once the provider is back.
 #[test]
 fn a_revocation_can_be_repeated() {
     let scene = scene(Rules::default(), &json!({}));
@@ -206,13 +206,13 @@ fn a_revocation_can_be_repeated() {
     let client = scene.app.client();
     assert_eq!(revoke_grant(&client, &key, true).expect(200).json(), revoked(false, "Failed"));
     scene.provider.mend("/revoke");
-    // A provider confirms a token that it does not know any more.
+    // A provider confirms the revocation of a token that it no longer knows.
     scene.provider.revoke(&grant.refresh);
     assert_eq!(revoke_grant(&client, &key, true).expect(200).json(), revoked(true, "Revoked"));
     assert_ended(&scene.app, &key);
 }
 
-/// While a secret is replaced, the next one is tried.
+/// While a secret is being replaced, the server tries the next one.
 #[test]
 fn the_next_secret_revokes() {
     let provider = MockProvider::start(Rules::default());
@@ -228,7 +228,8 @@ fn the_next_secret_revokes() {
     assert_eq!((provider.wrong_secrets(), provider.count(Kind::Revocation)), (1, 2));
 }
 
-/// After a refusal of the client one request shows that it is over: also a revocation.
+/// After the provider rejected the client, one request tests whether it accepts the client again. That may be a
+/// revocation.
 #[test]
 fn a_revocation_ends_a_pause_of_the_provider() {
     let scene = scene(Rules::default(), &json!({}));
@@ -244,7 +245,7 @@ fn a_revocation_ends_a_pause_of_the_provider() {
     assert_state(&scene.app, &key, "None", None);
 }
 
-/// CONTRACT 58: a refresh that is under way ends first, and the token that it brought is revoked.
+/// CONTRACT 58: a refresh that is under way ends first, and its new token is revoked.
 #[test]
 fn the_newest_token_is_revoked() {
     let scene = scene(Rules::default(), &json!({}));
@@ -259,7 +260,7 @@ fn the_newest_token_is_revoked() {
         hold.open();
         let answer = revoking.join().expect("no panic").expect(200).json();
         assert_eq!(answer, revoked(true, "Revoked"));
-        // The reader gets the new token, or finds that it is gone.
+        // The reader gets the new token, or null.
         read.join().expect("no panic").expect(200);
     });
     let [[token, _]] = &scene.provider.revocations()[..] else { panic!("one revocation") };
@@ -269,7 +270,7 @@ fn the_newest_token_is_revoked() {
     assert_eq!(scene.refreshes(), 1);
 }
 
-/// CONTRACT 58: no refresh begins while a revocation is under way: who needs one waits, and finds nothing.
+/// CONTRACT 58: no refresh begins while a revocation is under way. A caller that needs one waits, and then gets null.
 #[test]
 fn no_refresh_begins_meanwhile() {
     let scene = scene(Rules::default(), &json!({}));
@@ -288,7 +289,7 @@ fn no_refresh_begins_meanwhile() {
     assert_eq!(scene.refreshes(), 0);
 }
 
-/// CONTRACT 58: of many who revoke at once, one does; the provider is asked once.
+/// CONTRACT 58: if many callers revoke at once, the provider is asked once, and one of them gets the confirmation.
 #[test]
 fn many_revoke_at_once() {
     let scene = scene(Rules::default(), &json!({}));
@@ -305,7 +306,7 @@ fn many_revoke_at_once() {
     assert_eq!(scene.provider.count(Kind::Revocation), 1);
 }
 
-/// CONTRACT 58: it goes on when its caller leaves.
+/// CONTRACT 58: the revocation continues after its caller has left.
 #[test]
 fn a_revocation_goes_on_when_its_caller_goes() {
     let scene = scene(Rules::default(), &json!({}));
@@ -330,8 +331,8 @@ fn a_revocation_goes_on_when_its_caller_goes() {
     assert_eq!(scene.provider.count(Kind::Revocation), 1);
 }
 
-/// CONTRACT 58: killed between the provider's work and the end of the record: repeated, it works, because a provider
-/// confirms what it does not know.
+/// CONTRACT 58: the server is killed after the provider revoked the token and before the record ended. A repeat works,
+/// because a provider also confirms tokens that it does not know.
 #[test]
 fn a_revocation_can_be_repeated_after_a_kill() {
     let mut scene = scene(Rules::default(), &json!({}));
@@ -351,7 +352,7 @@ fn a_revocation_can_be_repeated_after_a_kill() {
     drop(hold);
     let scene = scene.restart();
     assert!(!scene.provider.is_active(&grant.access));
-    // The stored access token still counts as living here.
+    // By the stored data the access token is still valid.
     assert_eq!(access_token(get(&scene.app.client(), &key, 0)), grant.access);
     let answer = revoke_grant(&scene.app.client(), &key, true).expect(200).json();
     assert_eq!(answer, revoked(true, "Revoked"));
@@ -359,7 +360,7 @@ fn a_revocation_can_be_repeated_after_a_kill() {
     assert_ended(&scene.app, &key);
 }
 
-/// CONTRACT 54, 58: from a paused database nothing is sent.
+/// CONTRACT 54, 58: a paused database sends no request.
 #[test]
 fn nothing_is_revoked_while_grants_are_paused() {
     let scene = scene(Rules::default(), &json!({ "revoke_upstream": true }));
@@ -387,7 +388,7 @@ fn tokens_of_another_client_are_not_revoked() {
     let app = knowing(app.stop(), &[other]).start();
     let answer = revoke_grant(&app.client(), &key, true).expect(200).json();
     assert_eq!(answer, revoked(false, "NotSupported"));
-    // Nor where there is no provider, or refreshing is off.
+    // Neither are tokens without a provider, or while refreshing is off.
     let app = knowing(app.stop(), &[]).start();
     let answer = revoke_grant(&app.client(), &key, true).expect(200).json();
     assert_eq!(answer, revoked(false, "NotSupported"));
@@ -398,8 +399,8 @@ fn tokens_of_another_client_are_not_revoked() {
     assert_eq!(provider.count(Kind::Revocation), 0);
 }
 
-/// CONTRACT 39: `Revoke` by key revokes at the provider where it is configured so, and by id it cannot; elsewhere it
-/// sends nothing. Whatever the provider does, the record ends.
+/// CONTRACT 39: `Revoke` by key also revokes at the provider if that is configured, and by id it cannot. Otherwise it
+/// sends nothing. The record ends whether or not the provider confirms.
 #[test]
 fn a_record_is_revoked_upstream_by_its_key_alone() {
     let which = [
@@ -437,7 +438,7 @@ fn a_record_is_revoked_upstream_by_its_key_alone() {
     assert!(client.get(&key).is_null());
 }
 
-/// Whatever else ends a record, or drops tokens, revokes nothing.
+/// Every other end of a record, or loss of tokens, revokes nothing at the provider.
 #[test]
 fn nothing_else_revokes_upstream() {
     let over = json!({ "revoke_upstream": true });
@@ -451,7 +452,8 @@ fn nothing_else_revokes_upstream() {
     assert!(scene.provider.is_active(&grant.access));
 }
 
-/// CONTRACT 58: the owner and administrators; who has another's key is refused, and to another tenant there is nothing.
+/// CONTRACT 58: the owner and administrators may revoke. Another holder of the key is rejected, and another tenant gets
+/// null.
 #[test]
 fn who_may_revoke_a_grant() {
     let scene = in_setup(Setup::new().with("TENANTS", "path"), Rules::default(), &json!({}));
@@ -476,7 +478,7 @@ fn who_may_revoke_a_grant() {
     }
 }
 
-/// CONTRACT 58: what is no key of a record, and what is no request.
+/// CONTRACT 58: a text that is no key of a record gets null, and an invalid request a 400.
 #[test]
 fn what_retrieves_nothing_is_answered_with_null() {
     let scene = scene(Rules::default(), &json!({}));
@@ -498,7 +500,7 @@ fn what_retrieves_nothing_is_answered_with_null() {
     assert_eq!(revoke_grant(&client, &key, true).expect(200).json(), revoked(true, "Revoked"));
 }
 
-/// CONTRACT 46, 58: revocations count among the requests of the owner.
+/// CONTRACT 46, 58: revocations count against the owner's rate limit.
 #[test]
 fn revocations_have_a_rate() {
     let setup = Setup::new().with("GRANTS__REFRESHES_PER_OWNER", "1");

@@ -1,4 +1,4 @@
-//! Other tokens under a key that is there: a user connects again, or a caller replaces them.
+//! New tokens under an existing key: a user connects again, or a caller replaces the tokens.
 
 use std::thread;
 
@@ -38,13 +38,13 @@ fn connecting_again_keeps_the_key() {
     assert_eq!(assert_lives(&provider, &app.setup, &key).generation, 2);
     assert!(provider.is_newest(&access_token(get(&app.client(), &key, 0))));
     assert_eq!(app.saved_rows(), 1);
-    // And it is refreshed as any other.
+    // It is refreshed like any other.
     end_access_in(&app.setup, &key, -1);
     assert!(provider.is_newest(&access_token(get(&app.client(), &key, 0))));
     assert_eq!(assert_lives(&provider, &app.setup, &key).generation, 3);
 }
 
-/// CONTRACT 57: some providers give a refresh token with the first consent alone: it stays.
+/// CONTRACT 57: some providers send a refresh token only with the first consent; it is kept.
 #[test]
 fn connecting_again_without_a_refresh_token_keeps_the_one_that_is_there() {
     let (provider, setup) = discovering(Rules::default(), &json!({}));
@@ -62,7 +62,7 @@ fn connecting_again_without_a_refresh_token_keeps_the_one_that_is_there() {
     assert_lives(&provider, &app.setup, &key);
 }
 
-/// CONTRACT 58: a user who connects again while the old grant is being revoked keeps the new one.
+/// CONTRACT 58: if a user connects again while the old grant is being revoked, the new grant is kept.
 #[test]
 fn a_revocation_does_not_end_what_it_did_not_revoke() {
     let (provider, setup) = discovering(Rules::default(), &json!({}));
@@ -82,7 +82,7 @@ fn a_revocation_does_not_end_what_it_did_not_revoke() {
     assert!(provider.is_newest(&access_token(get(&app.client(), &key, 0))));
 }
 
-/// CONTRACT 57: a state for one record is none for another, and none for a new one.
+/// CONTRACT 57: a state for one record is not valid for another record, and not for a new one.
 #[test]
 fn a_state_names_its_record() {
     let (provider, setup) = discovering(Rules::default(), &json!({}));
@@ -97,7 +97,7 @@ fn a_state_names_its_record() {
     assert_eq!((provider.count(Kind::Exchange), app.saved_rows()), (2, 2));
 }
 
-/// CONTRACT 57: another account does not slip under a key, and the record is as it was.
+/// CONTRACT 57: another account cannot take over a key, and the record does not change.
 #[test]
 fn another_user_does_not_take_over_a_record() {
     let (provider, setup) = discovering(Rules::default(), &json!({}));
@@ -111,7 +111,7 @@ fn another_user_does_not_take_over_a_record() {
     assert_lives(&provider, &app.setup, &key);
 }
 
-/// CONTRACT 57: only the owner and administrators connect again, and only at the record's provider.
+/// CONTRACT 57: only the owner and administrators may connect again, and only at the record's provider.
 #[test]
 fn a_record_is_connected_again_by_its_owner_at_its_provider() {
     let (provider, setup) = discovering(Rules::default(), &json!({}));
@@ -140,7 +140,7 @@ fn a_record_is_connected_again_by_its_owner_at_its_provider() {
     assert_lives(&provider, &app.setup, &key);
 }
 
-/// CONTRACT 57: connecting again while a refresh is under way: one generation wins, and it is the user's.
+/// CONTRACT 57: a user connects again during a refresh: one generation is kept, and it is the user's.
 #[test]
 fn a_refresh_that_ends_late_does_not_undo_connecting_again() {
     let (provider, setup) = discovering(Rules::default(), &json!({}));
@@ -169,7 +169,7 @@ fn a_refresh_that_ends_late_does_not_undo_connecting_again() {
     until("no request is under way", || describe(&app, &key)["GrantState"] == "Live");
 }
 
-/// CONTRACT 42, 57: a repeat under its `Idempotency-Key` gives the key, and sends nothing.
+/// CONTRACT 42, 57: a repeat under its `Idempotency-Key` returns the key, and sends nothing.
 #[test]
 fn connecting_again_can_be_repeated() {
     let (provider, setup) = discovering(Rules::default(), &json!({}));
@@ -194,7 +194,7 @@ fn connecting_again_can_be_repeated() {
     assert_eq!(assert_lives(&provider, &app.setup, &key).generation, 2);
 }
 
-/// CONTRACT O14, 56: other tokens under the same key, which are refreshed from then on.
+/// CONTRACT O14, 56: new tokens under the same key, which are refreshed from then on.
 #[test]
 fn tokens_are_replaced_under_their_key() {
     let (provider, setup) = discovering(Rules::default(), &json!({}));
@@ -223,7 +223,7 @@ fn replace(client: &Client, key: &str, carrier: &Value, expires_in: i64) -> Stri
     client.post_records("Replace", &body).expect(200).body
 }
 
-/// CONTRACT 56: a refresh is faster than a caller that knows the generation before: a 409, and what lives stays.
+/// CONTRACT 56: a refresh came before a caller that names the previous generation: a 409, and the living tokens stay.
 #[test]
 fn a_generation_that_has_passed_is_not_replaced() {
     let (provider, setup) = discovering(Rules::default(), &json!({}));
@@ -248,7 +248,7 @@ fn a_generation_that_has_passed_is_not_replaced() {
     assert_eq!(held(&app.setup, &key).access.as_deref(), Some(grant.access.as_str()));
 }
 
-/// CONTRACT 56: who may replace, and what.
+/// CONTRACT 56: the permission to replace, and the accepted carriers.
 #[test]
 fn tokens_are_replaced_by_their_owner_alone() {
     let app = TestApp::new();
@@ -279,7 +279,7 @@ fn tokens_are_replaced_by_their_owner_alone() {
     assert_eq!(ask(&bob, "foreign", &new).expect(200).body, "false");
 }
 
-/// A refresh whose answer comes after the tokens were replaced speaks for nobody.
+/// An answer to a refresh that arrives after the tokens were replaced is ignored.
 #[test]
 fn a_refresh_that_ends_late_does_not_undo_a_replacement() {
     let (provider, setup) = discovering(Rules::default(), &json!({}));

@@ -1,6 +1,6 @@
-//! A server, and the provider that the grants of its records are from.
+//! A server, and the provider that issued the grants of its records.
 //!
-//! Invariant: what becomes of a grant is judged by the provider's tree and the opened row, not by an answer.
+//! Invariant: the provider's tree and the opened row, not an answer, decide the state of a grant.
 
 use std::{fs, sync::Barrier, thread};
 
@@ -20,9 +20,9 @@ use crate::{
 
 /// The provider's name in the configuration and in the records.
 pub(crate) const NAME: &str = "mock";
-/// Where the provider sends its users with their codes.
+/// The redirect URI to which the provider sends users with their codes.
 pub(crate) const REDIRECT: &str = "https://app.example.com/connected";
-/// More seconds than an access token of the mock lives.
+/// A number of seconds that exceeds the lifetime of the mock's access tokens.
 pub(crate) const MORE_THAN_IT_LIVES: i64 = 7200;
 
 pub(crate) struct Scene {
@@ -31,36 +31,36 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// A provider with these rules, and a server that has these settings over the usual for it.
+    /// A provider with these rules, and a server with the usual settings for it and these over them.
     pub(crate) fn new(rules: Rules, over: Value) -> Self {
         let provider = MockProvider::start(rules);
         let app = knowing(Setup::new(), &[settings(&provider, &over)]).start();
         Self { provider, app }
     }
 
-    /// A record with a new grant, whose access token ends in `seconds`.
+    /// Saves a record with a new grant, whose access token ends in `expires_in` seconds.
     pub(crate) fn save(&self, expires_in: i64) -> (Grant, String) {
         let grant = self.provider.grant();
         let key = save(&self.app.client(), &grant, expires_in);
         (grant, key)
     }
 
-    /// How many requests to refresh there were.
+    /// The number of refresh requests.
     pub(crate) fn refreshes(&self) -> usize {
         self.provider.count(Kind::Refresh)
     }
 
-    /// Says whether the record has the refresh token that lives; what it has.
+    /// Whether the record has the living refresh token, and the tokens that it has.
     pub(crate) fn oracle(&self, key: &str) -> (bool, Held) {
         oracle(&self.provider, &self.app.setup, key)
     }
 
-    /// Asserts that the record has the refresh token that lives, and that none was sent twice at once.
+    /// Asserts that the record has the living refresh token, and that no token was sent twice at once.
     pub(crate) fn assert_lives(&self, key: &str) -> Held {
         assert_lives(&self.provider, &self.app.setup, key)
     }
 
-    /// Ends the server, and starts it again.
+    /// Stops the server, and starts it again.
     pub(crate) fn restart(self) -> Self {
         let Self { provider, app } = self;
         let setup = app.setup.clone();
@@ -69,7 +69,7 @@ impl Scene {
     }
 }
 
-/// The settings of a provider: how the server knows it by its endpoints, with others over them. One that is null is
+/// The settings of a provider: its endpoints and the client, with these members over them. A member that is null is
 /// left out.
 pub(crate) fn settings(provider: &MockProvider, over: &Value) -> Value {
     let mut settings = json!({
@@ -84,13 +84,13 @@ pub(crate) fn settings(provider: &MockProvider, over: &Value) -> Value {
     settings
 }
 
-/// With these providers, which may be on this machine and without TLS.
+/// Adds these providers, which may be on this machine and without TLS.
 pub(crate) fn knowing(setup: Setup, providers: &[Value]) -> Setup {
     let providers = Value::from(providers.to_vec()).to_string();
     setup.with("PROFILE", "development").with("GRANTS__PROVIDERS", &providers)
 }
 
-/// Saves a grant whose access token ends in `seconds`; the key.
+/// Saves a grant whose access token ends in `expires_in` seconds; returns the key.
 pub(crate) fn save(client: &Client, grant: &Grant, expires_in: i64) -> String {
     let carrier = carrier(&grant.access, &grant.refresh);
     let body = json!({ "TokenManagementInfo": carrier, "ExpiresIn": expires_in });
@@ -102,7 +102,7 @@ pub(crate) fn carrier(access: &str, refresh: &str) -> Value {
     json!({ "Provider": NAME, "AccessToken": access, "RefreshToken": refresh })
 }
 
-/// Gets tokens that live for at least `seconds`.
+/// Gets tokens that are valid for at least `minimum_seconds`.
 pub(crate) fn get(client: &Client, key: &str, minimum_seconds: i64) -> Answer {
     client.post("GetExternalTokens", &json!({ "Key": key, "MinimumSeconds": minimum_seconds }))
 }
@@ -113,7 +113,7 @@ pub(crate) fn access_token(answer: Answer) -> String {
     answer["AccessToken"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
 }
 
-/// Asks for other tokens than these.
+/// Requests a refresh, and names the token that the caller has.
 pub(crate) fn refresh(client: &Client, key: &str, stale: Option<&str>) -> Answer {
     let mut body = json!({ "Key": key });
     if let Some(stale) = stale {
@@ -122,19 +122,19 @@ pub(crate) fn refresh(client: &Client, key: &str, stale: Option<&str>) -> Answer
     client.post_records("Refresh", &body)
 }
 
-/// What is known about a record.
+/// The description of a record.
 pub(crate) fn describe(app: &TestApp, key: &str) -> Value {
     app.client().describe(&json!({ "Key": key }))
 }
 
-/// Asserts the state of a grant and the cause of it.
+/// Asserts the state of a grant and its cause.
 pub(crate) fn assert_state(app: &TestApp, key: &str, state: &str, cause: Option<&str>) {
     let described = describe(app, key);
     assert_eq!(described["GrantState"], state, "{described}");
     assert_eq!(described["Cause"].as_str(), cause, "{described}");
 }
 
-/// Lets the access token of a record, which lives for an hour, end in `seconds`.
+/// Changes the end of a record's access token, which lives for an hour, to `seconds` from now.
 pub(crate) fn end_access_in(setup: &Setup, key: &str, seconds: i64) {
     let end = format!("{} + {}", Database::NOW, seconds * 1_000_000);
     let (times, id) =
@@ -143,20 +143,20 @@ pub(crate) fn end_access_in(setup: &Setup, key: &str, seconds: i64) {
     assert_eq!(setup.database().sql(&sql), 1);
 }
 
-/// Lets the access tokens of all records end.
+/// Makes the access tokens of all records expire.
 pub(crate) fn end_access_of_all(setup: &Setup) {
     let ended = format!("{} - 1000000", Database::NOW);
     setup.database().sql(&format!("UPDATE external_tokens SET access_expires = {ended}"));
 }
 
-/// Ends the pause after which a grant is tried again, and that between two tries.
+/// Ends a grant's pause after a failure, and the pause between two attempts.
 pub(crate) fn end_pause(setup: &Setup, key: &str) {
     let sql =
         format!("UPDATE grants SET retry_at = NULL, claimed = 0 WHERE record = {}", record(key));
     assert_eq!(setup.database().sql(&sql), 1);
 }
 
-/// What a record has, opened by its key and the master key.
+/// The tokens of a record, opened by its key and the master key.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Held {
     pub(crate) generation: i32,
@@ -169,7 +169,7 @@ pub(crate) fn held(setup: &Setup, key: &str) -> Held {
     let id = record(key);
     let generation = format!("SELECT generation FROM external_tokens WHERE id = {id}");
     let generation = || setup.database().number(&generation);
-    // Its columns are read one by one.
+    // The columns are read one by one, so the loop repeats if the generation changed meanwhile.
     let row = loop {
         let (before, row) = (generation(), Sealed::of_record(setup, id));
         if generation() == before {
@@ -182,7 +182,7 @@ pub(crate) fn held(setup: &Setup, key: &str) -> Held {
     Held { generation: row.generation, access, refresh }
 }
 
-/// Says whether the record has the refresh token that lives; what it has.
+/// Whether the record has the living refresh token, and the tokens that it has.
 pub(crate) fn oracle(provider: &MockProvider, setup: &Setup, key: &str) -> (bool, Held) {
     let held = held(setup, key);
     let lives = held.refresh.as_ref().is_some_and(|token| provider.is_living_leaf(token));
@@ -196,7 +196,7 @@ pub(crate) fn oracle(provider: &MockProvider, setup: &Setup, key: &str) -> (bool
     (lives, held)
 }
 
-/// Asserts that the record has the refresh token that lives, and that none was sent twice at once.
+/// Asserts that the record has the living refresh token, and that no token was sent twice at once.
 pub(crate) fn assert_lives(provider: &MockProvider, setup: &Setup, key: &str) -> Held {
     let (lives, held) = oracle(provider, setup, key);
     assert!(lives, "{held:?}");
@@ -204,7 +204,7 @@ pub(crate) fn assert_lives(provider: &MockProvider, setup: &Setup, key: &str) ->
     held
 }
 
-/// What `readers` get at once, from the servers in turn.
+/// The answers that this number of readers get at once, from the servers in turn.
 pub(crate) fn read_at_once(apps: &[&TestApp], key: &str, readers: usize) -> Vec<Answer> {
     let barrier = Barrier::new(readers);
     thread::scope(|scope| {

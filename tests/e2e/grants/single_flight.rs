@@ -1,4 +1,4 @@
-//! One request to the provider, however many callers need its outcome.
+//! One request to the provider, even if many callers need its outcome.
 
 use std::{
     collections::HashSet,
@@ -27,7 +27,7 @@ use crate::{
 
 const READERS: usize = 200;
 
-/// A get on a connection of its own, whose answer nobody waits for.
+/// Sends a get on its own connection, and does not wait for the answer.
 pub(crate) fn send_get(app: &TestApp, key: &str) -> TcpStream {
     let body = json!({ "Key": key }).to_string();
     let head = format!(
@@ -42,14 +42,14 @@ pub(crate) fn send_get(app: &TestApp, key: &str) -> TcpStream {
     stream
 }
 
-/// The only access token that all these answers have.
+/// The one access token that all these answers have.
 pub(crate) fn the_one_token(answers: Vec<Answer>) -> String {
     let tokens: HashSet<String> = answers.into_iter().map(access_token).collect();
     assert_eq!(tokens.len(), 1, "{tokens:?}");
     tokens.into_iter().next().expect("one")
 }
 
-/// CONTRACT 44: they wait for one request, and all get what it brings.
+/// CONTRACT 44: many callers wait for one request, and all get its tokens.
 #[test]
 fn many_readers_of_an_ended_token_make_one_request() {
     let scene = Scene::new(Rules::default(), json!({}));
@@ -60,12 +60,12 @@ fn many_readers_of_an_ended_token_make_one_request() {
     let held = scene.assert_lives(&key);
     assert_eq!((held.generation, held.access.as_ref()), (2, Some(&token)));
     assert_state(&scene.app, &key, "Live", None);
-    // What is fresh is answered as it is.
+    // A fresh token is answered without a refresh.
     assert_eq!(the_one_token(read_at_once(&[&scene.app], &key, 20)), token);
     assert_eq!(scene.refreshes(), 1);
 }
 
-/// CONTRACT 44: A token that still works is answered at once, and refreshed beside.
+/// CONTRACT 44: A token that still works is answered at once, and refreshed in the background.
 #[test]
 fn within_the_soft_margin_nobody_waits() {
     let scene = Scene::new(Rules::default(), json!({"refresh_before_seconds": 3000}));
@@ -87,7 +87,7 @@ fn within_the_soft_margin_nobody_waits() {
     assert_eq!(scene.assert_lives(&key).generation, 2);
 }
 
-/// Where a refresh ends the token that others still use, it waits until that is of no use.
+/// If a refresh would end a token that others still use, the server refreshes only when the token is about to expire.
 #[test]
 fn a_token_that_a_refresh_would_end_is_left_alone_within_the_soft_margin() {
     let rules = Rules { ends_old_access: true, ..Rules::default() };
@@ -105,7 +105,7 @@ fn a_token_that_a_refresh_would_end_is_left_alone_within_the_soft_margin() {
     scene.assert_lives(&key);
 }
 
-/// A refresh belongs to the record, and not to the caller who began it.
+/// A refresh belongs to the record, and continues when the caller that began it leaves.
 #[test]
 fn a_refresh_goes_on_when_its_caller_goes() {
     let scene = Scene::new(Rules::default(), json!({}));
@@ -125,7 +125,7 @@ fn a_refresh_goes_on_when_its_caller_goes() {
     assert_eq!((scene.refreshes(), scene.provider.presentations(&grant.refresh)), (2, 1));
 }
 
-/// SIGTERM while a refresh is in flight, and nobody waits for it: the server waits, and keeps what comes.
+/// SIGTERM during a refresh for which no caller waits: the server waits, and saves the new tokens.
 #[test]
 fn a_shutdown_waits_for_a_refresh() {
     let mut scene = Scene::new(Rules::default(), json!({}));
@@ -136,7 +136,7 @@ fn a_shutdown_waits_for_a_refresh() {
     reset(stream);
     scene.app.signal("TERM");
     until("new connections are refused", || TcpStream::connect(scene.app.authority()).is_err());
-    // Nothing but the refresh is left to wait for.
+    // Only the refresh is left to wait for.
     thread::sleep(Duration::from_secs(1));
     hold.open();
     assert!(scene.app.wait().success(), "{}", scene.app.log());
@@ -147,7 +147,7 @@ fn a_shutdown_waits_for_a_refresh() {
     assert_eq!(scene.refreshes(), 1);
 }
 
-/// The answer is lost: the same refresh token is sent again within the grace, and the caller sees one slow answer.
+/// If the answer is lost, the same refresh token is sent again within the grace, and the caller gets one slow answer.
 #[test]
 fn a_lost_answer_is_asked_for_again() {
     for (gate, cut) in [
@@ -167,8 +167,8 @@ fn a_lost_answer_is_asked_for_again() {
     }
 }
 
-/// CONTRACT O13, 46: A caller to whom a resource said 401 names the token, which is refreshed only if it is still the
-/// stored one.
+/// CONTRACT O13, 46: After a 401 from a resource, a caller names the token. The token is refreshed only if it is still
+/// the stored one.
 #[test]
 fn many_callers_with_the_same_stale_token_make_one_request() {
     const THREADS: usize = 50;
@@ -194,12 +194,12 @@ fn many_callers_with_the_same_stale_token_make_one_request() {
     assert!(scene.provider.is_newest(&token));
     assert_eq!(scene.refreshes(), 1);
     scene.assert_lives(&key);
-    // Any other token is not the stored one.
+    // Another token is not the stored one.
     assert_eq!(access_token(refresh(&scene.app.client(), &key, Some("CANARY-other"))), token);
     assert_eq!(scene.refreshes(), 1);
 }
 
-/// CONTRACT O13, 46: without a token that it names, a caller gets another token at most every 30 seconds.
+/// CONTRACT O13, 46: a caller that names no token can cause at most one refresh every 30 seconds.
 #[test]
 fn a_forced_refresh_is_made_now_and_then() {
     let scene = Scene::new(Rules::default(), json!({}));
@@ -217,7 +217,7 @@ fn a_forced_refresh_is_made_now_and_then() {
     scene.assert_lives(&key);
 }
 
-/// CONTRACT O2, 37, 44: A caller says for how long it needs the token.
+/// CONTRACT O2, 37, 44: A caller gives the number of seconds for which it needs the token.
 #[test]
 fn a_caller_asks_for_a_token_that_is_good_for_longer() {
     let scene = Scene::new(Rules::default(), json!({}));
@@ -229,7 +229,7 @@ fn a_caller_asks_for_a_token_that_is_good_for_longer() {
     let newer = access_token(get(&client, &key, 3000));
     assert_ne!(newer, grant.access);
     assert_eq!(scene.refreshes(), 1);
-    // More than the provider gives: it is asked, and what it gives is answered.
+    // More seconds than the provider's tokens live: the token is refreshed, and the new one is answered.
     let newest = access_token(get(&client, &key, MORE_THAN_IT_LIVES));
     assert!(scene.provider.is_newest(&newest));
     scene.assert_lives(&key);

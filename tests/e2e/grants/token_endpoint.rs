@@ -1,7 +1,6 @@
 //! Retrieval keys that are exchanged for access tokens, as OAuth clients do (CONTRACT O18, 61, 63).
 //!
-//! Invariant: what the endpoint answers is what a get of the same caller answers, or an error that an OAuth client
-//! understands.
+//! Invariant: the endpoint answers as a get of the same caller does, or with an error of OAuth.
 
 mod requests;
 
@@ -51,7 +50,7 @@ fn form(fields: &[(&str, &str)]) -> String {
     fields.iter().map(field).collect::<Vec<_>>().join("&")
 }
 
-/// What exchanges a key.
+/// The fields that exchange a key.
 fn fields(key: &str) -> [(&str, &str); 3] {
     [("grant_type", TOKEN_EXCHANGE), ("subject_token", key), ("subject_token_type", KEY_TYPE)]
 }
@@ -69,7 +68,7 @@ fn exchange(client: &Client, key: &str) -> Answer {
     send(client, &fields(key))
 }
 
-/// Asserts an error: its status, code, and a part of its description; and that it is one of OAuth.
+/// Asserts an error of OAuth: its status, its code, and a part of its description.
 #[track_caller]
 fn expect_error(answer: Answer, status: u16, code: &str, description: &str) -> Answer {
     let answer = answer.expect(status);
@@ -84,7 +83,7 @@ fn expect_error(answer: Answer, status: u16, code: &str, description: &str) -> A
     answer
 }
 
-/// CONTRACT O18, 61: the tokens are refreshed before if they must be, and the answer is that of RFC 8693.
+/// CONTRACT O18, 61: the tokens are refreshed first if necessary, and the answer is that of RFC 8693.
 #[test]
 fn a_key_is_exchanged_for_a_fresh_access_token() {
     let scene = scene(Rules::default());
@@ -107,7 +106,7 @@ fn a_key_is_exchanged_for_a_fresh_access_token() {
     scene.assert_lives(&key);
     assert_state(&scene.app, &key, "Live", None);
 
-    // The same token to a get, to another name of the type, and whatever else is asked for that changes nothing.
+    // The token is the same for a get, for another name of the type, and with other parameters that have no effect.
     assert_eq!(access_token(get(&client, &key, 0)), token);
     let as_access_token = [
         ("grant_type", TOKEN_EXCHANGE),
@@ -128,8 +127,8 @@ fn a_key_is_exchanged_for_a_fresh_access_token() {
     });
 }
 
-/// CONTRACT O18, 61, 62, 63: npm's oauth4webapi and openid-client, unchanged; login and password have characters that a
-/// form encodes.
+/// CONTRACT O18, 61, 62, 63: npm's oauth4webapi and openid-client, unchanged. Login and password contain characters
+/// that a form encodes.
 #[test]
 fn oauth_clients_exchange_a_key() {
     let Some(folder) = node_clients() else { return };
@@ -145,7 +144,7 @@ fn oauth_clients_exchange_a_key() {
     scene.assert_lives(&key);
 }
 
-/// CONTRACT 61, 63: what is asked for wrongly, by the parameter's name; nothing is refreshed by it.
+/// CONTRACT 61, 63: an invalid parameter is rejected by its name, and causes no refresh.
 #[rstest]
 #[case::no_grant_type(&[("grant_type", "")], "invalid_request", "grant_type is required")]
 #[case::other_grant_type(&[("grant_type", "CANARY")], "unsupported_grant_type", "grant_type must be urn:")]
@@ -195,7 +194,7 @@ fn what_cannot_be_given_is_named(
     assert_eq!(scene.refreshes(), 0);
 }
 
-/// CONTRACT 61: scopes that the provider said it granted may be asked for, and are answered.
+/// CONTRACT 61: a request may name scopes that the provider granted. They are in the answer.
 #[test]
 fn granted_scopes_may_be_asked_for() {
     let scene = scene(Rules { answer: json!({ "scope": "read,write" }), ..Rules::default() });
@@ -207,7 +206,7 @@ fn granted_scopes_may_be_asked_for() {
     expect_error(wanting("read admin"), 400, "invalid_scope", "scope");
 }
 
-/// CONTRACT 8, 39, 61, 63: a key that retrieves nothing for the caller, for whatever reason, is one answer.
+/// CONTRACT 8, 39, 61, 63: a key that retrieves nothing for the caller always gets the same answer.
 #[test]
 fn a_key_that_retrieves_nothing_is_an_invalid_grant() {
     let app = with_endpoint(Setup::new())
@@ -238,13 +237,13 @@ fn a_key_that_retrieves_nothing_is_an_invalid_grant() {
     answers.dedup();
     assert_eq!(answers.len(), 1, "{answers:?}");
     assert_eq!(exchange(&client, &key).expect(200).json()["access_token"], "CANARY-1");
-    // A credential of another tenant than the path's.
+    // A credential for another tenant than that of the path.
     let ticket = app.admin(&["ticket", "issue", "eve", "--tenant", "others"]);
     let by_ticket = client.with_authorization(Some(&format!("SoTicket {ticket}")));
     expect_error(exchange(&by_ticket, &key), 400, "unauthorized_client", "tenant");
 }
 
-/// CONTRACT 61: tokens that nothing refreshes are answered as long as they live, as far as that is known.
+/// CONTRACT 61: tokens that are not refreshed are answered until they expire, or always if their end is unknown.
 #[test]
 fn stored_tokens_are_answered_while_they_live() {
     let app = with_endpoint(Setup::new()).start();
@@ -269,8 +268,8 @@ fn stored_tokens_are_answered_while_they_live() {
     }
 }
 
-/// CONTRACT 47, 63: what a provider does to a refresh, in the codes of OAuth; and a stale token is not answered even where
-/// a get answers it.
+/// CONTRACT 47, 63: failures of a refresh at the provider, as error codes of OAuth. A stale token is not answered, even
+/// if a get answers it.
 #[rstest]
 #[case::dead(
     Reply::error(400, "invalid_grant"),
@@ -321,7 +320,7 @@ fn what_the_provider_does_is_an_error_of_oauth(
     }
 }
 
-/// CONTRACT 44, 61: many exchanges of one key are one refresh, and share its end.
+/// CONTRACT 44, 61: many exchanges of one key share one refresh and its outcome.
 #[test]
 fn many_exchanges_are_one_refresh() {
     let scene = scene(Rules::default());

@@ -1,6 +1,6 @@
-//! Requests to the token endpoint: where it is, what it reads, and who calls (CONTRACT O18, 61, 62, 63).
+//! Requests to the token endpoint: its path, the types that it reads, and its callers (CONTRACT O18, 61, 62, 63).
 //!
-//! Invariant: a caller gets in as at any other call.
+//! Invariant: callers authenticate as for every other call.
 
 use model::{RecordId, RetrievalKey};
 use serde_json::json;
@@ -13,7 +13,7 @@ use crate::support::{
     client::Client,
 };
 
-/// CONTRACT 1, O7, O18: only where it is switched on, and then below prefix and tenant.
+/// CONTRACT 1, O7, O18: the endpoint exists only if it is switched on, below the prefix and the tenant.
 #[test]
 fn it_is_off_by_default() {
     let setup = Setup::new().with("TENANTS", "path").with("SERVER__PATH_PREFIX", "/SO");
@@ -50,7 +50,7 @@ fn it_is_off_by_default() {
     assert!(refusal.contains("grants.token_endpoint"), "{refusal}");
 }
 
-/// CONTRACT 13, 34, 61, 63: one form, of 16 KiB at most, whatever the client accepts or speaks.
+/// CONTRACT 13, 34, 61, 63: the endpoint reads one form, of at most 16 KiB, and ignores `Accept` and the language.
 #[test]
 fn the_body_is_a_form_and_the_answer_json() {
     let app = with_endpoint(Setup::new()).start();
@@ -80,7 +80,7 @@ fn the_body_is_a_form_and_the_answer_json() {
     expect_error(post(&host, &sent), 421, "invalid_request", "host");
 }
 
-/// CONTRACT 25, 33, 62, 63: the login stands in the head or in the form; wrong ones are throttled alike.
+/// CONTRACT 25, 33, 62, 63: the login is in the header or in the form. Wrong logins are throttled in the same way.
 #[test]
 fn a_caller_logs_in_as_for_any_call() {
     let app = with_endpoint(Setup::new()).with("AUTH__THROTTLE__PER_USER", "3").start();
@@ -99,7 +99,7 @@ fn a_caller_logs_in_as_for_any_call() {
     let ticket = app.ticket("tje0");
     for (caller, headers, body) in [
         (&client, vec![], with(&[])),
-        // A client id without a secret does not count.
+        // A client id without a secret is ignored.
         (&client, vec![], with(&[("client_id", "somebody")])),
         (&client.with_authorization(Some(&format!("SoTicket {ticket}"))), vec![], with(&[])),
         (&visitor, session.headers().to_vec(), with(&[])),
@@ -120,14 +120,15 @@ fn a_caller_logs_in_as_for_any_call() {
     let cookie_alone = post(&visitor, &session.headers()[..1], &with(&[]));
     expect_error(cookie_alone, 401, "invalid_client", "");
 
-    // A browser sends a form of any page without asking; a wrong password in one does not count.
+    // A browser sends a form from any page without asking the user. A wrong password in such a form does not count.
     let wrong = [("client_id", "ann"), ("client_secret", "CANARY")];
     for header in [("Sec-Fetch-Site", "cross-site"), ("Origin", "https://evil.example")] {
         for body in [with(&wrong), with(&wrong), with(&login)] {
             expect_error(post(&visitor, &[header], &body), 400, "unauthorized_client", "");
         }
     }
-    // Its scripts are not offered Basic, which a browser would ask for in a dialog of its own; those of Node are.
+    // Scripts in a browser are not offered Basic, because the browser would show a password dialog. Scripts of Node
+    // are.
     let (mode, site) = (("Sec-Fetch-Mode", "cors"), ("Sec-Fetch-Site", "same-origin"));
     let offers_basic = |headers: &[(&str, &str)]| {
         let refused = expect_error(post(&visitor, headers, &with(&[])), 401, "invalid_client", "");
@@ -145,7 +146,7 @@ fn a_caller_logs_in_as_for_any_call() {
     }
 }
 
-/// CONTRACT 25, 30, 31, 62: online a password is none, and the endpoint is closed with the agents.
+/// CONTRACT 25, 30, 31, 62: online, passwords are not accepted, and the endpoint is closed together with the agents.
 #[test]
 fn online_it_is_closed_as_the_agents_are() {
     let setup = with_endpoint(Setup::new()).with("INSTALLATION", "online");
