@@ -1,4 +1,4 @@
-//! The keys that seal records: master keys, data keys, and the format of what they seal.
+//! The keys that seal records: master keys, data keys, and the format of sealed records.
 
 mod hardware;
 mod master_key;

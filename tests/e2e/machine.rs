@@ -1,4 +1,4 @@
-//! The machine that the server runs on: its configuration, files, users, signals, and where the log goes.
+//! The machine on which the server runs: its configuration, files, users, signals, and the destination of the log.
 //!
 //! They do not depend on the database, so these tests run once, on SQLite.
 

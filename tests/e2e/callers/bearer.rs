@@ -26,7 +26,7 @@ use crate::{
     wire::official_client::{client, pass},
 };
 
-/// How a key server responds to a request.
+/// The response of a key server.
 #[derive(Clone, Default)]
 enum Behaviour {
     /// Answers with these keys.

@@ -258,7 +258,7 @@ fn kill_again_and_again(rules: Rules, replay_within_seconds: i64) -> HashMap<Str
     burnt
 }
 
-/// CONTRACT 53: A provider with a grace: no grant is lost, at whatever moment the server is killed.
+/// CONTRACT 53: A provider with a grace: at every moment, a kill of the server loses no grant.
 #[test]
 fn kills_under_load_burn_nothing_within_the_grace() {
     let rules = Rules { grace: Grace::For(Duration::from_secs(3600)), ..Rules::default() };

@@ -1,4 +1,4 @@
-//! Master keys that a hardware module seals, with SoftHSM2 for the module; and such as a secret holds.
+//! Master keys that a hardware module seals, with SoftHSM2 as the module; and master keys from a secret.
 
 use std::{
     fs,
@@ -22,7 +22,7 @@ struct Token {
 }
 
 impl Token {
-    /// A new one; `None`, said aloud, where SoftHSM2 is not installed.
+    /// A new token; `None`, with a notice, if SoftHSM2 is not installed.
     fn new(test: &str, place: &Path) -> Option<Self> {
         let Some(library) = library() else {
             leave_out(test, "SoftHSM2 (Debian's package `softhsm2`)");
@@ -36,7 +36,7 @@ impl Token {
         Some(token)
     }
 
-    /// Makes a token without keys, in place of one that may be there.
+    /// Makes a token without keys, and replaces an existing one.
     fn initialize(&self) {
         let _ = fs::remove_dir_all(&self.folder);
         fs::create_dir_all(&self.folder).expect("folder");
@@ -57,7 +57,7 @@ impl Token {
         assert!(made.expect("softhsm2-util").success());
     }
 
-    /// A server whose next master key it seals.
+    /// The setup of a server whose next master key the token seals.
     fn seals(&self, setup: Setup) -> Setup {
         setup
             .variable("SOFTHSM2_CONF", self.configuration.to_str().expect("UTF-8"))
@@ -75,7 +75,7 @@ fn library() -> Option<PathBuf> {
     libraries.into_iter().find(|library| library.exists())
 }
 
-/// The module opens the master key at the start; nothing else can, and no file has it.
+/// The module opens the master key at the start. Nothing else can open it, and no file contains it.
 #[test]
 fn a_module_opens_the_master_key_at_the_start() {
     let setup = Setup::new();
@@ -104,7 +104,7 @@ fn a_module_opens_the_master_key_at_the_start() {
     token.initialize();
     let refusal = setup.refusal();
     assert!(refusal.contains("the token `vault` has no AES key called `latchkey`"), "{refusal}");
-    // With a key of that name, which another database had the module make.
+    // The module already has a key of that name, made for another database.
     let other = Setup::new();
     token.seals(other).start().stop();
     let refusal = setup.refusal();
@@ -119,7 +119,7 @@ fn a_module_opens_the_master_key_at_the_start() {
     assert_opens(&setup.start(), &key);
 }
 
-/// From a file into the module, and back: each is a rotation, while the server runs on.
+/// From a file into the module, and back. Each move is a rotation, while the server runs on.
 #[test]
 fn a_rotation_moves_keys_into_a_module_and_back() {
     let files = Setup::new();
@@ -154,7 +154,7 @@ fn a_rotation_moves_keys_into_a_module_and_back() {
     assert_opens(&app, &new);
 }
 
-/// A wrong PIN, a wrong library, or none of it: refused with what to do, and nothing is made.
+/// With a wrong or missing PIN or library the server does not start, says how to fix it, and makes nothing.
 #[test]
 fn what_is_wrong_with_a_module_is_reported() {
     let setup = Setup::new();
@@ -182,7 +182,7 @@ fn what_is_wrong_with_a_module_is_reported() {
     assert_opens(&setup.start(), &key);
 }
 
-/// A secret holds the key: of a variable or of a file that is mounted, and no file is made.
+/// A secret contains the key, in a variable or a mounted file, and the server makes no key file.
 #[test]
 fn a_secret_holds_the_master_key() {
     let secret = "Q0FOQVJZLW1hc3Rlci1rZXktb2YtMzItYnl0ZXMhISE=";

@@ -1,4 +1,4 @@
-//! The master key at the start: that it must be the right one, and which one is taken.
+//! The master key at the start: it must be the right one, and the rules of its choice.
 
 use std::{
     fs::{self, Permissions},
@@ -13,8 +13,8 @@ fn carrier() -> serde_json::Value {
     json!({"Provider": "et", "AccessToken": "fugit"})
 }
 
-/// A master key that is missing, short, wrong, weak or exposed stops the start with the file's name
-/// and what to do, and changes nothing.
+/// A master key that is missing, short, wrong, weak or exposed stops the start. The message names the file and the
+/// remedy, and nothing is changed.
 #[test]
 fn without_the_right_master_key_there_is_no_start() {
     let app = TestApp::new();
@@ -56,7 +56,8 @@ fn without_the_right_master_key_there_is_no_start() {
     assert_eq!(app.client().access_token(&key).as_deref(), Some("fugit"));
 }
 
-/// A first start that was cut short after it made its key is taken up; of two keys none is guessed.
+/// If the first start was interrupted after it made its key, the next start uses that key. Between two keys the server
+/// does not guess.
 #[test]
 fn a_key_without_a_database_is_used() {
     let setup = Setup::new();

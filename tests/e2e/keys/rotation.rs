@@ -24,7 +24,7 @@ fn assert_refused(setup: &Setup, arguments: &[&str], said: &str) {
     assert!(told.contains(said), "{told}");
 }
 
-/// Beside a running server every record is moved, the old key is retired, and its file may go.
+/// While a server runs, every record is moved, the old key is retired, and its file may be removed.
 #[test]
 fn a_key_is_rotated_and_retired() {
     let app = TestApp::new();
@@ -61,8 +61,8 @@ fn a_key_is_rotated_and_retired() {
     }
 }
 
-/// What was there before the rotation, put back in part, does not open; nor does all of it once the old key
-/// is retired.
+/// A part of the old data that is put back after the rotation does not open. Once the old key is retired, all of the
+/// old data does not open either.
 #[test]
 fn an_old_wrap_that_is_put_back_does_not_open() {
     let app = TestApp::new();
@@ -91,8 +91,7 @@ fn an_old_wrap_that_is_put_back_does_not_open() {
     assert_eq!(ids(&app.setup), [new]);
 }
 
-/// A record that does not open is named, left as it is, and keeps neither the others nor the next rotation
-/// from being done.
+/// A damaged record is reported and left as it is. It stops neither the move of the others nor the next rotation.
 #[test]
 fn what_does_not_open_is_reported() {
     let app = TestApp::new();
@@ -119,7 +118,7 @@ fn what_does_not_open_is_reported() {
     keys(&app.setup, &["retire", &old]);
 }
 
-/// Killed half-way, a rotation is resumed by the next one, which makes no key; or by the server.
+/// A rotation that was killed half-way is resumed by the next one, which makes no key, or by the server.
 #[test]
 fn a_rotation_that_was_cut_short_is_resumed() {
     let app = TestApp::new();
@@ -154,7 +153,7 @@ fn a_rotation_that_was_cut_short_is_resumed() {
     record.assert_kept(&setup.start());
 }
 
-/// One of them makes the key, and both move records.
+/// Of two rotations at once, one makes the key, and both move records.
 #[test]
 fn two_rotations_at_once_make_one_key() {
     let app = TestApp::new();
@@ -174,7 +173,7 @@ fn two_rotations_at_once_make_one_key() {
     record.assert_kept(&app);
 }
 
-/// A server that was asleep while its key was retired seals under the new one, and nothing under the old.
+/// A server that was suspended while its key was retired seals under the new key, and nothing under the old one.
 #[test]
 fn a_retired_key_takes_no_record() {
     let app = TestApp::new();
@@ -198,7 +197,7 @@ fn a_retired_key_takes_no_record() {
     assert!(!ids(&app.setup).contains(&old));
 }
 
-/// A key that was loaded stays in force, whatever becomes of its file, and also when another is loaded.
+/// A loaded key stays in force if its file is changed or removed, and also when another key is loaded.
 #[test]
 fn a_key_whose_file_is_gone_works_on() {
     let app = TestApp::new();
@@ -227,7 +226,7 @@ fn a_key_whose_file_is_gone_works_on() {
     assert_opens(&app, &later);
 }
 
-/// The loss of a key that no record needs is no loss: the start says so, and the key can be retired.
+/// A lost key that no record needs does no harm: the start says so, and the key can be retired.
 #[test]
 fn a_lost_key_that_no_record_needs_is_retired() {
     let app = TestApp::new();
@@ -263,7 +262,7 @@ fn a_lost_key_that_no_record_needs_is_retired() {
     assert_refused(&setup, &["status"], "is missing; restore that file from its backup");
 }
 
-/// The same server with another folder of keys, which has a copy of this one.
+/// The same server with another folder of keys that contains a copy of this one.
 fn with_copy_elsewhere(setup: &Setup, file: &Path) -> Setup {
     let elsewhere = setup.folder().join("elsewhere");
     fs::create_dir(&elsewhere).expect("folder");
@@ -271,8 +270,8 @@ fn with_copy_elsewhere(setup: &Setup, file: &Path) -> Setup {
     setup.clone().with("KEYS__DIRECTORY", elsewhere.to_str().expect("UTF-8"))
 }
 
-/// A rotation waits for a running server that lacks the key, as where root made a file that the server's user cannot
-/// read: no record is moved, and the server stays ready. Once the server has the key it does the rest.
+/// A rotation waits for a running server that lacks the key, for example if the server's user cannot read a file that
+/// root made. No record is moved, and the server stays ready. Once it has the key, it completes the rotation.
 #[test]
 fn a_rotation_waits_for_a_server_that_lacks_the_key() {
     let app = TestApp::new();
@@ -301,7 +300,7 @@ fn a_rotation_waits_for_a_server_that_lacks_the_key() {
     assert_eq!(ids(&app.setup), [new, old]);
 }
 
-/// A key that was announced can be given up; then it never comes into use.
+/// An announced key can be retired; then it never comes into use.
 #[test]
 fn a_key_that_was_announced_is_given_up() {
     let app = TestApp::new();
@@ -317,8 +316,8 @@ fn a_key_that_was_announced_is_given_up() {
     assert_eq!(ids(&app.setup), [next, old]);
 }
 
-/// Without the new key a server is not ready and says why, and what does not need it goes on. When the key
-/// comes all is well.
+/// A server without the new key is not ready and logs the reason, and still serves calls that do not need the key. Once
+/// it has the key, it serves all calls.
 #[test]
 fn a_server_without_the_new_key_serves_what_it_can() {
     let app = TestApp::new();
@@ -342,7 +341,7 @@ fn a_server_without_the_new_key_serves_what_it_can() {
     until("what was under the old key is moved", || records_elsewhere(&app, &new) == 0);
 }
 
-/// From files to a secret, and from secret to secret.
+/// From files to a secret, and from one secret to another.
 #[test]
 fn moving_to_a_secret_is_a_rotation() {
     let secret = |first: u8| STANDARD.encode((first..first + 32).collect::<Vec<u8>>());
@@ -372,7 +371,7 @@ fn moving_to_a_secret_is_a_rotation() {
     assert_eq!(files(&app.setup), 0);
 }
 
-/// A key that was made beforehand is taken up, and no other.
+/// A key that was made beforehand is used, and no other.
 #[test]
 fn a_key_that_was_copied_to_all_servers_is_taken_up() {
     let app = TestApp::new();
@@ -394,8 +393,8 @@ fn a_key_that_was_copied_to_all_servers_is_taken_up() {
     assert_eq!((ids(&app.setup).len(), files(&app.setup)), (2, 2));
 }
 
-/// Readers and savers notice nothing of rotations, and nothing that was acknowledged is lost, though the
-/// server is killed again and again meanwhile; at the end no record needs the old keys.
+/// Reads and saves do not notice rotations. No acknowledged save is lost, although the server is killed again and again
+/// meanwhile. At the end no record needs the old keys.
 #[test]
 fn rotations_under_load_and_kills_lose_nothing() {
     let mut random = Random::new();

@@ -1,10 +1,10 @@
-//! What a thief of the database finds, and what a forger achieves.
+//! The data that a thief of the database gets, and the limits of a forger.
 
 use serde_json::json;
 
 use crate::{Database, support::app::TestApp};
 
-/// Changes one row behind the server's back.
+/// Changes one row directly in the database.
 fn tamper(app: &TestApp, sql: &str) {
     assert_eq!(app.sql(sql), 1, "{sql}");
 }
@@ -33,7 +33,7 @@ fn no_file_holds_a_token_a_key_or_a_password() {
     assert_eq!(app.client().access_token(&keys[49]).as_deref(), Some("CANARY-access"));
 }
 
-/// A row that was changed or copied is a 500 that tells nothing; its neighbours are untouched.
+/// A row that was changed or copied is a 500 that reveals nothing. Its neighbours still work.
 #[test]
 fn a_damaged_row_does_not_open_and_harms_no_other() {
     let app = TestApp::new();
@@ -66,7 +66,7 @@ fn a_damaged_row_does_not_open_and_harms_no_other() {
     assert_eq!(app.client().access_token(&good).as_deref(), Some("CANARY-good"));
 }
 
-/// CONTRACT 8: with the digest of another key, or in another tenant, a record is as good as none.
+/// CONTRACT 8: with the digest of another key, or in another tenant, a record counts as unknown.
 #[test]
 fn a_record_under_a_foreign_digest_or_tenant_is_not_there() {
     let app = TestApp::new();
@@ -89,7 +89,7 @@ fn a_lost_sentinel_is_not_ready() {
     app.client().request("GET", "/healthz", &[], b"").expect(200);
 }
 
-/// A user who was disabled, or whose password was changed, is out at once.
+/// A user who was disabled, or whose password was changed, is rejected at once.
 #[test]
 fn a_change_of_the_user_counts_at_once() {
     let app = TestApp::new();
@@ -102,7 +102,7 @@ fn a_change_of_the_user_counts_at_once() {
     app.client().post("GetExternalTokens", &json!({})).expect(401);
 }
 
-/// CONTRACT 6: another caller of the tenant who holds the key may read, and is told so.
+/// CONTRACT 6: another caller of the tenant who holds the key may read, and the answer's mask says so.
 #[test]
 fn who_is_not_the_owner_may_read() {
     let app = TestApp::new();

@@ -1,5 +1,5 @@
-//! What opens a record and what does not, shown with a decryptor of the tests' own; and that what was sealed
-//! once stays readable.
+//! Proof, with the tests' own decryptor, of the keys that open a record, and of all others that do not. Data that was
+//! sealed once stays readable.
 
 use std::{
     fs::{self, Permissions},
@@ -25,9 +25,9 @@ fn kek(setup: &Setup) -> Vec<u8> {
     fs::read(setup.key_file()).expect("the master key")
 }
 
-/// Database, log and master key give away every data key, and with all of them no record opens: not under the
-/// data key by itself or with anything that is in the row, and not under any piece of any file, as a key or
-/// in the place of the retrieval key. One retrieval key opens its own record and no other.
+/// The database, the log and the master key give away every data key, but with all of them no record opens. It does not
+/// open under the data key, alone or together with anything in the row. It does not open under any piece of any file,
+/// used as the key or in place of the retrieval key. One retrieval key opens its own record and no other.
 #[test]
 fn with_everything_but_the_retrieval_keys_nothing_opens() {
     let app = TestApp::new();
@@ -90,7 +90,7 @@ fn with_everything_but_the_retrieval_keys_nothing_opens() {
     assert!(is_opened(format!("xx{key}xx").as_bytes()), "the search finds a key");
     for path in app.files() {
         let bytes = fs::read(&path).expect("file");
-        // Of empty pages one is enough.
+        // One empty page is enough.
         let pieces = bytes.chunk_by(|one, next| (*one, *next) != (0, 0));
         for piece in pieces.filter(|piece| piece.len() >= 16) {
             assert!(!is_opened(piece), "{}", path.display());
@@ -98,8 +98,7 @@ fn with_everything_but_the_retrieval_keys_nothing_opens() {
     }
 }
 
-/// A row in which one bit is not as it was, whichever it is, is a 500: here some of them, and all of them in
-/// the store's own tests.
+/// A row with any one bit flipped is a 500. Some bits are tested here, and all of them in the store's own tests.
 #[test]
 fn a_flipped_bit_is_reported_and_opens_nothing() {
     let app = TestApp::new();
@@ -122,7 +121,7 @@ fn a_flipped_bit_is_reported_and_opens_nothing() {
     }
 }
 
-/// What version 1 sealed, for good.
+/// Blobs that version 1 sealed, kept permanently.
 mod version_1 {
     pub(super) const KEK: &str = "9381f80719255abdc36461202580a3add95e7c6debc8f4473d0a8c4a8687969a";
     pub(super) const KEK_ID: &str = "0123456789abcdef";
@@ -155,7 +154,7 @@ fn setup_with_first_key() -> Setup {
     setup
 }
 
-/// By the description alone.
+/// Opened by the description of the format alone.
 #[test]
 fn version_1_opens_by_its_description() {
     let kek = unhex(version_1::KEK);
@@ -180,7 +179,7 @@ fn version_1_opens_by_its_description() {
     assert_eq!(key.as_deref(), Some(version_1::KEY.as_bytes()));
 }
 
-/// By the server, whatever version it is.
+/// Opened by the current version of the server.
 #[test]
 fn version_1_opens_by_the_server() {
     let setup = setup_with_first_key();

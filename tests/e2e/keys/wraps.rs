@@ -1,4 +1,4 @@
-//! How often and for how long a master key is used.
+//! The limits of a master key: the number of wraps, and the time in use.
 
 use std::{thread, time::Duration};
 
@@ -10,7 +10,7 @@ use crate::support::{
     master_keys::{assert_opens, fill, ids, keys, readiness, records_elsewhere, save},
 };
 
-/// Wraps are counted ahead of their use, anew by each process; when there are many the server rotates by itself,
+/// Each process counts wraps ahead of their use. When the count is high, the server rotates the key automatically,
 /// once.
 #[test]
 fn wraps_are_counted_and_rotate_the_key() {
@@ -35,7 +35,7 @@ fn wraps_are_counted_and_rotate_the_key() {
     saved.assert_kept(&app);
 }
 
-/// Without a key to take up an automatic rotation is called for in the log, and the server goes on.
+/// If no new key is available, the log asks for a rotation, and the server goes on.
 #[test]
 fn an_automatic_rotation_without_a_new_secret_is_asked_for() {
     let secret = STANDARD.encode((1..33).collect::<Vec<u8>>());
@@ -49,7 +49,7 @@ fn an_automatic_rotation_without_a_new_secret_is_asked_for() {
     assert_eq!(readiness(&app), 200);
 }
 
-/// NIST SP 800-38D §8.3: a key that wrapped as often as it may wraps no more, and with another one all is well.
+/// NIST SP 800-38D §8.3: a key that reached its limit of wraps wraps no more. With a new key all calls work again.
 #[test]
 fn a_key_that_is_used_up_seals_nothing() {
     let secret = |first: u8| STANDARD.encode((first..first + 32).collect::<Vec<u8>>());

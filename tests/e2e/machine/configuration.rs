@@ -1,4 +1,4 @@
-//! The configuration: its layers, its mistakes, and the listener that it asks for.
+//! The configuration: its layers, its mistakes, and its listener.
 
 use std::{ffi::OsStr, fs, net::TcpListener, os::unix::ffi::OsStrExt as _, process::Command};
 
@@ -65,13 +65,13 @@ fn a_mistake_in_the_configuration_is_named() {
     assert!(missing.contains("missing.toml"), "{missing}");
 }
 
-/// A setting that would be ignored for its underscore is refused.
+/// A variable with a misplaced underscore is rejected, because otherwise it would be ignored.
 #[test]
 fn a_single_underscore_is_reported() {
     let setup = Setup::new().variable("LATCHKEY_SERVER_LISTEN", "127.0.0.1:1");
     let refusal = setup.refusal();
     assert!(refusal.contains("with two underscores, LATCHKEY__SERVER__LISTEN"), "{refusal}");
-    // Kubernetes sets such names in every container beside a service that is called `latchkey`.
+    // Kubernetes sets such names in every container if a service is called `latchkey`.
     let app = Setup::new()
         .variable("LATCHKEY_PORT", "tcp://10.0.0.1:80")
         .variable("LATCHKEY_URL_OF_MINE", "x")
@@ -83,7 +83,7 @@ fn a_single_underscore_is_reported() {
     assert!(log.contains("is LATCHKEY__SERVER__LISTEN meant?"), "{log}");
 }
 
-/// What files and editors leave around a value is no part of it, and an empty variable is unset.
+/// White space that files and editors leave around a value is removed, and an empty variable counts as unset.
 #[test]
 fn white_space_around_a_variable_is_dropped() {
     let setup = Setup::new()
@@ -103,13 +103,13 @@ fn white_space_around_a_variable_is_dropped() {
     let app = setup.start();
     let data = app.setup.folder().join("data");
     assert!(data.is_dir());
-    // A URL of a server would be read likewise.
+    // The URL of a database server would be read in the same way.
     let url = app.setup.clone().with("DATABASE__URL", "sqlite:data/latchkey.db\n");
     let shown = url.arguments(&["config", "show"]).output();
     assert!(shown.contains("url = \"sqlite:data/latchkey.db\"\n"), "{shown}");
 }
 
-/// The URL may be in a file, which has a line's end behind it; but not in two places.
+/// The URL may be in a file that ends with a newline. It must not be in two places.
 #[test]
 fn the_url_of_the_database_comes_from_a_file() {
     let setup = Setup::new().with("DATABASE__URL", "").with("DATABASE__URL_FILE", "url");
@@ -140,7 +140,7 @@ fn the_url_of_the_database_comes_from_a_file() {
     refused(&both, "set keys.pkcs11.pin or keys.pkcs11.pin_file, not both");
 }
 
-/// A value that is no text is named by its variable and not shown.
+/// A value that is not UTF-8 is named by its variable and not shown.
 #[test]
 fn a_variable_that_is_not_utf_8_is_named() {
     let setup = Setup::new();
@@ -152,7 +152,7 @@ fn a_variable_that_is_not_utf_8_is_named() {
     assert!(!told.contains("CANARY"), "{told}");
 }
 
-/// `LATCHKEY_CONFIG` is `--config`, which is stronger; and `localhost` is listened on.
+/// `LATCHKEY_CONFIG` has the effect of `--config`, which overrides it. A listener may be on `localhost`.
 #[test]
 fn a_variable_names_the_file() {
     let setup = Setup::new().with("SERVER__LISTEN", "");
@@ -169,7 +169,7 @@ fn a_variable_names_the_file() {
     assert!(missing.contains("missing.toml"), "{missing}");
 }
 
-/// Defaults, the profile's file, the given file and the environment, each over the one before.
+/// Defaults, the profile's file, the given file and the environment: each overrides the one before.
 #[test]
 fn configuration_comes_in_layers_and_is_shown_without_secrets() {
     let setup = Setup::new().with("PROFILE", "staging").with("LIMITS__BODY_BYTES", "4444");
@@ -208,7 +208,7 @@ fn configuration_comes_in_layers_and_is_shown_without_secrets() {
     assert!(check.starts_with("the configuration is valid; "), "{check}");
 }
 
-/// With `server.tls` the server speaks HTTPS, and the printed line trusts its certificate.
+/// With `server.tls` the server speaks HTTPS, and the printed command trusts its certificate.
 #[test]
 fn tls_is_served_from_pem_files() {
     let setup = Setup::new()

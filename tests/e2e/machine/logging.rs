@@ -1,4 +1,4 @@
-//! The log: it holds up no call, and it says who did what to which record.
+//! The log: it delays no call, and it records the caller, the operation and the record.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _},
@@ -17,7 +17,7 @@ use crate::support::{
 
 const CALLS: usize = 1000;
 
-/// Starts a server whose standard error nobody reads; its process and its URL.
+/// Starts a server whose standard error is not read; returns its process and its URL.
 fn start_unread(setup: &Setup) -> (Child, String) {
     let mut command = setup.command();
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -29,8 +29,8 @@ fn start_unread(setup: &Setup) -> (Child, String) {
     (process, url.to_owned())
 }
 
-/// Standard error is a pipe whose reader sleeps: calls go on, and probes and SIGTERM work. When the reader wakes up,
-/// the log says how many lines it lost.
+/// Standard error is a pipe whose reader sleeps: calls go on, and probes and SIGTERM work. Once the reader is awake
+/// again, the log gives the number of lost lines.
 #[rstest]
 fn an_unread_log_holds_up_nothing(#[values(false, true)] wakes_up: bool) {
     let setup = Setup::new().with("LOG__BUFFER_BYTES", "65536");
@@ -71,7 +71,7 @@ fn an_unread_log_holds_up_nothing(#[values(false, true)] wakes_up: bool) {
     }
 }
 
-/// CONTRACT 36: each call on a record is in the log, with who called and the record's id, and no key.
+/// CONTRACT 36: the log has each call on a record, with the caller and the record's id, and without the key.
 #[test]
 fn the_log_says_who_did_what_to_which_record() {
     let app = TestApp::new();
@@ -102,7 +102,7 @@ fn the_log_says_who_did_what_to_which_record() {
     said("User/GetExternalTokens", &[&record, other, "record.found=false"]);
 }
 
-/// CONTRACT 36: a call that is refused because it is for another tenant is in the log with both tenants.
+/// CONTRACT 36: the log has each call that is rejected because it is for another tenant, with both tenants.
 #[test]
 fn the_log_says_who_was_refused_in_another_tenant() {
     let app = Setup::new().with("TENANTS", "path").start();
@@ -129,7 +129,7 @@ fn command(setup: &Setup, arguments: &[&str]) -> Output {
     output
 }
 
-/// Commands log what they did to standard error, as the server does, and print to standard output only what they made.
+/// Like the server, commands log their changes to standard error. They print only the results to standard output.
 #[test]
 fn commands_are_in_the_log() {
     let setup = Setup::new().with("PROFILE", "production");

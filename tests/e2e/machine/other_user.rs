@@ -1,6 +1,6 @@
-//! Commands that root runs, for a server that is not root; and whose files are taken.
+//! Commands that root runs for a server that is not root, and files that other users own.
 //!
-//! Invariant: what a command leaves can be used by the server.
+//! Invariant: the server can use every file that a command leaves.
 
 use std::{
     fs::{self, Permissions},
@@ -20,7 +20,7 @@ use crate::support::{
 
 const NOBODY: u32 = 65_534;
 
-/// A data folder of nobody's; `None`, said aloud, unless root runs the test.
+/// A setup whose data folder belongs to the user `nobody`; `None`, with a notice, unless root runs the test.
 fn of_nobody(test: &str) -> Option<Setup> {
     let setup = Setup::new();
     let data = setup.data();
@@ -35,7 +35,7 @@ fn of_nobody(test: &str) -> Option<Setup> {
     Some(setup)
 }
 
-/// A command of nobody's.
+/// A command that the user `nobody` runs.
 fn by_nobody(setup: &Setup) -> Command {
     let mut command = setup.command();
     command.uid(NOBODY).gid(NOBODY);
@@ -66,7 +66,7 @@ fn assert_all_nobodys(setup: &Setup, after: &str) {
     }
 }
 
-/// Whatever root runs beside a server, before it, or in its place: the server can use what is left.
+/// Root runs commands beside a server, before it, or in its place. The server can use every file that they leave.
 #[test]
 fn a_server_can_use_what_root_made() {
     let Some(setup) = of_nobody("a server beside commands of root") else { return };
@@ -110,7 +110,8 @@ fn a_server_can_use_what_root_made() {
     save(&start(&other).client());
 }
 
-/// A command of a user that is neither root nor the server's is refused, names the right user, and leaves nothing.
+/// A command of a user that is neither root nor the server's is rejected. The message names the right user, and nothing
+/// is left.
 #[test]
 fn another_user_learns_which_user_to_be() {
     let Some(setup) = of_nobody("a command of another user") else { return };
@@ -138,7 +139,7 @@ fn another_user_learns_which_user_to_be() {
     assert_eq!(readiness(&app), 200);
 }
 
-/// The files of a user who could be anybody are not used to reach those of root.
+/// Commands of root do not follow links in a folder that another user can write.
 #[test]
 fn no_link_leads_out_of_the_folder() {
     let Some(setup) = of_nobody("links to files of root") else { return };
@@ -161,7 +162,8 @@ fn no_link_leads_out_of_the_folder() {
     assert!(!missing.exists());
 }
 
-/// The first start and the second judge alike: a group of one's own is warned of, and others are refused.
+/// The first start and later starts apply the same rules: an owner's own group causes a warning, and access by others
+/// is rejected.
 #[test]
 fn a_group_is_warned_of_and_others_are_refused() {
     let Some(setup) = of_nobody("key files of several owners") else { return };
@@ -183,7 +185,7 @@ fn a_group_is_warned_of_and_others_are_refused() {
         setup = app.stop();
         fs::remove_file(setup.folder().join("log")).expect("removed");
     }
-    // What root makes beside it is as it is.
+    // A key file that root makes next to it has the same owner and group.
     let made = text(&keys(&setup, &["new"])["place"]);
     let made = setup.folder().join(made);
     let metadata = fs::metadata(&made).expect("it is there");
@@ -200,7 +202,7 @@ fn a_group_is_warned_of_and_others_are_refused() {
     }
 }
 
-/// Whatever the umask, what is made is for its owner, who can use it.
+/// With every umask the files that the server makes are for their owner alone, and the owner can use them.
 #[test]
 fn the_umask_does_not_matter() {
     for umask in ["000", "077", "777"] {
@@ -220,7 +222,7 @@ fn the_umask_does_not_matter() {
     }
 }
 
-/// A data folder that is a link is the folder that it leads to.
+/// The data folder may be a link to a folder.
 #[test]
 fn a_data_folder_may_be_a_link() {
     let setup = Setup::new();
@@ -235,7 +237,7 @@ fn a_data_folder_may_be_a_link() {
     assert_opens(&app.stop().start(), &key);
 }
 
-/// Keys on a mount that is read-only serve; a rotation says why it cannot be, and changes nothing.
+/// The server can use keys on a read-only mount. A rotation gives the reason why it cannot run, and changes nothing.
 #[test]
 fn keys_may_be_on_a_read_only_mount() {
     let app = TestApp::new();
@@ -266,7 +268,7 @@ fn keys_may_be_on_a_read_only_mount() {
     assert_opens(&app, &key);
 }
 
-/// What is in a key's place and no file of one is refused at once.
+/// A pipe or a folder in place of a key file is rejected at once.
 #[test]
 fn a_pipe_is_no_key() {
     let setup = TestApp::new().stop();
@@ -281,7 +283,7 @@ fn a_pipe_is_no_key() {
     assert!(refusal.contains("it is no regular file"), "{refusal}");
 }
 
-/// Text of the database does not steer a terminal, and no id leads out of the folder of the keys.
+/// Text from the database cannot control a terminal, and no id of a key leads out of the folder of the keys.
 #[test]
 fn what_is_printed_of_a_database_is_escaped() {
     let app = TestApp::new();
@@ -303,7 +305,7 @@ fn what_is_printed_of_a_database_is_escaped() {
     refused(outside, "the id of a master key has 1 to 32 digits and lower-case letters");
 }
 
-/// `-` is not taken for a file of that name.
+/// `-` is not used as the name of a file.
 #[test]
 fn a_backup_is_no_stream() {
     let app = TestApp::new();

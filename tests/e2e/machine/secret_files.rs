@@ -7,7 +7,7 @@ use crate::support::{
     master_keys::{assert_opens, save},
 };
 
-/// A pipe in the setup's folder, through which this is sent once.
+/// A pipe in the setup's folder through which this content is sent once.
 fn pipe(setup: &Setup, name: &str, content: String) -> PathBuf {
     let path = setup.folder().join(name);
     assert!(Command::new("mkfifo").arg(&path).status().expect("mkfifo").success());
@@ -16,7 +16,7 @@ fn pipe(setup: &Setup, name: &str, content: String) -> PathBuf {
     path
 }
 
-/// Each is opened once and read once.
+/// The server opens each file once and reads it once.
 #[test]
 fn a_secret_comes_through_a_pipe() {
     let secret = "Q0FOQVJZLW1hc3Rlci1rZXktb2YtMzItYnl0ZXMtISE=";

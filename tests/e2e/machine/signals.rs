@@ -1,4 +1,4 @@
-//! Signals that do not stop the server: SIGHUP reads again what it names, SIGUSR1 and SIGUSR2 do nothing.
+//! Signals that do not stop the server: SIGHUP makes it read some files again, SIGUSR1 and SIGUSR2 have no effect.
 
 use std::{fs, thread, time::Duration};
 
@@ -11,12 +11,12 @@ use crate::support::{
     master_keys::{ids, start_rotation},
 };
 
-/// How many times the log has this.
+/// The number of times that the log contains this text.
 fn count(app: &TestApp, text: &str) -> usize {
     app.log().matches(text).count()
 }
 
-/// A server under load gets SIGHUP, SIGUSR1 and SIGUSR2 while its master key is rotated: no call fails.
+/// A server under load gets SIGHUP, SIGUSR1 and SIGUSR2 while its master key is rotated. No call fails.
 #[test]
 fn signals_under_load_and_in_a_rotation_drop_nothing() {
     let app = TestApp::new();
@@ -38,7 +38,7 @@ fn signals_under_load_and_in_a_rotation_drop_nothing() {
     saved.assert_kept(&app);
 }
 
-/// SIGHUP takes over `log.filter`; a configuration that cannot be read leaves it as it was.
+/// SIGHUP applies a changed `log.filter`. If the configuration cannot be read, the filter stays.
 #[test]
 fn sighup_reads_the_filter_of_the_log_again() {
     let setup = Setup::new().arguments(&["--config", "latchkey.toml"]);
@@ -76,7 +76,7 @@ fn sighup_reads_the_filter_of_the_log_again() {
     }
 }
 
-/// SIGHUP reads the file of the issuer's keys; one that is broken leaves the keys in force.
+/// SIGHUP reads the file of the issuer's keys. If it is invalid, the old keys stay in force.
 #[test]
 fn sighup_reads_the_keys_of_bearer_tokens_again() {
     let (old, new) = (Issuer::new("old"), Issuer::new("new"));

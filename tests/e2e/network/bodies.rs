@@ -1,4 +1,4 @@
-//! Bodies in flight, all together (CONTRACT 35).
+//! The total size of the bodies in flight (CONTRACT 35).
 
 use std::{
     io::{Read as _, Write as _},
@@ -13,10 +13,10 @@ use crate::support::{
 };
 
 const SAVE: &str = "/api/v1/Agents/User/SaveExternalTokens";
-/// So long that two do not fit into the budget.
+/// A length of which two do not fit into the budget.
 const LENGTH: usize = 190_000;
 
-/// A save of a body of that length, which breaks a rule of carriers.
+/// A save with a body of that length, which violates a rule of carriers.
 fn large() -> Vec<u8> {
     let body = to_save("").to_string();
     to_save(&"CANARY-".repeat(LENGTH)[..LENGTH - body.len()]).to_string().into_bytes()
@@ -26,7 +26,7 @@ fn post_large(app: &TestApp) -> Answer {
     app.client().request("POST", SAVE, &[("Content-Type", "application/json")], &large())
 }
 
-/// Sends all of a large body but its last byte.
+/// Sends a large body except for its last byte.
 fn begin(app: &TestApp) -> TcpStream {
     let mut stream = TcpStream::connect(app.authority()).expect("connect");
     let head = format!(
@@ -38,8 +38,8 @@ fn begin(app: &TestApp) -> TcpStream {
     stream
 }
 
-/// CONTRACT 35: past the budget a caller is answered 503, and small bodies are still read. What a body has of it is
-/// given back when the call is answered, and when the client goes away.
+/// CONTRACT 35: past the budget the answer is a 503, and small bodies are still read. The server returns a body's share
+/// of the budget after the answer, and when the client leaves.
 #[test]
 fn bodies_in_flight_have_a_budget() {
     let setup = Setup::new().with("LIMITS__BODY_BYTES", "200000");

@@ -1,4 +1,4 @@
-//! The certificate of `server.tls` while the server runs: renewed on disk, broken on disk, near its end.
+//! The certificate of `server.tls` while the server runs: it is renewed on disk, damaged on disk, or about to expire.
 
 use std::{
     fs,
@@ -32,7 +32,7 @@ impl Pair {
         Self::until(2050, 1, 1)
     }
 
-    /// One that ends then.
+    /// A pair that expires on this date.
     fn until(year: i32, month: u8, day: u8) -> Self {
         let mut parameters =
             CertificateParams::new(["127.0.0.1".to_owned()]).expect("a name of a host");
@@ -57,7 +57,7 @@ impl Pair {
     }
 }
 
-/// Puts another file in the place of one, as tools that renew certificates do.
+/// Replaces a file, as tools that renew certificates do.
 fn replace(path: &Path, text: &str) {
     let new = path.with_extension("new");
     fs::write(&new, text).expect("write");
@@ -71,7 +71,7 @@ fn with_tls() -> Setup {
         .with("SERVER__TLS_RELOAD_SECONDS", "3600")
 }
 
-/// A connection that trusts these.
+/// Opens a connection that trusts these certificates.
 fn connect(app: &TestApp, known: &[&Pair]) -> StreamOwned<ClientConnection, TcpStream> {
     let mut roots = RootCertStore::empty();
     for pair in known {
@@ -89,7 +89,7 @@ fn connect(app: &TestApp, known: &[&Pair]) -> StreamOwned<ClientConnection, TcpS
     StreamOwned::new(connection, stream)
 }
 
-/// The certificate that a new connection gets; it must be one of these, and its key must work.
+/// The certificate that a new connection gets. It must be one of these, and its key must work.
 fn served(app: &TestApp, known: &[&Pair]) -> CertificateDer<'static> {
     let mut stream = connect(app, known);
     while stream.conn.is_handshaking() {
@@ -102,8 +102,8 @@ fn assert_served(app: &TestApp, expected: &Pair, known: &[&Pair]) {
     assert!(served(app, known) == *expected.certificate.der(), "{}", app.log());
 }
 
-/// A renewed certificate is served without a signal: files that were replaced, and the link to a folder that was, as
-/// Kubernetes replaces a mounted secret.
+/// A renewed certificate is served without a signal. Tools replace the files, or, as Kubernetes does with a mounted
+/// secret, the link to their folder.
 #[rstest]
 fn a_renewed_certificate_is_served_by_itself(#[values(false, true)] is_linked: bool) {
     let (old, new) = (Pair::new(), Pair::new());
@@ -133,8 +133,8 @@ fn a_renewed_certificate_is_served_by_itself(#[values(false, true)] is_linked: b
     until("the new one is served", || served(&app, &known) == *new.certificate.der());
 }
 
-/// SIGHUP reads both files again. Half a certificate, and files that do not fit each other, leave the old pair in
-/// force, and the log names the setting.
+/// SIGHUP reads both files again. If a file is incomplete, or the two do not match, the old pair stays in force, and
+/// the log names the setting.
 #[test]
 fn a_bad_certificate_leaves_the_old_one_in_force() {
     let (old, new, over) = (Pair::new(), Pair::new(), Pair::until(2021, 1, 1));
@@ -173,7 +173,7 @@ fn a_bad_certificate_leaves_the_old_one_in_force() {
     assert!(!app.log().contains("PRIVATE KEY"));
 }
 
-/// What is wrong with the files is logged once while it lasts, not at each look; and nothing while all is well.
+/// A problem with the files is logged once while it lasts, not at each check. Without a problem nothing is logged.
 #[test]
 fn a_failure_is_logged_once_while_it_lasts() {
     let (old, new) = (Pair::new(), Pair::new());
@@ -189,7 +189,7 @@ fn a_failure_is_logged_once_while_it_lasts() {
     assert_eq!(app.log().matches("do not go together").count(), 1, "{}", app.log());
 }
 
-/// The log says when the certificate ends: at the start, 14 days before, and when it has ended.
+/// The log reports the end of the certificate: at the start, 14 days before, and when it has expired.
 #[test]
 fn the_log_says_when_the_certificate_ends() {
     let said = |pair: &Pair, level: &str, text: &str| {
@@ -218,8 +218,8 @@ fn the_log_says_when_the_certificate_ends() {
     assert_eq!(app.log().matches("ends soon").count(), 1, "{}", app.log());
 }
 
-/// CONTRACT 15: browsers are told to come back by HTTPS alone where other machines reach the server, but never about
-/// `localhost`, where they reach other programs too.
+/// CONTRACT 15: browsers are sent `Strict-Transport-Security` if other machines reach the server, but never for
+/// `localhost`, because other programs use that name too.
 #[test]
 fn strict_transport_security_is_for_others() {
     let pair = Pair::new();

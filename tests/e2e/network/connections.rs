@@ -1,6 +1,6 @@
-//! What a stranger can do with connections alone: nothing that others notice.
+//! A client without a login cannot disturb others by connections alone.
 //!
-//! Invariant: none of these clients has a login, and each test ends with a save by one that has.
+//! Invariant: none of these clients has a login, and each test ends with a save by a client that has one.
 
 use std::{
     io::{ErrorKind, Read as _, Write as _},
@@ -17,10 +17,10 @@ use crate::{
     support::app::{Setup, TIMEOUT, TestApp, until},
 };
 
-/// Requests that a stranger sends on each connection; each is answered with ten times its size.
+/// The number of requests that a client sends on each connection. Each answer is ten times the size of its request.
 const PIPELINED: usize = 20_000;
 const ATTACKERS: usize = 6;
-/// What the answers to all of them would take is a hundred times as much.
+/// A tolerance: all the answers would take a hundred times as much memory.
 const SOME_MEGABYTES: usize = 64;
 
 fn connect(app: &TestApp) -> TcpStream {
@@ -43,7 +43,7 @@ fn assert_saves(app: &TestApp) {
     app.client().save(&json!({"Provider": "et", "AccessToken": "fugit"}));
 }
 
-/// Sends as many pipelined requests as the server takes, and reads no answer.
+/// Sends pipelined requests until the server takes no more, and reads no answer.
 fn flood(mut stream: &TcpStream) {
     let requests = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(PIPELINED);
     stream.set_write_timeout(Some(Duration::from_millis(200))).expect("timeout");
@@ -55,7 +55,7 @@ fn flood(mut stream: &TcpStream) {
     }
 }
 
-/// Answers that nobody reads take little memory, and their connections are closed after a time.
+/// Unread answers take little memory, and their connections are closed after some time.
 #[test]
 fn answers_that_are_not_read_stop_the_requests_of_their_connection() {
     let setup = Setup::new().with("LIMITS__ANSWER_SECONDS", "3").with("LOG__FILTER", "warn");
@@ -76,12 +76,12 @@ fn answers_that_are_not_read_stop_the_requests_of_their_connection() {
     assert_saves(&app);
 }
 
-/// Whether the server has given a connection up, whatever answers of it are still to be read.
+/// Whether the server has given up a connection, even if some of its answers are not read yet.
 fn has_ended(mut stream: &TcpStream) -> bool {
     stream.write(b"\r\n").is_err_and(|error| error.kind() != ErrorKind::WouldBlock)
 }
 
-/// Answers that are read go on: what one reads late comes whole and in order.
+/// A connection whose answers are read stays open: a slow reader gets all answers, in order.
 #[test]
 fn a_client_that_reads_late_gets_every_answer() {
     let app = TestApp::new();
@@ -100,7 +100,7 @@ fn a_client_that_reads_late_gets_every_answer() {
     assert_eq!(count, PIPELINED);
 }
 
-/// A server with few descriptors, 1,100 idle connections of one host: others are served at once.
+/// With few descriptors and 1,100 idle connections from one host, the server still serves others at once.
 #[test]
 fn idle_connections_make_room_for_others() {
     let setup = Setup::new();
@@ -115,12 +115,12 @@ fn idle_connections_make_room_for_others() {
     for _ in 0..10 {
         assert_saves(&app);
     }
-    // Some made room, and not all.
+    // The server closed some of them, and not all.
     let closed = idle.iter_mut().map(is_closed).filter(|is_closed| *is_closed).count();
     assert!((1..1100).contains(&closed), "{closed} of 1100 are closed");
 }
 
-/// The oldest idle connection makes room, one in a request does not.
+/// The oldest idle connection is closed to make room; a connection within a request is not.
 #[test]
 fn a_connection_in_a_request_is_not_closed_for_another() {
     let app = Setup::new().with("SERVER__CONNECTIONS_PER_ADDRESS", "4").start();
@@ -140,7 +140,7 @@ fn a_connection_in_a_request_is_not_closed_for_another() {
     until("it is logged", || app.log().contains("connections_per_address"));
 }
 
-/// A head that never ends is given up, also on a connection that had a request before.
+/// A request head without an end is given up, also on a connection that had a request before.
 #[test]
 fn a_head_that_does_not_arrive_is_given_up() {
     let setup = ["HEAD", "BODY", "IDLE"]
@@ -157,7 +157,7 @@ fn a_head_that_does_not_arrive_is_given_up() {
     assert_saves(&app);
 }
 
-/// Of TLS: a client that names only HTTP/1.0, and one that says nothing for long.
+/// With TLS: a client that offers only HTTP/1.0, and one that is silent for a long time.
 #[test]
 fn a_tls_client_of_http_1_0_is_served() {
     if !crate::support::parts::has("curl") || !crate::support::parts::has("openssl") {
@@ -178,7 +178,7 @@ fn a_tls_client_of_http_1_0_is_served() {
         .with("SERVER__TLS__KEY", "server.key")
         .with("SERVER__CONNECTIONS_PER_ADDRESS", "3")
         .start();
-    // Handshakes that never begin take no place for long: the oldest makes room.
+    // Handshakes that never begin do not keep their places for long: the oldest one is closed to make room.
     let silent: Vec<TcpStream> = (0..3).map(|_| connect(&app)).collect();
     let port = app.authority().rsplit(':').next().expect("a port");
     for version in ["--http1.0", "--http1.1"] {

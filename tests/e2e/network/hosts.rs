@@ -1,4 +1,4 @@
-//! The host that a request names (CONTRACT 1), and what only a proxy asks: `Upgrade`, `CONNECT`.
+//! The host of a request (CONTRACT 1), and requests that are meant for a proxy: `Upgrade`, `CONNECT`.
 
 use rstest::rstest;
 use serde_json::json;
@@ -8,7 +8,7 @@ use crate::support::{
     raw::save_request,
 };
 
-/// The status of an answer on a raw connection to this target, with these lines of a head.
+/// The status of the answer to this request line with these header lines, on a raw connection.
 fn status(app: &TestApp, request_line: &str, lines: &str) -> u16 {
     let answer = app.raw(&format!("{request_line}\r\n{lines}Connection: close\r\n\r\n"));
     let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
@@ -19,8 +19,8 @@ fn status_of(app: &TestApp, host: &str) -> u16 {
     status(app, "GET /api HTTP/1.1", &format!("Host: {host}\r\n"))
 }
 
-/// CONTRACT 1, 35: a page that points its own name at this machine gets nothing of a server that only this
-/// machine reaches; a host with characters that none has is malformed.
+/// CONTRACT 1, 35: a web page that points its own name at this machine gets no answer from a server that only this
+/// machine reaches. A host with invalid characters is malformed.
 #[test]
 fn a_page_cannot_rebind_its_name() {
     let app = TestApp::new();
@@ -45,7 +45,7 @@ fn a_page_cannot_rebind_its_name() {
     assert!(answer.contains("server.hosts") && !answer.contains("attacker"), "{answer}");
 }
 
-/// CONTRACT 1: a target that names a host counts before `Host`; without both it is HTTP/1.0.
+/// CONTRACT 1: a host in the target has precedence over `Host`. Without both the request must be HTTP/1.0.
 #[test]
 fn a_target_may_name_the_host() {
     let app = TestApp::new();
@@ -69,8 +69,8 @@ fn a_target_may_name_the_host() {
     assert!(answer.contains("\"http://localhost:1/api/v1\""), "{answer}");
 }
 
-/// CONTRACT 1: the setting adds hosts to those of this machine. Where other machines reach the server its hosts
-/// are those of the setting alone, and any without it. Probes need none of them.
+/// CONTRACT 1: the setting adds hosts to those of this machine. If other machines reach the server, only the hosts of
+/// the setting are valid, or all without it. Probes work with any host.
 #[test]
 fn hosts_are_configured() {
     let app = Setup::new().with("SERVER__HOSTS", "latchkey.example, 192.0.2.1").start();
@@ -106,8 +106,8 @@ fn hosts_are_configured() {
     }
 }
 
-/// CONTRACT O6, O7, 29: links, redirects and cookies are as the client of a trusted proxy sees the server; what
-/// anybody else writes of that is ignored, and so is what cannot be read.
+/// CONTRACT O6, O7, 29: links, redirects and cookies use the address that the client of a trusted proxy sees.
+/// Forwarding headers of other clients are ignored, and so are unreadable ones.
 #[test]
 fn links_are_those_of_the_proxys_clients() {
     let headers = [
@@ -165,7 +165,7 @@ fn links_are_those_of_the_proxys_clients() {
     assert_eq!(answer.json()["v1"], format!("{}/api/v1", app.url), "nobody is trusted");
 }
 
-/// CONTRACT 33: the address is read item by item, and what is no text ends at the last proxy.
+/// CONTRACT 33: the address is read item by item. Reading stops at an invalid item, and the last proxy counts.
 #[test]
 fn an_address_is_what_proxies_wrote() {
     let app = Setup::new().with("SERVER__TRUSTED_PROXIES", "127.0.0.1, 10.0.0.0/8").start();
@@ -183,8 +183,8 @@ fn an_address_is_what_proxies_wrote() {
     }
 }
 
-/// RFC 9110 §7.8: another protocol is not spoken, and the request is answered as if it were not asked for; what
-/// names another server is malformed.
+/// RFC 9110 §7.8: another protocol is not spoken, and the request is answered as if it had not asked for one. A request
+/// that names another server is malformed.
 #[rstest]
 #[case::websocket("Upgrade: websocket\r\nConnection: upgrade\r\n")]
 #[case::without_connection("Upgrade: websocket\r\n")]
@@ -194,7 +194,7 @@ fn an_address_is_what_proxies_wrote() {
 fn another_protocol_is_not_spoken(#[case] lines: &str) {
     let app = TestApp::new();
     let save = String::from_utf8(save_request("localhost", "CANARY-upgrade")).expect("text");
-    // Not closed by the client, and not asked to be closed: the answer comes, and then the end.
+    // The client neither closes the connection nor asks for its end: the answer comes first, and then the end.
     let answer = app.raw(&save.replacen("Host:", &format!("{lines}Host:"), 1));
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("lk_"), "{answer}");
     let (head, _) = answer.split_once("\r\n\r\n").expect("a head");

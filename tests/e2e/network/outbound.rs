@@ -1,8 +1,7 @@
-//! What the server asks of others: only the configured place, and over TLS only of the host whose certificate
-//! it trusts (CONTRACT 28).
+//! The server's own requests go only to the configured address, and over TLS only to a host whose certificate it trusts
+//! (CONTRACT 28).
 //!
-//! Invariant: a connection that must not be made is looked for where it would arrive, at a listener on this
-//! machine.
+//! Invariant: for each forbidden connection a listener on this machine waits at its destination.
 
 use std::{
     fs,
@@ -27,7 +26,7 @@ use crate::support::{
     tls::{self, Authority, of_host},
 };
 
-/// A server of keys over TLS, on this machine.
+/// A key server over TLS, on this machine.
 struct TlsKeyServer {
     url: String,
     requests: Arc<AtomicUsize>,
@@ -44,7 +43,7 @@ impl TlsKeyServer {
                 let session = ServerConnection::new(Arc::clone(&config)).expect("a session");
                 let mut stream = StreamOwned::new(session, stream.expect("connection"));
                 let mut head = [0; 1024];
-                // A client that refuses the certificate sends no request.
+                // A client that rejects the certificate sends no request.
                 if stream.read(&mut head).is_ok_and(|length| length > 0) {
                     counted.fetch_add(1, Ordering::SeqCst);
                     let length = keys.len();
@@ -67,7 +66,7 @@ fn trusting(jwks: &str) -> Setup {
         .with("AUTH__BEARER__AUDIENCE", AUDIENCE)
 }
 
-/// A listener that nothing may connect to.
+/// A listener that fails the test on any connection.
 struct Trap(TcpListener);
 
 impl Trap {
@@ -87,9 +86,9 @@ impl Trap {
     }
 }
 
-/// CONTRACT 28, 35: keys are taken over TLS from a host whose certificate this machine trusts, and from no
-/// other: a self-signed certificate, one of another host and one that has expired are a 503, and not even a
-/// request is sent. There is no setting that switches this off.
+/// CONTRACT 28, 35: keys are fetched over TLS only from a host whose certificate this machine trusts. A self-signed
+/// certificate, that of another host, and an expired one are a 503, and no request is sent. No setting disables this
+/// check.
 #[test]
 fn keys_are_taken_only_from_a_host_that_tls_vouches_for() {
     let authority = Authority::new();
@@ -132,7 +131,7 @@ fn keys_are_taken_only_from_a_host_that_tls_vouches_for() {
     }
 }
 
-/// A JWT without a signature that is right.
+/// A JWT with an invalid signature.
 fn jwt(header: &serde_json::Value, issuer: &str) -> String {
     let claims = json!({
         "iss": issuer, "aud": AUDIENCE, "sub": "tje0", "exp": 4_102_444_800_u64
@@ -141,8 +140,8 @@ fn jwt(header: &serde_json::Value, issuer: &str) -> String {
     format!("Bearer {header}.{claims}.{}", URL_SAFE_NO_PAD.encode([0; 64]))
 }
 
-/// CONTRACT 10, 28: nothing that a caller sends, no answer of the issuer's and no variable of a proxy makes the
-/// server connect to a place that is not configured.
+/// CONTRACT 10, 28: neither a caller's data, nor an answer of the issuer, nor a proxy variable makes the server connect
+/// to an address that is not configured.
 #[test]
 fn nothing_leads_the_server_to_another_place() {
     let trap = Trap::set();
@@ -152,7 +151,7 @@ fn nothing_leads_the_server_to_another_place() {
     let location = url.clone();
     let asked = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&asked);
-    // Redirects by one status after the other.
+    // Answers with one redirect status after the other.
     thread::spawn(move || {
         for (stream, status) in listener.incoming().zip([301, 302, 303, 307, 308].iter().cycle()) {
             let mut stream = stream.expect("connection");

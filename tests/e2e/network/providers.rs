@@ -1,4 +1,5 @@
-//! Providers of the configuration: what stops the start, what `config check` says, and where requests go.
+//! Providers of the configuration: mistakes that stop the start, the output of `config check`, and the destinations of
+//! requests.
 
 use std::fs;
 
@@ -15,7 +16,7 @@ fn with(providers: &[Value]) -> Setup {
     Setup::new().with("GRANTS__PROVIDERS", &json!(providers).to_string())
 }
 
-/// A provider by its issuer, with what differs.
+/// A provider by its issuer, with these other members.
 fn of_issuer(issuer: &str, more: &Value) -> Value {
     let mut provider = json!({
         "name": "mock", "issuer": issuer, "client_id": CLIENT_ID, "client_secret": SECRET,
@@ -26,7 +27,7 @@ fn of_issuer(issuer: &str, more: &Value) -> Value {
     provider
 }
 
-/// What `config check --online` prints, or the first line of what it says on failure with what it printed before.
+/// The output of `config check --online`. On failure, its output and the first line of the error.
 fn check(setup: &Setup) -> Result<String, String> {
     let output = setup
         .clone()
@@ -62,7 +63,7 @@ fn what_is_wrong_with_a_provider_stops_the_start() {
     }
     let refusal = with(&[of_issuer(issuer, &json!({})), of_issuer(issuer, &json!({}))]).refusal();
     assert!(refusal.contains("name is that of grants.providers[1] (mock)"), "{refusal}");
-    // http on this machine is for the profile `development`.
+    // Plain http on this machine is only for the profile `development`.
     let plain = with(&[of_issuer("http://localhost:1", &json!({}))]);
     let plain = plain.with("PROFILE", "production");
     assert!(plain.refusal().contains("http is for this machine"), "{}", plain.refusal());
@@ -116,8 +117,8 @@ fn tables_of_the_file_and_secrets_of_files_are_read_and_not_shown() {
     app.logged(&["WARN", "counts after a restart: grants.providers[2] (Mock)"]);
 }
 
-/// A provider is found over TLS that its own `ca` vouches for, and by a document that names it. No secret is sent, and
-/// nothing is sent at all where the address is not public.
+/// A provider is found over TLS that its own `ca` verifies, by a document that names it. No secret is sent. No request
+/// at all is sent to an address that is not public.
 #[test]
 fn config_check_asks_providers_online() {
     let authority = Authority::new();
@@ -172,14 +173,14 @@ fn config_check_asks_providers_online() {
     assert_eq!(misnamed.requests().len(), 0, "no redirect is followed");
 }
 
-/// The server starts whether or not its providers are there, since its records are there in any case.
+/// The server starts even if its providers are unreachable, because its records are available anyway.
 #[test]
 fn a_provider_that_is_away_does_not_stop_the_start() {
     let app = with(&[of_issuer("https://id.invalid", &json!({}))]).start();
     app.client().request("GET", "/readyz", &[], b"").expect(200);
 }
 
-/// The presets are printed as they are, for people and for programs.
+/// The presets are printed unchanged, for people and for programs.
 #[test]
 fn presets_are_listed_and_shown() {
     let run = |arguments: &[&str]| Setup::new().arguments(arguments).output();
@@ -210,7 +211,7 @@ fn presets_are_listed_and_shown() {
     assert!(refusal.contains("there is no preset gogle; the nearest are google, "), "{refusal}");
 }
 
-/// Providers that are configured are asked by name, and one that is away fails the command.
+/// The command sends a request to each named provider, and fails if one is unreachable.
 #[test]
 fn configured_providers_are_checked_by_name() {
     let provider = MockProvider::start(Rules::default());

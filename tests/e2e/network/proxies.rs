@@ -1,6 +1,6 @@
-//! Behind nginx, Caddy and HAProxy, by the configurations of `docs/proxies.md` as they stand there.
+//! The server behind nginx, Caddy and HAProxy, with the configurations of `docs/proxies.md` as they are printed there.
 //!
-//! Invariant: of a configuration only addresses, names and files are replaced; all traffic is on loopback.
+//! Invariant: only addresses, names and files of a configuration are replaced. All traffic is on loopback.
 
 use std::{
     fs,
@@ -34,14 +34,14 @@ fn blocks(language: &str) -> Vec<&'static str> {
 struct Behind {
     proxy: Child,
     app: TestApp,
-    /// As clients see it, with what stands before every path.
+    /// The URL for clients, with the prefix of every path.
     url: String,
     certificate: String,
 }
 
 impl Behind {
-    /// Starts both. The proxy's command is made for its folder, from the configuration that `configure` makes
-    /// with its address.
+    /// Starts both. `configure` makes the proxy's configuration with the address of the server, and `command` its
+    /// command for the folder.
     fn start(
         prefix: &str,
         configure: impl FnOnce(&str) -> String,
@@ -100,7 +100,7 @@ impl Behind {
         Client::with_tls(&self.url, tls).with_password("ann", "CANARY-password")
     }
 
-    /// What anybody does: saves, gets, signs in, follows links.
+    /// The usual calls of a client: saves, gets, signs in, follows links.
     fn serve(&self) {
         let client = self.client();
         let key = client.save(&json!({"Provider": "et", "AccessToken": "CANARY-proxied"}));
@@ -141,7 +141,7 @@ impl Behind {
         assert_eq!(log.matches("\"client.address\":\"127.0.0.1\"").count(), clients, "{log}");
     }
 
-    /// A body that is too long is refused in the words of the server, and the client goes on.
+    /// A body that is too long gets the server's own error, and the client can continue.
     fn refuse_a_large_body(&self) {
         let client = self.client();
         for _ in 0..3 {
@@ -160,7 +160,7 @@ impl Drop for Behind {
     }
 }
 
-/// The server block in what Debian puts around it, in one process and a folder of its own.
+/// The server block within Debian's usual configuration, in one process and its own folder.
 fn nginx(server: &str) -> String {
     let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
     let temporary = temporary.map(|name| format!("{name}_temp_path temporary;")).concat();
@@ -176,7 +176,7 @@ fn start_nginx(folder: &Path) -> Command {
     command
 }
 
-/// CONTRACT O6, 29, 33: behind nginx, links, cookies and addresses are those of the proxy's clients.
+/// CONTRACT O6, 29, 33: behind nginx, the server sees the proxy's clients in links, cookies and addresses.
 #[test]
 fn behind_nginx() {
     if !has("nginx") {
@@ -192,7 +192,7 @@ fn behind_nginx() {
     other.expect_error(421, "SoNotFoundException", "server.hosts");
 }
 
-/// CONTRACT 1, O6: behind nginx, which takes a prefix off.
+/// CONTRACT 1, O6: behind nginx with a prefix that nginx removes.
 #[test]
 fn behind_nginx_below_a_path() {
     if !has("nginx") {

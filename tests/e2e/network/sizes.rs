@@ -1,6 +1,7 @@
-//! Sizes at which buffers and limits change, in each type of request (CONTRACT 7, 13, 16).
+//! Sizes at which buffers and limits change, for each type of request (CONTRACT 7, 13, 16).
 //!
-//! Invariant: a token comes back byte for byte whatever its size, and one byte past a limit is refused by name.
+//! Invariant: a token comes back byte for byte at every size, and one byte past a limit is rejected by the name of the
+//! property.
 
 use serde_json::{Map, Value, json};
 
@@ -14,7 +15,7 @@ const SAVE: &str = "/api/v1/Agents/User/SaveExternalTokens";
 const LIMIT: usize = 65_536;
 const SIZES: [usize; 7] = [0, 1, 1023, 1024, 4096, 65_535, LIMIT];
 
-/// A text of this many bytes, as far as that can be of characters of two bytes.
+/// A text of this number of bytes, made of two-byte characters as far as possible.
 fn text(bytes: usize) -> String {
     format!("{}{}", "å".repeat(bytes / 2), &"x"[..bytes % 2])
 }
@@ -26,7 +27,7 @@ fn members(access_token: &str, refresh_token: &str) -> Map<String, Value> {
     carrier.as_object().expect("an object").clone()
 }
 
-/// CONTRACT 7, 16: each size in each of the seven types; a byte more is a 400 that names the property.
+/// CONTRACT 7, 16: each size in each of the seven types. One byte more is a 400 that names the property.
 #[test]
 fn a_token_of_any_size_comes_back_in_every_type() {
     let app = Setup::new().with("LOG__FILTER", "warn").start();

@@ -1,6 +1,6 @@
 //! Request smuggling and split headers, over raw connections (RFC 9112 §6.3, §11).
 //!
-//! Invariant: bytes that two programs could take for two different requests never make a call that runs.
+//! Invariant: bytes that two programs could read as two different requests never cause a second call.
 
 use std::{
     io::{Read as _, Write as _},
@@ -15,11 +15,11 @@ use crate::support::{
 const GET: &str = "POST /api/v1/Agents/User/GetExternalTokens HTTP/1.1\r\n";
 const LOGIN: &str = "Authorization: Basic dGplMDpUamUw\r\nContent-Type: application/json\r\n";
 
-/// Sends bytes and the end of what is sent; all that comes back.
+/// Sends bytes and closes the sending side; returns all bytes that come back.
 fn exchange(app: &TestApp, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(app.authority()).expect("connect");
     stream.set_read_timeout(Some(TIMEOUT)).expect("timeout");
-    // A server that heard enough closes the connection, or resets it.
+    // A server that has read enough closes the connection, or resets it.
     let _ = stream.write_all(request);
     let _ = stream.shutdown(Shutdown::Write);
     let mut answer = Vec::new();
@@ -27,12 +27,12 @@ fn exchange(app: &TestApp, request: &[u8]) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// How many answers these are.
+/// The number of answers.
 fn answers(received: &str) -> usize {
     received.matches("HTTP/1.1 ").count() + received.matches("HTTP/1.0 ").count()
 }
 
-/// Heads whose length can be read in two ways, each before a body that holds another request.
+/// Request heads whose body length is ambiguous, each before a body that contains another request.
 fn ambiguous(smuggled: &str) -> Vec<String> {
     let length = smuggled.len();
     let chunked = format!("0\r\n\r\n{smuggled}");
@@ -76,7 +76,7 @@ fn ambiguous(smuggled: &str) -> Vec<String> {
     let mut heads: Vec<String> =
         lengths.iter().map(|head| format!("{GET}{LOGIN}{head}\r\n{smuggled}")).collect();
     for coding in codings {
-        // By the length all of it is one body; by the coding the second request begins behind an empty one.
+        // By the length all of it is one body. By the coding the body is empty, and the second request follows it.
         let both = format!("{coding}Content-Length: {}\r\n", chunked.len());
         heads.push(format!("{GET}{LOGIN}{both}\r\n{chunked}"));
     }
@@ -112,14 +112,14 @@ fn ambiguous(smuggled: &str) -> Vec<String> {
     ] {
         heads.push(format!("{line}{LOGIN}Content-Length: 0, {length}\r\n\r\n{smuggled}"));
     }
-    // What is given to HTTP/1.0 has no coding (RFC 9112 §6.1).
+    // HTTP/1.0 has no transfer coding (RFC 9112 §6.1).
     let old = GET.replace("1.1", "1.0");
     heads.push(format!("{old}{LOGIN}Transfer-Encoding: chunked\r\n\r\n{chunked}"));
     heads
 }
 
-/// CONTRACT 34, 35: of each such connection at most the first request is answered, and the second, which would
-/// save a record, never runs.
+/// CONTRACT 34, 35: on each such connection at most the first request is answered. The second, which would save a
+/// record, never runs.
 #[test]
 fn no_second_request_is_smuggled() {
     let app = TestApp::new();
@@ -140,7 +140,8 @@ fn no_second_request_is_smuggled() {
     assert_eq!(app.saved_rows(), 2);
 }
 
-/// CONTRACT 1, 23, 34: no text of a request becomes a header of its own in the answer, or leads to another host.
+/// CONTRACT 1, 23, 34: text of a request never becomes a separate header of the answer, and never leads to another
+/// host.
 #[test]
 fn no_header_of_an_answer_is_split() {
     let app = TestApp::new();
