@@ -1,4 +1,4 @@
-//! The commands that say who may call, beside a running server and without one.
+//! The commands that manage callers, with and without a running server.
 
 use std::{
     fs,
@@ -18,8 +18,8 @@ fn json_of(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
-/// CONTRACT 26: a changed password and a disabled user count at once, though another process did it and
-/// the login was remembered.
+/// CONTRACT 26: a changed password and a disabled user count at once, although another process made the change and the
+/// login was cached.
 #[test]
 fn a_change_by_another_process_counts_at_once() {
     let app = TestApp::new();
@@ -39,7 +39,7 @@ fn a_change_by_another_process_counts_at_once() {
     new.who(&[]).expect(200);
 }
 
-/// CONTRACT 6, 26: the roles, for people and for programs.
+/// CONTRACT 6, 26: users with their roles, listed for people and for programs.
 #[test]
 fn users_are_added_and_listed() {
     let app = TestApp::new();
@@ -69,7 +69,7 @@ fn users_are_added_and_listed() {
     assert_eq!(who.json()["IsAdministrator"], true);
 }
 
-/// Bad input: each is told, and nothing is changed.
+/// Invalid input is reported, and nothing is changed.
 #[test]
 fn mistakes_are_reported() {
     let app = TestApp::new();
@@ -113,12 +113,12 @@ fn mistakes_are_reported() {
     app.admin(&["app", "add", "sync"]);
     refused(&["app", "add", "SYNC"], "", "application SYNC is there already");
     assert_eq!(app.admin(&["user", "list"]).lines().count(), 2, "a head and tje0");
-    // A password as an argument is no option.
+    // No option takes a password as an argument.
     let told = app.setup.run(&["user", "add", "ann", "--password", "CANARY"], "");
     assert!(told.expect_err("mistyped").contains("unexpected argument"));
 }
 
-/// Users can be there before the server; then nobody else is made.
+/// Users can be added before the first start. Then the server makes no other user.
 #[test]
 fn users_can_be_made_before_the_first_start() {
     let setup = Setup::new();
@@ -132,8 +132,7 @@ fn users_can_be_made_before_the_first_start() {
     app.client().who(&[]).expect(401);
 }
 
-/// CONTRACT 26: a password that was hashed with other parameters is hashed anew at sign-in, and is
-/// the same password.
+/// CONTRACT 26: a password that was hashed with other parameters is hashed again at sign-in, and stays valid.
 #[test]
 fn an_outdated_hash_is_replaced() {
     let app = TestApp::new();
@@ -149,7 +148,7 @@ fn an_outdated_hash_is_replaced() {
     assert_eq!(app.sql(unchanged), 1, "tickets and sessions live on");
 }
 
-/// CONTRACT 6: who of a tenant retrieves tokens, by the configuration.
+/// CONTRACT 6: the configuration decides which users of a tenant retrieve tokens.
 #[test]
 fn who_retrieves_tokens_is_configured() {
     for (retrieval, mask, token) in
@@ -182,7 +181,7 @@ fn who_retrieves_tokens_is_configured() {
     assert!(refusal.contains("expected `key` or `owner`"), "{refusal}");
 }
 
-/// The server's writer and a command take turns, however busy the server is.
+/// The server's writer and a command take turns, also on a busy server.
 #[test]
 fn commands_work_under_load() {
     let app = TestApp::new();
@@ -211,7 +210,7 @@ fn commands_work_under_load() {
     assert_eq!(app.admin(&["ticket", "list"]).lines().count(), 11, "a head and ten tickets");
 }
 
-/// A database of a newer version is left alone.
+/// A database of a newer version is not changed.
 #[test]
 fn a_database_of_another_version_is_left_alone() {
     let setup = TestApp::new().stop();
@@ -221,8 +220,8 @@ fn a_database_of_another_version_is_left_alone() {
     assert!(refusal.contains("migrated by a newer version"), "{refusal}");
 }
 
-/// A command never migrates: whoever ran it may need the older version of the server. The server does,
-/// and its users are still there.
+/// A command never migrates, because its user may still need the older version of the server. The server migrates, and
+/// its users are still there.
 #[test]
 fn a_database_that_is_behind_is_left_to_the_server() {
     let setup = TestApp::new().stop();
@@ -238,7 +237,7 @@ fn a_database_that_is_behind_is_left_to_the_server() {
     assert_eq!(app.admin(&["user", "list"]).lines().count(), 2, "a head and tje0");
 }
 
-/// CONTRACT 36: the log says who called, and by which scheme.
+/// CONTRACT 36: the log has the caller and the scheme.
 #[test]
 fn the_log_says_who_called() {
     let app = TestApp::new();

@@ -1,5 +1,5 @@
-//! `latchkey grants list`, `show` and `retry`, `latchkey providers status` and `retry`: an operator looks at grants, and has
-//! one tried again, beside a running server.
+//! `latchkey grants list`, `show` and `retry`, `latchkey providers status` and `retry`: an operator inspects grants,
+//! and makes the server try one again, while it runs.
 //!
 //! Invariant: no command prints a token or a key, or sends a request to a provider.
 
@@ -41,7 +41,7 @@ fn listed(app: &TestApp, arguments: &[&str]) -> Vec<(String, String)> {
     rows.map(|row| (text(row, "id"), text(row, "state"))).collect()
 }
 
-/// A record whose access token has ended, and to whose refresh the provider answers this.
+/// A record whose access token has expired, and whose refresh the provider rejects with this reply.
 fn refused_by(scene: &Scene, reply: Reply, status: u16) -> String {
     let (_, key) = scene.save(0);
     scene.provider.always(Some(reply));
@@ -59,7 +59,7 @@ fn failing(scene: &Scene) -> String {
     refused_by(scene, busy, 503)
 }
 
-/// CONTRACT 37, 48: each grant with its state and the reason, by page, state and provider.
+/// CONTRACT 37, 48: each grant with its state and the cause, by page, state and provider.
 #[test]
 fn grants_are_listed_and_shown() {
     let scene = Scene::new(Rules::default(), json!({}));
@@ -116,7 +116,7 @@ fn grants_are_listed_and_shown() {
     for (name, time) in [("since", "Since"), ("retry_at", "RetryAt"), ("created", "Created")] {
         let (shown, described) = (&shown[name], described[time].as_str().expect("a time"));
         let shown = shown.as_str().expect("a time").trim_end_matches('Z');
-        // A time without `Z` is in the zone of the server's settings.
+        // A time without `Z` is in the time zone of the server's settings.
         assert_eq!(shown.len(), described.len(), "{shown} {described}");
         assert_eq!(shown[14..], described[14..], "{name}");
     }
@@ -142,7 +142,8 @@ fn grants_are_listed_and_shown() {
     refused(&app.setup, &["grants", "list", "--tenant", "others"], "there is only one tenant");
 }
 
-/// CONTRACT 47, 48: a grant that is dead, or waits, is tried by the next get; without the command it is not.
+/// CONTRACT 47, 48: a grant that is dead or waits is tried by the next get after the command, and without the command
+/// it is not.
 #[test]
 fn a_grant_is_tried_again_at_once() {
     let scene = Scene::new(Rules::default(), json!({}));
@@ -160,7 +161,7 @@ fn a_grant_is_tried_again_at_once() {
         assert_state(app, &key, "Live", None);
         scene.assert_lives(&key);
     }
-    // One that dies again waits again.
+    // A grant that dies again waits again.
     let key = dead(&scene);
     app.admin(&["grants", "retry", id(&key)]);
     scene.provider.always(Some(Reply::error(400, "invalid_grant")));
@@ -184,7 +185,7 @@ fn a_grant_is_tried_again_at_once() {
     );
     app.admin(&["grants", "resume"]);
 
-    // Beside a refresh that is under way, whose outcome counts.
+    // During a refresh, whose outcome counts.
     let hold = scene.provider.hold(Gate::AfterReading, 1);
     thread::scope(|scope| {
         let reader = scope.spawn(|| access_token(get(&client, &key, 0)));
@@ -200,7 +201,7 @@ fn a_grant_is_tried_again_at_once() {
     scene.assert_lives(&key);
 }
 
-/// CONTRACT 39, 44, 48: what no wait is the reason of.
+/// CONTRACT 39, 44, 48: the command names the cause if the grant does not wait.
 #[test]
 fn what_cannot_be_tried_again_is_named() {
     let scene = Scene::new(Rules::default(), json!({}));
@@ -224,7 +225,8 @@ fn what_cannot_be_tried_again_is_named() {
     assert!(!app.client().describe(&json!({ "Key": key }))["RetryAt"].is_null());
 }
 
-/// CONTRACT 48: which providers are blocked and why, how their grants are; and a block is looked at before its time.
+/// CONTRACT 48: the blocked providers with the cause, the states of their grants, and an early retry of a blocked
+/// provider.
 #[test]
 fn providers_are_shown_and_asked_again() {
     let scene = Scene::new(Rules::default(), json!({}));

@@ -1,6 +1,6 @@
-//! `latchkey import`: what it saves, what it refuses, and what is left of it after a kill.
+//! `latchkey import`: the records that it saves, the lines that it rejects, and its state after a kill.
 //!
-//! Invariant: a line is judged by what its key retrieves from a server, not by what the command says.
+//! Invariant: the test judges a line by the tokens that its key retrieves from a server, not by the command's output.
 
 use std::{
     fs,
@@ -31,7 +31,7 @@ pub(super) struct Row {
     pub(super) key: String,
 }
 
-/// The file of keys; no id of these tests is quoted in it.
+/// Reads the file of keys. No id in these tests is quoted there.
 pub(super) fn keys(path: &Path) -> Vec<Row> {
     let text = fs::read_to_string(path).expect("the file of keys");
     let mut lines = text.lines();
@@ -57,7 +57,7 @@ fn write(setup: &Setup, name: &str, text: impl AsRef<[u8]>) {
     fs::write(setup.folder().join(name), text).expect("written");
 }
 
-/// This many lines, of the user of the sample.
+/// This number of lines, owned by the sample user.
 fn many(count: usize) -> String {
     let line = |number| {
         let line = json!({
@@ -70,7 +70,7 @@ fn many(count: usize) -> String {
     (1..=count).map(line).collect()
 }
 
-/// Beside a running server, with everything that a line may have, in both formats.
+/// An import while a server runs, with every property of a line, in both formats.
 #[rstest]
 #[case::jsonl("tokens.jsonl", concat!(
     "\u{feff}", r#"{"id": "a-1", "provider": "et", "owner": "tje0", "access_token": "CANARY, \"one\"\nå","#,
@@ -123,7 +123,7 @@ fn what_a_line_says_is_saved(#[case] name: &str, #[case] text: &str) {
     assert!(app.files_with("CANARY-two").is_empty(), "it is sealed");
 }
 
-/// Every bad line is named before anything is saved, by its number and property, and never by its value.
+/// Every invalid line is reported before anything is saved, by its number and property, and never by its value.
 #[test]
 fn bad_lines_are_named_before_anything_is_saved() {
     let setup = Setup::new().with("LIMITS__TOKEN_BYTES", "30");
@@ -206,7 +206,7 @@ fn bad_lines_are_named_before_anything_is_saved() {
     assert_eq!(app.saved_rows(), 0);
 }
 
-/// Parameters of a provider that is configured are checked as by a save, and kept.
+/// Parameters of a configured provider are checked as by a save, and kept.
 #[test]
 fn parameters_are_those_of_the_provider() {
     let provider = json!([{
@@ -231,7 +231,7 @@ fn parameters_are_those_of_the_provider() {
     assert!(reason["Message"].as_str().expect("a text").contains("(network)"), "{reason}");
 }
 
-/// Where paths name tenants, each line is of one.
+/// If paths name tenants, each line belongs to one tenant.
 #[test]
 fn a_line_is_of_its_tenant() {
     let setup = Setup::new().with("TENANTS", "path");
@@ -253,7 +253,7 @@ fn a_line_is_of_its_tenant() {
     assert_eq!((count("cust1"), count("cust2")), (1, 1));
 }
 
-/// A file of keys is never overwritten, has one import at a time, and is for its owner alone.
+/// A file of keys is never overwritten, serves one import at a time, and only its owner can read it.
 #[test]
 fn a_file_of_keys_is_not_overwritten() {
     let setup = TestApp::new().stop();
@@ -277,7 +277,7 @@ fn a_file_of_keys_is_not_overwritten() {
     assert!(told.contains("other users can use keys.csv"), "{told}");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("changed");
 
-    // Another line, fewer lines, and a file of something else.
+    // A different line, fewer lines, and an unrelated file.
     write(&setup, "tokens.jsonl", many(3).replace("CANARY-access-2", "CANARY-other"));
     let told = import(&setup, &again).expect_err("another line");
     assert!(told.contains("line 2 is not the line that the file of keys has there"), "{told}");
@@ -289,7 +289,7 @@ fn a_file_of_keys_is_not_overwritten() {
     let told = told.expect_err("no file of keys");
     assert!(told.contains("other users can use") || told.contains("is no file of keys"), "{told}");
     assert_eq!(keys(&path), rows);
-    // A key that follows a damaged one is not dropped.
+    // A key after a damaged one is not dropped.
     let text = fs::read_to_string(&path).expect("it is there");
     let damaged = text.replace(&rows[1].record, "another");
     fs::write(&path, &damaged).expect("written");
@@ -300,7 +300,7 @@ fn a_file_of_keys_is_not_overwritten() {
     assert_eq!(app.saved_rows(), 3);
 }
 
-/// An import that goes on drops the row that the power cut off, and saves a record that is missing under its key.
+/// A resumed import drops an incomplete last row of the file of keys, and saves a missing record under its key.
 #[test]
 fn what_was_cut_off_is_made_good() {
     let setup = TestApp::new().stop();
@@ -308,7 +308,7 @@ fn what_was_cut_off_is_made_good() {
     write(&setup, "tokens.jsonl", many(400));
     import(&setup, &["tokens.jsonl", "--keys", "keys.csv"]).expect("it is saved");
     let rows = keys(&path);
-    // As if the second batch had not been committed, and the file not written to its end.
+    // As after a power failure before the second batch was committed and the file was complete.
     let text = fs::read_to_string(&path).expect("it is there");
     let cut = text.len() - 40 * rows[0].key.len() + 7;
     fs::write(&path, &text[..cut]).expect("cut");
@@ -324,8 +324,8 @@ fn what_was_cut_off_is_made_good() {
     assert_all_retrieved(&app, &path, 400);
 }
 
-/// Records of an earlier batch that the database does not have, as one that was restored, are saved under their keys; a last
-/// line without its end is a key all the same.
+/// Records of an earlier batch that are missing from the database, for example after a restore, are saved under their
+/// keys. A last row without its newline is still a key.
 #[test]
 fn every_key_is_looked_for() {
     let setup = TestApp::new().stop();
@@ -345,19 +345,19 @@ fn every_key_is_looked_for() {
     assert_eq!(fs::read_to_string(&path).expect("it is there"), text);
     assert_all_retrieved(&app, &path, 300);
 
-    // A line that was damaged may have a key that opens a record.
+    // A damaged row may contain a key that opens a record.
     let damaged = text.trim_end().rsplit_once(',').expect("a row").0.to_owned() + ",?\n";
     fs::write(&path, damaged).expect("written");
     let refusal = import(&app.setup, &again).expect_err("it is refused");
     assert!(refusal.contains("is damaged in line 301"), "{refusal}");
-    // An import that ended before the file had its head goes on.
+    // An import that ended before it wrote the file's head can be resumed.
     fs::write(&path, &text[..7]).expect("written");
     app.sql("DELETE FROM external_tokens");
     import(&app.setup, &again).expect("it goes on");
     assert_all_retrieved(&app, &path, 300);
 }
 
-/// SIGKILL at any moment: run again, it saves every line once, and each key retrieves its line.
+/// SIGKILL at a random moment: the repeated import saves every line once, and each key retrieves its line.
 #[test]
 fn an_import_that_was_killed_goes_on() {
     const LINES: usize = 2000;
@@ -390,7 +390,7 @@ fn an_import_that_was_killed_goes_on() {
     assert_all_retrieved(&app, &path, LINES);
 }
 
-/// Thousands of lines are many batches, each of which is on disk before the next one begins.
+/// Thousands of lines are imported in many batches. Each batch is on disk before the next one begins.
 #[test]
 fn thousands_of_lines_are_imported() {
     const LINES: usize = 5000;
@@ -426,7 +426,7 @@ fn assert_all_retrieved(app: &TestApp, path: &Path, count: usize) {
     });
 }
 
-/// The quota of an owner stops the import before the batch, and nothing is lost when it goes on.
+/// The quota of an owner stops the import before the batch. The resumed import loses nothing.
 #[test]
 fn an_owner_has_no_more_records_than_it_may() {
     let setup = TestApp::new().stop();
@@ -443,7 +443,8 @@ fn an_owner_has_no_more_records_than_it_may() {
     assert_all_retrieved(&app, &setup.folder().join("keys.csv"), 300);
 }
 
-/// Standard input is read once: a bad line stops it, and what came before is saved when it goes on.
+/// Standard input is read only once. An invalid line stops the import, and the resumed import saves the lines before
+/// it.
 #[test]
 fn standard_input_is_imported_as_it_comes() {
     let setup = TestApp::new().stop();

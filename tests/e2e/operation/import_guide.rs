@@ -1,6 +1,6 @@
-//! The commands of docs/import.md, run as they stand there.
+//! The commands of docs/import.md, run as they are printed there.
 //!
-//! Invariant: a command that is shown is one that was run.
+//! Invariant: every printed command is run.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -83,7 +83,7 @@ fn a_table_moves_in() {
     assert_eq!(described["AccessTokenExpires"], "2099-01-31T12:00:00", "{described}");
 }
 
-/// Nango's API, as far as the guide asks it.
+/// Nango's API, as far as the guide uses it.
 fn nango() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
     let url = format!("http://{}", listener.local_addr().expect("address"));
@@ -147,7 +147,7 @@ fn connections_of_nango_move_in() {
     }
     let app = TestApp::new();
     let url = nango();
-    // Run again with what was exported again, it goes on, and finds nothing to do.
+    // A repeat with a new export resumes the import, and finds nothing to do.
     let blocks = ["Nango", "Import", "Nango", "Resume"].map(block);
     let script = blocks.join("\n").replace("tokens.csv", "tokens.jsonl");
     let told = run(&app, &script, &[("NANGO_URL", &url), ("NANGO_SECRET_KEY", "CANARY-nango")]);

@@ -1,5 +1,6 @@
-//! A sweep of the log for secrets: every kind of credential and of body, with our own crates at their most talkative,
-//! on both backends. `TestApp` looks for what all tests save; here each secret is looked for in every form.
+//! Searches the log for secrets: every kind of credential and of body, with our own crates at their most verbose, on
+//! both backends. `TestApp` searches for the secrets that all tests save. Here each secret is searched for in every
+//! form.
 
 use std::fs;
 
@@ -21,7 +22,7 @@ const PASSWORD: &str = "CANARY-password";
 const APPLICATION: &str = "c0ffee00c0ffee11c0ffee22c0ffee33";
 const IDEMPOTENCY: &str = "CANARY-idempotency-key";
 
-/// The same save in every type that is read.
+/// The same save in every type that the server reads.
 fn bodies() -> [(&'static str, String); 5] {
     let carrier = json!({"Provider": "et", "AccessToken": ACCESS, "RefreshToken": REFRESH,
                          "Claims": "{\"sub\":\"CANARY-claims\"}"});
@@ -41,7 +42,7 @@ fn bodies() -> [(&'static str, String); 5] {
     ]
 }
 
-/// Every credential that a caller can have, as headers.
+/// Every credential of a caller, as headers.
 fn credentials(app: &TestApp, issuer: &Issuer) -> Vec<(&'static str, String, Vec<String>)> {
     let ticket = app.ticket("ann");
     let by_ticket = app.client().with_authorization(Some(&format!("SoTicket {ticket}")));
@@ -101,11 +102,11 @@ fn no_secret_is_in_the_log_in_any_form(#[values("development", "production")] pr
             }
             call("/api/v1/Agents/ExternalTokens/List", "application/json", &[], "{}").expect(200);
             call(path, content_type, &[], &format!("{body}{ACCESS}"));
-            // Of the key the log may have the id, but nothing behind it.
+            // The log may contain the id of the key, but not the secret after it.
             secrets.push(key[14..].to_owned());
         }
     }
-    // What was typed into the wrong field, and what is wrong.
+    // A password in the login's field, and a wrong password.
     for (login, password) in [("ann", "CANARY-wrong"), ("CANARY-as-login", PASSWORD)] {
         app.client().with_password(login, password).who(&[]).expect(401);
         let form = format!("login={login}&password={password}");
@@ -130,7 +131,7 @@ fn no_secret_is_in_the_log_in_any_form(#[values("development", "production")] pr
     }
 }
 
-/// A library is heard when `log.filter` names it.
+/// The log includes a library's lines if `log.filter` names it.
 #[test]
 fn a_library_that_is_named_is_heard() {
     let setup = Setup::new().with("LOG__FILTER", "debug,actix_http=trace,tokio_postgres=debug");

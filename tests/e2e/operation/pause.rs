@@ -1,4 +1,4 @@
-//! `latchkey grants`: an operator pauses the use of refresh tokens, and ends a pause, beside a running server.
+//! `latchkey grants`: an operator pauses the use of refresh tokens, and ends a pause, while a server runs.
 
 use serde_json::{Value, json};
 
@@ -41,7 +41,7 @@ fn grants_are_paused_and_resumed() {
     assert_eq!(report, json!({"paused": false, "reasons": []}));
 }
 
-/// Only where there is a provider, because otherwise nothing is refreshed anyway.
+/// A start warns of a pause only if a provider is configured, because otherwise nothing is refreshed anyway.
 #[test]
 fn a_start_warns_of_a_pause() {
     let setup = Setup::new().start().stop();
@@ -53,7 +53,7 @@ fn a_start_warns_of_a_pause() {
     app.logged(&["WARN", "the grants are paused", "command", "`latchkey grants resume`"]);
 }
 
-/// Where there is no database, none is made.
+/// Without a database, the command does not make one.
 #[test]
 fn without_a_database_nothing_is_paused() {
     let setup = Setup::new();

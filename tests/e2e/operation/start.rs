@@ -1,4 +1,4 @@
-//! Starting the first time, with nothing prepared: what is made, who can sign in, what is printed.
+//! The first start without preparation: the files that the server makes, the users who can sign in, and the output.
 
 use std::{
     fs,
@@ -30,8 +30,8 @@ fn the_first_start_prepares_everything_for_its_owner_alone() {
     assert!(!data.join("unsaved").exists(), "no provider is configured");
 }
 
-/// The folder of refreshed tokens that the database cannot take is where the configuration has it. One that cannot be
-/// read stops the start, because tokens may wait there.
+/// The folder of refreshed tokens that the database cannot take is at the configured path. If it cannot be read, the
+/// server does not start, because tokens may wait there.
 #[test]
 fn unsaved_tokens_have_a_folder_of_their_own() {
     let provider = r#"[{"name": "et", "token_endpoint": "https://provider.example/token",
@@ -48,7 +48,7 @@ fn unsaved_tokens_have_a_folder_of_their_own() {
     assert!(refused.contains("waiting"), "{refused}");
 }
 
-/// The line that the greeting prints works as printed.
+/// The command that the greeting prints works as printed.
 #[test]
 fn the_printed_curl_line_works() {
     if !has("curl") {
@@ -86,7 +86,7 @@ fn outside_development_a_password_is_generated_and_shown_once() {
     assert!(!again.greeting.contains("password"), "{}", again.greeting);
 }
 
-/// A password that a file has is printed nowhere, and the file is needed only as long as nobody can sign in.
+/// A password from a file is never printed. The file is needed only until a user can sign in.
 #[rstest]
 #[case::by_default("production", None, "admin")]
 #[case::of_a_name("production", Some("ann"), "ann")]
@@ -119,7 +119,7 @@ fn the_first_password_comes_from_a_file(
     app.client().who(&[]).expect(401);
 }
 
-/// The way that README shows: the first user is there before the first start, which then prints no password.
+/// As in README: the first user exists before the first start, which then prints no password.
 #[test]
 fn a_command_makes_the_first_user() {
     let setup = Setup::new().with("PROFILE", "production");
@@ -132,7 +132,7 @@ fn a_command_makes_the_first_user() {
     app.client().with_password("admin", "CANARY-password").who(&[]).expect(200);
 }
 
-/// The server warns of files that others on the machine could read or change, with the command that mends it.
+/// The server warns of files that others on the machine can read or change, and prints the command that fixes it.
 #[test]
 fn files_that_others_can_read_are_reported() {
     let mode = |path: PathBuf, mode| {
@@ -171,8 +171,8 @@ fn files_that_others_can_read_are_reported() {
     assert!(!log.contains("chmod 600 '") && !log.contains("chmod 700 '"), "{log}");
 }
 
-/// The sample login, which everybody knows, is never where others can reach the server: neither made
-/// there nor brought there, behind a proxy or without one.
+/// The sample login is public, so it never exists on a server that others can reach, with or without a proxy. The
+/// server neither makes it nor accepts a database that has it.
 #[rstest]
 #[case::behind_a_proxy("127.0.0.1:0")]
 #[case::on_every_address("0.0.0.0:0")]

@@ -1,4 +1,4 @@
-//! `latchkey verify`: what it proves of a database, beside a running server.
+//! `latchkey verify`: the properties of a database that it proves, while a server runs.
 
 use std::fs;
 
@@ -19,7 +19,7 @@ fn save(app: &TestApp) -> i64 {
     RetrievalKey::parse(&key).expect("key").record().as_i64()
 }
 
-/// What it finds, and whether it succeeds.
+/// The report of the command, and whether it succeeded.
 fn verify(setup: &Setup) -> (Value, bool) {
     let mut command = setup.clone().arguments(&["verify", "--output", "json"]).command();
     let output = command.output().expect("it runs");
@@ -70,7 +70,7 @@ fn it_says_what_it_proved() {
     assert_eq!(report["damaged"], json!([]));
 }
 
-/// New tokens that wait for the database are said to be no part of what was proved, where the configuration has them.
+/// The report says that new tokens in the configured folder, which wait for the database, were not verified.
 #[test]
 fn it_says_how_many_tokens_wait_in_files() {
     let setup = TestApp::new().stop().with("GRANTS__UNSAVED_DIRECTORY", "waiting");
@@ -90,7 +90,7 @@ fn it_says_how_many_tokens_wait_in_files() {
     assert!(told.lines().any(|said| said == line), "{told}");
 }
 
-/// Each damaged record is named, by its id; the others are not.
+/// Each damaged record is named by its id, and the others are not.
 #[test]
 fn a_damaged_record_is_named() {
     let app = TestApp::new();
@@ -120,7 +120,7 @@ fn a_damaged_record_is_named() {
     assert!(refusal.contains("8 records are damaged: changed outside of this server"), "{refusal}");
 }
 
-/// More records than one page, and more of them meanwhile.
+/// More records than one page has, and more that are saved meanwhile.
 #[test]
 fn it_works_under_load() {
     let app = TestApp::new();
@@ -137,7 +137,7 @@ fn it_works_under_load() {
     assert_eq!(verify(&app.setup).0["records"].as_u64(), Some(kept));
 }
 
-/// While records are moved to another master key, which it does not know when it begins, and while others end.
+/// Meanwhile records are moved to a master key that the command does not know at its start, and other records end.
 #[test]
 fn it_works_beside_a_rotation_and_revocations() {
     let app = TestApp::new();
@@ -184,7 +184,7 @@ fn without_the_right_master_key_nothing_is_proved() {
     refused("is missing; restore that file");
 }
 
-/// Where there is nothing, nothing is made.
+/// Without a database nothing is made.
 #[test]
 fn where_nothing_was_sealed_nothing_is_proved() {
     let setup = Setup::new();

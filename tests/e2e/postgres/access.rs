@@ -1,4 +1,5 @@
-//! What PostgreSQL grants a server: rights, an encoding, connections. What it lacks is said, with what helps.
+//! The rights, the encoding and the connections that PostgreSQL grants a server. If one is missing, the error says how
+//! to fix it.
 
 use serde_json::json;
 
@@ -9,18 +10,18 @@ use crate::support::{
     outage::{save_during, wait_for_refusals, wait_for_saves},
 };
 
-/// A role of its own on the database of a setup; its name, and the setup with its URL.
+/// A new role on the database of a setup: its name, and the setup with its URL.
 fn guest(setup: Setup) -> (String, Setup) {
     let database = setup.database().text("SELECT current_database()");
     let name = format!("guest_of_{database}");
-    // Roles are the cluster's, and outlive the database.
+    // Roles belong to the cluster, and outlive the database.
     setup.database().query(&format!("CREATE ROLE {name} LOGIN PASSWORD 'CANARY-database'"));
     let url = setup.database().url().expect("its URL");
     let url = url.replace("postgres://latchkey:", &format!("postgres://{name}:"));
     (name, setup.with("DATABASE__URL", &url))
 }
 
-/// Since version 15 PostgreSQL lets a role make no tables in `public`.
+/// Since version 15, PostgreSQL does not let a role make tables in `public` by default.
 #[test]
 fn a_role_that_may_not_create_is_refused_at_once_and_works_once_there_are_tables() {
     let owner = Setup::new();
@@ -44,7 +45,7 @@ fn a_role_that_may_not_create_is_refused_at_once_and_works_once_there_are_tables
     }
 }
 
-/// An encoding that lacks characters would refuse what callers save.
+/// A database with an encoding that lacks characters is rejected, because saves with these characters would fail.
 #[test]
 fn a_database_of_another_encoding_is_refused() {
     let setup = Setup::new();
@@ -63,7 +64,7 @@ fn a_database_of_another_encoding_is_refused() {
     }
 }
 
-/// What PostgreSQL refuses for its data is no reason to come back, and fails alone.
+/// If PostgreSQL rejects one save because of its data, only that save fails, and the client is not asked to retry.
 #[test]
 fn refused_data_is_no_outage() {
     let app = TestApp::new();
@@ -94,7 +95,7 @@ fn refused_data_is_no_outage() {
     }
 }
 
-/// As many connections as the setting says, whatever callers do.
+/// The server opens at most the configured number of connections, at any load.
 #[test]
 fn a_server_takes_as_many_connections_as_it_is_allowed() {
     for connections in ["2", "6"] {
@@ -123,7 +124,8 @@ fn a_server_takes_as_many_connections_as_it_is_allowed() {
     }
 }
 
-/// Where PostgreSQL has no connection left a start says so, and a running server refuses calls until it has.
+/// If PostgreSQL has no free connection, a start fails with that reason. A running server rejects calls until there is
+/// one.
 #[test]
 fn a_server_without_connections_says_so_and_recovers() {
     let (name, setup) = guest(Setup::new());

@@ -1,4 +1,4 @@
-//! Users who are sent to a provider by one server, and come back to another.
+//! Users whom one server sends to a provider, and who return to another server.
 
 use serde_json::json;
 
@@ -11,7 +11,7 @@ use crate::{
     support::provider::{Kind, Rules},
 };
 
-/// CONTRACT 55: a state is right at every server of the database, and for its own request alone.
+/// CONTRACT 55: a state is valid at every server of the database, and only for its own request.
 #[test]
 fn a_user_may_come_back_to_another_server() {
     let servers = Servers::new(2, Rules::default(), &json!({}));

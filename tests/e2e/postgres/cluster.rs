@@ -1,7 +1,7 @@
-//! A PostgreSQL server of its own, in a scratch folder.
+//! A PostgreSQL server of the tests' own, in a temporary folder.
 //!
-//! Invariant: however the process that made it ends, `kill -9` included, the server is stopped and its
-//! folder removed; a server that the processes of a test run share, when the run ends.
+//! Invariant: when the process that made it ends, even by `kill -9`, the server is stopped and its folder is removed. A
+//! server that all processes of a test run share is stopped when the run ends.
 
 use std::{
     env,
@@ -19,17 +19,17 @@ use std::{
 
 use crate::support::app::until;
 
-/// Whom the databases belong to, with a password that no log may hold.
+/// The owner of the databases. Its password must not be in any log.
 const OWNER: &str = "latchkey";
 const PASSWORD: &str = "CANARY-database";
 
-/// A shell script that waits; then stops the server with its arguments, and removes the folder. A Ctrl-C is
-/// meant for the tests.
+/// A shell script that waits, then stops the server with its arguments, and removes the folder. It ignores Ctrl-C,
+/// which is meant for the tests.
 fn watchdog(wait: &str) -> String {
     format!(r#"trap "" HUP INT TERM; {wait}; "$@"; rm -rf "$0""#)
 }
 
-/// Waits for the end of its standard input, which is the end of the process that made it.
+/// Waits for the end of standard input, which closes when the process that made the script ends.
 const UNTIL_PROCESS_ENDS: &str = "read -r end";
 
 /// A PostgreSQL server of its own.
@@ -41,12 +41,12 @@ pub(crate) struct Cluster {
     watchdog: Option<Child>,
 }
 
-/// Where PostgreSQL's programs are.
+/// The paths of PostgreSQL's programs.
 #[derive(Clone)]
 pub(crate) struct Programs(PathBuf);
 
 impl Programs {
-    /// Of the newest version that Debian's packages installed.
+    /// The programs of the newest version that Debian's packages installed.
     pub(crate) fn find() -> Option<Self> {
         let installed = fs::read_dir("/usr/lib/postgresql").ok()?.flatten();
         let version = |path: &PathBuf| path.file_name()?.to_str()?.parse::<u32>().ok();
@@ -54,13 +54,12 @@ impl Programs {
         Some(Self(newest.join("bin"))).filter(|programs| programs.0.join("initdb").exists())
     }
 
-    /// A program that talks to servers.
+    /// A client program.
     pub(crate) fn client(&self, program: &str) -> Command {
         Command::new(self.0.join(program))
     }
 
-    /// A program as the user that PostgreSQL agrees to run as: never as root, for which the package
-    /// brings one.
+    /// A program that runs as a user that PostgreSQL accepts. As root that is the user of the package.
     fn command(&self, program: &str) -> Command {
         let program = self.0.join(program);
         let mut command = Command::new(&program);
@@ -73,13 +72,13 @@ impl Programs {
 }
 
 impl Cluster {
-    /// A new cluster that runs with lines of `postgresql.conf`.
+    /// A new cluster that runs with these lines of `postgresql.conf`.
     pub(crate) fn start(programs: &Programs, settings: &[&str]) -> Self {
         Self::prepare(programs).initialize(settings)
     }
 
-    /// The cluster that all processes of a test run share. The first process that needs it starts it; it is
-    /// stopped within a second after the parent of these processes, which is the test runner, ended.
+    /// The cluster that all processes of a test run share. The first process that needs it starts it. It is stopped
+    /// within a second after the parent of these processes, the test runner, has ended.
     pub(crate) fn shared(programs: &Programs, run: &str, settings: &[&str]) -> Self {
         let folder = env::temp_dir().join(format!("latchkey-postgres-{run}"));
         fs::create_dir_all(&folder).expect("folder");
@@ -96,7 +95,7 @@ impl Cluster {
         cluster
     }
 
-    /// Makes its files, starts it and adds the owner of the databases.
+    /// Makes its files, starts it, and adds the owner of the databases.
     fn initialize(self, settings: &[&str]) -> Self {
         let local = ["--auth-local=trust", "--auth-host=scram-sha-256"];
         let plain = ["--encoding=UTF8", "--no-locale", "--no-sync"];
@@ -110,7 +109,7 @@ impl Cluster {
         self
     }
 
-    /// A folder, a port and who clears up.
+    /// A folder, a port, and a watchdog that removes them.
     fn prepare(programs: &Programs) -> Self {
         let folder = tempfile::Builder::new().prefix("latchkey-postgres-").tempdir();
         Self::prepare_in(programs, folder.expect("folder").keep(), UNTIL_PROCESS_ENDS)
@@ -131,7 +130,7 @@ impl Cluster {
             .arg(folder.join("data"))
             .args(["-m", "immediate", "stop"])
             .current_dir("/")
-            // A runner that ends a test ends its group of processes.
+            // When a runner ends a test, it ends the test's process group.
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -150,39 +149,39 @@ impl Cluster {
         writeln!(file, "listen_addresses = '127.0.0.1'\n{}", settings.join("\n")).expect("write");
     }
 
-    /// Starts it again where it was.
+    /// Starts it again in the same place.
     pub(crate) fn resume(&self) {
         self.control(&["-w", "-l", &self.log().display().to_string(), "start"]);
     }
 
-    /// Stops it and waits until it is gone; `fast` and `immediate` wait for no client.
+    /// Stops it and waits until it has ended; `fast` and `immediate` do not wait for clients.
     pub(crate) fn stop(&self, mode: &str) {
         self.control(&["-w", "-m", mode, "stop"]);
     }
 
-    /// SIGKILL for all its processes at once; waits until they are gone.
+    /// Sends SIGKILL to all its processes at once, and waits until they have ended.
     pub(crate) fn kill(&self) {
         let postmaster = self.postmaster();
-        // Stopped, it starts no other while they are looked for.
+        // While it is stopped, it cannot start others.
         signal("STOP", &[postmaster]);
         let mut all = children(postmaster);
         all.push(postmaster);
         signal("KILL", &all);
         until("PostgreSQL is gone", || !all.iter().any(|process| is_alive(*process)));
-        // As long as nobody asks for its exit status, a process with the number in these seems to run.
+        // Until its parent reads the exit status, a process with the number in these files seems to run.
         let lock = self.folder.join(format!(".s.PGSQL.{}.lock", self.port));
         for file in [self.data().join("postmaster.pid"), lock] {
             fs::remove_file(file).expect("its file");
         }
     }
 
-    /// Ends the sessions and starts it again, in good order.
+    /// Ends the sessions and starts it again, after an orderly shutdown.
     pub(crate) fn restart(&self) {
         self.stop("fast");
         self.resume();
     }
 
-    /// A standby without which nothing is committed from now on.
+    /// Makes a standby that must confirm every commit from now on.
     pub(crate) fn synchronous_standby(&self) -> Self {
         let standby = Self::prepare(&self.programs);
         let (host, port) = (self.folder.display(), self.port);
@@ -199,7 +198,7 @@ impl Cluster {
         standby
     }
 
-    /// Sends a standby's process that receives `STOP` or `CONT`.
+    /// Sends `STOP` or `CONT` to the receiver process of a standby.
     pub(crate) fn signal_receiver(&self, name: &str) {
         let is_receiver = |process: &u32| {
             let command = fs::read_to_string(format!("/proc/{process}/cmdline"));
@@ -211,23 +210,23 @@ impl Cluster {
         signal(name, &processes);
     }
 
-    /// Makes a standby the primary.
+    /// Promotes a standby to primary.
     pub(crate) fn promote(&self) {
         self.control(&["-w", "promote"]);
     }
 
-    /// A new, empty database; the URL to it, for its owner.
+    /// Makes a new, empty database; returns its URL for its owner.
     pub(crate) fn create_database(&self, name: &str) -> String {
         self.sql("postgres", &format!("CREATE DATABASE {name} OWNER {OWNER} TEMPLATE template0"));
         self.url(name)
     }
 
-    /// The URL to a database.
+    /// The URL of a database.
     pub(crate) fn url(&self, database: &str) -> String {
         format!("postgres://{OWNER}:{PASSWORD}@{}/{database}", self.address())
     }
 
-    /// The URL to a database of this server or that one, whichever writes.
+    /// The URL of a database on this server or the other one, whichever accepts writes.
     pub(crate) fn url_with(&self, other: &Self, database: &str) -> String {
         let both = format!("{},{}", self.address(), other.address());
         let url = self.url(database).replace(&self.address(), &both);
@@ -239,7 +238,7 @@ impl Cluster {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// Runs SQL as the superuser; the rows, or what was done (`UPDATE 3`).
+    /// Runs SQL as the superuser; returns the rows, or the command tag (`UPDATE 3`).
     pub(crate) fn sql(&self, database: &str, sql: &str) -> String {
         let output = self.try_sql(database, sql);
         assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
@@ -259,7 +258,7 @@ impl Cluster {
         self.folder.join("data")
     }
 
-    /// What it logs.
+    /// The path of its log.
     pub(crate) fn log(&self) -> PathBuf {
         self.folder.join("log")
     }
@@ -277,7 +276,7 @@ impl Cluster {
         assert!(output.status.success(), "{program} {arguments:?}: {told}{log}");
     }
 
-    /// The process that starts the others.
+    /// The id of the process that starts the others.
     pub(crate) fn postmaster(&self) -> u32 {
         let file = fs::read_to_string(self.data().join("postmaster.pid")).expect("it is running");
         file.lines().next().and_then(|line| line.parse().ok()).expect("a process id")
@@ -293,8 +292,8 @@ impl Drop for Cluster {
     }
 }
 
-/// A free port below those that outgoing connections are given: one of them could take it while the server
-/// is away. No other process of the tests is given it while this one lives.
+/// A free port below the range of outgoing connections, because otherwise one of them could take it while the server is
+/// away. While this process lives, no other process of the tests gets the port.
 pub(crate) fn free_port() -> u16 {
     const FIRST: u16 = 10_000;
     const COUNT: u16 = 20_000;
@@ -315,7 +314,7 @@ pub(crate) fn free_port() -> u16 {
     candidates.take(1000).find(is_free).expect("a free port")
 }
 
-/// The processes that a process started.
+/// The child processes of a process.
 pub(crate) fn children(parent: u32) -> Vec<u32> {
     let entries = fs::read_dir("/proc").expect("Linux has it").flatten();
     let processes = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
@@ -337,7 +336,7 @@ fn stat(process: u32) -> Option<(String, u32)> {
 /// Sends processes a signal.
 fn signal(name: &str, processes: &[u32]) {
     let ids: Vec<String> = processes.iter().map(ToString::to_string).collect();
-    // Some may have ended by themselves.
+    // Some may have ended already.
     let _ = Command::new("sh").args(["-c", &format!("kill -{name} {}", ids.join(" "))]).output();
 }
 

@@ -1,4 +1,4 @@
-//! The tests' own PostgreSQL server: that it can be broken as the tests break it, and leaves nothing behind.
+//! The tests' own PostgreSQL server: it fails as the tests need, and it leaves nothing when it ends.
 
 use std::{fs, path::Path, thread, time::Instant};
 
@@ -34,7 +34,7 @@ fn a_cluster_is_killed_stopped_and_resumed() {
     assert!(children(postmaster).is_empty());
 }
 
-/// What looks for secrets finds what is there.
+/// The search for secrets finds data in the database's files.
 #[test]
 fn what_is_in_a_database_is_found_in_its_files() {
     let database = Database::new(Path::new(""));
@@ -48,7 +48,8 @@ fn what_is_in_a_database_is_found_in_its_files() {
     assert_eq!(holds(b"lk_"), 0, "PostgreSQL's own tables are left out");
 }
 
-/// What is committed is on the standby; what it did not confirm is not, whatever PostgreSQL says about it.
+/// A committed row is on the standby. A row that the standby did not confirm is not there, even if PostgreSQL reported
+/// success.
 #[test]
 fn a_standby_takes_over_with_what_was_committed() {
     let Some(programs) = programs("a standby that takes over") else { return };

@@ -21,14 +21,14 @@ use crate::{
 
 const KILLS: usize = 12;
 
-/// A server's setup, whose database is a SQLite file, and the database in PostgreSQL that it is copied to.
+/// A server's setup with a SQLite database, and the PostgreSQL database that it is copied to.
 struct Bench {
     setup: Setup,
     record: Record,
 }
 
 impl Bench {
-    /// With some rows in every table; the server is stopped.
+    /// Rows in every table, and a stopped server.
     fn new(records: usize) -> Self {
         let setup = on_sqlite(Setup::new());
         let app = setup.start();
@@ -69,7 +69,7 @@ impl Bench {
         self.setup.data().join("latchkey.db")
     }
 
-    /// Changes the source behind everybody's back.
+    /// Changes the source directly.
     fn sqlite(&self, sql: &str) {
         crate::support::sqlite_tables::run(&self.file(), sql);
     }
@@ -89,7 +89,7 @@ impl Bench {
         self.copy("sqlite:data/latchkey.db", &self.url())
     }
 
-    /// From PostgreSQL to a new file; asserts that it is the same.
+    /// Copies from PostgreSQL to a new file; asserts that it is the same.
     fn assert_back(&self, name: &str) {
         let file = self.setup.folder().join(name);
         self.copy(&self.url(), &format!("sqlite:{name}")).expect("copied back");
@@ -109,7 +109,7 @@ fn count(database: &Database, table: &str) -> i64 {
     database.number(&format!("SELECT count(*) FROM {table}"))
 }
 
-/// There and back every table has the same rows, and a server on the copy has every record.
+/// After a copy in each direction every table has the same rows, and a server on the copy has every record.
 #[test]
 fn a_database_is_copied_to_postgresql_and_back() {
     let bench = Bench::new(700);
@@ -120,7 +120,7 @@ fn a_database_is_copied_to_postgresql_and_back() {
     for table in TABLES {
         assert!(count(bench.postgres(), table) > 0, "{table} has rows");
     }
-    // Which servers are running is no part of what they keep, and a pause and its place are the copy's own.
+    // The list of running servers is not copied, and a copy has its own pause and its own identity.
     let tables = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name NOT GLOB '__*' \
                   AND name NOT IN ('servers', 'grants_paused', 'database_identity')";
     assert_eq!(numbers(&bench.file(), tables), [TABLES.len() as i64], "no table is forgotten");
@@ -144,7 +144,7 @@ fn a_database_is_copied_to_postgresql_and_back() {
     assert_eq!(numbers(&bench.file(), "SELECT count(*) FROM external_tokens"), [701]);
 }
 
-/// One side is by default that of the configuration, so that no password need be an argument.
+/// By default one side is the configured database, so that no password needs to be an argument.
 #[test]
 fn a_side_is_by_default_that_of_the_configuration() {
     let bench = Bench::new(3);
@@ -158,7 +158,7 @@ fn a_side_is_by_default_that_of_the_configuration() {
     assert!(same.expect_err("refused").contains("name the same database"));
 }
 
-/// What the source changed since an earlier copy is brought, and what it removed is removed.
+/// A second copy writes the source's changes since an earlier copy, and removes rows that the source removed.
 #[test]
 fn a_changed_source_is_copied_again() {
     let bench = Bench::new(300);
@@ -185,7 +185,7 @@ fn a_changed_source_is_copied_again() {
     bench.assert_back("back.db");
 }
 
-/// A target with anything that the source lacks, or newer, is refused and left as it is.
+/// A target with a row that the source lacks, or a newer one, is rejected and left as it is.
 #[test]
 fn a_target_that_was_used_is_refused() {
     let bench = Bench::new(30);
@@ -229,7 +229,7 @@ fn a_target_that_was_used_is_refused() {
             "DELETE FROM exchanges WHERE digest = '\\x09'",
         ),
     ];
-    // A refusal comes before the change that would be copied.
+    // The source also has a change to copy, but the refusal comes first.
     bench.sqlite("UPDATE users SET version = 9, updated = updated + 2 WHERE login = 'tje0'");
     bench.sqlite("DELETE FROM credentials");
     for (use_it, undo) in uses {
@@ -255,7 +255,7 @@ fn a_target_that_was_used_is_refused() {
     assert!(other.database().content() == before);
 }
 
-/// A file does not change while it is copied, also by a command, which would be told.
+/// A file does not change during its copy. A command that would change it fails.
 #[test]
 fn no_command_changes_what_is_being_copied() {
     let bench = Bench::new(1);
@@ -279,7 +279,7 @@ fn no_command_changes_what_is_being_copied() {
     bench.setup.run(&["user", "disable", "ann"], "").expect("disabled");
 }
 
-/// By the commands of README: what PostgreSQL's own tools wrote and restored is proved.
+/// The commands of README: a dump of PostgreSQL's own tools is restored and verified.
 #[test]
 fn a_dump_of_postgresql_is_restored_and_proved() {
     let app = TestApp::new();
@@ -306,7 +306,7 @@ fn dump_and_restore(from: &Setup, to: &Setup, dump: &Path) {
 
 const PAUSES: &str = "SELECT string_agg(reason, ' ') FROM grants_paused";
 
-/// What PostgreSQL's own tools restored elsewhere pauses itself, once, and the original does not.
+/// A database that PostgreSQL's own tools restored elsewhere is paused, once, and the original is not.
 #[test]
 fn a_database_that_became_another_one_is_paused() {
     let mut app = TestApp::new();
@@ -322,7 +322,7 @@ fn a_database_that_became_another_one_is_paused() {
     let place = Setup::new().with("KEYS__DIRECTORY", keys.to_str().expect("UTF-8"));
     let dump = app.setup.folder().join("latchkey.dump");
     dump_and_restore(&app.setup, &place, &dump);
-    // A command that comes before the first server finds it too, so that its pause is not ended too early.
+    // A command that runs before the first server detects it too, so that its pause is not ended too early.
     let told = place.run(&["grants", "resume"], "").expect("resumed");
     assert!(told.contains("\n  the database was restored or copied to another place"), "{told}");
     assert!(told.contains("must not be used any more"), "{told}");
@@ -344,7 +344,7 @@ fn numbers_of_pauses(setup: &Setup) -> i64 {
     count(setup.database(), "grants_paused")
 }
 
-/// Where a role may not see which database it is, nothing is kept and nothing paused.
+/// If the role cannot read the identity of the database, nothing is stored and nothing is paused.
 #[test]
 fn where_the_identity_cannot_be_seen_nothing_is_paused() {
     let setup = Setup::new();
@@ -359,7 +359,7 @@ fn where_the_identity_cannot_be_seen_nothing_is_paused() {
     assert_eq!(numbers_of_pauses(&setup), 1);
 }
 
-/// `kill -9` at any moment; started again it goes on, and at the end both sides are the same.
+/// `kill -9` at a random moment: the repeated copy continues, and at the end both sides are the same.
 #[test]
 fn a_copy_that_was_killed_goes_on() {
     let bench = Bench::new(1500);
@@ -386,19 +386,19 @@ fn a_copy_that_was_killed_goes_on() {
     assert!(cut > 0, "killed in the middle");
 }
 
-/// Starts a command, whatever it says.
+/// Starts a command without its output.
 fn start(setup: &Setup, arguments: &[&str]) -> Child {
     let mut command = setup.clone().arguments(arguments).command();
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it runs")
 }
 
-/// How many records a target has, with or without tables.
+/// The number of records of a target, with or without tables.
 fn records_in(target: &Database) -> i64 {
     let tables = "SELECT count(*) FROM pg_class WHERE relname = 'external_tokens'";
     if target.number(tables) == 1 { count(target, "external_tokens") } else { 0 }
 }
 
-/// What cannot be copied is told, and no URL with its password.
+/// A copy that is impossible is an error, and no error contains a URL with its password.
 #[test]
 fn mistakes_are_reported() {
     let bench = Bench::new(1);

@@ -1,4 +1,4 @@
-//! The database of a test: one of its own in a PostgreSQL server that the tests of a run share.
+//! The database of a test: a database of its own in a PostgreSQL server that the tests of a run share.
 
 use std::{
     env, fs,
@@ -15,20 +15,20 @@ use crate::{
     support::{app::until, parts::leave_out},
 };
 
-/// A database in PostgreSQL, dropped with this.
+/// A database in PostgreSQL, dropped together with this value.
 pub(crate) struct Database {
     cluster: &'static Cluster,
     name: String,
 }
 
 impl Database {
-    /// Now, in microseconds, as SQL.
+    /// The current time, in microseconds, as SQL.
     pub(crate) const NOW: &str = "CAST(floor(extract(epoch FROM now())) AS BIGINT) * 1000000";
 
     /// The folder of its migrations.
     pub(crate) const MIGRATIONS: &str = "postgres";
 
-    /// So many zero bytes, as SQL.
+    /// This number of zero bytes, as SQL.
     pub(crate) fn zeros(length: &str) -> String {
         format!("decode(repeat('00', {length}), 'hex')")
     }
@@ -52,50 +52,50 @@ impl Database {
         Self { cluster, name }
     }
 
-    /// What `database.url` must be.
+    /// The value of `database.url`.
     pub(crate) fn url(&self) -> Option<String> {
         Some(self.cluster.url(&self.name))
     }
 
-    /// Runs SQL behind the server's back; how many rows the last statement changed.
+    /// Runs SQL directly on the database; returns the number of rows that the last statement changed.
     pub(crate) fn sql(&self, sql: &str) -> usize {
         let done = self.query(sql);
         done.rsplit(' ').next().and_then(|count| count.parse().ok()).unwrap_or(0)
     }
 
-    /// The number that a query finds.
+    /// The result of a query, as a number.
     pub(crate) fn number(&self, query: &str) -> i64 {
         self.query(query).parse().expect("a number")
     }
 
-    /// The bytes that a query finds.
+    /// The result of a query, as bytes.
     pub(crate) fn bytes(&self, query: &str) -> Vec<u8> {
         let digits = self.query(&format!("SELECT encode(({query}), 'hex')"));
         let digits = digits.as_bytes().chunks(2).map(|pair| str::from_utf8(pair).expect("ASCII"));
         digits.map(|pair| u8::from_str_radix(pair, 16).expect("hexadecimal")).collect()
     }
 
-    /// The text that a query finds.
+    /// The result of a query, as text.
     pub(crate) fn text(&self, query: &str) -> String {
         self.query(query)
     }
 
-    /// Gives back the room of what was removed.
+    /// Frees the space of removed rows.
     pub(crate) fn compact(&self) {
         self.query("VACUUM FULL external_tokens");
     }
 
-    /// All that is in it, to compare.
+    /// The whole content, to compare.
     pub(crate) fn content(&self) -> Vec<u8> {
         self.query("SELECT schema_to_xml('public', TRUE, FALSE, '')").into_bytes()
     }
 
-    /// What a query finds, a row a line.
+    /// The result of a query, one row a line.
     pub(crate) fn query(&self, sql: &str) -> String {
         self.cluster.sql(&self.name, sql)
     }
 
-    /// Becomes a copy of another, as a snapshot or `pg_restore` makes one; its URL.
+    /// Makes this a copy of another database, as a snapshot or `pg_restore` does; returns the URL.
     pub(crate) fn copy_of(&self, original: &Self) -> String {
         self.cluster.sql("postgres", &format!("DROP DATABASE {} WITH (FORCE)", self.name));
         let copy =
@@ -104,15 +104,14 @@ impl Database {
         self.cluster.url(&self.name)
     }
 
-    /// Waits until a transaction is in its `pg_sleep`, and so has the locks that it took before.
+    /// Waits until a transaction is in its `pg_sleep`, and so has its earlier locks.
     pub(crate) fn wait_for_sleeper(&self) {
         let asleep = "SELECT count(*) FROM pg_stat_activity
                       WHERE datname = current_database() AND wait_event = 'PgSleep'";
         until("a transaction sleeps", || self.number(asleep) > 0);
     }
 
-    /// The files of its tables and indexes, and the server's log. What is made by the numbers below 16384
-    /// is PostgreSQL's own.
+    /// The files of its tables and indexes, and the server's log. Files with numbers below 16384 are PostgreSQL's own.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         self.query("CHECKPOINT");
         let id = self.query("SELECT oid FROM pg_database WHERE datname = current_database()");
@@ -134,8 +133,8 @@ impl Drop for Database {
     }
 }
 
-/// The server that all tests share which do not harm it. None of them looks at what a power failure leaves.
-/// nextest, which runs each test in a process of its own, names the run.
+/// The server that all tests share which do not damage it. None of them checks the data after a power failure. nextest,
+/// which runs each test in its own process, names the run.
 #[expect(clippy::disallowed_methods, reason = "a variable of the test runner, not of the server")]
 fn shared() -> &'static Cluster {
     static SHARED: OnceLock<Cluster> = OnceLock::new();
@@ -151,7 +150,7 @@ fn shared() -> &'static Cluster {
     })
 }
 
-/// PostgreSQL's programs; `None`, said aloud, where they are not installed.
+/// PostgreSQL's programs; `None`, with a notice, if they are not installed.
 pub(crate) fn programs(test: &str) -> Option<Programs> {
     let programs = Programs::find();
     if programs.is_none() {

@@ -1,5 +1,5 @@
-//! PostgreSQL is killed, restarted, failed over and cut off under load: nothing that was acknowledged is lost,
-//! whatever else is asked for meanwhile is refused in time, and the server goes on by itself.
+//! PostgreSQL is killed, restarted, failed over and cut off under load. No acknowledged save is lost. Other calls are
+//! rejected in time, and the server recovers without a restart.
 //!
 //! Invariant: these servers have a PostgreSQL of their own, which writes through to its disk.
 
@@ -19,9 +19,9 @@ use crate::{
     },
 };
 
-/// In how much time every call must be answered, whatever the database does.
+/// The time within which every call must be answered, at any fault of the database.
 const BOUND: Duration = Duration::from_secs(15);
-/// In how much time saves must be acknowledged again once the database is there.
+/// The time within which saves must be acknowledged again after the database is back.
 const RECOVERY: Duration = Duration::from_secs(10);
 
 /// A PostgreSQL of its own, with a database `latchkey`.
@@ -35,7 +35,7 @@ fn on(url: &str) -> TestApp {
     Setup::new().with("DATABASE__URL", url).start()
 }
 
-/// Asserts that calls are refused, that orchestrators are told, and that the process is fine.
+/// Asserts that calls are rejected, that `/readyz` reports it, and that `/healthz` does not.
 fn assert_unavailable(app: &TestApp, record: &Record) {
     wait_for_refusals(record, 10);
     let begun = Instant::now();
@@ -67,7 +67,7 @@ fn assert_recovered(app: &TestApp, record: &Record) {
     });
 }
 
-/// SIGKILL for all of PostgreSQL's processes, and another start.
+/// SIGKILL for all of PostgreSQL's processes, and a new start.
 #[test]
 fn a_killed_database_loses_nothing() {
     let Some(cluster) = cluster("a database that is killed") else { return };
@@ -86,7 +86,7 @@ fn a_killed_database_loses_nothing() {
     assert!(slowest < BOUND, "{slowest:?}");
 }
 
-/// A restart in good order, as an update makes it; each session is ended by PostgreSQL.
+/// An orderly restart, as an update does it. PostgreSQL ends each session.
 #[test]
 fn a_restarted_database_loses_nothing() {
     let Some(cluster) = cluster("a database that is restarted") else { return };
@@ -107,7 +107,7 @@ fn a_restarted_database_loses_nothing() {
     assert!(slowest < BOUND, "{slowest:?}");
 }
 
-/// The primary is killed and its standby promoted: the server finds the new primary.
+/// The primary is killed and its standby is promoted: the server finds the new primary.
 #[test]
 fn a_failover_loses_nothing() {
     let Some(primary) = cluster("a failover") else { return };
@@ -125,12 +125,12 @@ fn a_failover_loses_nothing() {
     assert!(slowest < BOUND, "{slowest:?}");
 }
 
-/// A commit that its standby does not confirm is no commit, whoever gives up waiting for it: PostgreSQL
-/// says to whoever cancels it that it was committed.
+/// A commit that the standby does not confirm is not acknowledged, even if the wait for it is cancelled. In that case
+/// PostgreSQL reports success.
 #[test]
 fn what_the_standby_does_not_confirm_is_not_acknowledged() {
     let Some(primary) = cluster("a standby that confirms nothing") else { return };
-    // Whatever the role has by default.
+    // The server overrides the default of the role.
     primary.sql("postgres", "ALTER ROLE latchkey SET synchronous_commit = off");
     let standby = primary.synchronous_standby();
     let app = on(&primary.url_with(&standby, "latchkey"));
@@ -141,7 +141,7 @@ fn what_the_standby_does_not_confirm_is_not_acknowledged() {
             standby.signal_receiver("STOP");
             wait_for_refusals(&record, 1);
             let acknowledged = record.acknowledged();
-            // Every connection, and some of them again.
+            // Every connection at least once.
             wait_for_refusals(&record, 100);
             assert_eq!(record.acknowledged(), acknowledged);
             assert_alive(&app);
@@ -152,7 +152,7 @@ fn what_the_standby_does_not_confirm_is_not_acknowledged() {
             assert_recovered(&app, &record);
         }
         primary.kill();
-        // With what the network had for it, and it did not read.
+        // The standby loses the data that the network had delivered and it had not read.
         standby.kill();
         standby.resume();
         standby.promote();
@@ -162,7 +162,7 @@ fn what_the_standby_does_not_confirm_is_not_acknowledged() {
     assert!(slowest < BOUND, "{slowest:?}");
 }
 
-/// The network is silent for 30 seconds: connections stay open, and nothing comes through.
+/// The network is silent for 30 seconds: connections stay open, and no data arrives.
 #[test]
 fn a_silent_network_is_survived() {
     let Some(cluster) = cluster("a silent network") else { return };
@@ -185,7 +185,7 @@ fn a_silent_network_is_survived() {
     assert!(slowest < BOUND, "{slowest:?}");
 }
 
-/// The primary goes silent instead of refusing: the server gives it up, and finds the next host.
+/// The primary goes silent instead of rejecting connections: the server gives it up, and finds the next host.
 #[test]
 fn a_failover_from_a_silent_primary_loses_nothing() {
     let Some(primary) = cluster("a primary that goes silent") else { return };
@@ -206,7 +206,7 @@ fn a_failover_from_a_silent_primary_loses_nothing() {
     assert!(slowest < BOUND, "{slowest:?}");
 }
 
-/// What is wrong with the database is said at the start, without its password.
+/// A problem with the database stops the start. The message names it, without the password.
 #[test]
 fn without_its_database_the_server_does_not_start() {
     let Some(cluster) = cluster("a database that is away") else { return };

@@ -1,4 +1,4 @@
-//! Master keys of several servers on one database, and races between them.
+//! Master keys of several servers on one database, and races between these servers.
 
 use std::{fs, thread};
 
@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// Both servers see each rotation, under load, and the old keys' files may go while both are running.
+/// Both servers see each rotation, under load. The old keys' files may be removed while both run.
 #[test]
 fn two_servers_follow_rotations() {
     let first = TestApp::new();
@@ -46,7 +46,7 @@ fn two_servers_follow_rotations() {
     assert_eq!(records_elsewhere(&first, &ids(&first.setup)[0]), 0);
 }
 
-/// Another setup on the database, with a folder of its own that has the same keys.
+/// Another setup on the database, with its own folder that has the same keys.
 fn with_own_folder(setup: &Setup) -> Setup {
     let own = beside(setup);
     let folder = own.data().join("keys");
@@ -64,7 +64,7 @@ fn copy_keys(from: &Setup, to: &Setup) {
     }
 }
 
-/// Servers with folders of their own: the key is made, copied, and taken up; both are ready all the time.
+/// Servers with their own folders: the key is made, copied, and used; both are ready all the time.
 #[test]
 fn servers_with_folders_of_their_own_rotate_to_a_key_that_was_copied() {
     let first = TestApp::new();
@@ -81,8 +81,8 @@ fn servers_with_folders_of_their_own_rotate_to_a_key_that_was_copied() {
     }
 }
 
-/// A server that lacks the new key, and so seals under the old one, while that is being retired: a save waits
-/// for the retirement and is refused, and a retirement waits for a save and is refused.
+/// A server lacks the new key, and so seals under the old one, which is being retired. A save waits for the retirement
+/// and is rejected. A retirement waits for a save and is rejected.
 #[test]
 fn a_save_and_a_retirement_wait_for_each_other() {
     let app = TestApp::new();
@@ -126,7 +126,7 @@ fn a_save_and_a_retirement_wait_for_each_other() {
     assert_eq!(under_old(), 0);
 }
 
-/// A record that was revoked, or sealed anew, while it was being moved: the move waits, and leaves it.
+/// A record that is revoked, or sealed again, during its move: the move waits, and leaves it as it is.
 #[test]
 fn a_record_that_changes_while_it_is_moved_is_left_alone() {
     let app = TestApp::new();

@@ -1,4 +1,4 @@
-//! What many callers look up at the same time is few statements.
+//! The look-ups of many callers at the same time need few statements.
 
 use std::{fs, sync::Barrier, thread, time::Duration};
 
@@ -7,7 +7,7 @@ use crate::{
     support::app::{Setup, until},
 };
 
-/// Callers that come while both connections that read are busy are looked up together: their credentials, and the
+/// Callers that arrive while both read connections are busy are looked up in a batch: their credentials, and the
 /// applications that they name or that their tokens were made for.
 #[test]
 fn what_each_call_looks_up_is_looked_up_together() {

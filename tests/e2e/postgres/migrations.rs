@@ -1,4 +1,4 @@
-//! The PostgreSQL migrations, on a real server, beside SQLite's.
+//! The PostgreSQL migrations, on a real server, compared with SQLite's.
 
 use std::{
     fs,
@@ -27,8 +27,8 @@ fn migrations(backend: &str) -> Vec<PathBuf> {
     paths
 }
 
-/// The migrations run up, down and up again, and give the tables that SQLite has: the same columns, of
-/// the same types, required or not, in the primary key or not.
+/// The migrations run up, down and up again. The result has the same tables as SQLite: the same columns, of the same
+/// types, required or not, in the primary key or not.
 #[test]
 fn the_postgres_schema_is_that_of_sqlite() {
     let database = Database::new(Path::new(""));

@@ -1,5 +1,5 @@
-//! PgBouncer between the server and PostgreSQL: it is taken where it pools sessions, and nothing of this server
-//! stays on its connections.
+//! PgBouncer between the server and PostgreSQL: it is accepted if it pools sessions, and the server leaves nothing on
+//! its connections.
 
 use std::{
     fs,
@@ -24,17 +24,17 @@ use crate::{
     },
 };
 
-/// A PgBouncer before a PostgreSQL.
+/// A PgBouncer in front of a PostgreSQL.
 struct Bouncer {
     configuration: PathBuf,
     port: u16,
-    /// Whom it runs as: never as root.
+    /// The user that it runs as: never root.
     user: (u32, u32),
     process: Child,
 }
 
 impl Bouncer {
-    /// With lines of its own in `pgbouncer.ini`; its files are in the folder of PostgreSQL's.
+    /// Starts it with these lines in `pgbouncer.ini`. Its files are in PostgreSQL's folder.
     fn start(cluster: &Cluster, lines: &str) -> Self {
         let folder = cluster.data().parent().expect("its folder").to_owned();
         let port = free_port();
@@ -58,7 +58,7 @@ impl Bouncer {
     fn run(configuration: &PathBuf, (user, group): (u32, u32), port: u16) -> Child {
         let mut command = Command::new("pgbouncer");
         command.arg("-q").arg(configuration).stdout(Stdio::null()).stderr(Stdio::null());
-        // Not as oneself: root alone may ask for it.
+        // The current user is not set, because only root may set a user.
         if fs::metadata("/proc/self").expect("Linux has it").uid() != user {
             command.uid(user).gid(group);
         }
@@ -88,7 +88,7 @@ impl Drop for Bouncer {
     }
 }
 
-/// A PostgreSQL of its own that logs each statement; `None` where a part is missing.
+/// A PostgreSQL of its own that logs each statement; `None` if a program is missing.
 fn cluster(test: &str) -> Option<Cluster> {
     if !has("pgbouncer") {
         leave_out(test, "PgBouncer (Debian's package `pgbouncer`)");
@@ -100,7 +100,7 @@ fn cluster(test: &str) -> Option<Cluster> {
     Some(cluster)
 }
 
-/// What pools by transaction or by statement is refused, whatever connection it gives out next.
+/// A pooler by transaction or by statement is rejected, whichever connection it hands out next.
 #[rstest]
 #[case("pool_mode = transaction")]
 #[case("pool_mode = transaction\nserver_round_robin = 1")]
@@ -121,8 +121,8 @@ fn a_pooler_of_transactions_is_refused(#[case] lines: &str) {
     assert_nothing_stays(&cluster);
 }
 
-/// What pools sessions may be killed and started again: nothing acknowledged is lost. It need not clear up
-/// after a session (`server_reset_query`), for nothing of a session outlives its transactions.
+/// A pooler of sessions may be killed and restarted, and no acknowledged save is lost. It does not need to reset
+/// sessions (`server_reset_query`), because nothing of a session outlives its transactions.
 #[test]
 fn a_pooler_of_sessions_may_come_and_go() {
     let Some(cluster) = cluster("a pooler of sessions") else { return };
@@ -144,8 +144,8 @@ fn a_pooler_of_sessions_may_come_and_go() {
     assert_nothing_stays(&cluster);
 }
 
-/// A connection that a pooler lends to another application after this server had it, and clears of nothing, is
-/// as it was: it writes, as durably and in the same zone as before.
+/// A pooler that resets nothing lends a connection of this server to another application. The connection is as it was:
+/// it can write, with the same durability and the same time zone.
 #[test]
 fn another_application_finds_a_connection_as_it_was() {
     let Some(cluster) = cluster("another application on the same pool") else { return };
@@ -177,7 +177,7 @@ fn another_application_finds_a_connection_as_it_was() {
 
 const PROCESSES: &str = "SELECT pid FROM pg_stat_activity WHERE usename = 'latchkey'";
 
-/// Asserts by PostgreSQL's log that nothing was set that outlives a transaction.
+/// Asserts, by PostgreSQL's log, that no setting outlives its transaction.
 fn assert_nothing_stays(cluster: &Cluster) {
     let log = fs::read_to_string(cluster.log()).expect("log");
     let statements =
@@ -186,7 +186,7 @@ fn assert_nothing_stays(cluster: &Cluster) {
         let upper = line.to_ascii_uppercase();
         let sets =
             upper.contains(": SET ") || upper.contains("SET_CONFIG(") || upper.contains("; SET ");
-        // PgBouncer itself carries the names of clients over.
+        // PgBouncer itself sets the application names of its clients.
         let is_local = upper.contains("SET LOCAL")
             || upper.contains("SET TRANSACTION")
             || upper.contains("'ON', TRUE)")

@@ -1,6 +1,6 @@
-//! A TCP proxy that can go silent, as a network does: connections stay open, and nothing comes through.
+//! A TCP proxy that can go silent, as a network does: connections stay open, and no data arrives.
 //!
-//! Invariant: what was held back while it was silent is delivered afterwards, in its order.
+//! Invariant: data that was held back during the silence is delivered afterwards, in order.
 
 use std::{
     io::{Read, Write},
@@ -29,7 +29,7 @@ impl Gate {
 }
 
 impl Proxy {
-    /// On a free port.
+    /// Starts on a free port.
     pub(crate) fn to(target: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
         let address = listener.local_addr().expect("address");
@@ -39,7 +39,7 @@ impl Proxy {
             for client in listener.incoming() {
                 forwarding.pass();
                 let client = client.expect("a connection");
-                // Without a server there, the client is cut off as well.
+                // If the server cannot be reached, the client is cut off as well.
                 let Ok(server) = TcpStream::connect(&target) else { continue };
                 for (from, to) in [(&client, &server), (&server, &client)] {
                     let from = from.try_clone().expect("clone");
@@ -57,7 +57,7 @@ impl Proxy {
         self.address.to_string()
     }
 
-    /// Lets nothing through, or everything again.
+    /// Holds back all data, or lets it through again.
     pub(crate) fn cut(&self, is_cut: bool) {
         *self.gate.is_cut.lock().expect("nobody panics with it") = is_cut;
         self.gate.changed.notify_all();

@@ -1,7 +1,7 @@
-//! Grants that several servers refresh: one request at a time, whichever server makes it and whatever becomes of it.
+//! Grants that several servers refresh: one request at a time, no matter which server makes it and how it ends.
 //!
-//! Invariant: what lives is judged by the provider's tree. Two requests had the same refresh token at once only where a
-//! server took a lease over.
+//! Invariant: the provider's tree decides which tokens live. Two requests had the same refresh token at once only if a
+//! server took over a lease.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -32,10 +32,10 @@ use crate::{
     },
 };
 
-/// A lease that is not renewed, and what a slow machine adds.
+/// The life of a lease that is not renewed, and a reserve for a slow machine.
 const TAKEN_OVER: Duration = Duration::from_secs(20);
 
-/// A provider, and this number of servers on one database.
+/// A provider, and several servers on one database.
 pub(super) struct Servers {
     pub(super) provider: MockProvider,
     pub(super) apps: Vec<TestApp>,
@@ -52,7 +52,7 @@ impl Servers {
         Self { provider, apps }
     }
 
-    /// Whose spent tokens get tokens again.
+    /// A provider that answers spent tokens with tokens again.
     fn lenient(replay: Replay) -> Self {
         let grace = Grace::For(Duration::from_secs(3600));
         let over = json!({"replay_within_seconds": 3600});
@@ -61,7 +61,7 @@ impl Servers {
         servers
     }
 
-    /// For a while after it came to the database a server takes over no lease.
+    /// A server takes over no lease for some seconds after it has joined the database.
     fn work_for_a_while(&self) {
         thread::sleep(Duration::from_secs(8));
     }
@@ -81,7 +81,7 @@ impl Servers {
     }
 }
 
-/// Gets until it is answered; the token, and how long that took.
+/// Repeats a get until it succeeds; returns the token, and the time that this took.
 fn get_patiently(app: &TestApp, key: &str) -> (String, Duration) {
     let began = Instant::now();
     let mut token = None;
@@ -94,7 +94,7 @@ fn get_patiently(app: &TestApp, key: &str) -> (String, Duration) {
     (token.expect("got"), began.elapsed())
 }
 
-/// CONTRACT 50: whichever servers they ask.
+/// CONTRACT 50: many callers make one request, even if they ask different servers.
 #[test]
 fn many_readers_of_three_servers_make_one_request() {
     let servers = Servers::new(3, Rules::default(), &json!({}));
@@ -106,7 +106,7 @@ fn many_readers_of_three_servers_make_one_request() {
     assert_eq!(assert_lives(&servers.provider, servers.setup(), &key).generation, 2);
 }
 
-/// A provider that takes longer than a lease: the lease is renewed, and no other server asks meanwhile.
+/// The provider takes longer than a lease: the lease is renewed, and no other server sends the request meanwhile.
 #[test]
 fn a_lease_is_renewed_while_the_provider_takes_its_time() {
     let servers = Servers::new(2, Rules::default(), &json!({}));
@@ -127,7 +127,7 @@ fn a_lease_is_renewed_while_the_provider_takes_its_time() {
     assert_lives(&servers.provider, servers.setup(), &key);
 }
 
-/// CONTRACT 50: A server is killed with a request in flight: another one replays it within seconds.
+/// CONTRACT 50: A server is killed with a request in flight: another server repeats it within seconds.
 #[rstest]
 #[case(Gate::BeforeReading, 1)]
 #[case(Gate::AfterProcessing, 2)]
@@ -176,7 +176,7 @@ fn a_kill_before_the_claim_leaves_nothing() {
     assert_lives(&servers.provider, &setup, &key);
 }
 
-/// A claim that took nearly as long as it holds is made again before the request leaves.
+/// If a claim took nearly as long as it is valid, the server claims again before it sends the request.
 #[test]
 fn a_claim_that_took_long_is_made_again() {
     let servers = Servers::new(1, Rules::default(), &json!({}));
@@ -198,8 +198,8 @@ fn a_claim_that_took_long_is_made_again() {
     assert_lives(&servers.provider, servers.setup(), &key);
 }
 
-/// A server that slept with its request in flight wakes up after another one succeeded: its tokens are dropped, and it
-/// says nothing about the grant.
+/// A server is suspended with its request in flight, and another server succeeds meanwhile. The first server's tokens
+/// are dropped, and it does not change the state of the grant.
 #[rstest]
 #[case::within_its_deadline(Duration::ZERO)]
 #[case::beyond_its_deadline(Duration::from_secs(20))]
@@ -228,8 +228,8 @@ fn a_server_that_slept_speaks_for_nobody(#[case] longer: Duration) {
     }
 }
 
-/// CONTRACT 52: the server that took over was refused, because the first one's request had spent the token. The first
-/// one wakes up with the tokens that live: they are kept, and the verdict is undone.
+/// CONTRACT 52: the provider rejected the server that took over, because the first server's request had spent the
+/// token. The first server resumes with the living tokens: they are saved, and the verdict is undone.
 #[test]
 fn a_late_success_undoes_a_verdict() {
     let rules = Rules { reuse: Reuse::IsRefused, ..Rules::default() };
@@ -254,7 +254,8 @@ fn a_late_success_undoes_a_verdict() {
     assert_state(&servers.apps[0], &key, "Live", None);
 }
 
-/// The later request was answered last, so that its tokens live. They are kept although an earlier one's were first.
+/// The later request was answered last, so its tokens live. They are kept, although those of the earlier request were
+/// saved first.
 #[test]
 fn the_tokens_of_the_later_request_are_kept() {
     let servers = Servers::lenient(Replay::NewPair);
@@ -280,7 +281,7 @@ fn the_tokens_of_the_later_request_are_kept() {
     assert_state(&servers.apps[0], &key, "Live", None);
 }
 
-/// CONTRACT 49: one code in two servers at once is sent once.
+/// CONTRACT 49: two servers get one code at once: it is sent once.
 #[test]
 fn a_code_is_sent_once_by_all_servers() {
     let (provider, setup) = discovering(Rules::default(), &json!({}));
@@ -303,7 +304,7 @@ fn a_code_is_sent_once_by_all_servers() {
     tell("oracle: 10 codes, each sent once");
 }
 
-/// Clocks of servers that are five minutes early and late: no refresh is early, and none is made twice.
+/// Two servers have clocks that are five minutes fast and slow. No refresh is early, and none is made twice.
 #[test]
 fn wrong_clocks_of_servers_make_no_early_refresh() {
     let Some(first) = with_a_clock("clocks that differ") else { return };
@@ -333,7 +334,7 @@ fn wrong_clocks_of_servers_make_no_early_refresh() {
     }
 }
 
-/// Servers with a database of their own, each behind a proxy.
+/// Servers with one database, each behind a proxy.
 fn behind_proxies(
     cluster: &Cluster,
     provider: &MockProvider,
@@ -356,8 +357,9 @@ fn behind_proxies(
     setups.into_iter().map(start).collect()
 }
 
-/// The database is away for 20 seconds between a provider's answer and the commit, and two servers come back in either
-/// order. The one with the new tokens keeps them first, though its lease ran out: the other sends no spent token.
+/// The database is away for 20 seconds between a provider's answer and the commit, and two servers reconnect in either
+/// order. The server with the new tokens saves them first, although its lease ran out. The other server sends no spent
+/// token.
 #[rstest]
 #[case::the_holder_first(0, 1)]
 #[case::the_other_first(1, 0)]
@@ -406,8 +408,8 @@ fn new_tokens_outlive_an_outage_whoever_comes_back_first(
     assert_eq!(provider.presentations(&grant.refresh), 1);
 }
 
-/// PostgreSQL is gone between a provider's answer and the commit, and so is the server then: its next start has the
-/// new tokens.
+/// PostgreSQL is killed between a provider's answer and the commit, and then the server. The next start has the new
+/// tokens.
 #[test]
 fn new_tokens_in_a_file_outlive_both_the_database_and_the_server() {
     let Some(programs) = programs("a server that is killed during an outage") else { return };
@@ -433,7 +435,7 @@ fn new_tokens_in_a_file_outlive_both_the_database_and_the_server() {
 }
 
 /// CONTRACT 50: three servers, 32 readers, tokens that live for two seconds, and a failover of the database in the
-/// middle: nothing that was answered is lost, and no refresh token is sent twice at once.
+/// middle. No answered token is lost, and no refresh token is sent twice at once.
 #[test]
 fn a_failover_burns_no_grant() {
     const READERS: usize = 32;
@@ -491,8 +493,8 @@ fn a_failover_burns_no_grant() {
     assert_eq!((burnt.len(), provider.sent_twice_at_once()), (0, 0), "{burnt:?}");
 }
 
-/// CONTRACT 54: A copy of the database is another database, which it notices by itself: it sends nothing until it is
-/// let.
+/// CONTRACT 54: A copy of the database is another database, and the server detects that. It sends nothing until the
+/// operator allows it.
 #[test]
 fn a_copy_of_the_database_sends_nothing() {
     let scene = Scene::new(Rules::default(), json!({}));

@@ -1,6 +1,6 @@
-//! Grants that one server revokes, and keys that it changes, while another one refreshes the record.
+//! One server revokes a grant or changes a key while another one refreshes the record.
 //!
-//! Invariant: what is revoked are the newest tokens, and no tokens that live are lost.
+//! Invariant: the newest tokens are revoked, and no living tokens are lost.
 
 use std::{thread, time::Duration};
 
@@ -27,7 +27,7 @@ fn call(app: &TestApp, operation: &str, key: &str) -> Answer {
     app.client().post_records(operation, &body)
 }
 
-/// What a call to the second server is answered that is made while the first one refreshes the record.
+/// The answer to a call to the second server while the first one refreshes the record.
 fn while_another_refreshes(servers: &Servers, operation: &str, key: &str) -> Value {
     let hold = servers.provider.hold(Gate::AfterProcessing, 1);
     thread::scope(|scope| {
@@ -43,7 +43,7 @@ fn while_another_refreshes(servers: &Servers, operation: &str, key: &str) -> Val
     })
 }
 
-/// CONTRACT 58: a refresh that is under way on another server ends first, and the token that it brought is revoked.
+/// CONTRACT 58: a refresh that is under way on another server ends first, and its new token is revoked.
 #[test]
 fn a_revocation_waits_for_the_refresh_of_another_server() {
     let servers = Servers::new(2, Rules::default(), &json!({}));
@@ -58,7 +58,7 @@ fn a_revocation_waits_for_the_refresh_of_another_server() {
     assert_eq!(servers.refreshes(), 1);
 }
 
-/// CONTRACT 58: no server refreshes a record whose grant is being revoked.
+/// CONTRACT 58: no server refreshes a record while its grant is being revoked.
 #[test]
 fn no_server_refreshes_while_a_grant_is_revoked() {
     let servers = Servers::new(2, Rules::default(), &json!({}));
@@ -68,7 +68,7 @@ fn no_server_refreshes_while_a_grant_is_revoked() {
         let revoking = scope.spawn(|| call(&servers.apps[1], "RevokeGrant", &key));
         hold.wait_for(1);
         let read = scope.spawn(|| get(&servers.apps[0].client(), &key, 0));
-        // Longer than a lease that is not renewed.
+        // Longer than the life of a lease that is not renewed.
         thread::sleep(Duration::from_secs(7));
         assert!(!read.is_finished(), "it waits");
         hold.open();
@@ -79,7 +79,7 @@ fn no_server_refreshes_while_a_grant_is_revoked() {
     assert_eq!(servers.refreshes(), 0);
 }
 
-/// CONTRACT 59: so that its new tokens are under the key that works.
+/// CONTRACT 59: the change of a key waits for the refresh, so that the new tokens are sealed for the new key.
 #[test]
 fn another_key_waits_for_the_refresh_of_another_server() {
     let servers = Servers::new(2, Rules::default(), &json!({}));
@@ -93,8 +93,8 @@ fn another_key_waits_for_the_refresh_of_another_server() {
     }
 }
 
-/// CONTRACT 59: a server that is killed while it refreshes may come back with tokens as far as others know. So the key
-/// stays until a get has settled that.
+/// CONTRACT 59: other servers must expect that a server which was killed during a refresh returns with new tokens. So
+/// the record keeps its key until a get has settled the outcome.
 #[test]
 fn another_key_waits_for_what_a_killed_server_left() {
     let mut servers = Servers::new(2, Rules::default(), &json!({}));
@@ -112,7 +112,7 @@ fn another_key_waits_for_what_a_killed_server_left() {
     hold.cut(Cut::Reset);
     let refused = call(&servers.apps[1], "Rekey", &key);
     refused.expect_error(503, "SoUnavailableException", "");
-    // The request was never processed, so that a replay gets the tokens.
+    // The request was never processed, so the repeat gets the tokens.
     get(&servers.apps[1].client(), &key, 0).expect(200);
     let other = call(&servers.apps[1], "Rekey", &key).expect(200).key();
     assert_eq!(assert_lives(&servers.provider, servers.setup(), &other).generation, 3);

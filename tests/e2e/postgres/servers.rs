@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// Another server on the database, and with the keys, of a setup.
+/// The setup of another server on the same database, with the same keys.
 pub(crate) fn beside(setup: &Setup) -> Setup {
     let url = setup.database().url().expect("its URL");
     let keys = setup.data().join("keys");
@@ -23,7 +23,7 @@ pub(crate) fn beside(setup: &Setup) -> Setup {
     Setup::new().with("DATABASE__URL", &url).with("KEYS__DIRECTORY", keys)
 }
 
-/// What one saves the other has at once, under load, and when one is killed the other goes on.
+/// Both servers have each save at once, under load. If one is killed, the other goes on.
 #[test]
 fn two_servers_share_a_database() {
     let mut first = TestApp::new();
@@ -42,7 +42,7 @@ fn two_servers_share_a_database() {
     record.assert_kept(&first.setup.start());
 }
 
-/// CONTRACT 39: what is revoked by way of one server is gone on the other at once, and so is what expired.
+/// CONTRACT 39: a record that was revoked by one server is gone on the other at once, and so is an expired one.
 #[test]
 fn what_one_server_revokes_the_other_has_no_more() {
     let first = TestApp::new();
@@ -63,8 +63,8 @@ fn what_one_server_revokes_the_other_has_no_more() {
     }
 }
 
-/// Two servers that end the same records at the same time, found in opposite orders, do not wait for each other in
-/// a circle, which PostgreSQL would break after a second, at the cost of all that was written with it.
+/// Two servers end the same records at the same time, in opposite orders, without a deadlock. PostgreSQL would break a
+/// deadlock after a second, and roll back the whole batch.
 #[test]
 fn servers_never_wait_for_each_other_in_a_circle() {
     let first = TestApp::new();
@@ -82,7 +82,7 @@ fn servers_never_wait_for_each_other_in_a_circle() {
             ))
         });
         first.setup.database().wait_for_sleeper();
-        // Both writers wait, and what is found meanwhile becomes one transaction of each.
+        // Both writers wait, and the records that are found meanwhile form one batch for each server.
         scope.spawn(|| assert_null(&first, &held[0]));
         scope.spawn(|| assert_null(&second, &held[1]));
         thread::sleep(Duration::from_millis(500));
@@ -97,7 +97,7 @@ fn servers_never_wait_for_each_other_in_a_circle() {
     }
 }
 
-/// What is changed by way of one counts for the other at once, though it remembers the login.
+/// A change by one server counts for the other at once, although it has cached the login.
 #[test]
 fn what_one_server_refuses_the_other_refuses() {
     let first = TestApp::new();
@@ -117,8 +117,8 @@ fn what_one_server_refuses_the_other_refuses() {
     of(&first).who(&[]).expect(401);
 }
 
-/// Of two servers that start for the first time at once, on an empty database and with one folder for keys,
-/// each runs or says why not; there is one master key, and the password that is shown works.
+/// Two servers start for the first time at once, on an empty database and with one folder for keys. Each of them runs
+/// or reports why not. There is one master key, and the printed password works.
 #[test]
 fn two_first_starts_at_once_make_one_master_key() {
     for _ in 0..5 {
@@ -161,8 +161,8 @@ fn two_first_starts_at_once_make_one_master_key() {
     }
 }
 
-/// The first to make the master key's file is slower than another server that takes the file up: the key is
-/// the database's, and stays.
+/// The server that made the master key's file is slower than another server that uses the file. The key belongs to the
+/// database, and stays.
 #[test]
 fn a_master_key_that_another_server_took_up_is_kept() {
     let one = Setup::new();
@@ -188,8 +188,7 @@ fn a_master_key_that_another_server_took_up_is_kept() {
     assert_eq!(one.start().client().access_token(&key).as_deref(), Some("fugit"));
 }
 
-/// CONTRACT 42: one save, sent again by 100 clients to three servers at once, is one record, and all get its
-/// key.
+/// CONTRACT 42: one save that 100 clients repeat to three servers at once is one record, and all clients get its key.
 #[test]
 fn a_save_that_is_sent_to_many_servers_at_once_is_one() {
     let first = TestApp::new();
@@ -215,8 +214,7 @@ fn a_save_that_is_sent_to_many_servers_at_once_is_one() {
     }
 }
 
-/// Servers whose batches reserve the same headers in different orders do not wait for each other in a
-/// circle.
+/// Servers whose batches reserve the same headers in different orders do not deadlock.
 #[test]
 fn saves_in_different_orders_do_not_hold_each_other_up() {
     const HEADERS: usize = 60;

@@ -1,6 +1,6 @@
-//! TLS between the server and PostgreSQL, beside what psql makes of the same URL.
+//! TLS between the server and PostgreSQL, compared with psql on the same URL.
 //!
-//! Invariant: PostgreSQL refuses connections without TLS, so that each one that works has used it.
+//! Invariant: PostgreSQL rejects connections without TLS, so each connection that works uses it.
 
 use std::{
     fs,
@@ -46,7 +46,7 @@ fn certificate() -> rcgen::CertifiedKey<rcgen::KeyPair> {
     rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate")
 }
 
-/// A certificate and its key by `openssl`, as people make them; `None` where there is no openssl.
+/// A certificate and its key by `openssl`, as users make them; `None` if openssl is not installed.
 fn by_openssl(folder: &Path, subject: &str, more: &[&str]) -> Option<(PathBuf, PathBuf)> {
     if !has("openssl") {
         leave_out("certificates by openssl", "openssl");
@@ -62,7 +62,8 @@ fn by_openssl(folder: &Path, subject: &str, more: &[&str]) -> Option<(PathBuf, P
     Some((certificate, key))
 }
 
-/// The same URL, to psql and to a command of the server: whether each connects. They have no other files.
+/// Gives the same URL to psql and to a command of the server, and returns whether each connects. Neither has other
+/// files.
 fn both(setup: &Setup, url: &str) -> (bool, Result<String, String>) {
     let programs = programs("TLS to PostgreSQL").expect("they were there");
     let mut psql = programs.client("psql");
@@ -73,8 +74,8 @@ fn both(setup: &Setup, url: &str) -> (bool, Result<String, String>) {
     (psql.status.success(), setup.run(&["migrate"], ""))
 }
 
-/// A certificate that signed itself, as PostgreSQL's documentation has it made, is trusted where it is pinned, and
-/// each mode looks at as much as psql does.
+/// A self-signed certificate, made as PostgreSQL's documentation says, is trusted if it is pinned. Each mode checks as
+/// much as psql does.
 #[rstest]
 #[case::of_the_documentation("/CN=127.0.0.1", &["-x509"])]
 #[case::with_another_name("/CN=db.example.com", &["-x509"])]
@@ -99,7 +100,7 @@ fn each_mode_is_that_of_psql(#[case] subject: &str, #[case] more: &[&str]) {
     }
 }
 
-/// A certificate that rustls cannot read is refused with the command that makes one that works.
+/// A certificate that rustls cannot read is rejected, with the command that makes a valid one.
 #[test]
 fn a_certificate_of_version_1_is_refused_with_what_helps() {
     let setup = Setup::new();
@@ -129,7 +130,7 @@ fn a_certificate_of_version_1_is_refused_with_what_helps() {
     );
 }
 
-/// A server signs in by a certificate of its own, whose key only its owner can read.
+/// The server authenticates with a client certificate, whose key only its owner can read.
 #[test]
 fn a_client_has_a_certificate_of_its_own() {
     let setup = Setup::new();
@@ -147,7 +148,7 @@ fn a_client_has_a_certificate_of_its_own() {
     for (mode, works) in [(0o600, true), (0o640, false), (0o644, false)] {
         fs::set_permissions(&key, fs::Permissions::from_mode(mode)).expect("chmod");
         let (psql, own) = both(&setup, &with);
-        // libpq lets the group of root read what is root's.
+        // libpq accepts keys of root that root's group can read.
         let works = works || psql;
         assert_eq!(own.is_ok(), works, "{mode:o}: {own:?}");
         if let Err(refusal) = own {
@@ -158,7 +159,7 @@ fn a_client_has_a_certificate_of_its_own() {
     assert!(own.expect_err("it is refused").contains("sslcert and sslkey"));
 }
 
-/// A password may stand in a file, which only its owner can read.
+/// A password may be in a file that only its owner can read.
 #[test]
 fn a_password_may_stand_in_a_file() {
     let setup = Setup::new();
@@ -186,7 +187,7 @@ fn a_password_may_stand_in_a_file() {
     assert!(psql && own.is_ok(), "{own:?}");
 }
 
-/// What a URL asks for and does not get is named, and no piece of a password is shown.
+/// Parameters that the server does not support are named, and no part of a password is shown.
 #[rstest]
 #[case("postgres://u@h/d?sslmode=prefer", "sslmode=prefer is not taken")]
 #[case(
@@ -208,7 +209,7 @@ fn what_a_url_cannot_have_is_named(#[case] url: &str, #[case] expected: &str) {
     assert!(refusal.contains(expected), "{refusal}");
 }
 
-/// Escapes, empty parameters and what psql reads and this server need not are read.
+/// The server reads escapes, empty parameters, and parameters of psql that it does not need.
 #[test]
 fn a_url_is_read_as_psql_reads_it() {
     let setup = Setup::new();
@@ -234,7 +235,7 @@ fn a_url_is_read_as_psql_reads_it() {
     }
 }
 
-/// With `verify-full` the certificate must be trusted: by this machine, or by `sslrootcert`.
+/// With `verify-full` the certificate must be trusted, by this machine or by `sslrootcert`.
 #[test]
 fn a_certificate_must_be_trusted() {
     let own = certificate();
@@ -272,7 +273,7 @@ fn a_certificate_must_be_trusted() {
     assert_eq!(cluster.sql("latchkey", plain).trim(), "0");
 }
 
-/// As it stands in a URL.
+/// The parameter for a URL.
 fn parameter(path: &Path) -> String {
     format!("sslrootcert={}", path.display().to_string().replace(' ', "%20"))
 }

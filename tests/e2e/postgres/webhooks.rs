@@ -1,6 +1,6 @@
 //! Several servers that send the events of one database.
 //!
-//! Invariant: they share the work: none sends what another one is sending.
+//! Invariant: the servers share the work. None sends an event that another one is sending.
 
 use std::{collections::BTreeSet, thread, time::Duration};
 
@@ -19,8 +19,8 @@ use crate::{
 
 const RECORDS: usize = 60;
 
-/// CONTRACT 68: without a crash each event is sent once, whichever server wrote it; when one is killed, the other one sends
-/// what it had taken.
+/// CONTRACT 68: without a crash each event is sent once, no matter which server wrote it. If a server is killed, the
+/// other one sends the events that it had taken.
 #[test]
 fn servers_share_what_is_to_be_sent() {
     let (provider, receiver) = (MockProvider::start(Rules::default()), WebhookReceiver::start());

@@ -1,5 +1,5 @@
-//! Where requests to providers go: nowhere but to the configured place, and not to this machine or its network unless
-//! that is allowed.
+//! The destinations of requests to providers: only the configured address, and no address of this machine or its
+//! network unless that is allowed.
 
 use std::{
     fs,
@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-/// A listener that nothing may connect to.
+/// A listener that fails the test on any connection.
 struct Trap(TcpListener);
 
 impl Trap {
@@ -44,7 +44,7 @@ impl Trap {
     }
 }
 
-/// An address of this machine or of its network is refused before a byte is sent, however it is written.
+/// An address of this machine or its network is rejected in every notation, before a byte is sent.
 #[test]
 fn addresses_of_this_machine_and_its_network_are_refused() {
     let traps = ["127.0.0.1", "::1"].map(Trap::set);
@@ -58,7 +58,7 @@ fn addresses_of_this_machine_and_its_network_are_refused() {
     ];
     for trap in traps.iter().flatten() {
         let port = trap.port();
-        // A name that answers them, and the same in other ways.
+        // A name that resolves to them, and other notations.
         for host in ["localhost", "127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "127.1"] {
             urls.push(format!("https://{host}:{port}/token"));
         }
@@ -85,7 +85,7 @@ fn addresses_of_this_machine_and_its_network_are_refused() {
     }
 }
 
-/// A redirect is not followed, and no variable of a proxy is.
+/// The server does not follow redirects, and ignores proxy variables.
 #[test]
 fn nothing_leads_a_refresh_to_another_place() {
     let trap = Trap::set("127.0.0.1").expect("bind");
@@ -108,7 +108,7 @@ fn nothing_leads_a_refresh_to_another_place() {
     trap.assert_unsprung("a redirect or a proxy");
 }
 
-/// A discovery document must be the issuer's own, and name endpoints that may be asked.
+/// A discovery document must be the issuer's own. Its endpoints must be at allowed addresses.
 #[test]
 fn a_discovery_document_that_leads_elsewhere_is_refused() {
     let trap = Trap::set("127.0.0.1").expect("bind");
@@ -145,7 +145,7 @@ fn a_discovery_document_that_leads_elsewhere_is_refused() {
     trap.assert_unsprung("a discovery document");
 }
 
-/// TLS: by the authority that is configured for the provider, and by no other.
+/// TLS: the server trusts only the authority that is configured for the provider.
 #[test]
 fn a_provider_is_trusted_by_its_authority() {
     let authority = Authority::new();

@@ -1,4 +1,4 @@
-//! Answers with tokens, in whatever shape a provider gives them: each success is kept.
+//! Token answers in every shape that providers use: each success is saved.
 
 use std::{
     io::Write as _,
@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-/// An answer in which a member is another, or is not there.
+/// The answer with these members replaced; those that are null are removed.
 fn with(answer: Value, over: Value) -> Reply {
     let mut answer = answer;
     merge(&mut answer, &over);
@@ -83,7 +83,8 @@ fn odd_answers_are_kept(#[case] say: fn(Value) -> Reply) {
     assert_eq!(scene.refreshes(), 1);
 }
 
-/// An answer in gzip was not asked for. If it is not read, the refresh token may be spent: it is asked for again.
+/// The server does not ask for gzip. If an answer has it and cannot be read, the refresh token may be spent, so the
+/// request is repeated.
 #[test]
 fn an_answer_in_a_coding_that_was_not_asked_for_loses_nothing() {
     let rules = Rules { grace: Grace::UntilSuccessorIsUsed, ..Rules::default() };
@@ -101,7 +102,7 @@ fn an_answer_in_a_coding_that_was_not_asked_for_loses_nothing() {
     assert!(coding.is_none_or(|(_, value)| value == "identity"), "{coding:?}");
 }
 
-/// A provider that does not rotate, and may not repeat the refresh token, leaves the old one in force.
+/// A provider that does not rotate may omit the refresh token from its answer. The old one stays in force.
 #[test]
 fn a_refresh_token_that_is_not_replaced_stays() {
     for answer in [json!({}), json!({"refresh_token": null}), json!({"refresh_token": ""})] {
@@ -133,7 +134,7 @@ fn a_refresh_token_that_rotates_now_and_then_is_kept() {
     assert_eq!(scene.provider.presentations(&grant.refresh), 2);
 }
 
-/// A token that ends sooner than it is asked to last is answered, and not asked for again and again within one call.
+/// A token that ends sooner than requested is answered. The server does not refresh again within one call.
 #[test]
 fn a_token_that_ends_soon_is_answered() {
     for seconds in [0, 1, 30] {
@@ -147,7 +148,7 @@ fn a_token_that_ends_soon_is_answered() {
     }
 }
 
-/// A token that is longer than a caller may save is kept, because the refresh token that came with it lives.
+/// A token that exceeds the limit of saves is kept, because the refresh token that came with it lives.
 #[test]
 fn a_large_token_is_kept() {
     let scene = Scene::new(Rules::default(), json!({}));
@@ -161,7 +162,7 @@ fn a_large_token_is_kept() {
     scene.assert_lives(&key);
 }
 
-/// One byte a second ends at the deadline, not in hours; the connection of others is not held up.
+/// An answer of one byte a second ends at the deadline, not after hours. Other calls are not delayed.
 #[test]
 fn an_answer_that_drips_is_given_up() {
     let rules = Rules { grace: Grace::UntilSuccessorIsUsed, ..Rules::default() };
@@ -178,7 +179,7 @@ fn an_answer_that_drips_is_given_up() {
     answer.expect_error(503, "SoUnavailableException", "");
     assert!(began.elapsed() < Duration::from_secs(50), "{:?}", began.elapsed());
     assert_state(&app, &key, "Failing", Some("timeout"));
-    // The others that drip.
+    // The remaining slow answers.
     until("the tokens are there", || {
         end_pause(&app.setup, &key);
         get(&app.client(), &key, 0).status == 200
@@ -186,14 +187,14 @@ fn an_answer_that_drips_is_given_up() {
     assert_lives(&provider, &app.setup, &key);
 }
 
-/// A client proves who it is as the provider wants it.
+/// The client authenticates by the provider's method.
 #[rstest]
 #[case(ClientAuth::Basic, "basic")]
 #[case(ClientAuth::BasicRaw, "basic_raw")]
 #[case(ClientAuth::Post, "post")]
 #[case(ClientAuth::None, "none")]
 fn a_client_proves_who_it_is(#[case] client_auth: ClientAuth, #[case] name: &str) {
-    // In HTTP Basic as it is, an id has no colon (RFC 7617 §2).
+    // `basic_raw` does not encode the id, so it must not contain a colon (RFC 7617 §2).
     let client_id = ("client_id", "client 1+ä".to_owned());
     let mut over = json!({"client_auth": name, "client_id": client_id.1});
     if name == "none" {
@@ -206,7 +207,7 @@ fn a_client_proves_who_it_is(#[case] client_auth: ClientAuth, #[case] name: &str
     scene.assert_lives(&key);
 }
 
-/// A provider that differs from the standard in every way that can be configured.
+/// A provider that differs from the standard in every way that the settings support.
 #[test]
 fn a_provider_that_differs_is_described_by_its_settings() {
     let rules = Rules {
@@ -252,11 +253,11 @@ fn a_provider_that_differs_is_described_by_its_settings() {
     assert!((3000..=3601).contains(&left), "{left} seconds");
     let described = describe(&scene.app, &key);
     assert!(described["RefreshBy"].is_string(), "{described}");
-    // No request is sent before that is of use.
+    // No request is sent earlier than necessary.
     assert_eq!(scene.refreshes(), 1);
 }
 
-/// The end of an access token counts from before its request left, however long the answer takes.
+/// The lifetime of an access token counts from before its request was sent, even if the answer takes long.
 #[test]
 fn the_end_counts_from_before_the_request() {
     let scene = Scene::new(Rules::default(), json!({}));
@@ -276,7 +277,7 @@ fn the_end_counts_from_before_the_request() {
     scene.assert_lives(&key);
 }
 
-/// A provider that refuses a refresh before the last seconds of the access token is not asked earlier.
+/// If a provider rejects a refresh before the last seconds of the access token, the server does not send one earlier.
 #[test]
 fn a_provider_that_refuses_early_refreshes_is_not_asked_early() {
     let scene = Scene::new(Rules::default(), json!({"earliest_seconds": 30}));

@@ -1,7 +1,7 @@
-//! A client that shows a certificate in TLS (RFC 8705).
+//! A client that authenticates with a certificate in TLS (RFC 8705).
 //!
-//! Invariant: the provider admits no connection without a certificate of the authority that it trusts, so that what
-//! arrives was proved.
+//! Invariant: the provider accepts only connections with a certificate of the authority that it trusts, so every
+//! request that arrives is authenticated.
 
 use std::{fs, sync::Arc};
 
@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-/// A provider of its own authority, that admits clients of another.
+/// A provider of its own authority that accepts clients of another authority.
 fn admitting(
     clients: &Authority,
     authority: &Authority,
@@ -50,7 +50,7 @@ fn showing(setup: &Setup, provider: &MockProvider, ca: &Authority, over: Value) 
     settings(provider, &all)
 }
 
-/// The certificate alone, or beside a secret, as some providers want both.
+/// The certificate alone, or together with a secret, because some providers require both.
 #[rstest]
 #[case::alone(ClientAuth::Tls, json!({}))]
 #[case::beside_a_secret(ClientAuth::Basic, json!({"client_auth": "basic", "client_secret": SECRET}))]
@@ -67,7 +67,8 @@ fn a_client_is_known_by_its_certificate(#[case] client_auth: ClientAuth, #[case]
     assert_lives(&provider, &app.setup, &key);
 }
 
-/// A certificate that the provider refuses is a client that it refuses. It is read again by SIGHUP, and the grants stay.
+/// If the provider rejects the certificate, it rejects the client. SIGHUP reads the certificate again, and the grants
+/// stay.
 #[rstest]
 #[case::tls_1_2(&TLS12)]
 #[case::tls_1_3(&TLS13)]
@@ -97,7 +98,7 @@ fn a_refused_certificate_blocks_the_provider(#[case] version: &'static Supported
     assert_lives(&provider, &app.setup, &key);
 }
 
-/// Where the metadata is behind the same TLS, it is no other refusal.
+/// If the metadata needs the same certificate, the refusal is reported in the same way.
 #[test]
 fn a_certificate_that_gets_no_metadata_is_a_refused_client() {
     let (clients, others, authority) = (Authority::new(), Authority::new(), Authority::new());
@@ -113,7 +114,7 @@ fn a_certificate_that_gets_no_metadata_is_a_refused_client() {
     refused.expect_error(502, "SoProviderException", "invalid_client");
 }
 
-/// Two providers at one address have connections of their own: each gets the certificate that is meant for it.
+/// Two providers at one address have separate connections: each gets its own certificate.
 #[test]
 fn providers_share_no_certificate() {
     let (clients, others, authority) = (Authority::new(), Authority::new(), Authority::new());
@@ -146,7 +147,7 @@ fn providers_share_no_certificate() {
     assert_eq!(provider.count(Kind::Refresh), 3);
 }
 
-/// RFC 8705 §5: a client with a certificate goes to the endpoints that ask for one.
+/// RFC 8705 §5: a client with a certificate uses the endpoints for such clients.
 #[test]
 fn endpoints_that_ask_for_certificates_are_found() {
     let (clients, authority) = (Authority::new(), Authority::new());

@@ -1,6 +1,6 @@
-//! A client that signs assertions in place of sending a secret (RFC 7523 §2.2).
+//! A client that signs assertions instead of sending a secret (RFC 7523 §2.2).
 //!
-//! Invariant: the provider verifies each assertion by a public key alone, and takes none twice.
+//! Invariant: the provider verifies each assertion by a public key alone, and accepts none twice.
 
 use std::{fs, process::Command};
 
@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-/// What the provider has of a key.
+/// The algorithm and the public key that the provider has.
 type Public = (Algorithm, DecodingKey);
 
 /// A key of the curve P-256.
@@ -58,7 +58,7 @@ fn signing(setup: &Setup, key: &KeyPair, over: &Value) -> Value {
     all
 }
 
-/// Each way to sign, in every request: an exchange, a refresh, an introspection and a revocation.
+/// Each algorithm, in every request: an exchange, a refresh, an introspection and a revocation.
 #[rstest]
 #[case::ec(ec(), json!({}))]
 #[case::rsa(rsa(Algorithm::RS256), json!({}))]
@@ -101,7 +101,7 @@ fn every_request_has_an_assertion_of_its_own(
     }
 }
 
-/// A request that is sent again is proved again: a provider takes no assertion twice.
+/// A repeated request has a new assertion, because a provider accepts no assertion twice.
 #[test]
 fn a_request_that_is_repeated_has_another_assertion() {
     let (key, public) = ec();
@@ -119,7 +119,8 @@ fn a_request_that_is_repeated_has_another_assertion() {
     assert_eq!(provider.wrong_secrets(), 0);
 }
 
-/// The audience is the issuer where there is one, and else what the configuration says.
+/// By default the audience is the issuer if there is one, and otherwise the token endpoint. The configuration can
+/// change it.
 #[test]
 fn an_assertion_is_for_whom_the_configuration_says() {
     let (key, public) = ec();
@@ -149,8 +150,8 @@ fn an_assertion_is_for_whom_the_configuration_says() {
     assert_eq!(provider.wrong_secrets(), 0);
 }
 
-/// While a key is replaced, the next one signs after the provider refused the first. SIGHUP reads the files again. The
-/// records stay the client's, whatever it signs with.
+/// While a key is being replaced, the server signs with the next one after the provider rejected the first. SIGHUP
+/// reads the files again. The records stay the client's, with every key.
 #[test]
 fn a_key_is_replaced_while_the_server_runs() {
     let ((old, of_old), (new, of_new)) = (ec(), rsa(Algorithm::RS256));
@@ -216,7 +217,7 @@ fn an_assertion_names_the_certificate_of_its_key() {
     assert_eq!(header.x5t_s256, Some(URL_SAFE_NO_PAD.encode(digest)));
 }
 
-/// A file that cannot be used is named by its setting and its provider, and none of it is shown.
+/// A file that cannot be used is named by its setting and its provider, and its content is not shown.
 #[test]
 fn what_is_wrong_with_a_key_is_named() {
     let setup = Setup::new().with("PROFILE", "development");
@@ -308,7 +309,7 @@ fn what_is_wrong_with_a_key_is_named() {
     }
     check(&tls("ec.crt", "ec.pem")).expect("they go together");
 
-    // The presets of providers that take assertions.
+    // The presets of providers that accept assertions.
     let of_preset = |preset: &str, parameters: Value, key: &str| {
         let mut over = signing(key);
         over["preset"] = preset.into();

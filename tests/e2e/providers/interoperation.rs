@@ -31,13 +31,13 @@ use crate::{
     wire::official_client::client,
 };
 
-/// Of the verifier that `request` sends.
+/// The challenge of the verifier that `request` sends.
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
 /// The provider's process.
 pub(crate) struct GrantProvider {
     process: Child,
-    /// What it says of itself: `issuer`, `client_id`, `client_secret`.
+    /// The provider's first output: `issuer`, `client_id`, `client_secret`.
     pub(crate) told: Value,
 }
 
@@ -56,7 +56,7 @@ impl GrantProvider {
 
     pub(crate) fn control(&self, command: &str) -> Value {
         let url = self.told["issuer"].as_str().expect("a URL");
-        // The certificate is judged by the server; the test only asks for a code.
+        // The server verifies the certificate; the test only requests a code.
         let tls = TlsConfig::builder()
             .disable_verification(true)
             .unversioned_rustls_crypto_provider(Arc::new(default_provider()))
@@ -65,7 +65,7 @@ impl GrantProvider {
         client.request("POST", &format!("/control/{command}"), &[], b"").expect(200).json()
     }
 
-    /// A code that the server exchanges and, after that, refreshes, introspects and revokes: every request of a client.
+    /// The server exchanges a code, and then refreshes, introspects and revokes: every request of a client.
     fn use_all_of(&self, app: &TestApp, code: &str) {
         let client = app.client();
         let body = request(code, &json!({"Nonce": "nonce-1"}));
@@ -140,7 +140,7 @@ fn a_certified_provider_gives_a_grant_that_is_refreshed() {
 
 const ASKED: &str = "nonce=nonce-1&scope=openid%20email";
 
-/// RFC 7523 §2.2: the provider, whose cryptography is another, verifies what this server signs.
+/// RFC 7523 §2.2: the provider, which uses other cryptography, verifies the server's signatures.
 #[rstest]
 #[case::ec("ES256")]
 #[case::rsa("RS256")]
@@ -215,7 +215,7 @@ fn ec_key() -> (KeyPair, Value) {
     (key, jwk)
 }
 
-/// As `ec_key`, of RSA: the modulus is the last but five bytes of a key whose exponent is 65537 (RFC 8017 §A.1.1).
+/// Like `ec_key`, for RSA: the modulus is the last but five bytes of a key whose exponent is 65537 (RFC 8017 §A.1.1).
 fn rsa_key() -> (KeyPair, Value) {
     let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).expect("a key");
     let public = key.der_bytes();

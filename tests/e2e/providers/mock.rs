@@ -1,4 +1,4 @@
-//! The mock provider itself: what the tests of grants rely on.
+//! The mock provider itself: the behaviour on which the tests of grants rely.
 
 use std::{sync::Arc, thread, time::Duration};
 
@@ -226,7 +226,7 @@ fn a_client_proves_who_it_is_in_the_configured_way() {
             refresh(&raw, &token()).status,
             with_post(SECRET)(&plain, &token()),
             with_post("")(&plain, &token()),
-            // Two ways at once.
+            // Two methods at once.
             with_post(SECRET)(&basic, &token()),
             with_post("another")(&plain, &token()),
         ];

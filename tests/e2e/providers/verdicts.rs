@@ -1,4 +1,4 @@
-//! What an error of a provider means for a grant: no error erases one, and only a provider that says so ends one.
+//! The effect of a provider's error on a grant: no error erases it, and only an explicit verdict ends it.
 
 use std::{fs, thread, time::Duration};
 
@@ -27,8 +27,8 @@ fn items(client: &Client) -> Vec<Value> {
     list["Items"].as_array().expect("items").clone()
 }
 
-/// CONTRACT 35, 37, 47, 48: `invalid_grant` at the first try: dead, the token that still works is served, and nobody
-/// is asked again for a day.
+/// CONTRACT 35, 37, 47, 48: `invalid_grant` at the first attempt: the grant is dead, the token that still works is
+/// answered, and the provider is not asked again for a day.
 #[test]
 fn a_grant_that_the_provider_ended_is_dead() {
     let scene = Scene::new(Rules::default(), json!({}));
@@ -50,7 +50,7 @@ fn a_grant_that_the_provider_ended_is_dead() {
     assert!(listed[0]["Since"].is_string() && listed[0]["RetryAt"].is_string(), "{listed:?}");
     let (lives, now) = scene.oracle(&key);
     assert_eq!((lives, now), (false, before), "nothing is erased");
-    // Verdicts err: after a day one reader tries again.
+    // A verdict may be wrong, so after a day one reader tries again.
     let now = Database::NOW;
     let id = record(&key);
     let left = scene.app.number(&format!("SELECT (retry_at - {now}) / 1000000 FROM grants"));
@@ -61,7 +61,7 @@ fn a_grant_that_the_provider_ended_is_dead() {
     assert_eq!(scene.refreshes(), 2);
 }
 
-/// A verdict about a refresh token that is spent meanwhile is none about the grant.
+/// A verdict about a refresh token that was spent meanwhile does not count for the grant.
 #[test]
 fn a_verdict_on_tokens_that_were_replaced_meanwhile_is_dropped() {
     let scene = Scene::new(Rules::default(), json!({}));
@@ -91,8 +91,8 @@ fn a_verdict_on_tokens_that_were_replaced_meanwhile_is_dropped() {
     assert_ne!(state["GrantState"], "Dead", "{state}");
 }
 
-/// CONTRACT 35, 47, 52: A wrong secret is the operator's mistake: no grant is blamed, one request a minute finds out
-/// when it is corrected.
+/// CONTRACT 35, 47, 52: A wrong secret is the operator's mistake. No grant fails because of it, and one request a
+/// minute tests whether it is corrected.
 #[test]
 fn a_wrong_secret_blocks_the_provider_and_no_grant() {
     const RECORDS: usize = 50;
@@ -130,7 +130,7 @@ fn a_wrong_secret_blocks_the_provider_and_no_grant() {
     assert_eq!(provider.sent_twice_at_once(), 0);
 }
 
-/// While a secret is replaced, the next one is tried after the provider refused the first.
+/// While a secret is being replaced, the server tries the next one after the provider rejected the first.
 #[test]
 fn the_next_secret_is_tried_after_the_first_was_refused() {
     let provider = MockProvider::start(Rules::default());
@@ -150,7 +150,7 @@ fn the_next_secret_is_tried_after_the_first_was_refused() {
     assert_lives(&provider, &app.setup, &key);
 }
 
-/// CONTRACT 48: A refresh token is not sent for another client than the one it was given to.
+/// CONTRACT 48: A refresh token is not sent by another client than the one that it was issued to.
 #[test]
 fn tokens_of_another_client_are_not_sent() {
     let scene = Scene::new(Rules::default(), json!({}));
@@ -168,15 +168,15 @@ fn tokens_of_another_client_are_not_sent() {
     assert_eq!(described["Cause"], "other_client", "{described}");
     assert_eq!(provider.count(Kind::Refresh), 1);
     assert_lives(&provider, &app.setup, &key);
-    // With the first client again all is well.
+    // With the first client again, refreshes work.
     let setup = app.stop();
     provider.set(|rules| *rules = Rules::default());
     let app = knowing(setup, &[settings(&provider, &json!({}))]).start();
     assert!(provider.is_newest(&access_token(get(&app.client(), &key, 0))));
 }
 
-/// CONTRACT 48, 52: what is no verdict: the grant fails for now, is never dead, pauses grow, and it works as soon as
-/// the provider does.
+/// CONTRACT 48, 52: errors without a verdict: the grant is failing and never dead, the pauses grow, and it works as
+/// soon as the provider does.
 #[rstest]
 #[case::status_500(Reply::json(500, &json!({})), "http_5xx")]
 #[case::status_502(Reply::new(502, "text/html", "<h1>Bad gateway</h1>"), "http_5xx")]
@@ -234,7 +234,7 @@ fn what_is_no_verdict_ends_no_grant(#[case] reply: Reply, #[case] cause: &str) {
         assert_state(&scene.app, &key, "Failing", Some(cause));
         let pause = format!("SELECT (coalesce(retry_at, 0) - {now}) / 1000000 FROM grants");
         pauses.push(scene.app.number(&pause));
-        // Until then nobody is asked.
+        // Until then the provider is not asked.
         let asked = scene.refreshes();
         get(&client, &key, 0);
         assert_eq!(scene.refreshes(), asked);
@@ -252,7 +252,7 @@ fn what_is_no_verdict_ends_no_grant(#[case] reply: Reply, #[case] cause: &str) {
     scene.assert_lives(&key);
 }
 
-/// CONTRACT 48: failures one after the other are tried after growing pauses.
+/// CONTRACT 48: consecutive failures are followed by growing pauses.
 #[test]
 fn pauses_grow() {
     let scene = Scene::new(Rules::default(), json!({}));
@@ -273,7 +273,7 @@ fn pauses_grow() {
     scene.assert_lives(&key);
 }
 
-/// A provider that is not there spends nothing.
+/// An unreachable provider spends no refresh token.
 #[test]
 fn a_provider_that_cannot_be_reached_spends_nothing() {
     let (there, away) = (MockProvider::start(Rules::default()), "http://127.0.0.1:1/token");
@@ -283,14 +283,15 @@ fn a_provider_that_cannot_be_reached_spends_nothing() {
     let key = save(&app.client(), &grant, 0);
     get(&app.client(), &key, 0).expect_error(503, "SoUnavailableException", "");
     assert_state(&app, &key, "Failing", Some("network"));
-    // The next one is at another place, and so is another client.
+    // The next one is at another address, so it counts as another client.
     app.sql("DELETE FROM grants");
     let app = knowing(app.stop(), &[settings_of(&there.at("/token"))]).start();
     assert!(there.is_newest(&access_token(get(&app.client(), &key, 0))));
     assert_lives(&there, &app.setup, &key);
 }
 
-/// 429 with `Retry-After`: the record waits as the provider says, and after records of three owners met it, all wait.
+/// 429 with `Retry-After`: the record waits as long as the provider says. After the records of three owners got it, all
+/// records wait.
 #[test]
 fn a_provider_that_is_busy_is_left_alone() {
     const RECORDS: usize = 100;
@@ -303,7 +304,7 @@ fn a_provider_that_is_busy_is_left_alone() {
     let records: Vec<(Grant, String, &Client)> = (0..RECORDS)
         .map(|number| {
             let (client, grant) = (&clients[number % owners.len()], scene.provider.grant());
-            // Every other one still works for a while.
+            // Every second one still works for a while.
             let key = save(client, &grant, 3600);
             end_access_in(&scene.app.setup, &key, if number % 2 == 0 { 0 } else { 30 });
             (grant, key, client)
@@ -339,7 +340,7 @@ fn a_provider_that_is_busy_is_left_alone() {
     }
 }
 
-/// One caller who saves rubbish and reads it again and again stops the provider for nobody.
+/// One caller that saves invalid tokens and reads them again and again does not block the provider for others.
 #[test]
 fn rubbish_of_one_caller_stops_nobody_else() {
     const READS: usize = 1000;
@@ -365,7 +366,7 @@ fn rubbish_of_one_caller_stops_nobody_else() {
     }
 }
 
-/// A provider that takes longer than the deadline is given up, and asked again only once nobody waits for it.
+/// A request that takes longer than the deadline is given up, and repeated only after its connection has ended.
 #[test]
 fn a_provider_that_takes_too_long_is_given_up() {
     for (gate, seconds) in [(Gate::AfterReading, 0), (Gate::AfterProcessing, 3600)] {
@@ -381,7 +382,7 @@ fn a_provider_that_takes_too_long_is_given_up() {
         assert_state(&app, &key, "Failing", Some("timeout"));
         let asked = provider.presentations(&grant.refresh);
         assert!(asked == 1 || seconds > 0, "{asked} requests, though it may still be at work");
-        // Now it answers what was given up.
+        // The provider now answers the abandoned request.
         hold.open();
         until("the next reader gets it", || get(&app.client(), &key, 0).status == 200);
         assert!(provider.is_newest(&access_token(get(&app.client(), &key, 0))));
@@ -390,7 +391,7 @@ fn a_provider_that_takes_too_long_is_given_up() {
     }
 }
 
-/// At a strict provider, an answer to a request that was given up is lost, and the cause says so.
+/// At a strict provider, the answer to a request that was given up is lost, and the cause reports it.
 #[test]
 fn an_answer_that_came_too_late_is_named() {
     let provider = MockProvider::start(Rules::default());
@@ -408,7 +409,7 @@ fn an_answer_that_came_too_late_is_named() {
     assert!(!lives);
 }
 
-/// A word of the provider's that ends a grant, blames the client or asks for patience, as it is configured.
+/// A provider's own error code that ends a grant, rejects the client or asks for patience, as it is configured.
 #[rstest]
 #[case::dead(json!({"error": "bad_refresh_token"}), "Dead", Some("invalid_grant"))]
 #[case::client(json!({"error": "incorrect_client"}), "Failing", None)]
@@ -447,7 +448,7 @@ fn a_provider_has_its_own_words(
     }
     let (lives, _) = scene.oracle(&key);
     assert!(lives, "the provider only said so");
-    // Whatever the verdict was, a later success counts.
+    // A later success counts after every verdict.
     scene.provider.always(None);
     end_pause(&scene.app.setup, &key);
     assert!(scene.provider.is_newest(&access_token(get(&scene.app.client(), &key, 0))));
