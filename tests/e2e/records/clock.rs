@@ -1,6 +1,6 @@
-//! A clock that jumps, as when a machine wakes up, or its time is corrected by hand.
+//! A clock that jumps, for example when a machine wakes up, or when the time is corrected by hand.
 //!
-//! Invariant: what is kept, and what is refused for good, does not depend on the time.
+//! Invariant: kept records, and permanent rejections, do not depend on the time.
 
 use std::{collections::HashSet, fs, path::PathBuf};
 
@@ -11,17 +11,17 @@ use crate::support::{
 };
 
 const SAVES: usize = 100;
-/// A minute, in microseconds: what the test takes at most beside the jumps.
+/// A minute, in microseconds: the longest time that the test takes apart from the jumps.
 const MINUTE: i64 = 60_000_000;
 
-/// The library of the package `faketime`, which tells a program another time.
+/// The library of the package `faketime`, which changes the time of a program.
 fn library() -> Option<PathBuf> {
     let machines = fs::read_dir("/usr/lib").ok()?.flatten();
     let mut libraries = machines.map(|folder| folder.path().join("faketime/libfaketime.so.1"));
     libraries.find(|library| library.exists())
 }
 
-/// Where a server is to find its clock; `None`, said aloud, without the library.
+/// A setup whose server reads its clock from a file; `None`, with a notice, without the library.
 pub(crate) fn with_a_clock(test: &str) -> Option<Setup> {
     let Some(library) = library() else {
         leave_out(test, "faketime");
@@ -44,14 +44,14 @@ fn clock(setup: &Setup) -> PathBuf {
     setup.folder().join("clock")
 }
 
-/// Sets the clock of a running server, such as `-1h`; it never reads half of it.
+/// Sets the clock of a running server, for example `-1h`. The server never reads an incomplete file.
 pub(crate) fn set(setup: &Setup, offset: &str) {
     let new = setup.folder().join("new-clock");
     fs::write(&new, offset).expect("clock");
     fs::rename(new, clock(setup)).expect("clock");
 }
 
-/// How much time the saves span by the server's clock, in hours.
+/// The time between the first and the last save by the server's clock, in hours.
 fn hours(app: &TestApp) -> i64 {
     let span = app.number("SELECT max(created) - min(created) FROM external_tokens");
     (span + MINUTE) / (60 * MINUTE)
@@ -62,7 +62,7 @@ fn save_some(app: &TestApp, record: &Record) {
     (0..SAVES).for_each(|_| assert!(record.save(&client)));
 }
 
-/// Keys stay different, and grow as long as the process runs; all is kept.
+/// Keys stay different, and grow as long as the process runs. All records are kept.
 #[test]
 fn a_clock_that_jumps_loses_nothing() {
     let Some(setup) = with_a_clock("a clock that jumps") else { return };
@@ -89,7 +89,7 @@ fn a_clock_that_jumps_loses_nothing() {
     record.assert_kept(&app);
 }
 
-/// A machine without a clock of its own begins in 1970: ids of records cannot hold that time, and are random.
+/// A machine without a clock of its own begins in 1970. Ids of records cannot hold that time, and are random.
 #[test]
 fn a_clock_before_2026_is_reported_and_fails_no_save() {
     let Some(setup) = with_a_clock("a clock before 2026") else { return };
@@ -106,8 +106,8 @@ fn a_clock_before_2026_is_reported_and_fails_no_save() {
     record.assert_kept(&app);
 }
 
-/// CONTRACT 27: what is in use stays good when the clock is set back, or forward by less than it lives;
-/// what was revoked stays revoked at any time, and what was found to be expired stays expired.
+/// CONTRACT 27: a ticket in use stays valid when the clock is set back, or forward by less than its lifetime. A revoked
+/// ticket stays revoked at any time, and a ticket that was found expired stays expired.
 #[test]
 fn a_clock_that_jumps_ends_no_ticket_in_use_and_revives_none() {
     let Some(setup) = with_a_clock("tickets under a clock that jumps") else { return };

@@ -1,6 +1,6 @@
-//! How records expire, how their uses are written, and what the sweeper leaves (CONTRACT 40, 41).
+//! The expiry of records, the recording of their uses, and the work of the sweeper (CONTRACT 40, 41).
 //!
-//! Invariant: what has expired is answered with null from that moment, whether or not it was swept.
+//! Invariant: an expired record is answered with null from that moment, before and after the sweep.
 
 use std::{thread, time::Duration};
 
@@ -19,7 +19,7 @@ const SECOND: i64 = 1_000_000;
 const HOUR: i64 = 3600 * SECOND;
 const DAY: i64 = 24 * HOUR;
 
-/// Longer than it takes until uses are written.
+/// Longer than the server takes to write uses.
 const WRITTEN: Duration = Duration::from_millis(2500);
 
 const PROVIDERS: &str = r#"[{"provider":"age","expire_after_days":30},
@@ -35,7 +35,7 @@ fn record(key: &str) -> i64 {
     model::RetrievalKey::parse(key).expect("key").record().as_i64()
 }
 
-/// A number of a key's row; -1 for NULL.
+/// A number in a key's row; -1 for NULL.
 fn column(app: &TestApp, key: &str, column: &str) -> i64 {
     let id = record(key);
     app.number(&format!("SELECT coalesce({column}, -1) FROM external_tokens WHERE id = {id}"))
@@ -57,12 +57,12 @@ fn describe(app: &TestApp, key: &str) -> Value {
     app.client().describe(&json!({ "Key": key }))
 }
 
-/// About so much later than another time.
+/// Whether a time is about equal to the expected one.
 fn is_about(found: i64, expected: i64) -> bool {
     (found - expected).abs() < 60 * SECOND
 }
 
-/// CONTRACT 40: as the configuration has it for the provider, or for all others.
+/// CONTRACT 40: the limits of the provider, or else the limits for all others.
 #[test]
 fn a_record_expires_as_its_provider_is_configured() {
     let setup = Setup::new().with("RECORDS__PROVIDERS", PROVIDERS);
@@ -84,7 +84,8 @@ fn a_record_expires_as_its_provider_is_configured() {
     assert_eq!(column(&plain, &key, "expires"), -1, "nothing expires by default");
 }
 
-/// CONTRACT 40, 37: null from that moment, without a sweep; and erased once it was shown.
+/// CONTRACT 40, 37: null from that moment, without a sweep. The tokens are erased once a get has found the record
+/// expired.
 #[test]
 fn what_has_expired_is_null_at_once() {
     let app = Setup::new().with("RECORDS__SWEEP_SECONDS", "100000").start();
@@ -108,8 +109,8 @@ fn what_has_expired_is_null_at_once() {
     assert!(client.get(&key).is_null());
 }
 
-/// CONTRACT 40: a use is written soon, once in a while, and lets a record live on that may not be unused; it is
-/// no change of it.
+/// CONTRACT 40: a use is written soon, at most once an hour, and extends a record with an idle limit. It does not count
+/// as a change of the record.
 #[test]
 fn uses_are_written_and_let_a_record_live_on() {
     let app = Setup::new().with("RECORDS__PROVIDERS", PROVIDERS).start();
@@ -144,7 +145,7 @@ fn uses_are_written_and_let_a_record_live_on() {
         assert!(describe(&app, key)["LastUsed"].is_string());
     }
 
-    // Less than an hour ago stands for now; more does not.
+    // A use less than an hour after the last one is not written; a later use is.
     let use_after = |ago: i64| {
         set(&app, &none, &format!("last_used = {} - {ago}", Database::NOW));
         let before = column(&app, &none, "last_used");
@@ -159,7 +160,7 @@ fn uses_are_written_and_let_a_record_live_on() {
     assert_eq!(app.number("SELECT count(*) FROM external_tokens WHERE ended IS NOT NULL"), 0);
 }
 
-/// CONTRACT 40: limits that were changed count from the next use that is written, and end nothing at once.
+/// CONTRACT 40: changed limits apply from the next written use, and end no record at once.
 #[test]
 fn limits_that_were_changed_count_from_the_next_use() {
     let app = Setup::new().with("RECORDS__PROVIDERS", PROVIDERS).start();
@@ -180,8 +181,8 @@ fn limits_that_were_changed_count_from_the_next_use() {
     }
 }
 
-/// CONTRACT 40, 6: who may not see the tokens does not use them; what was noted when the server was told to stop is
-/// written; a use does not revive what was revoked meanwhile.
+/// CONTRACT 40, 6: a caller that may not see the tokens does not use them. Uses that are pending at a shutdown are
+/// written. A use does not revive a record that was revoked meanwhile.
 #[test]
 fn only_a_get_that_gets_is_a_use() {
     let app = Setup::new().with("AUTH__RETRIEVAL", "owner").start();
@@ -201,7 +202,7 @@ fn only_a_get_that_gets_is_a_use() {
     assert_eq!(erased(&app), 1);
 }
 
-/// Copies a record so many times, with ids of their own.
+/// Makes this number of copies of a record, with ids of their own.
 fn copy(app: &TestApp, key: &str, count: usize) {
     let copied = app.sql(&format!(
         "INSERT INTO external_tokens (id, tenant, owner, provider, generation, key_digest, kek_id, \
@@ -214,7 +215,7 @@ fn copy(app: &TestApp, key: &str, count: usize) {
     assert_eq!(copied, count);
 }
 
-/// CONTRACT 41: what expired is erased without being asked for, what ended long ago is removed, and nothing else.
+/// CONTRACT 41: expired records are erased without a call, records that ended long ago are removed, and no others are.
 #[test]
 fn the_sweeper_erases_and_then_removes() {
     let setup = Setup::new().with("RECORDS__SWEEP_SECONDS", "1");
@@ -260,7 +261,8 @@ fn the_sweeper_erases_and_then_removes() {
     assert_eq!(describe(&app, &forever), Value::Null);
 }
 
-/// CONTRACT 41: a sweep that is killed half-way leaves each record whole or erased, and the next one goes on.
+/// CONTRACT 41: a sweep that is killed half-way leaves each record either whole or erased, and the next sweep
+/// continues.
 #[test]
 fn a_sweep_that_is_killed_is_done_again() {
     const COUNT: usize = 20_000;
@@ -283,8 +285,8 @@ fn a_sweep_that_is_killed_is_done_again() {
     assert_eq!(app.client().access_token(&living).as_deref(), Some("CANARY"));
 }
 
-/// CONTRACT 40: what was shown as expired, or swept, stays so when the clock is set back; what was neither lives
-/// on.
+/// CONTRACT 40: a record that was answered as expired, or swept, stays so when the clock is set back. Other records
+/// live on.
 #[test]
 fn a_clock_that_is_set_back_revives_nothing() {
     let Some(setup) = clock::with_a_clock("expiry under a clock that jumps") else { return };
@@ -307,7 +309,7 @@ fn a_clock_that_is_set_back_revives_nothing() {
     }
 }
 
-/// CONTRACT 41: neither what was sealed nor its data key is left in the files after a sweep.
+/// CONTRACT 41: after a sweep, neither the sealed tokens nor their data key are left in the files.
 #[test]
 fn what_was_swept_is_in_no_file() {
     let app = Setup::new().with("RECORDS__SWEEP_SECONDS", "1").start();

@@ -1,6 +1,6 @@
-//! What callers make grow has a limit, and what is removed is removed by batches.
+//! Data that callers add has a limit, and is removed in batches.
 //!
-//! Invariant: no test needs many rows where the batch is what it is about; some ten thousand stand for millions.
+//! Invariant: no test needs many rows to test a batch. Some ten thousand rows stand for millions.
 
 use std::collections::HashSet;
 
@@ -24,7 +24,7 @@ fn numbers(count: usize) -> String {
     )
 }
 
-/// Adds credentials of the sample user behind the server's back.
+/// Adds credentials of the sample user directly to the database.
 fn add_credentials(app: &TestApp, count: usize, kind: &str, expires: &str, parent: &str) {
     let columns = "id, kind, digest, tenant, login, user_version, created, expires, parent";
     let id = format!("'{}' || (1000000000 + i)", "a".repeat(22));
@@ -40,8 +40,8 @@ fn credentials(app: &TestApp, filter: &str) -> i64 {
     app.number(&format!("SELECT count(*) FROM credentials WHERE {filter}"))
 }
 
-/// Saves that go on meanwhile are served, and the rows go by batches: 30,000 stand for 2 million, which go by as
-/// large ones.
+/// Saves are served during the removal, and the rows are removed in batches. 30,000 rows stand for 2 million, which are
+/// removed in batches of the same size.
 #[test]
 fn many_expired_credentials_go_while_saves_go_on() {
     let app = Setup::new().with("RECORDS__SWEEP_SECONDS", "1").start();
@@ -59,8 +59,7 @@ fn many_expired_credentials_go_while_saves_go_on() {
     assert!(seen.len() > 2, "they went all at once: {seen:?}");
 }
 
-/// A part of a sweep that fails keeps no other from its work, and is logged when it fails and when it works
-/// again.
+/// A failing part of a sweep does not stop the other parts. It is logged when it fails, and when it works again.
 #[test]
 fn each_part_of_a_sweep_stands_for_itself() {
     let app = Setup::new().with("RECORDS__SWEEP_SECONDS", "1").start();
@@ -81,8 +80,8 @@ fn each_part_of_a_sweep_stands_for_itself() {
     assert_eq!(warned(), 1, "{}", app.log());
 }
 
-/// CONTRACT 27: an expired ticket that is shown ends, and nothing else does for it; nor does it for one that does
-/// not have its secret.
+/// CONTRACT 27: an expired ticket ends when it is used, and no other credential ends with it. A ticket with a wrong
+/// secret ends nothing.
 #[test]
 fn an_expired_credential_that_is_shown_ends_alone() {
     let app = Setup::new().with("RECORDS__SWEEP_SECONDS", "100000").start();
@@ -100,7 +99,7 @@ fn an_expired_credential_that_is_shown_ends_alone() {
     assert_eq!(shown(&other), 1000);
 }
 
-/// A ticket with the same id.
+/// A ticket with the same id and another secret.
 fn with_another_secret(ticket: &str) -> String {
     use base64::{Engine as _, engine::general_purpose::STANDARD};
     let mut bytes = STANDARD.decode(ticket.trim_start_matches("7T:")).expect("base64");
@@ -110,8 +109,8 @@ fn with_another_secret(ticket: &str) -> String {
     format!("7T:{}", STANDARD.encode(bytes))
 }
 
-/// CONTRACT O8, 28: by whatever scheme, a caller that asks for a token before each call gets one that works, and
-/// adds no row a call; nor is anything that it had signed out for it.
+/// CONTRACT O8, 28: with every scheme, a caller that requests a token before each call gets one that works. This does
+/// not add a row for each call, and does not end other credentials of the caller.
 #[test]
 fn asking_for_tokens_in_a_loop_adds_no_row_a_call() {
     let issuer = Issuer::new("1");
@@ -154,8 +153,8 @@ fn asking_for_tokens_in_a_loop_adds_no_row_a_call() {
     assert_eq!(credentials(&app, "kind <> 'access_token'"), 2, "the ticket and the session live");
 }
 
-/// CONTRACT 27, 28: a user has a limited number of credentials of a kind; the one that was used longest ago ends
-/// for a new one, and neither another kind's nor another user's does.
+/// CONTRACT 27, 28: a user has a limited number of credentials of a kind. A new one replaces the one that was used
+/// longest ago. Credentials of another kind or user stay.
 #[test]
 fn a_user_has_a_limited_number_of_credentials_of_a_kind() {
     let app = Setup::new().with("AUTH__CREDENTIALS_PER_USER", "10").start();
@@ -186,7 +185,7 @@ fn a_user_has_a_limited_number_of_credentials_of_a_kind() {
     by_ticket.who(&[]).expect(200);
 }
 
-/// CONTRACT 28: of a ticket's tokens none is left when it is revoked, however many there are.
+/// CONTRACT 28: when a ticket is revoked, all its tokens are removed, at any number.
 #[test]
 fn a_ticket_is_revoked_with_all_that_was_made_from_it() {
     let app = Setup::new().with("RECORDS__SWEEP_SECONDS", "100000").start();
@@ -200,8 +199,8 @@ fn a_ticket_is_revoked_with_all_that_was_made_from_it() {
     assert!(app.setup.run(&["ticket", "revoke", &ticket], "").is_err());
 }
 
-/// CONTRACT 35: a user has a limited number of records; past it a save is a 403 that names the setting, and once
-/// some were removed it can save again.
+/// CONTRACT 35: a user has a limited number of records. Past the limit a save is a 403 that names the setting. Once
+/// some records are removed, the user can save again.
 #[test]
 fn a_user_has_a_limited_number_of_records() {
     let setup = Setup::new().with("RECORDS__PER_USER", "5").with("RECORDS__SWEEP_SECONDS", "1");
@@ -233,8 +232,7 @@ fn a_user_has_a_limited_number_of_records() {
     until("a save is served again", || save().status == 200);
 }
 
-/// CONTRACT 35, 42: a user may send a limited number of idempotency keys; one that was sent before is answered all
-/// the same.
+/// CONTRACT 35, 42: a user may send a limited number of idempotency keys. A repeat of an earlier key is still answered.
 #[test]
 fn a_user_has_a_limited_number_of_idempotency_keys() {
     let app = Setup::new().with("LIMITS__IDEMPOTENCY_KEYS_PER_USER", "3").start();
@@ -255,7 +253,7 @@ fn a_user_has_a_limited_number_of_idempotency_keys() {
     assert_eq!(app.number("SELECT count(*) FROM idempotency_keys"), 3);
 }
 
-/// CONTRACT 38: rows that cannot be read hide no others; each is logged once, and `verify` names it.
+/// CONTRACT 38: unreadable rows do not hide others. Each is logged once, and `verify` names it.
 #[test]
 fn unreadable_rows_are_reported_and_hide_no_others() {
     const COUNT: usize = 450;
@@ -265,7 +263,7 @@ fn unreadable_rows_are_reported_and_hide_no_others() {
         .map(|_| client.save(&json!({"Provider": "et", "AccessToken": "fugit"})))
         .map(|key| key[3..14].to_owned())
         .collect();
-    // Before those of `tje0`, by owner.
+    // Sorted before those of `tje0`, by owner.
     let copies = format!(
         "INSERT INTO external_tokens (id, tenant, owner, provider, generation, key_digest, kek_id, wrapped_dek, \
          sealed, created, updated, ended) {} i, 'default', 'a:b', 'et', 1, {2}, '', {3}, {3}, 5, 5, \

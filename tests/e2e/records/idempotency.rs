@@ -1,4 +1,4 @@
-//! Saves that are sent again: `Idempotency-Key`.
+//! Repeated saves: `Idempotency-Key`.
 
 use std::{collections::HashSet, io::Write as _, net::TcpStream, sync::Barrier, thread};
 
@@ -19,7 +19,7 @@ const SAVE: &str = "/api/v1/Agents/User/SaveExternalTokens";
 const JSON: &str = "application/json";
 const HEADER: &str = "CANARY-8e03978e-40d5-43e8-bc93-6894a57f9324";
 
-/// Saves by this header.
+/// Saves with this header.
 pub(crate) fn save_once(client: &Client, header: &str, body: &Value) -> Answer {
     let headers = [("Content-Type", JSON), ("Idempotency-Key", header)];
     client.request("POST", SAVE, &headers, body.to_string().as_bytes())
@@ -29,8 +29,8 @@ fn reservations(app: &TestApp) -> i64 {
     app.number("SELECT count(*) FROM idempotency_keys")
 }
 
-/// CONTRACT 42: the same save is done once, whatever form the header has, and after a restart; another
-/// header is another save.
+/// CONTRACT 42: a repeated save is done once, in every form of the header, and also after a restart. With another
+/// header it is another save.
 #[test]
 fn a_save_that_is_sent_again_is_answered_with_the_same_key() {
     let app = TestApp::new();
@@ -51,7 +51,7 @@ fn a_save_that_is_sent_again_is_answered_with_the_same_key() {
     assert_eq!((app.saved_rows(), reservations(&app)), (3, 2));
 }
 
-/// CONTRACT 43: whatever of the carrier differs; in the words of the language that is asked for.
+/// CONTRACT 43: a repeat with any difference in the carrier is rejected, in the language of the request.
 #[test]
 fn another_carrier_under_the_same_header_is_refused() {
     let app = TestApp::new();
@@ -80,7 +80,7 @@ fn another_carrier_under_the_same_header_is_refused() {
     assert_eq!(app.saved_rows(), 1);
 }
 
-/// CONTRACT 42: it is the carrier that counts, not how it was written.
+/// CONTRACT 42: the content of the carrier counts, not its notation.
 #[test]
 fn the_same_carrier_in_another_content_type_is_the_same_save() {
     let app = TestApp::new();
@@ -110,7 +110,7 @@ fn the_same_carrier_in_another_content_type_is_the_same_save() {
     assert_eq!(app.saved_rows(), 1);
 }
 
-/// CONTRACT 42: what one user sends means nothing for another one, or for a namesake in another tenant.
+/// CONTRACT 42: a header of one user has no effect for another user, or for a user of the same name in another tenant.
 #[test]
 fn each_user_has_headers_of_its_own() {
     let app = Setup::new().with("TENANTS", "path").start();
@@ -131,7 +131,7 @@ fn each_user_has_headers_of_its_own() {
     assert_eq!(app.number("SELECT count(DISTINCT fingerprint) FROM idempotency_keys"), 3);
 }
 
-/// CONTRACT 42: after 24 hours, which is when its row goes, a header is as good as new.
+/// CONTRACT 42: after 24 hours the row of a header expires, and the header counts as new.
 #[test]
 fn a_header_is_forgotten_after_24_hours() {
     let app = TestApp::new();
@@ -164,7 +164,8 @@ fn what_expired_is_removed() {
     until("only what lives is left", || reservations(&app) == 1);
 }
 
-/// CONTRACT 42, 35: a 400 that names the header; nothing is saved, and who is nobody is told that first.
+/// CONTRACT 42, 35: an invalid header is a 400 that names it, and nothing is saved. A caller without a valid login gets
+/// a 401 instead.
 #[rstest]
 #[case("")]
 #[case("CANARY-15-chars")]
@@ -197,7 +198,7 @@ fn what_is_no_idempotency_key_is_refused(#[case] value: &str) {
     assert!(request(BASIC, HEADER).starts_with("HTTP/1.1 200 "), "that was all that was wrong");
 }
 
-/// CONTRACT 42: the answer is lost with the server, the key is not.
+/// CONTRACT 42: a kill of the server loses the answer, but not the key.
 #[test]
 fn after_a_kill_a_save_that_is_sent_again_is_answered_with_its_key() {
     let mut app = TestApp::new();
@@ -218,7 +219,7 @@ fn after_a_kill_a_save_that_is_sent_again_is_answered_with_its_key() {
     assert_eq!(app.client().access_token(&key).as_deref(), Some("CANARY-lost"));
 }
 
-/// CONTRACT 42: a save that failed has not been; it can be sent again, or another under its header.
+/// CONTRACT 42: a failed save reserves nothing. It can be repeated, or another save can be sent with its header.
 #[test]
 fn a_save_that_fails_reserves_nothing() {
     let app = TestApp::new();
@@ -230,7 +231,8 @@ fn a_save_that_fails_reserves_nothing() {
     assert_eq!(app.client().access_token(&key).as_deref(), Some("odit"));
 }
 
-/// CONTRACT 42: who revoked it gets the key to nothing, not a new record.
+/// CONTRACT 42: a repeat after a revocation returns the old key, which retrieves nothing. It does not make a new
+/// record.
 #[test]
 fn a_record_that_ended_keeps_its_header() {
     let app = TestApp::new();
@@ -242,7 +244,7 @@ fn a_record_that_ended_keeps_its_header() {
     assert_eq!(app.saved_rows(), 1);
 }
 
-/// Many that are sent again at once, under a few headers, among other saves: one record for each.
+/// Many clients repeat a few saves at once, among other saves: one record for each header.
 #[test]
 fn saves_that_are_sent_again_at_once_are_one() {
     const CLIENTS: usize = 32;
@@ -272,7 +274,7 @@ fn saves_that_are_sent_again_at_once_are_one() {
     }
 }
 
-/// Who has the database has neither header nor key, nor a hash by which a guess at a token can be tried.
+/// The database contains neither the header nor the key, nor a hash that allows guesses at a token.
 #[test]
 fn the_database_holds_nothing_of_a_save_that_can_be_sent_again() {
     let app = TestApp::new();
@@ -283,13 +285,13 @@ fn the_database_holds_nothing_of_a_save_that_can_be_sent_again() {
         let hash = digest(&SHA256, text.as_bytes());
         assert!(app.files_with(hash.as_ref()).is_empty(), "its hash");
     }
-    // What is hashed where it should be a MAC: the carrier as the seal writes it.
+    // A plain hash in place of a MAC would be that of the carrier as the seal encodes it.
     let canonical = b"\0\0\0\x02et\x01\0\0\0\x05fugit\0\0";
     for plain in [&canonical[..], &canonical[6..]] {
         let hash = digest(&SHA256, plain);
         assert!(app.files_with(hash.as_ref()).is_empty(), "a hash of the carrier");
     }
-    // A row that was changed is told from one that was never there.
+    // A changed row is reported, unlike a missing one.
     assert_eq!(
         app.sql(&format!("UPDATE idempotency_keys SET sealed_key = {}", Database::zeros("91"))),
         1
@@ -299,7 +301,7 @@ fn the_database_holds_nothing_of_a_save_that_can_be_sent_again() {
     app.logged(&["the row of an idempotency key is damaged"]);
 }
 
-/// CONTRACT 32: scripts of listed origins may send it.
+/// CONTRACT 32: scripts of listed origins may send the header.
 #[test]
 fn scripts_of_other_sites_may_send_the_header() {
     let app = Setup::new().with("SERVER__CORS_ORIGINS", "https://app.example.com").start();

@@ -1,6 +1,6 @@
-//! Listing and describing what was saved (CONTRACT O9, O10, 37, 38, 39).
+//! Lists and descriptions of records (CONTRACT O9, O10, 37, 38, 39).
 //!
-//! Invariant: no answer here holds a token, a claim or the secret part of a key, whoever asks.
+//! Invariant: no answer contains a token, a claim or the secret part of a key, for any caller.
 
 use std::collections::BTreeSet;
 
@@ -47,7 +47,7 @@ fn ids(page: &Value) -> Vec<String> {
     items.map(|item| item["Id"].as_str().expect("an id").to_owned()).collect()
 }
 
-/// Every page of a list, one behind the other; `meanwhile` is called before each but the first.
+/// The items of all pages of a list; calls `meanwhile` before each page but the first.
 fn walk(client: &Client, body: &Value, mut meanwhile: impl FnMut()) -> Vec<Value> {
     let (mut items, mut body) = (Vec::new(), body.clone());
     loop {
@@ -88,7 +88,7 @@ fn a_record_is_described_without_what_is_sealed_in_it() {
     assert!(!page.body.contains(&key[14..]) && !page.body.contains("CANARY"));
 }
 
-/// What a caller sees of a record of `ann`'s: how many are listed, and the masks by key and by id.
+/// The view of a caller on `ann`'s record: the number of listed records, and the masks by key and by id.
 fn seen(client: &Client, key: &str) -> (usize, Value, Value) {
     let listed = ids(&list(client, &json!({}))).len();
     assert_eq!(ids(&list(client, &json!({"Owner": "ann"}))).len(), listed);
@@ -96,8 +96,8 @@ fn seen(client: &Client, key: &str) -> (usize, Value, Value) {
     (listed, mask(by_key(key)), mask(by_id(key)))
 }
 
-/// CONTRACT 6, 38, 39: owner, administrator, another of the tenant, another tenant; where keys suffice, and
-/// where only owners get tokens.
+/// CONTRACT 6, 38, 39: the owner, an administrator, another user of the tenant, and another tenant. Both if keys are
+/// enough to get tokens, and if only owners get them.
 #[rstest]
 #[case("key", json!("Select"))]
 #[case("owner", json!("None"))]
@@ -129,7 +129,7 @@ fn who_sees_a_record(#[case] retrieval: &str, #[case] of_others: Value) {
     }
     let reason = told["TableRight"]["Reason"].as_str().expect("a reason");
     assert_eq!(reason, if is_shown { "[SR_NOT_OWNER]" } else { "[SR_ONLY_OWNER]" });
-    // A cursor of another's list shows nothing of it.
+    // A cursor of another user's list reveals nothing.
     save(&ann, "et");
     let cursor = list(&app.client(), &json!({"Limit": 1}))["Cursor"].take();
     assert!(cursor.is_string());
@@ -138,7 +138,7 @@ fn who_sees_a_record(#[case] retrieval: &str, #[case] of_others: Value) {
     }
 }
 
-/// CONTRACT 38: every record that was there is on one page, in order, whatever is saved meanwhile.
+/// CONTRACT 38: every record that existed before is on exactly one page, in order, even if others are saved meanwhile.
 #[test]
 fn pages_follow_each_other_while_records_are_saved() {
     let app = TestApp::new();
@@ -172,7 +172,7 @@ fn pages_follow_each_other_while_records_are_saved() {
     assert!(ids(&list(&app.client(), &json!({"Provider": "ET"}))).is_empty(), "exactly");
 }
 
-/// CONTRACT 38: 100 by default; a list that finds little does not look for ever.
+/// CONTRACT 38: a page has 100 items by default. A search that finds few records ends its page early.
 #[test]
 fn a_page_may_be_short_while_there_is_more() {
     let app = TestApp::new();
@@ -297,7 +297,7 @@ fn records_are_asked_for_in_every_type() {
     }
 }
 
-/// CONTRACT 22, 23, 37: in the zone of the request, or of the server; created and updated are in UTC.
+/// CONTRACT 22, 23, 37: dates are in the time zone of the request, or of the server. Created and updated are in UTC.
 #[test]
 fn dates_are_in_the_time_zone_that_is_asked_for() {
     let app = Setup::new().with("BASE_TIME_ZONE", "Europe/Oslo").start();
@@ -341,7 +341,7 @@ fn dates_are_in_the_time_zone_that_is_asked_for() {
     );
 }
 
-/// CONTRACT 17, 19, 37: properties are selected within the items, and the provider is translated.
+/// CONTRACT 17, 19, 37: `$select` applies to the properties of the items, and the provider is translated.
 #[test]
 fn a_list_is_selected_and_translated() {
     let app = TestApp::new();
@@ -361,7 +361,8 @@ fn a_list_is_selected_and_translated() {
     assert_eq!(plain["Items"][0]["Provider"], r#"NO:"Leverandør";US:"Supplier""#);
 }
 
-/// CONTRACT 17, 38: what typed clients cannot read null as is empty when it is not selected; and 5.0 is 5.
+/// CONTRACT 17, 38: a property that typed clients cannot read as null is empty if it is not selected. A limit of 5.0 is
+/// read as 5.
 #[test]
 fn a_list_that_is_not_selected_is_empty() {
     let app = TestApp::new();
@@ -377,8 +378,8 @@ fn a_list_that_is_not_selected_is_empty() {
     }
 }
 
-/// CONTRACT 25, 31, O5, O7: the same callers are let in as to the User agent, and anybody is told what the
-/// calls are.
+/// CONTRACT 25, 31, O5, O7: the same callers as for the User agent are accepted, and the descriptions of the calls need
+/// no login.
 #[test]
 fn records_are_closed_to_whom_the_user_agent_is() {
     let setup = Setup::new().with("INSTALLATION", "online").with("AUTH__SCHEMES__BASIC", "true");

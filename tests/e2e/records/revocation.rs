@@ -1,6 +1,6 @@
-//! Revoking records (CONTRACT O11, 39).
+//! Revocation of records (CONTRACT O11, 39).
 //!
-//! Invariant: what was revoked is never got again, and nothing of it is left to be opened.
+//! Invariant: a revoked record is never answered again, and nothing of it can be opened.
 
 use std::{
     sync::{
@@ -18,14 +18,14 @@ use crate::support::{
     client::Client,
 };
 
-/// Calls at once.
+/// The number of calls at once.
 const CLIENTS: usize = 100;
 
 fn save(client: &Client) -> String {
     client.save(&json!({"Provider": "et", "AccessToken": "CANARY", "RefreshToken": "CANARY"}))
 }
 
-/// How many rows have neither a data key nor tokens.
+/// The number of rows that have neither a data key nor tokens.
 fn erased(app: &TestApp) -> i64 {
     app.number(
         "SELECT count(*) FROM external_tokens WHERE ended IS NOT NULL AND kek_id = '' AND \
@@ -33,8 +33,8 @@ fn erased(app: &TestApp) -> i64 {
     )
 }
 
-/// CONTRACT 39, 40, O11: true once, then false; null from then on, also after a restart; listed as ended; erased in
-/// the database.
+/// CONTRACT 39, 40, O11: true once, then false. From then on a get returns null, also after a restart. The record is
+/// listed as ended, and erased in the database.
 #[rstest]
 #[case::by_key(|key: &str| json!({ "Key": key }))]
 #[case::by_id(|key: &str| json!({ "Id": key[3..14] }))]
@@ -47,7 +47,7 @@ fn what_is_revoked_is_gone_for_good(#[case] which: fn(&str) -> serde_json::Value
     assert!(client.get(&key).is_null());
     assert_eq!(erased(&app), 1);
 
-    // One that has just expired may still live by another server's clock.
+    // A record that has just expired may still live by another server's clock.
     let expired = save(&client);
     let id = model::RetrievalKey::parse(&expired).expect("key").record().as_i64();
     app.sql(&format!("UPDATE external_tokens SET expires = created WHERE id = {id}"));
@@ -69,8 +69,8 @@ fn what_is_revoked_is_gone_for_good(#[case] which: fn(&str) -> serde_json::Value
     assert!(!app.client().revoke(&json!({"Id": "00000000000"})), "unknown");
 }
 
-/// CONTRACT 6, 39: the owner and administrators revoke; another who has the key is refused, and to another who
-/// has the id, and to another tenant, there is nothing.
+/// CONTRACT 6, 39: the owner and administrators may revoke. Another holder of the key is rejected. Another holder of
+/// the id, and another tenant, get false.
 #[rstest]
 #[case("key")]
 #[case("owner")]
@@ -107,8 +107,8 @@ fn who_may_revoke(#[case] retrieval: &str) {
     }
 }
 
-/// CONTRACT 39: of a hundred clients that get all the time, none gets the tokens once it was answered that they
-/// are revoked; of a hundred that revoke at once, one does.
+/// CONTRACT 39: none of a hundred clients that get all the time gets the tokens after the revocation was answered. Of a
+/// hundred that revoke at once, one gets true.
 #[test]
 fn no_get_that_begins_after_the_revocation_finds_anything() {
     let app = TestApp::new();
@@ -156,7 +156,7 @@ fn no_get_that_begins_after_the_revocation_finds_anything() {
     assert_eq!(revoked, 1);
 }
 
-/// CONTRACT 39: neither what was sealed nor its data key is left in the files.
+/// CONTRACT 39: neither the sealed tokens nor their data key are left in the files.
 #[test]
 fn what_is_revoked_is_in_no_file() {
     let app = TestApp::new();
@@ -172,7 +172,7 @@ fn what_is_revoked_is_in_no_file() {
             gone.push(app.setup.database().bytes(&query));
         }
     }
-    // The last byte of a blob that spans pages is not where its first is.
+    // The end of a blob that spans pages is on another page than its beginning.
     let parts = |blob: &[u8]| [blob[..40].to_vec(), blob[blob.len() - 40..].to_vec()];
     let gone: Vec<Vec<u8>> = gone.iter().flat_map(|blob| parts(blob)).collect();
     let found = |app: &TestApp| gone.iter().filter(|part| !app.files_with(part).is_empty()).count();

@@ -1,4 +1,4 @@
-//! Backups of a SQLite database, and what is restored from them.
+//! Backups of a SQLite database, and restored databases.
 
 use std::{
     collections::HashSet,
@@ -26,14 +26,14 @@ use crate::{
 };
 
 const BACKUPS: usize = 100;
-/// A server is started on each of these.
+/// The number of restored databases on which a server is started.
 const STARTED: usize = 10;
-/// How often a command is killed.
+/// The number of kills of a command.
 const KILLS: usize = 20;
-/// Bytes at the end of a backup, each of which is looked at.
+/// The number of bytes at the end of a backup that are tested one by one.
 const END: usize = 200;
 
-/// A new place with the keys of another, but without its database.
+/// A new setup with the keys of another one, and without its database.
 fn place_of(setup: &Setup) -> Setup {
     let keys = setup.data().join("keys");
     Setup::new().with("KEYS__DIRECTORY", keys.to_str().expect("UTF-8"))
@@ -54,7 +54,7 @@ fn back_up(setup: &Setup, name: &str) -> PathBuf {
     file
 }
 
-/// Asserts that the restore is refused, with these words, and that nothing is there afterwards.
+/// Asserts that the restore is rejected with one of these texts, and that nothing is left.
 fn assert_not_restored(setup: &Setup, file: &Path, words: &[&str]) {
     let refusal = setup.run(&["restore", text(file)], "").expect_err("it is refused");
     assert!(refusal.starts_with("latchkey: cannot restore "), "{refusal}");
@@ -69,7 +69,7 @@ fn assert_not_restored(setup: &Setup, file: &Path, words: &[&str]) {
     }
 }
 
-/// Saves now and then while something else is done.
+/// Saves at intervals while `meanwhile` runs.
 fn trickle<T>(app: &TestApp, record: &Record, meanwhile: impl FnOnce() -> T) -> T {
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -90,8 +90,8 @@ fn id_of(saved: &Saved) -> i64 {
     RetrievalKey::parse(&saved.key).expect("a key").record().as_i64()
 }
 
-/// Each has every save that was acknowledged before it began, and no row that was never written; and each
-/// is restored by its file and the master key alone.
+/// Each backup has every save that was acknowledged before it began, and no row that was never written. It is restored
+/// from its file and the master key alone.
 #[test]
 fn a_hundred_backups_under_load() {
     let app = TestApp::new();
@@ -99,7 +99,7 @@ fn a_hundred_backups_under_load() {
     app.ticket("ann");
     app.admin(&["app", "add", "crm-sync"]);
     let (record, live) = (Record::default(), database_of(&app.setup));
-    // It expires late, or the sweeper takes it between a backup and the comparison.
+    // It expires late, because otherwise the sweeper could remove it between a backup and the comparison.
     run(&live, "INSERT INTO idempotency_keys VALUES (x'01', x'02', x'03', 9223372036854775807)");
     let backups = rounds(BACKUPS);
     trickle(&app, &record, || {
@@ -135,7 +135,7 @@ fn a_hundred_backups_under_load() {
     assert_same(&live, &database_of(&place));
 }
 
-/// A backup, and what is restored, are for their owner alone, and the file is as the server makes it.
+/// A backup and a restored database are only for their owner. The file is as the server makes it.
 #[test]
 fn a_backup_is_a_file_for_its_owner_alone() {
     let app = TestApp::new();
@@ -169,7 +169,7 @@ fn a_backup_is_a_file_for_its_owner_alone() {
     }
 }
 
-/// Cut off anywhere, or with one bit changed, it is refused before anything is there.
+/// A backup that is cut off anywhere, or has one bit changed, is rejected before anything is written.
 #[test]
 fn a_backup_that_was_cut_or_changed_is_refused() {
     let app = TestApp::new();
@@ -200,7 +200,8 @@ fn a_backup_that_was_cut_or_changed_is_refused() {
     place.run(&["restore", text(&file)], "").expect("restored");
 }
 
-/// That of another installation, and without the master key, is refused, whatever the keys are called.
+/// A backup is rejected with the master key of another installation, or without one, even if the keys have the same
+/// name.
 #[test]
 fn without_its_master_key_a_backup_is_refused() {
     let app = TestApp::new();
@@ -216,7 +217,7 @@ fn without_its_master_key_a_backup_is_refused() {
     assert_not_restored(&Setup::new(), Path::new("nowhere"), &["cannot read nowhere"]);
 }
 
-/// What a forged end calls its key leads out of no folder, and steers no terminal.
+/// A forged id of the key leads out of no folder, and cannot control a terminal.
 #[test]
 fn the_key_of_a_backup_is_no_path() {
     const BLOB: usize = 62;
@@ -248,7 +249,8 @@ fn the_key_of_a_backup_is_no_path() {
     }
 }
 
-/// Nothing is ever written over: a database, an empty one, one whose file alone was moved away, one in use.
+/// Nothing is ever overwritten: neither a database, an empty file, nor the logs of a database that was moved away; and
+/// not while a server runs.
 #[test]
 fn what_is_there_is_never_restored_over() {
     let app = TestApp::new();
@@ -272,7 +274,7 @@ fn what_is_there_is_never_restored_over() {
     }
 }
 
-/// `kill -9` at any moment leaves no file, or a whole one, and does not hinder what comes next.
+/// `kill -9` at a random moment leaves no file or a complete one, and does not prevent the next command.
 #[test]
 fn a_backup_or_restore_that_was_killed_is_made_again() {
     let app = TestApp::new();
@@ -284,7 +286,7 @@ fn a_backup_or_restore_that_was_killed_is_made_again() {
     let (mut backups, mut restores) = (Killer::new(), Killer::new());
     let (mut left, mut cut) = (0, 0);
     for number in 0..10 * KILLS {
-        // More than are asked for, until each was killed in the middle.
+        // More rounds than `KILLS`, until each command was killed half-way.
         if number >= KILLS && left > 0 && cut > 0 {
             break;
         }
@@ -304,7 +306,8 @@ fn a_backup_or_restore_that_was_killed_is_made_again() {
         let place = place_of(&app.setup);
         restores.kill(&place, &["restore", text(&whole)]);
         cut += left_of(&database_of(&place)).len();
-        // It is refused if the killed one had put the database in place, but removes what that one left.
+        // It is rejected if the killed restore had put the database in place. It removes the files that the killed one
+        // left.
         let was_made = database_of(&place).exists();
         assert_eq!(place.run(&["restore", text(&file)], "").is_err(), was_made);
         assert_eq!(left_of(&database_of(&place)), Vec::<PathBuf>::new());
@@ -315,8 +318,8 @@ fn a_backup_or_restore_that_was_killed_is_made_again() {
     record.assert_kept(&app);
 }
 
-/// Of two backups to one file the second is refused. What a killed one left is removed; what only looks like it,
-/// be it a link or another user's folder, is neither used nor changed.
+/// Of two backups to one file the second is rejected. The remains of a killed backup are removed. A link or another
+/// user's folder with such a name is neither used nor changed.
 #[test]
 fn one_backup_at_a_time_is_written_to_a_file() {
     let app = TestApp::new();
@@ -345,7 +348,7 @@ fn one_backup_at_a_time_is_written_to_a_file() {
     fs::remove_dir_all(&theirs).unwrap_or_default();
 }
 
-/// Makes a folder of another user, for all to write; false if only root could.
+/// Makes a folder of another user that all can write to; false if that needs root.
 fn other_owner(folder: &Path) -> bool {
     fs::create_dir(folder).expect("folder");
     fs::set_permissions(folder, Permissions::from_mode(0o777)).expect("chmod");
@@ -354,7 +357,7 @@ fn other_owner(folder: &Path) -> bool {
     chown(folder, Some(65_534), Some(65_534)).is_ok()
 }
 
-/// What copies that become `file` left beside it.
+/// The remains of unfinished copies that were to become `file`.
 fn left_of(file: &Path) -> Vec<PathBuf> {
     let start = format!("{}.unfinished-", file.file_name().expect("name").display());
     let Ok(folder) = fs::read_dir(file.parent().expect("folder")) else { return Vec::new() };
@@ -365,7 +368,7 @@ fn left_of(file: &Path) -> Vec<PathBuf> {
     paths.filter(is_left).collect()
 }
 
-/// A copy of what is damaged is a true copy; whoever makes it is told.
+/// A copy of a damaged record is an exact copy, and the command reports the damage.
 #[test]
 fn backup_and_restore_report_a_damaged_record() {
     let app = TestApp::new();
@@ -388,7 +391,7 @@ fn backup_and_restore_report_a_damaged_record() {
     assert_eq!(place.start().client().access_token(&keys[1]).as_deref(), Some("fugit"));
 }
 
-/// A backup that was made before an upgrade is restored, and brought up to date by the next start.
+/// A backup from before an upgrade can be restored, and the next start migrates it.
 #[test]
 fn a_backup_of_an_older_schema_is_restored() {
     let app = TestApp::new();
@@ -411,12 +414,12 @@ fn a_backup_of_an_older_schema_is_restored() {
     assert!(!setup.folder().join("newer").exists());
 }
 
-/// How often a file says that it was restored.
+/// The number of pauses that a restore wrote to a file.
 fn pauses_of(file: &Path) -> i64 {
     numbers(file, "SELECT count(*) FROM grants_paused WHERE reason = 'restore'")[0]
 }
 
-/// A restored database uses no refresh token before its operator says so; the original goes on.
+/// A restored database uses no refresh token before its operator resumes it. The original continues.
 #[test]
 fn a_restored_database_is_paused_until_its_operator_resumes_it() {
     let app = TestApp::new();
@@ -436,7 +439,7 @@ fn a_restored_database_is_paused_until_its_operator_resumes_it() {
     assert_eq!(pauses_of(&restored), 0, "nor does one begin it again");
 }
 
-/// One of a schema that cannot say so is paused by the migration, whenever that is run.
+/// If the restored schema has no table for the pause, the migration adds the pause, whenever it runs.
 #[test]
 fn a_restored_database_of_an_older_schema_is_paused_too() {
     let setup = TestApp::new().stop();
@@ -452,7 +455,7 @@ fn a_restored_database_of_an_older_schema_is_paused_too() {
     first.run(&["restore", text(&file)], "").expect("restored");
     let refusal = first.run(&["grants", "resume"], "").expect_err("refused");
     assert!(refusal.contains("the database lacks the migration"), "{refusal}");
-    // A backup of the restored one is of a copy as well.
+    // A backup of the restored database is also a copy.
     let second = place_of(&setup);
     let file = first.folder().join("backup");
     first.run(&["backup", text(&file)], "").expect("a backup");
@@ -465,7 +468,7 @@ fn a_restored_database_of_an_older_schema_is_paused_too() {
     assert_eq!(pauses_of(&database_of(&setup)), 0, "the original was not restored");
 }
 
-/// Where the master key is a secret of the configuration, the secret and the file are enough.
+/// If the master key is a secret of the configuration, the secret and the file are enough.
 #[test]
 fn a_backup_is_restored_by_a_secret() {
     let secret =
@@ -483,7 +486,7 @@ fn a_backup_is_restored_by_a_secret() {
     assert_eq!(place.start().client().access_token(&key).as_deref(), Some("fugit"));
 }
 
-/// A file that fell apart is told from a sound one, and no backup is made of it.
+/// A corrupt file is detected, and no backup is made of it.
 #[test]
 fn a_file_that_fell_apart_is_not_backed_up() {
     let app = TestApp::new();

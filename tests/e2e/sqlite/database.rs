@@ -1,4 +1,4 @@
-//! The database of a test: a SQLite file in the data folder, where it is by default.
+//! The database of a test: a SQLite file in the data folder, which is the default.
 
 use std::{
     fs,
@@ -18,13 +18,13 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    /// Now, in microseconds, as SQL.
+    /// The current time, in microseconds, as SQL.
     pub(crate) const NOW: &str = "CAST(strftime('%s') AS INTEGER) * 1000000";
 
     /// The folder of its migrations.
     pub(crate) const MIGRATIONS: &str = "sqlite";
 
-    /// So many zero bytes, as SQL.
+    /// This number of zero bytes, as SQL.
     pub(crate) fn zeros(length: &str) -> String {
         format!("zeroblob({length})")
     }
@@ -39,17 +39,17 @@ impl Database {
         format!("lower(hex({column}))")
     }
 
-    /// The one that the server makes in its data folder.
+    /// The database that the server makes in its data folder.
     pub(crate) fn new(data: &Path) -> Self {
         Self { path: data.join("latchkey.db") }
     }
 
-    /// What `database.url` must be: the default.
+    /// The value of `database.url`: `None` for the default.
     pub(crate) fn url(&self) -> Option<String> {
         None
     }
 
-    /// Runs SQL behind the server's back; how many rows the last statement changed.
+    /// Runs SQL directly on the database; returns the number of rows that the last statement changed.
     pub(crate) fn sql(&self, sql: &str) -> usize {
         let mut connection = self.open();
         connection.batch_execute(sql).expect(sql);
@@ -58,27 +58,27 @@ impl Database {
         usize::try_from(changed.expect("a number")).expect("no less than none")
     }
 
-    /// The number that a query finds.
+    /// The result of a query, as a number.
     pub(crate) fn number(&self, query: &str) -> i64 {
         dsl::sql::<BigInt>(query).get_result(&mut self.open()).expect(query)
     }
 
-    /// The bytes that a query finds.
+    /// The result of a query, as bytes.
     pub(crate) fn bytes(&self, query: &str) -> Vec<u8> {
         dsl::sql::<Binary>(query).get_result(&mut self.open()).expect(query)
     }
 
-    /// The text that a query finds.
+    /// The result of a query, as text.
     pub(crate) fn text(&self, query: &str) -> String {
         dsl::sql::<Text>(query).get_result(&mut self.open()).expect(query)
     }
 
-    /// Gives back the room of what was removed.
+    /// Frees the space of removed rows.
     pub(crate) fn compact(&self) {
         self.open().batch_execute("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)").expect("compact");
     }
 
-    /// All that is in it, to compare.
+    /// The whole content, to compare.
     pub(crate) fn content(&self) -> Vec<u8> {
         fs::read(&self.path).expect("the database")
     }
@@ -88,7 +88,7 @@ impl Database {
         Vec::new()
     }
 
-    /// A connection that the server knows nothing of.
+    /// A connection that is independent of the server.
     pub(crate) fn open(&self) -> SqliteConnection {
         let path = self.path.to_str().expect("UTF-8");
         let mut connection = SqliteConnection::establish(path).expect("the database opens");

@@ -1,4 +1,4 @@
-//! SQLite's file: whose it is, what is refused at the start, and what is in it at the end.
+//! SQLite's file: its owner, the files that the start rejects, and its state at the end.
 
 use std::{
     fs::{self, Permissions},
@@ -44,7 +44,7 @@ fn a_database_is_made_for_a_reason() {
     setup.start().client().with_password("ann", "CANARY-password").who(&[]).expect(200);
 }
 
-/// A command takes no part in what a server of another version does.
+/// A command rejects a database that a server of another version uses.
 #[test]
 fn a_database_that_another_version_uses_is_left_alone() {
     let app = TestApp::new();
@@ -68,8 +68,7 @@ fn a_second_server_on_the_same_database_is_refused() {
     assert_eq!(app.client().access_token(&key).as_deref(), Some("fugit"));
 }
 
-/// The one that is there goes on as if nothing had been, and when it is killed another takes its place at
-/// once.
+/// The first server is not disturbed. When it is killed, another one can start at once.
 #[test]
 fn a_second_server_disturbs_the_first_one_in_nothing() {
     let record = Record::default();
@@ -89,8 +88,8 @@ fn a_second_server_disturbs_the_first_one_in_nothing() {
     assert!(record.save(&app.client()));
 }
 
-/// A file that is no database, or another program's, is refused and left as it is: its bytes, who may
-/// read it, and a write-ahead log that its own program has yet to take up.
+/// A file that is no database, or belongs to another program, is rejected and left as it is. That includes its bytes,
+/// its permissions, and a write-ahead log that its own program has not applied yet.
 #[test]
 fn a_foreign_file_in_the_databases_place_is_left_alone() {
     let setup = Setup::new();
@@ -129,14 +128,14 @@ fn a_foreign_file_in_the_databases_place_is_left_alone() {
     is_left_alone();
 }
 
-/// How often the log has that another file is there.
+/// The number of times that the log reports a replaced file.
 fn reported(app: &TestApp) -> usize {
     let is_told = |line: &&str| line.contains("ERROR") && line.contains("is not the one that this");
     app.log().lines().filter(is_told).count()
 }
 
-/// CONTRACT 35: from the moment that another file is in the place of the one that the server has open, or none,
-/// nothing is acknowledged; what was acknowledged is in the file that was moved, with its log or without.
+/// CONTRACT 35: once the server's open file is moved or replaced, nothing is acknowledged. All acknowledged saves are
+/// in the moved file, with or without its log.
 #[test]
 fn a_file_that_is_replaced_under_the_server_takes_no_saves() {
     let (mut app, record) = (TestApp::new(), Record::default());
@@ -185,7 +184,7 @@ fn a_file_that_is_replaced_under_the_server_takes_no_saves() {
     record.assert_kept(&app.setup.start());
 }
 
-/// Without its log, a killed server would lose what it acknowledged since.
+/// Without its log, a killed server would lose saves that it acknowledged after the last checkpoint.
 #[test]
 fn a_write_ahead_log_that_is_removed_under_the_server_takes_no_saves() {
     let (mut app, record) = (TestApp::new(), Record::default());
@@ -205,7 +204,7 @@ fn a_write_ahead_log_that_is_removed_under_the_server_takes_no_saves() {
     assert!(record.save(&app.client()));
 }
 
-/// A second name for the file would mean a second lock and a second write-ahead log.
+/// A second name of the file would have a second lock and a second write-ahead log.
 #[test]
 fn a_database_with_a_hard_link_is_refused() {
     let setup = TestApp::new().stop();
@@ -219,7 +218,7 @@ fn a_database_with_a_hard_link_is_refused() {
     setup.start().client().save(&carrier());
 }
 
-/// A restored copy that others can read is taken, and others are shut out of all its files.
+/// A restored copy that others can read is used, and the server removes the others' access to all its files.
 #[test]
 fn a_database_that_others_can_read_is_closed_to_them() {
     let mut app = TestApp::new();
@@ -238,7 +237,7 @@ fn a_database_that_others_can_read_is_closed_to_them() {
     }
 }
 
-/// A lock is not taken for damage, which would end in a restored backup.
+/// A lock is not reported as damage, because the operator would then restore a backup.
 #[test]
 fn a_locked_database_is_not_reported_as_damaged() {
     let setup = TestApp::new().stop();
@@ -258,7 +257,7 @@ fn a_locked_database_is_not_reported_as_damaged() {
     assert!(refusal.contains("if it is damaged, restore it from its backup"), "{refusal}");
 }
 
-/// After a shutdown in good order the whole database is in its one file.
+/// After an orderly shutdown the whole database is in its one file.
 #[test]
 fn a_shutdown_settles_the_write_ahead_log() {
     let app = TestApp::new();
@@ -270,19 +269,19 @@ fn a_shutdown_settles_the_write_ahead_log() {
     assert_eq!(setup.start().client().access_token(&key).as_deref(), Some("fugit"));
 }
 
-/// Readiness is not believed but tried: it writes to the disk.
+/// Readiness is tested by a write to the disk.
 #[test]
 fn readiness_writes() {
     let app = TestApp::new().stop().start();
     let log = app.setup.data().join("latchkey.db-wal");
     let length = || fs::metadata(&log).map_or(0, |metadata| metadata.len());
-    // The start had wraps counted; nothing was written since.
+    // The start wrote the count of wraps, and nothing was written since.
     let before = length();
     app.client().request("GET", "/readyz", &[], b"").expect(200);
     assert!(length() > before);
 }
 
-/// CONTRACT 39: what is revoked is overwritten in the file, and not only given free.
+/// CONTRACT 39: revoked data is overwritten in the file, and not only freed.
 #[test]
 fn what_is_revoked_is_overwritten() {
     let app = TestApp::new();
@@ -295,7 +294,7 @@ fn what_is_revoked_is_overwritten() {
         app.setup.database().bytes(&query)
     };
     let blobs = keys.each_ref().map(|key| blob(key));
-    // The beginning stands in the row's own page, the end in pages that it does not fit into.
+    // The beginning is in the row's own page, the end in overflow pages.
     let parts: Vec<&[u8]> =
         blobs.iter().flat_map(|blob| [&blob[..40], &blob[blob.len() - 40..]]).collect();
     let app = app.stop().start();

@@ -1,4 +1,4 @@
-//! A disk that is full or read-only: clear refusals, nothing lost, and recovery without a restart.
+//! A disk that is full or read-only: clear errors, no loss, and recovery without a restart.
 
 use std::{
     fs,
@@ -14,13 +14,13 @@ use crate::support::{
     parts::leave_out,
 };
 
-/// A small file system of its own, unmounted when it goes.
+/// A small file system of its own, unmounted when this is dropped.
 struct SmallDisk {
     path: PathBuf,
 }
 
 impl SmallDisk {
-    /// `None`, said aloud, where this user may not mount.
+    /// `None`, with a notice, if this user may not mount.
     fn mount(test: &str, path: &Path, size: &str) -> Option<Self> {
         fs::create_dir_all(path).expect("mount point");
         let disk = Self { path: path.to_owned() };
@@ -53,15 +53,16 @@ fn carrier(token: &str) -> Value {
     json!({"Provider": "et", "AccessToken": token})
 }
 
-/// Under load: while there is no room each save succeeds or is refused as a whole, and gets go on; as soon
-/// as there is room again, so do saves.
+/// Under load, without free space: each save succeeds or is rejected as a whole, and gets work. As soon as there is
+/// space again, saves work.
 #[test]
 fn a_full_disk_refuses_saves_and_loses_nothing() {
     let setup = Setup::new();
     let Some(_disk) = SmallDisk::mount("a full disk", &setup.data(), "32m") else { return };
     let mut app = setup.start();
     let ballast = |number: usize| setup.data().join(format!("ballast-{number}"));
-    // Each makes room for the whole write-ahead log in the database's file, or it could not begin anew.
+    // Each file frees enough space to checkpoint the whole write-ahead log, because otherwise the log could not
+    // restart.
     for number in 0..3 {
         fs::write(ballast(number), vec![0; 8_000_000]).expect("ballast");
     }
@@ -102,8 +103,8 @@ fn a_read_only_disk_refuses_the_start_and_nothing_is_lost() {
     app.client().save(&carrier("CANARY-after"));
 }
 
-/// CONTRACT 35: a server whose disk is full when it starts answers gets, says why it is not ready, and saves as soon
-/// as there is room, whether the server before it stopped in good order or not.
+/// CONTRACT 35: a server that starts on a full disk answers gets, reports why it is not ready, and saves as soon as
+/// there is space. This holds after an orderly shutdown and after a kill.
 #[test]
 fn a_server_starts_on_a_full_disk() {
     let setup = Setup::new();
@@ -128,7 +129,7 @@ fn a_server_starts_on_a_full_disk() {
         let client = app.client();
         assert_eq!(client.access_token(&key).as_deref(), Some("CANARY-before"));
         let why = "disk is full or does not work";
-        // The log that a killed server left has some room.
+        // The log of a killed server has some space left.
         let mut saved = None;
         until("saves are refused", || {
             let answer = client.post("SaveExternalTokens", &save);
@@ -146,7 +147,7 @@ fn a_server_starts_on_a_full_disk() {
     }
 }
 
-/// What has to be written before a start is whole is missing: then it is refused, and nothing is changed.
+/// If the start has to write and cannot, the server does not start, and nothing is changed.
 #[test]
 fn a_start_that_must_write_is_refused_on_a_full_disk() {
     let setup = Setup::new();
@@ -186,7 +187,7 @@ fn a_disk_that_is_full_at_the_start_is_reported_and_the_start_can_be_retried() {
     setup.start().client().save(&carrier("CANARY"));
 }
 
-/// What cannot be written whole is removed.
+/// An incomplete file is removed.
 #[test]
 fn a_full_disk_keeps_no_part_of_a_file() {
     let setup = Setup::new();

@@ -1,7 +1,7 @@
-//! No nonce is used twice under one key: by parallel writers, after a restart, and by two servers of which one
-//! was made of the other's backup (NIST SP 800-38D §8).
+//! No nonce is used twice under one key: by parallel writers, after a restart, and by two servers of which one was
+//! restored from the other's backup (NIST SP 800-38D §8).
 //!
-//! Invariant: what is compared are all blobs that a master key sealed, read from the databases.
+//! Invariant: all blobs that a master key sealed are compared, read from the databases.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -31,7 +31,7 @@ fn save_in_parallel(app: &TestApp) {
     });
 }
 
-/// What was sealed: by key, each nonce and the blobs that have it. The same blob in two databases is one.
+/// The sealed blobs: by key, each nonce and the blobs that have it. The same blob in two databases counts as one.
 #[derive(Default)]
 struct Nonces(HashMap<(String, Vec<u8>), HashSet<Vec<u8>>>);
 
@@ -40,7 +40,7 @@ impl Nonces {
         self.0.entry((key, blob[2..14].to_vec())).or_default().insert(blob.to_vec());
     }
 
-    /// Adds what is in a database; the digests of its retrieval keys.
+    /// Adds the blobs of a database; returns the digests of its retrieval keys.
     fn add_all(&mut self, setup: &Setup) -> Vec<String> {
         let rows =
             "SELECT group_concat(key_digest || ' ' || kek_id || ' ' || wrapped || ' ' || sealed)
@@ -52,7 +52,7 @@ impl Nonces {
             let parts: Vec<&str> = row.split(' ').collect();
             let [digest, kek, wrapped, sealed] = parts[..] else { panic!("{row}") };
             self.add(kek.to_owned(), &unhex(wrapped));
-            // Each carrier is sealed under a key of its own, so that its nonce need not differ; it does.
+            // Each carrier is sealed under its own key, so its nonce does not need to be unique; it is anyway.
             self.add("carriers".to_owned(), &unhex(sealed));
             digests.push(digest.to_owned());
         }
@@ -64,8 +64,8 @@ impl Nonces {
     }
 }
 
-/// Parallel writers, a restart, a copy that is restored with the same master key and goes on beside the first
-/// server, and a rotation in both: every nonce was used once.
+/// Parallel writers, a restart, a restored copy with the same master key that runs in parallel with the first server,
+/// and a rotation in both: every nonce was used once.
 #[test]
 fn no_nonce_is_used_twice() {
     let app = Setup::new().with("LOG__FILTER", "warn").start();
@@ -95,6 +95,6 @@ fn no_nonce_is_used_twice() {
     }
     let twice = nonces.0.values().filter(|blobs| blobs.len() > 1).count();
     assert_eq!(twice, 0, "of {} nonces", nonces.0.len());
-    // Saved and then rewrapped: in both, 200 of the records are the same ones.
+    // Saved and then re-wrapped in both databases; 200 of the records are the same in both.
     assert!(nonces.0.len() > 2 * 3 * WRITERS * SAVES, "{}", nonces.0.len());
 }

@@ -45,8 +45,8 @@ impl Visitor {
     }
 }
 
-/// Another program that locks the database, looks into it and leaves does no harm: saves are refused
-/// while it holds the lock, go on when it is gone, and what was acknowledged survives a kill.
+/// Another program locks the database, reads it and ends without harm. Saves are rejected while it holds the lock, and
+/// work after that. Acknowledged saves survive a kill.
 #[test]
 fn a_visitor_to_the_database_does_no_harm() {
     if !has("sqlite3") {

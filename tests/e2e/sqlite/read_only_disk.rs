@@ -1,10 +1,9 @@
-//! A disk that cannot be written any more while the server has its files open.
+//! A disk that becomes read-only while the server has its files open.
 //!
-//! Invariant: saves are refused as a whole, gets go on, and nothing that was acknowledged is lost.
+//! Invariant: saves are rejected as a whole, gets work, and no acknowledged save is lost.
 //!
-//! Linux refuses to remount a file system read-only as long as a file is open for writing, so nobody can do
-//! that to a running server. A file system does it to itself when it finds an error, and has then to be
-//! unmounted and repaired.
+//! Linux does not remount a file system read-only while a file is open for writing, so this cannot be done to a running
+//! server. A file system remounts itself when it finds an error. Then it must be unmounted and repaired.
 
 use std::{
     fs::{self, File},
@@ -20,14 +19,14 @@ use crate::support::{
 
 const MEGABYTE: u64 = 1024 * 1024;
 
-/// An ext4 file system in a file, mounted as the server's data folder; unmounted when it goes.
+/// An ext4 file system in a file, mounted as the server's data folder; unmounted when this is dropped.
 struct Disk {
     image: PathBuf,
     path: PathBuf,
 }
 
 impl Disk {
-    /// `None`, said aloud, where this user may not mount.
+    /// `None`, with a notice, if this user may not mount.
     fn new(test: &str, setup: &Setup) -> Option<Self> {
         let disk = Self { image: setup.folder().join("image"), path: setup.data() };
         File::create(&disk.image).and_then(|file| file.set_len(32 * MEGABYTE)).expect("image");
@@ -46,7 +45,7 @@ impl Disk {
         run(mount.args(["-o", "loop,errors=remount-ro"]).args([&self.image, &self.path]))
     }
 
-    /// Lets the file system find an error, and with that turn read-only.
+    /// Triggers an error of the file system, which makes it read-only.
     fn fail(&self) {
         let mut findmnt = Command::new("findmnt");
         let device = findmnt.args(["-n", "-o", "SOURCE"]).arg(&self.path).output();
@@ -54,22 +53,22 @@ impl Disk {
         let name = device.trim().strip_prefix("/dev/").expect("a device");
         fs::write(format!("/sys/fs/ext4/{name}/trigger_fs_error"), "1").expect("an error");
         fs::write(self.path.join("probe"), "").expect_err("it is read-only");
-        // What is in memory cannot go to the disk any more, and is given up.
+        // Data in memory can no longer be written to the disk, and is dropped.
         run(Command::new("sync").arg("-f").arg(&self.path));
     }
 
-    /// Repairs the file system, which nobody may be using, and mounts it again.
+    /// Repairs the file system, which must not be in use, and mounts it again.
     fn repair(&self) {
         assert!(run(Command::new("umount").arg(&self.path)), "it is in use");
-        // It tells by its code that it repaired something.
+        // The exit code 1 means that errors were repaired.
         let status = Command::new("e2fsck").arg("-p").arg(&self.image).output().expect("e2fsck");
         assert!(matches!(status.status.code(), Some(0 | 1)), "{status:?}");
         assert!(self.mount());
     }
 
-    /// Lets nobody write to the database and its log, whether open or not, or everybody again (`+i`,
-    /// `-i`). Their index is left alone: it is mapped, and who writes to a map that cannot be written gets
-    /// a signal that ends it.
+    /// Prevents every write to the database and its log, by open files too, or allows writes again (`+i`, `-i`). The
+    /// index of the log is not changed, because it is mapped: a write to an unwritable mapping ends the process with a
+    /// signal.
     fn change_files(&self, attribute: &str) {
         for file in ["latchkey.db", "latchkey.db-wal"] {
             let file = self.path.join(file);
@@ -88,7 +87,7 @@ fn run(command: &mut Command) -> bool {
     command.output().is_ok_and(|output| output.status.success())
 }
 
-/// Waits until saves were refused for a while and gets went on.
+/// Waits until a number of saves were rejected and gets still work.
 fn wait_for_refusals(app: &TestApp, record: &Record) {
     let (refused, got) = (record.refused(), record.got());
     until("saves are refused", || record.refused() >= refused + 100);
@@ -98,7 +97,7 @@ fn wait_for_refusals(app: &TestApp, record: &Record) {
     assert_eq!(record.acknowledged(), acknowledged);
 }
 
-/// The server stops in good order then, and what it acknowledged is on the repaired disk.
+/// The server then shuts down in good order, and all acknowledged saves are on the repaired disk.
 #[test]
 fn a_disk_that_turns_read_only_refuses_saves_and_loses_nothing() {
     let setup = Setup::new();
@@ -106,7 +105,7 @@ fn a_disk_that_turns_read_only_refuses_saves_and_loses_nothing() {
     let (app, record) = (setup.start(), Record::default());
     let client = app.client();
     (0..100).for_each(|_| assert!(record.save(&client)));
-    // While nothing is being saved: Linux may tell a save under way that it is on the disk when it is not.
+    // At a moment without saves, because Linux may report a save under way as written when it is not.
     disk.fail();
     record.load(&app.url, 8, &mut Random::new(), || wait_for_refusals(&app, &record));
     assert_eq!(record.acknowledged(), 100);
@@ -119,7 +118,7 @@ fn a_disk_that_turns_read_only_refuses_saves_and_loses_nothing() {
     assert!(record.save(&app.client()));
 }
 
-/// Files that cannot be written for a time: as soon as they can, saves go on, without a restart.
+/// Files cannot be written for a while. As soon as they can, saves work without a restart.
 #[test]
 fn files_that_cannot_be_written_for_a_time_refuse_saves_and_lose_nothing() {
     let setup = Setup::new();

@@ -1,4 +1,4 @@
-//! Grants in a SQLite file: what a restored backup may do with them, and a kill before anything is written.
+//! Grants in a SQLite file: a restored backup, and a kill before anything is written.
 
 use std::{thread, time::Duration};
 
@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// A kill before the claim is committed leaves nothing.
+/// A kill before the commit of the claim leaves nothing.
 #[test]
 fn a_kill_before_the_claim_leaves_nothing() {
     let mut scene = Scene::new(Rules::default(), json!({}));
@@ -38,8 +38,8 @@ fn a_kill_before_the_claim_leaves_nothing() {
     scene.assert_lives(&key);
 }
 
-/// CONTRACT 54: A restored backup has refresh tokens that the original may have spent since: none is sent until that
-/// is allowed.
+/// CONTRACT 54: A restored backup has refresh tokens that the original may have spent since. None is sent until the
+/// operator allows it.
 #[test]
 fn a_restored_backup_sends_nothing_until_it_is_let() {
     let scene = Scene::new(Rules::default(), json!({}));
@@ -68,11 +68,11 @@ fn a_restored_backup_sends_nothing_until_it_is_let() {
         assert_eq!(describe(&copy, key)["GrantState"], "Paused");
     }
     assert_eq!(scene.provider.count(Kind::Refresh), before);
-    // The original goes on meanwhile, with the living leaf.
+    // The original continues meanwhile, with the living refresh token.
     scene.assert_lives(&key);
     let refresh_of_original = access_token(get(&client, &key, 0));
     assert_eq!(refresh_of_original, token);
-    // Its keys are those of the copy, too.
+    // The setup of the original is kept, because the copy uses its key files.
     let _original = scene.app.stop();
     let told = copy.admin(&["grants", "resume"]);
     tell(&format!("resume says: {told}"));

@@ -1,7 +1,7 @@
-//! SQLite's write-ahead log: cut short as a crash of the machine may leave it, and cut off after what it has
-//! was erased.
+//! SQLite's write-ahead log: truncated as a crash of the machine may leave it, and truncated by the server after it
+//! contained erased data.
 //!
-//! Invariant: what was committed wholly before a crash is there, and nothing else is.
+//! Invariant: after a crash, exactly the commits that were complete are there.
 
 use std::{
     fs,
@@ -19,11 +19,10 @@ use crate::support::{
 
 const SAVES: usize = 30;
 const PAGE: usize = 4096;
-/// Servers that run at once.
+/// The number of servers that run at once.
 const SERVERS: usize = 2;
 
-/// A database that was settled, the log of what was saved since, and the length of the log after each of
-/// the saves.
+/// A database after a checkpoint, the log of later saves, and the length of the log after each save.
 struct Crashed {
     app: TestApp,
     log: Vec<u8>,
@@ -48,25 +47,25 @@ impl Crashed {
         Self { app, log, saves: lengths.into_iter().zip(record.saved()).collect() }
     }
 
-    /// The same with less of the log, in a folder of its own.
+    /// The same database with a shorter log, in a folder of its own.
     fn cut(&self, length: usize) -> Setup {
         let setup = Setup::new();
         let mut copy = Command::new("cp");
         copy.arg("-a").args([self.app.setup.data(), setup.data()]);
         assert!(copy.status().expect("cp").success());
-        // It does not survive a crash of the machine.
+        // The index does not survive a crash of the machine.
         fs::remove_file(setup.data().join("latchkey.db-shm")).expect("the log's index");
         fs::write(setup.data().join("latchkey.db-wal"), &self.log[..length]).expect("log");
         setup
     }
 
-    /// What was committed wholly before a cut.
+    /// The saves that were committed completely before a cut.
     fn before(&self, length: usize) -> impl Iterator<Item = &Saved> {
         let before = self.saves.iter().filter(move |(end, _saved)| *end <= length);
         before.map(|(_end, saved)| saved)
     }
 
-    /// Starts a server on a log of that length; how many saves are kept, which must be the first ones.
+    /// Starts a server on a log of that length; returns the number of kept saves, which must be the first ones.
     fn kept_after_a_cut(&self, length: usize) -> usize {
         let app = self.cut(length).start();
         let client = app.client();
@@ -81,7 +80,7 @@ impl Crashed {
     }
 }
 
-/// At every boundary of a page of the disk, which is in the middle of a frame of the log.
+/// At every page boundary of the disk, which is in the middle of a frame of the log.
 #[test]
 fn a_log_that_is_cut_short_keeps_what_was_committed_before_the_cut() {
     let crashed = Crashed::new();
@@ -106,8 +105,8 @@ fn a_log_that_is_cut_short_keeps_what_was_committed_before_the_cut() {
     assert_none_lost(acknowledged, acknowledged - kept);
 }
 
-/// CONTRACT 39, 41: what was revoked or swept is soon neither in the file nor in the log of a server that runs on,
-/// nor of one that was killed and started again.
+/// CONTRACT 39, 41: revoked or swept data is soon neither in the file nor in the log. This holds for a server that runs
+/// on, and for one that was killed and started again.
 #[test]
 fn what_was_erased_leaves_the_files_of_a_running_server() {
     let mut app = Setup::new().with("RECORDS__SWEEP_SECONDS", "1").start();
