@@ -1,6 +1,6 @@
 //! `TestApp`: a server process in a temporary folder.
 //!
-//! Invariant: the process is gone, and its log free of secrets, when the `TestApp` is dropped.
+//! Invariant: when the `TestApp` is dropped, its process has ended, and its log contains no secret.
 
 use std::{
     fs::{self, File},
@@ -21,13 +21,13 @@ use crate::{Database, support::client::Client};
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_latchkey-under-test");
 
-/// How long an answer may take before a test fails.
+/// The time within which an answer must arrive.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long something may take to happen, on a slow machine that does much else.
+/// The time within which an event must happen, also on a slow and busy machine.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Waits until something is so.
+/// Waits until a condition holds.
 pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !is_so() {
@@ -36,7 +36,7 @@ pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// What no log may hold: the sample's password and tokens, and whatever tests save.
+/// Secrets that no log may contain: the sample's password and tokens, and the values that tests save.
 const SECRETS: [&str; 11] = [
     "Tje0",
     "dGplMDpUamUw",
@@ -51,7 +51,7 @@ const SECRETS: [&str; 11] = [
     "eyJ",
 ];
 
-/// How to start a server.
+/// The configuration of a server that a test starts.
 #[derive(Clone)]
 pub(crate) struct Setup {
     folder: Arc<TempDir>,
@@ -108,7 +108,7 @@ impl Setup {
         file
     }
 
-    /// The database, behind the server's back.
+    /// The database, for access without the server.
     pub(crate) fn database(&self) -> &Database {
         &self.database
     }
@@ -124,17 +124,17 @@ impl Setup {
         command
     }
 
-    /// Starts the server and waits until it says where it is.
+    /// Starts the server and waits until it prints its address.
     pub(crate) fn start(&self) -> TestApp {
         self.try_start().unwrap_or_else(|log| panic!("the server ended: {log}"))
     }
 
-    /// Starts the server, which may refuse; then its log.
+    /// Starts the server; if it does not start, the error is its log.
     pub(crate) fn try_start(&self) -> Result<TestApp, String> {
         TestApp::start(self.clone(), self.command())
     }
 
-    /// Starts the server, which must refuse; what it says about it.
+    /// Starts the server, which must fail; returns its error message.
     pub(crate) fn refusal(&self) -> String {
         let output = self.command().output().expect("the binary runs");
         let told = String::from_utf8(output.stderr).expect("UTF-8");
@@ -145,19 +145,19 @@ impl Setup {
         refusal.unwrap_or_else(|| panic!("no message in: {told}")).to_owned()
     }
 
-    /// Runs a command with this on its standard input; what it prints, or what it says on failure.
+    /// Runs a command with this standard input; returns its output, or its error message.
     pub(crate) fn run(&self, arguments: &[&str], input: &str) -> Result<String, String> {
         let mut command = self.clone().arguments(arguments).command();
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.spawn().expect("the binary runs");
-        // It may end without reading.
+        // The command may end without reading its input.
         let _ = process.stdin.take().expect("piped").write_all(input.as_bytes());
         let output = process.wait_with_output().expect("the binary runs");
         let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
         if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
     }
 
-    /// Runs a command to its end; what it prints.
+    /// Runs a command to its end; returns its output.
     pub(crate) fn output(&self) -> String {
         let output = self.command().output().expect("the binary runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -168,7 +168,7 @@ impl Setup {
 /// A running server.
 pub(crate) struct TestApp {
     pub(crate) setup: Setup,
-    /// What it printed when it started.
+    /// The output at the start.
     pub(crate) greeting: String,
     /// Scheme and authority.
     pub(crate) url: String,
@@ -178,12 +178,12 @@ pub(crate) struct TestApp {
 }
 
 impl TestApp {
-    /// In a new folder, with defaults.
+    /// Starts a server in a new folder, with defaults.
     pub(crate) fn new() -> Self {
         Setup::new().start()
     }
 
-    /// By a command of one's own.
+    /// Starts a server by this command.
     pub(crate) fn start(setup: Setup, mut command: Command) -> Result<Self, String> {
         let log = setup.folder().join("log");
         let stderr = File::options().append(true).create(true).open(&log).expect("log file");
@@ -204,13 +204,13 @@ impl TestApp {
         Ok(Self { setup, greeting, url, process, _stdout: stdout, log })
     }
 
-    /// Calls as the sample user.
+    /// A client with the sample login.
     pub(crate) fn client(&self) -> Client {
         Client::new(&self.url)
     }
 
-    /// Sends bytes as they are on a connection of their own; all that comes back. The request must
-    /// ask for `Connection: close`.
+    /// Sends bytes unchanged on a separate connection; returns all bytes that come back. The request must ask for
+    /// `Connection: close`.
     pub(crate) fn raw(&self, request: &str) -> String {
         let mut stream = TcpStream::connect(self.authority()).expect("connect");
         stream.set_read_timeout(Some(TIMEOUT)).expect("timeout");
@@ -225,7 +225,7 @@ impl TestApp {
         self.process.id()
     }
 
-    /// How much memory the server has.
+    /// The memory that the server uses, in megabytes.
     pub(crate) fn resident_megabytes(&self) -> usize {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()));
         let status = status.expect("Linux tells it");
@@ -233,12 +233,12 @@ impl TestApp {
         line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") / 1024
     }
 
-    /// Whether this user may see what the server has open: only root, since the server cannot be dumped.
+    /// Whether this user may list the server's open files. Only root may, because the process cannot be dumped.
     pub(crate) fn may_be_looked_into(&self) -> bool {
         fs::read_dir(format!("/proc/{}/fd", self.process.id())).is_ok()
     }
 
-    /// How many files and sockets the server has open.
+    /// The number of files and sockets that the server has open.
     pub(crate) fn open_files(&self) -> usize {
         let files = fs::read_dir(format!("/proc/{}/fd", self.process.id()));
         files.expect("Linux tells it").count()
@@ -250,7 +250,7 @@ impl TestApp {
         rest.split('/').next().unwrap_or(rest)
     }
 
-    /// Runs a command of administration beside the server; what it prints, without the last newline.
+    /// Runs an administration command while the server runs; returns its output without the last newline.
     pub(crate) fn admin(&self, arguments: &[&str]) -> String {
         let told = self.setup.run(arguments, "CANARY-password\n");
         told.unwrap_or_else(|error| panic!("{arguments:?}: {error}")).trim_end().to_owned()
@@ -261,17 +261,17 @@ impl TestApp {
         self.admin(&["user", "add", login, "--password-stdin"]);
     }
 
-    /// A new ticket of a user.
+    /// Issues a ticket to a user; returns it.
     pub(crate) fn ticket(&self, login: &str) -> String {
         self.admin(&["ticket", "issue", login])
     }
 
-    /// Everything that was logged; the last lines may still be on their way.
+    /// The whole log; its last lines may still be missing.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).expect("log")
     }
 
-    /// Waits until a line of the log has all of these; the line.
+    /// Waits until a line of the log contains all of these parts; returns the line.
     pub(crate) fn logged(&self, parts: &[&str]) -> String {
         let has_all = |line: &&str| parts.iter().all(|part| line.contains(part));
         let mut found = None;
@@ -282,7 +282,7 @@ impl TestApp {
         found.expect("found")
     }
 
-    /// SIGKILL: the process gets no chance to do anything.
+    /// Sends SIGKILL, so that the process cannot do anything more.
     pub(crate) fn kill(&mut self) {
         self.process.kill().expect("kill");
         self.process.wait().expect("wait");
@@ -293,28 +293,28 @@ impl TestApp {
         signal(&self.process, name);
     }
 
-    /// Runs SQL behind the server's back; how many rows it changed.
+    /// Runs SQL directly on the database; returns the number of changed rows.
     pub(crate) fn sql(&self, sql: &str) -> usize {
         self.setup.database().sql(sql)
     }
 
-    /// The number that a query finds behind the server's back.
+    /// The result of a query on the database, as a number.
     pub(crate) fn number(&self, query: &str) -> i64 {
         self.setup.database().number(query)
     }
 
-    /// How many records there are.
+    /// The number of records.
     pub(crate) fn saved_rows(&self) -> usize {
         let rows = self.number("SELECT count(*) FROM external_tokens");
         usize::try_from(rows).expect("no less than none")
     }
 
-    /// Waits for the end.
+    /// Waits until the process has ended.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         self.process.wait().expect("wait")
     }
 
-    /// Stops the server in good order; its setup, to start it again.
+    /// Stops the server in good order; returns its setup, to start it again.
     pub(crate) fn stop(mut self) -> Setup {
         self.signal("TERM");
         assert!(self.wait().success(), "{}", self.log());
@@ -323,14 +323,14 @@ impl TestApp {
 
     /// Every file of the data folder and of the database.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
-        // There may be neither a file database nor a key file.
+        // A file database and a key file may both be missing.
         let data = self.setup.data();
         let mut files = if data.exists() { files(&data) } else { Vec::new() };
         files.extend(self.setup.database().files());
         files
     }
 
-    /// Those that hold `needle`.
+    /// The files that contain `needle`.
     pub(crate) fn files_with(&self, needle: impl AsRef<[u8]>) -> Vec<PathBuf> {
         let needle = needle.as_ref();
         let holds = |path: &PathBuf| {
@@ -341,7 +341,7 @@ impl TestApp {
     }
 }
 
-/// Every file in a folder and in its folders.
+/// Every file in a folder and its subfolders.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).expect("folder").map(|entry| entry.expect("entry").path());
     entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
@@ -353,7 +353,7 @@ pub(crate) fn signal(process: &Child, name: &str) {
     assert!(Command::new("sh").args(["-c", &kill]).status().expect("sh").success());
 }
 
-/// Looks for secrets as they are, and for the longer ones in every form that a library might print bytes in.
+/// Searches for secrets as plain text, and for the longer ones in every notation that a library may print bytes in.
 pub(crate) fn assert_no_secret(log: &str) {
     let log = &without_ids(log);
     for secret in SECRETS {
@@ -364,13 +364,13 @@ pub(crate) fn assert_no_secret(log: &str) {
     }
 }
 
-/// Whether a text has another one. The search of the standard library is slow where tests are not optimised, and `memchr`
-/// is optimised there, too.
+/// Whether a text contains another one. The search of the standard library is slow in unoptimised tests. `memchr` is
+/// optimised there, too.
 fn has(text: &str, part: &str) -> bool {
     memmem::find(text.as_bytes(), part.as_bytes()).is_some()
 }
 
-/// A log without the ids of records, whose letters are random: some spell a short secret.
+/// A log without the ids of records, because their random letters may spell a short secret.
 fn without_ids(log: &str) -> String {
     let mut parts = log.split("record.id");
     let first = parts.next().unwrap_or_default().to_owned();
@@ -380,14 +380,15 @@ fn without_ids(log: &str) -> String {
     })
 }
 
-/// Asserts that a log has these bytes in no form: plain, hexadecimal, decimal, Base64.
+/// Asserts that a log contains these bytes in no notation: plain, hexadecimal, decimal, Base64.
 pub(crate) fn assert_not_in(log: &str, secret: &[u8]) {
     let hexadecimal: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
     let decimal: Vec<String> = secret.iter().map(ToString::to_string).collect();
     let mut forms =
         vec![hexadecimal.to_uppercase(), hexadecimal, decimal.join(", "), decimal.join(",")];
     forms.extend(str::from_utf8(secret).map(str::to_owned));
-    // It may begin anywhere in a group of three bytes; of each form what depends on it alone is looked for.
+    // The secret may begin at any position in a group of three bytes. Only the characters that depend on it alone are
+    // searched for.
     for before in 0..3 {
         let encoded = STANDARD_NO_PAD.encode([&vec![0; before], secret].concat());
         let whole = &encoded[(before * 8).div_ceil(6)..(before + secret.len()) * 8 / 6];

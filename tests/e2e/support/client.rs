@@ -1,6 +1,6 @@
 //! A small HTTP client with the calls of the API.
 //!
-//! Invariant: an answer is looked at as it is; no status is an error by itself.
+//! Invariant: the client returns every answer unchanged, and treats no status as an error.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
@@ -8,12 +8,12 @@ use ureq::{Agent, RequestExt as _, http, tls::TlsConfig};
 
 use crate::support::app::TIMEOUT;
 
-/// Where the agent's operations are.
+/// The path of the User agent's operations.
 const AGENT: &str = "/api/v1/Agents/User/";
-/// Where the operations on records are.
+/// The path of the operations on records.
 const RECORDS: &str = "/api/v1/Agents/ExternalTokens/";
 
-/// Calls one server, by default with the sample login; keeps its connection open.
+/// Calls one server, by default with the sample login, and keeps its connection open.
 #[derive(Clone)]
 pub(crate) struct Client {
     agent: Agent,
@@ -31,7 +31,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// From the cookies that an answer sets.
+    /// Reads the session from the cookies of an answer.
     pub(crate) fn of(answer: &Answer) -> Self {
         let cookies = answer.headers.get_all("Set-Cookie").iter();
         let pairs = cookies.map(|cookie| cookie.to_str().expect("text").split(';').next());
@@ -60,7 +60,7 @@ impl Client {
         Self::with_tls(url, TlsConfig::default())
     }
 
-    /// With TLS of one's own.
+    /// A client with this TLS configuration.
     pub(crate) fn with_tls(url: &str, tls: TlsConfig) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
@@ -72,28 +72,28 @@ impl Client {
         Self { agent: config.into(), url: url.to_owned(), authorization }
     }
 
-    /// The same client with another `Authorization`, or none.
+    /// The same client with another `Authorization` header, or without one.
     pub(crate) fn with_authorization(&self, authorization: Option<&str>) -> Self {
         Self { authorization: authorization.map(str::to_owned), ..self.clone() }
     }
 
-    /// The same client of a server that was started again.
+    /// The same client for a server that was started again.
     pub(crate) fn at(&self, url: &str) -> Self {
         Self { url: url.to_owned(), ..self.clone() }
     }
 
-    /// With HTTP Basic.
+    /// The same client with HTTP Basic.
     pub(crate) fn with_password(&self, login: &str, password: &str) -> Self {
         let encoded = STANDARD.encode(format!("{login}:{password}"));
         self.with_authorization(Some(&format!("Basic {encoded}")))
     }
 
-    /// Asks who is calling.
+    /// Requests the caller's identity.
     pub(crate) fn who(&self, headers: &[(&str, &str)]) -> Answer {
         self.request("GET", "/api/v1/User/currentPrincipal", headers, b"")
     }
 
-    /// Signs in by the page's form; the cookies and the value of `X-XSRF-TOKEN`.
+    /// Signs in by the page's form; returns the cookies and the value of `X-XSRF-TOKEN`.
     pub(crate) fn sign_in(&self, login: &str, password: &str) -> Session {
         let form = format!("login={login}&password={password}");
         let form_type = [("Content-Type", "application/x-www-form-urlencoded")];
@@ -101,7 +101,7 @@ impl Client {
         Session::of(&visitor.request("POST", "/sign-in", &form_type, form.as_bytes()).expect(303))
     }
 
-    /// Any request; `Authorization` is added.
+    /// Sends any request, with the `Authorization` header.
     pub(crate) fn request(
         &self,
         method: &str,
@@ -112,7 +112,7 @@ impl Client {
         self.try_request(method, path, headers, body).expect("an answer")
     }
 
-    /// Any request, to a server that may go away meanwhile.
+    /// Sends any request to a server that may end meanwhile.
     pub(crate) fn try_request(
         &self,
         method: &str,
@@ -137,18 +137,18 @@ impl Client {
         })
     }
 
-    /// An operation of the agent with a JSON body.
+    /// Calls an operation of the User agent with a JSON body.
     pub(crate) fn post(&self, operation: &str, body: &Value) -> Answer {
         self.post_text(operation, &body.to_string())
     }
 
-    /// An operation of the agent with any text as a JSON body.
+    /// Calls an operation of the User agent with any text as a JSON body.
     pub(crate) fn post_text(&self, operation: &str, body: &str) -> Answer {
         let path = format!("{AGENT}{operation}");
         self.request("POST", &path, &[("Content-Type", "application/json")], body.as_bytes())
     }
 
-    /// An operation of the ExternalTokens agent with a JSON body.
+    /// Calls an operation of the ExternalTokens agent with a JSON body.
     pub(crate) fn post_records(&self, operation: &str, body: &Value) -> Answer {
         let path = format!("{RECORDS}{operation}");
         self.request(
@@ -159,30 +159,30 @@ impl Client {
         )
     }
 
-    /// What is known about a record.
+    /// The description of a record.
     pub(crate) fn describe(&self, which: &Value) -> Value {
         self.post_records("Describe", which).expect(200).json()
     }
 
-    /// Ends a record; whether it lived.
+    /// Revokes a record; returns whether it lived.
     pub(crate) fn revoke(&self, which: &Value) -> bool {
         self.post_records("Revoke", which).expect(200).json().as_bool().expect("a truth value")
     }
 
-    /// Saves a carrier; the key.
+    /// Saves a carrier; returns the key.
     pub(crate) fn save(&self, carrier: &Value) -> String {
         let answer = self.post("SaveExternalTokens", &json!({ "TokenManagementInfo": carrier }));
         answer.expect(200).key()
     }
 
-    /// An operation of the agent, on a server that may go away meanwhile.
+    /// Calls an operation of the User agent on a server that may end meanwhile.
     pub(crate) fn try_post(&self, operation: &str, body: &Value) -> Result<Answer, ureq::Error> {
         let headers = [("Content-Type", "application/json")];
         let path = format!("{AGENT}{operation}");
         self.try_request("POST", &path, &headers, body.to_string().as_bytes())
     }
 
-    /// What a key retrieves.
+    /// The carrier that a key retrieves.
     pub(crate) fn get(&self, key: &str) -> Value {
         self.post("GetExternalTokens", &json!({ "Key": key })).expect(200).json()
     }
@@ -193,7 +193,7 @@ impl Client {
     }
 }
 
-/// The body that saves a carrier with this access token.
+/// The body of a save of a carrier with this access token.
 pub(crate) fn to_save(access_token: &str) -> Value {
     json!({ "TokenManagementInfo": { "Provider": "et", "AccessToken": access_token } })
 }
@@ -215,7 +215,7 @@ impl Answer {
         self.json().as_str().expect("a key").to_owned()
     }
 
-    /// The challenges' schemes, in their order.
+    /// The schemes of the challenges, in order.
     pub(crate) fn challenges(&self) -> Vec<&str> {
         let challenges = self.headers.get_all("WWW-Authenticate").iter();
         challenges.filter_map(|value| value.to_str().ok()?.split(' ').next()).collect()

@@ -1,4 +1,4 @@
-//! An issuer of JWTs, as far as the server sees one: a key, its key set in a file, and tokens.
+//! An issuer of JWTs, as the server sees it: a key, its key set in a file, and tokens.
 
 use std::{fs, path::PathBuf};
 
@@ -31,7 +31,7 @@ impl Issuer {
         json!({"kty": "EC", "crv": "P-256", "kid": self.kid, "x": encode(x), "y": encode(y)})
     }
 
-    /// A token with these claims over those that make it valid; one that is null is left out.
+    /// A token with these claims over valid ones. A claim that is null is left out.
     pub(crate) fn token(&self, claims: &Value) -> String {
         let mut all = json!({
             "iss": ISSUER, "aud": AUDIENCE, "sub": "tje0", "exp": 4_102_444_800_u64
@@ -46,7 +46,7 @@ impl Issuer {
     }
 }
 
-/// Where the server reads the key set of these issuers.
+/// Writes the key set of these issuers to the file that the server reads; returns its path.
 pub(crate) fn write_keys(setup: &Setup, issuers: &[&Issuer]) -> PathBuf {
     let path = setup.folder().join("jwks.json");
     let keys: Vec<Value> = issuers.iter().map(|issuer| issuer.jwk()).collect();
@@ -54,7 +54,7 @@ pub(crate) fn write_keys(setup: &Setup, issuers: &[&Issuer]) -> PathBuf {
     path
 }
 
-/// A server that accepts the tokens of these issuers.
+/// The setup of a server that accepts the tokens of these issuers.
 pub(crate) fn trusting(setup: Setup, issuers: &[&Issuer]) -> Setup {
     let path = write_keys(&setup, issuers);
     setup

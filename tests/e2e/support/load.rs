@@ -1,7 +1,7 @@
-//! Load by several connections, and the record of what was acknowledged under it.
+//! Load from several connections, and the record of the acknowledged saves.
 //!
-//! Invariant: a save is on the record only once its key was received, and whatever happens to the server,
-//! each answer is either right or a refusal that says when to come back.
+//! Invariant: a save is recorded only after its key was received. At any time each answer is either correct, or a
+//! rejection with a time to retry.
 
 use std::{
     hash::{BuildHasher as _, RandomState},
@@ -19,15 +19,15 @@ use crate::support::{
     client::{Answer, Client, to_save},
 };
 
-/// Connections that look at once whether anything is lost.
+/// The number of connections that check at once for lost saves.
 const CHECKERS: usize = 8;
 
-/// Numbers that differ from run to run (SplitMix64).
+/// Random numbers that differ between runs (SplitMix64).
 #[derive(Clone, Copy)]
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// With a seed that is printed.
+    /// Starts from a seed, which is printed.
     pub(crate) fn new() -> Self {
         let seed = RandomState::new().hash_one("seed");
         tell(&format!("seed {seed}"));
@@ -42,12 +42,12 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// From 0 to `end`, which is not among them.
+    /// A number from 0 to `end`, exclusive.
     pub(crate) fn below(&mut self, end: usize) -> usize {
         usize::try_from(self.next() % end as u64).expect("less than a usize")
     }
 
-    /// Another source of numbers.
+    /// Another, independent source of numbers.
     pub(crate) fn split(&mut self) -> Self {
         Self(self.next())
     }
@@ -61,16 +61,16 @@ pub(crate) struct Saved {
 }
 
 impl Saved {
-    /// Whether its key retrieves it.
+    /// Whether its key retrieves its token.
     pub(crate) fn is_kept(&self, client: &Client) -> bool {
         client.access_token(&self.key).as_ref() == Some(&self.token)
     }
 }
 
-/// What a server acknowledged, and what else it answered.
+/// The saves that a server acknowledged, and the counts of its other answers.
 #[derive(Default)]
 pub(crate) struct Record {
-    /// Goes behind each token, to make it longer.
+    /// Text that is appended to each token to make it longer.
     padding: String,
     saved: Mutex<Vec<Saved>>,
     begun: AtomicUsize,
@@ -80,7 +80,7 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// Of tokens that are this much longer than need be.
+    /// A record whose tokens have this much padding.
     pub(crate) fn of_long_tokens(padding: usize) -> Self {
         Self { padding: "x".repeat(padding), ..Self::default() }
     }
@@ -91,7 +91,7 @@ impl Record {
         format!("CANARY-{number}{}", self.padding)
     }
 
-    /// Saves a token of its own; whether the server answered.
+    /// Saves a unique token; returns whether the server answered.
     pub(crate) fn save(&self, client: &Client) -> bool {
         let token = self.new_token();
         let Ok(answer) = client.try_post("SaveExternalTokens", &to_save(&token)) else {
@@ -107,7 +107,7 @@ impl Record {
         true
     }
 
-    /// Gets what was saved at some time, if anything was; whether the server answered.
+    /// Gets a random earlier save, if there is one; returns whether the server answered.
     fn get(&self, client: &Client, random: &mut Random) -> bool {
         let Some(saved) = self.sample(1, random).pop() else { return true };
         let Ok(answer) = client.try_post("GetExternalTokens", &json!({ "Key": saved.key })) else {
@@ -119,45 +119,45 @@ impl Record {
         true
     }
 
-    /// Adds a save that was acknowledged.
+    /// Adds an acknowledged save.
     pub(crate) fn add(&self, saved: Saved) {
         self.saved.lock().expect("no worker panicked").push(saved);
     }
 
-    /// What was acknowledged, in the order of the answers.
+    /// The acknowledged saves, in the order of the answers.
     pub(crate) fn saved(&self) -> Vec<Saved> {
         self.saved.lock().expect("no worker panicked").clone()
     }
 
-    /// How many saves were acknowledged.
+    /// The number of acknowledged saves.
     pub(crate) fn acknowledged(&self) -> usize {
         self.saved.lock().expect("no worker panicked").len()
     }
 
-    /// How many saves were refused with a 503.
+    /// The number of saves that were rejected with a 503.
     pub(crate) fn refused(&self) -> usize {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// How many times a token was got.
+    /// The number of tokens that were retrieved.
     pub(crate) fn got(&self) -> usize {
         self.got.load(Ordering::Relaxed)
     }
 
-    /// How many calls got no answer, because the server was gone.
+    /// The number of calls without an answer, because the server had ended.
     pub(crate) fn cut_off(&self) -> usize {
         self.cut_off.load(Ordering::Relaxed)
     }
 
-    /// Some of what was acknowledged, with repetitions.
+    /// A random sample of the acknowledged saves, with repetitions.
     pub(crate) fn sample(&self, count: usize, random: &mut Random) -> Vec<Saved> {
         let saved = self.saved.lock().expect("no worker panicked");
         let count = if saved.is_empty() { 0 } else { count };
         (0..count).map(|_| saved[random.below(saved.len())].clone()).collect()
     }
 
-    /// Loads a server with saves, and gets of what was saved before, until `meanwhile` is done. A
-    /// connection that the server cuts off is not opened again.
+    /// Sends saves, and gets of earlier saves, to a server until `meanwhile` returns. A connection that the server
+    /// closes is not opened again.
     pub(crate) fn load<T>(
         &self,
         url: &str,
@@ -177,20 +177,20 @@ impl Record {
                     {}
                 });
             }
-            // Also if it panics, or the workers would never end.
+            // Also after a panic, because otherwise the workers would never end.
             let _done = OnDrop(&is_done);
             meanwhile()
         })
     }
 
-    /// Asserts that all that was acknowledged is kept, and says so.
+    /// Asserts that all acknowledged saves are kept, and prints their number.
     pub(crate) fn assert_kept(&self, app: &TestApp) {
         let saved = self.saved();
         assert_none_lost(saved.len(), lost(app, &saved));
     }
 }
 
-/// Sets it when it goes.
+/// Sets the flag to true when it is dropped.
 pub(crate) struct OnDrop<'a>(pub(crate) &'a AtomicBool);
 
 impl Drop for OnDrop<'_> {
@@ -199,7 +199,7 @@ impl Drop for OnDrop<'_> {
     }
 }
 
-/// Says how much is kept, and asserts that it is all.
+/// Prints the number of kept saves, and asserts that none is lost.
 pub(crate) fn assert_none_lost(acknowledged: usize, lost: usize) {
     tell(&format!("acknowledged {acknowledged}, kept {}, lost {lost}", acknowledged - lost));
     assert_eq!(lost, 0);
@@ -211,7 +211,7 @@ pub(crate) fn tell(line: &str) {
     println!("{line}");
 }
 
-/// How many of these saves are lost; asks on several connections.
+/// The number of these saves that are lost, checked on several connections.
 pub(crate) fn lost(app: &TestApp, saved: &[Saved]) -> usize {
     thread::scope(|scope| {
         let parts = saved.chunks(saved.len().div_ceil(CHECKERS).max(1));
@@ -225,7 +225,7 @@ pub(crate) fn lost(app: &TestApp, saved: &[Saved]) -> usize {
     })
 }
 
-/// Asserts that nothing was saved, and that the caller is told to come back.
+/// Asserts that nothing was saved, and that the answer has a time to retry.
 pub(crate) fn assert_refused(answer: Answer) {
     let refused = answer.expect_error(503, "SoUnavailableException", "confirmed nothing");
     assert_eq!(refused.header("Retry-After"), "1");

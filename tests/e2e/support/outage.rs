@@ -1,6 +1,6 @@
 //! Saves that go on while the database is away.
 //!
-//! Invariant: every call is timed, whatever comes of it.
+//! Invariant: every call is timed, whether or not it succeeds.
 
 use std::{
     sync::{
@@ -18,10 +18,10 @@ use crate::support::{
 };
 
 const CONNECTIONS: usize = 64;
-/// What a client that was refused lets the server have.
+/// The pause of a client after a rejection.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Saves by many connections, to the servers in turn, until `act` is done; the longest that a call took.
+/// Saves on many connections, to the servers in turn, until `act` returns. Returns the duration of the longest call.
 pub(crate) fn save_during(servers: &[&str], record: &Record, act: impl FnOnce()) -> Duration {
     let (is_done, slowest) = (AtomicBool::new(false), Mutex::new(Duration::ZERO));
     thread::scope(|scope| {
@@ -53,13 +53,13 @@ pub(crate) fn save_during(servers: &[&str], record: &Record, act: impl FnOnce())
     slowest
 }
 
-/// Waits until so many more saves are acknowledged.
+/// Waits until this number of further saves is acknowledged.
 pub(crate) fn wait_for_saves(record: &Record, more: usize) {
     let before = record.acknowledged();
     until("saves are acknowledged", || record.acknowledged() >= before + more);
 }
 
-/// Waits until so many more saves are refused.
+/// Waits until this number of further saves is rejected.
 pub(crate) fn wait_for_refusals(record: &Record, more: usize) {
     let before = record.refused();
     until("saves are refused", || record.refused() >= before + more);

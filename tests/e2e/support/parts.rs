@@ -1,7 +1,6 @@
-//! Parts that not every machine has: Node, Python, PHP, PostgreSQL, a mountable file system, curl, jq, sqlite3.
+//! Programs that not every machine has: Node, Python, PHP, PostgreSQL, a mountable file system, curl, jq, sqlite3.
 //!
-//! Invariant: a test that is left out says so and why; with `LATCHKEY_TEST_REQUIRE=all` it fails
-//! instead.
+//! Invariant: a test that is left out prints the reason. With `LATCHKEY_TEST_REQUIRE=all` it fails instead.
 
 use std::io::{self, Write as _};
 
@@ -11,7 +10,7 @@ use std::io::{self, Write as _};
 /// With `LATCHKEY_TEST_REQUIRE=all`.
 pub(crate) fn leave_out(test: &str, missing: &str) {
     assert!(!all_are_required(), "{test} needs {missing}");
-    // Not by `eprintln!`: what a test prints is shown only when it fails.
+    // Not by `eprintln!`, because the output of a test is shown only when it fails.
     let said = format!("left out: {test} needs {missing}\n");
     let _ = io::stderr().write_all(said.as_bytes());
 }
@@ -23,7 +22,7 @@ pub(crate) fn has(program: &str) -> bool {
     probe.is_ok_and(|output| output.status.success())
 }
 
-/// How often a long test does what it does: `whole` times, or a fifth of that with `LATCHKEY_TEST_ROUNDS=few`.
+/// The number of rounds of a long test: `whole`, or a fifth of it with `LATCHKEY_TEST_ROUNDS=few`.
 #[expect(clippy::disallowed_methods, reason = "a switch of the tests, not of the server")]
 pub(crate) fn rounds(whole: usize) -> usize {
     let are_few = std::env::var("LATCHKEY_TEST_ROUNDS").is_ok_and(|rounds| rounds == "few");

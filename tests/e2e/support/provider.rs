@@ -1,7 +1,7 @@
-//! `MockProvider`: an OAuth provider that keeps a family tree of its tokens, and misbehaves as a test wants.
+//! `MockProvider`: an OAuth provider that keeps a family tree of its tokens, and fails as a test needs.
 //!
-//! Invariant: the tree is what happened, whatever the answers said. A test asks it which refresh token lives, and
-//! how many requests had the same one at once.
+//! Invariant: the tree records the actual events, not the answers. It shows which refresh token lives, and how many
+//! requests had the same one at once.
 
 pub(crate) mod endpoints;
 mod family;
@@ -28,16 +28,16 @@ use http::{Connection, Received};
 
 use crate::support::issuer::Issuer;
 
-/// When a refresh gives another refresh token.
+/// The cases in which a refresh issues a new refresh token.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Rotation {
     Never,
     Always,
-    /// When it is this old.
+    /// If the token is older than this.
     OlderThan(Duration),
 }
 
-/// How long a spent refresh token gets tokens, as long as its successor is not spent.
+/// The time for which a spent refresh token still gets tokens, as long as its successor is not spent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Grace {
     None,
@@ -45,70 +45,70 @@ pub(crate) enum Grace {
     UntilSuccessorIsUsed,
 }
 
-/// What a refresh token gets within the grace.
+/// The tokens that a spent refresh token gets within the grace.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Replay {
     SamePair,
     NewPair,
 }
 
-/// What comes of a spent refresh token beyond the grace.
+/// The consequence of a spent refresh token after the grace.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Reuse {
     IsRefused,
     EndsFamily,
 }
 
-/// How a client proves who it is (RFC 6749 §2.3.1).
+/// The client's authentication (RFC 6749 §2.3.1).
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ClientAuth {
     /// HTTP Basic with the form-encoded id and secret.
     Basic,
-    /// HTTP Basic with both as they are.
+    /// HTTP Basic with both unencoded.
     BasicRaw,
     Post,
     None,
     /// An assertion by one of `assertion_keys` (RFC 7523 §2.2).
     PrivateKeyJwt,
-    /// The certificate that the TLS connection was made with (RFC 8705 §2).
+    /// The client certificate of the TLS connection (RFC 8705 §2).
     Tls,
 }
 
-/// How a provider behaves.
+/// The behaviour of a provider.
 #[derive(Clone)]
 pub(crate) struct Rules {
     pub(crate) rotation: Rotation,
     pub(crate) grace: Grace,
     pub(crate) replay: Replay,
     pub(crate) reuse: Reuse,
-    /// Whether a refresh ends the access tokens of before.
+    /// Whether a refresh ends earlier access tokens.
     pub(crate) ends_old_access: bool,
-    /// Whether a token that is revoked takes its whole family along (RFC 7009 §2.1).
+    /// Whether the revocation of a token ends its whole family (RFC 7009 §2.1).
     pub(crate) revocation_ends_family: bool,
-    /// How long a request to the token endpoint takes at least; half of it after the work is done.
+    /// The minimum duration of a request to the token endpoint. Half of it comes after the work.
     pub(crate) latency: Duration,
     pub(crate) client_auth: ClientAuth,
     /// The name of the field with the client's id, and its value.
     pub(crate) client_id: (&'static str, String),
-    /// Several while the secret is replaced.
+    /// Several while the secret is being replaced.
     pub(crate) secrets: Vec<String>,
-    /// What verifies assertions, several while the key is replaced; each with its algorithm.
+    /// The keys that verify assertions, each with its algorithm. Several while the key is being replaced.
     pub(crate) assertion_keys: Vec<(Algorithm, DecodingKey)>,
     /// The audience that an assertion must have; empty for the token endpoint.
     pub(crate) audience: String,
-    /// The members of an answer with tokens, over the usual; those that are null are left out.
+    /// Members of a token answer that replace the usual ones. A member that is null is left out.
     pub(crate) answer: Value,
-    /// How the answer with tokens is said.
+    /// The encoding of a token answer.
     pub(crate) say: fn(Value) -> Reply,
-    /// The claims of an id_token, over the usual; those that are null are left out.
+    /// Claims of an id_token that replace the usual ones. A claim that is null is left out.
     pub(crate) id_claims: Value,
-    /// Whether a refresh brings an id_token too.
+    /// Whether a refresh also issues an id_token.
     pub(crate) refresh_brings_id_token: bool,
-    /// The members of the discovery document, over the usual.
+    /// Members of the discovery document that replace the usual ones.
     pub(crate) metadata: Value,
 }
 
-/// The secret of the client, with characters that are written otherwise in a form.
+/// The client's secret, with characters that a form encodes.
 pub(crate) const SECRET: &str = "CANARY secret: 50% + 1/2 & ä=?";
 /// The id of the client.
 pub(crate) const CLIENT_ID: &str = "client:1";
@@ -138,26 +138,26 @@ impl Default for Rules {
     }
 }
 
-/// What happens to one request to the token endpoint.
+/// The handling of one request to the token endpoint.
 pub(crate) enum Turn {
-    /// This is said, and nothing done.
+    /// Sends this reply without doing the work.
     Say(Reply),
-    /// It is done, and something else said.
+    /// Does the work, and sends another reply.
     Reshape(fn(Value) -> Reply),
-    /// The connection ends at a gate.
+    /// Ends the connection at a gate.
     Cut(Gate, Cut),
-    /// It is done, and said with a pause after each byte.
+    /// Does the work, and pauses after each byte of the answer.
     Drip(Duration),
 }
 
-/// How a connection ends.
+/// The end of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Cut {
     Fin,
     Reset,
 }
 
-/// What a request is about.
+/// The kind of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Refresh,
@@ -201,30 +201,30 @@ struct Shared {
     url: String,
     begun: Instant,
     state: Mutex<State>,
-    /// A request came to a gate, or a gate was opened.
+    /// Notified when a request comes to a gate, or a gate is opened.
     moved: Condvar,
 }
 
 struct State {
     rules: Rules,
-    /// How far its clock is ahead.
+    /// The time by which its clock is ahead.
     ahead: Duration,
     tree: Tree,
     codes: HashMap<String, Code>,
-    /// What happens to the next requests to the token endpoint.
+    /// The handling of the next requests to the token endpoint.
     turns: VecDeque<Turn>,
-    /// What every request to the token endpoint gets.
+    /// The reply to every request to the token endpoint.
     always: Option<Reply>,
-    /// What other paths say, in place of what they would.
+    /// Replies of other paths that replace the usual ones.
     pages: HashMap<String, Reply>,
     holds: HashMap<usize, Held>,
     requests: Vec<Request>,
-    /// How many requests with a refresh token are open, and how many ever were at once.
+    /// The number of open requests with a refresh token, and the highest number so far.
     flights: HashMap<String, (usize, usize)>,
     wrong_secrets: usize,
-    /// The identifiers of assertions, of which none comes twice (RFC 7523 §3).
+    /// The identifiers of assertions. Each may be used only once (RFC 7523 §3).
     assertion_ids: HashSet<String>,
-    /// The first one signs; the rest of the published keys.
+    /// The first one signs; the last `published` ones are in the key set.
     signers: Vec<Issuer>,
     published: usize,
 }
@@ -234,17 +234,17 @@ struct Code {
     redirect_uri: String,
     nonce: Option<String>,
     challenge: Option<String>,
-    /// A refresh token of the family that it was exchanged for.
+    /// A refresh token of the family for which the code was exchanged.
     spent_for: Option<String>,
 }
 
 impl MockProvider {
-    /// Over HTTP.
+    /// Starts a provider over HTTP.
     pub(crate) fn start(rules: Rules) -> Self {
         Self::listen(rules, None, "http://127.0.0.1")
     }
 
-    /// Over TLS, as `localhost`.
+    /// Starts a provider over TLS, as `localhost`.
     pub(crate) fn start_with_tls(rules: Rules, tls: Arc<ServerConfig>) -> Self {
         Self::listen(rules, Some(tls), "https://localhost")
     }
@@ -274,7 +274,7 @@ impl MockProvider {
             state: Mutex::new(state),
             moved: Condvar::new(),
         });
-        // `localhost` may be either address; not every machine has the second one.
+        // `localhost` may resolve to either address. Not every machine has the second one.
         let listeners = [Some(listener), TcpListener::bind(("::1", port)).ok()];
         for listener in listeners.into_iter().flatten() {
             let (shared, tls) = (Arc::clone(&shared), tls.clone());
@@ -293,24 +293,24 @@ impl MockProvider {
         self.shared.state()
     }
 
-    /// Scheme and authority, which is its issuer.
+    /// Scheme and authority, which is also the issuer.
     pub(crate) fn url(&self) -> &str {
         &self.shared.url
     }
 
-    /// A place of its own.
+    /// The URL of one of its paths.
     pub(crate) fn at(&self, path: &str) -> String {
         format!("{}{path}", self.shared.url)
     }
 
-    /// A new family, as another server got it.
+    /// A new family, as if another server had got its tokens.
     pub(crate) fn grant(&self) -> Grant {
         let now = self.shared.now(&self.state());
         let pair = self.state().tree.plant("subject", None, now);
         Grant { access: pair.access, refresh: pair.refresh }
     }
 
-    /// A code, as a user who agrees gets it.
+    /// A code, as for a user who agrees.
     pub(crate) fn code(
         &self,
         redirect_uri: &str,
@@ -325,32 +325,32 @@ impl MockProvider {
         code
     }
 
-    /// Changes how it behaves from now on.
+    /// Changes its behaviour from now on.
     pub(crate) fn set(&self, change: impl FnOnce(&mut Rules)) {
         change(&mut self.state().rules);
     }
 
-    /// What happens to the next requests to the token endpoint.
+    /// Sets the handling of the next requests to the token endpoint.
     pub(crate) fn next(&self, turns: impl IntoIterator<Item = Turn>) {
         self.state().turns.extend(turns);
     }
 
-    /// What every request to the token endpoint gets, or `None` for what the rules say.
+    /// Sets the reply to every request to the token endpoint; `None` restores the rules.
     pub(crate) fn always(&self, reply: Option<Reply>) {
         self.state().always = reply;
     }
 
-    /// What a path says from now on.
+    /// Sets the reply of a path from now on.
     pub(crate) fn page(&self, path: &str, reply: Reply) {
         self.state().pages.insert(path.to_owned(), reply);
     }
 
-    /// Lets a path say again what it would.
+    /// Restores the usual reply of a path.
     pub(crate) fn mend(&self, path: &str) {
         self.state().pages.remove(path);
     }
 
-    /// The tokens that it was to revoke, the first one first, each with what it is said to be.
+    /// The tokens that it was asked to revoke, the first one first, each with its token type hint.
     pub(crate) fn revocations(&self) -> Vec<[String; 2]> {
         let of = |request: &Request| {
             ["token", "token_type_hint"].map(|name| request.field(name).to_owned())
@@ -365,7 +365,7 @@ impl MockProvider {
         self.state().ahead += time;
     }
 
-    /// Signs with a new key, which is published beside the others, or not at all.
+    /// Signs with a new key, which is published together with the others, or not published.
     pub(crate) fn rotate_key(&self, is_published: bool) {
         let mut state = self.state();
         let kid = format!("key-{}", state.signers.len() + 1);
@@ -375,22 +375,22 @@ impl MockProvider {
         }
     }
 
-    /// Holds what comes to a gate from now on, at most this number of requests.
+    /// Holds the next requests at a gate, at most this number of them.
     pub(crate) fn hold(&self, gate: Gate, at_most: usize) -> Hold {
         Hold::new(Arc::clone(&self.shared), gate, at_most)
     }
 
-    /// Ends the family of a token, as its user may.
+    /// Ends the family of a token, as its user can.
     pub(crate) fn revoke(&self, token: &str) {
         assert!(self.state().tree.revoke(token), "it is known");
     }
 
-    /// Whether it is the refresh token that gets the next tokens of its family.
+    /// Whether this refresh token gets the next tokens of its family.
     pub(crate) fn is_living_leaf(&self, refresh_token: &str) -> bool {
         self.state().tree.is_living_leaf(refresh_token)
     }
 
-    /// Whether it is the access token that came with a refresh token that lives.
+    /// Whether this access token was issued together with a living refresh token.
     pub(crate) fn is_newest(&self, access_token: &str) -> bool {
         self.state().tree.is_newest(access_token)
     }
@@ -405,12 +405,12 @@ impl MockProvider {
         self.state().requests.clone()
     }
 
-    /// How many requests there were of a kind.
+    /// The number of requests of a kind.
     pub(crate) fn count(&self, kind: Kind) -> usize {
         self.state().requests.iter().filter(|request| request.kind == kind).count()
     }
 
-    /// How often a refresh token was sent.
+    /// The number of times that a refresh token was sent.
     pub(crate) fn presentations(&self, refresh_token: &str) -> usize {
         let is_of_it = |request: &&Request| {
             request.kind == Kind::Refresh && request.field("refresh_token") == refresh_token
@@ -418,17 +418,18 @@ impl MockProvider {
         self.state().requests.iter().filter(is_of_it).count()
     }
 
-    /// How many requests with a refresh token were open at once, at most. One whose client is gone is not open.
+    /// The highest number of requests with a refresh token that were open at once. A request whose client has left is
+    /// not open.
     pub(crate) fn max_in_flight(&self, refresh_token: &str) -> usize {
         self.state().flights.get(refresh_token).map_or(0, |(_, most)| *most)
     }
 
-    /// How many refresh tokens were ever sent by two requests at once.
+    /// The number of refresh tokens that two requests ever sent at once.
     pub(crate) fn sent_twice_at_once(&self) -> usize {
         self.state().flights.values().filter(|(_, most)| *most > 1).count()
     }
 
-    /// How many requests came with a secret that is not the client's.
+    /// The number of requests with a wrong client secret.
     pub(crate) fn wrong_secrets(&self) -> usize {
         self.state().wrong_secrets
     }
@@ -439,12 +440,12 @@ impl Shared {
         self.state.lock().expect("no thread of the provider panicked")
     }
 
-    /// The time by its own clock.
+    /// The time of its own clock.
     fn now(&self, state: &State) -> Duration {
         self.begun.elapsed() + state.ahead
     }
 
-    /// Answers a request, and ends the connection. The request is no longer open when its client learns the end.
+    /// Answers a request, and ends the connection. The request is no longer open when its client sees the end.
     fn serve(&self, mut connection: Connection) {
         let first = self.state().turns.front().and_then(|turn| turn.cut_at(Gate::BeforeReading));
         if let Some(how) = first {
@@ -496,7 +497,7 @@ impl Shared {
         connection.cut(Cut::Fin);
     }
 
-    /// Writes a request down; what shall happen to it.
+    /// Records a request; returns its handling.
     fn note(&self, received: &Received) -> (Request, Option<Turn>) {
         let request = endpoints::read(received);
         let mut state = self.state();
@@ -511,7 +512,7 @@ impl Shared {
 }
 
 impl Turn {
-    /// How it ends the connection at a gate, if it does.
+    /// The end of the connection at a gate, if there is one.
     fn cut_at(&self, gate: Gate) -> Option<Cut> {
         match self {
             Self::Cut(at, how) if *at == gate => Some(*how),

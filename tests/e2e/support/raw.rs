@@ -1,6 +1,6 @@
-//! Requests on raw connections, for what a well-behaved client never does.
+//! Requests on raw connections, for cases that a well-behaved client never produces.
 //!
-//! Invariant: an answer is taken from a connection's bytes whole or not at all.
+//! Invariant: an answer is taken from a connection's bytes completely or not at all.
 
 use std::{net::TcpStream, time::Duration};
 
@@ -9,7 +9,7 @@ use ureq::http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::support::client::{Answer, to_save};
 
-/// A request that saves a carrier with this access token, as it goes over the wire.
+/// The bytes of a request that saves a carrier with this access token.
 pub(crate) fn save_request(authority: &str, access_token: &str) -> Vec<u8> {
     let body = to_save(access_token).to_string();
     let head = format!(
@@ -21,7 +21,7 @@ pub(crate) fn save_request(authority: &str, access_token: &str) -> Vec<u8> {
     (head + &body).into_bytes()
 }
 
-/// A request that asks who is calling, as it goes over the wire.
+/// A request for the caller's identity, as it is sent.
 pub(crate) fn who_request(authority: &str, authorization: &str) -> String {
     format!(
         "GET /api/v1/User/currentPrincipal HTTP/1.1\r\nHost: {authority}\r\n\
@@ -29,13 +29,13 @@ pub(crate) fn who_request(authority: &str, authorization: &str) -> String {
     )
 }
 
-/// Resets a connection, so that the server learns at once that its client left.
+/// Resets a connection, so that the server sees at once that its client has left.
 pub(crate) fn reset(stream: TcpStream) {
     SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("linger");
     drop(stream);
 }
 
-/// Takes the first answer from what was received, if it is there to its end.
+/// Takes the first answer from the received bytes, if it is complete.
 pub(crate) fn take_answer(received: &mut Vec<u8>) -> Option<Answer> {
     let head_end = received.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
     let head = str::from_utf8(&received[..head_end]).expect("a head is text");

@@ -1,7 +1,7 @@
-//! The seal's format, versions 1 to 3, written down once more: what opens a record, and what is needed for that.
+//! The seal's format, versions 1 to 3, implemented a second time: the keys that open a record, and their inputs.
 //!
-//! Invariant: nothing here calls the server's own code. Whatever is sealed by a released version opens by
-//! this file as it stands.
+//! Invariant: nothing here calls the server's own code. Every blob that a released version sealed opens with this file
+//! unchanged.
 //!
 //! Every blob is its version (`01`, of a carrier also `02`), `01` (AES-256-GCM), a nonce of 12 bytes, the ciphertext
 //! and a tag of 16. The additional data is the version, `01`, a byte for the purpose, then each part with its length
@@ -26,7 +26,7 @@ use aws_lc_rs::{
 
 use crate::{Database, support::app::Setup};
 
-/// What the database has of a record.
+/// The columns of a record in the database.
 #[derive(Clone, Debug)]
 pub(crate) struct Sealed {
     pub(crate) id: i64,
@@ -75,13 +75,13 @@ impl Sealed {
         decrypt(kek, &self.aad(1, 2, &self.kek_id), &self.wrapped_dek)
     }
 
-    /// What was saved: access token, refresh token, claims.
+    /// The saved carrier: access token, refresh token, claims.
     pub(crate) fn open(&self, kek: &[u8], retrieval_key: &[u8]) -> Option<[Option<String>; 3]> {
         let secret = [&self.dek(kek)?, retrieval_key].concat();
         self.open_under(&hkdf(b"", &secret, b"latchkey carrier v1")).map(|plain| fields(&plain))
     }
 
-    /// What is in the blob, if this is the key that it is sealed under.
+    /// The content of the blob, if this key opens it.
     pub(crate) fn open_under(&self, key: &[u8]) -> Option<Vec<u8>> {
         let version = *self.sealed.first().filter(|version| [1, 2, 3].contains(*version))?;
         decrypt(key, &self.aad(version, 3, ""), &self.sealed)
@@ -94,25 +94,25 @@ impl Sealed {
     }
 }
 
-/// What the database keeps of a retrieval key.
+/// The digest of a retrieval key in the database.
 pub(crate) fn key_digest(retrieval_key: &str) -> Vec<u8> {
     let text = [b"latchkey retrieval key digest v1\0", retrieval_key.as_bytes()].concat();
     digest(&SHA256, &text).as_ref().to_vec()
 }
 
-/// What a key's sentinel says.
+/// The content of a key's sentinel.
 pub(crate) fn sentinel(kek: &[u8], kek_id: &str, blob: &[u8]) -> Option<Vec<u8>> {
     decrypt(kek, &aad(1, 1, &[kek_id.as_bytes()]), blob)
 }
 
-/// What the row of an idempotency key is found by.
+/// The digest by which the row of an idempotency key is found.
 pub(crate) fn idempotency_digest(tenant: &str, login: &str, header: &str) -> Vec<u8> {
     let mut text = b"latchkey idempotency key digest v1\0".to_vec();
     [tenant, login, header].iter().for_each(|one| part(&mut text, one.as_bytes()));
     digest(&SHA256, &text).as_ref().to_vec()
 }
 
-/// What a save under an idempotency key was answered with.
+/// The key that a save under an idempotency key returned.
 pub(crate) fn saved_key(header: &str, row_digest: &[u8], blob: &[u8]) -> Option<Vec<u8>> {
     let key = hkdf(row_digest, header.as_bytes(), b"latchkey idempotency seal v1");
     decrypt(&key, &aad(1, 4, &[row_digest]), blob)
@@ -132,7 +132,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What `hex` wrote.
+/// The bytes of a text that `hex` wrote.
 pub(crate) fn unhex(text: &str) -> Vec<u8> {
     let digits = |start| u8::from_str_radix(&text[start..start + 2], 16).expect("hexadecimal");
     (0..text.len()).step_by(2).map(digits).collect()

@@ -1,4 +1,4 @@
-//! What two SQLite files have in their tables, compared.
+//! Compares the tables of two SQLite files.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use diesel::{
     sql_types::BigInt,
 };
 
-/// The tables whose rows a copy has.
+/// The tables whose rows are copied.
 pub(crate) const TABLES: [&str; 11] = [
     "keks",
     "retired_keks",
@@ -22,7 +22,7 @@ pub(crate) const TABLES: [&str; 11] = [
     "deliveries",
 ];
 
-/// Two files, of which one is looked at beside the other.
+/// Two open files, of which the second is attached to the first.
 pub(crate) struct Pair(SqliteConnection);
 
 impl Pair {
@@ -33,12 +33,12 @@ impl Pair {
         Self(conn)
     }
 
-    /// How many rows the one has that the other has not, all tables together.
+    /// The number of rows in the first file that the second lacks, over all tables.
     pub(crate) fn only_in_one(&mut self) -> i64 {
         self.missing("main", "other")
     }
 
-    /// How many rows the other has that the one has not.
+    /// The number of rows in the second file that the first lacks.
     pub(crate) fn only_in_other(&mut self) -> i64 {
         self.missing("other", "main")
     }
@@ -61,7 +61,7 @@ pub(crate) fn assert_same(one: &Path, other: &Path) {
     assert_eq!((pair.only_in_one(), pair.only_in_other()), (0, 0));
 }
 
-/// The numbers that a query finds in a file.
+/// The results of a query on a file, as numbers.
 pub(crate) fn numbers(path: &Path, query: &str) -> Vec<i64> {
     let mut conn = SqliteConnection::establish(path.to_str().expect("UTF-8")).expect("it opens");
     dsl::sql::<BigInt>(query).load(&mut conn).expect(query)

@@ -1,4 +1,4 @@
-//! Certificates, and what servers have them.
+//! Certificates, and servers that use them.
 
 use std::sync::Arc;
 
@@ -20,13 +20,13 @@ impl Authority {
         let mut parameters = CertificateParams::new(Vec::new()).expect("parameters");
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
-        // Otherwise one authority would be taken for another one with a wrong signature.
+        // The name is unique, because otherwise one authority would be mistaken for another one with a wrong signature.
         let name = format!("{:02x?}", &key.der_bytes()[..8]);
         parameters.distinguished_name.push(DnType::CommonName, name);
         Self(CertifiedIssuer::self_signed(parameters, key).expect("an authority"))
     }
 
-    /// Its own certificate, for those who trust it.
+    /// Its own certificate, for clients that trust it.
     pub(crate) fn pem(&self) -> String {
         self.0.pem()
     }
@@ -38,8 +38,8 @@ impl Authority {
         server(certificate.der().clone(), &key)
     }
 
-    /// A server with a certificate of this authority that admits only clients with one of that authority. With
-    /// `versions` it speaks no other TLS.
+    /// A server with a certificate of this authority that accepts only clients with a certificate of `clients`. With
+    /// `versions` it speaks no other version of TLS.
     pub(crate) fn server_for_clients(
         &self,
         parameters: CertificateParams,
@@ -64,7 +64,7 @@ impl Authority {
         Arc::new(config.expect("a certificate and its key"))
     }
 
-    /// The certificate of a client and its key, in PEM.
+    /// A client's certificate and its key, in PEM.
     pub(crate) fn client(&self, name: &str) -> [String; 2] {
         let key = KeyPair::generate().expect("a key");
         let certificate = of_host(name).signed_by(&key, &self.0).expect("a certificate");

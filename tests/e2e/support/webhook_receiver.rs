@@ -1,6 +1,6 @@
-//! `WebhookReceiver`: a receiver of events, which fails as a test wants.
+//! `WebhookReceiver`: a receiver of events, which fails as a test needs.
 //!
-//! Invariant: what it confirmed is what it answered 200, in the order of its answers.
+//! Invariant: an event is confirmed if the receiver answered 2xx. Confirmed events are in the order of the answers.
 
 use std::{
     net::TcpListener,
@@ -22,7 +22,7 @@ use crate::support::provider::{
 
 /// `whsec_` and the base64 of `CANARY-webhook-secret-24`.
 pub(crate) const SECRET: &str = "whsec_Q0FOQVJZLXdlYmhvb2stc2VjcmV0LTI0";
-/// Another one, of `CANARY-webhook-secret-of-tomorrow`.
+/// The next secret, of `CANARY-webhook-secret-of-tomorrow`.
 pub(crate) const NEXT_SECRET: &str = "whsec_Q0FOQVJZLXdlYmhvb2stc2VjcmV0LW9mLXRvbW9ycm93";
 
 /// A receiver on this machine. Its threads end with the process.
@@ -33,21 +33,21 @@ pub(crate) struct WebhookReceiver {
 
 #[derive(Default)]
 struct Shared {
-    /// Whether it drops connections, as a server that is down.
+    /// Whether it drops connections, like a server that is down.
     is_down: AtomicBool,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    /// What it answers in place of 204.
+    /// The reply that replaces 204.
     reply: Option<Reply>,
-    /// How long it takes to answer.
+    /// The time that it takes to answer.
     latency: Duration,
     requests: Vec<Sent>,
 }
 
-/// A request that it got.
+/// A received request.
 #[derive(Clone, Debug)]
 pub(crate) struct Sent {
     pub(crate) path: String,
@@ -63,12 +63,12 @@ impl Sent {
         found.map_or("", |(_, value)| value)
     }
 
-    /// The event, which has to be JSON.
+    /// The event; it must be JSON.
     pub(crate) fn event(&self) -> Value {
         serde_json::from_slice(&self.body).expect("JSON")
     }
 
-    /// What a library needs to verify it.
+    /// The input for a library that verifies it.
     pub(crate) fn as_json(&self) -> Value {
         let headers: serde_json::Map<String, Value> = self
             .headers
@@ -98,7 +98,7 @@ impl WebhookReceiver {
         Self { url, shared }
     }
 
-    /// Its settings, with others over them.
+    /// Its settings, with these members over them.
     pub(crate) fn settings(&self, over: &Value) -> Value {
         let mut settings = json!({
             "name": "crm",
@@ -114,34 +114,34 @@ impl WebhookReceiver {
         &self.url
     }
 
-    /// Answers this from now on, or 204.
+    /// Sets the reply from now on; `None` is 204.
     pub(crate) fn answer(&self, reply: Option<Reply>) {
         self.state().reply = reply;
     }
 
-    /// Takes this long to answer from now on.
+    /// Sets the time to answer from now on.
     pub(crate) fn take(&self, latency: Duration) {
         self.state().latency = latency;
     }
 
-    /// Is down, or is there again.
+    /// Takes the receiver down, or brings it back.
     pub(crate) fn set_down(&self, is_down: bool) {
         self.shared.is_down.store(is_down, Ordering::SeqCst);
     }
 
-    /// All requests, the first answer first.
+    /// All requests, in the order of their answers.
     pub(crate) fn requests(&self) -> Vec<Sent> {
         self.state().requests.clone()
     }
 
-    /// The events that it confirmed, in their order.
+    /// The events that it confirmed, in order.
     pub(crate) fn events(&self) -> Vec<Value> {
         let state = self.state();
         let confirmed = state.requests.iter().filter(|sent| (200..300).contains(&sent.status));
         confirmed.map(Sent::event).collect()
     }
 
-    /// The kinds of the events that it confirmed, in their order.
+    /// The kinds of the events that it confirmed, in order.
     pub(crate) fn kinds(&self) -> Vec<String> {
         let kind = |event: &Value| event["type"].as_str().expect("a type").to_owned();
         self.events().iter().map(kind).collect()

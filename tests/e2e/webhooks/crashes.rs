@@ -14,8 +14,8 @@ use crate::{
     webhooks::scene::{replace, save_dead, waiting, watched},
 };
 
-/// CONTRACT 66, 68: about each record three events, while the receiver is down and up and the server is killed: each is
-/// delivered at least once, and those about one record in their order.
+/// CONTRACT 66, 68: each record has three events, while the receiver is down and up again and the server is killed.
+/// Each event is delivered at least once, and the events of one record in order.
 #[test]
 fn no_event_is_lost_and_their_order_is_kept() {
     let (mut scene, receiver) = watched(json!({}), json!({}), |setup| setup);

@@ -1,4 +1,4 @@
-//! Which events there are, when, and what is in them.
+//! The events, their causes, and their content.
 
 use std::{thread, time::Duration};
 
@@ -25,14 +25,14 @@ fn id_of(key: &str) -> String {
     RetrievalKey::parse(key).expect("a key").record().text()
 }
 
-/// Lets the access token of a record end, and the record be refreshed at once.
+/// Ends the access token of a record, and makes the server refresh it at once.
 fn end_access(scene: &Scene, key: &str) {
     end_access_in(&scene.app.setup, key, 0);
     end_pause(&scene.app.setup, key);
 }
 
-/// CONTRACT 66, 67: a grant that dies is an event, and so is its end, once each; by the libraries of the standards it is
-/// signed and a CloudEvent.
+/// CONTRACT 66, 67: the death of a grant is an event, and so is its recovery, once each. The libraries of both
+/// standards accept the signature and the CloudEvent.
 #[test]
 fn a_grant_that_dies_and_recovers_is_reported_once() {
     let (scene, receiver) = watched(json!({}), json!({}), |setup| setup);
@@ -74,7 +74,7 @@ fn a_grant_that_dies_and_recovers_is_reported_once() {
     verify(&scene, &receiver, SECRET);
 }
 
-/// CONTRACT 66: refreshes that fail for a while are an event, and so is their end. A short failure is none.
+/// CONTRACT 66: refreshes that fail for a while are an event, and so is their recovery. A short failure is none.
 #[test]
 fn a_grant_that_fails_for_long_is_reported() {
     let (scene, receiver) = watched(json!({}), json!({}), |setup| setup);
@@ -101,7 +101,7 @@ fn a_grant_that_fails_for_long_is_reported() {
     assert_eq!(receiver.events()[0]["data"]["Cause"], "http_5xx");
 }
 
-/// CONTRACT 66: a refresh token that ends soon is an event, without a call and once, until a use moves its end away.
+/// CONTRACT 66: a refresh token that expires soon is an event, without a call and only once, until a use extends it.
 #[test]
 fn a_refresh_token_that_ends_soon_is_reported() {
     let (scene, receiver) = watched(json!({ "idle_days": 5 }), json!({}), |setup| setup);
@@ -135,7 +135,7 @@ fn a_refresh_token_that_ends_soon_is_reported() {
     scene.assert_lives(&key);
 }
 
-/// CONTRACT 66: a record that is ended is an event, whichever operation ended it.
+/// CONTRACT 66: the end of a record is an event, no matter which operation ended it.
 #[test]
 fn a_record_that_is_ended_is_reported() {
     let (scene, receiver) = watched(json!({}), json!({}), |setup| setup);
@@ -158,7 +158,7 @@ fn a_record_that_is_ended_is_reported() {
     assert_eq!(ended, expected);
 }
 
-/// CONTRACT 66: a provider that refuses this server's client is an event, and so is the end of that.
+/// CONTRACT 66: if a provider rejects this server's client, that is an event, and so is the recovery.
 #[test]
 fn a_provider_that_is_blocked_is_reported() {
     let (scene, receiver) = watched(json!({}), json!({}), |setup| setup);
@@ -179,7 +179,7 @@ fn a_provider_that_is_blocked_is_reported() {
     assert_eq!(blocked["data"], json!({ "Provider": NAME, "Cause": "invalid_client" }));
 }
 
-/// CONTRACT 66: a receiver is sent what it asked for, of its tenants.
+/// CONTRACT 66: a receiver gets only the events that it asked for, of its tenants.
 #[test]
 fn a_receiver_is_sent_what_it_asked_for() {
     let (quiet, other) = (WebhookReceiver::start(), WebhookReceiver::start());
@@ -207,7 +207,7 @@ fn a_receiver_is_sent_what_it_asked_for() {
     assert_eq!(other.kinds(), <[&str; 0]>::default());
 }
 
-/// CONTRACT 66: a receiver is sent nothing about the records of another tenant.
+/// CONTRACT 66: a receiver gets no event about records of another tenant.
 #[test]
 fn a_receiver_is_sent_nothing_of_another_tenant() {
     let only_one = json!({ "tenants": ["Cust1"] });

@@ -1,4 +1,4 @@
-//! Receivers that are slow, send elsewhere, want no more, are somewhere else than they should be, or fall behind.
+//! Receivers that are slow, redirect, are gone, are at a forbidden address, or cannot keep up.
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, thread, time::Duration};
 
@@ -22,12 +22,12 @@ fn cause_event(scene: &Scene) {
     assert!(scene.app.client().revoke(&json!({ "Key": key })));
 }
 
-/// Lets every event be sent at once.
+/// Makes every event due at once.
 fn end_pauses(scene: &Scene) {
     scene.app.sql("UPDATE deliveries SET due = 0");
 }
 
-/// CONTRACT 68: a redirect is not followed, and the event waits.
+/// CONTRACT 68: the server does not follow a redirect, and the event waits.
 #[test]
 fn a_redirect_is_not_followed() {
     let (scene, receiver) = watched(json!({}), json!({}), |setup| setup);
@@ -42,7 +42,7 @@ fn a_redirect_is_not_followed() {
     wait_for(&receiver, 1);
 }
 
-/// CONTRACT 68: a receiver that is gone is sent nothing until SIGHUP.
+/// CONTRACT 68: after a 410 a receiver is sent nothing until SIGHUP.
 #[test]
 fn a_receiver_that_is_gone_is_left_alone() {
     let (scene, receiver) = watched(json!({}), json!({}), |setup| setup);
@@ -59,7 +59,8 @@ fn a_receiver_that_is_gone_is_left_alone() {
     until("none waits", || waiting(&scene) == 0);
 }
 
-/// CONTRACT 68: these statuses are about one event: the next about its record waits behind it, and no other does.
+/// CONTRACT 68: these statuses concern one event: the next event about its record waits for it, and no other event
+/// does.
 #[rstest]
 fn an_event_that_is_refused_waits_alone(#[values(400, 409, 413, 415, 422)] status: u16) {
     let (scene, receiver) = watched(json!({}), json!({}), |setup| setup);
@@ -77,7 +78,7 @@ fn an_event_that_is_refused_waits_alone(#[values(400, 409, 413, 415, 422)] statu
     assert!(!scene.app.log().contains("events wait"), "{}", scene.app.log());
 }
 
-/// CONTRACT 67, 68: an event is sent again with its id and body, also after a restart, and is signed again.
+/// CONTRACT 67, 68: an event is repeated with the same id and body, also after a restart, and with a new signature.
 #[test]
 fn an_event_is_sent_again_as_it_was() {
     let (scene, receiver) = watched(json!({}), json!({}), |setup| setup);
@@ -97,7 +98,7 @@ fn an_event_is_sent_again_as_it_was() {
     verify(&scene, &receiver, SECRET);
 }
 
-/// CONTRACT 68: the status confirms an event, whatever becomes of the body.
+/// CONTRACT 68: the status confirms an event, even if the body never ends.
 #[test]
 fn the_body_of_an_answer_is_not_read() {
     let (scene, receiver) = watched(json!({}), json!({}), |setup| setup);
@@ -108,7 +109,7 @@ fn the_body_of_an_answer_is_not_read() {
     assert_eq!(receiver.requests().len(), 1);
 }
 
-/// CONTRACT 68: a death that found no room among the events that wait is reported once there is some.
+/// CONTRACT 68: if the queue has no room for the death of a grant, it is reported once there is room.
 #[test]
 fn a_death_that_found_no_room_is_reported_later() {
     let (scene, receiver) =
@@ -123,7 +124,7 @@ fn a_death_that_found_no_room_is_reported_later() {
     assert_eq!(receiver.kinds(), ["grant.revoked", "grant.dead"]);
 }
 
-/// CONTRACT 68: what takes too long counts as a failure; another receiver does not wait for it.
+/// CONTRACT 68: an answer that takes too long counts as a failure. Other receivers do not wait for it.
 #[test]
 fn a_slow_receiver_holds_up_no_other() {
     let slow = WebhookReceiver::start();
@@ -138,13 +139,13 @@ fn a_slow_receiver_holds_up_no_other() {
         cause_event(&scene);
     }
     wait_for(&quick, 3);
-    // The slow one was sent its events, too, and the server still waits for it.
+    // The slow receiver was sent its events, too, and the server still waits for its answer.
     assert!(!scene.app.log().contains("events wait"), "{}", scene.app.log());
     until("what was confirmed is gone", || waiting(&scene) == 3);
     scene.app.logged(&["WARN", "events wait", "slow", "timeout"]);
 }
 
-/// CONTRACT 68: a receiver is on the public network, unless the settings say otherwise.
+/// CONTRACT 68: a receiver must be on the public network, unless the settings allow another address.
 #[test]
 fn a_private_address_is_refused() {
     let over = json!({ "url": "https://127.0.0.1:1/hook", "allow_private_addresses": false });
@@ -154,7 +155,7 @@ fn a_private_address_is_refused() {
     assert_eq!(waiting(&scene), 1);
 }
 
-/// CONTRACT 68: no more events wait than the settings allow; the log has how many were dropped.
+/// CONTRACT 68: the settings limit the number of waiting events. The log has the number of dropped ones.
 #[test]
 fn the_events_that_wait_are_bounded() {
     let (scene, receiver) =
@@ -175,7 +176,7 @@ fn the_events_that_wait_are_bounded() {
     scene.app.logged(&["WARN", "events were dropped", "dropped=2"]);
 }
 
-/// CONTRACT 68: an event that is too old is dropped, which the log says.
+/// CONTRACT 68: an event that is too old is dropped, and the log reports that.
 #[test]
 fn an_event_that_is_too_old_is_dropped() {
     let (scene, receiver) =
@@ -190,7 +191,7 @@ fn an_event_that_is_too_old_is_dropped() {
     scene.app.logged(&["WARN", "too old to be sent", "crm", "dropped=1"]);
 }
 
-/// CONTRACT 67: while a secret is replaced, an event has a signature by each; SIGHUP reads them.
+/// CONTRACT 67: while a secret is being replaced, an event has a signature with each secret. SIGHUP reads them.
 #[test]
 fn a_secret_is_replaced_without_a_gap() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -223,7 +224,7 @@ fn a_secret_is_replaced_without_a_gap() {
     verify(&scene, &receiver, NEXT_SECRET);
 }
 
-/// CONTRACT 36: the log has no word of what a receiver answers.
+/// CONTRACT 36: the log contains nothing of a receiver's answer.
 #[test]
 fn what_a_receiver_answers_goes_nowhere() {
     let (scene, receiver) = watched(json!({}), json!({}), |setup| setup);

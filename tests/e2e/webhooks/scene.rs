@@ -15,7 +15,7 @@ use crate::{
     wire::official_client::client,
 };
 
-/// A provider, a server with these settings of the provider, and a receiver with these.
+/// A provider, a server with these settings of the provider, and a receiver with these settings.
 pub(crate) fn watched(
     provider_over: Value,
     receiver_over: Value,
@@ -28,19 +28,19 @@ pub(crate) fn watched(
     (Scene { provider, app }, receiver)
 }
 
-/// With these receivers.
+/// Adds these receivers to a setup.
 pub(crate) fn sending_to(setup: Setup, receivers: &[Value]) -> Setup {
     setup.with("WEBHOOKS__RECEIVERS", &Value::from(receivers.to_vec()).to_string())
 }
 
-/// A record whose access token has ended and whose grant its user ended at the provider.
+/// A record whose access token has expired, and whose grant its user ended at the provider.
 pub(crate) fn save_dead(scene: &Scene) -> String {
     let grant = scene.provider.grant();
     scene.provider.revoke(&grant.refresh);
     save(&scene.app.client(), &grant, 0)
 }
 
-/// Puts a new grant in the place of a record's.
+/// Replaces a record's grant with a new one.
 pub(crate) fn replace(scene: &Scene, key: &str) -> Answer {
     let grant = scene.provider.grant();
     let carrier = carrier(&grant.access, &grant.refresh);
@@ -48,12 +48,12 @@ pub(crate) fn replace(scene: &Scene, key: &str) -> Answer {
     scene.app.client().post_records("Replace", &body)
 }
 
-/// Lets every request to refresh fail, as at a provider that is busy.
+/// Makes every refresh request fail, as at a busy provider.
 pub(crate) fn fail_refreshes(scene: &Scene) {
     scene.provider.always(Some(Reply::json(503, &json!({}))));
 }
 
-/// How many events wait, for all receivers.
+/// The number of waiting events, for all receivers.
 pub(crate) fn waiting(scene: &Scene) -> i64 {
     scene.app.number("SELECT count(*) FROM deliveries")
 }
@@ -63,7 +63,7 @@ pub(crate) fn wait_for(receiver: &WebhookReceiver, count: usize) {
     until(&format!("{count} events"), || receiver.events().len() >= count);
 }
 
-/// Lets npm `standardwebhooks` and `cloudevents` judge all that was sent.
+/// Verifies all sent events with npm's `standardwebhooks` and `cloudevents`.
 pub(crate) fn verify(scene: &Scene, receiver: &WebhookReceiver, secret: &str) {
     let Some(folder) = client() else { return };
     let sent: Vec<Value> = receiver.requests().iter().map(|sent| sent.as_json()).collect();

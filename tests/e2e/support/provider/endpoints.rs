@@ -1,4 +1,4 @@
-//! What the endpoints of the mock provider do, by its rules.
+//! The mock provider's endpoints, which follow its rules.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use crate::support::provider::{
     ClientAuth, Kind, Reply, Request, Shared, State, family::Pair, http::Received,
 };
 
-/// What is asked.
+/// Reads a request.
 pub(super) fn read(received: &Received) -> Request {
     let text = String::from_utf8_lossy(&received.body);
     let form: Vec<(String, String)> = match serde_json::from_str::<Value>(&text) {
@@ -43,14 +43,14 @@ pub(super) fn read(received: &Received) -> Request {
     Request { kind, received: Instant::now(), headers, form }
 }
 
-/// Text of a form.
+/// Decodes the text of a form.
 pub(crate) fn decode(text: &str) -> String {
     let text = text.replace('+', " ");
     percent_decode_str(&text).decode_utf8().expect("UTF-8").into_owned()
 }
 
 impl Shared {
-    /// Does what is asked; the answer.
+    /// Handles a request; returns the answer.
     pub(super) fn answer(
         &self,
         received: &Received,
@@ -74,7 +74,7 @@ impl Shared {
         let (now, token) = (self.now(&state), request.field("token"));
         let granted = match request.kind {
             Kind::Revocation => {
-                // One that is unknown is ended as well (RFC 7009 §2.2).
+                // An unknown token is a success as well (RFC 7009 §2.2).
                 if state.rules.revocation_ends_family {
                     state.tree.revoke(token);
                 } else {
@@ -146,7 +146,7 @@ impl Shared {
     }
 }
 
-/// Takes the members of `over`, and removes those that are null.
+/// Takes over the members of `over`, and removes those that are null.
 pub(crate) fn merge(value: &mut Value, over: &Value) {
     overlay(value, over);
     value.as_object_mut().expect("an object").retain(|_, value| !value.is_null());
@@ -159,14 +159,14 @@ pub(crate) fn overlay(value: &mut Value, over: &Value) {
 }
 
 impl State {
-    /// The newest of the published keys first.
+    /// The published keys, the newest one first.
     fn keys(&self) -> Value {
         let unpublished = self.signers.len() - self.published;
         let keys: Vec<Value> = self.signers[unpublished..].iter().map(|key| key.jwk()).collect();
         json!({ "keys": keys })
     }
 
-    /// A code is good for one family (RFC 6749 §4.1.2), and for who has its verifier (RFC 7636 §4.6).
+    /// A code is valid for one family (RFC 6749 §4.1.2), and only with its verifier (RFC 7636 §4.6).
     fn exchange(&mut self, request: &Request, now: Duration) -> Option<Pair> {
         let code = self.codes.get_mut(request.field("code"))?;
         if let Some(token) = &code.spent_for {
@@ -197,7 +197,7 @@ impl State {
             String::from_utf8(STANDARD.decode(encoded).expect("Base64")).expect("UTF-8")
         });
         let basic = basic.as_ref().map(|pair| pair.split_once(':').expect("a pair"));
-        // More than one way at once is wrong (RFC 6749 §2.3).
+        // More than one method at once is wrong (RFC 6749 §2.3).
         match (self.rules.client_auth, basic) {
             (ClientAuth::Basic, Some((user, secret))) => {
                 !has_secret && decode(user) == *id && is_secret(&decode(secret))
@@ -211,7 +211,7 @@ impl State {
         }
     }
 
-    /// Whether the client signed an assertion for this provider that was never sent before (RFC 7523 §3).
+    /// Whether the client signed a new assertion for this provider (RFC 7523 §3).
     fn is_assertion(&mut self, url: &str, request: &Request) -> bool {
         let (field, id) = &self.rules.client_id;
         let audience = match self.rules.audience.as_str() {

@@ -13,7 +13,7 @@ use crate::support::provider::{Grace, Replay, Reuse, Rotation, Rules};
 pub(super) struct Tree {
     families: Vec<Family>,
     refresh: HashMap<String, Node>,
-    /// The access tokens that work, with their families.
+    /// The valid access tokens, with their families.
     access: HashMap<String, usize>,
 }
 
@@ -27,13 +27,13 @@ struct Family {
 struct Node {
     family: usize,
     issued: Duration,
-    /// The access token that came with it last.
+    /// The access token that was last issued with it.
     access: String,
     spent: Option<Duration>,
     successor: Option<String>,
 }
 
-/// What a family got.
+/// The tokens of one answer.
 #[derive(Clone, Debug)]
 pub(super) struct Pair {
     pub(super) access: String,
@@ -42,7 +42,7 @@ pub(super) struct Pair {
     pub(super) nonce: Option<String>,
 }
 
-/// A new random text; dumps are searched for the first part.
+/// A new random token. Its first part is searched for in dumps.
 pub(super) fn random(kind: &str) -> String {
     let mut bytes = [0; 16];
     rand::fill(&mut bytes).expect("random bytes");
@@ -85,7 +85,7 @@ impl Tree {
         }
     }
 
-    /// New tokens for a refresh token; `None` for one that is of no use.
+    /// New tokens for a refresh token; `None` if it is invalid.
     pub(super) fn refresh(&mut self, token: &str, rules: &Rules, now: Duration) -> Option<Pair> {
         let node = self.refresh.get(token)?;
         let family = node.family;
@@ -120,7 +120,7 @@ impl Tree {
         pair
     }
 
-    /// What a token gets that was spent before.
+    /// The tokens for a refresh token that was spent before.
     fn replay(
         &mut self,
         token: &str,
@@ -156,14 +156,14 @@ impl Tree {
         self.access.retain(|_, of| *of != family);
     }
 
-    /// Ends the family of a token of either kind; whether it is known.
+    /// Ends the family of a token of either kind; returns whether it is known.
     pub(super) fn revoke(&mut self, token: &str) -> bool {
         let family = self.refresh.get(token).map(|node| node.family);
         let family = family.or_else(|| self.access.get(token).copied());
         family.inspect(|family| self.end(*family)).is_some()
     }
 
-    /// Ends a token, and not what came with it.
+    /// Ends a token, and not those that were issued with it.
     pub(super) fn revoke_alone(&mut self, token: &str) {
         match self.refresh.get(token).map(|node| node.family) {
             Some(family) => self.families[family].has_ended = true,
@@ -171,13 +171,13 @@ impl Tree {
         }
     }
 
-    /// Whether it is the refresh token that gets the next tokens.
+    /// Whether this refresh token gets the next tokens.
     pub(super) fn is_living_leaf(&self, token: &str) -> bool {
         let family = self.refresh.get(token).map(|node| &self.families[node.family]);
         family.is_some_and(|family| !family.has_ended && family.leaf == token)
     }
 
-    /// Whether an access token came with a refresh token that lives.
+    /// Whether an access token was issued with a living refresh token.
     pub(super) fn is_newest(&self, access: &str) -> bool {
         let family = self.access.get(access).map(|family| &self.families[*family]);
         family.is_some_and(|family| self.refresh[&family.leaf].access == access)

@@ -1,6 +1,6 @@
-//! Where requests are held, and how many of a refresh token are open meanwhile.
+//! Gates, where requests are held, and the count of open requests with a refresh token.
 //!
-//! Invariant: a request whose client is gone is no longer open, although it is held.
+//! Invariant: a request whose client has left is no longer open, even while it is held.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,20 +18,20 @@ pub(crate) enum Gate {
     WithinBody,
 }
 
-/// Requests that are held at a gate. They go on when this is opened, or goes.
+/// Requests that are held at a gate. They continue when this is opened or dropped.
 pub(crate) struct Hold {
     shared: Arc<Shared>,
     number: usize,
 }
 
-/// What the provider knows of it.
+/// The provider's state of a hold.
 pub(super) struct Held {
     gate: Gate,
-    /// How many more it takes.
+    /// The number of further requests that it holds.
     left: usize,
-    /// How many came.
+    /// The number of requests that came.
     came: usize,
-    /// What those do that it holds, once it is open.
+    /// The end of the held requests, once it is open.
     end: Option<Option<Cut>>,
 }
 
@@ -44,22 +44,22 @@ impl Hold {
         Self { shared, number }
     }
 
-    /// How many requests it took.
+    /// The number of requests that it held.
     pub(crate) fn came(&self) -> usize {
         self.shared.state().holds[&self.number].came
     }
 
-    /// Waits until it took this number of requests.
+    /// Waits until it has held this number of requests.
     pub(crate) fn wait_for(&self, requests: usize) {
         until("requests come to the gate", || self.came() >= requests);
     }
 
-    /// Lets them go on, and takes no more.
+    /// Lets the requests continue, and holds no more.
     pub(crate) fn open(self) {
         drop(self);
     }
 
-    /// Ends their connections, and takes no more.
+    /// Ends the connections of the requests, and holds no more.
     pub(crate) fn cut(self, how: Cut) {
         self.end(Some(how));
     }
@@ -81,7 +81,7 @@ impl Drop for Hold {
 }
 
 impl Shared {
-    /// Waits at a gate if it is held; how the connection shall end, if it shall.
+    /// Waits at a gate while it is held; returns the end of the connection, if there is one.
     pub(super) fn pass_gate(
         &self,
         gate: Gate,
@@ -111,7 +111,7 @@ impl Shared {
     }
 }
 
-/// A request with a refresh token, as long as it is open.
+/// A request with a refresh token, while it is open.
 pub(super) struct Flight<'a> {
     shared: &'a Shared,
     refresh_token: String,

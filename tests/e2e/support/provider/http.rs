@@ -1,4 +1,4 @@
-//! HTTP as the mock provider and receivers of webhooks speak it: one request a connection, and whatever may go wrong with it.
+//! HTTP for the mock provider and the receivers of webhooks: one request a connection, and the usual failures.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -24,7 +24,7 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// Of any type.
+    /// An answer of any content type.
     pub(crate) fn new(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
         Self { status, headers: Vec::new(), body: body.into() }.header("Content-Type", content_type)
     }
@@ -43,7 +43,7 @@ impl Reply {
         self
     }
 
-    /// As it goes over the wire.
+    /// The bytes on the wire.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut head = format!("HTTP/1.1 {} x\r\nConnection: close\r\n", self.status);
         let mut has_length = false;
@@ -58,7 +58,7 @@ impl Reply {
     }
 }
 
-/// A request as it came.
+/// A received request.
 pub(crate) struct Received {
     pub(crate) method: String,
     pub(crate) path: String,
@@ -76,7 +76,7 @@ impl Received {
 /// A client's connection.
 pub(crate) struct Connection {
     stream: Stream,
-    /// The same, beneath TLS.
+    /// The socket below TLS.
     socket: TcpStream,
 }
 
@@ -99,7 +99,7 @@ impl Connection {
         Self { stream, socket }
     }
 
-    /// The request; `None` if the client goes before its end, such as for a certificate that it refuses.
+    /// Reads the request; `None` if the client leaves before its end, for example because it rejects the certificate.
     pub(crate) fn read(&mut self) -> Option<Received> {
         let mut bytes = Vec::new();
         let head_end = loop {
@@ -135,7 +135,7 @@ impl Connection {
         Some(())
     }
 
-    /// Sends one byte after the other; whether the client took them all.
+    /// Sends the bytes one by one; returns whether the client received them all.
     pub(crate) fn drip(&mut self, bytes: &[u8], pause: Duration) -> bool {
         const LOOK: Duration = Duration::from_millis(10);
         bytes.iter().all(|byte| {
@@ -147,7 +147,7 @@ impl Connection {
         })
     }
 
-    /// Sends bytes; whether the client took them.
+    /// Sends bytes; returns whether the client received them.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> bool {
         let sent = match &mut self.stream {
             Stream::Plain(stream) => stream.write_all(bytes),
@@ -167,7 +167,7 @@ impl Connection {
             let _ = stream.flush();
         }
         let _ = self.socket.shutdown(Shutdown::Write);
-        // What it has not read would make the end a reset.
+        // Unread data would turn the end into a reset.
         let mut rest = [0; 4096];
         while self.socket.read(&mut rest).is_ok_and(|read| read > 0) {}
     }
