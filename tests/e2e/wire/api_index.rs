@@ -1,6 +1,6 @@
 //! The API's index, descriptions, OpenAPI document and viewer (CONTRACT O5–O7).
 //!
-//! Invariant: none of it needs a login, and none of it runs a call.
+//! Invariant: none of these requests needs a login, and none of them runs a call.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,13 +28,13 @@ fn get(app: &TestApp, path: &str, accept: &str) -> Answer {
     if answer.status == 307 { get(answer.header("Location")) } else { answer }.expect(200)
 }
 
-/// CONTRACT O6: versions, for programs a flat dictionary of texts, and for people.
+/// CONTRACT O6: the versions: for programs as a flat dictionary of texts, and for people as a page.
 #[test]
 fn the_versions_are_listed() {
     let app = TestApp::new();
     let versions = visitor(&app).request("GET", "/api", &[], b"").expect(200).json();
     let v1 = format!("{}/api/v1", app.url);
-    // As SuperOffice's C# client reads it.
+    // SuperOffice's C# client reads it into this type.
     let texts: BTreeMap<String, String> = serde_json::from_value(versions).expect("texts");
     let text = |name: &str| texts[name].as_str();
     assert_eq!(texts.len(), 9, "{texts:?}");
@@ -59,7 +59,7 @@ fn the_versions_are_listed() {
     assert!(xml.body.contains("<Version>v1</Version>"), "{}", xml.body);
 }
 
-/// CONTRACT O7: every route, with its methods and what they do, in the language of the request.
+/// CONTRACT O7: every route, with its methods and their descriptions, in the language of the request.
 #[test]
 fn every_route_is_listed() {
     let app = TestApp::new();
@@ -88,7 +88,7 @@ fn every_route_is_listed() {
     assert!(page.body.contains(summary.split('\'').next().expect("text")), "{}", page.body);
 }
 
-/// CONTRACT O5: GET on an operation describes it and never runs it, whatever comes with it.
+/// CONTRACT O5: a GET on an operation describes it and never runs it, with any headers and body.
 #[test]
 fn an_operation_describes_itself() {
     let app = TestApp::new();
@@ -113,7 +113,7 @@ fn an_operation_describes_itself() {
     app.client().request("GET", SAVE, &headers, carrier).expect(200);
     app.client().request("HEAD", SAVE, &headers, b"").expect(200);
     assert_eq!(app.sql("UPDATE external_tokens SET id = id"), 0, "something was saved");
-    // What the contract names as not served yet.
+    // Operations that CONTRACT lists as not served yet.
     for other in [
         "User/DecryptAndSaveExternalTokens",
         "User/GetAccessGatewayInfo",
@@ -131,19 +131,19 @@ fn an_operation_describes_itself() {
     }
 }
 
-/// CONTRACT O7: the document, whole. A change of it is a change of the API.
+/// CONTRACT O7: the whole document. Any change of it is a change of the API.
 #[test]
 fn the_openapi_document_is_as_it_was() {
     let app = with_endpoint(Setup::new()).start();
     let document = get(&app, "/api/openapi.json", "application/json");
     assert_eq!(document.header("Content-Type"), "application/json; charset=utf-8");
-    // One file, whatever the database.
+    // One file for both databases.
     insta::with_settings!({ prepend_module_to_snapshot => false }, {
         insta::assert_json_snapshot!("openapi", document.json());
     });
 }
 
-/// CONTRACT O7: whatever the document names is served: no path is unknown, no method refused.
+/// CONTRACT O7: the server serves everything that the document names: no path is unknown, and no method is rejected.
 #[test]
 fn what_is_documented_is_served() {
     let behind = Setup::new().with("TENANTS", "path").with("SERVER__PATH_PREFIX", "/SO");
@@ -162,7 +162,7 @@ fn what_is_documented_is_served() {
     }
 }
 
-/// CONTRACT 1, O7: below a prefix and a tenant, the document and the index name them.
+/// CONTRACT 1, O7: below a prefix and a tenant, the document and the index contain them.
 #[test]
 fn urls_have_the_prefix_and_the_tenant() {
     let app = Setup::new().with("TENANTS", "path").with("SERVER__PATH_PREFIX", "/SO").start();
@@ -174,7 +174,7 @@ fn urls_have_the_prefix_and_the_tenant() {
     assert!(viewer.body.contains("swagger-ui"), "{}", viewer.body);
 }
 
-/// The viewer and every file of it come from this server, and it names no other.
+/// The viewer and all its files come from this server, and it refers to no other server.
 #[test]
 fn the_viewer_needs_no_other_host() {
     let app = TestApp::new();

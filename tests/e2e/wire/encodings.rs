@@ -1,6 +1,6 @@
-//! How request bodies are encoded: charsets and compression (CONTRACT 13).
+//! Encodings of request bodies: charsets and compression (CONTRACT 13).
 //!
-//! Invariant: what is saved in any encoding is what was encoded.
+//! Invariant: with every encoding, the saved carrier is the one that was encoded.
 
 use std::io::Write as _;
 
@@ -21,7 +21,7 @@ fn save(client: &Client, content_type: &str, body: &[u8]) -> Answer {
     client.request("POST", SAVE, &[("Content-Type", content_type)], body)
 }
 
-/// CONTRACT 13: charsets, whatever the type; XML's own declaration.
+/// CONTRACT 13: charsets, for every type, and the declaration of XML.
 #[test]
 fn charsets_are_honoured() {
     let app = TestApp::new();
@@ -59,14 +59,14 @@ fn charsets_are_honoured() {
         let content_type = format!("{media_type}; charset=utf-8");
         let answer = save(&client, &content_type, &latin(text));
         answer.expect_error(400, "ArgumentException", "not valid utf-8");
-        // The wrong order mark makes other characters of it, and an odd length no text at all.
+        // A wrong byte order mark yields other characters, and an odd length is no valid text.
         let content_type = format!("{media_type}; charset=utf-16");
         let wrong = [&b"\xff\xfe"[..], &be(text)].concat();
         save(&client, &content_type, &wrong).expect(400);
         let odd = &le(text)[1..];
         save(&client, &content_type, odd).expect(400);
     }
-    // JSON and XML begin with an ASCII character, so that their first bytes tell UTF-16, and what is none.
+    // JSON and XML begin with an ASCII character, so their first bytes show whether they are UTF-16.
     for (media_type, text) in [("application/json", json), ("text/xml", xml)] {
         for bytes in
             [le(text), be(text), le(&format!("\u{feff}{text}")), be(&format!("\u{feff}{text}"))]
@@ -112,11 +112,11 @@ fn zlib(bytes: &[u8]) -> Vec<u8> {
     encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("zlib")
 }
 
-/// A carrier with the access token `fugit`, as the `brotli` command compresses it.
+/// A carrier with the access token `fugit`, compressed by the `brotli` command.
 const BROTLI: &[u8] =
     b"\x0b\x1f\x80{\"TokenManagementInfo\":{\"Provider\":\"et\",\"AccessToken\":\"fugit\"}}\x03";
 
-/// CONTRACT 13: compressed bodies, with the limit on what comes out.
+/// CONTRACT 13: compressed bodies; the limit applies to the decompressed size.
 #[test]
 fn compressed_bodies_are_read_up_to_the_limit() {
     let app = Setup::new().with("LIMITS__TOKEN_BYTES", "1000").with("LIMITS__BODY_BYTES", "2000");

@@ -1,4 +1,4 @@
-//! Errors: one shape, the right status and headers, and nothing leaked (CONTRACT 34–36).
+//! Errors: one shape, the right status and headers, and no leaks (CONTRACT 34–36).
 
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::support::{
 };
 
 const SAVE: &str = "/api/v1/Agents/User/SaveExternalTokens";
-/// What `Accept-Post` lists (CONTRACT 13).
+/// The value of `Accept-Post` (CONTRACT 13).
 const READ: &str = "application/json, text/json, application/xml, text/xml, \
                     application/x-www-form-urlencoded, application/json-patch+json, \
                     application/merge-patch+json";
@@ -100,7 +100,7 @@ fn every_error_has_the_one_shape() {
     expect_shape(&answer.expect_error(406, "NotSupportedException", "ask for application/json"));
 }
 
-/// CONTRACT 34, 36: `MessageDetail` says more where there is more to say, and holds no value that is secret.
+/// CONTRACT 34, 36: `MessageDetail` has further information if there is any, and contains no secret value.
 #[test]
 fn a_detail_says_what_the_message_does_not() {
     let app = small_limits().start();
@@ -128,7 +128,7 @@ fn a_detail_says_what_the_message_does_not() {
     }
 }
 
-/// CONTRACT 11: the error for JSON that a client sends as a form names the header to send.
+/// CONTRACT 11: if a client sends JSON as a form, the error names the right header.
 #[test]
 fn json_that_is_sent_as_a_form_is_reported() {
     let app = TestApp::new();
@@ -146,8 +146,8 @@ fn json_that_is_sent_as_a_form_is_reported() {
     }
 }
 
-/// CONTRACT 36: the worst a client can do by mistake is to put secrets everywhere; `TestApp` looks
-/// for them in the log, and here they are looked for in every part of the answer.
+/// CONTRACT 36: the worst mistake of a client is to put secrets everywhere. `TestApp` searches the log for them, and
+/// this test searches every part of the answer.
 #[test]
 fn no_error_repeats_what_was_sent() {
     let app = TestApp::new();
@@ -168,7 +168,7 @@ fn no_error_repeats_what_was_sent() {
     }
 }
 
-/// CONTRACT 13, 35: what the head of a request tells is judged before its body is waited for.
+/// CONTRACT 13, 35: the head of a request is checked before the server waits for its body.
 #[rstest]
 #[case("text/plain", 100, "415")]
 #[case("application/json", 99_999_999, "413")]
@@ -186,7 +186,7 @@ fn a_body_that_will_be_refused_is_not_waited_for(
     assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
 }
 
-/// CONTRACT 35: a body that does not arrive is not waited for.
+/// CONTRACT 35: the server does not wait for a body that does not arrive.
 #[test]
 fn a_slow_body_times_out() {
     let app = Setup::new().with("LIMITS__BODY_SECONDS", "1").start();
@@ -199,7 +199,7 @@ fn a_slow_body_times_out() {
     assert!(answer.contains("The body did not arrive within 1 s."), "{answer}");
 }
 
-/// CONTRACT 35, 36: a method of the client's own making is refused and not logged.
+/// CONTRACT 35, 36: an unknown method is rejected and not logged.
 #[test]
 fn an_unknown_method_is_not_allowed() {
     let app = TestApp::new();
@@ -209,7 +209,7 @@ fn an_unknown_method_is_not_allowed() {
     assert!(answer.starts_with("HTTP/1.1 405 ") && !answer.contains("CANARY"), "{answer}");
 }
 
-/// The body is not read, let alone judged, before the caller is known.
+/// The body is not read or checked before the caller is known.
 #[test]
 fn an_unknown_caller_learns_nothing_about_its_body() {
     let app = small_limits().start();
@@ -232,7 +232,7 @@ fn health_needs_no_login_and_tells_little() {
     }
 }
 
-/// The log says why a request was refused, in the words of the answer.
+/// The log has the reason of a rejection, with the same text as the answer.
 #[test]
 fn the_log_says_why_a_request_was_refused() {
     let app = TestApp::new();
@@ -240,7 +240,7 @@ fn the_log_says_why_a_request_was_refused() {
     app.logged(&["TokenManagementInfo is required."]);
 }
 
-/// Outside development each line of the log is a JSON object that names the request.
+/// Outside development, each line of the log is a JSON object that contains the request's id.
 #[test]
 fn logs_are_json_outside_development() {
     let app = Setup::new().with("PROFILE", "production").with("LOG__FILTER", "debug").start();
@@ -260,7 +260,7 @@ fn logs_are_json_outside_development() {
     }
 }
 
-/// CONTRACT 36: not even the most talkative log, of every library, holds a secret; `TestApp` looks.
+/// CONTRACT 36: even the most verbose log, with every library, contains no secret. `TestApp` searches it.
 #[test]
 fn the_most_detailed_log_holds_no_secret() {
     let filter = "trace,actix_http=trace,actix_server=trace,mio=trace";

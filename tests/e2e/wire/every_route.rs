@@ -1,11 +1,11 @@
-//! What holds for every route and every outcome: headers, addresses, one line in the log, and what no error says
-//! (CONTRACT 15, 34–36).
+//! Rules for every route and every outcome: headers, addresses, one line in the log, and the content that no error may
+//! have (CONTRACT 15, 34–36).
 //!
-//! Invariant: the routes are those of the OpenAPI document, so that a new one is among them by itself.
+//! Invariant: the routes are read from the OpenAPI document, so a new one is included automatically.
 //!
-//! There is no `If-Match`, for there is nothing that a second writer could overwrite: no call changes a record, a
-//! save makes a new one each time, and a save that is sent again is known by its `Idempotency-Key`. So no answer
-//! has an `ETag`.
+//! There is no `If-Match`, because a second writer cannot overwrite anything. No call changes a record, and a save
+//! makes a new record each time. A repeated save is recognized by its `Idempotency-Key`. Therefore no answer has an
+//! `ETag`.
 
 use std::{collections::BTreeSet, net::TcpListener};
 
@@ -28,7 +28,7 @@ const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded")
 
 type Headers<'a> = Vec<(&'a str, &'a str)>;
 
-/// The paths that the server documents, and some that it does not serve.
+/// The paths in the server's document, and some that it does not serve.
 fn routes(client: &Client) -> Vec<String> {
     let document = client.request("GET", "/api/openapi.json", &[], b"").expect(200).json();
     let paths = document["paths"].as_object().expect("paths").keys();
@@ -37,7 +37,7 @@ fn routes(client: &Client) -> Vec<String> {
     paths
 }
 
-/// The addresses that an answer leads to.
+/// The addresses in an answer.
 fn addresses(answer: &Answer) -> Vec<&str> {
     let mut addresses = vec![answer.header("Location"), answer.header("Refresh")];
     for name in ["href=\"", "action=\"", "src=\"", "content=\""] {
@@ -47,7 +47,7 @@ fn addresses(answer: &Answer) -> Vec<&str> {
     addresses
 }
 
-/// The headers that every answer has.
+/// Asserts the headers that every answer has.
 fn assert_headers(answer: &Answer, call: &str) {
     let stored: Vec<_> = answer.headers.get_all("Cache-Control").iter().collect();
     assert_eq!(stored, ["no-store"], "{call}");
@@ -60,8 +60,8 @@ fn assert_headers(answer: &Answer, call: &str) {
     }
 }
 
-/// CONTRACT 15, 35, 36: whatever is called, by whom and how, the answer may not be stored, leads to no address that
-/// holds a secret, and is one line of the log.
+/// CONTRACT 15, 35, 36: for every route, caller and method, the answer may not be stored, contains no address with a
+/// secret, and has one line in the log.
 #[test]
 fn every_answer_has_its_headers_and_one_line_in_the_log() {
     let setup = with_endpoint(Setup::new()).with("LOG__FILTER", "info,server=debug");
@@ -86,7 +86,7 @@ fn every_answer_has_its_headers_and_one_line_in_the_log() {
     for path in routes(&visitor) {
         for method in METHODS {
             for (caller, client, headers) in &callers {
-                // A session is ended once, at the end.
+                // A session can be ended only once, so that is left for the end.
                 if *caller == "a session" && path == "/sign-out" {
                     continue;
                 }
@@ -117,7 +117,7 @@ fn every_answer_has_its_headers_and_one_line_in_the_log() {
     }
 }
 
-/// What an answer to a client never names: where the server's files and sources are, and what it is made of.
+/// Texts that no answer may contain: paths of the server's files and sources, and names of its components.
 const INTERNALS: [&str; 14] = [
     "CANARY",
     "/tmp",
@@ -135,8 +135,8 @@ const INTERNALS: [&str; 14] = [
     "external_tokens",
 ];
 
-/// CONTRACT 34, 36: each error that a call can end in, in each type and in several languages, with secrets in every
-/// place that a client fills: nothing of that is in the answer, nor anything of the server's inside.
+/// CONTRACT 34, 36: each error of a call, in each type and in several languages, with secrets in every place that a
+/// client fills. The answer contains none of them, and nothing internal to the server.
 #[test]
 fn no_error_says_what_was_sent_or_what_is_inside() {
     let nobody = TcpListener::bind("127.0.0.1:0").expect("bind");
@@ -177,7 +177,7 @@ fn no_error_says_what_was_sent_or_what_is_inside() {
     let of_other_tenant = Client::new(&other).with_authorization(Some(&ticket));
     type Call<'a> = (u16, &'a Client, &'a str, &'a str, (Headers<'a>, String));
     let calls: Vec<Call<'_>> = vec![
-        // First, for it is over in a minute.
+        // First, because the rate limit ends after a minute.
         (429, &guesser, "POST", save, (vec![JSON], canary.clone())),
         (400, &by_ticket, "POST", save, json_body("{\"CANARY\"")),
         (400, &by_ticket, "POST", save, json_body(r#"{"TokenManagementInfo":"CANARY"}"#)),
@@ -211,7 +211,7 @@ fn no_error_says_what_was_sent_or_what_is_inside() {
         {
             for language in ["en", "nb", "*"] {
                 let asked = [("Accept", accept), ("Accept-Language", language)];
-                // HTML alone cannot be had of the agents.
+                // The agents do not answer HTML alone.
                 let accept_too = [("Accept", "application/json;q=0.1")];
                 let headers = [&headers[..], &asked, &accept_too].concat();
                 let path = format!("{path}?CANARY=CANARY&$select=CANARY");

@@ -1,6 +1,6 @@
 //! The seven types of requests and the six of answers (CONTRACT 9–16).
 //!
-//! Invariant: what is saved in any type is what every other type gets.
+//! Invariant: a carrier that is saved in one type is answered in every other type.
 
 use std::cell::Cell;
 
@@ -25,7 +25,7 @@ use crate::support::{
 const SAVE: &str = "/api/v1/Agents/User/SaveExternalTokens";
 const GET: &str = "/api/v1/Agents/User/GetExternalTokens";
 
-/// What requests may have.
+/// The types of requests.
 pub(crate) const READ: [&str; 7] = [
     "application/json",
     "text/json",
@@ -53,7 +53,7 @@ fn is_xml(media_type: &str) -> bool {
     media_type.ends_with("/xml")
 }
 
-/// A request in a type: `outer` holds the members.
+/// Encodes a request in a type. `outer` contains the members.
 pub(crate) fn encode(media_type: &str, outer: &str, members: &Map<String, Value>) -> Vec<u8> {
     let given = || members.iter().filter_map(|(name, value)| Some((name, value.as_str()?)));
     let text = match media_type {
@@ -89,7 +89,7 @@ fn percent(value: &str) -> String {
     value.bytes().map(encode).collect()
 }
 
-/// An answer's leaves, by path, so that answers in all types can be compared; null is left out.
+/// The leaves of an answer, by path, so that answers in all types can be compared. Null is left out.
 fn leaves(answer: &Answer, media_type: &str) -> Vec<(String, String)> {
     assert_eq!(answer.header("Content-Type"), format!("{media_type}; charset=utf-8"));
     let mut leaves = Vec::new();
@@ -144,14 +144,14 @@ fn xml_leaves(document: &str, leaves: &mut Vec<(String, String)>) {
     }
 }
 
-/// XML 1.0 §2.2.
+/// Whether XML can contain the value, by XML 1.0 §2.2.
 fn xml_can_hold(value: &Value) -> bool {
     let is_char = |character: char| matches!(character, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..);
     value.as_str().is_none_or(|text| text.chars().all(is_char))
 }
 
-/// CONTRACT 9–13, 16: a request in each of the seven types; CONTRACT 15, 16: an answer in each of the
-/// six. A thousand carriers of any Unicode (on PostgreSQL a hundred): stored the same, answered the same, or refused.
+/// CONTRACT 9–13, 16: a request in each of the seven types; CONTRACT 15, 16: an answer in each of the six. A thousand
+/// carriers with any Unicode (on PostgreSQL a hundred) are saved and answered in the same way, or rejected.
 #[test]
 fn every_type_carries_the_same() {
     let app = TestApp::new();
@@ -171,7 +171,8 @@ fn every_type_carries_the_same() {
         proptest::option::of(text()),
     );
     let refused = Cell::new(0_u32);
-    // How a body is read does not depend on the database; there it is enough to see that any Unicode is kept.
+    // The reading of a body does not depend on the database. On PostgreSQL the test only needs to show that any Unicode
+    // is kept.
     let cases = rounds(if app.setup.database().url().is_some() { 100 } else { 1000 }) as u32;
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let outcome = TestRunner::new(config).run(&carrier, |(provider, access, refresh, claims)| {
@@ -210,12 +211,12 @@ fn every_type_carries_the_same() {
     });
     outcome.expect("every type carries the same");
     let refused = refused.get();
-    // Of a few cases each may be of one kind.
+    // With few cases, all may be of one kind.
     let is_mixed = cases < 100 || (cases / 20..cases - cases / 20).contains(&refused);
     assert!(is_mixed, "{refused} of {cases} did not fit into XML");
 }
 
-/// CONTRACT 8, 10, 15: the key, and null, in each type; a request for a key in each type.
+/// CONTRACT 8, 10, 15: the key, and null, in each type of answer; the request for a key in each type.
 #[test]
 fn a_key_and_null_are_answered_in_every_type() {
     let app = TestApp::new();
@@ -256,7 +257,7 @@ fn a_key_and_null_are_answered_in_every_type() {
     }
 }
 
-/// CONTRACT 10: exactly so is a carrier written in XML: no namespace, nulls left out.
+/// CONTRACT 10: the exact XML of a carrier: without a namespace, and without nulls.
 #[test]
 fn a_carrier_in_xml() {
     let app = TestApp::new();
@@ -284,8 +285,8 @@ fn a_form_is_read_in_each_spelling(#[case] form: &str) {
     assert_eq!(app.client().access_token(&answer.key()).as_deref(), Some("fu git&"));
 }
 
-/// CONTRACT 12: as SuperOffice's pages write patches, without the slash before paths, and with `replace` for what is
-/// not there yet.
+/// CONTRACT 12: patches as SuperOffice's pages write them: without the slash before paths, and with `replace` for
+/// members that do not exist yet.
 #[rstest]
 #[case(
     r#"[{"op":"replace","path":"TokenManagementInfo/Provider","value":"et"},
@@ -306,13 +307,13 @@ fn a_patch_is_read_as_superoffice_writes_it(#[case] patch: &str) {
     assert_eq!(app.client().access_token(&answer.expect(200).key()).as_deref(), Some("fugit"));
 }
 
-/// Each copy puts the whole into its own depths.
+/// Each copy adds the whole value to its own depths.
 const COPIES: &str = r#"[{"op":"add","path":"/","value":{}},{"op":"copy","from":"","path":"//"},
     {"op":"copy","from":"","path":"////"},{"op":"copy","from":"","path":"////////"},
     {"op":"copy","from":"","path":"////////////////"},
     {"op":"copy","from":"","path":"////////////////////////////////"}]"#;
 
-/// CONTRACT 9, 10, 12, 13, 35: bad input, each with its refusal; nothing of it is repeated.
+/// CONTRACT 9, 10, 12, 13, 35: each invalid input has its error, which repeats nothing of the input.
 #[rstest]
 #[case::odd_instruction("text/xml", "<?ååå=\"CANARY\"?><a/>", "Key is required")]
 #[case::endless_copies("application/json-patch+json", COPIES, "nested more than 32 deep")]
@@ -370,7 +371,7 @@ fn bad_input_is_refused(#[case] content_type: &str, #[case] body: &str, #[case] 
     assert!(!answer.body.contains("CANARY"), "{}", answer.body);
 }
 
-/// CONTRACT 11: a form of ten thousand fields is read, and what is not asked for ignored.
+/// CONTRACT 11: a form with ten thousand fields is read, and unknown fields are ignored.
 #[test]
 fn a_form_of_ten_thousand_fields() {
     let app = TestApp::new();

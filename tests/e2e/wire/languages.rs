@@ -34,7 +34,7 @@ fn reason(answer: &Value) -> &str {
     answer["FieldProperties"]["AccessToken"]["FieldRight"]["Reason"].as_str().expect("a reason")
 }
 
-/// CONTRACT 18, 19, 20: references and multi-language values, with a language and without.
+/// CONTRACT 18, 19, 20: references and multi-language values, with and without a language.
 #[rstest]
 #[case(&[], None)]
 #[case(&[("Accept-Language", "nb-NO, en;q=0.5")], Some("Leverandør"))]
@@ -71,7 +71,7 @@ fn values_for_people_are_translated(
     }
 }
 
-/// CONTRACT 19: references in a stored value; one that is not known stays.
+/// CONTRACT 19: references in a stored value. An unknown reference stays unchanged.
 #[test]
 fn references_are_resolved_where_people_read_them() {
     let app = TestApp::new();
@@ -83,8 +83,8 @@ fn references_are_resolved_where_people_read_them() {
     assert_eq!(english["Provider"], expected);
 }
 
-/// CONTRACT 21, 22, 23: the notice in each language, its date by the language or the culture that is
-/// asked for, in the time zone that is asked for.
+/// CONTRACT 21, 22, 23: the notice in each language. Its date follows the language or the culture of the request, and
+/// its time zone.
 #[rstest]
 #[case("en", None, None, "November 3, 2025 at 2:05\u{202f}PM")]
 #[case("en-GB", None, None, "3 November 2025 at 14:05")]
@@ -116,7 +116,7 @@ fn dates_are_those_of_language_culture_and_zone(
     assert!(reason(&answer).contains(expected), "{}", reason(&answer));
 }
 
-/// CONTRACT 6, 23: a token that will expire, and one that says nothing.
+/// CONTRACT 6, 23: a token that will expire, and one without an end.
 #[test]
 fn a_token_that_will_expire_is_reported() {
     let app = TestApp::new();
@@ -129,8 +129,8 @@ fn a_token_that_will_expire_is_reported() {
     assert_eq!(reason(&get(&app, &key, &english).expect(200).json()), "");
 }
 
-/// CONTRACT 23: without a language dates are neutral; the zone used is told, and the server's own is
-/// the configured one.
+/// CONTRACT 23: without a language dates are neutral. The answer names the time zone that was used, and the server's
+/// own zone is the configured one.
 #[rstest]
 #[case("UTC", None, "UTC", "2025-11-03T14:05:00")]
 #[case("UTC", Some("includeTZOffset"), "UTC", "2025-11-03T14:05:00Z")]
@@ -158,7 +158,8 @@ fn the_zone_that_was_used_is_named(
     assert_eq!(reason(&answer.json()), format!("[SR_ACCESS_TOKEN_EXPIRED]: {date}"));
 }
 
-/// CONTRACT 22, 23: a zone that is none is refused where there are dates; a culture that is none is the language's.
+/// CONTRACT 22, 23: an unknown zone is rejected if the answer has dates. For an unknown culture that of the language is
+/// used.
 #[test]
 fn an_unknown_zone_is_refused_and_an_unknown_culture_ignored() {
     let app = TestApp::new();
@@ -216,7 +217,7 @@ fn errors_are_worded_in_every_language_and_type() {
     assert_eq!(told.len(), 8, "{told:?}");
 }
 
-/// CONTRACT 5, 21: that a field is mandatory is said in each language, and by reference without one.
+/// CONTRACT 5, 21: the message that a field is mandatory is in each language, and a reference without a language.
 #[test]
 fn a_mandatory_field_is_named_in_every_language() {
     let app = TestApp::new();
@@ -236,7 +237,7 @@ fn a_mandatory_field_is_named_in_every_language() {
     assert_eq!(words.len(), languages.len(), "{words:?}");
 }
 
-/// CONTRACT 19, 22: without a language errors are in English; numbers in them are the culture's.
+/// CONTRACT 19, 22: without a language errors are in English. Numbers in them follow the culture.
 #[test]
 fn numbers_in_errors_are_those_of_the_culture() {
     let app = TestApp::new();

@@ -1,6 +1,6 @@
 //! `Accept`, `$select`, and the headers that every answer has (CONTRACT 14, 15, 17).
 //!
-//! Invariant: a call that cannot be answered as it asks does nothing.
+//! Invariant: a call whose answer cannot have the requested type does nothing.
 
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ fn save(app: &TestApp, headers: &[(&str, &str)]) -> Answer {
     app.client().request("POST", SAVE, &[&[JSON], headers].concat(), body)
 }
 
-/// CONTRACT 14: how `Accept` is understood, at the server's door; the table is `negotiate`'s.
+/// CONTRACT 14: `Accept`, tested on the server. The unit tests of `negotiate` have the full table.
 #[rstest]
 #[case(&[], "application/json")]
 #[case(&[("Accept", "")], "application/json")]
@@ -35,7 +35,7 @@ fn the_answer_has_the_type_that_is_accepted(
     assert_eq!(answer.header("Content-Type"), format!("{expected}; charset=utf-8"));
 }
 
-/// CONTRACT 14: nothing acceptable is a 406, answered as JSON, and nothing was saved.
+/// CONTRACT 14: without an acceptable type the answer is a 406 in JSON, and nothing is saved.
 #[test]
 fn what_cannot_be_answered_is_not_done() {
     let app = TestApp::new();
@@ -47,7 +47,7 @@ fn what_cannot_be_answered_is_not_done() {
     assert_eq!(app.sql("UPDATE external_tokens SET id = id"), 0, "rows were saved");
 }
 
-/// CONTRACT 18, 22, 23: what cannot matter to the answer stops no call.
+/// CONTRACT 18, 22, 23: headers that cannot affect the answer stop no call.
 #[test]
 fn a_save_is_not_stopped_by_what_does_not_matter_to_it() {
     let app = TestApp::new();
@@ -64,7 +64,7 @@ fn a_save_is_not_stopped_by_what_does_not_matter_to_it() {
     assert_eq!(unused.header("SO-TimeZone"), "");
 }
 
-/// CONTRACT 14: a page for people is HTML or JSON, or what is asked for, and never refused for its type.
+/// CONTRACT 14: a page for people is HTML, JSON, or the requested type. It is never rejected for its type.
 #[test]
 fn pages_for_people_are_never_not_acceptable() {
     let app = TestApp::new();
@@ -88,7 +88,7 @@ fn pages_for_people_are_never_not_acceptable() {
     }
 }
 
-/// CONTRACT 14: long and odd headers are read or ignored, and never break anything.
+/// CONTRACT 14: long and malformed headers are read or ignored, and cause no failure.
 #[test]
 fn hostile_headers_are_survived() {
     let app = TestApp::new();
@@ -135,7 +135,7 @@ fn every_answer_says_how_it_was_chosen() {
     }
 }
 
-/// CONTRACT 17: properties that are not named are null, at every level, and in XML left out.
+/// CONTRACT 17: properties that are not selected are null, at every level, and are left out in XML.
 #[rstest]
 #[case("accesstoken", json!(["/AccessToken"]))]
 #[case("%24select=x", json!(null))]
@@ -179,7 +179,7 @@ fn not_null(path: &str, value: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// CONTRACT 17: no effect on a string; nothing, or very much, selected.
+/// CONTRACT 17: `$select` has no effect on a string, with no property or with many properties selected.
 #[test]
 fn select_does_not_touch_a_key() {
     let app = TestApp::new();
@@ -194,7 +194,7 @@ fn select_does_not_touch_a_key() {
     }
 }
 
-/// CONTRACT 24: what the official client sends beside these is ignored.
+/// CONTRACT 24: further headers of the official client are ignored.
 #[test]
 fn the_browsers_offset_is_ignored() {
     let app = Setup::new().start();

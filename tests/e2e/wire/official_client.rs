@@ -37,8 +37,8 @@ fn the_official_client_comes_with_a_ticket() {
     pass_both(&folder, &["schemes.mjs", &app.url, &app.ticket("tje0"), "--onsite"]);
 }
 
-/// CONTRACT 27, 28, 30: `authenticateWithTicket`, `authenticateWithToken`, `applicationToken`, against
-/// an Online installation.
+/// CONTRACT 27, 28, 30: `authenticateWithTicket`, `authenticateWithToken`, `applicationToken`, against an Online
+/// installation.
 #[test]
 fn the_official_client_is_a_partner_application() {
     let Some(folder) = client() else { return };
@@ -52,8 +52,8 @@ fn the_official_client_is_a_partner_application() {
     pass_both(&folder, &["schemes.mjs", &app.url, &ticket, &token, &application]);
 }
 
-/// CONTRACT 29: in a real browser, on the server's own pages, by the session's cookie and the value for
-/// scripts alone.
+/// CONTRACT 29: in a real browser, on the server's own pages, with only the session's cookie and the XSRF value for
+/// scripts.
 #[test]
 fn the_official_client_has_a_session_in_a_browser() {
     let Some(folder) = client() else { return };
@@ -74,7 +74,7 @@ fn run(script: &str, arguments: &[&str]) {
     }
 }
 
-/// Runs a script with both versions of the client; its checks must pass.
+/// Runs a script with both versions of the client, and asserts that its checks pass.
 fn pass_both(folder: &Path, arguments: &[&str]) {
     for package in ["@superoffice/webapi", "superoffice-webapi-10"] {
         let mut node = Command::new("node");
@@ -82,7 +82,7 @@ fn pass_both(folder: &Path, arguments: &[&str]) {
     }
 }
 
-/// Runs a script, whose checks must pass.
+/// Runs a script, and asserts that its checks pass.
 pub(crate) fn pass(folder: &Path, arguments: &[&str]) {
     assert_passes(Command::new("node").args(arguments).current_dir(folder));
 }
@@ -94,7 +94,7 @@ fn assert_passes(node: &mut Command) {
     assert!(told.contains("checks passed"), "{told}");
 }
 
-/// The folder of the scripts and what they need; `None`, said aloud, where it cannot be had.
+/// The folder of the scripts with their packages; `None`, with a notice, if they cannot be installed.
 pub(crate) fn client() -> Option<PathBuf> {
     if !has("node") || !has("npm") {
         leave_out("the official client", "Node and npm");
@@ -108,7 +108,7 @@ pub(crate) fn client() -> Option<PathBuf> {
     Some(folder)
 }
 
-/// Installs what the scripts need, once, however many tests need it.
+/// Installs the scripts' packages, once for all tests.
 fn install(folder: &Path) -> bool {
     static INSTALLED: OnceLock<bool> = OnceLock::new();
     *INSTALLED.get_or_init(|| npm_ci(folder))
@@ -116,7 +116,7 @@ fn install(folder: &Path) -> bool {
 
 /// Installs the packages of a folder's lock file, if they are not there.
 pub(crate) fn npm_ci(folder: &Path) -> bool {
-    // npm writes this file when it is done; a lock file that is newer asks for other packages.
+    // npm writes this file at the end. A newer lock file needs other packages.
     let installed = fs::metadata(folder.join("node_modules/.package-lock.json"));
     let wanted = fs::metadata(folder.join("package-lock.json"));
     let time = |found: io::Result<fs::Metadata>| found.and_then(|file| file.modified()).ok();

@@ -1,6 +1,6 @@
 //! Paths and methods (CONTRACT 1, 35).
 //!
-//! Invariant: a tenant's path leads to that tenant's users and records, and to no other's.
+//! Invariant: a tenant's path leads only to that tenant's users and records.
 
 use rstest::rstest;
 use serde_json::json;
@@ -23,7 +23,7 @@ fn saved(client: &Client, path: &str) -> String {
     client.request("POST", path, &[JSON], BODY).expect(200).key()
 }
 
-/// CONTRACT 1: any case, with or without a trailing slash, percent-encoded or not.
+/// CONTRACT 1: paths in any case, with or without a trailing slash, percent-encoded or not.
 #[rstest]
 #[case("/api/v1/agents/user/saveexternaltokens")]
 #[case("/API/V1/AGENTS/USER/SAVEEXTERNALTOKENS/")]
@@ -34,7 +34,7 @@ fn a_path_is_found_in_any_case(#[case] path: &str) {
     assert!(saved(&app.client(), path).starts_with("lk_"));
 }
 
-/// CONTRACT 1: under a prefix, and nowhere else; probes of a supervisor need none.
+/// CONTRACT 1: with a prefix, the server answers only below it, except for probes of a supervisor.
 #[test]
 fn the_api_is_under_its_prefix() {
     let app = Setup::new().with("SERVER__PATH_PREFIX", "/SuperOffice/").start();
@@ -56,7 +56,7 @@ fn the_api_is_under_its_prefix() {
     }
 }
 
-/// CONTRACT 1, 8: with tenants the path names one; its users and records are its own.
+/// CONTRACT 1, 8: with tenants, the path names one. Each tenant has its own users and records.
 #[test]
 fn tenants_are_apart() {
     let app = Setup::new().with("TENANTS", "path").with("SERVER__PATH_PREFIX", "/SO").start();
@@ -93,7 +93,7 @@ fn tenants_are_apart() {
     assert!(refusal.contains("base_time_zone must be a known time zone"), "{refusal}");
 }
 
-/// CONTRACT 1: slashes that follow one another count as one, as where a base URL ends in one.
+/// CONTRACT 1: consecutive slashes count as one, for example if a base URL ends in a slash.
 #[test]
 fn slashes_are_merged() {
     let app = Setup::new().with("TENANTS", "path").with("SERVER__PATH_PREFIX", "/SO").start();
@@ -107,7 +107,7 @@ fn slashes_are_merged() {
     assert!(home.header("Location").ends_with("/SO/default/api"), "{home:?}");
 }
 
-/// CONTRACT 35: so does the server as a whole.
+/// CONTRACT 35: the server as a whole lists its methods, too.
 #[test]
 fn the_server_tells_its_methods() {
     let app = TestApp::new();
@@ -118,7 +118,7 @@ fn the_server_tells_its_methods() {
     assert!(answer.contains("allow: GET, HEAD, POST, OPTIONS\r\n"), "{answer}");
 }
 
-/// CONTRACT 35: each path tells which methods it serves, by OPTIONS and when it refuses one.
+/// CONTRACT 35: each path lists its methods, in the answer to OPTIONS and when it rejects a method.
 #[rstest]
 #[case(SAVE, "POST, GET, HEAD, OPTIONS", "application/json, text/json")]
 #[case(GET, "POST, GET, HEAD, OPTIONS", "application/json, text/json")]

@@ -1,6 +1,6 @@
-//! The documented table of request headers, line by line, by curl.
+//! The documented table of request headers, line by line, with curl.
 //!
-//! Invariant: what curl sends is what a person would type.
+//! Invariant: curl sends the same as a user who types the command.
 
 use std::process::Command;
 
@@ -52,7 +52,7 @@ fn each_documented_header_does_what_the_table_says() {
         arguments.extend(["-d", &form]);
         curl(&app, "GetExternalTokens", &arguments)
     };
-    // curl's own Content-Type is that of a form.
+    // curl sends the content type of a form by default.
     let (head, body) = get(&[]);
     assert!(head.contains("content-type: application/json; charset=utf-8"), "{head}");
     let answer: Value = serde_json::from_str(&body).expect("JSON");

@@ -1,4 +1,4 @@
-//! The main job: tokens go in, a key comes out, the key brings them back.
+//! The main task: tokens are saved for a key, and the key retrieves them.
 
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -50,7 +50,7 @@ fn the_documented_sample_is_answered_verbatim() {
     assert_eq!(saved["RefreshToken"], "odit");
 }
 
-/// CONTRACT 3, 6, O2: PascalCase, with the rights of the owner.
+/// CONTRACT 3, 6, O2: PascalCase, with the owner's rights.
 #[test]
 fn what_comes_back_is_written_exactly_as_documented() {
     let app = TestApp::new();
@@ -82,7 +82,7 @@ fn what_comes_back_is_written_exactly_as_documented() {
     assert_eq!(app.client().get(&key), expected);
 }
 
-/// CONTRACT 3: the official client writes names in camelCase; others may as they like.
+/// CONTRACT 3: the official client writes names in camelCase. Other clients may use any case.
 #[rstest]
 #[case("tokenManagementInfo", "provider", "accessToken", "key")]
 #[case("TOKENMANAGEMENTINFO", "PROVIDER", "ACCESSTOKEN", "KEY")]
@@ -101,7 +101,7 @@ fn names_are_read_in_any_case(
     assert_eq!(got["RefreshToken"], Value::Null);
 }
 
-/// CONTRACT 4, 9: rights and unknown properties are ignored; the last of equal names wins.
+/// CONTRACT 4, 9: rights and unknown properties are ignored. Of equal names the last one counts.
 #[test]
 fn what_is_not_the_carriers_own_is_ignored() {
     let app = TestApp::new();
@@ -113,7 +113,7 @@ fn what_is_not_the_carriers_own_is_ignored() {
     assert_eq!(got["TableRight"]["Mask"], "FULL");
 }
 
-/// CONTRACT 7: byte for byte, up to the limit.
+/// CONTRACT 7: a token is kept byte for byte, up to the limit.
 #[rstest]
 #[case::one_byte("x".to_owned())]
 #[case::json_escapes("\"\\/\u{8}\u{c}\n\r\t\u{0}\u{1f}\u{7f}".to_owned())]
@@ -133,7 +133,7 @@ fn tokens_come_back_byte_for_byte(#[case] token: String) {
     }
 }
 
-/// CONTRACT 7: an access token alone, a refresh token alone; what was not given is null.
+/// CONTRACT 7: an access token alone, or a refresh token alone. A missing value is null.
 #[rstest]
 #[case(json!({"Provider": "et", "AccessToken": "fugit"}), ["fugit", ""])]
 #[case(json!({"Provider": "et", "RefreshToken": "odit", "AccessToken": null}), ["", "odit"])]
@@ -194,7 +194,7 @@ fn an_invalid_carrier_is_refused_by_name(#[case] body: &str, #[case] message: &s
     assert!(!answer.body.contains("CANARY"), "{}", answer.body);
 }
 
-/// CONTRACT 7: limits, also configured ones, in characters for the provider and bytes for the rest.
+/// CONTRACT 7: limits, including configured ones: characters for the provider, bytes for the others.
 #[test]
 fn what_is_over_a_limit_is_refused_by_name() {
     let app = Setup::new().with("LIMITS__TOKEN_BYTES", "10").start();
@@ -217,7 +217,7 @@ fn what_is_over_a_limit_is_refused_by_name() {
     claims.expect_error(400, "ArgumentException", "Claims is longer than 10 bytes");
 }
 
-/// CONTRACT 8: null, with 200, for a key that exists nowhere and for one with a wrong secret.
+/// CONTRACT 8: null, with 200, for a key that does not exist and for one with a wrong secret.
 #[test]
 fn a_key_that_retrieves_nothing_is_answered_with_null() {
     let app = TestApp::new();
@@ -264,8 +264,7 @@ fn a_mistyped_key_is_refused() {
     get(json!({"Key": 1})).expect_error(400, "ArgumentException", "Key must be a string");
 }
 
-/// CONTRACT 8: white space around a key, as pretty-printed XML and pasted lines have it, is not the key's, nor are
-/// quotes that were copied with it.
+/// CONTRACT 8: white space around a key, as in pretty-printed XML and pasted lines, is ignored, and so are quotes.
 #[test]
 fn a_key_may_have_white_space_and_quotes_around_it() {
     let app = TestApp::new();
@@ -279,8 +278,8 @@ fn a_key_may_have_white_space_and_quotes_around_it() {
     assert!(app.client().revoke(&json!({"Key": format!("\"{key}\"")})));
 }
 
-/// CONTRACT 8, 39: a text that does not begin as keys do is no key of this server, mistyped or not: it retrieves
-/// nothing, as the documentation's own sample.
+/// CONTRACT 8, 39: a text without the prefix of keys is no key of this server, mistyped or not. It retrieves nothing,
+/// like the sample in the documentation.
 #[test]
 fn what_is_no_key_of_this_server_retrieves_nothing() {
     let app = TestApp::new();
@@ -297,7 +296,7 @@ fn what_is_no_key_of_this_server_retrieves_nothing() {
     assert_eq!(app.client().access_token(&key).as_deref(), Some("fugit"));
 }
 
-/// Every save makes a record of its own, and none touches another.
+/// Every save makes a new record, and changes no other.
 #[test]
 fn equal_carriers_get_different_keys() {
     let app = TestApp::new();
