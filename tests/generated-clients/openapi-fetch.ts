@@ -1,4 +1,4 @@
-// The client of openapi-fetch, typed by openapi-typescript: saves, gets, and is refused.
+// The client of openapi-fetch, typed by openapi-typescript: saves, gets, and is rejected.
 import createClient from "openapi-fetch";
 
 import type { paths } from "./generated/schema.js";

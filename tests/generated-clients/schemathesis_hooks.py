@@ -1,6 +1,6 @@
 """Values for the formats of the OpenAPI document, which no schema can describe in full.
 
-Invariant: what is made here is valid. What is not valid is made by schemathesis.
+Invariant: the values from here are valid. schemathesis makes the invalid ones.
 """
 
 import base64
@@ -62,22 +62,22 @@ def is_own(text: str) -> bool:
 
 @schemathesis.hook
 def filter_case(context, case):
-    """Leaves out what no schema can judge."""
+    """Leaves out cases that no schema can describe."""
     body, path = case.body, case.operation.path
-    # Null is as good as a body that is left out, which is no error where nothing is required.
+    # Null has the same effect as a missing body, which is no error if nothing is required.
     if body is None and path.endswith(("/List", "/GetAccessToken")):
         return False
-    # Where all is text, a value of another type is the text that stands for it.
+    # If all values are text, a value of another type is the text of that value.
     if case.media_type in TEXT_ONLY and isinstance(body, dict) and not has_types(body):
         return False
-    # Whether a patch applies depends on each of its operations in turn.
+    # Whether a patch applies depends on all its operations in order.
     if case.media_type == "application/json-patch+json" and isinstance(body, list):
         return False
-    # An application is named once.
+    # A request may name only one application.
     named = body.get("AppToken") if isinstance(body, dict) else None
     if named is not None and (case.headers or {}).get("SO-AppToken") not in (None, named):
         return False
-    # The configuration of a provider says which parameters its URLs have; none is configured here.
+    # The parameters of a provider's URLs are in its configuration. No provider is configured here.
     if isinstance(body, dict) and body.get("Parameters"):
         return False
     # A key has a checksum.

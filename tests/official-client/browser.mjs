@@ -1,6 +1,6 @@
 // Signs in with a real Chromium and runs SuperOffice's own client, unchanged, in the pages.
-// Usage: node browser.mjs URL LOGIN PASSWORD CHROMIUM, the latter the path of the browser.
-// Where the environment names a folder in SCREENSHOTS, two pages are pictured there.
+// Usage: node browser.mjs URL LOGIN PASSWORD CHROMIUM, with the path of the browser.
+// If the environment variable SCREENSHOTS names a folder, screenshots of two pages are written there.
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
@@ -82,7 +82,7 @@ async function cookie(page, name) {
   return (await page.context().cookies(url)).find((cookie) => cookie.name === name);
 }
 
-/** Saves and gets in the page, with no authentication but what the browser adds. */
+/** Saves and gets in the page, with only the authentication that the browser adds. */
 async function saveAndGet(page) {
   const calls = [];
   const listen = (request) => request.url().includes("/api/") && calls.push(request.headers());
@@ -104,7 +104,7 @@ async function saveAndGet(page) {
   }
 }
 
-/** The status of a call from the page that sends the cookies, and such headers and body as given. */
+/** The status of a call from the page with the cookies, and with these headers and this body. */
 function status(page, path, method, headers, body) {
   return page.evaluate(
     async ([address, init]) => (await fetch(address, { credentials: "include", ...init })).status,
@@ -175,7 +175,7 @@ await check("two tabs share the session", async () => {
 
 await check("the client finds the token in the page where its cookie is gone", async () => {
   await page.context().clearCookies({ name: "XSRF-TOKEN" });
-  // The client looks for the field only where the page has a cookie.
+  // The client looks for the field only if the page has a cookie.
   await page.evaluate(() => (document.cookie = "another=1"));
   await saveAndGet(page);
   assert.match(await page.evaluate(() => document.cookie), /XSRF-FROM-INPUT=/);

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 
-// The package of the client: another version has a name of its own.
+// The package of the client. Another version has another name.
 export const client = process.env.WEBAPI ?? "@superoffice/webapi";
 
 let checks = 0;

@@ -2,14 +2,14 @@
 // refresh token, and a spent one ends the grant. Every user who is sent to it agrees at once.
 // Usage: node grant-provider.mjs [--port PORT] [--expires SECONDS] [--jwk JWK [--alg ALG]]
 //          [--tls-certificate FILE --tls-key FILE] REDIRECT_URI...
-// With the public key JWK the client has no secret: it proves who it is by assertions that are signed
-// by ALG, or over TLS by the certificate that the key has in x5c.
-// It prints {"issuer", "client_id", "client_secret"}, and ends with its standard input. Beside the
+// With the public key JWK the client has no secret. It authenticates with assertions that are signed by ALG, or over
+// TLS with the certificate in the key's x5c.
+// It prints {"issuer", "client_id", "client_secret"}, and ends when its standard input ends. In addition to the
 // provider's own endpoints it has:
 //   POST /control/code?redirect_uri=…&code_challenge=…[&nonce=…][&scope=…]
-//     does what a browser does at the authorization endpoint, and answers {"code"}
+//     acts as a browser at the authorization endpoint, and answers {"code"}
 //   POST /control/requests
-//     answers how often the token endpoint was asked: {"authorization_code", "refresh_token"}
+//     answers the counts of token requests: {"authorization_code", "refresh_token"}
 
 import { generateKeyPair, randomBytes, X509Certificate } from "node:crypto";
 import { once } from "node:events";
@@ -20,17 +20,17 @@ import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
 import { Provider } from "oidc-provider";
 
-// The provider is made for Node 22; this is all that it misses in Node 20.
+// The provider is made for Node 22. This is the only function that it lacks in Node 20.
 URL.parse ??= (url, base) => (URL.canParse(url, base) ? new URL(url, base) : null);
-// Its notices would mix with what is printed.
+// Its notices would mix with the output.
 console.info = console.error;
 
 const client = "latchkey";
-// With characters that are written otherwise in a form (RFC 6749 §2.3.1).
+// With characters that a form encodes (RFC 6749 §2.3.1).
 const secret = "nobody else: 50% + 1/2 & more";
 const user = "ann";
 
-/** How the client proves who it is. */
+/** The client's authentication. */
 function clientAuth({ jwk, alg, tls }) {
   if (!jwk) return { client_secret: secret };
   const jwks = { keys: [JSON.parse(jwk)] };
@@ -105,7 +105,7 @@ async function agree(provider, request, response) {
   await provider.interactionFinished(request, response, result);
 }
 
-/** Goes where a browser would be sent, until it leaves the provider. */
+/** Follows redirects as a browser does, until it leaves the provider. */
 async function follow(issuer, url) {
   const cookies = new Map();
   for (let hops = 0; hops < 10 && url.startsWith(issuer); hops += 1) {
@@ -124,7 +124,7 @@ async function follow(issuer, url) {
 }
 
 export async function startGrantProvider(redirectUris, port = 0, seconds = 3600, auth = {}) {
-  // Any certificate is taken; the provider looks for it among those of its clients.
+  // Any certificate is accepted here. The provider then compares it with those of its clients.
   const ofClients = { requestCert: true, rejectUnauthorized: false };
   const server = auth.tls ? createTlsServer({ ...auth.tls, ...ofClients }) : createServer();
   await once(server.listen(port, "127.0.0.1"), "listening");
@@ -185,7 +185,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   });
   const { jwk, alg, "tls-certificate": cert, "tls-key": key } = values;
   const tls = cert && { cert: readFileSync(cert), key: readFileSync(key) };
-  // What a browser does is done here, which need not know who signed the certificate.
+  // This code acts as a browser, which does not need to verify the certificate.
   if (tls) process.env.NODE_TLS_REJECT_UNAUTHORIZED = "0";
   const [port, seconds] = [Number(values.port), Number(values.expires)];
   const auth = { jwk, alg, tls };

@@ -12,7 +12,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { Provider } from "oidc-provider";
 
-// The provider is made for Node 22; this is all that it misses in Node 20.
+// The provider is made for Node 22. This is the only function that it lacks in Node 20.
 URL.parse ??= (url, base) => (URL.canParse(url, base) ? new URL(url, base) : null);
 // Its notices would mix with the answers.
 console.info = console.error;

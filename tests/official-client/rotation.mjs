@@ -1,5 +1,5 @@
-// Calls a server all the while its OpenID provider rotates keys: no good token may be refused.
-// Usage: node rotation.mjs URL PROVIDER_URL, the latter the issuer told by openid-provider.mjs.
+// Calls a server while its OpenID provider rotates keys: no valid token may be rejected.
+// Usage: node rotation.mjs URL PROVIDER_URL, where PROVIDER_URL is the issuer that openid-provider.mjs prints.
 
 import assert from "node:assert/strict";
 import { setTimeout } from "node:timers/promises";

@@ -1,11 +1,11 @@
 // Saves and gets external tokens with SuperOffice's own client, unchanged.
-// Usage: node round-trip.mjs URL UNKNOWN_KEY, the key well-formed but of no record.
+// Usage: node round-trip.mjs URL UNKNOWN_KEY, where the key is well-formed and belongs to no record.
 
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { check, client, done, rejected } from "./checks.mjs";
 
-// The package's ES module build is for bundlers; Node takes its CommonJS build.
+// The package's ES module build is for bundlers. Node uses its CommonJS build.
 const require = createRequire(import.meta.url);
 
 const [url, unknownKey] = process.argv.slice(2);

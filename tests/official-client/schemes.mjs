@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { check, client, done, rejected } from "./checks.mjs";
 
-// The package's ES module build is for bundlers; Node takes its CommonJS build.
+// The package's ES module build is for bundlers. Node uses its CommonJS build.
 const require = createRequire(import.meta.url);
 const { WebApi } = require(client);
 const { WebApiBase } = require(`${client}/WebApiBase.js`);

@@ -1,5 +1,6 @@
-// Judges webhooks by the libraries of both standards: `standardwebhooks` checks the signatures, `cloudevents` the events.
-// node verify-webhooks.mjs SECRET FILE; the file is a JSON array of {headers, body}.
+// Verifies webhooks with the libraries of both standards: `standardwebhooks` checks the signatures, `cloudevents` the
+// events.
+// Usage: node verify-webhooks.mjs SECRET FILE. The file is a JSON array of {headers, body}.
 import { readFileSync } from "node:fs";
 import { HTTP, ValidationError } from "cloudevents";
 import { Webhook } from "standardwebhooks";
