@@ -13,8 +13,8 @@ fn online(user_agent: &str) -> TestApp {
     Setup::new().with("INSTALLATION", "online").with("ONLINE__USER_AGENT", user_agent).start()
 }
 
-/// CONTRACT 31: the agent is closed until the settings open it for the tenant and the application. A refused caller can
-/// still ask who it is.
+/// CONTRACT 31: the agent is closed until the settings open it for the tenant and the application. A rejected caller
+/// can still ask who it is.
 #[rstest]
 #[case("", [403, 403, 403])]
 #[case("*", [400, 400, 400])]

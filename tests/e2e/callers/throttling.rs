@@ -83,8 +83,8 @@ fn a_storm_from_everywhere_is_throttled() {
     app.client().who(&known).expect(200);
 }
 
-/// CONTRACT 33: a user that signed in from a network recently can do so again, even while others exceed the limits, and
-/// even if its password has to be hashed again. Only its own wrong passwords from there end that.
+/// CONTRACT 33: a user that signed in from a network recently can do so again while others exceed the limits. This
+/// holds even if its password has to be hashed again. Only its own wrong passwords from there end that.
 #[test]
 fn a_user_that_is_known_in_a_network_is_not_locked_out_there() {
     let setup = Setup::new().with("SERVER__TRUSTED_PROXIES", "127.0.0.1");

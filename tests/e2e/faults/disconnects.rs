@@ -18,8 +18,8 @@ use crate::support::{
 
 /// The number of clients that leave at the same time.
 const AT_ONCE: usize = 4;
-/// The number of clients in a burst. After a burst the test waits until the server has closed their connections,
-/// because each takes memory until then, and on a slow machine thousands would be waiting.
+/// The number of clients in a burst. After a burst the test waits until the server has closed their connections. Each
+/// takes memory until then, and on a slow machine thousands would be waiting.
 const BURST: usize = 200;
 /// The first bursts, which bring the server to its usual memory.
 const FIRST: usize = 5;

@@ -183,9 +183,9 @@ fn use_api(client: &Client, number: usize) -> (Needles, Vec<String>) {
     (std::mem::take(needles), keys)
 }
 
-/// After calls are answered and their connections are closed, their secrets are not in memory: no token, no retrieval
-/// key, no password in any form, no key of a record. While a connection is open, its buffers keep the bytes that it
-/// last sent and received. Even then the keys of records are gone.
+/// After calls are answered and their connections are closed, no secret of them is in memory: no token, retrieval key,
+/// password or key of a record. While a connection is open, its buffers keep the bytes that it last sent and received.
+/// Even then the keys of records are gone.
 #[test]
 fn nothing_secret_stays_in_memory() {
     let app = TestApp::new();
@@ -226,8 +226,8 @@ fn nothing_secret_stays_in_memory() {
     assert_eq!(found(&needles, &look()), Vec::<&str>::new());
 }
 
-/// Signs in in every way that onsite has, with right and wrong credentials. The session's own secret is not searched
-/// for: the head of the answer that sets its cookies stays in memory until its buffer is used for another answer.
+/// Signs in in every way that onsite has, with right and wrong credentials. The test does not search for the session's
+/// own secret. The head of the answer that sets its cookies stays in memory until its buffer is used again.
 fn sign_in(app: &TestApp, client: &Client, needles: &mut Needles) {
     let ticket = app.ticket("ann");
     client.with_authorization(Some(&format!("SoTicket {ticket}"))).who(&[]).expect(200);

@@ -66,7 +66,8 @@ fn assert_all_nobodys(setup: &Setup, after: &str) {
     }
 }
 
-/// Root runs commands beside a server, before it, or in its place. The server can use every file that they leave.
+/// Root runs commands while a server runs, before it starts, or in its place. The server can use every file that they
+/// leave.
 #[test]
 fn a_server_can_use_what_root_made() {
     let Some(setup) = of_nobody("a server beside commands of root") else { return };

@@ -176,7 +176,8 @@ fn start_nginx(folder: &Path) -> Command {
     command
 }
 
-/// CONTRACT O6, 29, 33: behind nginx, the server sees the proxy's clients in links, cookies and addresses.
+/// CONTRACT O6, 29, 33: behind nginx, links and cookies fit the proxy's clients, and the logged addresses are those of
+/// the clients.
 #[test]
 fn behind_nginx() {
     if !has("nginx") {

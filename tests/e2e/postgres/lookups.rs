@@ -7,8 +7,8 @@ use crate::{
     support::app::{Setup, until},
 };
 
-/// Callers that arrive while both read connections are busy are looked up in a batch: their credentials, and the
-/// applications that they name or that their tokens were made for.
+/// Callers that arrive while both read connections are busy are looked up in a batch. A batch reads their credentials,
+/// and the applications that they name or that their tokens were made for.
 #[test]
 fn what_each_call_looks_up_is_looked_up_together() {
     const CALLERS: usize = 48;

@@ -27,7 +27,7 @@ fn items(client: &Client) -> Vec<Value> {
     list["Items"].as_array().expect("items").clone()
 }
 
-/// CONTRACT 35, 37, 47, 48: `invalid_grant` at the first attempt: the grant is dead, the token that still works is
+/// CONTRACT 35, 37, 47, 48: `invalid_grant` at the first attempt makes the grant dead. The token that still works is
 /// answered, and the provider is not asked again for a day.
 #[test]
 fn a_grant_that_the_provider_ended_is_dead() {

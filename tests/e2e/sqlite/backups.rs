@@ -249,8 +249,8 @@ fn the_key_of_a_backup_is_no_path() {
     }
 }
 
-/// Nothing is ever overwritten: neither a database, an empty file, nor the logs of a database that was moved away; and
-/// not while a server runs.
+/// A restore never overwrites a database, an empty file, or the logs of a database that was moved away. It is also
+/// rejected while a server runs.
 #[test]
 fn what_is_there_is_never_restored_over() {
     let app = TestApp::new();

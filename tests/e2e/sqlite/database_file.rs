@@ -28,7 +28,7 @@ fn the_first_start_makes_files_for_their_owner_alone() {
     assert!(app.greeting.contains("Database: data/latchkey.db, master key: data/keys\n"));
 }
 
-/// Neither a command that looks at users nor a server that refuses to start makes a database.
+/// Neither a command that lists users nor a server that fails to start makes a database.
 #[test]
 fn a_database_is_made_for_a_reason() {
     let setup = Setup::new();

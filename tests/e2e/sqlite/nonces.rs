@@ -1,5 +1,5 @@
-//! No nonce is used twice under one key: by parallel writers, after a restart, and by two servers of which one was
-//! restored from the other's backup (NIST SP 800-38D §8).
+//! No nonce is used twice under one key (NIST SP 800-38D §8). This holds for parallel writers, after a restart, and for
+//! two servers of which one was restored from the other's backup.
 //!
 //! Invariant: all blobs that a master key sealed are compared, read from the databases.
 
@@ -64,8 +64,8 @@ impl Nonces {
     }
 }
 
-/// Parallel writers, a restart, a restored copy with the same master key that runs in parallel with the first server,
-/// and a rotation in both: every nonce was used once.
+/// Parallel writers, a restart, and a restored copy with the same master key that runs in parallel with the first
+/// server. Then both rotate. Every nonce was used once.
 #[test]
 fn no_nonce_is_used_twice() {
     let app = Setup::new().with("LOG__FILTER", "warn").start();
