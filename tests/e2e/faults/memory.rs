@@ -183,9 +183,9 @@ fn use_api(client: &Client, number: usize) -> (Needles, Vec<String>) {
     (std::mem::take(needles), keys)
 }
 
-/// After calls are answered and their connections are closed, no secret of them is in memory: no token, retrieval key,
-/// password or key of a record. While a connection is open, its buffers keep the bytes that it last sent and received.
-/// Even then the keys of records are gone.
+/// After calls are answered and their connections are closed, none of their secrets is in memory. Secrets are tokens,
+/// retrieval keys, passwords in any form, and the keys of records. While a connection is open, its buffers keep the
+/// bytes that it last sent and received. Even then the keys of records are gone.
 #[test]
 fn nothing_secret_stays_in_memory() {
     let app = TestApp::new();
