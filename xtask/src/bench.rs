@@ -1,6 +1,6 @@
-//! `cargo xtask bench`: what is measured for BENCHMARKS.md.
+//! `cargo xtask bench`: measures the figures of BENCHMARKS.md.
 //!
-//! Invariant: figures that are compared come from one run, in turns; what is reported is a ratio.
+//! Invariant: figures that are compared come from one run, in turns; the result is a ratio.
 
 mod aims;
 mod chart;
@@ -45,7 +45,7 @@ pub(crate) fn run(shell: &Shell, bench: Bench) -> anyhow::Result<()> {
     }
 }
 
-/// The body of a save: a record of 2 KB.
+/// Returns the body of a save: a record of 2 KB.
 fn record() -> String {
     let carrier = json!({
         "Provider": "et", "AccessToken": "a".repeat(1000), "RefreshToken": "r".repeat(1000)
@@ -53,7 +53,7 @@ fn record() -> String {
     json!({ "TokenManagementInfo": carrier }).to_string()
 }
 
-/// Stops before anything is measured if a program is missing.
+/// Stops before any measurement if a program is missing.
 fn need(shell: &Shell, tool: &str, package: &str) -> anyhow::Result<()> {
     let found = cmd!(shell, "which {tool}").quiet().ignore_stdout().run();
     ensure!(found.is_ok(), "{tool} is not installed (Debian's package `{package}`)");

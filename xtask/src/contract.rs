@@ -1,7 +1,7 @@
-//! Which lines of CONTRACT.md a test cites.
+//! The lines of CONTRACT.md that tests cite.
 //!
-//! Invariant: CONTRACT.md is the one list of lines. A line without a test is broken, and so is a test
-//! that cites a line which is not there.
+//! Invariant: CONTRACT.md is the one list of lines. A line without a test is an error, and so is a test that cites a
+//! line which does not exist.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -9,7 +9,7 @@ use anyhow::Context as _;
 
 const CITATION: &str = "CONTRACT ";
 
-/// Compares the lines of the contract with what the tests in `files` cite.
+/// Compares the lines of the contract with the citations of the tests in `files`.
 pub(crate) fn check(contract: &Path, files: &[&str]) -> anyhow::Result<Vec<String>> {
     let contract = fs::read_to_string(contract).context("CONTRACT.md")?;
     let lines = lines(&contract);
@@ -45,7 +45,7 @@ pub(crate) fn print_tests(line: &str, files: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The names of the lines: `**7.**` at a line's start, `| O1 |` in the table.
+/// Returns the names of the lines: `**7.**` at a line's start, `| O1 |` in the table.
 fn lines(contract: &str) -> BTreeSet<String> {
     let name = |line: &str| {
         let numbered = line.strip_prefix("**").and_then(|rest| rest.split_once(".**"));
@@ -58,8 +58,8 @@ fn lines(contract: &str) -> BTreeSet<String> {
     contract.lines().filter_map(name).collect()
 }
 
-/// What the documentation of tests cites: `CONTRACT 3, O1: …` above `#[test]` or `#[rstest]`.
-/// Each line that is cited, and where the test begins.
+/// Returns the citations in the documentation of tests: `CONTRACT 3, O1: …` above `#[test]` or `#[rstest]`. Each has
+/// the name of the line, and the line on which the test begins.
 fn citations(source: &str) -> BTreeSet<(String, usize)> {
     let mut cited = BTreeSet::new();
     let mut pending = String::new();
@@ -77,7 +77,7 @@ fn citations(source: &str) -> BTreeSet<(String, usize)> {
     cited
 }
 
-/// `3, O1–O3: …` is 3, O1, O2, O3.
+/// Expands `3, O1–O3: …` to 3, O1, O2, O3.
 fn names(citation: &str) -> Vec<String> {
     let end = citation.find(|c: char| !c.is_ascii_digit() && !"O, –".contains(c));
     let list = &citation[..end.unwrap_or(citation.len())];

@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: feeds the parsers of negotiate and provider with what a coverage-guided fuzzer comes up with.
+//! `cargo xtask fuzz`: feeds the parsers of negotiate and provider with the inputs of a coverage-guided fuzzer.
 //!
 //! Invariant: a target that finds something fails the command, and the input is kept and named.
 
@@ -17,9 +17,9 @@ use xshell::{Shell, cmd};
 
 use crate::flags::Fuzz;
 
-/// Apart from all other builds, whose flags differ.
+/// Separate from all other builds, whose flags differ.
 const BUILD: &str = "target/fuzz";
-/// Makes the compiler tell libFuzzer about branches and comparisons, as cargo-fuzz does on nightly.
+/// Makes the compiler report branches and comparisons to libFuzzer, as cargo-fuzz does on nightly.
 const RUSTFLAGS: &str = "--cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-module \
      -Cllvm-args=-sanitizer-coverage-level=4 \
      -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
@@ -74,7 +74,7 @@ fn targets(shell: &Shell) -> anyhow::Result<Vec<String>> {
     Ok(names.map(str::to_owned).collect())
 }
 
-/// Builds all targets; gives the folder that they are in.
+/// Builds all targets, and returns their folder.
 fn build(shell: &Shell) -> anyhow::Result<String> {
     let compiler = cmd!(shell, "c++ --version").quiet().ignore_stderr().read();
     ensure!(compiler.is_ok(), "libFuzzer needs a C++ compiler (Debian: `g++`)");
@@ -86,11 +86,11 @@ fn build(shell: &Shell) -> anyhow::Result<String> {
     Ok(format!("{BUILD}/{host}/release"))
 }
 
-/// Runs a target, and tells how that went.
+/// Runs a target, and returns a text about the result.
 fn fuzz(folder: &str, target: &str, seconds: u32) -> anyhow::Result<String> {
     let shell = Shell::new()?;
     let corpus = shell.create_dir(format!("fuzz/corpus/{target}"))?;
-    // Read, and never written to.
+    // The seeds are read, and never written.
     let seeds = Some(format!("fuzz/seeds/{target}")).filter(|seeds| shell.path_exists(seeds));
     let artifacts = format!("fuzz/artifacts/{target}/");
     shell.create_dir(&artifacts)?;
@@ -104,7 +104,7 @@ fn fuzz(folder: &str, target: &str, seconds: u32) -> anyhow::Result<String> {
     let log = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
         eprint!("{log}");
-        // A stack that overflows ends the process before it can write anything.
+        // A stack overflow ends the process before it can write anything.
         let artifact = log.lines().find_map(|line| Some(line.split_once("written to ")?.1));
         bail!("{}; the input: {}", output.status, artifact.unwrap_or("lost"));
     }

@@ -1,7 +1,7 @@
-//! Which modules of its crate, and which other crates, a Rust file names.
+//! The modules of its crate, and the other crates, that a Rust file names.
 //!
-//! Invariant: paths are read from the tokens of the file, so that those in macros count, and those in comments and
-//! in modules of tests do not.
+//! Invariant: paths are read from the tokens of the file, so that those in macros count, and those in comments and in
+//! test modules do not.
 
 use std::{iter::Peekable, str::FromStr};
 
@@ -14,13 +14,13 @@ pub(crate) type Path = Vec<String>;
 /// A path that a file names.
 pub(crate) struct Import {
     pub(crate) path: Path,
-    /// How many modules within the file it stands in, for `super`.
+    /// The number of modules within the file around it, for `super`.
     pub(crate) depth: usize,
-    /// Whether a `use` with this visibility or more gives it to others.
+    /// Whether it is a `use` that re-exports the path, with this visibility or more.
     pub(crate) is_exported: bool,
 }
 
-/// What a file names, without its inner modules of tests.
+/// Returns the paths that a file names, without its inner test modules.
 pub(crate) fn of(source: &str) -> anyhow::Result<Vec<Import>> {
     let tokens = TokenStream::from_str(source).map_err(|error| anyhow!("{error}"))?;
     let mut imports = Vec::new();
@@ -77,7 +77,7 @@ fn walk(tokens: TokenStream, depth: usize, imports: &mut Vec<Import>) {
     }
 }
 
-/// The tree after `use`, until its end; what begins with `start`.
+/// Parses the tree after `use`, until its end, and adds paths that begin with `start`.
 fn use_tree(
     tokens: &mut Peekable<IntoIter>,
     start: &[String],
@@ -160,7 +160,7 @@ mod tests {
         );
     }
 
-    /// A single colon is a type's, and not part of a path.
+    /// A single colon belongs to a type, and not to a path.
     #[test]
     fn a_type_is_no_path() {
         check("fn of(one: seal::Kek, two: u8) {}", &["seal::Kek"]);

@@ -1,6 +1,6 @@
-//! `cargo xtask`: what this workspace does to itself.
+//! `cargo xtask`: the development tasks of this workspace.
 //!
-//! Invariant: it needs nothing but Rust, unless a check says what it lacks.
+//! Invariant: it needs only Rust, unless a check says what is missing.
 
 #![expect(clippy::print_stdout, reason = "a command line tool answers on standard output")]
 
@@ -23,7 +23,7 @@ use flags::XtaskCmd;
 use xshell::Shell;
 
 fn main() -> anyhow::Result<()> {
-    // Paths are meant from the workspace's root, wherever the command is called.
+    // Paths are relative to the workspace's root, in whichever folder the command is called.
     std::env::set_current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))?;
     let shell = Shell::new()?;
     match flags::Xtask::from_env_or_exit().subcommand {

@@ -1,6 +1,6 @@
-//! The rooms of a crate: the folders and files at its top, and which of them may use which.
+//! The rooms of a crate: the folders and files at its top, and their permitted imports.
 //!
-//! Invariant: a room uses only rooms that are listed below it, and no circle of imports has more than three files.
+//! Invariant: a room uses only rooms that are listed below it, and no import cycle has more than three files.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -74,20 +74,20 @@ const HOUSES: [(&str, &[Room]); 2] = [
     ),
 ];
 
-/// How many files a circle of imports may have.
+/// The maximum number of files in an import cycle.
 const CIRCLE: usize = 3;
 
 /// The imports of a crate.
 struct House {
     name: &'static str,
     rooms: &'static [Room],
-    /// What each file uses; a file by the path of its module.
+    /// The imports of each file; a file is named by the path of its module.
     files: BTreeMap<Path, BTreeSet<Path>>,
-    /// What each room names of other crates, with the file.
+    /// The other crates that each room names, with the file.
     outside: BTreeSet<(String, String, Path)>,
 }
 
-/// The rules that are broken.
+/// Returns the broken rules.
 pub(crate) fn check(sources: &[&str]) -> anyhow::Result<Vec<String>> {
     let mut broken = Vec::new();
     for house in houses(sources)? {
@@ -131,7 +131,7 @@ pub(crate) fn check(sources: &[&str]) -> anyhow::Result<Vec<String>> {
     Ok(broken)
 }
 
-/// Prints which room uses which, the way up first, and the circles of files.
+/// Prints which room uses which, upward imports first, and the import cycles of files.
 pub(crate) fn print_graph(sources: &[&str]) -> anyhow::Result<()> {
     for house in houses(sources)? {
         let floor = |room: &str| house.rooms.iter().position(|known| known.name == room);
@@ -182,7 +182,7 @@ impl House {
         let mut house = Self { name, rooms, files: BTreeMap::new(), outside: BTreeSet::new() };
         for (file, imports) in files {
             let used = house.files.entry(file.clone()).or_default();
-            // A module that exports what its own modules have does not use it.
+            // A module that re-exports items of its own modules does not use them.
             let is_below = |path: &Path| path.starts_with(file) && path.len() > file.len();
             for import in imports {
                 match absolute(import, file) {
@@ -204,7 +204,7 @@ impl House {
         house
     }
 
-    /// The arrows between rooms, each with its files.
+    /// Returns the imports between rooms, each with its files.
     fn arrows(&self) -> BTreeMap<(String, String), Vec<String>> {
         let mut arrows: BTreeMap<_, Vec<String>> = BTreeMap::new();
         for (file, used) in &self.files {
@@ -216,7 +216,7 @@ impl House {
         arrows
     }
 
-    /// The largest sets of files each of which uses, by way of the others, all of them.
+    /// Returns the largest sets of files in which each file uses all others, directly or through others.
     fn circles(&self) -> Vec<Vec<String>> {
         let reached: BTreeMap<&Path, BTreeSet<&Path>> =
             self.files.keys().map(|file| (file, self.reached_from(file))).collect();
@@ -243,7 +243,7 @@ impl House {
     }
 }
 
-/// The module of a file below `src`; `None` for tests.
+/// Returns the module of a file below `src`; `None` for tests.
 fn module(file: &str) -> Option<Path> {
     let path = file.strip_suffix(".rs")?;
     let parts: Path = path.split('/').map(str::to_owned).collect();
@@ -253,7 +253,7 @@ fn module(file: &str) -> Option<Path> {
     Some(if path == "lib" { Path::new() } else { parts })
 }
 
-/// The path from the crate's root; `None` if it is of another crate, or of the file itself.
+/// Returns the path from the crate's root; `None` if it is of another crate, or of the file itself.
 fn absolute(import: &Import, file: &Path) -> Option<Path> {
     let path = &import.path;
     match path[0].as_str() {
@@ -268,13 +268,13 @@ fn absolute(import: &Import, file: &Path) -> Option<Path> {
     }
 }
 
-/// The module that a path leads to, by way of what modules export.
+/// Returns the module that a path leads to, through re-exports.
 fn target(
     mut path: Path,
     is_module: &dyn Fn(&[String]) -> bool,
     exports: &BTreeMap<Path, Path>,
 ) -> Path {
-    // The bound ends a circle of exports.
+    // The bound ends a cycle of re-exports.
     for _ in 0..=exports.len() {
         let length = (0..=path.len()).rev().find(|length| is_module(&path[..*length])).unwrap_or(0);
         let name = &path[..path.len().min(length + 1)];

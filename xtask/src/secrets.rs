@@ -1,12 +1,12 @@
-//! Rules about secrets that the compiler does not check: which algorithms are in use, and how secrets are
-//! compared.
+//! Rules about secrets that the compiler does not check: which algorithms are in use, and how secrets are compared.
 //!
-//! Invariant: `ALGORITHMS` is the whole inventory (OWASP ASVS 11.1.2). An algorithm that is not in it is broken,
-//! and so is one in it that no code uses. What other crates bring is in the list of bans of `deny.toml`.
+//! Invariant: `ALGORITHMS` is the whole inventory (OWASP ASVS 11.1.2). An algorithm that is missing from it is an
+//! error, and so is a listed one that no code uses. The list of bans in `deny.toml` covers the algorithms of other
+//! crates.
 
 use std::{collections::BTreeSet, fs};
 
-/// What each crate takes of the cryptographic library, and of what JWTs are signed with.
+/// The algorithms that each crate uses from the cryptographic library, and those that sign JWTs.
 const ALGORITHMS: [(&str, &[&str]); 3] = [
     (
         "auth",
@@ -14,7 +14,7 @@ const ALGORITHMS: [(&str, &[&str]); 3] = [
             // Digests of credentials, and the MAC that recognises a password which was verified lately.
             "HMAC_SHA256",
             "SHA256",
-            // Signatures of JWTs; no algorithm with a shared secret is among them.
+            // Signatures of JWTs, without any algorithm that has a shared secret.
             "ECDSA_P256_SHA256_FIXED",
             "ECDSA_P384_SHA384_FIXED",
             "ES256",
@@ -43,20 +43,20 @@ const ALGORITHMS: [(&str, &[&str]); 3] = [
     ("store", &["AES_256_GCM", "HKDF_SHA256", "HMAC_SHA256", "SHA256"]),
 ];
 
-/// How the names of algorithms begin.
+/// The prefixes of algorithms' names.
 const FAMILIES: [&str; 23] = [
     "AES_", "CHACHA", "XCHACHA", "SHA1", "SHA2", "SHA3", "SHA5", "HMAC_", "HKDF_", "PBKDF2",
     "RSA_", "ECDSA_", "ECDH_", "ED25519", "X25519", "MD5", "DES_", "RC4", "RS", "ES", "PS", "HS",
     "EdDSA",
 ];
-/// Traits that compare a secret in a time that depends on it. That none is printed or written down, the
-/// compiler sees to.
+/// Traits that compare a secret in a time that depends on it. The compiler ensures that no secret is printed or
+/// serialised.
 const FORBIDDEN: [&str; 5] = ["PartialEq", "Eq", "PartialOrd", "Ord", "Hash"];
 /// Types that hold secrets.
 const HOLDERS: [&str; 5] =
     ["SecretText", "SecretString", "Zeroizing", "LessSafeKey", "PasswordHash"];
 
-/// Looks at the sources of the crates, without their tests.
+/// Checks the sources of the crates, without their tests.
 pub(crate) fn check(sources: &[&str]) -> anyhow::Result<Vec<String>> {
     let mut broken = Vec::new();
     let mut used = BTreeSet::new();
@@ -94,14 +94,14 @@ fn is_product(file: &str) -> bool {
     file.starts_with("crates/") && file.contains("/src/") && !file.contains("/tests")
 }
 
-/// A source without comments and without the tests at its end.
+/// Returns a source without comments and without the tests at its end.
 fn code(source: &str) -> String {
     let source = source.split("#[cfg(test)]").next().unwrap_or_default();
     let lines = source.lines().filter(|line| !line.trim_start().starts_with("//"));
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The algorithms that are named by a path, or imported from the library.
+/// Returns the algorithms that are named by a path, or imported from the library.
 fn algorithms(code: &str) -> impl Iterator<Item = &str> {
     let imports = code.split("use aws_lc_rs::").skip(1);
     let imported = imports.filter_map(|rest| rest.split(';').next()).flat_map(words);
@@ -118,13 +118,13 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|letter: char| !letter.is_alphanumeric() && letter != '_')
 }
 
-/// The lines that compare what `expose` gives.
+/// Returns the lines that compare the result of `expose`.
 fn comparisons(code: &str) -> impl Iterator<Item = &str> {
     let compares = |line: &&str| line.contains("==") || line.contains("!=");
     code.lines().map(str::trim).filter(|line| line.contains("expose()")).filter(compares)
 }
 
-/// The types that hold a secret and derive a trait which they may not have.
+/// Returns the types that hold a secret and derive a forbidden trait.
 fn derives(code: &str) -> impl Iterator<Item = &str> {
     code.split("#[derive(").skip(1).filter_map(|rest| {
         let (traits, item) = rest.split_once(")]")?;

@@ -1,6 +1,6 @@
 //! `cargo xtask tidy`: the rules of this workspace that a program can check.
 //!
-//! Invariant: every rule that is broken is named with the place, and all of them in one run.
+//! Invariant: one run names every broken rule with its place.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,7 +14,7 @@ use xshell::{Shell, cmd};
 
 use crate::{book::configuration, contract, links, migrate::BACKENDS, rooms, secrets, words};
 
-/// What a crate may depend on within the workspace, and what it must never see from outside.
+/// The crates that a crate may depend on within the workspace, and those from outside that it must never use.
 struct Layer {
     name: &'static str,
     may_use: &'static [&'static str],
@@ -60,7 +60,7 @@ const LAYERS: [Layer; 9] = [
     },
     Layer { name: "tests", may_use: &["latchkey-model", "server"], never_sees: &[] },
     Layer { name: "xtask", may_use: &["store"], never_sees: &[] },
-    // What the server is measured by must not move with it.
+    // The yardstick of the server must not change with the server.
     Layer { name: "yardstick", may_use: &[], never_sees: &["aws-lc-rs"] },
 ];
 
@@ -138,7 +138,7 @@ struct Dependency {
     kind: Option<String>,
 }
 
-/// An arrow that ARCHITECTURE.md does not draw is forbidden.
+/// Returns the dependencies that ARCHITECTURE.md does not draw.
 fn layers(metadata: &Metadata) -> Vec<String> {
     let members: BTreeSet<&str> = metadata.packages.iter().map(|p| p.name.as_str()).collect();
     let layers: BTreeMap<&str, &Layer> = LAYERS.iter().map(|layer| (layer.name, layer)).collect();
@@ -163,7 +163,7 @@ fn layers(metadata: &Metadata) -> Vec<String> {
     broken
 }
 
-/// Every backend has the same migrations, each with its way up and its way down.
+/// Checks that every backend has the same migrations, each with `up.sql` and `down.sql`.
 fn migrations(root: &Path) -> anyhow::Result<Vec<String>> {
     let mut broken = Vec::new();
     let mut names = BTreeMap::new();
@@ -190,12 +190,12 @@ fn migrations(root: &Path) -> anyhow::Result<Vec<String>> {
     Ok(broken)
 }
 
-/// The Rust files that are, or will be, under version control.
+/// Returns the Rust files that are, or will be, under version control.
 fn sources(shell: &Shell) -> anyhow::Result<String> {
     Ok(cmd!(shell, "git ls-files --cached --others --exclude-standard *.rs").quiet().read()?)
 }
 
-/// Every source file opens with `//!`.
+/// Checks that every source file begins with `//!`.
 fn module_docs(sources: &[&str]) -> anyhow::Result<Vec<String>> {
     let mut broken = Vec::new();
     for file in sources {
@@ -206,8 +206,8 @@ fn module_docs(sources: &[&str]) -> anyhow::Result<Vec<String>> {
     Ok(broken)
 }
 
-/// A page for developers names Rust files in backticks; those of a crate without `crates` and `src`, as in
-/// `store/keys/live.rs`.
+/// Returns the missing files that a page for developers names in backticks. Those of a crate are named without `crates`
+/// and `src`, as in `store/keys/live.rs`.
 fn missing_files(page: &str, text: &str, is_file: impl Fn(&str) -> bool) -> Vec<String> {
     let named = text.split('`').skip(1).step_by(2).filter(|named| {
         named.ends_with(".rs") && named.contains('/') && !named.contains([' ', '{', '<', '*', '…'])
@@ -222,7 +222,8 @@ fn missing_files(page: &str, text: &str, is_file: impl Fn(&str) -> bool) -> Vec<
     missing.map(|named| format!("docs: {page} names {named}, which is not there")).collect()
 }
 
-/// `deny.toml`, by cargo-deny; its advisories need a database from the network and are left to it.
+/// Checks `deny.toml` with cargo-deny. Advisories are left to cargo-deny, because they need a database from the
+/// network.
 fn licences(shell: &Shell) -> Option<String> {
     if cmd!(shell, "cargo deny --version").quiet().ignore_stderr().read().is_err() {
         let required = shell.var("LATCHKEY_TEST_REQUIRE").is_ok_and(|parts| parts == "all");

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-/// Runs the command on a database; what it prints.
+/// Runs the command on a database, and returns its output.
 fn migrate(database: &str, arguments: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
     let output = command.args(["migrate", "--database", database]).args(arguments).output();

@@ -1,6 +1,6 @@
-//! What the store is meant to reach, beside what was measured.
+//! The aims of the store, compared with the measured figures.
 //!
-//! Invariant: an aim is a ratio of one run, unless it is about what a user waits for or a machine must have.
+//! Invariant: an aim is a ratio of one run, unless it is about the wait of a user or the size of a machine.
 
 use super::{
     large::Large,
@@ -14,12 +14,12 @@ pub(super) struct Aim {
     pub(super) what: String,
     pub(super) aim: String,
     pub(super) measured: String,
-    /// `None` if it was not measured, or there is nothing to reach.
+    /// `None` if it was not measured, or has no aim.
     pub(super) is_reached: Option<bool>,
 }
 
 impl Aim {
-    /// So many times the yardstick, or more.
+    /// At least this multiple of the yardstick.
     fn at_least(what: &str, aim: f64, measured: Option<f64>) -> Self {
         let is_reached = measured.map(|ratio| ratio >= aim);
         Self::new(
@@ -110,7 +110,7 @@ fn large(large: Option<&Large>) -> Vec<Aim> {
     ]
 }
 
-/// How many times as often the first does it.
+/// Returns the ratio of the first rate to the second.
 fn ratio(
     first: Option<&Row>,
     second: Option<&Row>,

@@ -1,6 +1,6 @@
-//! The chart of the latency curve: an SVG of our own writing.
+//! The chart of the latency curve: an SVG that this module writes.
 //!
-//! Invariant: both axes are logarithmic, all points are inside, and it can be read on light and on dark.
+//! Invariant: both axes are logarithmic, all points are inside, and the chart is readable on light and on dark.
 
 use std::fmt::Write as _;
 
@@ -16,7 +16,7 @@ const RIGHT: f64 = 740.0;
 const TOP: f64 = 90.0;
 const BOTTOM: f64 = 400.0;
 
-/// Colours that are seen on white and on black alike; the text follows the reader's scheme.
+/// Colours that are visible on white and on black; the text follows the reader's colour scheme.
 const STYLE: &str = "<style>\n\
     text { font: 13px sans-serif; fill: #24292f }\n\
     .grid { stroke: #8888; stroke-width: 0.5 }\n\
@@ -51,7 +51,7 @@ struct Axis {
 }
 
 impl Axis {
-    /// With all values inside, from a mark to a mark.
+    /// Returns an axis that begins and ends at a mark, with all values inside.
     fn around(values: impl Iterator<Item = f64>, from: f64, to: f64) -> Self {
         let (low, high) = values
             .fold((f64::INFINITY, 0.0_f64), |(low, high), value| (low.min(value), high.max(value)));
@@ -71,7 +71,7 @@ impl Axis {
     }
 }
 
-/// 1, 2 and 5 of every power of ten that a rate or a time may have.
+/// Returns 1, 2 and 5 of every power of ten that a rate or a time may have.
 fn marks() -> Vec<f64> {
     let powers = (-3..7).map(|power| 10_f64.powi(power));
     powers.flat_map(|power| [1.0, 2.0, 5.0].map(|digit| digit * power)).collect()
@@ -103,7 +103,7 @@ fn grid(x: &Axis, y: &Axis) -> String {
     svg
 }
 
-/// A line, with the number of connections at both of its ends.
+/// Draws a line, with the number of connections at both of its ends.
 fn polyline(line: &Line, x: &Axis, y: &Axis) -> String {
     let (colour, class) = (colour(line.kind), line.work.name());
     let place = |point: &Point| (x.place(point.rate), y.place(point.p99_ms));
@@ -128,7 +128,7 @@ fn polyline(line: &Line, x: &Axis, y: &Axis) -> String {
     svg
 }
 
-/// A row for each kind of call, a column for each target.
+/// Draws a row for each kind of call, and a column for each target.
 fn legend(lines: &[Line]) -> String {
     let mut svg = String::new();
     let mut kinds: Vec<Kind> = lines.iter().map(|line| line.kind).collect();

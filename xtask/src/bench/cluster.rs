@@ -1,7 +1,6 @@
 //! A PostgreSQL server of the benchmark's own, and pgbench as the yardstick on it.
 //!
-//! Invariant: it listens on this machine only, writes through to the disk, and is gone when its `Cluster`
-//! is.
+//! Invariant: it listens on this machine only, writes through to the disk, and stops when its `Cluster` is dropped.
 
 use std::{
     fs::{self, File},
@@ -19,7 +18,7 @@ use xshell::{Shell, cmd};
 
 use super::{CONNECTIONS, target::Figures, usage};
 
-/// How long PostgreSQL may take to start.
+/// The time limit for PostgreSQL to start.
 const PATIENCE: Duration = Duration::from_secs(60);
 const INSTALLED: &str = "/usr/lib/postgresql";
 const ROW_BYTES: usize = 2048;
@@ -27,14 +26,14 @@ const ROW_BYTES: usize = 2048;
 pub(super) struct Cluster {
     binaries: PathBuf,
     folder: PathBuf,
-    /// Who runs it: PostgreSQL refuses to run as root.
+    /// The user that runs it, because PostgreSQL refuses to run as root.
     user: Option<(u32, u32)>,
     port: u16,
     process: Child,
 }
 
 impl Cluster {
-    /// Makes and starts one in a folder that is not there yet.
+    /// Creates and starts a server in a new folder.
     pub(super) fn start(shell: &Shell, folder: &Path) -> anyhow::Result<Self> {
         let binaries = binaries()?;
         fs::create_dir(folder)?;
@@ -61,17 +60,17 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Where Latchkey finds it.
+    /// Returns the URL for Latchkey.
     pub(super) fn url(&self) -> String {
         format!("postgres://latchkey@127.0.0.1:{}/latchkey", self.port)
     }
 
-    /// Processor time in microseconds of all its processes.
+    /// Returns the processor time of all its processes, in microseconds.
     pub(super) fn processor(&self) -> anyhow::Result<u64> {
         usage::processor_of_family(self.process.id())
     }
 
-    /// Tables and scripts of pgbench: a row is inserted, and one of as many is selected.
+    /// Creates the tables and scripts of pgbench: one script inserts a row, the other selects one of `records` rows.
     pub(super) fn prepare(&self, shell: &Shell, records: usize) -> anyhow::Result<()> {
         self.sql(
             shell,
@@ -87,7 +86,7 @@ impl Cluster {
                  VACUUM ANALYZE bench_rows;"
             ),
         )?;
-        // As random as what is sealed, or PostgreSQL would compress it.
+        // As random as sealed data, because otherwise PostgreSQL would compress it.
         let mut body = [0; ROW_BYTES];
         File::open("/dev/urandom")?.read_exact(&mut body)?;
         let body: String = body.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -99,7 +98,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Runs `insert.sql` or `select.sql`, each a transaction, from as many connections as wrk has.
+    /// Runs `insert.sql` or `select.sql`, each a transaction, from the same number of connections as wrk.
     pub(super) fn pgbench(
         &self,
         shell: &Shell,
@@ -178,7 +177,7 @@ impl Drop for Cluster {
     }
 }
 
-/// The programs of the newest version that Debian's packages installed.
+/// Returns the programs of the newest version that Debian's packages installed.
 pub(super) fn binaries() -> anyhow::Result<PathBuf> {
     let version = |path: &PathBuf| path.file_name()?.to_str()?.parse::<u32>().ok();
     let installed = fs::read_dir(INSTALLED).into_iter().flatten().flatten();
@@ -189,7 +188,7 @@ pub(super) fn binaries() -> anyhow::Result<PathBuf> {
         .context("PostgreSQL, with pgbench, is not installed (Debian's package `postgresql`)")
 }
 
-/// User and group that run it in the place of root; the package brings them.
+/// Returns the user and group that run it in the place of root; the package creates them.
 fn other_user(shell: &Shell) -> anyhow::Result<Option<(u32, u32)>> {
     if cmd!(shell, "id -u").quiet().read()? != "0" {
         return Ok(None);
@@ -207,8 +206,8 @@ fn command(program: &Path, folder: &Path, user: Option<(u32, u32)>) -> Command {
     command
 }
 
-/// Milliseconds, the shortest first, of what pgbench logged: a file for each of its threads, a line for each
-/// transaction of its sample.
+/// Returns the times in pgbench's logs, in milliseconds, the shortest first. There is a file for each of its threads,
+/// and a line for each transaction of its sample.
 fn times(logs: &Path) -> anyhow::Result<Vec<f64>> {
     let mut times = Vec::new();
     for entry in fs::read_dir(logs)? {

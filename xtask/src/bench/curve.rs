@@ -1,4 +1,4 @@
-//! How the time of a call grows with the connections that call.
+//! The time of a call, by the number of connections that call.
 //!
 //! Invariant: at each number of connections every target is loaded before the next number.
 
@@ -10,7 +10,7 @@ use super::target::{Kind, Target, Work};
 
 const CONNECTIONS: [u32; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
 
-/// A target under more and more connections.
+/// A target under a growing number of connections.
 pub(super) struct Line {
     pub(super) kind: Kind,
     pub(super) work: Work,
@@ -47,7 +47,7 @@ pub(super) fn measure(
     Ok(lines.into_iter().map(|(_target, line)| line).collect())
 }
 
-/// For the terminal, where no chart is written.
+/// Formats the lines for the terminal, for a run that writes no chart into the page.
 pub(super) fn table(lines: &[Line]) -> String {
     let mut table =
         "| target | call | connections | calls/s | p99 |\n|---|---|--:|--:|--:|\n".to_owned();

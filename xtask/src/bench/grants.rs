@@ -1,7 +1,7 @@
-//! `cargo xtask bench grants`: what refreshing costs, and how fast it is.
+//! `cargo xtask bench grants`: measures the cost and the speed of refreshes.
 //!
-//! Invariant: gets of records that need no refresh are measured in turns: of a provider that is configured, of one that is
-//! not, and at a server of an earlier version if there is one.
+//! Invariant: gets of records that need no refresh are measured in turns: of a provider that is configured, of one that
+//! is not, and at a server of an earlier version if there is one.
 
 use std::{
     fs,
@@ -28,11 +28,11 @@ use super::{
 };
 
 const ROUNDS: usize = 3;
-/// Callers that read expired records at once.
+/// The number of callers that read expired records at once.
 const READERS: usize = 128;
-/// Callers that read one expired record at once.
+/// The number of callers that read one expired record at once.
 const CROWD: usize = 200;
-/// Servers that the crowd reads from.
+/// The number of servers that the crowd reads from.
 const SERVERS: usize = 3;
 
 /// Measures; `before` is a server of an earlier version.
@@ -61,7 +61,7 @@ pub(super) fn run(
     crowd(&binary, scratch.path(), &cluster, &provider)
 }
 
-/// A server of an earlier version, in a folder of its own.
+/// Starts a server of an earlier version, in a folder of its own.
 fn earlier(shell: &Shell, binary: &Path) -> anyhow::Result<Server> {
     let folder = shell.current_dir().join("target/bench/store/earlier");
     fs::create_dir(&folder)?;
@@ -80,7 +80,7 @@ fn with_provider(mut command: Command, provider: &Server) -> Command {
     command
 }
 
-/// A record of 2 KB whose access token ends then; an hour is assumed if that is not said.
+/// Returns a record of 2 KB whose access token expires in this time. Without it, the provider's assumed hour counts.
 fn record(provider: &str, expires_in: Option<u32>) -> String {
     let carrier = json!({
         "Provider": provider, "AccessToken": "a".repeat(1000), "RefreshToken": "r".repeat(1000)
@@ -88,7 +88,7 @@ fn record(provider: &str, expires_in: Option<u32>) -> String {
     json!({ "TokenManagementInfo": carrier, "ExpiresIn": expires_in }).to_string()
 }
 
-/// Gets that need no refresh.
+/// Measures gets that need no refresh.
 fn gets(
     shell: &Shell,
     server: &Server,
@@ -110,7 +110,7 @@ fn gets(
     let mut outcomes: Vec<Vec<Outcome>> = kinds.iter().map(|_kind| Vec::new()).collect();
     for round in 1..=ROUNDS {
         eprintln!("round {round}: gets that need no refresh");
-        // Each kind begins a round, because the first of a round is slower.
+        // Each kind begins a round in turn, because the first of a round is slower.
         for kind in (0..kinds.len()).map(|turn| (turn + round) % kinds.len()) {
             let address = &kinds[kind].2.address;
             outcomes[kind].push(scripts[kind].run(shell, address, CONNECTIONS, seconds)?);
@@ -128,7 +128,7 @@ fn gets(
     Ok(())
 }
 
-/// Expired records, each read once.
+/// Measures expired records, each read once.
 fn refreshes(server: &Server, provider: &Server, records: usize) -> anyhow::Result<()> {
     let keys = load::fill(&server.address, &record("refreshed", Some(0)), records)?;
     let before = count(provider)?;
@@ -156,7 +156,7 @@ fn refreshes(server: &Server, provider: &Server, records: usize) -> anyhow::Resu
     Ok(())
 }
 
-/// Reads records one after the other on one connection; the time of the slowest.
+/// Reads records one after the other on one connection, and returns the time of the slowest.
 fn read<'a>(address: &str, keys: impl Iterator<Item = &'a String>) -> anyhow::Result<Duration> {
     let mut stream = BufReader::new(TcpStream::connect(address)?);
     let mut slowest = Duration::ZERO;
@@ -176,7 +176,7 @@ fn read<'a>(address: &str, keys: impl Iterator<Item = &'a String>) -> anyhow::Re
     Ok(slowest)
 }
 
-/// Many readers of one expired record, over several servers of one database.
+/// Measures many readers of one expired record, over several servers of one database.
 fn crowd(binary: &Path, folder: &Path, cluster: &Cluster, provider: &Server) -> anyhow::Result<()> {
     let mut servers = Vec::new();
     for number in 0..SERVERS {
@@ -220,7 +220,7 @@ fn crowd(binary: &Path, folder: &Path, cluster: &Cluster, provider: &Server) -> 
     servers.into_iter().try_for_each(Server::stop)
 }
 
-/// How many refreshes the provider was asked for.
+/// Returns the number of refreshes that the provider was asked for.
 fn count(provider: &Server) -> anyhow::Result<u64> {
     let (_status, body) = provider.call("GET", "/count", "", "")?;
     Ok(body.trim().parse()?)

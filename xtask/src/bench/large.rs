@@ -1,7 +1,7 @@
-//! What takes a large database: the start with a million records, and gets among ten million.
+//! Measurements of a large database: the start with a million records, and gets among ten million.
 //!
-//! Invariant: the records that are got were saved through the server; only what lies between them was
-//! made by SQL, and a folder is removed once it was measured.
+//! Invariant: the records that are read were saved through the server. Only the records between them were made by SQL,
+//! and a folder is removed after its measurement.
 
 use std::{
     fs,
@@ -23,18 +23,18 @@ use super::{
 
 const STARTS: usize = 5;
 const AT_START: u64 = 1_000_000;
-/// Records that are got.
+/// The number of records to read.
 const SAVED: u64 = 2_000;
 const FEW: u64 = 10_000;
 const MANY: u64 = 10_000_000;
-/// Rows of one transaction, so that the write-ahead log stays small.
+/// The number of rows in one transaction, so that the write-ahead log stays small.
 const AT_ONCE: u64 = 1_000_000;
 
-/// What was measured.
+/// The measured figures.
 pub(super) struct Large {
-    /// From the start of the process until it was ready.
+    /// The time from the start of the process until it was ready.
     pub(super) start_ms: f64,
-    /// How much longer a get among ten million takes than among ten thousand, at one connection.
+    /// The ratio of the times of a get among ten million and among ten thousand, at one connection.
     pub(super) alone: f64,
     /// The same at 64 connections.
     pub(super) together: f64,
@@ -59,7 +59,7 @@ pub(super) fn measure(
     Ok(Large { start_ms, alone, together })
 }
 
-/// Milliseconds from the start to readiness.
+/// Returns the milliseconds from the start to readiness.
 fn start(shell: &Shell, binary: &Path, folder: &Path) -> anyhow::Result<f64> {
     save(shell, binary, folder, 1, AT_START)?;
     let mut times = Vec::new();
@@ -90,7 +90,7 @@ impl Held {
     }
 }
 
-/// How much longer a get takes among many than among few.
+/// Returns the ratio of the times of a get among many and among few.
 fn slower(
     shell: &Shell,
     plan: &Plan,
@@ -111,7 +111,7 @@ fn slower(
     Ok(few / many)
 }
 
-/// A database with so many records, of which some were saved: the script that gets these.
+/// Creates a database of `records` records, of which `saved` were saved, and returns the script that gets those.
 fn save(
     shell: &Shell,
     binary: &Path,
@@ -127,12 +127,12 @@ fn save(
     let database = folder.join("data/latchkey.db");
     let sql = cmd!(shell, "sqlite3 -bail {database}").stdin(copies(saved, records));
     let count: u64 = sql.quiet().read()?.trim().parse()?;
-    // Records that were saved in the same microsecond leave less room than the copies of one need.
+    // Records that were saved in the same microsecond leave less room between them than the copies need.
     ensure!(count > records / 100 * 95, "there are {count} records and not {records}");
     Ok(get)
 }
 
-/// SQL that puts small records behind each of those that were saved, and tells how many there are then.
+/// Returns SQL that puts small records after each saved one, and prints the count of all.
 fn copies(saved: u64, records: u64) -> String {
     let each = (records - saved) / saved;
     let step = (AT_ONCE / each.max(1)).max(1);

@@ -1,6 +1,6 @@
-//! Load on a server: wrk, the public load generator, and what fills a store before it is measured.
+//! Load on a server: wrk, the public load generator, and the code that fills a store before a measurement.
 //!
-//! Invariant: a call that failed is counted, and a get that got nothing is one.
+//! Invariant: a failed call is counted, and a get without a record counts as failed.
 
 use std::{
     fs,
@@ -15,9 +15,9 @@ use xshell::{Shell, cmd};
 
 use super::{BASIC, SAVE};
 
-/// What `done` of a script prints, before the figures.
+/// The text that `done` of a script prints before the figures.
 const MARK: &str = "measured:";
-/// Connections that fill a store.
+/// The number of connections that fill a store.
 const SAVERS: usize = 16;
 
 /// A call of the API.
@@ -27,13 +27,13 @@ pub(super) struct Call<'a> {
     pub(super) authorization: &'a str,
 }
 
-/// Calls as wrk's Lua has them, for any server.
+/// Calls as a Lua script of wrk, for any server.
 pub(super) struct Script {
     file: PathBuf,
     path: String,
 }
 
-/// What wrk tells.
+/// The figures that wrk prints.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Outcome {
     /// Calls a second that were answered with 2xx.
@@ -48,12 +48,12 @@ pub(super) struct Outcome {
 }
 
 impl Script {
-    /// The same call each time.
+    /// Writes a script that makes the same call each time.
     pub(super) fn same(file: PathBuf, call: Call<'_>, body: &str) -> anyhow::Result<Self> {
         Self::write(file, call, &format!("wrk.body = '{body}'\n"))
     }
 
-    /// A get of any of the keys, which stand in a file, each in a line, as JSON has them.
+    /// Writes a script that gets a random key. The keys are in a file, one a line, as JSON strings.
     pub(super) fn any_of(file: PathBuf, call: Call<'_>, keys: &Path) -> anyhow::Result<Self> {
         let keys = keys.display();
         let lua = format!(
@@ -102,7 +102,7 @@ impl Script {
 }
 
 impl Outcome {
-    /// Reads requests, microseconds, mean and percentiles in microseconds, failures and bytes.
+    /// Parses requests, microseconds, mean and percentiles in microseconds, failures and bytes.
     fn parse(figures: &str) -> anyhow::Result<Self> {
         let figures: Vec<f64> =
             figures.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
@@ -122,7 +122,7 @@ impl Outcome {
     }
 }
 
-/// Saves as many records; their keys, as JSON has them.
+/// Saves this number of records, and returns their keys as JSON strings.
 pub(super) fn fill(address: &str, body: &str, records: usize) -> anyhow::Result<Vec<String>> {
     thread::scope(|scope| {
         let share = |saver| records / SAVERS + usize::from(saver < records % SAVERS);
@@ -153,7 +153,7 @@ fn save_some(address: &str, body: &str, records: usize) -> anyhow::Result<Vec<St
     Ok(keys)
 }
 
-/// The body of an answer that is a 200.
+/// Reads an answer that must be a 200, and returns its body.
 pub(super) fn read_answer(stream: &mut BufReader<TcpStream>) -> anyhow::Result<String> {
     let mut status = String::new();
     stream.read_line(&mut status)?;

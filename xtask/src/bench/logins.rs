@@ -1,4 +1,4 @@
-//! `cargo xtask bench logins`: whether the time that a refusal takes tells who exists.
+//! `cargo xtask bench logins`: tests whether the time of a refusal reveals which users exist.
 //!
 //! Invariant: the two kinds of sign-in are measured in turns, in one process.
 
@@ -15,13 +15,13 @@ use super::{
 
 const WHO: &str = "/api/v1/User/currentPrincipal";
 
-/// Whether an unknown user is told by the time that it takes.
+/// Measures whether the time of a refusal reveals an unknown user.
 pub(super) fn run(shell: &Shell, samples: usize) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let server = Server::start(latchkey(&build(shell, false)?, folder.path()))?;
     let mut times = [Vec::new(), Vec::new()];
     for number in 0..samples {
-        // In turns, and each first as often as second, so that a drift meets both alike.
+        // In turns, and each first as often as second, so that a drift affects both alike.
         let order = if number % 4 < 2 { [0, 1] } else { [1, 0] };
         let which = order[number % 2];
         let authorization =
@@ -44,14 +44,14 @@ pub(super) fn run(shell: &Shell, samples: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Without the slowest 5 %, which the machine, and not the server, decides.
+/// Removes the slowest 5 %, which depend on the machine and not on the server.
 fn trimmed(mut times: Vec<f64>) -> Vec<f64> {
     times.sort_by(f64::total_cmp);
     times.truncate(times.len() * 95 / 100);
     times
 }
 
-/// Mean and variance.
+/// Returns mean and variance.
 fn moments(values: &[f64]) -> (f64, f64) {
     let count = values.len() as f64;
     let mean = values.iter().sum::<f64>() / count;

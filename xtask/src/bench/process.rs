@@ -1,6 +1,6 @@
-//! The servers that are measured, as processes.
+//! The measured servers, as processes.
 //!
-//! Invariant: a server is gone when its `Server` is.
+//! Invariant: a server ends when its `Server` is dropped.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -13,14 +13,14 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 
-/// How long a server may take to start or to stop.
+/// The time limit for a server to start or to stop.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A server that told its address.
+/// A server that printed its address.
 pub(super) struct Server {
     process: Child,
     pub(super) address: String,
-    /// Held, for a server that cannot finish its greeting ends.
+    /// Kept open, because a server that cannot finish its greeting ends.
     _greeting: BufReader<ChildStdout>,
 }
 
@@ -31,7 +31,7 @@ impl Server {
         let mut line = String::new();
         greeting.read_line(&mut line)?;
         let address = line.trim().split_once("//").map(|(_, address)| address.to_owned());
-        // Made before it is known whether there is an address, so that the process ends if not.
+        // Built before the address is known, so that the process ends if there is none.
         let mut server = Self { process, address: String::new(), _greeting: greeting };
         server.address = address.context("the server did not start")?;
         Ok(server)
@@ -41,7 +41,7 @@ impl Server {
         self.process.id()
     }
 
-    /// Returns once it can do its work.
+    /// Returns once the server is ready.
     pub(super) fn wait_until_ready(&self) -> anyhow::Result<()> {
         let began = Instant::now();
         while self.call("GET", "/readyz", "", "")?.0 != 200 {
@@ -51,7 +51,7 @@ impl Server {
         Ok(())
     }
 
-    /// Lets it finish what it has, as an operator does.
+    /// Stops the server gracefully, as an operator does.
     pub(super) fn stop(mut self) -> anyhow::Result<()> {
         let id = self.id().to_string();
         ensure!(Command::new("kill").args(["-TERM", &id]).status()?.success(), "no such process");
@@ -63,7 +63,7 @@ impl Server {
         Ok(())
     }
 
-    /// Status and body of one call, on a connection of its own.
+    /// Makes one call on a connection of its own, and returns status and body.
     pub(super) fn call(
         &self,
         method: &str,
@@ -98,7 +98,7 @@ impl Drop for Server {
     }
 }
 
-/// Latchkey on a free port, with what it stores in `folder`.
+/// Returns the command for Latchkey on a free port, with its data in `folder`.
 pub(super) fn latchkey(binary: &Path, folder: &Path) -> Command {
     let mut command = Command::new(binary);
     command

@@ -1,6 +1,6 @@
 //! The part of BENCHMARKS.md that `cargo xtask bench` writes.
 //!
-//! Invariant: what stands outside of the two markers is never touched.
+//! Invariant: the text outside the two markers stays unchanged.
 
 use std::{fmt::Write as _, fs, thread};
 
@@ -18,13 +18,13 @@ use super::{
 const BEGIN: &str = "<!-- store: begin -->\n";
 const END: &str = "<!-- store: end -->";
 
-/// All that was measured, for the page.
+/// All measured figures, for the page.
 pub(super) struct Results {
     pub(super) rows: Vec<Row>,
     pub(super) large: Option<Large>,
 }
 
-/// The page with another text between its markers.
+/// Returns the page with this text between its markers.
 pub(super) fn splice(page: &str, text: &str) -> anyhow::Result<String> {
     let parts = page.split_once(BEGIN).and_then(|(before, rest)| {
         let (_, after) = rest.split_once(END)?;
@@ -34,7 +34,7 @@ pub(super) fn splice(page: &str, text: &str) -> anyhow::Result<String> {
     Ok(format!("{before}{BEGIN}{text}{END}{after}"))
 }
 
-/// What stands between the markers.
+/// Returns the text between the markers.
 pub(super) fn text(
     shell: &Shell,
     plan: &Plan,
@@ -51,11 +51,11 @@ pub(super) fn text(
     Ok(text)
 }
 
-/// When, where and how.
+/// Describes the time, the machine and the plan of the run.
 fn circumstances(shell: &Shell, plan: &Plan) -> anyhow::Result<String> {
     let date = jiff::Timestamp::now().strftime("%Y-%m-%d");
     let commit = cmd!(shell, "git rev-parse --short HEAD").quiet().read()?;
-    // What this command writes is no change of what it measures.
+    // Files that this command writes do not count as changes.
     let changes =
         cmd!(shell, "git status --porcelain -- . :!BENCHMARKS.md :!docs").quiet().read()?;
     let changed = if changes.is_empty() { "" } else { " with changes" };
@@ -128,7 +128,7 @@ fn memory(rows: &[Row]) -> String {
     text + "\n"
 }
 
-/// Whose calls were not all answered.
+/// Lists the targets that did not answer all calls.
 fn failures(rows: &[Row]) -> String {
     let mut text = String::new();
     for row in rows {
@@ -154,7 +154,7 @@ fn judged(aims: &[Aim]) -> String {
     text + "\n"
 }
 
-/// A whole number, with commas.
+/// Formats a whole number, with commas.
 fn thousands(number: f64) -> String {
     let digits = format!("{number:.0}");
     let mut text = String::new();

@@ -1,5 +1,4 @@
-//! `cargo xtask bench rotation`: how fast data keys are wrapped anew, and what it costs those who call
-//! meanwhile.
+//! `cargo xtask bench rotation`: measures how fast data keys are re-wrapped, and the cost for calls during that time.
 //!
 //! Invariant: gets and saves are measured on the same server with and without a rotation, in turns.
 
@@ -62,7 +61,7 @@ pub(super) fn run(shell: &Shell, seconds: u32, records: usize) -> anyhow::Result
     server.stop()
 }
 
-/// Rotates again and again while `load` runs.
+/// Rotates repeatedly while `load` runs.
 fn during_rotations<T>(
     binary: &Path,
     folder: &Path,

@@ -1,6 +1,6 @@
-//! `cargo xtask bench schemes`: what each scheme of authentication costs.
+//! `cargo xtask bench schemes`: measures the cost of each scheme of authentication.
 //!
-//! Invariant: the yardstick is the same call in the same process, let in without looking at anybody.
+//! Invariant: the yardstick is the same call in the same process, accepted without any check of the caller.
 
 use std::{
     fs,
@@ -20,16 +20,16 @@ use super::{
     record,
 };
 
-/// Where the code to be measured is checked out and patched.
+/// The folder where the measured code is checked out and patched.
 const CHECKOUT: &str = "target/bench/checkout";
-/// Where it is built: apart, for cargo would take the patched server for that of the working tree, and
-/// somebody might run it.
+/// The folder of its build. It is separate, because otherwise cargo would take the patched server for that of the
+/// working tree, and a developer might run it.
 const BUILT: &str = "target/bench/built";
-/// Lets whoever sends no `Authorization` in: the yardstick, in the same process.
+/// The patch for the yardstick: it accepts calls without `Authorization`.
 const NO_LOGIN: &str = "xtask/bench/no-login.patch";
 const ROUNDS: usize = 5;
 
-/// Calls a second by each scheme, as a share of the same call with no authentication.
+/// Measures the calls a second of each scheme, as a share of the same call without authentication.
 pub(super) fn run(shell: &Shell, seconds: u32) -> anyhow::Result<()> {
     need(shell, "wrk", "wrk")?;
     need(shell, "openssl", "openssl")?;
@@ -63,7 +63,7 @@ pub(super) fn run(shell: &Shell, seconds: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A server that takes all schemes.
+/// Starts a server that accepts all schemes.
 fn start(binary: &Path, folder: &Path, issuer: &Issuer) -> anyhow::Result<Server> {
     let keys = [issuer.jwk(Algorithm::RS256)?, issuer.jwk(Algorithm::ES256)?];
     fs::write(folder.join("jwks.json"), json!({ "keys": keys }).to_string())?;
@@ -76,7 +76,7 @@ fn start(binary: &Path, folder: &Path, issuer: &Issuer) -> anyhow::Result<Server
     Server::start(command)
 }
 
-/// A name and the value of `Authorization` for each scheme; first that of the yardstick.
+/// Returns a name and a value of `Authorization` for each scheme; the yardstick is the first.
 fn schemes(
     binary: &Path,
     folder: &Path,
@@ -97,7 +97,7 @@ fn schemes(
     ])
 }
 
-/// A release build of HEAD; patched to have the yardstick.
+/// Builds HEAD for release; with the patch if it needs the yardstick.
 pub(super) fn build(shell: &Shell, has_yardstick: bool) -> anyhow::Result<PathBuf> {
     let target = shell.current_dir().join(BUILT);
     if shell.path_exists(CHECKOUT) {

@@ -1,7 +1,7 @@
-//! `cargo xtask bench`: saves and gets beside the yardsticks, written into BENCHMARKS.md.
+//! `cargo xtask bench`: measures saves and gets together with the yardsticks, and writes the result into BENCHMARKS.md.
 //!
-//! Invariant: in each round every target is loaded once, so that drift meets all alike, and what was
-//! measured in part changes no file of the repository.
+//! Invariant: in each round every target is loaded once, so that drift affects all alike. A partial measurement changes
+//! no file of the repository.
 
 use std::{
     fs::{self, Permissions},
@@ -24,12 +24,12 @@ use crate::flags::Store as Flags;
 /// The page, and the chart that it shows.
 const PAGE: &str = "BENCHMARKS.md";
 const CHART: &str = "docs/latency.svg";
-/// Where the chart of a part goes.
+/// The chart of a partial measurement.
 const PARTIAL_CHART: &str = "target/bench/latency.svg";
-/// How long each point of the curve is loaded, unless all is measured more briefly.
+/// The time for which each point of the curve is loaded, unless the plan is shorter.
 const CURVE_SECONDS: u32 = 3;
 
-/// What to measure, and how long.
+/// The targets to measure, and for how long.
 pub(super) struct Plan {
     pub(super) seconds: u32,
     pub(super) rounds: usize,
@@ -38,14 +38,14 @@ pub(super) struct Plan {
     pub(super) is_large: bool,
 }
 
-/// What was measured of one target: medians.
+/// The medians of one target.
 pub(super) struct Row {
     pub(super) kind: Kind,
     pub(super) save: Figures,
     pub(super) get: Figures,
     /// Saves at one connection.
     pub(super) alone: Option<Figures>,
-    /// Resident bytes when idle and at the most; of Latchkey and the yardsticks, not of PostgreSQL.
+    /// Resident bytes when idle and at most; of Latchkey and the yardsticks, not of PostgreSQL.
     pub(super) memory: Option<(u64, u64)>,
 }
 
@@ -78,7 +78,7 @@ impl Plan {
 pub(super) fn run(shell: &Shell, flags: &Flags) -> anyhow::Result<()> {
     let plan = Plan::of(flags)?;
     let page = fs::read_to_string(PAGE)?;
-    // What is wrong with the page or the machine is told before the work, not after it.
+    // An error in the page or the machine is reported before the work, not after it.
     report::splice(&page, "")?;
     check_tools(shell, &plan)?;
     let binaries = build(shell)?;
@@ -114,17 +114,17 @@ fn check_tools(shell: &Shell, plan: &Plan) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A release build of the working tree: the folder of the programs.
+/// Builds the working tree for release, and returns the folder of the programs.
 pub(super) fn build(shell: &Shell) -> anyhow::Result<PathBuf> {
     let target = shell.current_dir().join("target");
-    // Apart, for what one needs of a library must not be built into the other.
+    // Separately, because otherwise both would get each other's features of a library.
     for package in ["server", "yardstick"] {
         cmd!(shell, "cargo build --release --locked -p {package} --target-dir {target}").run()?;
     }
     Ok(target.join("release"))
 }
 
-/// A folder on a real disk, which PostgreSQL's user may enter too.
+/// Creates a folder on a real disk, which PostgreSQL's user may enter too.
 pub(super) fn scratch(shell: &Shell) -> anyhow::Result<TempDir> {
     let above = shell.create_dir(shell.current_dir().join("target/bench"))?;
     let kind = cmd!(shell, "stat -f -c %T {above}").quiet().read()?;
@@ -133,14 +133,14 @@ pub(super) fn scratch(shell: &Shell) -> anyhow::Result<TempDir> {
         "{} is in memory, not on a disk",
         above.display()
     );
-    // Of one name, so that what a run that was broken off left behind, gigabytes of it, goes now.
+    // The name is fixed, so that this removes the gigabytes of an interrupted run.
     shell.remove_path(above.join("store"))?;
     let scratch = tempfile::Builder::new().prefix("store").rand_bytes(0).tempdir_in(above)?;
     fs::set_permissions(scratch.path(), Permissions::from_mode(0o755))?;
     Ok(scratch)
 }
 
-/// All but what takes a large database.
+/// Measures everything except the large database.
 fn measure(
     shell: &Shell,
     plan: &Plan,
@@ -182,7 +182,7 @@ fn targets<'a>(
     kinds.into_iter().map(start).collect()
 }
 
-/// What the rounds showed of one target.
+/// The figures of one target in all rounds.
 #[derive(Default)]
 struct Series {
     save: Vec<Figures>,

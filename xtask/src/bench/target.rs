@@ -1,6 +1,6 @@
-//! What is measured: Latchkey on each backend, and the yardsticks beside it.
+//! The measured targets: Latchkey on each backend, and the yardsticks.
 //!
-//! Invariant: all get the same calls, byte for byte but for the keys, which each has of its own.
+//! Invariant: all get the same calls, byte for byte except for the keys, which differ by target.
 
 use std::{
     fs,
@@ -21,7 +21,7 @@ use super::{
     usage::{self, Largest, Memory},
 };
 
-/// Who is measured.
+/// The kind of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Bare,
@@ -47,7 +47,7 @@ impl Kind {
     }
 }
 
-/// A kind of call.
+/// The kind of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Work {
     Save,
@@ -63,7 +63,7 @@ impl Work {
     }
 }
 
-/// What one load showed.
+/// The figures of one load.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Figures {
     /// Calls a second.
@@ -71,18 +71,18 @@ pub(super) struct Figures {
     pub(super) mean_ms: f64,
     pub(super) p50_ms: f64,
     pub(super) p99_ms: f64,
-    /// Microseconds of the server's processor time for a call.
+    /// The server's processor time for a call, in microseconds.
     pub(super) server_processor: Option<f64>,
     /// The same of PostgreSQL.
     pub(super) database_processor: Option<f64>,
     /// The largest size of SQLite's write-ahead log.
     pub(super) log_bytes: u64,
-    /// Calls that were not answered with 2xx.
+    /// The number of calls that were not answered with 2xx.
     pub(super) failures: u64,
 }
 
 impl Figures {
-    /// The median of each figure; of the log the largest, and all failures.
+    /// Returns the median of each figure, the largest log, and the sum of all failures.
     pub(super) fn median(rounds: &[Self]) -> Self {
         let of = |figure: fn(&Self) -> f64| median(rounds.iter().map(figure).collect());
         let of_some = |figure: fn(&Self) -> Option<f64>| {
@@ -111,12 +111,12 @@ pub(super) struct Target<'a> {
     log: PathBuf,
     save: Script,
     get: Script,
-    /// Resident once it was ready, before the first call.
+    /// Resident bytes of the ready server, before the first call.
     pub(super) idle_bytes: u64,
 }
 
 impl<'a> Target<'a> {
-    /// Starts it in a folder that is not there yet; `cluster` is for the kind that uses it.
+    /// Starts a target in a new folder; `cluster` is for the kind that uses it.
     pub(super) fn start(
         kind: Kind,
         binaries: &Path,
@@ -141,7 +141,7 @@ impl<'a> Target<'a> {
         Ok(Self { kind, server, cluster, log: folder.join(log), save, get, idle_bytes })
     }
 
-    /// Loads it. Latchkey has to answer every call.
+    /// Loads the target. Latchkey has to answer every call.
     pub(super) fn load(
         &self,
         shell: &Shell,
@@ -181,14 +181,14 @@ impl<'a> Target<'a> {
         Ok(Memory::of(self.server.id())?.peak)
     }
 
-    /// Microseconds of the server and of its database.
+    /// Returns the processor time of the server and of its database, in microseconds.
     fn processor(&self) -> anyhow::Result<(u64, u64)> {
         let database = self.cluster.map(Cluster::processor).transpose()?;
         Ok((usage::processor(self.server.id())?, database.unwrap_or_default()))
     }
 }
 
-/// Saves records; the script that gets any of them.
+/// Saves records, and returns the script that gets any of them.
 pub(super) fn fill(server: &Server, folder: &Path, records: usize) -> anyhow::Result<Script> {
     let keys = load::fill(&server.address, &record(), records)?;
     let body = format!("{{\"Key\":{}}}", keys[keys.len() / 2]);

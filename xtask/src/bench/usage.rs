@@ -1,6 +1,6 @@
-//! What a process uses, as Linux tells it in `/proc`.
+//! The resources that a process uses, from Linux's `/proc`.
 //!
-//! Invariant: nothing is measured by the process itself.
+//! Invariant: the measured process measures nothing itself.
 
 use std::{
     fs,
@@ -12,21 +12,21 @@ use std::{
 
 use anyhow::Context as _;
 
-/// What `utime` and its like count: Linux's USER_HZ, which is 100 everywhere.
+/// The unit of `utime` and similar fields: Linux's USER_HZ, which is 100 everywhere.
 const TICK_MICROSECONDS: u64 = 10_000;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
-/// Processor time in microseconds of a process and of the children that it waited for.
+/// Returns the processor time of a process and of the children that it waited for, in microseconds.
 pub(super) fn processor(id: u32) -> anyhow::Result<u64> {
     let ticks = Stat::of(id).with_context(|| format!("process {id} is gone"))?.ticks;
     Ok(ticks * TICK_MICROSECONDS)
 }
 
-/// The same of a process and all its children.
+/// Returns the same of a process and all its children.
 pub(super) fn processor_of_family(id: u32) -> anyhow::Result<u64> {
     let ids = fs::read_dir("/proc")?.flatten();
     let ids = ids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    // A child that ended meanwhile is counted by its parent.
+    // A child that ended in the meantime is counted by its parent.
     let children = ids.filter_map(Stat::of).filter(|stat| stat.parent == id);
     let ticks: u64 = children.map(|stat| stat.ticks).sum();
     Ok(processor(id)? + ticks * TICK_MICROSECONDS)
@@ -42,11 +42,11 @@ impl Stat {
         Self::parse(&fs::read_to_string(format!("/proc/{id}/stat")).ok()?)
     }
 
-    /// Reads `/proc/ID/stat`; the name, in parentheses, may hold anything.
+    /// Parses `/proc/ID/stat`; the name, in parentheses, may contain any text.
     fn parse(text: &str) -> Option<Self> {
         let (_, rest) = text.rsplit_once(')')?;
         let fields: Vec<&str> = rest.split_whitespace().collect();
-        // The state is field 3 of proc(5), the parent 4, and 14 to 17 are the times.
+        // The state is field 3 of proc(5), the parent is 4, and 14 to 17 are the times.
         let times = fields.get(11..15)?.iter().map(|ticks| ticks.parse::<u64>());
         Some(Self {
             parent: fields.get(1)?.parse().ok()?,
@@ -55,7 +55,7 @@ impl Stat {
     }
 }
 
-/// Resident memory in bytes: now, and the most there was.
+/// Resident memory in bytes: now, and at most.
 #[derive(Clone, Copy)]
 pub(super) struct Memory {
     pub(super) now: u64,
@@ -97,7 +97,7 @@ impl Largest {
         Self { stop, thread }
     }
 
-    /// Its size in bytes; 0 if the file was never there.
+    /// Returns the size in bytes; 0 if the file never existed.
     pub(super) fn finish(self) -> u64 {
         drop(self.stop);
         self.thread.join().expect("looking at a file does not panic")

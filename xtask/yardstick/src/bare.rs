@@ -1,4 +1,4 @@
-//! The upper bound: JSON in, JSON out, and nothing between.
+//! The upper bound: reads and writes JSON, and does nothing else.
 //!
 //! Invariant: bodies are read whole, and answers have the size of the server's.
 
@@ -57,7 +57,7 @@ async fn get(body: Json<Get>, answer: Data<String>) -> HttpResponse {
     HttpResponse::Ok().content_type(ContentType::json()).body(answer.to_string())
 }
 
-/// What the server answers for the record that is measured.
+/// Returns the server's answer for the measured record.
 fn answer() -> String {
     let field = |length: u32| {
         let right = json!({"Mask": "Update", "Reason": ""});

@@ -1,8 +1,8 @@
-//! What `cargo xtask bench` measures beside the server: `yardstick bare`, `yardstick provider` and
-//! `yardstick transactions`, each on a free port that it prints.
+//! The yardsticks of `cargo xtask bench`: `yardstick bare`, `yardstick provider` and `yardstick transactions`, each on
+//! a free port that it prints.
 //!
-//! Invariant: it uses no crate of this workspace, so that what the server gains or loses does not move it,
-//! and leaves actix-web at the defaults, as the server does.
+//! Invariant: it uses no crate of this workspace, so that changes of the server do not affect it, and leaves actix-web
+//! at the defaults, as the server does.
 
 #![expect(clippy::print_stdout, reason = "the address is told on standard output")]
 

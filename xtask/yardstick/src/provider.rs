@@ -1,6 +1,6 @@
 //! An OAuth provider that refreshes at a known speed.
 //!
-//! Invariant: it answers each refresh after the same time, and says how many there were.
+//! Invariant: it answers each refresh after the same time, and counts them.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -14,7 +14,7 @@ use actix_web::{
 };
 use serde_json::json;
 
-/// How long a refresh takes.
+/// The time of a refresh.
 const TIME: Duration = Duration::from_millis(50);
 
 static REFRESHES: AtomicU64 = AtomicU64::new(0);

@@ -1,8 +1,8 @@
-//! One transaction per request, as diesel's and actix-web's guides show it: a pool of connections, and
-//! each request on the blocking threads.
+//! One transaction per request, as diesel's and actix-web's guides show it: a pool of connections, and each request on
+//! the blocking threads.
 //!
-//! Invariant: a save is as durable as the server's (`synchronous = FULL`), but nothing is sealed and nobody
-//! is asked who he is.
+//! Invariant: a save is as durable as the server's (`synchronous = FULL`), but nothing is sealed and no caller is
+//! authenticated.
 
 use std::error::Error;
 
@@ -41,7 +41,7 @@ struct Get {
     key: String,
 }
 
-/// Makes the connections of the pool, as diesel's own manager does.
+/// Opens the connections of the pool, as diesel's own manager does.
 struct Manager {
     database: String,
 }
