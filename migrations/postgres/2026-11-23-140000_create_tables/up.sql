@@ -11,7 +11,7 @@ CREATE TABLE users (
     PRIMARY KEY (tenant, login)
 );
 
--- A key-encrypting key is itself never here: `sentinel` is a known text sealed under it.
+-- A key-encrypting key is never stored here: `sentinel` is a known text sealed under it.
 CREATE TABLE keks (
     id TEXT NOT NULL PRIMARY KEY,
     sentinel BYTEA NOT NULL,

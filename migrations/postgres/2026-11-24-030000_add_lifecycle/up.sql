@@ -1,29 +1,29 @@
--- `source` is where a key is kept: in the folder of the keys, in a secret of the configuration, or sealed by
--- a hardware module, and then `sealed` is what the module opens. `wraps` counts the data keys that were
--- wrapped under it, rounded up.
+-- `source` is the place of a key: the folder of the keys, a secret of the configuration, or a hardware module. A module
+-- opens `sealed`, which is the key sealed by it. `wraps` counts the data keys that were wrapped under the key, rounded
+-- up.
 ALTER TABLE keks ADD COLUMN source TEXT NOT NULL DEFAULT 'directory';
 ALTER TABLE keks ADD COLUMN sealed BYTEA;
 ALTER TABLE keks ADD COLUMN wraps BIGINT NOT NULL DEFAULT 0;
 
--- Keys that were retired and must not be taken up as new ones.
+-- Retired keys. They must not be taken up as new ones.
 CREATE TABLE retired_keks (
     id TEXT NOT NULL PRIMARY KEY,
     retired BIGINT NOT NULL
 );
 
--- A record that was revoked, or that expired and was swept, has `ended`, and neither a data key nor tokens
--- nor a key-encrypting key any more.
+-- A record that was revoked, or that expired and was swept, has `ended`. It has no data key, no tokens and no
+-- key-encrypting key any more.
 ALTER TABLE external_tokens ADD COLUMN last_used BIGINT;
 ALTER TABLE external_tokens ADD COLUMN expires BIGINT;
 ALTER TABLE external_tokens ADD COLUMN ended BIGINT;
--- A rotation goes from record to record; in SQLite every index has the id anyway.
+-- A rotation goes from record to record. In SQLite every index contains the id.
 CREATE INDEX external_tokens_by_kek ON external_tokens (kek_id, id);
 CREATE INDEX external_tokens_by_owner ON external_tokens (tenant, owner, id);
 CREATE INDEX external_tokens_by_expiry ON external_tokens (expires) WHERE ended IS NULL AND expires IS NOT NULL;
 CREATE INDEX external_tokens_by_end ON external_tokens (ended) WHERE ended IS NOT NULL;
 
--- What a client's Idempotency-Key stands for. Neither it nor the retrieval key is here: `digest` is a hash of
--- the one, and under it the other is sealed; `fingerprint` is a MAC of what was saved, under it too.
+-- The result of a client's Idempotency-Key. Neither it nor the retrieval key is stored here: `digest` is a hash of the
+-- Idempotency-Key, and the retrieval key is sealed under it. `fingerprint` is a MAC, also under it, of the saved data.
 CREATE TABLE idempotency_keys (
     digest BYTEA NOT NULL PRIMARY KEY,
     fingerprint BYTEA NOT NULL,

@@ -1,17 +1,17 @@
--- What receivers of webhooks were sent about this grant and still holds, added up: 1 that refreshes fail, 2 that it is
--- dead, 4 that its refresh token ends soon.
+-- The current conditions of this grant that receivers of webhooks were notified of, as a sum: 1 refreshes fail, 2 the
+-- grant is dead, 4 its refresh token expires soon.
 ALTER TABLE grants ADD COLUMN reported INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX grants_to_report ON grants (since) WHERE state = 'failing' AND (reported & 3) = 0;
 CREATE INDEX dead_grants_to_report ON grants (since) WHERE state = 'dead' AND (reported & 2) = 0;
 CREATE INDEX grants_to_warn_of ON grants (refresh_by) WHERE (reported & 4) = 0;
 
--- Events that wait for a receiver of webhooks: a row for each event and receiver, which is removed once the receiver has
--- confirmed it. Nothing here is secret.
+-- Events that wait for a receiver of webhooks: a row for each event and receiver, which is removed once the receiver
+-- has confirmed it. Nothing here is secret.
 CREATE TABLE deliveries (
     -- The receiver, by its name in the configuration.
     receiver TEXT NOT NULL,
-    -- What the event is about: the id of a record, or a hash of a provider's client. A receiver gets the events about one
-    -- subject in the order of their positions.
+    -- The subject of the event: the id of a record, or a hash of a provider's client. A receiver gets the events about
+    -- one subject in the order of their positions.
     subject TEXT NOT NULL,
     position BIGINT NOT NULL,
     -- The event's id, which is the same at every receiver and at every attempt.
@@ -24,7 +24,7 @@ CREATE TABLE deliveries (
     refresh_by BIGINT,
     occurred BIGINT NOT NULL,
     attempts INTEGER NOT NULL,
-    -- When it may be sent next. While a server sends it, this is when another one may.
+    -- The time from which the event may be sent. While a server sends it, this is the time from which another one may.
     due BIGINT NOT NULL,
     PRIMARY KEY (receiver, subject, position)
 );

@@ -1,7 +1,7 @@
--- When the access token ends, if that is known.
+-- The expiry of the access token, if it is known.
 ALTER TABLE external_tokens ADD COLUMN access_expires BIGINT;
 
--- The grant behind a record: whether its refresh token works, and who is using it now. There is a row once a
+-- The grant behind a record: whether its refresh token works, and which server is using it now. There is a row once a
 -- code was exchanged for it or a refresh was claimed. Times are by the database's clock. Nothing here is secret.
 CREATE TABLE grants (
     record INTEGER NOT NULL PRIMARY KEY,
@@ -10,26 +10,26 @@ CREATE TABLE grants (
     -- none, live, failing or dead.
     state TEXT NOT NULL,
     since BIGINT NOT NULL,
-    -- Why the last refresh failed: a word of a fixed list.
+    -- The cause of the last failure: a word of a fixed list.
     cause TEXT,
     failures INTEGER NOT NULL,
     retry_at BIGINT,
     refreshed BIGINT,
-    -- When the refresh token ends unless it is used before.
+    -- The expiry of the refresh token, unless it is used before.
     refresh_by BIGINT,
-    -- The number of the last attempt, which grows with each, and when it was claimed.
+    -- The number of the last attempt, which grows with each, and the time of its claim.
     attempt BIGINT NOT NULL,
     claimed BIGINT NOT NULL,
-    -- When the first of the attempts began whose result is not known; NULL if each is known.
+    -- The start of the first attempt without a known result; NULL if all results are known.
     first_sent BIGINT,
-    -- Which attempt got the tokens that the record has now.
+    -- The attempt that got the current tokens of the record.
     won_by BIGINT,
-    -- The server that makes the attempt, and until when no other one may.
+    -- The server that makes the attempt, and the time until which no other server may make one.
     lease_by TEXT,
     lease_until BIGINT
 );
 
--- Providers that no request is sent to for a while, such as after the client's secret was refused.
+-- Providers to which no request is sent for a while, for example after the client's secret was refused.
 CREATE TABLE provider_states (
     client_digest BLOB NOT NULL PRIMARY KEY,
     cause TEXT NOT NULL,
@@ -44,18 +44,19 @@ CREATE TABLE exchanges (
 );
 CREATE INDEX exchanges_by_age ON exchanges (began);
 
--- As long as there is a row, no request is sent to any provider.
+-- While there is a row, no request is sent to any provider.
 CREATE TABLE grants_paused (
     reason TEXT NOT NULL PRIMARY KEY,
     since BIGINT NOT NULL
 );
--- What `restore` could only mark, in a backup from before this table. The mark of a restored file is its user_version.
+-- The pauses that `restore` could only mark in a backup from before this table. The mark of a restored file is its
+-- user_version.
 INSERT INTO grants_paused
     SELECT 'restore', CAST(strftime('%s', 'now') AS INTEGER) * 1000000 FROM pragma_user_version WHERE user_version = 1;
 PRAGMA user_version = 0;
 
--- Which database of which PostgreSQL cluster this was when it was last opened. One that is restored elsewhere brings
--- the row along, and so is found to be a copy. On SQLite there is no row.
+-- The database and the PostgreSQL cluster at the last opening. A database that is restored elsewhere keeps the row, and
+-- is therefore recognised as a copy. On SQLite there is no row.
 CREATE TABLE database_identity (
     identity TEXT NOT NULL PRIMARY KEY
 );
