@@ -100,7 +100,7 @@ fn of_open(error: &OpenError) -> Option<String> {
         ),
         OpenError::SecretMissing(id) => format!(
             "the database is sealed under the master key {id}, which is not in keys.secret; \
-             add it behind the others, because without it no stored token can be opened"
+             add it after the others, because without it no stored token can be opened"
         ),
         OpenError::SecretEmpty => {
             "keys.source is \"secret\", but keys.secret has no key; set it to what `openssl \
@@ -113,7 +113,7 @@ fn of_open(error: &OpenError) -> Option<String> {
                 .to_owned()
         }
         OpenError::NoKeyFile(path) => format!(
-            "there is no {path}; `latchkey keys new` makes such a file, and tells its id",
+            "there is no {path}; `latchkey keys new` makes such a file, and prints its id",
             path = path.display()
         ),
         OpenError::ModuleMissing => {

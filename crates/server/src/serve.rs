@@ -73,7 +73,7 @@ pub(crate) fn check(config: &Config) -> anyhow::Result<Checked> {
     config.keys()?.check()?;
     config.server.refuse_plain_exposure()?;
     if config.policy().schemes().next().is_none() {
-        bail!("auth.schemes switches every scheme off, so that nobody could call; switch one on");
+        bail!("auth.schemes switches every scheme off, so that no user could call; switch one on");
     }
     first_user::check(config, &database)?;
     let certificates = config.server.tls.as_ref().map(Certificates::load).transpose()?;
@@ -285,7 +285,7 @@ async fn stop(
 fn warn_of_clock() {
     let now = Timestamp::now();
     if !RecordId::TIMES.contains(&now.as_microsecond()) {
-        warn!(%now, "the clock is wrong; set it (NTP), or what expires ends at a wrong time");
+        warn!(%now, "the clock is wrong; set it (NTP), because otherwise records expire at a wrong time");
     }
 }
 

@@ -223,8 +223,8 @@ impl Store {
             && url.trusts_anybody()
         {
             warn!(
-                "sslmode=require encrypts, but does not see who answers; name a file of certificates as \
-                 sslrootcert, or take verify-full"
+                "sslmode=require encrypts, but does not verify the server; name a file of certificates as \
+                 sslrootcert, or use verify-full"
             );
         }
         let (mut conn, no_room) = connect(&database, lock.is_some())?;

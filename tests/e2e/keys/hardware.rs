@@ -203,7 +203,7 @@ fn a_secret_holds_the_master_key() {
 
     let other = "TkVXLWN1cnJlbnQtbWFzdGVyLWtleS0zMi1ieXRlcyE=";
     let refusal = setup.clone().with("KEYS__SECRET", other).refusal();
-    assert!(refusal.contains("which is not in keys.secret; add it behind the others"), "{refusal}");
+    assert!(refusal.contains("which is not in keys.secret; add it after the others"), "{refusal}");
     let file = setup.folder().join("mounted");
     fs::write(&file, format!("{other}\n{secret}\n")).expect("write");
     let mounted = setup.with("KEYS__SECRET_FILE", file.to_str().expect("UTF-8"));

@@ -330,7 +330,7 @@ impl Exchange {
         let claims = match verifier.verify(id_token).await {
             Ok(Ok(claims)) => claims,
             Ok(Err(error)) => {
-                warn!(%error, provider = self.provider.name, "an id_token is not a right one");
+                warn!(%error, provider = self.provider.name, "an id_token is invalid");
                 return Err(ExchangeError::IdToken);
             }
             Err(_unavailable) => return Err(ExchangeError::Lost(CauseKind::Network.into())),

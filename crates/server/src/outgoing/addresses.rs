@@ -40,10 +40,10 @@ const GLOBAL: Ipv6Net = v6([0x2000, 0, 0, 0], 3);
 
 /// The networks in `GLOBAL` that are not public.
 const NOT_GLOBAL: [Ipv6Net; 4] = [
-    v6([0x2001, 0, 0, 0], 23), // assignments of protocols, including Teredo
+    v6([0x2001, 0, 0, 0], 23),     // assignments of protocols, including Teredo
     v6([0x2001, 0xdb8, 0, 0], 32), // documentation
-    v6([0x2002, 0, 0, 0], 16), // 6to4
-    v6([0x3fff, 0, 0, 0], 20), // documentation (RFC 9637)
+    v6([0x2002, 0, 0, 0], 16),     // 6to4
+    v6([0x3fff, 0, 0, 0], 20),     // documentation (RFC 9637)
 ];
 
 /// IPv4 addresses in the form of NAT64 (RFC 6052 §2.1).

@@ -59,7 +59,11 @@ impl Store {
                 None => continue,
                 Some(Err(error)) => {
                     if self.0.unsaved.report(file) {
-                        error!(record, error = error_chain(&error), "unsaved tokens are of no use");
+                        error!(
+                            record,
+                            error = error_chain(&error),
+                            "unsaved tokens cannot be read"
+                        );
                     }
                     continue;
                 }

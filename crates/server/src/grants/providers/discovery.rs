@@ -99,7 +99,7 @@ fn keep(
             Ok(metadata)
         }
         (Err(error), Some(known)) => {
-            warn!(%error, "{place}: cannot read the issuer's metadata; what was read before counts");
+            warn!(%error, "{place}: cannot read the issuer's metadata; the old metadata stays in force");
             known.next_fetch = now + PAUSE;
             Ok(Arc::clone(&known.metadata))
         }

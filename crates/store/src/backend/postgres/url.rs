@@ -177,8 +177,8 @@ impl Mode {
             "verify-full" => Self::VerifyFull,
             "allow" | "prefer" => {
                 return Err(refused(format!(
-                    "sslmode={mode} is not taken: who stands between may answer that there is no TLS, and \
-                     reads everything; take verify-full, verify-ca, require or disable"
+                    "sslmode={mode} is rejected: an attacker on the network may answer that there is no TLS, and \
+                     read everything; use verify-full, verify-ca, require or disable"
                 )));
             }
             _ => {

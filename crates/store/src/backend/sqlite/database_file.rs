@@ -129,7 +129,7 @@ impl DatabaseFile {
     pub(crate) fn set_no_room(&self, error: OpenError) {
         warn!(
             error = error_chain(&error),
-            "the disk has no room; until it has, records can only be got"
+            "the disk has no room; until it has, records can be read but not saved"
         );
         *self.no_room.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(error));
     }

@@ -182,9 +182,9 @@ impl WriteAheadLog {
         match truncated {
             _ if is_truncated || self.is_blocked => {}
             Err(error) => {
-                warn!(error = error_chain(&error), "the write-ahead log cannot be cut off")
+                warn!(error = error_chain(&error), "the write-ahead log cannot be truncated")
             }
-            Ok(_) => warn!("another program keeps what was erased in the write-ahead log"),
+            Ok(_) => warn!("another program keeps erased data in the write-ahead log"),
         }
         self.is_blocked = !is_truncated;
         self.truncate_at = (!is_truncated).then(|| Instant::now() + ERASED_WITHIN);
