@@ -11,7 +11,7 @@ const ALGORITHMS: [(&str, &[&str]); 3] = [
     (
         "auth",
         &[
-            // Digests of credentials, and the MAC that recognises a password which was verified lately.
+            // Digests of credentials, and the MAC that recognises a password which was verified recently.
             "HMAC_SHA256",
             "SHA256",
             // Signatures of JWTs, without any algorithm that has a shared secret.

@@ -126,7 +126,7 @@ impl Cluster {
             figure.split_whitespace().next()?.parse::<f64>().ok()
         };
         let done = number("number of transactions actually processed:");
-        let done = done.with_context(|| format!("pgbench told no figures: {told}"))?;
+        let done = done.with_context(|| format!("pgbench printed no figures: {told}"))?;
         let times = times(log.path())?;
         let percentile = |share: usize| times[times.len() * share / 100];
         Ok(Figures {

@@ -97,7 +97,7 @@ impl Script {
         let wrk = cmd!(shell, "wrk -t1 -c{connections} -d{seconds}s --timeout 30s -s {file} {url}");
         let told = wrk.quiet().read()?;
         let figures = told.lines().find_map(|line| line.strip_prefix(MARK));
-        Outcome::parse(figures.with_context(|| format!("wrk told no figures: {told}"))?)
+        Outcome::parse(figures.with_context(|| format!("wrk printed no figures: {told}"))?)
     }
 }
 
@@ -107,7 +107,7 @@ impl Outcome {
         let figures: Vec<f64> =
             figures.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
         let &[calls, duration, mean, p50, p99, failures, bytes] = &figures[..] else {
-            bail!("wrk told {} figures", figures.len());
+            bail!("wrk printed {} figures", figures.len());
         };
         ensure!(calls > failures, "no call was answered");
         Ok(Self {

@@ -4,7 +4,7 @@
 //! Invariant: it uses no crate of this workspace, so that changes of the server do not affect it, and leaves actix-web
 //! at the defaults, as the server does.
 
-#![expect(clippy::print_stdout, reason = "the address is told on standard output")]
+#![expect(clippy::print_stdout, reason = "the address is printed on standard output")]
 
 mod bare;
 mod provider;
