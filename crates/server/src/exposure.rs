@@ -69,7 +69,7 @@ impl fmt::Display for Remedy<'_> {
         let path = format!("'{}'", self.path.display().to_string().replace('\'', r"'\''"));
         let server = rustix::process::geteuid().as_raw();
         if self.owner != server {
-            // Because otherwise the server itself would lose access.
+            // The owner changes first, because otherwise the server itself would lose access.
             write!(f, "chown {server} {path} && ")?;
         }
         write!(f, "chmod {} {path}", if self.is_folder { "700" } else { "600" })

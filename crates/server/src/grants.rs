@@ -58,7 +58,7 @@ use crate::config::{Config, grants::OnFailure};
 
 /// The number of refreshes and exchanges that may wait, for each request that may be under way.
 const WAITING_FOR_EACH: usize = 64;
-/// Above this number of owners, rate limits that are full again are dropped.
+/// Above this number of owners, those whose rate limit has recovered are removed.
 const MOST_OWNERS: usize = 4096;
 /// The time that a stopping server waits for a request under way, in addition to the request's own time limit.
 const LAST_COMMIT: Duration = Duration::from_secs(2);

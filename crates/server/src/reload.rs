@@ -45,7 +45,7 @@ impl Reload {
         }
     }
 
-    /// In a thread of its own, because secret files may be pipes that block.
+    /// Reads the configuration in a blocking thread, because secret files may be pipes.
     async fn read_configuration(&self) {
         let file = self.config_file.clone();
         let read = tokio::task::spawn_blocking(move || Config::load(file.as_deref())).await;

@@ -45,7 +45,7 @@ use crate::{
     webhooks::Receivers,
 };
 
-/// The results of the checks that create and open nothing.
+/// The parts of the server that are built from the configuration without creating or opening the database.
 pub(crate) struct Checked {
     certificates: Option<Arc<Certificates>>,
     site: Site,
@@ -55,7 +55,7 @@ pub(crate) struct Checked {
     receivers: Arc<Receivers>,
 }
 
-/// The permitted callers.
+/// The settings that decide which callers are accepted.
 struct Callers {
     proxy_trust: ProxyTrust,
     only_tenant: Option<TenantId>,
@@ -181,8 +181,8 @@ async fn serve(
     stop(server, signals, &grants, jobs, store).await
 }
 
-/// Reserves wraps of the master key before the first save, so that no save waits for it. If the disk is full, records can
-/// still be read, and the jobs retry.
+/// Reserves wraps of the master key before the first save, so that no save waits for it. If the disk is full, records
+/// can still be read, and the jobs retry.
 async fn tend_keys(store: &Store) -> Result<(), StoreError> {
     match store.tend_keys().await {
         Err(error @ StoreError::Unavailable(_)) => {

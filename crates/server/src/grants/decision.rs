@@ -48,9 +48,10 @@ pub(crate) fn decide(
 ) -> Decision {
     let Some(end) = end(saved, margins) else { return Decision::Answer };
     let left = end.saturating_sub(now);
-    // Because otherwise every get would refresh tokens that never live as long as the margins.
+    // Half of the life at most, because otherwise every get would refresh tokens that live shorter than the margins.
     let most = end.saturating_sub(saved.updated) / 2;
-    // Because otherwise a caller that wants a longer life than the provider grants would cause a request at every get.
+    // Without this check, a caller that wants a longer life than the provider grants would cause a request at every
+    // get.
     let is_new = saved.generation > 1 && now.saturating_sub(saved.updated) < REFRESH_INTERVAL;
     if is_new && (left > 0 || most <= 0) {
         return Decision::Answer;

@@ -174,7 +174,7 @@ impl Grants {
             (Err(ExchangeError::CodeSent), Some(once)) => {
                 let longest = self.deadline + LAST_COMMIT;
                 in_flight::wait(ending, Instant::now() + longest).await?;
-                // Another server may be replacing the tokens.
+                // Another server may be exchanging the code.
                 loop {
                     let before = self.store.exchanged_before(owner, &code, &once).await?;
                     if let Some(key) = before {

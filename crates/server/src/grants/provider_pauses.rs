@@ -58,7 +58,7 @@ impl Grants {
         }
     }
 
-    /// Ends a pause, because the provider had no fault to find with the client.
+    /// Ends a pause after the provider accepted the client.
     pub(super) async fn resume_provider(&self, provider: &ConfiguredProvider) {
         match self.store.resume_provider(provider.as_paused()).await {
             Ok(true) => info!(provider = provider.place, "the provider accepts requests again"),

@@ -49,7 +49,7 @@ pub(crate) struct Providers {
     by_name: HashMap<String, Vec<usize>>,
 }
 
-/// A provider, the client that this server is there, and the connection to it.
+/// A provider, the registration of this server as its client, and the HTTP client for it.
 pub(crate) struct ConfiguredProvider {
     pub(crate) name: String,
     /// The name of the provider in errors and in the log.

@@ -39,7 +39,7 @@ pub(super) const CLAIM_TIME: Duration = Duration::from_secs(2);
 const CLAIMS: usize = 5;
 /// How often a request is sent in one attempt, including the first time.
 const TRIES: usize = 3;
-/// The pause before a request is sent again that was not sent, or whose answer was lost.
+/// The pause before a request is repeated, because it was not sent or its answer was lost.
 pub(super) const UNSENT_PAUSE: Duration = Duration::from_millis(1500);
 const LOST_PAUSE: Duration = Duration::from_millis(400);
 /// The longest back-off of a record after failures.

@@ -172,7 +172,7 @@ impl Revoking {
         if let Some(attempt) = attempt
             && let Err(error) = self.grants.store.release_attempt(&attempt).await
         {
-            // The lease of the attempt expires.
+            // The attempt then ends when its lease expires.
             warn!(
                 record = self.record(),
                 error = error_chain(&error),

@@ -27,7 +27,7 @@ impl Tallies {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&client_digest);
     }
 
-    /// Counts a failure of a record of this user, and returns whether it completes the number.
+    /// Counts a failure of a record of this user, and returns whether `USERS` users have now met the cause.
     pub(super) fn failed(
         &self,
         client_digest: [u8; 32],

@@ -40,7 +40,7 @@ pub(super) trait Job: 'static {
 pub(super) enum Outcome {
     /// The work is done.
     Done,
-    /// The job had nothing to try, so its status stays.
+    /// The job had no reason to try. The run counts neither as a success nor as a failure.
     Skipped,
 }
 

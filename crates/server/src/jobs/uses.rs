@@ -10,7 +10,7 @@ use super::job::{Job, Outcome};
 
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// Writes the uses of records that gets recorded.
+/// Writes the uses of records to the database.
 pub(super) struct WriteUses {
     pub(super) store: Store,
 }

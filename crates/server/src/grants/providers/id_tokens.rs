@@ -26,7 +26,7 @@ pub(crate) struct IdTokens {
 }
 
 impl IdTokens {
-    /// Of an issuer, or of any issuer if the keys alone decide which tokens are valid.
+    /// Builds the verifier for tokens of `issuer`. With `None` the issuer may be any, and the keys alone decide.
     ///
     /// # Errors
     /// None: keys of a URL are fetched later.
