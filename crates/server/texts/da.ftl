@@ -131,6 +131,7 @@ SR_UNAVAILABLE = Databasen er ikke tilgængelig og har ikke bekræftet noget. Pr
 SR_DISK_FULL = Databasens disk er fuld eller virker ikke; intet er bekræftet. Prøv igen.
 SR_DATABASE_REPLACED = Databasens fil er flyttet eller udskiftet, mens serveren kørte; intet er bekræftet. Kontakt administratoren.
 SR_KEY_MISSING = Denne server mangler en hovednøgle. Prøv igen.
+SR_KEY_USED_UP = Hovednøglen har forseglet så mange poster, som én nøgle må, og intet er gemt. Administratoren skal udskifte den med: latchkey keys rotate.
 SR_STOPPING = Serveren er ved at lukke ned og har ikke gemt noget.
 SR_REQUEST_ID = Anmodnings-id: { $id }
 

@@ -131,6 +131,7 @@ SR_UNAVAILABLE = Databasen er utilgjengelig og har ikke bekreftet noe. Prøv igj
 SR_DISK_FULL = Databasens disk er full eller virker ikke; ingenting er bekreftet. Prøv igjen.
 SR_DATABASE_REPLACED = Databasens fil ble flyttet eller byttet ut mens serveren kjørte; ingenting er bekreftet. Kontakt administratoren.
 SR_KEY_MISSING = Denne serveren mangler en hovednøkkel. Prøv igjen.
+SR_KEY_USED_UP = Hovednøkkelen har forseglet så mange poster som én nøkkel kan, og ingenting er lagret. Administratoren må bytte den med: latchkey keys rotate.
 SR_STOPPING = Serveren er i ferd med å stoppe og har ikke lagret noe.
 SR_REQUEST_ID = Forespørsels-ID: { $id }
 

@@ -61,7 +61,7 @@ fn a_key_that_is_used_up_seals_nothing() {
     let app = setup.start();
     let refused = app.client().try_post("SaveExternalTokens", &to_save("fugit"));
     let refused = refused.expect("an answer");
-    refused.expect_error(503, "SoUnavailableException", "lacks a master key");
+    refused.expect_error(503, "SoUnavailableException", "latchkey keys rotate");
     assert_opens(&app, &saved);
     app.logged(&["but cannot be rotated"]);
     let used_up = ids(&app.setup).remove(0);

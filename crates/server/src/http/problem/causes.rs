@@ -77,9 +77,8 @@ impl From<StoreError> for Problem {
             StoreError::Closed => Self::unavailable("SR_STOPPING"),
             StoreError::QuotaReached(quota) => Self::quota_reached(quota),
             StoreError::OtherCall => Self::other_call(),
-            StoreError::KeyMissing(_) | StoreError::KeyUsedUp(_) => {
-                Self::unavailable("SR_KEY_MISSING")
-            }
+            StoreError::KeyMissing(_) => Self::unavailable("SR_KEY_MISSING"),
+            StoreError::KeyUsedUp(_) => Self::unavailable("SR_KEY_USED_UP"),
             StoreError::KeyRetired(_)
             | StoreError::Conflict(_)
             | StoreError::NotFound(_)
