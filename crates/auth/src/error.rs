@@ -7,7 +7,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MalformedCredentials {
     /// The header is not text.
-    #[error("it has bytes that are no text")]
+    #[error("it has bytes that are not text")]
     NotText,
     /// What follows the scheme is not base64.
     #[error("the credentials are not base64")]

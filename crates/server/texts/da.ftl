@@ -1,4 +1,4 @@
-# What Latchkey says to people, in Danish. See en.ftl.
+# Latchkey's texts for people, in Danish. See en.ftl.
 
 ## Requests that cannot be served. Whole sentences.
 
@@ -39,7 +39,7 @@ SR_TOO_DEEP = Indholdet af anmodningen er indlejret i mere end { $limit } niveau
 SR_TOO_MANY = Indholdet af anmodningen har mere end { $limit } værdier.
 # $number counts the operations of a JSON Patch from 1.
 SR_PATCH_OPERATION = Operation { $number } i patchen er ikke gyldig.
-SR_PATCH_FAILED = Operation { $number } i patchen kan ikke udføres på det, som de foregående har lavet af en tom anmodning: En test mislykkes, eller et overordnet element eller en værdi mangler.
+SR_PATCH_FAILED = Operation { $number } i patchen kan ikke udføres: En test mislykkes, eller et overordnet element eller en værdi mangler. Den første operation begynder med en tom anmodning.
 SR_PATCH_TOO_LARGE = Patchen har mere end { $limit } operationer eller kopierer for meget.
 
 SR_TIME_ZONE = SO-TimeZone skal være en kendt tidszone, f.eks. NO, US-NY eller Europe/Oslo.
@@ -50,19 +50,19 @@ SR_QUOTA_IDEMPOTENCY_KEYS = Denne bruger har sendt { $limit } værdier af Idempo
 SR_GRANT_DEAD = Adgangen hos { $provider } er død ({ $cause }): brugeren skal oprette forbindelse igen.
 SR_GRANT_FAILING = Der kan ikke fås et nyt token fra { $provider } nu ({ $cause }). Prøv igen.
 SR_GRANT_BLOCKED = { $provider } accepterer ikke denne server som klient ({ $cause }); administratoren skal rette grants.providers.
-SR_GRANTS_PAUSED = Fornyelser er sat på pause, som i en kopi af en database; administratoren afslutter det med: latchkey grants resume.
+SR_GRANTS_PAUSED = Fornyelser er sat på pause, som i en kopi af en database; administratoren genoptager dem med: latchkey grants resume.
 SR_GRANT_BUSY = Fornyelsen tager for lang tid, eller der er for mange i gang. Prøv igen.
 SR_GRANT_UNSAVED = Nye tokens er ankommet og venter på databasen. Prøv igen.
 SR_REFRESHES_LIMIT = Der blev bedt om for mange fornyelser eller ombytninger. Prøv igen om { $limit } sekunder.
 SR_REPEATED = { $property } forekommer mere end én gang.
 SR_MUST_BE = { $property } skal være { $expected }.
 SR_NOT_SUPPORTED = { $property } understøttes ikke.
-SR_SUBJECT_TOKEN = subject_token henter intet: nøglen er ukendt, eller det, den hentede, er afsluttet.
-SR_SCOPE = scope omfatter mere, end udbyderen vides at have tildelt.
-SR_NO_LIVING_TOKEN = Der er intet gyldigt adgangstoken, og intet fornyer det.
-SR_NO_INTROSPECTION = { $provider } har intet introspection-endpoint her: Introspect er for udbydere, som grants.providers i serverens konfiguration har for denne lejer med et sådant endpoint.
-SR_PROVIDER = Provider er ikke konfigureret her for denne lejer; grants.providers i serverens konfiguration har udbyderne med deres nøjagtige navne.
-SR_REDIRECT_URI = RedirectUri er ikke en af dem, som redirect_uris i serverens konfiguration har for { $provider }.
+SR_SUBJECT_TOKEN = subject_token henter intet: nøglen er ukendt, eller dens post er afsluttet.
+SR_SCOPE = scope beder om mere, end udbyderen vides at have tildelt.
+SR_NO_LIVING_TOKEN = Der er intet gyldigt adgangstoken, og denne server fornyer det ikke.
+SR_NO_INTROSPECTION = { $provider } har intet introspection-endpoint for denne lejer: Introspect kræver en udbyder med et sådant endpoint i grants.providers i serverens konfiguration.
+SR_PROVIDER = Provider er ikke konfigureret for denne lejer. Send det nøjagtige navn på en udbyder i grants.providers i serverens konfiguration.
+SR_REDIRECT_URI = RedirectUri findes ikke i redirect_uris for { $provider } i serverens konfiguration.
 SR_PKCE_VERIFIER = PkceVerifier er ikke en PKCE-verifier: den har 43 til 128 bogstaver, cifre, bindestreger, punktummer, understreger og tilder.
 SR_CODE_SENT = Denne AuthorizationCode er allerede sendt til { $provider }, og ingen kode sendes to gange: brugeren skal oprette forbindelse igen.
 SR_CODE_REFUSED = { $provider } afviste AuthorizationCode eller det, der fulgte med ({ $cause }): brugeren skal oprette forbindelse igen.
@@ -139,7 +139,7 @@ SR_DETAIL_REQUIRED = { $property } mangler, er null eller er tom i det indhold, 
 SR_DETAIL_FOUND = Værdien er { $found }.
 SR_DETAIL_LENGTH = Længden er { $found }, og grænsen er { $limit }.
 SR_DETAIL_KEY_LENGTH = Teksten har { $found } tegn, en nøgle har { $limit }.
-SR_DETAIL_POSITION = Byte { $position } i indholdet er den første, der ikke passer.
+SR_DETAIL_POSITION = Byte { $position } i indholdet er den første, der er ugyldig.
 SR_DETAIL_CHARSET = Hvis indholdet har et andet tegnsæt, skal det angives i Content-Type, f.eks. charset=iso-8859-1.
 SR_DETAIL_TIME_ZONE = En zone har en kode, f.eks. NO eller US-NY, et IANA-navn, f.eks. Europe/Oslo, eller et Windows-navn, f.eks. W. Europe Standard Time.
 
@@ -154,7 +154,7 @@ SR_KIND_STRING = en streng
 SR_KIND_ARRAY = et array
 SR_KIND_OBJECT = et objekt
 
-## Why a right is not more, or what its holder should know. Whole sentences.
+## Why a right is limited, and hints for its holder. Whole sentences.
 
 SR_NOT_OWNER = Du ejer ikke disse tokens.
 SR_ONLY_OWNER = Kun ejeren af disse tokens må se dem.

@@ -1,4 +1,4 @@
-# What Latchkey says to people, in German. See en.ftl.
+# Latchkey's texts for people, in German. See en.ftl.
 
 ## Requests that cannot be served. Whole sentences.
 
@@ -39,7 +39,7 @@ SR_TOO_DEEP = Der Anfragekörper ist mehr als { $limit } Ebenen tief verschachte
 SR_TOO_MANY = Der Anfragekörper hat mehr als { $limit } Werte.
 # $number counts the operations of a JSON Patch from 1.
 SR_PATCH_OPERATION = Operation { $number } des Patches ist ungültig.
-SR_PATCH_FAILED = Operation { $number } des Patches kann nicht auf das angewendet werden, was die vorherigen aus einer leeren Anfrage gemacht haben: Ein Test schlägt fehl, oder ein übergeordnetes Element oder ein Wert fehlt.
+SR_PATCH_FAILED = Operation { $number } des Patches kann nicht angewendet werden: Ein Test schlägt fehl, oder ein übergeordnetes Element oder ein Wert fehlt. Die erste Operation beginnt mit einer leeren Anfrage.
 SR_PATCH_TOO_LARGE = Der Patch hat mehr als { $limit } Operationen oder kopiert zu viel.
 
 SR_TIME_ZONE = SO-TimeZone muss eine bekannte Zeitzone sein, zum Beispiel NO, US-NY oder Europe/Oslo.
@@ -50,22 +50,22 @@ SR_QUOTA_IDEMPOTENCY_KEYS = Dieser Benutzer hat innerhalb von 24 Stunden { $limi
 SR_GRANT_DEAD = Die Freigabe bei { $provider } ist erloschen ({ $cause }): Der Benutzer muss die Verbindung neu herstellen.
 SR_GRANT_FAILING = Von { $provider } ist jetzt kein frisches Token zu bekommen ({ $cause }). Versuchen Sie es erneut.
 SR_GRANT_BLOCKED = { $provider } akzeptiert diesen Server nicht als Client ({ $cause }); der Betreiber muss grants.providers berichtigen.
-SR_GRANTS_PAUSED = Das Erneuern ist angehalten, wie in der Kopie einer Datenbank; der Betreiber beendet das mit: latchkey grants resume.
+SR_GRANTS_PAUSED = Das Erneuern ist angehalten, wie in der Kopie einer Datenbank; der Betreiber nimmt es wieder auf mit: latchkey grants resume.
 SR_GRANT_BUSY = Das Erneuern dauert zu lange, oder es laufen zu viele. Versuchen Sie es erneut.
 SR_GRANT_UNSAVED = Neue Token sind eingetroffen und warten auf die Datenbank. Versuchen Sie es erneut.
 SR_REFRESHES_LIMIT = Es wurde zu oft um Erneuern oder Einlösen gebeten. Versuchen Sie es in { $limit } Sekunden erneut.
 SR_REPEATED = { $property } ist mehr als einmal vorhanden.
 SR_MUST_BE = { $property } muss { $expected } sein.
 SR_NOT_SUPPORTED = { $property } wird nicht unterstützt.
-SR_SUBJECT_TOKEN = subject_token ruft nichts ab: Der Schlüssel ist unbekannt, oder was er abrief, ist beendet.
-SR_SCOPE = scope umfasst mehr, als der Anbieter bekanntermaßen gewährt hat.
-SR_NO_LIVING_TOKEN = Es gibt kein gültiges Zugriffstoken, und nichts erneuert es.
-SR_NO_INTROSPECTION = { $provider } hat hier keinen Introspection-Endpunkt: Introspect ist für Anbieter, die grants.providers in der Konfiguration des Servers für diesen Mandanten mit einem solchen Endpunkt enthält.
-SR_PROVIDER = Provider ist hier für diesen Mandanten nicht konfiguriert; grants.providers in der Konfiguration des Servers enthält die Anbieter mit ihren genauen Namen.
-SR_REDIRECT_URI = RedirectUri ist keine von denen, die redirect_uris in der Konfiguration des Servers für { $provider } enthält.
+SR_SUBJECT_TOKEN = subject_token ruft nichts ab: Der Schlüssel ist unbekannt, oder sein Datensatz ist beendet.
+SR_SCOPE = scope verlangt mehr, als der Anbieter bekanntermaßen gewährt hat.
+SR_NO_LIVING_TOKEN = Es gibt kein gültiges Zugriffstoken, und dieser Server erneuert es nicht.
+SR_NO_INTROSPECTION = { $provider } hat für diesen Mandanten keinen Introspection-Endpunkt: Introspect braucht einen Anbieter mit einem solchen Endpunkt in grants.providers in der Konfiguration des Servers.
+SR_PROVIDER = Provider ist für diesen Mandanten nicht konfiguriert. Senden Sie den genauen Namen eines Anbieters aus grants.providers in der Konfiguration des Servers.
+SR_REDIRECT_URI = RedirectUri steht nicht in redirect_uris von { $provider } in der Konfiguration des Servers.
 SR_PKCE_VERIFIER = PkceVerifier ist kein PKCE-Verifier: Er hat 43 bis 128 Buchstaben, Ziffern, Bindestriche, Punkte, Unterstriche und Tilden.
 SR_CODE_SENT = Dieser AuthorizationCode wurde schon an { $provider } gesendet, und kein Code wird zweimal gesendet: Der Benutzer muss die Verbindung neu herstellen.
-SR_CODE_REFUSED = { $provider } hat den AuthorizationCode oder das, was dabei war, abgelehnt ({ $cause }): Der Benutzer muss die Verbindung neu herstellen.
+SR_CODE_REFUSED = { $provider } hat den AuthorizationCode oder einen mitgesendeten Wert abgelehnt ({ $cause }): Der Benutzer muss die Verbindung neu herstellen.
 SR_CODE_LOST = { $provider } hat keine brauchbare Antwort gegeben ({ $cause }), und der Code kann verbraucht sein. Nichts wurde gespeichert; der Benutzer muss die Verbindung neu herstellen.
 SR_CODE_UNSAVED = { $provider } hat für den AuthorizationCode Token ausgegeben, die nicht gespeichert werden konnten; der Code ist verbraucht, und der Benutzer muss die Verbindung neu herstellen.
 SR_ID_TOKEN = { $provider } hat mit den Token ein id_token gesendet, das für diesen Server nicht gültig ist. Nichts wurde gespeichert.
@@ -139,7 +139,7 @@ SR_DETAIL_REQUIRED = { $property } fehlt, ist null oder leer in dem Inhalt, der 
 SR_DETAIL_FOUND = Der Wert ist { $found }.
 SR_DETAIL_LENGTH = Die Länge ist { $found }, die Grenze ist { $limit }.
 SR_DETAIL_KEY_LENGTH = Der Text hat { $found } Zeichen, ein Schlüssel hat { $limit }.
-SR_DETAIL_POSITION = Byte { $position } des Inhalts ist das erste, das nicht passt.
+SR_DETAIL_POSITION = Byte { $position } des Inhalts ist das erste ungültige.
 SR_DETAIL_CHARSET = Wenn der Inhalt einen anderen Zeichensatz hat, muss Content-Type ihn nennen, zum Beispiel charset=iso-8859-1.
 SR_DETAIL_TIME_ZONE = Eine Zone hat einen Code wie NO oder US-NY, einen IANA-Namen wie Europe/Oslo oder einen Windows-Namen wie W. Europe Standard Time.
 
@@ -154,7 +154,7 @@ SR_KIND_STRING = eine Zeichenkette
 SR_KIND_ARRAY = ein Array
 SR_KIND_OBJECT = ein Objekt
 
-## Why a right is not more, or what its holder should know. Whole sentences.
+## Why a right is limited, and hints for its holder. Whole sentences.
 
 SR_NOT_OWNER = Sie sind nicht Eigentümer dieser Token.
 SR_ONLY_OWNER = Nur der Eigentümer dieser Token darf sie sehen.

@@ -1,4 +1,4 @@
-# What Latchkey says to people, in Project Fluent's format (https://projectfluent.org).
+# Latchkey's texts for people, in Project Fluent's format (https://projectfluent.org).
 #
 # One file a language, with the same messages and the same { $arguments } in each; a test compares
 # them. Names of properties, headers and types come in as arguments and are not translated.
@@ -19,11 +19,11 @@ SR_KEY_SHAPE = { $property } is not a key of this server: a key is `lk_` and 60 
 SR_KEY_CHECKSUM = { $property } is mistyped: its checksum is wrong.
 SR_ID_SHAPE = Id is not the id of a record: an id has 11 letters and digits.
 SR_OWNER = Owner is not a user name.
-SR_CURSOR = Cursor is not one that List answered.
+SR_CURSOR = Cursor is not a value that List returned.
 SR_MANY_HEADERS = There is more than one { $header } header.
-SR_NO_HOST = The request names no host, or one that cannot be: a host is a name or an address, with or without a port.
-SR_OTHER_HOST = The request names a host that this server does not have; server.hosts in the server's configuration adds it.
-SR_BODY_BROKE_OFF = The body broke off.
+SR_NO_HOST = The request names no valid host: a host is a name or an address, with or without a port.
+SR_OTHER_HOST = The request names a host that this server does not have; add it to server.hosts in the server's configuration.
+SR_BODY_BROKE_OFF = The body was cut off before its end.
 SR_BAD_REQUEST = The request cannot be read.
 
 # $charset is a charset's name, such as utf-8.
@@ -33,72 +33,72 @@ SR_NOT_COMPRESSED = The body is not valid { $coding }.
 SR_TOO_MANY_PARTS = The body is compressed in too many parts.
 SR_NOT_JSON = The body is not valid JSON (line { $line }, column { $column }).
 SR_NOT_XML = The body is not valid XML (byte { $position }).
-SR_XML_MIXED = The XML has text beside elements, or content in a nil element (byte { $position }).
-SR_XML_ENTITY = The XML has an entity that is not one of XML's own five (byte { $position }).
-SR_XML_ENCODING = The XML declaration names an encoding that is not read here.
-SR_DOCUMENT_TYPE = The body has a document type declaration, which is not read here.
+SR_XML_MIXED = The XML mixes text and elements, or has content in a nil element (byte { $position }).
+SR_XML_ENTITY = The XML has an entity other than the five that XML defines (byte { $position }).
+SR_XML_ENCODING = The XML declaration names an encoding that is not supported.
+SR_DOCUMENT_TYPE = The body has a document type declaration, which is not supported.
 # $format is JSON or XML, $type a media type.
-SR_SENT_AS_FORM = The body is { $format }, though Content-Type says that it is a form, which some clients send by themselves; send Content-Type: { $type }.
-SR_TOO_DEEP = The body is nested more than { $limit } deep.
+SR_SENT_AS_FORM = The body is { $format }, though Content-Type says that it is a form, which some clients set automatically; send Content-Type: { $type }.
+SR_TOO_DEEP = The body is nested more than { $limit } levels deep.
 SR_TOO_MANY = The body has more than { $limit } values.
 # $number counts the operations of a JSON Patch from 1.
 SR_PATCH_OPERATION = Operation { $number } of the patch is not valid.
-SR_PATCH_FAILED = Operation { $number } of the patch cannot be applied to what the ones before it made of an empty request: a test fails, or a parent or a value is missing.
+SR_PATCH_FAILED = Operation { $number } of the patch cannot be applied: a test fails, or a parent or a value is missing. The first operation starts from an empty request.
 SR_PATCH_TOO_LARGE = The patch has more than { $limit } operations, or copies too much.
 
 SR_TIME_ZONE = SO-TimeZone is not a known time zone, such as NO, US-NY or Europe/Oslo.
 SR_IDEMPOTENCY_KEY = Idempotency-Key must have 16 to 255 visible ASCII characters, and no spaces; quotes around them are allowed.
-SR_IDEMPOTENCY_KEY_USED = This Idempotency-Key was used within the last 24 hours to save something else; send another one for another save.
-SR_QUOTA_RECORDS = This user has { $limit } records, the most that it may have (records.per_user); it can save again once some have ended and been removed.
+SR_IDEMPOTENCY_KEY_USED = This Idempotency-Key was used within the last 24 hours to save something else; send a new one for another save.
+SR_QUOTA_RECORDS = This user has { $limit } records, the most that it may have (records.per_user); it can save again after some have ended and been removed.
 SR_QUOTA_IDEMPOTENCY_KEYS = This user has sent { $limit } values of Idempotency-Key within 24 hours, the most that it may (limits.idempotency_keys_per_user).
 SR_GRANT_DEAD = The grant at { $provider } is dead ({ $cause }): the user must connect again.
-SR_GRANT_FAILING = No fresh token of { $provider } can be had now ({ $cause }); try again.
+SR_GRANT_FAILING = No fresh token of { $provider } is available now ({ $cause }); try again.
 SR_GRANT_BLOCKED = { $provider } does not accept this server as its client ({ $cause }); the operator must correct grants.providers.
-SR_GRANTS_PAUSED = Refreshes are paused, as in a copy of a database; the operator ends that with: latchkey grants resume.
+SR_GRANTS_PAUSED = Refreshes are paused, as in a copy of a database; the operator resumes them with: latchkey grants resume.
 SR_GRANT_BUSY = The refresh takes too long, or too many are under way; try again.
-SR_GRANT_UNSAVED = New tokens have arrived, and wait for the database; try again.
-SR_REFRESHES_LIMIT = Too many refreshes or exchanges were asked for; try again in { $limit } seconds.
-SR_REPEATED = { $property } is there more than once.
+SR_GRANT_UNSAVED = New tokens have arrived and are waiting for the database; try again.
+SR_REFRESHES_LIMIT = Too many refreshes or exchanges were requested; try again in { $limit } seconds.
+SR_REPEATED = { $property } occurs more than once.
 SR_MUST_BE = { $property } must be { $expected }.
 SR_NOT_SUPPORTED = { $property } is not supported.
-SR_SUBJECT_TOKEN = subject_token retrieves nothing: the key is unknown, or what it retrieved has ended.
-SR_SCOPE = scope has more than the provider is known to have granted.
-SR_NO_LIVING_TOKEN = There is no access token that lives, and nothing refreshes it.
-SR_NO_INTROSPECTION = { $provider } has no introspection endpoint here: Introspect is for providers that grants.providers in the server's configuration has for this tenant, with such an endpoint.
-SR_PROVIDER = Provider is not one that is configured here for this tenant; grants.providers in the server's configuration has them, by their exact names.
-SR_REDIRECT_URI = RedirectUri is not one of those that redirect_uris in the server's configuration has for { $provider }.
+SR_SUBJECT_TOKEN = subject_token retrieves nothing: the key is unknown, or its record has ended.
+SR_SCOPE = scope asks for more than the provider is known to have granted.
+SR_NO_LIVING_TOKEN = There is no valid access token, and this server does not refresh it.
+SR_NO_INTROSPECTION = { $provider } has no introspection endpoint for this tenant: Introspect needs a provider in grants.providers of the server's configuration that has one.
+SR_PROVIDER = Provider is not configured for this tenant; send the exact name of a provider in grants.providers of the server's configuration.
+SR_REDIRECT_URI = RedirectUri is not in the redirect_uris of { $provider } in the server's configuration.
 SR_PKCE_VERIFIER = PkceVerifier is not a PKCE verifier: it has 43 to 128 letters, digits, hyphens, dots, underscores and tildes.
 SR_CODE_SENT = This AuthorizationCode was sent to { $provider } before, and no code is sent twice: the user must connect again.
-SR_CODE_REFUSED = { $provider } refused the AuthorizationCode, or what came with it ({ $cause }): the user must connect again.
+SR_CODE_REFUSED = { $provider } refused the AuthorizationCode or a value sent with it ({ $cause }): the user must connect again.
 SR_CODE_LOST = { $provider } gave no usable answer ({ $cause }), and the code may be spent; nothing was saved, and the user must connect again.
-SR_CODE_UNSAVED = { $provider } gave tokens for the AuthorizationCode, and they could not be saved; the code is spent, and the user must connect again.
-SR_ID_TOKEN = { $provider } sent an id_token with the tokens that is not valid for this server; nothing was saved.
+SR_CODE_UNSAVED = { $provider } gave tokens for the AuthorizationCode, but they could not be saved; the code is spent, and the user must connect again.
+SR_ID_TOKEN = { $provider } sent an id_token that is not valid for this server; nothing was saved.
 SR_NO_ID_TOKEN = Nonce cannot be compared, because { $provider } sent no id_token that can be verified; nothing was saved.
-SR_NONCE = Nonce is not that of the id_token that { $provider } sent; nothing was saved.
+SR_NONCE = Nonce differs from that of the id_token that { $provider } sent; nothing was saved.
 SR_STATE = State is not that of an authorization by this user with the same Provider, RedirectUri, Nonce, PkceVerifier, Parameters and Key, or it is older than ten minutes; the code was not sent.
-SR_ISSUER = Issuer is not the one that the server's configuration has for { $provider }; the code was not sent.
-SR_OTHER_USER = The user who came back from { $provider } is another than the one whose tokens these are; nothing was saved.
-SR_NOTHING_TO_RECONNECT = Key retrieves nothing, so that there is nothing to connect again.
-SR_NO_AUTHORIZATION_ENDPOINT = Provider: { $provider } has no authorization_endpoint in the server's configuration, so that users cannot be sent there.
+SR_ISSUER = Issuer differs from the issuer of { $provider } in the server's configuration; the code was not sent.
+SR_OTHER_USER = The user who came back from { $provider } is not the one whose tokens these are; nothing was saved.
+SR_NOTHING_TO_RECONNECT = Key retrieves nothing, so there is nothing to connect again.
+SR_NO_AUTHORIZATION_ENDPOINT = Provider: { $provider } has no authorization_endpoint in the server's configuration, so users cannot be sent there.
 SR_ONLY_OWNER_REPLACES = Only the owner of these tokens, or an administrator, may replace them.
-SR_OTHER_PROVIDER = Provider is not that of the tokens that Key retrieves.
+SR_OTHER_PROVIDER = Provider is not the provider of the tokens that Key retrieves.
 SR_OTHER_GENERATION = Generation is not that of the tokens, which is { $generation }.
-SR_SCOPES = Scopes must be names of scopes with spaces between, in visible ASCII characters without quotes and backslashes.
+SR_SCOPES = Scopes must be names of scopes separated by spaces, in visible ASCII characters without quotes and backslashes.
 SR_PARAMETER = Parameters must have { $name }, which is { $allowed }.
-SR_UNKNOWN_PARAMETER = Parameters may have these names alone: { $known }.
+SR_UNKNOWN_PARAMETER = Parameters may have only these names: { $known }.
 
 SR_LOGIN_REQUIRED = This call needs a login; WWW-Authenticate lists the schemes that are accepted.
 SR_LOGIN_REFUSED = The user name or the password is wrong.
 SR_LOGIN_SCHEME = This Authorization scheme is not accepted here; WWW-Authenticate lists those that are.
-SR_LOGIN_NOT_TEXT = The Authorization header is malformed: it has bytes that are no text.
+SR_LOGIN_NOT_TEXT = The Authorization header is malformed: it has bytes that are not text.
 SR_LOGIN_NOT_BASE64 = The Authorization header is malformed: the credentials are not base64.
 SR_LOGIN_CONTROL = The Authorization header is malformed: the credentials hold a control character.
 SR_LOGIN_NO_COLON = The Authorization header is malformed: the credentials have no colon.
 SR_TICKET_INVALID = The ticket is malformed, expired or revoked.
 SR_TOKEN_INVALID = The bearer token is malformed, expired or not meant for this server.
-SR_NO_ISSUER = Of bearer tokens only this server's own access tokens are accepted here; auth.bearer in the server's configuration names an issuer of others.
-SR_SESSION_OVER = The session is over; sign in again.
-SR_XSRF = X-XSRF-TOKEN is missing, or is not that of the session.
+SR_NO_ISSUER = Only this server's own access tokens are accepted as bearer tokens; auth.bearer in the server's configuration adds those of an issuer.
+SR_SESSION_OVER = The session has ended; sign in again.
+SR_XSRF = X-XSRF-TOKEN is missing, or does not belong to the session.
 SR_APPLICATION_REQUIRED = SO-AppToken is required with a ticket.
 SR_APPLICATION_UNKNOWN = SO-AppToken is not the token of a registered, enabled application.
 SR_APPLICATION_TENANT = The application is not allowed for this tenant.
@@ -118,21 +118,21 @@ SR_NO_SUCH_PATH = Nothing is served on this path; { $index } lists what is.
 # $methods is a list of HTTP methods, such as GET, HEAD.
 SR_METHOD_NOT_ALLOWED = This path serves only { $methods }.
 # $types is a list of media types, such as application/json, text/xml.
-SR_NOT_ACCEPTABLE = None of the types that Accept names is answered here; ask for { $types }.
+SR_NOT_ACCEPTABLE = None of the types in Accept is available; ask for { $types }.
 SR_ANSWER_NOT_XML = The answer has a character that XML cannot hold; ask for application/json.
 # A time limit; s is the unit symbol of seconds.
 SR_TOO_SLOW = The body did not arrive within { $limit } s.
 SR_BODY_TOO_LONG = The body is longer than { $limit } bytes.
 SR_CONTENT_TYPE_MISSING = The request has a body but no Content-Type; send { $types }.
-SR_CONTENT_TYPE = The Content-Type is not one that this call reads; send { $types }.
-SR_CHARSET = The charset of the Content-Type is not read here; send utf-8, utf-16 or iso-8859-1.
+SR_CONTENT_TYPE = This call does not support the Content-Type; send { $types }.
+SR_CHARSET = The charset of the Content-Type is not supported; send utf-8, utf-16 or iso-8859-1.
 # $codings is a list of compressions, such as gzip, br.
-SR_CONTENT_ENCODING = The Content-Encoding is not read here; send one of { $codings }, or none.
+SR_CONTENT_ENCODING = The Content-Encoding is not supported; send one of { $codings }, or none.
 
 SR_INTERNAL = Something went wrong in the server; its log has the cause under this request id.
 SR_OVERLOADED = The server is overloaded and has saved nothing; try again.
 SR_UNAVAILABLE = The database is unavailable and has confirmed nothing; try again.
-SR_DISK_FULL = The database's disk is full or does not work; the database has confirmed nothing, try again.
+SR_DISK_FULL = The database's disk is full or does not work; the database has confirmed nothing. Try again.
 SR_DATABASE_REPLACED = The database's file was moved or replaced while the server was running; the database has confirmed nothing. Ask the administrator.
 SR_KEY_MISSING = This server lacks a master key; try again.
 SR_KEY_USED_UP = The master key has sealed as many records as one key may, and nothing was saved; the operator must rotate it with: latchkey keys rotate.
@@ -141,11 +141,11 @@ SR_REQUEST_ID = Request id: { $id }
 
 ## More about what is wrong, in MessageDetail. Whole sentences.
 
-SR_DETAIL_REQUIRED = { $property } is missing, null or empty in the body that was read; names are read in any case.
+SR_DETAIL_REQUIRED = { $property } is missing, null or empty in the body; the case of names does not matter.
 SR_DETAIL_FOUND = It is { $found }.
 SR_DETAIL_LENGTH = Its length is { $found }; the limit is { $limit }.
 SR_DETAIL_KEY_LENGTH = The text has { $found } characters; a key has { $limit }.
-SR_DETAIL_POSITION = Byte { $position } of the body is the first that does not fit.
+SR_DETAIL_POSITION = Byte { $position } of the body is the first invalid one.
 SR_DETAIL_CHARSET = If the body is in another charset, name it in Content-Type, such as charset=iso-8859-1.
 SR_DETAIL_TIME_ZONE = A zone has a code, such as NO or US-NY, an IANA name, such as Europe/Oslo, or a Windows name, such as W. Europe Standard Time.
 
@@ -160,7 +160,7 @@ SR_KIND_STRING = a string
 SR_KIND_ARRAY = an array
 SR_KIND_OBJECT = an object
 
-## Why a right is not more, or what its holder should know. Whole sentences.
+## Why a right is limited, and hints for its holder. Whole sentences.
 
 SR_NOT_OWNER = You are not the owner of these tokens.
 SR_ONLY_OWNER = Only the owner of these tokens may see them.
@@ -174,7 +174,7 @@ SR_REFRESHED_BY_SERVER = This server refreshes the tokens, and keeps the refresh
 
 SR_SAVE_EXTERNAL_TOKENS = Save a provider's tokens and get the key that retrieves them
 SR_GET_EXTERNAL_TOKENS = Get the tokens that a key retrieves
-SR_AUTHORIZE = Get the URL at which a user consents, and what belongs to it
+SR_AUTHORIZE = Get the URL at which a user consents, and the values that belong to it
 SR_EXCHANGE_CODE = Exchange an authorization code for tokens, save them and get the key that retrieves them
 SR_LIST_EXTERNAL_TOKENS = List saved tokens, without the tokens themselves
 SR_DESCRIBE_EXTERNAL_TOKENS = Describe saved tokens, without the tokens themselves
@@ -182,9 +182,9 @@ SR_REVOKE_EXTERNAL_TOKENS = Destroy saved tokens at once, for good
 SR_REFRESH_EXTERNAL_TOKENS = Refresh saved tokens, and get them
 SR_REVOKE_GRANT = Revoke the grant behind saved tokens at its provider, and destroy them
 SR_INTROSPECT_EXTERNAL_TOKENS = Ask the provider whether a saved access token works
-SR_REKEY_EXTERNAL_TOKENS = Give saved tokens another key, and end the one that they have
+SR_REKEY_EXTERNAL_TOKENS = Give saved tokens a new key, and end the current one
 SR_EXCHANGE_TOKEN = Exchange a key for an access token, as OAuth clients do
-SR_REPLACE_EXTERNAL_TOKENS = Put other tokens under a key that is there
+SR_REPLACE_EXTERNAL_TOKENS = Store other tokens under an existing key
 SR_CURRENT_PRINCIPAL = Who is calling
 SR_CURRENT_TOKEN = An access token for the Bearer scheme
 SR_SIGN_IN_PAGE = The form to sign in

@@ -1,4 +1,4 @@
-# What Latchkey says to people, in Finnish. See en.ftl.
+# Latchkey's texts for people, in Finnish. See en.ftl.
 
 ## Requests that cannot be served. Whole sentences.
 
@@ -39,7 +39,7 @@ SR_TOO_DEEP = Pyynnön rungossa on yli { $limit } sisäkkäistä tasoa.
 SR_TOO_MANY = Pyynnön rungossa on yli { $limit } arvoa.
 # $number counts the operations of a JSON Patch from 1.
 SR_PATCH_OPERATION = Patchin operaatio { $number } ei ole kelvollinen.
-SR_PATCH_FAILED = Patchin operaatiota { $number } ei voi soveltaa siihen, mitä edelliset tekivät tyhjästä pyynnöstä: testi epäonnistuu, tai ylempi elementti tai arvo puuttuu.
+SR_PATCH_FAILED = Patchin operaatiota { $number } ei voi suorittaa: testi epäonnistuu, tai ylempi elementti tai arvo puuttuu. Ensimmäinen operaatio alkaa tyhjästä pyynnöstä.
 SR_PATCH_TOO_LARGE = Patchissa on yli { $limit } operaatiota, tai se kopioi liikaa.
 
 SR_TIME_ZONE = Otsakkeen SO-TimeZone arvon on oltava tunnettu aikavyöhyke, esimerkiksi NO, US-NY tai Europe/Oslo.
@@ -57,12 +57,12 @@ SR_REFRESHES_LIMIT = Uusimista tai koodin vaihtoa pyydettiin liian usein. Yritä
 SR_REPEATED = Kenttä { $property } esiintyy useammin kuin kerran.
 SR_MUST_BE = Kentän { $property } arvon on oltava { $expected }.
 SR_NOT_SUPPORTED = Kenttää { $property } ei tueta.
-SR_SUBJECT_TOKEN = Kenttä subject_token ei hae mitään: avain on tuntematon, tai sen hakemat tiedot ovat päättyneet.
-SR_SCOPE = Kentässä scope on enemmän kuin palveluntarjoajan tiedetään myöntäneen.
-SR_NO_LIVING_TOKEN = Voimassa olevaa käyttöoikeustunnusta ei ole, eikä mikään uusi sitä.
-SR_NO_INTROSPECTION = Kohteella { $provider } ei ole tässä introspection-päätepistettä: Introspect on palveluntarjoajille, jotka palvelimen asetuksessa grants.providers ovat tälle vuokraajalle ja joilla on sellainen.
-SR_PROVIDER = Provider ei ole palveluntarjoaja, joka olisi määritetty tälle vuokraajalle; palvelimen asetuksessa grants.providers ne ovat tarkoilla nimillään.
-SR_REDIRECT_URI = RedirectUri ei ole mikään niistä, jotka palvelimen asetuksessa redirect_uris ovat kohteelle { $provider }.
+SR_SUBJECT_TOKEN = Kenttä subject_token ei hae mitään: avain on tuntematon, tai sen tietue on päättynyt.
+SR_SCOPE = Kentässä scope pyydetään enemmän kuin palveluntarjoajan tiedetään myöntäneen.
+SR_NO_LIVING_TOKEN = Voimassa olevaa käyttöoikeustunnusta ei ole, eikä tämä palvelin uusi sitä.
+SR_NO_INTROSPECTION = Kohteella { $provider } ei ole introspection-päätepistettä tälle vuokraajalle: Introspect edellyttää palveluntarjoajaa, jolla on sellainen palvelimen asetuksessa grants.providers.
+SR_PROVIDER = Kentän Provider palveluntarjoajaa ei ole määritetty tälle vuokraajalle. Lähetä jonkin palvelimen asetuksessa grants.providers olevan palveluntarjoajan tarkka nimi.
+SR_REDIRECT_URI = Kentän RedirectUri arvo ei ole palvelimen asetuksessa redirect_uris kohteelle { $provider }.
 SR_PKCE_VERIFIER = PkceVerifier ei ole PKCE-varmenne: siinä on 43–128 kirjainta, numeroa, yhdysmerkkiä, pistettä, alaviivaa ja aaltoviivaa.
 SR_CODE_SENT = Tämä AuthorizationCode on jo lähetetty kohteeseen { $provider }, eikä koodia lähetetä kahdesti: käyttäjän on yhdistettävä uudelleen.
 SR_CODE_REFUSED = { $provider } hylkäsi kentän AuthorizationCode tai sen mukana lähetetyt tiedot ({ $cause }): käyttäjän on yhdistettävä uudelleen.
@@ -139,7 +139,7 @@ SR_DETAIL_REQUIRED = { $property } puuttuu, on null tai on tyhjä luetussa sisä
 SR_DETAIL_FOUND = Arvo on { $found }.
 SR_DETAIL_LENGTH = Pituus on { $found }, ja raja on { $limit }.
 SR_DETAIL_KEY_LENGTH = Tekstissä on { $found } merkkiä, avaimessa { $limit }.
-SR_DETAIL_POSITION = Sisällön tavu { $position } on ensimmäinen, joka ei sovi.
+SR_DETAIL_POSITION = Sisällön tavu { $position } on ensimmäinen virheellinen.
 SR_DETAIL_CHARSET = Jos sisällön merkistö on muu, ilmoita se Content-Type-otsakkeessa, esimerkiksi charset=iso-8859-1.
 SR_DETAIL_TIME_ZONE = Vyöhykkeellä on koodi, kuten NO tai US-NY, IANA-nimi, kuten Europe/Oslo, tai Windows-nimi, kuten W. Europe Standard Time.
 
@@ -154,7 +154,7 @@ SR_KIND_STRING = merkkijono
 SR_KIND_ARRAY = taulukko
 SR_KIND_OBJECT = objekti
 
-## Why a right is not more, or what its holder should know. Whole sentences.
+## Why a right is limited, and hints for its holder. Whole sentences.
 
 SR_NOT_OWNER = Et ole näiden käyttöoikeustunnusten omistaja.
 SR_ONLY_OWNER = Vain näiden käyttöoikeustunnusten omistaja saa nähdä ne.

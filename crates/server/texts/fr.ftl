@@ -1,4 +1,4 @@
-# What Latchkey says to people, in French. See en.ftl.
+# Latchkey's texts for people, in French. See en.ftl.
 
 ## Requests that cannot be served. Whole sentences.
 
@@ -39,7 +39,7 @@ SR_TOO_DEEP = Le corps de la requête compte plus de { $limit } niveaux d’imbr
 SR_TOO_MANY = Le corps de la requête contient plus de { $limit } valeurs.
 # $number counts the operations of a JSON Patch from 1.
 SR_PATCH_OPERATION = L’opération { $number } du patch n’est pas valide.
-SR_PATCH_FAILED = L’opération { $number } du patch ne peut pas être appliquée à ce que les précédentes ont fait d’une requête vide : un test échoue, ou un parent ou une valeur manque.
+SR_PATCH_FAILED = L’opération { $number } du patch ne peut pas être appliquée : un test échoue, ou un parent ou une valeur manque. La première opération part d’une requête vide.
 SR_PATCH_TOO_LARGE = Le patch compte plus de { $limit } opérations ou copie trop de données.
 
 SR_TIME_ZONE = SO-TimeZone doit être un fuseau horaire connu, par exemple NO, US-NY ou Europe/Oslo.
@@ -50,22 +50,22 @@ SR_QUOTA_IDEMPOTENCY_KEYS = Cet utilisateur a envoyé { $limit } valeurs de Idem
 SR_GRANT_DEAD = L’autorisation auprès de { $provider } n’est plus valable ({ $cause }) : l’utilisateur doit se reconnecter.
 SR_GRANT_FAILING = Aucun jeton récent de { $provider } ne peut être obtenu pour l’instant ({ $cause }) ; réessayez.
 SR_GRANT_BLOCKED = { $provider } n’accepte pas ce serveur comme client ({ $cause }) ; l’exploitant doit corriger grants.providers.
-SR_GRANTS_PAUSED = Les renouvellements sont suspendus, comme dans la copie d’une base de données ; l’exploitant y met fin par : latchkey grants resume.
+SR_GRANTS_PAUSED = Les renouvellements sont suspendus, comme dans la copie d’une base de données ; l’exploitant les reprend avec : latchkey grants resume.
 SR_GRANT_BUSY = Le renouvellement prend trop de temps, ou trop sont en cours ; réessayez.
 SR_GRANT_UNSAVED = De nouveaux jetons sont arrivés et attendent la base de données ; réessayez.
 SR_REFRESHES_LIMIT = Trop de renouvellements ou d’échanges ont été demandés ; réessayez dans { $limit } secondes.
 SR_REPEATED = { $property } est présent plus d’une fois.
 SR_MUST_BE = { $property } doit être { $expected }.
 SR_NOT_SUPPORTED = { $property } n’est pas pris en charge.
-SR_SUBJECT_TOKEN = subject_token ne récupère rien : la clé est inconnue, ou ce qu’elle récupérait a pris fin.
+SR_SUBJECT_TOKEN = subject_token ne récupère rien : la clé est inconnue, ou son enregistrement a pris fin.
 SR_SCOPE = scope demande plus que ce que le fournisseur est connu pour avoir accordé.
-SR_NO_LIVING_TOKEN = Il n’y a pas de jeton d’accès valable, et rien ne le renouvelle.
-SR_NO_INTROSPECTION = { $provider } n’a pas ici de point d’introspection : Introspect concerne les fournisseurs que grants.providers, dans la configuration du serveur, contient pour ce locataire avec un tel point.
-SR_PROVIDER = Provider n’est pas configuré ici pour ce locataire ; grants.providers, dans la configuration du serveur, contient les fournisseurs sous leur nom exact.
-SR_REDIRECT_URI = RedirectUri n’est pas l’une de celles que redirect_uris, dans la configuration du serveur, contient pour { $provider }.
+SR_NO_LIVING_TOKEN = Il n’y a pas de jeton d’accès valable, et ce serveur ne le renouvelle pas.
+SR_NO_INTROSPECTION = { $provider } n’a pas de point d’introspection pour ce locataire : Introspect nécessite un fournisseur qui en a un dans grants.providers, dans la configuration du serveur.
+SR_PROVIDER = Provider n’est pas configuré pour ce locataire ; envoyez le nom exact d’un fournisseur de grants.providers, dans la configuration du serveur.
+SR_REDIRECT_URI = RedirectUri ne figure pas dans redirect_uris de { $provider }, dans la configuration du serveur.
 SR_PKCE_VERIFIER = PkceVerifier n’est pas un vérificateur PKCE : il a de 43 à 128 lettres, chiffres, traits d’union, points, tirets bas et tildes.
 SR_CODE_SENT = Cet AuthorizationCode a déjà été envoyé à { $provider }, et aucun code n’est envoyé deux fois : l’utilisateur doit se reconnecter.
-SR_CODE_REFUSED = { $provider } a refusé l’AuthorizationCode, ou ce qui l’accompagnait ({ $cause }) : l’utilisateur doit se reconnecter.
+SR_CODE_REFUSED = { $provider } a refusé l’AuthorizationCode ou une valeur envoyée avec lui ({ $cause }) : l’utilisateur doit se reconnecter.
 SR_CODE_LOST = { $provider } n’a pas donné de réponse utilisable ({ $cause }), et le code peut être consommé ; rien n’a été enregistré, et l’utilisateur doit se reconnecter.
 SR_CODE_UNSAVED = { $provider } a donné des jetons pour l’AuthorizationCode, mais ils n’ont pas pu être enregistrés ; le code est consommé et l’utilisateur doit se reconnecter.
 SR_ID_TOKEN = { $provider } a envoyé avec les jetons un id_token qui n’est pas valable pour ce serveur ; rien n’a été enregistré.
@@ -139,7 +139,7 @@ SR_DETAIL_REQUIRED = { $property } est absent, nul ou vide dans le contenu qui a
 SR_DETAIL_FOUND = La valeur est { $found }.
 SR_DETAIL_LENGTH = La longueur est { $found } et la limite est { $limit }.
 SR_DETAIL_KEY_LENGTH = Le texte a { $found } caractères ; une clé en a { $limit }.
-SR_DETAIL_POSITION = L’octet { $position } du contenu est le premier qui ne convient pas.
+SR_DETAIL_POSITION = L’octet { $position } du contenu est le premier qui n’est pas valide.
 SR_DETAIL_CHARSET = Si le contenu a un autre jeu de caractères, indiquez-le dans Content-Type, par exemple charset=iso-8859-1.
 SR_DETAIL_TIME_ZONE = Un fuseau a un code, comme NO ou US-NY, un nom IANA, comme Europe/Oslo, ou un nom Windows, comme W. Europe Standard Time.
 
@@ -154,7 +154,7 @@ SR_KIND_STRING = une chaîne de caractères
 SR_KIND_ARRAY = un tableau
 SR_KIND_OBJECT = un objet
 
-## Why a right is not more, or what its holder should know. Whole sentences.
+## Why a right is limited, and hints for its holder. Whole sentences.
 
 SR_NOT_OWNER = Vous n’êtes pas propriétaire de ces jetons.
 SR_ONLY_OWNER = Seul le propriétaire de ces jetons peut les voir.

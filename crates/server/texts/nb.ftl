@@ -1,4 +1,4 @@
-# What Latchkey says to people, in Norwegian Bokmål. See en.ftl.
+# Latchkey's texts for people, in Norwegian Bokmål. See en.ftl.
 
 ## Requests that cannot be served. Whole sentences.
 
@@ -39,7 +39,7 @@ SR_TOO_DEEP = Innholdet i forespørselen er nøstet i mer enn { $limit } nivåer
 SR_TOO_MANY = Innholdet i forespørselen har mer enn { $limit } verdier.
 # $number counts the operations of a JSON Patch from 1.
 SR_PATCH_OPERATION = Operasjon { $number } i patchen er ikke gyldig.
-SR_PATCH_FAILED = Operasjon { $number } i patchen kan ikke utføres på det de foregående har laget av en tom forespørsel: En test feiler, eller et overordnet element eller en verdi mangler.
+SR_PATCH_FAILED = Operasjon { $number } i patchen kan ikke utføres: En test feiler, eller et overordnet element eller en verdi mangler. Den første operasjonen begynner med en tom forespørsel.
 SR_PATCH_TOO_LARGE = Patchen har mer enn { $limit } operasjoner eller kopierer for mye.
 
 SR_TIME_ZONE = SO-TimeZone må være en kjent tidssone, for eksempel NO, US-NY eller Europe/Oslo.
@@ -50,19 +50,19 @@ SR_QUOTA_IDEMPOTENCY_KEYS = Denne brukeren har sendt { $limit } verdier av Idemp
 SR_GRANT_DEAD = Tilgangen hos { $provider } er død ({ $cause }): brukeren må koble til på nytt.
 SR_GRANT_FAILING = Ingen ny token fra { $provider } er tilgjengelig nå ({ $cause }). Prøv igjen.
 SR_GRANT_BLOCKED = { $provider } godtar ikke denne serveren som klient ({ $cause }); administratoren må rette grants.providers.
-SR_GRANTS_PAUSED = Fornyelser er satt på pause, som i en kopi av en database; administratoren avslutter det med: latchkey grants resume.
+SR_GRANTS_PAUSED = Fornyelser er satt på pause, som i en kopi av en database; administratoren gjenopptar dem med: latchkey grants resume.
 SR_GRANT_BUSY = Fornyelsen tar for lang tid, eller for mange er i gang. Prøv igjen.
 SR_GRANT_UNSAVED = Nye tokener har kommet og venter på databasen. Prøv igjen.
 SR_REFRESHES_LIMIT = Det ble bedt om for mange fornyelser eller innløsninger. Prøv igjen om { $limit } sekunder.
 SR_REPEATED = { $property } forekommer mer enn én gang.
 SR_MUST_BE = { $property } må være { $expected }.
 SR_NOT_SUPPORTED = { $property } støttes ikke.
-SR_SUBJECT_TOKEN = subject_token henter ingenting: Nøkkelen er ukjent, eller det den hentet, er avsluttet.
-SR_SCOPE = scope omfatter mer enn det leverandøren er kjent for å ha gitt.
-SR_NO_LIVING_TOKEN = Det finnes ikke noe gyldig tilgangstoken, og ingenting fornyer det.
-SR_NO_INTROSPECTION = { $provider } har ikke noe introspection-endepunkt her: Introspect er for leverandører som grants.providers i serverens konfigurasjon har for denne leietakeren med et slikt endepunkt.
-SR_PROVIDER = Provider er ikke konfigurert her for denne leietakeren; grants.providers i serverens konfigurasjon har leverandørene med nøyaktige navn.
-SR_REDIRECT_URI = RedirectUri er ikke en av dem som redirect_uris i serverens konfigurasjon har for { $provider }.
+SR_SUBJECT_TOKEN = subject_token henter ingenting: Nøkkelen er ukjent, eller posten er avsluttet.
+SR_SCOPE = scope ber om mer enn det leverandøren er kjent for å ha gitt.
+SR_NO_LIVING_TOKEN = Det finnes ikke noe gyldig tilgangstoken, og denne serveren fornyer det ikke.
+SR_NO_INTROSPECTION = { $provider } har ikke noe introspection-endepunkt for denne leietakeren: Introspect krever en leverandør med et slikt endepunkt i grants.providers i serverens konfigurasjon.
+SR_PROVIDER = Provider er ikke konfigurert for denne leietakeren. Send det nøyaktige navnet på en leverandør i grants.providers i serverens konfigurasjon.
+SR_REDIRECT_URI = RedirectUri finnes ikke i redirect_uris for { $provider } i serverens konfigurasjon.
 SR_PKCE_VERIFIER = PkceVerifier er ikke en PKCE-verifier: den har 43 til 128 bokstaver, sifre, bindestreker, punktum, understreker og tilder.
 SR_CODE_SENT = Denne AuthorizationCode er allerede sendt til { $provider }, og ingen kode sendes to ganger: brukeren må koble til på nytt.
 SR_CODE_REFUSED = { $provider } avviste AuthorizationCode eller det som fulgte med ({ $cause }): brukeren må koble til på nytt.
@@ -139,7 +139,7 @@ SR_DETAIL_REQUIRED = { $property } mangler, er null eller er tom i innholdet som
 SR_DETAIL_FOUND = Verdien er { $found }.
 SR_DETAIL_LENGTH = Lengden er { $found }, og grensen er { $limit }.
 SR_DETAIL_KEY_LENGTH = Teksten har { $found } tegn, en nøkkel har { $limit }.
-SR_DETAIL_POSITION = Byte { $position } i innholdet er den første som ikke passer.
+SR_DETAIL_POSITION = Byte { $position } i innholdet er den første som er ugyldig.
 SR_DETAIL_CHARSET = Hvis innholdet er i et annet tegnsett, må det angis i Content-Type, for eksempel charset=iso-8859-1.
 SR_DETAIL_TIME_ZONE = En sone har en kode, som NO eller US-NY, et IANA-navn, som Europe/Oslo, eller et Windows-navn, som W. Europe Standard Time.
 
@@ -154,7 +154,7 @@ SR_KIND_STRING = en streng
 SR_KIND_ARRAY = en liste
 SR_KIND_OBJECT = et objekt
 
-## Why a right is not more, or what its holder should know. Whole sentences.
+## Why a right is limited, and hints for its holder. Whole sentences.
 
 SR_NOT_OWNER = Du eier ikke disse tokenene.
 SR_ONLY_OWNER = Bare eieren av disse tokenene kan se dem.

@@ -1,4 +1,4 @@
-# What Latchkey says to people, in Dutch. See en.ftl.
+# Latchkey's texts for people, in Dutch. See en.ftl.
 
 ## Requests that cannot be served. Whole sentences.
 
@@ -39,7 +39,7 @@ SR_TOO_DEEP = De body is meer dan { $limit } niveaus diep genest.
 SR_TOO_MANY = De body heeft meer dan { $limit } waarden.
 # $number counts the operations of a JSON Patch from 1.
 SR_PATCH_OPERATION = Bewerking { $number } van de patch is ongeldig.
-SR_PATCH_FAILED = Bewerking { $number } van de patch kan niet worden toegepast op wat de vorige van een leeg verzoek hebben gemaakt: een test mislukt, of een bovenliggend element of een waarde ontbreekt.
+SR_PATCH_FAILED = Bewerking { $number } van de patch kan niet worden toegepast: een test mislukt, of een bovenliggend element of een waarde ontbreekt. De eerste bewerking begint met een leeg verzoek.
 SR_PATCH_TOO_LARGE = De patch heeft meer dan { $limit } bewerkingen of kopieert te veel.
 
 SR_TIME_ZONE = SO-TimeZone moet een bekende tijdzone zijn, zoals NO, US-NY of Europe/Oslo.
@@ -57,15 +57,15 @@ SR_REFRESHES_LIMIT = Er is te vaak om vernieuwing of inwisseling gevraagd. Probe
 SR_REPEATED = { $property } komt meer dan één keer voor.
 SR_MUST_BE = { $property } moet { $expected } zijn.
 SR_NOT_SUPPORTED = { $property } wordt niet ondersteund.
-SR_SUBJECT_TOKEN = subject_token haalt niets op: de sleutel is onbekend, of wat hij ophaalde is beëindigd.
-SR_SCOPE = scope omvat meer dan de provider voor zover bekend heeft toegekend.
-SR_NO_LIVING_TOKEN = Er is geen geldig toegangstoken, en niets vernieuwt het.
-SR_NO_INTROSPECTION = { $provider } heeft hier geen introspection-eindpunt: Introspect is voor providers die grants.providers in de configuratie van de server voor deze tenant met zo’n eindpunt bevat.
-SR_PROVIDER = Provider is hier niet geconfigureerd voor deze tenant; grants.providers in de configuratie van de server bevat de providers met hun exacte naam.
-SR_REDIRECT_URI = RedirectUri is niet een van degene die redirect_uris in de configuratie van de server voor { $provider } bevat.
+SR_SUBJECT_TOKEN = subject_token haalt niets op: de sleutel is onbekend, of het record ervan is beëindigd.
+SR_SCOPE = scope vraagt meer dan de provider voor zover bekend heeft toegekend.
+SR_NO_LIVING_TOKEN = Er is geen geldig toegangstoken, en deze server vernieuwt het niet.
+SR_NO_INTROSPECTION = { $provider } heeft geen introspection-eindpunt voor deze tenant: Introspect vereist een provider met zo’n eindpunt in grants.providers in de configuratie van de server.
+SR_PROVIDER = Provider is niet geconfigureerd voor deze tenant. Stuur de exacte naam van een provider in grants.providers in de configuratie van de server.
+SR_REDIRECT_URI = RedirectUri staat niet in redirect_uris van { $provider } in de configuratie van de server.
 SR_PKCE_VERIFIER = PkceVerifier is geen PKCE-verifier: die heeft 43 tot 128 letters, cijfers, koppeltekens, punten, liggende streepjes en tildes.
 SR_CODE_SENT = Deze AuthorizationCode is al naar { $provider } gestuurd, en geen code wordt twee keer gestuurd: de gebruiker moet opnieuw verbinding maken.
-SR_CODE_REFUSED = { $provider } heeft de AuthorizationCode, of wat erbij zat, geweigerd ({ $cause }): de gebruiker moet opnieuw verbinding maken.
+SR_CODE_REFUSED = { $provider } heeft de AuthorizationCode of een meegestuurde waarde geweigerd ({ $cause }): de gebruiker moet opnieuw verbinding maken.
 SR_CODE_LOST = { $provider } gaf geen bruikbaar antwoord ({ $cause }), en de code kan verbruikt zijn. Er is niets opgeslagen; de gebruiker moet opnieuw verbinding maken.
 SR_CODE_UNSAVED = { $provider } gaf tokens voor de AuthorizationCode, maar ze konden niet worden opgeslagen; de code is verbruikt en de gebruiker moet opnieuw verbinding maken.
 SR_ID_TOKEN = { $provider } stuurde bij de tokens een id_token dat niet geldig is voor deze server. Er is niets opgeslagen.
@@ -139,7 +139,7 @@ SR_DETAIL_REQUIRED = { $property } ontbreekt, is null of is leeg in de inhoud di
 SR_DETAIL_FOUND = De waarde is { $found }.
 SR_DETAIL_LENGTH = De lengte is { $found } en de limiet is { $limit }.
 SR_DETAIL_KEY_LENGTH = De tekst heeft { $found } tekens, een sleutel heeft er { $limit }.
-SR_DETAIL_POSITION = Byte { $position } van de inhoud is de eerste die niet past.
+SR_DETAIL_POSITION = Byte { $position } van de inhoud is de eerste die ongeldig is.
 SR_DETAIL_CHARSET = Als de inhoud een andere tekenset heeft, noem die dan in Content-Type, zoals charset=iso-8859-1.
 SR_DETAIL_TIME_ZONE = Een zone heeft een code, zoals NO of US-NY, een IANA-naam, zoals Europe/Oslo, of een Windows-naam, zoals W. Europe Standard Time.
 
@@ -154,7 +154,7 @@ SR_KIND_STRING = een string
 SR_KIND_ARRAY = een array
 SR_KIND_OBJECT = een object
 
-## Why a right is not more, or what its holder should know. Whole sentences.
+## Why a right is limited, and hints for its holder. Whole sentences.
 
 SR_NOT_OWNER = U bent niet de eigenaar van deze tokens.
 SR_ONLY_OWNER = Alleen de eigenaar van deze tokens mag ze zien.

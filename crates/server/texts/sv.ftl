@@ -1,4 +1,4 @@
-# What Latchkey says to people, in Swedish. See en.ftl.
+# Latchkey's texts for people, in Swedish. See en.ftl.
 
 ## Requests that cannot be served. Whole sentences.
 
@@ -39,7 +39,7 @@ SR_TOO_DEEP = Innehållet i begäran är nästlat i mer än { $limit } nivåer.
 SR_TOO_MANY = Innehållet i begäran har fler än { $limit } värden.
 # $number counts the operations of a JSON Patch from 1.
 SR_PATCH_OPERATION = Operation { $number } i patchen är inte giltig.
-SR_PATCH_FAILED = Operation { $number } i patchen kan inte utföras på det som de föregående har gjort av en tom begäran: Ett test misslyckas, eller ett överordnat element eller ett värde saknas.
+SR_PATCH_FAILED = Operation { $number } i patchen kan inte utföras: Ett test misslyckas, eller ett överordnat element eller ett värde saknas. Den första operationen utgår från en tom begäran.
 SR_PATCH_TOO_LARGE = Patchen har mer än { $limit } operationer eller kopierar för mycket.
 
 SR_TIME_ZONE = SO-TimeZone måste vara en känd tidszon, till exempel NO, US-NY eller Europe/Oslo.
@@ -50,19 +50,19 @@ SR_QUOTA_IDEMPOTENCY_KEYS = Den här användaren har skickat { $limit } värden 
 SR_GRANT_DEAD = Åtkomsten hos { $provider } är död ({ $cause }): användaren måste ansluta igen.
 SR_GRANT_FAILING = Ingen ny token från { $provider } kan fås just nu ({ $cause }). Försök igen.
 SR_GRANT_BLOCKED = { $provider } godtar inte den här servern som klient ({ $cause }); administratören måste rätta grants.providers.
-SR_GRANTS_PAUSED = Förnyelser är pausade, som i en kopia av en databas; administratören avslutar det med: latchkey grants resume.
+SR_GRANTS_PAUSED = Förnyelser är pausade, som i en kopia av en databas; administratören återupptar dem med: latchkey grants resume.
 SR_GRANT_BUSY = Förnyelsen tar för lång tid, eller så pågår för många. Försök igen.
 SR_GRANT_UNSAVED = Nya token har kommit och väntar på databasen. Försök igen.
 SR_REFRESHES_LIMIT = För många förnyelser eller inlösningar begärdes. Försök igen om { $limit } sekunder.
 SR_REPEATED = { $property } förekommer mer än en gång.
 SR_MUST_BE = { $property } måste vara { $expected }.
 SR_NOT_SUPPORTED = { $property } stöds inte.
-SR_SUBJECT_TOKEN = subject_token hämtar ingenting: nyckeln är okänd, eller så är det den hämtade avslutat.
-SR_SCOPE = scope omfattar mer än vad leverantören är känd för att ha beviljat.
-SR_NO_LIVING_TOKEN = Det finns ingen giltig åtkomsttoken, och ingenting förnyar den.
-SR_NO_INTROSPECTION = { $provider } har ingen introspection-slutpunkt här: Introspect är för leverantörer som grants.providers i serverns konfiguration har för den här klientorganisationen med en sådan slutpunkt.
-SR_PROVIDER = Provider är inte konfigurerad här för den här klientorganisationen; grants.providers i serverns konfiguration har leverantörerna med deras exakta namn.
-SR_REDIRECT_URI = RedirectUri är inte en av dem som redirect_uris i serverns konfiguration har för { $provider }.
+SR_SUBJECT_TOKEN = subject_token hämtar ingenting: nyckeln är okänd, eller så är dess post avslutad.
+SR_SCOPE = scope begär mer än vad leverantören är känd för att ha beviljat.
+SR_NO_LIVING_TOKEN = Det finns ingen giltig åtkomsttoken, och den här servern förnyar den inte.
+SR_NO_INTROSPECTION = { $provider } har ingen introspection-slutpunkt för den här klientorganisationen: Introspect kräver en leverantör med en sådan slutpunkt i grants.providers i serverns konfiguration.
+SR_PROVIDER = Provider är inte konfigurerad för den här klientorganisationen. Skicka det exakta namnet på en leverantör i grants.providers i serverns konfiguration.
+SR_REDIRECT_URI = RedirectUri finns inte i redirect_uris för { $provider } i serverns konfiguration.
 SR_PKCE_VERIFIER = PkceVerifier är ingen PKCE-verifierare: den har 43 till 128 bokstäver, siffror, bindestreck, punkter, understreck och tilden.
 SR_CODE_SENT = Denna AuthorizationCode har redan skickats till { $provider }, och ingen kod skickas två gånger: användaren måste ansluta igen.
 SR_CODE_REFUSED = { $provider } avvisade AuthorizationCode eller det som följde med ({ $cause }): användaren måste ansluta igen.
@@ -139,7 +139,7 @@ SR_DETAIL_REQUIRED = { $property } saknas, är null eller är tom i innehållet 
 SR_DETAIL_FOUND = Värdet är { $found }.
 SR_DETAIL_LENGTH = Längden är { $found } och gränsen är { $limit }.
 SR_DETAIL_KEY_LENGTH = Texten har { $found } tecken, en nyckel har { $limit }.
-SR_DETAIL_POSITION = Byte { $position } i innehållet är den första som inte passar.
+SR_DETAIL_POSITION = Byte { $position } i innehållet är den första som är ogiltig.
 SR_DETAIL_CHARSET = Om innehållet har en annan teckenuppsättning måste den anges i Content-Type, till exempel charset=iso-8859-1.
 SR_DETAIL_TIME_ZONE = En zon har en kod, som NO eller US-NY, ett IANA-namn, som Europe/Oslo, eller ett Windows-namn, som W. Europe Standard Time.
 
@@ -154,7 +154,7 @@ SR_KIND_STRING = en sträng
 SR_KIND_ARRAY = en array
 SR_KIND_OBJECT = ett objekt
 
-## Why a right is not more, or what its holder should know. Whole sentences.
+## Why a right is limited, and hints for its holder. Whole sentences.
 
 SR_NOT_OWNER = Du äger inte dessa token.
 SR_ONLY_OWNER = Bara ägaren till dessa token får se dem.

@@ -77,7 +77,7 @@ fn signing_in_makes_a_new_session() {
         visitor(&app).who(&session.headers()).expect(200);
     }
     let answer = visitor(&app).who(&former.headers());
-    answer.expect_error(401, "SoSessionException", "The session is over");
+    answer.expect_error(401, "SoSessionException", "The session has ended");
 }
 
 /// CONTRACT 29: if the former session cannot be ended, no new one begins.

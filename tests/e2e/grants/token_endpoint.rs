@@ -169,10 +169,10 @@ fn oauth_clients_exchange_a_key() {
 #[case::actor_type(&[("actor_token_type", ACCESS_TOKEN)], "invalid_request", "actor_token_type")]
 #[case::resource(&[("resource", "https://CANARY.example")], "invalid_target", "resource")]
 #[case::audience(&[("audience", "CANARY")], "invalid_target", "audience is not supported")]
-#[case::scope(&[("scope", "openid CANARY")], "invalid_scope", "scope has more")]
-#[case::repeated(&[("scope", "a"), ("+scope", "a")], "invalid_request", "scope is there more than once")]
-#[case::repeated_key(&[("+subject_token", "lk_1")], "invalid_request", "subject_token is there more")]
-#[case::repeated_type(&[("+grant_type", "x")], "invalid_request", "grant_type is there more")]
+#[case::scope(&[("scope", "openid CANARY")], "invalid_scope", "scope asks for more")]
+#[case::repeated(&[("scope", "a"), ("+scope", "a")], "invalid_request", "scope occurs more than once")]
+#[case::repeated_key(&[("+subject_token", "lk_1")], "invalid_request", "subject_token occurs more")]
+#[case::repeated_type(&[("+grant_type", "x")], "invalid_request", "grant_type occurs more")]
 fn what_cannot_be_given_is_named(
     #[case] changes: &[(&str, &str)],
     #[case] code: &str,
@@ -264,7 +264,7 @@ fn stored_tokens_are_answered_while_they_live() {
     assert!(left.is_some_and(|left| (90..=100).contains(&left)), "{left:?}");
     for (access, end) in [(json!("CANARY-3"), json!(0)), (Value::Null, Value::Null)] {
         let refused = exchange(&client, &saving(access, end));
-        expect_error(refused, 400, "invalid_grant", "nothing refreshes it");
+        expect_error(refused, 400, "invalid_grant", "this server does not refresh it");
     }
 }
 

@@ -207,7 +207,7 @@ fn a_page_may_be_short_while_there_is_more() {
 #[case("List", json!({"Limit": 1.5}), "Limit must be a whole number, not a number")]
 #[case("List", json!({"Limit": "CANARY"}), "Limit must be a whole number, not a string")]
 #[case("List", json!({"IncludeEnded": "CANARY"}), "IncludeEnded must be a boolean, not a string")]
-#[case("List", json!({"Cursor": "CANARY"}), "Cursor is not one that List answered")]
+#[case("List", json!({"Cursor": "CANARY"}), "Cursor is not a value that List returned")]
 #[case("List", json!({"Cursor": 7}), "Cursor must be a string, not a number")]
 #[case("List", json!({"Owner": "CANARY:"}), "Owner is not a user name")]
 #[case("List", json!({"Owner": {}}), "Owner must be a string, not an object")]

@@ -114,7 +114,12 @@ fn a_detail_says_what_the_message_does_not() {
         (SAVE, json, provider.into_bytes(), "Its length is 300; the limit is 255. "),
         (SAVE, json, token.to_string().into_bytes(), "Its length is 120; the limit is 100. "),
         (SAVE, json, b"{}".to_vec(), "TokenManagementInfo is missing, null or empty in the body"),
-        (SAVE, json, b"{\"CANARY\":\"\xe5\"}".to_vec(), "Byte 12 of the body is the first that"),
+        (
+            SAVE,
+            json,
+            b"{\"CANARY\":\"\xe5\"}".to_vec(),
+            "Byte 12 of the body is the first invalid one",
+        ),
         (SAVE, json, b"\xe5".to_vec(), "name it in Content-Type, such as charset=iso-8859-1. "),
         (list, json, b"{\"Limit\":5000}".to_vec(), "It is 5000. "),
         (list, json, b"{\"CANARY\"".to_vec(), "Request id: "),

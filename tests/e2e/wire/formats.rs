@@ -316,7 +316,7 @@ const COPIES: &str = r#"[{"op":"add","path":"/","value":{}},{"op":"copy","from":
 /// CONTRACT 9, 10, 12, 13, 35: each invalid input has its error, which repeats nothing of the input.
 #[rstest]
 #[case::odd_instruction("text/xml", "<?ååå=\"CANARY\"?><a/>", "Key is required")]
-#[case::endless_copies("application/json-patch+json", COPIES, "nested more than 32 deep")]
+#[case::endless_copies("application/json-patch+json", COPIES, "nested more than 32 levels deep")]
 #[case::many_values("text/json", &format!("[{}1]", "1,".repeat(20_000)), "more than 20000 values")]
 #[case::laughs("text/xml", "<!DOCTYPE x [<!ENTITY CANARY 'x'>]><x>&CANARY;</x>", "document type")]
 #[case::external(
@@ -327,13 +327,13 @@ const COPIES: &str = r#"[{"op":"add","path":"/","value":{}},{"op":"copy","from":
 #[case::unknown_entity(
     "text/xml",
     "<x><Key>&CANARY;</Key></x>",
-    "not one of XML's own five (byte 16)"
+    "other than the five that XML defines (byte 16)"
 )]
-#[case::deep_xml("text/xml", &"<CANARY>".repeat(10_000), "nested more than 32 deep")]
-#[case::deep_json("text/json", &"[".repeat(10_000), "nested more than 32 deep")]
+#[case::deep_xml("text/xml", &"<CANARY>".repeat(10_000), "nested more than 32 levels deep")]
+#[case::deep_json("text/json", &"[".repeat(10_000), "nested more than 32 levels deep")]
 #[case::surrogate("text/json", r#"{"Key":"\ud800"}"#, "not valid JSON (line 1, column ")]
 #[case::form_surrogate("application/x-www-form-urlencoded", "Key=%ED%A0%80", "not valid utf-8")]
-#[case::mixed("text/xml", "<x>CANARY<Key/></x>", "text beside elements")]
+#[case::mixed("text/xml", "<x>CANARY<Key/></x>", "mixes text and elements")]
 #[case::control_in_json("text/json", "{\"Key\":\"\u{1}\"}", "not valid JSON")]
 #[case::control_in_xml("text/xml", "<x><Key>&#1;</Key></x>", "not valid XML")]
 #[case::climbing(

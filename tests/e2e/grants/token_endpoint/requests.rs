@@ -112,7 +112,7 @@ fn a_caller_logs_in_as_for_any_call() {
         assert_eq!(refused.challenges(), ["Basic", "SoTicket", "Bearer", "Session"]);
     }
     let two_ids = with(&[login[0], login[0]]);
-    expect_error(post(&client, &[], &two_ids), 400, "invalid_request", "client_id is there more");
+    expect_error(post(&client, &[], &two_ids), 400, "invalid_request", "client_id occurs more");
     let twice = post(&client, &[], &with(&login));
     expect_error(twice, 400, "invalid_request", "Authorization or client_secret");
     let repeated = with(&[login[0], login[0], login[1]]);
