@@ -1,7 +1,8 @@
 //! The configuration: typed, strict, read once and passed down.
 //!
-//! Invariant: `config/default.toml` is compiled in and holds every key that has a default, so there is no default
-//! elsewhere but of a provider's keys (`grants`); an unknown key is an error. It uses no other room of the server, so that every room can use it.
+//! Invariant: `config/default.toml` is compiled in and holds every key that has a default. The only other defaults are
+//! those of the items of lists (`grants`, `webhooks`). An unknown key is an error. This room uses no other room of the
+//! server, so that every room can use it.
 
 pub(crate) mod auth;
 mod database;
@@ -47,7 +48,7 @@ pub(crate) use self::{
 const DEFAULTS: &str = include_str!("../../../config/default.toml");
 const DEVELOPMENT: &str = "development";
 
-/// Everything that can be configured; `config/default.toml` says what each key does.
+/// All settings; `config/default.toml` explains each of them.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
@@ -106,7 +107,7 @@ impl Config {
     /// The zone of dates, unless a request names another.
     ///
     /// # Errors
-    /// There is no such zone.
+    /// The zone is unknown.
     pub(crate) fn base_time_zone(&self) -> anyhow::Result<TimeZone> {
         TimeZone::find(&self.base_time_zone).map_err(|_unknown| {
             anyhow!("base_time_zone must be a known time zone, such as \"UTC\" or \"Europe/Oslo\"")
@@ -118,7 +119,7 @@ impl Config {
         self.profile == DEVELOPMENT
     }
 
-    /// Where the rows are.
+    /// The database.
     pub(crate) fn database(&self) -> Result<store::Database, OpenError> {
         match &self.database.url {
             Some(url) => url.expose_secret().parse(),
@@ -126,7 +127,7 @@ impl Config {
         }
     }
 
-    /// How the store is opened.
+    /// The options that the store is opened with.
     ///
     /// # Errors
     /// The database's URL is not one that can be opened.
@@ -148,15 +149,15 @@ impl Config {
         })
     }
 
-    /// Where the master keys are.
+    /// The sources of the master keys.
     ///
     /// # Errors
-    /// There are two secrets, the file of one cannot be read, or the module lacks its PIN.
+    /// Two settings give the secret, its file cannot be read, or the module lacks its PIN.
     pub(crate) fn keys(&self) -> anyhow::Result<store::KekSources> {
         self.keys.read(self.keys_directory())
     }
 
-    /// Where the next key is kept, in words.
+    /// The place of the next key, in words.
     pub(crate) fn place_of_keys(&self) -> String {
         match self.keys.source {
             KeySource::Directory => self.keys_directory().display().to_string(),
@@ -176,7 +177,7 @@ impl Config {
         self.grants.unsaved_directory.clone().unwrap_or_else(default)
     }
 
-    /// Looks the host of `server.listen` up, if it is a name, and puts its address in the name's place.
+    /// Looks up the host of `server.listen`, if it is a name, and replaces the name by its address.
     ///
     /// # Errors
     /// The name is unknown.
@@ -186,7 +187,7 @@ impl Config {
         Ok(address)
     }
 
-    /// The folders of the database, of the keys and of unsaved tokens, which are the server's alone.
+    /// The folders of the database, of the keys and of unsaved tokens, which only the server may write to.
     pub(crate) fn folders(&self) -> Vec<PathBuf> {
         let mut folders =
             vec![self.data_directory.clone(), self.keys_directory(), self.unsaved_directory()];
@@ -201,7 +202,7 @@ impl Config {
         folders
     }
 
-    /// The files that hold a secret, but for those of `keys.directory`.
+    /// The files that hold a secret, except for those of `keys.directory`.
     pub(crate) fn secret_files(&self) -> Vec<PathBuf> {
         let named = [
             self.server.tls.as_ref().map(|tls| &tls.key),
@@ -249,7 +250,7 @@ fn at_least_1(key: &str, value: u64) -> anyhow::Result<()> {
 mod tests {
     use super::*;
 
-    /// Every key stands in default.toml: as a value, or commented out where it has no default.
+    /// Every key is in default.toml: as a value, or commented out if it has no default.
     #[test]
     fn the_default_file_names_every_key() {
         let mut config = Config::load(None).expect("defaults");

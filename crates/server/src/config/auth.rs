@@ -1,6 +1,6 @@
-//! `auth`: how callers prove who they are.
+//! `auth`: how callers authenticate.
 //!
-//! Invariant: a scheme is on only if the installation or a switch has it on.
+//! Invariant: a scheme is on only if the installation or a switch turns it on.
 
 use std::{num::NonZeroU32, ops::RangeInclusive};
 
@@ -10,10 +10,10 @@ use model::Retrieval;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 const MINUTE: i64 = 60 * 1_000_000;
-/// Adding a credential looks at this many rows. A client that asks for tokens all the time has eight that live.
+/// Adding a credential reads this many rows. A client that continually asks for access tokens has eight valid ones.
 const CREDENTIALS_PER_USER: RangeInclusive<u32> = 10..=10_000;
 
-/// How callers prove who they are, and what they may do.
+/// How callers authenticate, and who gets tokens.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Auth {
@@ -26,7 +26,7 @@ pub(crate) struct Auth {
     pub(crate) throttle: Throttle,
 }
 
-/// Switches over what the installation has on.
+/// Switches that override the schemes of the installation.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Schemes {
@@ -54,7 +54,7 @@ pub(crate) struct Session {
     lifetime_minutes: u32,
 }
 
-/// How many passwords may be tried in a minute.
+/// How many wrong passwords are allowed in a minute.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Throttle {
@@ -79,13 +79,13 @@ impl Auth {
     /// How long sessions live.
     ///
     /// # Errors
-    /// The limits make no sense.
+    /// The idle limit is 0, or longer than the lifetime.
     pub(crate) fn session_lifetime(&self) -> anyhow::Result<Lifetime> {
         let Session { idle_minutes, lifetime_minutes } = self.session;
         if idle_minutes == 0 || lifetime_minutes < idle_minutes {
             bail!(
-                "auth.session.idle_minutes must be at least 1, and auth.session.lifetime_minutes \
-                 not less"
+                "auth.session.idle_minutes must be at least 1, and auth.session.lifetime_minutes at \
+                 least as long"
             );
         }
         let idle = i64::from(idle_minutes) * MINUTE;

@@ -1,4 +1,4 @@
-//! `database`: where the rows are.
+//! `database`: the URL of the database, and the connections to it.
 //!
 //! Invariant: a URL, which may hold a password, is not shown; a file's path is.
 

@@ -1,6 +1,6 @@
-//! Settings of the environment.
+//! Settings in environment variables.
 //!
-//! Invariant: a variable that looks like a setting is one, or the server says that it is not; no message has a value.
+//! Invariant: a variable that looks like a setting is read, or a message says that it is not. No message has a value.
 
 use std::env;
 
@@ -14,7 +14,7 @@ const PREFIX: &str = "LATCHKEY__";
 const NAME: &str = "LATCHKEY_";
 /// The variable that names the file, as `--config` does.
 pub(crate) const CONFIG: &str = "LATCHKEY_CONFIG";
-/// What Kubernetes and Docker set beside a service that is called `latchkey`.
+/// The beginnings of variables that Kubernetes and Docker set for a service with the name `latchkey`.
 const LINKS: [&str; 4] = ["PORT", "SERVICE", "NAME", "ENV"];
 
 /// The settings, without the white space around each; an empty variable is unset.
@@ -39,7 +39,7 @@ pub(super) fn read() -> anyhow::Result<Environment> {
     Ok(environment.source(Some(settings)))
 }
 
-/// The value of a variable that is no setting.
+/// The value of a variable that is not a setting.
 ///
 /// # Errors
 /// It is not UTF-8.
@@ -50,7 +50,7 @@ pub(crate) fn variable(name: &str) -> anyhow::Result<Option<String>> {
     Ok(Some(value.trim().to_owned()).filter(|value| !value.is_empty()))
 }
 
-/// Variables that might be meant as settings and are not read, with the setting that each may be meant for.
+/// Variables that look like settings and are not read, each with the setting that is probably meant.
 pub(crate) fn unread() -> Vec<(String, Option<String>)> {
     let names = env::vars_os().filter_map(|(name, _value)| name.into_string().ok());
     let mut unread: Vec<_> = names.filter(|name| is_unread(name)).collect();
@@ -79,7 +79,7 @@ fn likely(name: &str) -> Option<String> {
     }
 }
 
-/// What a setting is called in the environment.
+/// The variable of a setting.
 fn variable_of(setting: &str) -> String {
     format!("{PREFIX}{}", setting.replace('.', "__").to_uppercase())
 }

@@ -1,6 +1,6 @@
 //! `first_user`: the first user of a new database.
 //!
-//! Invariant: the password is read from a file, and is no setting.
+//! Invariant: the password is read from a file, and is never a setting itself.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use model::Login;
 use serde::{Deserialize, Serialize};
 
-/// The first user, if it is neither the sample login nor one with a generated password.
+/// The first user, unless it is the sample login or one with a generated password.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FirstUser {
@@ -25,9 +25,9 @@ impl FirstUser {
     /// The login; `admin` unless the setting has another.
     ///
     /// # Errors
-    /// The setting is no login.
+    /// The setting is not a valid login.
     pub(crate) fn login(&self) -> anyhow::Result<Login> {
         let login = self.login.as_deref().unwrap_or("admin");
-        Login::parse(login).context("first_user.login is no login")
+        Login::parse(login).context("first_user.login is not a valid login")
     }
 }

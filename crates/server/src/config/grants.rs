@@ -1,8 +1,8 @@
 //! `grants`: how tokens are refreshed, and the providers that they are refreshed at.
 //!
-//! Invariant: of a tenant, a name stands for one provider at most. What is wrong is named by its setting and by the
-//! provider's place in the list, counted from 1; no secret is shown. The keys of a provider are the only ones that have
-//! their defaults here, because a list has none in `config/default.toml`; the sample there names each default.
+//! Invariant: a tenant has at most one provider of a name. An error names the setting and the provider's place in the
+//! list, counted from 1, and no secret. The keys of a provider have their defaults here, because a list has none in
+//! `config/default.toml`; the sample there shows each default.
 
 mod check;
 mod client_keys;
@@ -43,7 +43,7 @@ pub(crate) struct Grants {
     pub(crate) providers: Providers,
 }
 
-/// What a get answers if no fresh token can be had.
+/// The answer of a get if no fresh token is available.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum OnFailure {
@@ -58,7 +58,7 @@ pub(crate) enum OnFailure {
 #[serde(transparent)]
 pub(crate) struct Providers(Vec<ProviderSettings>);
 
-/// A provider, and the client that this server is there.
+/// A provider, and this server's client there.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ProviderSettings {
@@ -80,7 +80,7 @@ pub(crate) struct ProviderSettings {
     pub(crate) client_secret: Option<SecretString>,
     pub(super) client_secret_file: Option<PathBuf>,
     pub(super) next_client_secret_file: Option<PathBuf>,
-    /// What the file above holds.
+    /// The content of the file above.
     #[serde(skip)]
     pub(crate) next_client_secret: Option<SecretString>,
     #[serde(serialize_with = "show_client_auth", deserialize_with = "read_client_auth")]
@@ -93,11 +93,11 @@ pub(crate) struct ProviderSettings {
     pub(super) next_certificate_file: Option<PathBuf>,
     pub(super) assertion_algorithm: Option<AssertionAlgorithm>,
     pub(crate) assertion_audience: Option<String>,
-    /// What the files above hold: the key, and the next one.
+    /// The contents of the files above: the key, and the next one.
     #[serde(skip)]
     pub(crate) assertion_keys: Vec<Arc<AssertionKey>>,
     pub(crate) tls: Option<ClientTls>,
-    /// What its files hold.
+    /// The contents of its files.
     #[serde(skip)]
     pub(crate) client_certificate: Option<ClientCert>,
     pub(crate) scopes: Vec<String>,
@@ -122,7 +122,7 @@ pub(crate) struct ProviderSettings {
     pub(crate) errors: ErrorWords,
 }
 
-/// What a provider ends when a refresh token is revoked.
+/// The tokens that a provider revokes together with a refresh token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum RevocationEnds {
@@ -206,7 +206,7 @@ impl Providers {
         &self.0
     }
 
-    /// Each provider with what errors call it.
+    /// Each provider with its name in errors.
     pub(crate) fn named(&self) -> impl Iterator<Item = (String, &ProviderSettings)> {
         self.0.iter().enumerate().map(|(index, item)| (place(index, &item.name), item))
     }
@@ -244,7 +244,7 @@ impl ProviderSettings {
         })
     }
 
-    /// What errors call a key, since its value may be nowhere in the configuration.
+    /// The name of a key in errors, because its value may come from a preset.
     fn called(&self, key: &str) -> String {
         match &self.preset {
             Some(preset) if self.from_preset.contains(key) => {

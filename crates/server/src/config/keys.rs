@@ -1,4 +1,4 @@
-//! `keys`: where master keys are.
+//! `keys`: the sources of master keys.
 //!
 //! Invariant: neither a secret nor a PIN is shown.
 
@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use store::{KeySource, Module, secret_file};
 
-/// From the number that servers reserve ahead to half of what AES-GCM with random nonces allows under one key
+/// From the number that servers reserve in advance to half of the limit of AES-GCM with random nonces under one key
 /// (NIST SP 800-38D §8.3).
 const ROTATE_AFTER_WRAPS: RangeInclusive<i64> = 1 << 20..=1 << 31;
 
@@ -85,7 +85,7 @@ fn show_source<S: Serializer>(source: &KeySource, serializer: S) -> Result<S::Ok
     serializer.serialize_str(source.name())
 }
 
-/// Shows only that there is a secret.
+/// Shows only whether there is a secret.
 pub(super) fn hide<S: Serializer>(
     secret: &Option<SecretString>,
     serializer: S,

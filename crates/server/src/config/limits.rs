@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::at_least_1;
 
-/// How long a client may be waited for.
+/// How long the server may wait for a client, in seconds.
 const SECONDS: RangeInclusive<u64> = 1..=3600;
 
-/// Bounds of what clients send, and of the time that they take.
+/// Limits on the data that clients send, and on the time that they take.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Limits {

@@ -1,6 +1,6 @@
 //! Settings that are lists.
 //!
-//! Invariant: a list can be written in a file, as an array, and in a variable of the environment, as text.
+//! Invariant: a list can be written as an array in a file, and as text in an environment variable.
 
 use std::net::IpAddr;
 
@@ -8,10 +8,10 @@ use anyhow::anyhow;
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
-const EXPECTED: &str = "expected an array of texts, or texts with commas between";
+const EXPECTED: &str = "expected an array of strings, or strings separated by commas";
 
-/// An array, or a text with commas between the items or like an array, because variables of the environment have no
-/// arrays.
+/// An array; or, because environment variables have no arrays, a text with items separated by commas or with a JSON
+/// array.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(transparent)]
 pub(crate) struct List(Vec<String>);

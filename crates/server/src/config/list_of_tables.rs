@@ -1,4 +1,4 @@
-//! Lists of tables, as they are written: tables of TOML, or JSON in a variable of the environment, which has no tables.
+//! Reads lists of tables: tables of TOML, or JSON in an environment variable, which cannot hold tables.
 //!
 //! Invariant: an error names the item and the key, and never the value, which may be a secret.
 
@@ -7,8 +7,8 @@ use std::fmt;
 use serde::{Deserializer, de, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-/// The items of a list, each as `read_one` reads it at its place; `expected` is what an error says, as "expected an array
-/// of tables".
+/// The items of a list, each read by `read_one` at its place. `expected` is for errors, such as "expected an array of
+/// tables".
 pub(super) fn read_all<'de, D: Deserializer<'de>, T>(
     deserializer: D,
     expected: &'static str,
@@ -50,7 +50,7 @@ fn read<'de, D: Deserializer<'de>>(
     deserializer.deserialize_any(Written(expected))
 }
 
-/// Reads each key of an item by itself, so that an error names it.
+/// Reads each key of an item alone, so that an error names the key.
 pub(super) fn check_keys<T: DeserializeOwned>(members: &Map<String, Value>) -> Result<(), String> {
     for (key, value) in members {
         let alone = Value::Object([(key.clone(), value.clone())].into_iter().collect());
@@ -68,7 +68,7 @@ pub(super) fn check_keys<T: DeserializeOwned>(members: &Map<String, Value>) -> R
     Ok(())
 }
 
-/// An item as errors name it.
+/// The name of an item in errors.
 pub(super) fn place(list: &str, index: usize, name: &str) -> String {
     let item = index + 1;
     match name {

@@ -1,6 +1,6 @@
-//! `server.listen`: where requests come in.
+//! `server.listen`: the address to listen on.
 //!
-//! Invariant: a host's name is looked up once, so that what is checked is what is listened on.
+//! Invariant: a host name is looked up once, so that the address that is checked is the one that is listened on.
 
 use std::{
     fmt,

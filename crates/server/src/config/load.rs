@@ -1,6 +1,6 @@
-//! Reading the configuration: the layers, each over the one before.
+//! Reads the configuration in layers, each of which overrides the ones before.
 //!
-//! Invariant: an error names the layer and the key that are wrong, and no value, which may be a password.
+//! Invariant: an error names the layer and the key that are wrong, and never a value, because it may be a password.
 
 use std::{
     fmt,
@@ -16,10 +16,10 @@ use config::{
 use super::{Config, DEFAULTS, database::Database, environment, secrets::read_secret_file};
 
 impl Config {
-    /// Reads defaults, the profile's file, `file` and the environment, each over the one before.
+    /// Reads the defaults, the profile's file, `file` and the environment; each overrides the ones before.
     ///
     /// # Errors
-    /// Names the file, or the environment, that is wrong, and the key.
+    /// The error names the file, or the environment, and the key that is wrong.
     pub(crate) fn load(file: Option<&Path>) -> anyhow::Result<Self> {
         let environment = environment::read()?;
         let profile = profile_file(file, environment.clone())?;
@@ -37,7 +37,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Reads the files that replace a setting, each once.
+    /// Reads the files that hold the value of a setting, each once.
     fn read_secret_files(&mut self) -> anyhow::Result<()> {
         let Database { url, url_file, .. } = &mut self.database;
         read_secret_file(url, url_file.as_deref(), ["database.url", "database.url_file"])?;
@@ -60,7 +60,7 @@ fn toml_file(path: &Path) -> File<FileSourceFile, FileFormat> {
     File::from(path).format(FileFormat::Toml)
 }
 
-/// The file of the profile that `file` or the environment names; it need not be there.
+/// The file of the profile that `file` or the environment names. It may be missing.
 fn profile_file(file: Option<&Path>, environment: Environment) -> anyhow::Result<PathBuf> {
     let mut layers = defaults();
     if let Some(file) = file {
@@ -77,7 +77,7 @@ fn profile_file(file: Option<&Path>, environment: Environment) -> anyhow::Result
     Ok(Path::new("config").join(format!("{profile}.toml")))
 }
 
-/// Settings whose values are secret, as far as a URL has a password.
+/// Settings whose values are secret. A URL counts if it may have a password.
 const SECRETS: [&str; 3] = ["database.url", "keys.secret", "keys.pkcs11.pin"];
 
 /// Lists of tables, and the key of each whose value is secret.

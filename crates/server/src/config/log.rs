@@ -1,13 +1,13 @@
-//! `log`: what is logged.
+//! `log`: the filter and the buffer of the log.
 //!
-//! Invariant: the buffer of lines that wait is bounded.
+//! Invariant: the buffer of waiting lines is bounded.
 
 use std::ops::RangeInclusive;
 
 use anyhow::bail;
 use serde::{Deserialize, Serialize};
 
-/// How many bytes of the log may wait.
+/// The size of the log's buffer, in bytes.
 const BUFFER: RangeInclusive<usize> = 1 << 16..=1 << 30;
 
 /// The log.

@@ -1,4 +1,4 @@
-//! `online`: what is open in an Online installation.
+//! `online`: access to the agents in an online installation.
 //!
 //! Invariant: the agents are closed to every caller that no rule admits.
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::list::List;
 
-/// What is open in an Online installation.
+/// Access to the agents in an online installation.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Online {

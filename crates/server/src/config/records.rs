@@ -1,6 +1,6 @@
 //! `records`: how long records live.
 //!
-//! Invariant: a limit that is not set does not apply, and none is zero.
+//! Invariant: an unset limit does not apply, and no limit is zero.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -62,7 +62,7 @@ impl Records {
     /// Checks the limits.
     ///
     /// # Errors
-    /// Names the key, or the provider's place in the list, counted from 1.
+    /// The error names the key, or the provider's place in the list, counted from 1.
     pub(super) fn check(&self) -> anyhow::Result<()> {
         let is_wrong = |days: Option<u32>| days.is_some_and(|days| !(1..=MAX_DAYS).contains(&days));
         for (key, days) in [
@@ -86,7 +86,7 @@ impl Records {
                 bail!("records.providers: item {item} needs a provider");
             }
             if known.insert(&limits.provider, item).is_some() {
-                bail!("records.providers: item {item} names a provider that is there already");
+                bail!("records.providers: item {item} names the same provider as an earlier item");
             }
             if is_wrong(limits.expire_after_days) || is_wrong(limits.expire_unused_after_days) {
                 bail!(

@@ -1,6 +1,6 @@
-//! Settings that are read from a file of their own, because they are secrets.
+//! Secrets that are read from a file of their own.
 //!
-//! Invariant: a file is read once, and an error names its setting and never what it holds.
+//! Invariant: a file is read once, and an error names its setting and never its content.
 
 use std::path::Path;
 

@@ -1,6 +1,6 @@
-//! `server`: where requests come in, and the proxies before it.
+//! `server`: the listener, and the proxies in front of it.
 //!
-//! Invariant: a proxy whose addresses are unknown is refused, because all clients would seem to be one.
+//! Invariant: a proxy with unknown addresses is refused, because otherwise all clients would seem to be one.
 
 use std::path::PathBuf;
 
@@ -56,7 +56,7 @@ impl Server {
     /// The prefix of every path: empty, or a slash and one name or more.
     ///
     /// # Errors
-    /// The prefix is not one that a path can have.
+    /// The prefix is not valid in a path.
     pub(crate) fn path_prefix(&self) -> anyhow::Result<&str> {
         let prefix = self.path_prefix.trim_end_matches('/');
         if !is_path_prefix(prefix) {
@@ -71,7 +71,7 @@ impl Server {
     /// The networks of the proxies that are trusted.
     ///
     /// # Errors
-    /// An item of `server.trusted_proxies` is no address, or there is none though a proxy is in front.
+    /// An item of `server.trusted_proxies` is not an address, or the list is empty with `server.behind_proxy`.
     pub(crate) fn trusted_proxies(&self) -> anyhow::Result<Vec<IpNet>> {
         let trusted = networks(&self.trusted_proxies, "server.trusted_proxies")?;
         if self.behind_proxy && trusted.is_empty() {
@@ -89,7 +89,7 @@ impl Server {
         self.behind_proxy || !self.listen.is_loopback()
     }
 
-    /// Refuses to let credentials travel where others can read them.
+    /// Refuses a listener on which credentials would travel in the clear.
     pub(crate) fn refuse_plain_exposure(&self) -> anyhow::Result<()> {
         if self.is_exposed() && self.tls.is_none() && !self.behind_proxy {
             bail!(

@@ -1,17 +1,17 @@
-//! `tenants` and `tenant`: whether paths name tenants, and what the only tenant is called.
+//! `tenants` and `tenant`: whether paths name tenants, and the name of the only tenant.
 //!
-//! Invariant: no tenant is called like a path of the server.
+//! Invariant: no tenant has the name of a path of the server.
 
 use anyhow::{anyhow, bail};
 use model::TenantId;
 use serde::{Deserialize, Serialize};
 
-/// The first segments of the server's paths, which no tenant is called. So a path that lacks its tenant is one
-/// that nothing is served on.
+/// The first segments of the server's paths, which no tenant may have as its name. So nothing is served on a path that
+/// lacks its tenant.
 pub(crate) const RESERVED: [&str; 7] =
     ["account", "api", "healthz", "oauth2", "readyz", "sign-in", "sign-out"];
 
-/// A tenant by its name; `None` if no tenant can have it.
+/// A tenant by its name; `None` if no tenant can have that name.
 pub(crate) fn parse(name: &str) -> Option<TenantId> {
     let tenant = TenantId::parse(name).ok()?;
     (!RESERVED.contains(&tenant.as_str())).then_some(tenant)
@@ -23,7 +23,7 @@ pub(crate) const ANY: &str = "*";
 /// Checks a list of tenants.
 ///
 /// # Errors
-/// It is empty, or has what is no tenant's name.
+/// It is empty, or has an item that cannot be a tenant's name.
 pub(super) fn check(names: &[String]) -> anyhow::Result<()> {
     if names.is_empty() {
         bail!("tenants must name a tenant; [\"*\"] is every tenant");

@@ -1,7 +1,7 @@
 //! URLs that the server sends requests to, and those that browsers are sent back to.
 //!
-//! Invariant: what is sent to a URL that passed can be read only by its host: it is `https`, or `http` where the host
-//! is this machine and the rules allow that. A URL that passed holds no password.
+//! Invariant: only the host of an accepted URL can read the requests to it. The URL is `https`, or `http` if the host
+//! is this machine and the rules allow that. An accepted URL holds no password.
 
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use ureq::http::{Uri, uri::Scheme};
 /// A URL that requests may be sent to; the error completes the sentence "the URL …".
 ///
 /// # Errors
-/// It is no URL, not `https`, or has a user name or a fragment.
+/// It is not a URL, is not `https`, or has a user name or a fragment.
 pub(crate) fn parse(text: &str, allow_plain_loopback: bool) -> Result<Uri, &'static str> {
     // `Uri` drops a fragment in silence.
     if text.contains('#') {
@@ -27,7 +27,7 @@ pub(crate) fn parse(text: &str, allow_plain_loopback: bool) -> Result<Uri, &'sta
     }
     let port = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
     if !port.is_empty() && url.port_u16().is_none_or(|port| port == 0) {
-        return Err("has a port that is none");
+        return Err("has an invalid port");
     }
     match url.scheme() {
         Some(scheme) if *scheme == Scheme::HTTPS => Ok(url),

@@ -1,8 +1,8 @@
-//! `webhooks`: who is sent events about grants and providers.
+//! `webhooks`: the receivers of events about grants and providers.
 //!
-//! Invariant: what is wrong is named by its setting and by the receiver's place in the list, counted from 1; no secret is
-//! shown. The keys of a receiver have their defaults here, because a list has none in `config/default.toml`; the sample
-//! there names each.
+//! Invariant: an error names the setting and the receiver's place in the list, counted from 1, and no secret. The keys
+//! of a receiver have their defaults here, because a list has none in `config/default.toml`; the sample there shows
+//! each.
 
 use std::path::PathBuf;
 
@@ -101,7 +101,7 @@ fn place(index: usize, name: &str) -> String {
 }
 
 impl Webhooks {
-    /// Each receiver with what errors call it.
+    /// Each receiver with its name in errors.
     pub(crate) fn named(&self) -> impl Iterator<Item = (String, &ReceiverSettings)> {
         self.receivers.0.iter().enumerate().map(|(index, item)| (place(index, &item.name), item))
     }
@@ -111,7 +111,7 @@ impl Webhooks {
         i64::from(self.retry_hours) * 60 * MINUTE
     }
 
-    /// What the store has to write down for the receivers. `only_tenant` is the tenant of an installation that has one.
+    /// The events that the store records for the receivers. `only_tenant` is the only tenant, if there is one.
     pub(super) fn outbox(&self, only_tenant: Option<&TenantId>) -> OutboxOptions {
         let subscription = |receiver: &ReceiverSettings| Subscription {
             receiver: receiver.name.clone(),
@@ -204,12 +204,12 @@ impl ReceiverSettings {
             );
         }
         if self.secret.is_none() {
-            bail!("set secret or secret_file, because a receiver knows events by their signature");
+            bail!("set secret or secret_file, because a receiver verifies the signature of events");
         }
         self.secrets().map(drop)
     }
 
-    /// Refuses a list that has none of the tenants of an installation that has only one.
+    /// Refuses a list without the only tenant of an installation.
     pub(crate) fn check_tenants(&self, only: Option<&TenantId>) -> anyhow::Result<()> {
         if let Some(only) = only
             && tenants::named(&self.tenants, Some(only)).is_some_and(|named| named.is_empty())
@@ -219,7 +219,7 @@ impl ReceiverSettings {
         Ok(())
     }
 
-    /// Whether the other one has the same settings, whatever its secrets are.
+    /// Whether the other one has the same settings, apart from secrets.
     pub(crate) fn is_but_for_secrets(&self, other: &Self) -> bool {
         self.name == other.name
             && self.url == other.url
@@ -241,10 +241,10 @@ impl ReceiverSettings {
         EventKind::ALL.into_iter().filter(is_wanted)
     }
 
-    /// What signs its events: the secret, and the next one beside it if there is one.
+    /// The secrets that sign its events: the current one, and the next one if there is one.
     ///
     /// # Errors
-    /// Names the setting whose value is no secret.
+    /// The error names the setting whose value is not a secret.
     pub(crate) fn secrets(&self) -> anyhow::Result<Vec<WebhookSecret>> {
         let of_secret = if self.secret_file.is_some() { "secret_file" } else { "secret" };
         let secrets = [(of_secret, &self.secret), ("next_secret_file", &self.next_secret)];

@@ -1,6 +1,6 @@
-//! What settings of grants must keep to.
+//! Checks of the settings of grants.
 //!
-//! Invariant: what is wrong is named by its setting and its provider.
+//! Invariant: an error names the setting and the provider.
 
 use anyhow::{Context as _, bail};
 use provider::ClientAuth;
@@ -126,7 +126,7 @@ impl ProviderSettings {
         }
         let statuses = &self.answer.status;
         if statuses.is_empty() || statuses.iter().any(|status| !(200..=299).contains(status)) {
-            bail!("answer.status must have only numbers from 200 to 299, one at least");
+            bail!("answer.status must have only numbers from 200 to 299, at least one");
         }
         Ok(())
     }
@@ -177,7 +177,7 @@ impl ProviderSettings {
         Ok(())
     }
 
-    /// Refuses a parameter without a value in the URL of a document, which is read for all users.
+    /// Refuses a parameter without a value in the URL of a document, because the document is read for all users.
     fn check_documents(&self) -> anyhow::Result<()> {
         for (key, url) in [("issuer", &self.issuer), ("jwks", &self.jwks)] {
             let url = url.as_deref().unwrap_or_default();
@@ -229,7 +229,7 @@ impl ProviderSettings {
         Ok(())
     }
 
-    /// Checks that there are keys and certificates for the way in which the client proves who it is, and no others.
+    /// Checks that there are the keys and certificates that `client_auth` needs, and no others.
     fn check_keys(&self) -> anyhow::Result<()> {
         let (auth, called) = (self.client_auth.name(), self.called("client_auth"));
         let has_key = self.private_key_file.is_some();
@@ -283,7 +283,7 @@ impl ProviderSettings {
 fn check_text(key: &str, text: &str) -> anyhow::Result<()> {
     if text.is_empty() || text.trim() != text || text.contains(char::is_control) {
         bail!(
-            "{key} must not be empty, and have no white space around it and no control characters"
+            "{key} must not be empty, and must not have white space around it or control characters"
         );
     }
     if text.len() > MOST_BYTES_OF_NAME {
@@ -292,7 +292,7 @@ fn check_text(key: &str, text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Browsers may be sent to a program of the user's own machine as well (RFC 8252 §7.3).
+/// Browsers may also be sent to a program on the user's own machine (RFC 8252 §7.3).
 fn check_redirect(uri: &str) -> Result<(), &'static str> {
     url::parse(uri, true).map(drop)
 }

@@ -1,7 +1,7 @@
 //! The private keys and certificates of a client, as its provider's settings name their files.
 //!
-//! Invariant: each file is opened once, so that a pipe serves. A key that cannot be used, or that is not the
-//! certificate's, is named by its setting, and no part of it is shown.
+//! Invariant: each file is opened once, so that it may be a pipe. An error names the setting of a key that cannot be
+//! used or does not match its certificate, and shows no part of the key.
 
 use std::path::{Path, PathBuf};
 
@@ -25,7 +25,7 @@ pub(crate) struct ClientTls {
     pub(super) key: PathBuf,
 }
 
-/// What settings say about a key that signs assertions.
+/// The settings of a key that signs assertions.
 pub(super) struct KeySettings<'a> {
     /// The names of the settings, for errors.
     pub(super) names: [&'static str; 2],
@@ -107,7 +107,7 @@ fn read_certificates(
     }
 }
 
-/// Checks that a certificate is that of the key.
+/// Checks that a certificate matches the key.
 fn check_pair(
     chain: &[CertificateDer<'static>],
     key: PrivateKeyDer<'static>,

@@ -1,6 +1,6 @@
-//! The list of providers, as it is written.
+//! Reads the list of providers.
 //!
-//! Invariant: the settings of a preset are added to those that are read, and never replace one.
+//! Invariant: the settings of a preset are added to those of the configuration, and never replace one.
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -33,7 +33,7 @@ pub(super) fn read_one(index: usize, item: Value) -> Result<ProviderSettings, St
     Ok(ProviderSettings { from_preset, ..settings })
 }
 
-/// A provider as errors name it.
+/// The name of a provider in errors.
 pub(super) fn place(index: usize, name: &str) -> String {
     list_of_tables::place("grants.providers", index, name)
 }

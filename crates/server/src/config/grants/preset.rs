@@ -1,13 +1,13 @@
 //! Presets: settings that come with the server, under those of the configuration.
 //!
-//! Invariant: what stands in the configuration goes before what a preset says, and the addresses of a provider are all
-//! its own or all the preset's. Otherwise codes would go to one provider and refresh tokens to another.
+//! Invariant: settings of the configuration override those of a preset. The addresses of a provider are either all its
+//! own or all the preset's, because otherwise codes would go to one provider and refresh tokens to another.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-/// Where requests go, and what stands in that.
+/// The addresses of requests, and the parameters in them.
 const ADDRESSES: [&str; 8] = [
     "issuer",
     "authorization_endpoint",
@@ -18,11 +18,11 @@ const ADDRESSES: [&str; 8] = [
     "jwks",
     "parameters",
 ];
-/// The addresses that say whose the others are.
+/// The addresses that identify the provider.
 const PROVIDER: [&str; 4] =
     ["issuer", "authorization_endpoint", "token_endpoint", "refresh_endpoint"];
 
-/// Writes a parameter that is only a value as a table with that value.
+/// Replaces a parameter that is only a value by a table with that value.
 pub(super) fn write_out(members: &mut Map<String, Value>) {
     if let Some(Value::Object(parameters)) = members.get_mut("parameters") {
         for (_name, parameter) in parameters {

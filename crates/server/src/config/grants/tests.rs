@@ -131,7 +131,10 @@ fn what_is_wrong_with_a_provider_is_named() {
         ("color = 'red'", "unknown field `color`"),
         ("name = ''", "name must be that of a record's provider"),
         ("client_id = ''", "client_id must not be empty"),
-        ("client_id = ' c'", "client_id must not be empty, and have no white space around it"),
+        (
+            "client_id = ' c'",
+            "client_id must not be empty, and must not have white space around it",
+        ),
         ("scopes = ['a', '']", "scopes must not be empty"),
         ("scopes = 'a'", "wrong value for scopes, expected a sequence"),
         ("rotates = 'CANARY'", "wrong value for rotates, expected a boolean"),
@@ -225,7 +228,7 @@ fn what_is_wrong_with_a_provider_is_named() {
         ),
         (
             "[providers.answer]\nstatus = []",
-            "answer.status must have only numbers from 200 to 299, one at least",
+            "answer.status must have only numbers from 200 to 299, at least one",
         ),
         (
             "-issuer\ntoken_endpoint = 'https://a.example/'\nrefresh_endpoint = '/refresh'",
