@@ -1,7 +1,7 @@
 //! The command line of `latchkey`.
 //!
-//! Invariant: a command that fails says why and what to do on standard error, in one message, and
-//! exits with 1; one that was mistyped exits with 2.
+//! Invariant: a command that fails says on standard error, in one message, why it failed and what to do, and exits with
+//! 1. A command line that cannot be parsed exits with 2.
 
 mod app;
 mod arguments;
@@ -44,112 +44,156 @@ use crate::{
     telemetry::{self, Log},
 };
 
-/// Keeps external OAuth tokens, sealed, behind SuperOffice's User agent.
+/// Store external OAuth tokens, sealed, and serve them as SuperOffice's User agent does
+///
+/// Commands use the database and the master keys of the configuration. Run them as the user that the server runs as.
+/// Servers may be running meanwhile, unless the help of a command says otherwise.
 #[derive(Parser)]
-#[command(name = "latchkey", version)]
+#[command(name = "latchkey", version, after_help = EXAMPLES)]
 struct Arguments {
-    /// A TOML file over the defaults; `config show` prints the keys. LATCHKEY_CONFIG names it as well
+    /// Read settings from this TOML file. The default is the file that the variable LATCHKEY_CONFIG names
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
     command: Option<Command>,
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  latchkey                                   # run the server
+  latchkey --config production.toml serve
+  latchkey --config production.toml config check
+  latchkey help keys rotate";
+
+const COPY_EXAMPLE: &str = "\
+Example, to the database of `database.url`:
+  latchkey copy --from sqlite:data/latchkey.db";
+
+const IMPORT_EXAMPLES: &str = "\
+Examples:
+  latchkey import tokens.csv --check
+  latchkey import tokens.csv --keys keys.csv
+  latchkey import tokens.csv --keys keys.csv --resume";
+
 #[derive(Subcommand)]
 enum Command {
     /// Run the server (the default)
+    ///
+    /// SIGTERM and SIGINT stop it after the requests under way. SIGHUP reads the log filter, certificates and secrets
+    /// again.
     Serve,
     /// Bring the database's schema up to date
+    ///
+    /// The command prints each migration that it runs.
     Migrate,
-    /// Say who may sign in
+    /// Manage users
     User {
         #[command(flatten)]
         output: Output,
         #[command(subcommand)]
         command: UserCommand,
     },
-    /// Issue and revoke tickets
+    /// Issue, list and revoke tickets
     Ticket {
         #[command(flatten)]
         output: Output,
         #[command(subcommand)]
         command: TicketCommand,
     },
-    /// Register partner applications
+    /// Manage partner applications
     App {
         #[command(flatten)]
         output: Output,
         #[command(subcommand)]
         command: AppCommand,
     },
-    /// Look after the master keys
+    /// Manage the master keys
     Keys {
         #[command(flatten)]
         output: Output,
         #[command(subcommand)]
         command: KeysCommand,
     },
-    /// Look at grants, and pause and resume the use of refresh tokens
+    /// List grants, and pause and resume the use of refresh tokens
     Grants {
         #[command(flatten)]
         output: Output,
         #[command(subcommand)]
         command: GrantsCommand,
     },
-    /// Look at the presets for providers, and at the providers that are configured
+    /// Show the presets for providers, and check the configured providers
     Providers {
         #[command(flatten)]
         output: Output,
         #[command(subcommand)]
         command: ProvidersCommand,
     },
-    /// Prove that every record's data key opens, beside running servers
+    /// Verify that the data key of every record opens
+    ///
+    /// The command changes nothing. It exits with 1 if a record is damaged, and names the record.
     Verify {
         #[command(flatten)]
         output: Output,
     },
-    /// Copy the SQLite database into a new file, beside a running server, and prove the copy
+    /// Back up the SQLite database to a new file, and verify it by a restore
+    ///
+    /// The server may be running. A backup is of use only together with the master keys, so keep a copy of them, too.
+    #[command(after_help = "Example:\n  latchkey backup latchkey-2026-11-24")]
     Backup {
         #[command(flatten)]
         output: Output,
-        /// The file, which must not be there yet
+        /// The file to write, which must not exist yet
         file: PathBuf,
     },
-    /// Make the SQLite database from a backup, where there is none
+    /// Restore the SQLite database from a backup
+    ///
+    /// The database must not exist yet, and the master keys must be there. No server on it refreshes a token before
+    /// `latchkey grants resume`.
+    #[command(after_help = "Example:\n  latchkey restore latchkey-2026-11-24")]
     Restore {
         #[command(flatten)]
         output: Output,
-        /// What `backup` wrote
+        /// A file that `latchkey backup` wrote
         file: PathBuf,
     },
-    /// Copy a database into another, such as from SQLite to PostgreSQL; stop every server first
+    /// Copy a database to another, such as from SQLite to PostgreSQL
+    ///
+    /// Stop every server on both databases first. The copy needs the same master keys. No server on it refreshes a token
+    /// before `latchkey grants resume`. Run the command again to update an earlier copy.
+    #[command(after_help = COPY_EXAMPLE)]
     Copy {
         #[command(flatten)]
         output: Output,
         #[command(flatten)]
         sides: Sides,
     },
-    /// Save tokens of another system, beside running servers, and write the file of their keys
+    /// Import tokens of another system, and write a file of their keys
+    ///
+    /// The command checks the whole file first, and saves nothing if a line cannot be saved. Standard input is checked
+    /// line by line while it is saved. After an interruption, run the command again with --resume.
+    #[command(after_help = IMPORT_EXAMPLES)]
     Import {
         #[command(flatten)]
         output: Output,
         #[command(flatten)]
         arguments: ImportArguments,
     },
-    /// Look at the configuration
+    /// Check and print the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
 }
 
 #[derive(Subcommand)]
 enum ConfigCommand {
-    /// Read it and say whether it is valid, and what its providers change for clients
+    /// Check the configuration, and print what its providers change for clients
+    ///
+    /// The command reads the files that settings name. The start checks the database and the master keys.
     Check {
-        /// Ask each provider whether it is there: its discovery, its certificate. No secret is sent
+        /// Also read the discovery document and the certificate of each provider. No secret is sent
         #[arg(long)]
         online: bool,
     },
-    /// Print what is in force, without secrets
+    /// Print the settings in force, without secrets
     Show,
 }
 
@@ -171,7 +215,7 @@ pub fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
     // Before there is a secret in memory.
     let undumped = memory::refuse_dumps();
-    // Whatever it was: what is made is for its owner, who may use it.
+    // New files belong to their owner alone, regardless of the umask that was inherited.
     #[cfg(target_os = "linux")]
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let file = match &arguments.config {
@@ -184,7 +228,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
             let log = Log::start(&config)?;
             telemetry::hide_what_panics_say();
             if let Err(error) = undumped {
-                warn!(%error, "a crash may write memory to a core dump: the system would not forbid it");
+                warn!(%error, "a crash may write memory to a core dump: the system did not allow to disable that");
             }
             for (name, setting) in environment::unread() {
                 let setting = setting.map(|setting| format!("; is {setting} meant?"));
@@ -216,7 +260,7 @@ fn look_at(config: &Config, command: &ConfigCommand) -> anyhow::Result<()> {
             }
             Ok(writeln!(
                 out,
-                "the configuration is valid; database and keys are looked at by the start"
+                "the configuration is valid; the start checks the database and the keys"
             )?)
         }
         ConfigCommand::Show => Ok(write!(out, "{}", config.show()?)?),

@@ -52,7 +52,7 @@ fn the_configurations_are_valid() {
         let name = entry.expect("a page").file_name().into_string().expect("text");
         for toml in blocks(&page(&name), "toml") {
             let said = check(toml).unwrap_or_else(|said| panic!("{name}: {said}\n{toml}"));
-            let found = said.matches("its records are refreshed").count();
+            let found = said.matches("a get refreshes its records").count();
             assert_eq!(found, toml.matches("[[grants.providers]]").count(), "{name}: {said}");
             providers += found;
         }

@@ -95,7 +95,7 @@ fn tables_of_the_file_and_secrets_of_files_are_read_and_not_shown() {
     let checked = setup.clone().arguments(&["config", "check"]).output();
     let lines: Vec<_> = checked.lines().collect();
     assert!(
-        lines[0].starts_with("grants.providers[1] (Mock): its records are refreshed"),
+        lines[0].starts_with("grants.providers[1] (Mock): a get refreshes its records"),
         "{checked}"
     );
     assert!(

@@ -95,23 +95,27 @@ fn mistakes_are_reported() {
     refused(&["user", "add", "ann"], "CANARY-password\n", "--password-file or --password-stdin");
     let file = ["user", "add", "ann", "--password-file", "missing"];
     refused(&file, "", "cannot read --password-file = \"missing\"");
-    refused(&["user", "add", "a:b", "--password-stdin"], "CANARY-password\n", "is no login");
+    refused(
+        &["user", "add", "a:b", "--password-stdin"],
+        "CANARY-password\n",
+        "is not a valid login",
+    );
     let tenant = ["user", "add", "ann", "--tenant", "x", "--password-stdin"];
     refused(&tenant, "CANARY-password\n", "unless tenants = \"path\" is set");
     let reserved = ["user", "add", "ann", "--tenant", "API", "--password-stdin"];
-    refused(&reserved, "CANARY-password\n", "it is a path of the server");
+    refused(&reserved, "CANARY-password\n", "no path of the server");
     let taken = ["user", "add", "tje0", "--password-stdin"];
-    refused(&taken, "CANARY-password\n", "user tje0 of tenant default is there already");
+    refused(&taken, "CANARY-password\n", "user tje0 of tenant default already exists");
     refused(&["user", "disable", "nobody"], "", "there is no user nobody of tenant default");
     let nobody = ["user", "password", "nobody", "--password-stdin"];
     refused(&nobody, "CANARY-password\n", "there is no user nobody of tenant default");
     refused(&["ticket", "issue", "nobody"], "", "there is no enabled user nobody");
-    refused(&["ticket", "revoke", "x"], "", "`ticket list` shows the ids");
+    refused(&["ticket", "revoke", "x"], "", "`latchkey ticket list` shows the ids");
     refused(&["ticket", "revoke", &"0".repeat(32)], "", "there is no ticket");
     refused(&["app", "add", "a b"], "", "an application's name has 1 to 64");
     refused(&["app", "disable", "none"], "", "there is no application none");
     app.admin(&["app", "add", "sync"]);
-    refused(&["app", "add", "SYNC"], "", "application SYNC is there already");
+    refused(&["app", "add", "SYNC"], "", "application SYNC already exists");
     assert_eq!(app.admin(&["user", "list"]).lines().count(), 2, "a head and tje0");
     // No option takes a password as an argument.
     let told = app.setup.run(&["user", "add", "ann", "--password", "CANARY"], "");

@@ -87,7 +87,7 @@ fn grants_are_listed_and_shown() {
     let arguments = ["grants", "list", "--limit", "1"];
     let output = app.setup.clone().arguments(&arguments).command().output().expect("it runs");
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(told.contains(&format!("go on with --after {}", id(&live))), "{told}");
+    assert!(told.contains(&format!("continue with --after {}", id(&live))), "{told}");
     let table = app.admin(&["grants", "list"]);
     let lines: Vec<Vec<&str>> =
         table.lines().map(|line| line.split_whitespace().collect()).collect();
@@ -171,7 +171,7 @@ fn a_grant_is_tried_again_at_once() {
     assert_eq!(json_of(app, &["grants", "show", id(&key)])["attempts"], 2);
     let told = app.admin(&["grants", "retry", id(&key)]);
     let asks = format!(
-        "{} does not wait any more: the next call that has its key and needs fresh tokens asks {NAME} at once",
+        "{} no longer waits: the next call that has its key and needs fresh tokens asks {NAME} at once",
         id(&key)
     );
     assert_eq!(told, asks);
@@ -192,7 +192,7 @@ fn a_grant_is_tried_again_at_once() {
         hold.wait_for(1);
         let beside = json_of(app, &["grants", "retry", id(&key)]);
         assert_eq!(beside["state"], "refreshing", "{beside}");
-        let obstacle = json!(["a refresh is under way, and its outcome counts"]);
+        let obstacle = json!(["a refresh is under way: wait for its outcome"]);
         assert_eq!(beside["obstacles"], obstacle);
         hold.open();
         assert!(scene.provider.is_newest(&reader.join().expect("no panic")));

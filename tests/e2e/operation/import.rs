@@ -133,9 +133,9 @@ fn bad_lines_are_named_before_anything_is_saved() {
     let long = "x".repeat(31);
     let lines = [
         (good.to_owned(), ""),
-        ("CANARY".to_owned(), "it is no JSON object"),
-        (r#"["CANARY"]"#.to_owned(), "it is no JSON object"),
-        (with(r#""acces_token": "CANARY""#), "it has a property that is none of id, provider,"),
+        ("CANARY".to_owned(), "it is not a JSON object"),
+        (r#"["CANARY"]"#.to_owned(), "it is not a JSON object"),
+        (with(r#""acces_token": "CANARY""#), "it has an unknown property; known are id, provider,"),
         (good.replace("\"et\"", "null"), "provider is required"),
         (good.replace("\"et\"", "\"\""), "provider is required"),
         (good.replace("\"et\"", "7"), "provider must be a text"),
@@ -143,15 +143,18 @@ fn bad_lines_are_named_before_anything_is_saved() {
         (with(&format!(r#""refresh_token": "{long}""#)), "refresh_token is longer than 30 bytes"),
         (with(&format!(r#""claims": {{"a": "{long}"}}"#)), "claims is longer than 30 bytes"),
         (with(&format!(r#""scope": "{long}""#)), "scope is longer than 30 bytes"),
-        (good.replace("tje0", "CANARY"), "owner is no user of the tenant"),
+        (good.replace("tje0", "CANARY"), "owner is not a user of the tenant"),
         (good.replace("\"tje0\"", "null"), "owner is required"),
-        (with(r#""tenant": "CANARY""#), "tenant is no tenant of this installation"),
+        (with(r#""tenant": "CANARY""#), "tenant is not a tenant of this installation"),
         (with(r#""expires_in": -1"#), "expires_in must be from 0 to 315360000"),
         (with(r#""expires_in": "CANARY""#), "expires_in must be a whole number"),
-        (with(r#""expires_in": 1, "access_expires": 1"#), "expires_in and access_expires are two"),
+        (
+            with(r#""expires_in": 1, "access_expires": 1"#),
+            "set expires_in or access_expires, not both",
+        ),
         (with(r#""access_expires": "2027-01-31T12:00:00""#), "access_expires must be like"),
         (with(r#""parameters": {"shop": 7}"#), "parameters must be an object of texts"),
-        (with(r#""parameters": {"shop": "CANARY"}"#), "parameters are for providers that"),
+        (with(r#""parameters": {"shop": "CANARY"}"#), "parameters need a provider in"),
         (with(r#""id": "CANARY\n""#), "id must have at most 255 bytes, and no control"),
     ];
     let text: Vec<_> = lines.iter().map(|(line, _)| line.as_str()).collect();
@@ -167,13 +170,13 @@ fn bad_lines_are_named_before_anything_is_saved() {
         assert!(!setup.folder().join("keys.csv").exists());
     }
     for (name, text, fault) in [
-        ("1.csv", "et,tje0,CANARY\n", "line 1: column 1 is called like no property"),
-        ("2.csv", "provider,owner,provider\n", "line 1: column 3 has the name of another one"),
+        ("1.csv", "et,tje0,CANARY\n", "line 1: column 1 does not have the name of a property"),
+        ("2.csv", "provider,owner,provider\n", "line 1: column 3 has the same name as another one"),
         ("3.csv", "provider,owner\net,tje0,CANARY\n", "line 2: it has more or fewer cells"),
         (
             "4.csv",
             "provider,parameters.a,parameters\net,b,{}\n",
-            "line 1: parameters stand in one column and in columns of their own",
+            "line 1: parameters are in one column and in columns of their own",
         ),
         ("5.csv", "", "0 lines"),
     ] {
@@ -265,11 +268,11 @@ fn a_file_of_keys_is_not_overwritten() {
     assert!(told.contains("cannot open keys.csv"), "{told}");
     let told =
         import(&setup, &["tokens.jsonl", "--keys", "missing/keys.csv"]).expect_err("no folder");
-    assert!(told.contains("cannot make missing/keys.csv"), "{told}");
+    assert!(told.contains("cannot create missing/keys.csv"), "{told}");
     import(&setup, &first).expect("it is saved");
     let rows = keys(&path);
     let told = import(&setup, &first).expect_err("it is there");
-    assert!(told.contains("keys.csv is there already, and is not overwritten"), "{told}");
+    assert!(told.contains("keys.csv already exists, and is not overwritten"), "{told}");
     let done = import(&setup, &again).expect("nothing is left to do");
     assert_eq!(done, "saved 0 records, after 3 of a run before; their keys are in keys.csv\n");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("changed");
@@ -287,14 +290,17 @@ fn a_file_of_keys_is_not_overwritten() {
     write(&setup, "tokens.jsonl", many(3));
     let told = import(&setup, &["tokens.jsonl", "--keys", "tokens.jsonl", "--resume"]);
     let told = told.expect_err("no file of keys");
-    assert!(told.contains("other users can use") || told.contains("is no file of keys"), "{told}");
+    assert!(
+        told.contains("other users can use") || told.contains("is not a file of keys"),
+        "{told}"
+    );
     assert_eq!(keys(&path), rows);
     // A key after a damaged one is not dropped.
     let text = fs::read_to_string(&path).expect("it is there");
     let damaged = text.replace(&rows[1].record, "another");
     fs::write(&path, &damaged).expect("written");
     let told = import(&setup, &again).expect_err("it is damaged");
-    assert!(told.contains("keys.csv is damaged in line 3; put that line right"), "{told}");
+    assert!(told.contains("keys.csv is damaged in line 3; repair that line"), "{told}");
     assert_eq!(fs::read_to_string(&path).expect("it is there"), damaged);
     let app = setup.start();
     assert_eq!(app.saved_rows(), 3);

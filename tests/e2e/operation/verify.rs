@@ -47,9 +47,9 @@ fn it_says_what_it_proved() {
     assert!(!told.contains("not in the database"), "{told}");
     for line in [
         "1 master key: all there and the right ones",
-        "2 records: every data key opens under its master key; the tokens themselves can be opened by \
-         their callers alone",
-        "ended, and holding nothing: 1 record",
+        "2 records: every data key opens under its master key; only callers can open the tokens \
+         themselves",
+        "ended, without tokens: 1 record",
         "1 user",
         "2 grants",
     ] {
@@ -86,7 +86,7 @@ fn it_says_how_many_tokens_wait_in_files() {
     }
     assert_eq!(verify(&setup).0["unsaved"], 2);
     let told = setup.run(&["verify"], "").expect("proved");
-    let line = "not in the database yet: new tokens in 2 files, which a server puts there";
+    let line = "not in the database yet: new tokens in 2 files, which a server commits";
     assert!(told.lines().any(|said| said == line), "{told}");
 }
 
@@ -117,7 +117,10 @@ fn a_damaged_record_is_named() {
     assert_eq!(report["damaged"], json!(bad));
     assert_eq!(report["records"], bad.len() + 2);
     let refusal = app.setup.run(&["verify"], "").expect_err("damaged");
-    assert!(refusal.contains("8 records are damaged: changed outside of this server"), "{refusal}");
+    assert!(
+        refusal.contains("8 records are damaged: another program changed the data"),
+        "{refusal}"
+    );
 }
 
 /// More records than one page has, and more that are saved meanwhile.
@@ -173,7 +176,7 @@ fn without_the_right_master_key_nothing_is_proved() {
     let file = setup.key_file();
     let refused = |said: &str| {
         let refusal = setup.run(&["verify"], "").expect_err("it is refused");
-        assert!(refusal.starts_with("latchkey: cannot prove the database "), "{refusal}");
+        assert!(refusal.starts_with("latchkey: cannot verify the database "), "{refusal}");
         assert!(refusal.contains(said), "{refusal}");
     };
     let right = fs::read(&file).expect("key");

@@ -386,7 +386,7 @@ fn backup_and_restore_report_a_damaged_record() {
         let id = &keys[0][3..14];
         assert!(told.contains(&format!("\n  record {id} is damaged\n")), "{told}");
         let error = String::from_utf8(output.stderr).expect("UTF-8");
-        assert!(error.contains("1 record is damaged: changed outside"), "{error}");
+        assert!(error.contains("1 record is damaged: another program changed the data"), "{error}");
     }
     assert_eq!(place.start().client().access_token(&keys[1]).as_deref(), Some("fugit"));
 }

@@ -41,7 +41,7 @@ pub(crate) fn rotate_damaged(setup: &Setup) -> Value {
     let output = start_rotation(setup).wait_with_output().expect("it ends");
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{told}");
-    assert!(told.contains("damaged: changed outside of this server"), "{told}");
+    assert!(told.contains("damaged: another program changed"), "{told}");
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 

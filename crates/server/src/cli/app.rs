@@ -17,23 +17,26 @@ use crate::config::Config;
 #[derive(Subcommand)]
 pub(crate) enum AppCommand {
     /// Register an application, and print its token
+    ///
+    /// The token is shown only now. The database cannot show it again.
+    #[command(after_help = "Example:\n  latchkey app add crm-sync --tenant Cust12345")]
     Add {
-        /// 1 to 64 letters, digits, `-`, `_` and `.`
+        /// The name: 1 to 64 letters, digits, `-`, `_` and `.`
         name: String,
-        /// A tenant that it is allowed for; may be given several times. All, if there is none
+        /// A tenant that may use the application. Repeat it for several; without it, every tenant may
         #[arg(long)]
         tenant: Vec<String>,
     },
     /// List the applications
     List,
-    /// Shut an application out
+    /// Disable an application
     Disable {
-        /// As `app list` shows it
+        /// The name, as `app list` shows it
         name: String,
     },
-    /// Let an application in again
+    /// Enable a disabled application
     Enable {
-        /// As `app list` shows it
+        /// The name, as `app list` shows it
         name: String,
     },
 }

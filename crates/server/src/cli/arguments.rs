@@ -1,6 +1,6 @@
 //! Tenants and logins as arguments of commands.
 //!
-//! Invariant: a command gets a tenant by the name under which the database stores it.
+//! Invariant: a command gets a tenant by the name that the database has for it.
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -11,7 +11,7 @@ use crate::config::{Config, tenants};
 /// A tenant of this installation.
 #[derive(Args)]
 pub(crate) struct TenantArgument {
-    /// The tenant, where paths name tenants
+    /// The tenant, with `tenants = "path"`
     #[arg(long, default_value = "default")]
     tenant: String,
 }
@@ -25,10 +25,10 @@ impl TenantArgument {
 /// A tenant by its name.
 ///
 /// # Errors
-/// It cannot be one, or there is only one.
+/// The name is not valid, or it is not that of the only tenant.
 pub(crate) fn tenant(name: &str, config: &Config) -> anyhow::Result<TenantId> {
     let tenant = tenants::parse(name).with_context(|| {
-        format!("`{name}` cannot be a tenant: it is a path of the server, or has odd characters")
+        format!("`{name}` is not a valid tenant: use 1 to 64 letters, digits, `-` and `_`, and no path of the server")
     })?;
     match config.only_tenant()? {
         None => Ok(tenant),
@@ -42,7 +42,7 @@ pub(crate) fn tenant(name: &str, config: &Config) -> anyhow::Result<TenantId> {
 /// A user's login.
 ///
 /// # Errors
-/// It cannot be one.
+/// The name is not valid.
 pub(crate) fn login(name: &str) -> anyhow::Result<Login> {
-    Login::parse(name).with_context(|| format!("`{name}` is no login"))
+    Login::parse(name).with_context(|| format!("`{name}` is not a valid login"))
 }

@@ -1,6 +1,6 @@
 //! `latchkey backup`: a copy of a database in a file.
 //!
-//! Invariant: a backup counts only after it was restored and proved.
+//! Invariant: a backup is reported as written only after it was restored and verified.
 
 use std::path::Path;
 
@@ -20,16 +20,17 @@ pub(crate) fn run(config: &Config, output: Output, file: &Path) -> anyhow::Resul
     let proof = store::backup(&database, &config.keys()?, file, &mut report_progress())
         .with_context(|| format!("cannot back up the database {database}"))?;
     info!(records = proof.records, file = %file.display(), "backed up the database");
-    let done = format!("wrote {}, restored it to prove it, and removed that again", file.display());
+    let done =
+        format!("wrote {}, and verified it by a restore, which was removed again", file.display());
     Report::of(config, Some(file), &proof, None)?.print(output, Some(done))
 }
 
-/// Refuses what other programs read as standard input or output.
+/// Refuses `-`, which other programs read as standard input or output.
 pub(super) fn refuse_stream(file: &Path) -> anyhow::Result<()> {
     if file.as_os_str() == "-" {
         bail!(
-            "a backup is proved by reading it twice before it counts, so it cannot be a stream; name a file \
-             (./- if it is to be called so), and copy that"
+            "a backup is read twice to verify it, so it cannot be a stream; name a file (./- for one that is \
+             called -), and copy that"
         );
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! `latchkey copy`: from one database to another, of any kind.
+//! `latchkey copy`: copies one database to another, of any kind.
 //!
 //! Invariant: no URL is printed, because it may hold a password.
 
@@ -17,11 +17,12 @@ use crate::config::Config;
 /// Both databases.
 #[derive(Args)]
 pub(crate) struct Sides {
-    /// The URL of the database to copy, as `database.url` has it, which it is by default; no server may run on it
+    /// The URL of the database to copy. The default is `database.url`
     #[arg(long, value_name = "URL")]
     from: Option<String>,
-    /// The URL of a new database, or of an earlier copy; by default `database.url`, in which a password is not for
-    /// others on this machine to read
+    /// The URL of a new database, or of an earlier copy. The default is `database.url`
+    ///
+    /// Other users of this machine can read a password that is given here, but not one in `database.url`.
     #[arg(long, value_name = "URL")]
     to: Option<String>,
 }
@@ -49,7 +50,8 @@ pub(crate) fn run(config: &Config, output: Output, sides: &Sides) -> anyhow::Res
     let (from, to) = (read(&sides.from, "--from")?, read(&sides.to, "--to")?);
     if from.to_string() == to.to_string() {
         bail!(
-            "--from and --to, by default database.url, name the same database; name another with one"
+            "--from and --to name the same database (both are database.url by default); give one of them \
+             another URL"
         );
     }
     let mut printed = Progress::begin();
@@ -78,8 +80,8 @@ pub(crate) fn run(config: &Config, output: Output, sides: &Sides) -> anyhow::Res
     info!(records, from = %from, to = %to, "copied the database");
     let plain = format!(
         "copied {from} to {to}, and compared every row: both are the same\n{}\nA server on it needs the same \
-         master keys. {PAUSED} Servers on PostgreSQL are not kept away by this command: if one ran meanwhile, run it \
-         again before the copy is used.",
+         master keys. {PAUSED} This command does not lock out servers on PostgreSQL: if one ran meanwhile, run the \
+         command again before you use the copy.",
         counts.join(", ")
     );
     let report = Report {

@@ -1,6 +1,6 @@
-//! `latchkey grants`: whether servers on the database use its refresh tokens, and what is known of each grant.
+//! `latchkey grants`: whether servers on the database use its refresh tokens, and the state of each grant.
 //!
-//! Invariant: a command that ends the pause of a copy says what becomes of the grants if the original still runs.
+//! Invariant: a command that ends the pause of a copy warns of what happens to grants if the original is still used.
 
 mod records;
 
@@ -15,7 +15,7 @@ use crate::config::Config;
 /// The reason of a pause that an operator began.
 const COMMAND: &str = "command";
 
-/// What is said of a new copy.
+/// The notice about a new copy.
 pub(super) const PAUSED: &str =
     "No server on it refreshes a token before `latchkey grants resume`.";
 
@@ -24,15 +24,18 @@ const ORIGINAL: &str = "The database that this one was made from must not be use
 
 #[derive(Subcommand)]
 pub(crate) enum GrantsCommand {
-    /// Let no server on the database send a request to any provider
+    /// Pause all requests to providers, on every server of the database
     Pause,
-    /// Let servers send requests to providers again, as after a restore or a copy. The original must not run any more
+    /// Resume requests to providers, such as after a restore or a copy
+    ///
+    /// The original database must no longer be used: a provider ends a grant whose refresh token comes from two servers.
     Resume,
-    /// List the grants behind the living records of a tenant, by owner and id
+    /// List the grants of a tenant's live records, by owner and id
+    #[command(after_help = "Example:\n  latchkey grants list --state dead")]
     List(ListArguments),
-    /// Show what is known of a record and its grant, without its tokens
+    /// Show a record and the state of its grant, without tokens
     Show(OneRecord),
-    /// Let a grant that is dead or waits be tried by the next call that needs fresh tokens
+    /// End the wait of a dead or failing grant, so that the next call that needs fresh tokens tries it again
     Retry(OneRecord),
 }
 
@@ -66,7 +69,7 @@ pub(crate) fn run(config: &Config, output: Output, command: &GrantsCommand) -> a
     }
 }
 
-/// What ended, a line for each reason.
+/// The reasons of the pause that ended, a line each.
 fn resumed(reasons: &[String]) -> String {
     if reasons.is_empty() {
         return "the grants were not paused".to_owned();

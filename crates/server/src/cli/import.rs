@@ -1,7 +1,7 @@
-//! `latchkey import`: tokens of another system become records, and a file of their keys comes out.
+//! `latchkey import`: saves tokens of another system as records, and writes a file of their keys.
 //!
-//! Invariant: the key of a line is on disk before its record is committed. So whatever ends the command, it can go on:
-//! no line is saved twice, and no record is without its key.
+//! Invariant: the key of a line is on disk before its record is committed. So an interrupted import can be resumed: no
+//! line is saved twice, and no record is without its key.
 
 mod entry;
 mod key_file;
@@ -35,7 +35,7 @@ use super::{
 };
 use crate::config::Config;
 
-/// What is committed together, in lines and in bytes of secrets. The writer takes as much at a time.
+/// The size of a batch, in lines and in bytes of secrets. It is that of the writer.
 const BATCH: usize = 256;
 const BATCH_BYTES: usize = 4 << 20;
 /// How many bad lines are printed.
@@ -43,27 +43,27 @@ const SHOWN: usize = 100;
 /// The rights of others than the owner of a file.
 const OTHERS: u32 = 0o077;
 
-/// Where the tokens are, and where the keys go.
+/// The file of tokens, and the file for the keys.
 #[derive(Args)]
 pub(crate) struct ImportArguments {
-    /// JSON lines or CSV, as docs/import.md says; `-` is standard input
+    /// The file of tokens, in JSON lines or CSV as docs/import.md says; `-` is standard input
     file: PathBuf,
-    /// How the file is written, if its name does not end with .csv, .jsonl or .ndjson
+    /// The format of the file, if its name does not end with .csv, .jsonl or .ndjson
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// The new file for the keys, which opens every record: a CSV with line, id, record, key
+    /// The new file to write keys to: a CSV with line, id, record, key. Keep it safe: its keys open every record
     #[arg(long, value_name = "FILE", required_unless_present = "check")]
     keys: Option<PathBuf>,
-    /// Go on with an import that did not end, with the same file and the same file of keys
+    /// Resume an interrupted import, with the same file and the same file of keys
     #[arg(long)]
     resume: bool,
-    /// Only look for lines that cannot be saved
+    /// Only check the lines, and save nothing
     #[arg(long, conflicts_with = "resume")]
     check: bool,
     /// The owner of lines that name none
     #[arg(long, value_name = "LOGIN")]
     owner: Option<String>,
-    /// The tenant of lines that name none, where paths name tenants
+    /// The tenant of lines that name none, with `tenants = "path"`
     #[arg(long)]
     tenant: Option<String>,
 }
@@ -128,7 +128,7 @@ fn is_stream(file: &Path) -> bool {
 fn format_of(arguments: &ImportArguments) -> anyhow::Result<Format> {
     let of_name = || Format::of_name(&arguments.file);
     arguments.format.or_else(of_name).context(
-        "the name of the file does not say how it is written; add --format jsonl or --format csv",
+        "the name of the file does not end with .csv, .jsonl or .ndjson; add --format jsonl or --format csv",
     )
 }
 
@@ -138,21 +138,21 @@ fn warn_of_rights(file: &Path) {
     if mode & OTHERS != 0 && !is_stream(file) {
         warn!(
             path = %file.display(),
-            "other users can read this file, which has tokens; run `chmod 600` on it, and delete it in the end"
+            "other users can read this file, which has tokens; run `chmod 600` on it, and delete it after the import"
         );
     }
 }
 
-/// Looks at every line; how many there are.
+/// Checks every line, and returns their number.
 ///
 /// # Errors
-/// There are bad lines, which were printed.
+/// Some lines cannot be saved; they were printed.
 async fn check(mut lines: Lines, entries: &mut Entries<'_>) -> anyhow::Result<u64> {
     let mut progress = Progress::begin();
     let (mut count, mut bad) = (0, 0);
     while let Some(line) = lines.next()? {
         count += 1;
-        progress.tell(|| format!("{} looked at", counted(count, "line")));
+        progress.tell(|| format!("{} checked", counted(count, "line")));
         if let Err(fault) = entries.read(&line).await? {
             bad += 1;
             if bad <= SHOWN {
@@ -173,9 +173,9 @@ async fn check(mut lines: Lines, entries: &mut Entries<'_>) -> anyhow::Result<u6
 struct Import<'a> {
     store: &'a Store,
     keys: KeyFile,
-    /// What is committed next.
+    /// The lines to commit next.
     batch: Vec<Pending>,
-    /// How many bytes of secrets that has.
+    /// How many bytes of secrets they have.
     bytes: usize,
     saved: u64,
     before: u64,
@@ -202,25 +202,29 @@ impl<'a> Import<'a> {
         let mut known = self.keys.rows()?;
         while let Some(row) = known.next()? {
             let line = lines.next()?.with_context(|| {
-                format!("the file ends before line {}, whose key was made", row.line)
+                format!(
+                    "the file ends before line {}, which the file of keys has; resume with the file that the \
+                     import began with",
+                    row.line
+                )
             })?;
             let entry = valid(&line, entries).await?;
             if row.check != entry.digest() || row.line != line.number {
                 bail!(
-                    "line {} is not the line that the file of keys has there; go on with the file that the \
+                    "line {} is not the line that the file of keys has there; resume with the file that the \
                      import began with",
                     line.number
                 );
             }
             count += 1;
-            // Each is looked for, because the database may be another one, or an earlier state of it.
+            // Each is looked up, because the database may be another one, or an earlier state of it.
             if self.is_saved(&entry, &row.key, line.number).await? {
                 self.before += 1;
             } else {
                 let (line, key) = (line.number, row.key);
                 self.add(Pending { line, entry, key, is_new: false }).await?;
             }
-            progress.tell(|| format!("{} looked at", counted(count, "line")));
+            progress.tell(|| format!("{} checked", counted(count, "line")));
         }
         while let Some(line) = lines.next()? {
             let entry = valid(&line, entries).await?;
@@ -240,7 +244,7 @@ impl<'a> Import<'a> {
         let Some(found) = found else { return Ok(false) };
         if found.owner != entry.owner.login || found.provider != entry.carrier.provider.as_str() {
             bail!(
-                "line {line}: the id of its record is that of another record; import it by itself"
+                "line {line}: the id of its record belongs to another record; import this line alone"
             );
         }
         Ok(true)
@@ -305,7 +309,7 @@ impl<'a> Import<'a> {
     }
 }
 
-/// What a line says. Every line was looked at before, unless it came through standard input.
+/// The entry of a line. Every line was checked before, unless it comes from standard input.
 async fn valid(line: &Line, entries: &mut Entries<'_>) -> anyhow::Result<Entry> {
     let read = entries.read(line).await?;
     read.map_err(|fault| {
@@ -318,6 +322,6 @@ async fn valid(line: &Line, entries: &mut Entries<'_>) -> anyhow::Result<Entry> 
 }
 
 fn tell(line: &str) {
-    // The terminal may be gone, which stops nothing.
+    // A closed terminal does not stop the import.
     let _ = writeln!(io::stderr(), "{}", terminal::line(line));
 }

@@ -1,6 +1,6 @@
 //! `latchkey keys`: the master keys.
 //!
-//! Invariant: no file of a key that anything was sealed under is removed or changed, and no key is shown.
+//! Invariant: the file of a key that was ever used to seal is neither removed nor changed, and no key is shown.
 
 use std::{
     io::{self, Write as _},
@@ -29,27 +29,36 @@ use crate::config::Config;
 const LONGEST_USE: SignedDuration = SignedDuration::from_hours(2 * 365 * 24);
 /// By then every server has the new key, and seals nothing under the old one.
 const KNOWN_EVERYWHERE: Duration = Duration::from_secs(3);
-/// How often progress is told.
+/// How often progress is printed.
 const PROGRESS: Duration = Duration::from_secs(1);
 
 #[derive(Subcommand)]
 pub(crate) enum KeysCommand {
     /// Show the master keys of the database
+    ///
+    /// The command warns if the active key has been in use for more than two years.
     Status,
-    /// Make the file of a key, for `rotate --key`, and print its id
+    /// Create the file of a new key, and print its id
+    ///
+    /// Servers with key folders of their own need it: copy the file to every server, and run `keys rotate --key ID`.
     New,
-    /// Put a new key in place of the active one, and move all records to it
+    /// Rotate the master key, and re-wrap all records under the new one
+    ///
+    /// If a rotation was interrupted, the command resumes it.
+    #[command(after_help = "Examples:\n  latchkey keys rotate\n  latchkey keys rotate --key ID")]
     Rotate {
-        /// A key whose file every server has, as `keys new` prints it
+        /// Rotate to this key, whose file every server has; `keys new` prints the id
         #[arg(long, value_name = "ID")]
         key: Option<String>,
-        /// Do not wait until every running server has the key; one that lacks it cannot read what is moved
+        /// Do not wait until every running server has the key. A server without it cannot read re-wrapped records
         #[arg(long)]
         force: bool,
     },
-    /// Let the database forget a key that no record needs
+    /// Remove from the database a key that no record needs
+    ///
+    /// The key's file stays, because backups may need it.
     Retire {
-        /// As `keys status` shows it
+        /// The id, as `keys status` shows it
         id: String,
     },
 }
@@ -65,7 +74,7 @@ struct Row {
     announced: bool,
     wraps: i64,
     records: i64,
-    /// Whether it is in use for too long.
+    /// Whether it has been in use for too long.
     overdue: bool,
     /// Whether this machine lacks it.
     missing: bool,
@@ -76,7 +85,7 @@ struct Rotated {
     id: String,
     resumed: bool,
     records: usize,
-    /// The ids of records that are as they were, for their data keys do not open.
+    /// The ids of records that were left unchanged, because their data keys do not open.
     unopenable: Vec<String>,
 }
 
@@ -121,7 +130,7 @@ pub(crate) fn run(config: &Config, output: Output, command: &KeysCommand) -> any
             let rows: Vec<Row> = keys.into_iter().map(Row::of).collect();
             for row in rows.iter().filter(|row| row.overdue) {
                 tell(&format!(
-                    "warning: the master key {} is in use since {}, longer than the two years that NIST \
+                    "warning: the master key {} has been in use since {}, longer than the two years that NIST \
                      SP 800-57 allows; run `latchkey keys rotate`",
                     row.id,
                     row.created.as_deref().unwrap_or_default()
@@ -135,8 +144,8 @@ pub(crate) fn run(config: &Config, output: Output, command: &KeysCommand) -> any
             match keys.source {
                 KeySource::Directory => {}
                 KeySource::Secret => bail!(
-                    "keys.source is \"secret\": put what `openssl rand -base64 32` prints in front of \
-                     the keys of the secret, on every server, and run `latchkey keys rotate`"
+                    "keys.source is \"secret\": add the output of `openssl rand -base64 32` before \
+                     the other keys of the secret, on every server, and run `latchkey keys rotate`"
                 ),
                 KeySource::Pkcs11 => bail!(
                     "keys.source is \"pkcs11\": the database has the key for every server, sealed; run \
@@ -168,7 +177,7 @@ pub(crate) fn run(config: &Config, output: Output, command: &KeysCommand) -> any
                     format!("; {} may be deleted once no backup needs it", key.place)
                 }
                 Some(KeySource::Secret) => {
-                    "; it may be taken out of the secret once no backup needs it".to_owned()
+                    "; it may be removed from the secret once no backup needs it".to_owned()
                 }
                 Some(KeySource::Pkcs11) | None => String::new(),
             };
@@ -192,34 +201,34 @@ async fn rotate(store: &Store, key: Option<&str>, is_forced: bool) -> anyhow::Re
         let Rewrapped { records, unopenable } = store.rewrap().await?;
         Ok::<_, StoreError>(Rewrapped { records: first.records + records, unopenable })
     };
-    let tell_what_is_left = async {
-        let mut told = None;
+    let print_remaining = async {
+        let mut printed = None;
         loop {
             let asked = Instant::now();
             // A server that is running moves records too.
             if let Ok(records) = store.records_to_move().await
-                && told.replace(records) != Some(records)
+                && printed.replace(records) != Some(records)
             {
                 tell(&format!("{} left", counted(records.unsigned_abs(), "record")));
             }
-            // To count many takes long.
+            // Counting many records takes long.
             time::sleep(PROGRESS.max(asked.elapsed() * 10)).await;
         }
     };
     let Rewrapped { records, unopenable } = tokio::select! {
         biased;
-        never = tell_what_is_left => never,
+        never = print_remaining => never,
         moved = move_all => moved?,
     };
     let which = if unopenable.is_empty() { "every record" } else { "every record that opens" };
     tell(&format!("{which} is under the master key {id}; this command moved {records}"));
     for record in &unopenable {
-        tell(&format!("record {record} does not open, and is left as it is"));
+        tell(&format!("record {record} does not open, and was left unchanged"));
     }
     Ok(Rotated { id, resumed: is_resumed, records, unopenable })
 }
 
-/// Says what is going on. A terminal that went away stops nothing.
+/// Prints a line on standard error. A closed terminal does not stop the command.
 fn tell(line: &str) {
     let _ = writeln!(io::stderr(), "{}", terminal::lines(line));
 }

@@ -1,7 +1,7 @@
 //! The database of the configuration, as commands of administration open it.
 //!
-//! Invariant: a command works beside a running server. It never migrates a database that exists, and a command that
-//! only looks makes none.
+//! Invariant: a command works while servers are running. It never migrates an existing database, and a command that
+//! only reads does not create one.
 
 use anyhow::{Context as _, bail};
 use store::{OpenError, OpenOptions, Store};
@@ -11,7 +11,7 @@ use crate::config::Config;
 /// Runs a command on the database of the configuration.
 ///
 /// # Errors
-/// What the command says, or why the database cannot be used.
+/// The error of the command, or the reason why the database cannot be used.
 pub(crate) fn with_store<T>(
     config: &Config,
     command: impl AsyncFnOnce(&Store) -> anyhow::Result<T>,
@@ -20,7 +20,7 @@ pub(crate) fn with_store<T>(
     on_database(config, command)
 }
 
-/// As `with_store`, also if master keys are missing: for looking at them, and for retiring them.
+/// As `with_store`, also if master keys are missing: for showing and retiring keys.
 pub(crate) fn with_store_for_keys<T>(
     config: &Config,
     command: impl AsyncFnOnce(&Store) -> anyhow::Result<T>,
@@ -39,7 +39,7 @@ fn require_database(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// As `with_store`, and makes the database if there is none.
+/// As `with_store`, and creates the database if there is none.
 pub(crate) fn on_database<T>(
     config: &Config,
     command: impl AsyncFnOnce(&Store) -> anyhow::Result<T>,

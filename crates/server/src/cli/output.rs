@@ -21,7 +21,7 @@ const PROGRESS_PERIOD: Duration = Duration::from_secs(2);
 /// How a command answers.
 #[derive(Args, Clone, Copy)]
 pub(crate) struct Output {
-    /// For people, or for programs
+    /// The format of the answer: text for people, or JSON for programs
     #[arg(long, global = true, value_enum, default_value = "text")]
     output: Format,
 }
@@ -72,7 +72,7 @@ impl Output {
     }
 }
 
-/// What a command that takes long says on standard error.
+/// The progress of a long command, on standard error.
 pub(crate) struct Progress(Instant);
 
 impl Progress {
@@ -80,7 +80,7 @@ impl Progress {
         Self(Instant::now())
     }
 
-    /// Prints a line, unless the last one is too young.
+    /// Prints a line, unless the last one was printed a moment ago.
     pub(crate) fn tell(&mut self, line: impl FnOnce() -> String) {
         if self.0.elapsed() >= PROGRESS_PERIOD {
             // The terminal may be gone, which stops nothing.
@@ -109,11 +109,11 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
-/// A refusal of the store, with the name that the command was given.
+/// An error of the store, with the name that the command was given.
 pub(crate) fn refusal(error: StoreError, name: &str) -> anyhow::Error {
     match error {
         StoreError::NotFound(kind) => anyhow::anyhow!("there is no {kind} {name}"),
-        StoreError::Conflict(kind) => anyhow::anyhow!("{kind} {name} is there already"),
+        StoreError::Conflict(kind) => anyhow::anyhow!("{kind} {name} already exists"),
         other => other.into(),
     }
 }

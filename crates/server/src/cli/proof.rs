@@ -1,6 +1,6 @@
-//! What `verify`, `backup` and `restore` say about the proof of a database.
+//! The report of `verify`, `backup` and `restore` on the verification of a database.
 //!
-//! Invariant: what is said to be proved was, and a command that finds damage exits with 1.
+//! Invariant: the report has only what was verified, and a command that finds damage exits with 1.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use store::VerifyReport;
 use super::output::{Output, Progress, counted, grouped};
 use crate::config::Config;
 
-/// What was done, with what, and the proof of it.
+/// The databases and files of a command, and the result of its verification.
 #[derive(Serialize)]
 pub(super) struct Report<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -27,7 +27,7 @@ pub(super) struct Report<'a> {
     unsaved: Option<u64>,
     /// The ids of records, as the API has them.
     damaged: &'a [String],
-    /// What servers leave out: `user`, `credential`, `application` or `record`, and the row's key.
+    /// Rows that servers skip: `user`, `credential`, `application` or `record`, and the row's key.
     unreadable: &'a [(&'static str, String)],
     #[serde(skip)]
     proof: &'a VerifyReport,
@@ -55,13 +55,13 @@ impl<'a> Report<'a> {
         })
     }
 
-    /// Says what was proved; an error if something is damaged.
+    /// Prints what was verified. Fails if something is damaged.
     pub(super) fn print(&self, output: Output, done: Option<String>) -> anyhow::Result<()> {
         let mut lines: Vec<String> = done.into_iter().collect();
         lines.extend(proved(self.proof));
         if let Some(count) = self.unsaved.filter(|count| *count > 0) {
             lines.push(format!(
-                "not in the database yet: new tokens in {}, which a server puts there",
+                "not in the database yet: new tokens in {}, which a server commits",
                 counted(count, "file")
             ));
         }
@@ -71,19 +71,18 @@ impl<'a> Report<'a> {
     }
 }
 
-/// An error if rows were found that servers leave out.
+/// Fails if there are rows that servers skip.
 fn refuse_unreadable(count: usize) -> anyhow::Result<()> {
     if count > 0 {
         bail!(
-            "{} cannot be read, and servers leave them out: something else wrote them; put them right, or \
-             remove them",
+            "{} cannot be read, and servers skip them: another program wrote them; correct or remove them",
             counted(count as u64, "row")
         );
     }
     Ok(())
 }
 
-/// An error if records were found that do not open.
+/// Fails if there are records that do not open.
 pub(super) fn refuse_damaged(count: usize) -> anyhow::Result<()> {
     let (records, are) = match count {
         0 => return Ok(()),
@@ -91,12 +90,12 @@ pub(super) fn refuse_damaged(count: usize) -> anyhow::Result<()> {
         _ => (counted(count as u64, "record"), "are"),
     };
     bail!(
-        "{records} {are} damaged: changed outside of this server, and not to be opened; have the tokens saved \
-         again, and revoke what is damaged by its `Id`"
+        "{records} {are} damaged: another program changed the data, which does not open any more; save the tokens \
+         again, and revoke each damaged record by its `Id`"
     )
 }
 
-/// What a proof says, a line each.
+/// The results of a verification, a line each.
 fn proved(proof: &VerifyReport) -> Vec<String> {
     let VerifyReport { master_keys, records, ended, users, grants, is_file, damaged, unreadable } =
         proof;
@@ -108,14 +107,14 @@ fn proved(proof: &VerifyReport) -> Vec<String> {
     let count = counted(*records, "record");
     lines.push(match damaged.len() as u64 {
         0 => format!(
-            "{count}: every data key opens under its master key; the tokens themselves can be opened by \
-             their callers alone"
+            "{count}: every data key opens under its master key; only callers can open the tokens \
+             themselves"
         ),
         bad => format!("{count}: the data keys of {} do not open:", grouped(bad)),
     });
     lines.extend(damaged.iter().map(|id| format!("  record {id} is damaged")));
     if *ended > 0 {
-        lines.push(format!("ended, and holding nothing: {}", counted(*ended, "record")));
+        lines.push(format!("ended, without tokens: {}", counted(*ended, "record")));
     }
     lines.push(counted(*users, "user"));
     lines.push(counted(*grants, "grant"));
@@ -123,8 +122,8 @@ fn proved(proof: &VerifyReport) -> Vec<String> {
     lines
 }
 
-/// Prints now and then the number of records that were looked at.
+/// Prints from time to time the number of records that were checked.
 pub(super) fn report_progress() -> impl FnMut(u64) {
     let mut progress = Progress::begin();
-    move |records| progress.tell(|| format!("looked at {}", counted(records, "record")))
+    move |records| progress.tell(|| format!("checked {}", counted(records, "record")))
 }

@@ -1,6 +1,6 @@
-//! What `config check` and `providers check` say of the providers that are configured.
+//! The report of `config check` and `providers check` on the configured providers.
 //!
-//! Invariant: no secret is sent and none is printed.
+//! Invariant: no secret is sent or printed.
 
 use std::{
     io::{self, Write as _},
@@ -31,25 +31,25 @@ pub(crate) fn describe(config: &Config) -> anyhow::Result<()> {
             false => ", clients are not given its refresh tokens (give_refresh_token = false)",
         };
         let line = format!(
-            "{place}: its records are refreshed when they are got, whenever they were saved{hidden}, and a \
-             grant that ended is a 424"
+            "{place}: a get refreshes its records, also those saved before it was configured{hidden}, and answers \
+             424 if the grant has ended"
         );
         writeln!(out, "{}", terminal::line(&line))?;
     }
     Ok(())
 }
 
-/// A look at a provider that is configured.
+/// The result of a check of a configured provider.
 #[derive(Serialize)]
 pub(super) struct Look {
-    /// What errors and the log call it.
+    /// Its name in errors and in the log.
     provider: String,
     usable: bool,
-    /// What was found, or why it cannot be used.
+    /// The findings, or the reason why it cannot be used.
     found: String,
 }
 
-/// Asks each of the providers whether it is there, without a secret. Blocks.
+/// Sends a request without a secret to each of the providers. Blocks.
 pub(super) fn look_at<'a>(
     providers: impl Iterator<Item = &'a Arc<ConfiguredProvider>>,
 ) -> Vec<Look> {
@@ -64,7 +64,7 @@ pub(super) fn look_at<'a>(
 }
 
 impl Look {
-    /// The look as a line for people.
+    /// The result as a line for people.
     pub(super) fn line(&self) -> String {
         format!("{}: {}", self.provider, self.found)
     }
@@ -78,10 +78,10 @@ pub(super) fn check(looks: &[Look]) -> anyhow::Result<()> {
     }
 }
 
-/// Asks each provider whether it is there, and prints what it found.
+/// Sends a request to each provider, and prints the findings.
 ///
 /// # Errors
-/// A provider is not there.
+/// A provider cannot be used.
 pub(crate) fn probe(providers: &Providers) -> anyhow::Result<()> {
     let looks = look_at(providers.all());
     let mut out = io::stdout().lock();

@@ -1,7 +1,7 @@
 //! `latchkey providers`: the presets that come with the server, and the providers that are configured.
 //!
-//! Invariant: a value of a preset that no documentation was found for is shown as unverified wherever it is shown. No
-//! secret is sent and none is printed.
+//! Invariant: a value of a preset without documentation of its provider is always shown as unverified. No secret is
+//! sent or printed.
 
 mod status;
 
@@ -16,23 +16,26 @@ use crate::{config::Config, serve};
 
 #[derive(Subcommand)]
 pub(crate) enum ProvidersCommand {
-    /// List the presets, and which of their values are unverified
+    /// List the presets, and their unverified values
     List,
-    /// Print the settings of a preset, with the source of each, as they could stand in the configuration
+    /// Print a preset as settings of the configuration, with the source of each
+    #[command(after_help = "Example:\n  latchkey providers show xero")]
     Show {
-        /// As `providers list` shows it
+        /// The preset's name, as `providers list` shows it
         name: String,
     },
-    /// Read the secrets of providers that are configured, and ask whether each is there. No secret is sent
+    /// Check the secrets of the configured providers, and send a request to each
+    ///
+    /// The requests are for the discovery document and the certificate. No secret is sent.
     Check {
-        /// A `name` of the configuration. All, if there is none
+        /// The `name`s of providers in the configuration. Without one, all are checked
         names: Vec<String>,
     },
-    /// Show to which providers no request is sent now, why, and how their grants are
+    /// Show which providers are blocked, why, and the states of their grants
     Status,
-    /// Let the request that shows whether the pause of a provider is over be sent now
+    /// Let servers send one request to a blocked provider now, to test whether it works again
     Retry {
-        /// A `name` of the configuration
+        /// The `name` of the provider in the configuration
         name: String,
     },
 }

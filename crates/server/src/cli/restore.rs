@@ -1,6 +1,6 @@
 //! `latchkey restore`: a database from a backup.
 //!
-//! Invariant: no database that exists is touched.
+//! Invariant: an existing database is never changed.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::config::Config;
 
-/// Makes the configured database from a file.
+/// Restores the configured database from a file.
 pub(crate) fn run(config: &Config, output: Output, file: &Path) -> anyhow::Result<()> {
     refuse_stream(file)?;
     let database = config.database()?;

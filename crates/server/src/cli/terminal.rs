@@ -1,6 +1,6 @@
 //! Text that goes to a terminal.
 //!
-//! Invariant: text that came from a file or a database changes nothing of a terminal but the place of the cursor.
+//! Invariant: text from a file or a database changes nothing on a terminal except the position of the cursor.
 
 use std::fmt::Write as _;
 

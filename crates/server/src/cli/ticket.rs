@@ -20,24 +20,27 @@ use crate::config::{Config, tenants::Tenants};
 #[derive(Subcommand)]
 pub(crate) enum TicketCommand {
     /// Issue a ticket for a user, and print it
+    ///
+    /// The ticket is shown only now. The database cannot show it again.
+    #[command(after_help = "Example:\n  TICKET=$(latchkey ticket issue ann)")]
     Issue {
-        /// The user, who need not be signed in
+        /// The name of the user
         login: String,
         #[command(flatten)]
         tenant: TenantArgument,
     },
-    /// List the tickets that are valid, without what makes them work
+    /// List the valid tickets, without their secrets
     List {
-        /// Only those of one tenant
+        /// List only the tickets of this tenant
         #[arg(long)]
         tenant: Option<String>,
-        /// Only those of one user
+        /// List only the tickets of this user
         #[arg(long)]
         login: Option<String>,
     },
     /// Revoke a ticket by its id
     Revoke {
-        /// As `ticket list` shows it
+        /// The id, as `ticket list` shows it
         id: String,
     },
 }
@@ -113,7 +116,8 @@ pub(crate) fn run(config: &Config, output: Output, command: &TicketCommand) -> a
             output.rows(&["ID", "TENANT", "LOGIN", "CREATED", "EXPIRES"], &rows, Row::cells)
         }
         TicketCommand::Revoke { id: text } => {
-            let id = CredentialId::parse(text).context("`ticket list` shows the ids")?;
+            let id = CredentialId::parse(text)
+                .context("that is not the id of a ticket; `latchkey ticket list` shows the ids")?;
             open::with_store(config, async |store| {
                 let revoked = store.revoke_credential(CredentialKind::Ticket, id, None).await;
                 revoked.map_err(|error| refusal(error, text))

@@ -1,6 +1,6 @@
-//! `latchkey user`: who may sign in.
+//! `latchkey user`: the users.
 //!
-//! Invariant: a password is never an argument, which others on the machine could read; it comes from a
+//! Invariant: a password is never an argument, because other users of the machine could read it. It comes from a
 //! prompt, a file or standard input.
 
 use std::{
@@ -23,15 +23,23 @@ use super::{
 };
 use crate::{config::Config, first_user::password_in};
 
+const USER_EXAMPLES: &str = "\
+Examples:
+  latchkey user add ann
+  latchkey user add admin --administrator --password-file admin-password";
+
 #[derive(Subcommand)]
 pub(crate) enum UserCommand {
     /// Add a user
+    ///
+    /// The command asks for the password, unless an option says where it comes from.
+    #[command(after_help = USER_EXAMPLES)]
     Add {
-        /// The name to sign in with
+        /// The user name
         login: String,
         #[command(flatten)]
         tenant: TenantArgument,
-        /// Give it every right within the tenant
+        /// Give the user every right within the tenant
         #[arg(long)]
         administrator: bool,
         #[command(flatten)]
@@ -39,43 +47,43 @@ pub(crate) enum UserCommand {
     },
     /// List the users
     List {
-        /// Only those of one tenant
+        /// List only the users of this tenant
         #[arg(long)]
         tenant: Option<String>,
     },
-    /// Change a user's password; its tickets, sessions and tokens end
+    /// Change a user's password, and end the user's tickets, sessions and access tokens
     Password {
-        /// The name to sign in with
+        /// The user name
         login: String,
         #[command(flatten)]
         tenant: TenantArgument,
         #[command(flatten)]
         password: PasswordSource,
     },
-    /// Shut a user out; its tickets, sessions and tokens end
+    /// Disable a user, and end the user's tickets, sessions and access tokens
     Disable {
-        /// The name to sign in with
+        /// The user name
         login: String,
         #[command(flatten)]
         tenant: TenantArgument,
     },
-    /// Let a user in again
+    /// Enable a disabled user
     Enable {
-        /// The name to sign in with
+        /// The user name
         login: String,
         #[command(flatten)]
         tenant: TenantArgument,
     },
 }
 
-/// Where a password comes from; a prompt unless another is named.
+/// The source of a password; a prompt by default.
 #[derive(Args)]
 #[group(multiple = false)]
 pub(crate) struct PasswordSource {
-    /// Read it from the first line of a file
+    /// Read the password from the first line of this file
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
-    /// Read it from the first line of standard input
+    /// Read the password from the first line of standard input
     #[arg(long)]
     password_stdin: bool,
 }
@@ -135,7 +143,7 @@ pub(crate) fn run(config: &Config, output: Output, command: &UserCommand) -> any
         }
         UserCommand::Password { login, tenant, password } => {
             let (name, tenant, login) = (login, tenant.read(config)?, arguments::login(login)?);
-            // First, because the answer may take a while, and other commands should not wait for the database.
+            // Before the database is opened, because the prompt may wait for long, and other commands must not.
             let hash = auth::hash(&password.read(&login)?);
             let user = open::with_store(config, async |store| {
                 let changed = store.set_password(tenant.clone(), login.clone(), hash).await;
@@ -196,7 +204,9 @@ impl PasswordSource {
 /// Asks for a password twice, without showing it.
 fn prompt() -> anyhow::Result<Zeroizing<String>> {
     if !io::stdin().is_terminal() {
-        bail!("there is nobody to ask for a password; use --password-file or --password-stdin");
+        bail!(
+            "there is no terminal to ask for a password; use --password-file or --password-stdin"
+        );
     }
     let mut terminal = io::stderr();
     let mut ask = |what: &str| {
@@ -205,8 +215,8 @@ fn prompt() -> anyhow::Result<Zeroizing<String>> {
         rpassword::read_password().map(Zeroizing::new)
     };
     let first = ask("Password")?;
-    if *ask("The same again")? != *first {
-        bail!("they are not the same; nothing was changed");
+    if *ask("Repeat the password")? != *first {
+        bail!("the passwords differ; nothing was changed");
     }
     Ok(first)
 }

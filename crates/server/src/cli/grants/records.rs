@@ -1,6 +1,6 @@
-//! `latchkey grants list`, `show` and `retry`: the grants behind records.
+//! `latchkey grants list`, `show` and `retry`: the grants of records.
 //!
-//! Invariant: a state is what `Describe` answers, because both ask the same function; nothing that is sealed is opened.
+//! Invariant: a state is the one that `Describe` answers, because both use the same function. No seal is opened.
 
 use std::io::{self, Write as _};
 
@@ -26,16 +26,16 @@ const PAGE: usize = 500;
 
 #[derive(Args)]
 pub(crate) struct ListArguments {
-    /// Only grants in this state. Without it all but `none`
+    /// List only grants in this state. Without it, all but `none`
     #[arg(long, value_enum)]
     state: Option<State>,
-    /// Only records of this provider, exactly as it was saved
+    /// List only records of this provider, by the exact name with which they were saved
     #[arg(long, value_name = "NAME")]
     provider: Option<String>,
-    /// How many at most
+    /// List at most this many grants
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     limit: u32,
-    /// Go on behind this record, the last of the list before
+    /// Continue after this record, the last one of the previous list
     #[arg(long, value_name = "ID")]
     after: Option<String>,
     #[command(flatten)]
@@ -44,7 +44,7 @@ pub(crate) struct ListArguments {
 
 #[derive(Args)]
 pub(crate) struct OneRecord {
-    /// The record, as `grants list` and `Describe` show it
+    /// The record's id, as `grants list` and `Describe` show it
     id: String,
     #[command(flatten)]
     tenant: TenantArgument,
@@ -102,7 +102,7 @@ impl Row {
     }
 }
 
-/// Everything that is known of a record and its grant.
+/// All facts of a record and its grant.
 #[derive(Serialize)]
 struct Details {
     #[serde(flatten)]
@@ -202,7 +202,7 @@ impl Found {
 fn id(text: &str) -> anyhow::Result<RecordId> {
     // The text may be a whole key, so it is not repeated.
     RecordId::parse(text.trim()).context(
-        "that is not the id of a record: an id has 11 letters and digits, those behind `lk_` in its key",
+        "that is not the id of a record: an id has 11 letters and digits, those after `lk_` in its key",
     )
 }
 
@@ -210,7 +210,7 @@ fn no_record(id: &str, tenant: &TenantId) -> String {
     format!("there is no record {} of tenant {tenant}", id.escape_debug())
 }
 
-/// Lists grants of a tenant, and says on standard error how to go on if there are more.
+/// Lists grants of a tenant. If there are more, it says on standard error how to list them.
 pub(super) fn list(config: &Config, output: Output, wanted: &ListArguments) -> anyhow::Result<()> {
     let (tenant, providers) = (wanted.tenant.read(config)?, Providers::new(config)?);
     let is_wanted = |grant: &GrantDescription| match wanted.state {
@@ -249,12 +249,12 @@ pub(super) fn list(config: &Config, output: Output, wanted: &ListArguments) -> a
     output.rows(&head, &rows, Row::cells)?;
     if let Some(last) = rows.last().filter(|_| !are_all) {
         // The terminal may be gone, which stops nothing.
-        let _ = writeln!(io::stderr(), "there are more: go on with --after {}", last.id);
+        let _ = writeln!(io::stderr(), "there are more: continue with --after {}", last.id);
     }
     Ok(())
 }
 
-/// The place behind a record.
+/// The position after a record.
 async fn position(
     store: &Store,
     tenant: &TenantId,
@@ -275,7 +275,7 @@ pub(super) fn show(config: &Config, output: Output, wanted: &OneRecord) -> anyho
     output.made(&details.lines()?, &details)
 }
 
-/// What `retry` did.
+/// The outcome of `retry`.
 #[derive(Serialize)]
 struct Retried {
     #[serde(flatten)]
@@ -283,7 +283,7 @@ struct Retried {
     tenant: String,
     /// Whether something made the grant wait.
     waited: bool,
-    /// What is in the way still, or nothing.
+    /// The obstacles that are left.
     obstacles: Vec<String>,
 }
 
@@ -298,12 +298,12 @@ pub(super) fn retry(config: &Config, output: Output, wanted: &OneRecord) -> anyh
     info!(record.id = found.record.id.text(), waited, "a grant may be tried at once");
     let (id, provider) = (found.record.id.text(), &found.record.provider);
     let obstacles = obstacles(&found);
-    let did = if waited { "does not wait any more" } else { "did not wait" };
+    let did = if waited { "no longer waits" } else { "did not wait" };
     let first = match &obstacles[..] {
         [] => format!(
             "{id} {did}: the next call that has its key and needs fresh tokens asks {provider} at once"
         ),
-        _ => format!("{id} {did}, but something else is in the way:"),
+        _ => format!("{id} {did}, but it cannot be tried now:"),
     };
     let lines = [vec![first], obstacles.clone()].concat();
     let row = Row::of(&found.record, &found.description);
@@ -316,7 +316,7 @@ fn refuse_hopeless(config: &Config, found: &Found) -> anyhow::Result<()> {
     let Found { tenant, record, description, is_configured } = found;
     let (id, provider) = (record.id.text(), &record.provider);
     if record.ended.is_some() {
-        bail!("record {id} has ended: it has no refresh token any more");
+        bail!("record {id} has ended, and has no refresh token");
     }
     if !config.grants.enabled {
         bail!("grants.enabled is false: servers refresh nothing");
@@ -335,7 +335,7 @@ fn refuse_hopeless(config: &Config, found: &Found) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What keeps servers from sending a request about the grant now.
+/// The obstacles that keep servers from sending a request for the grant now.
 fn obstacles(found: &Found) -> Vec<String> {
     let Found { record, description, .. } = found;
     let name = &record.provider;
@@ -348,7 +348,7 @@ fn obstacles(found: &Found) -> Vec<String> {
             "no request is sent to {name} before {until} ({cause}): `latchkey providers retry` lets one through"
         )
     } else if State::Refreshing.is_of(description) {
-        "a refresh is under way, and its outcome counts".to_owned()
+        "a refresh is under way: wait for its outcome".to_owned()
     } else {
         return Vec::new();
     };

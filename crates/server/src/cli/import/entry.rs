@@ -1,4 +1,4 @@
-//! What a line of an import says: tokens, their owner, and what is known of them.
+//! An entry of an import: tokens, their owner, and their details.
 //!
 //! Invariant: a line may be saved if and only if a caller could save the same. An error names the property
 //! that is wrong, never its value.
@@ -38,7 +38,7 @@ pub(super) const PROPERTIES: [&str; 11] = [
     "scope",
 ];
 pub(super) const PARAMETERS: &str = "parameters";
-/// How the name of a column begins that has one parameter.
+/// The prefix of a column with one parameter.
 pub(super) const PARAMETER: &str = "parameters.";
 
 /// Ten years, in seconds, as of a save.
@@ -48,9 +48,9 @@ const MOST_BYTES_OF_ID: usize = 255;
 /// How many owners are remembered as known.
 const OWNERS: NonZeroUsize = NonZeroUsize::new(10_000).expect("it is more than zero");
 
-/// What a line says.
+/// The entry of a line.
 pub(super) struct Entry {
-    /// The caller's own name of it, for joining.
+    /// The operator's own name of it, for a join with the keys.
     pub(super) id: Option<String>,
     pub(super) owner: Principal,
     pub(super) carrier: TokenManagementInfo,
@@ -65,7 +65,7 @@ impl Entry {
         self.carrier.secrets().into_iter().map(|(_field, secret)| length(secret)).sum()
     }
 
-    /// Recognises the line when an import goes on. It is kept beside the key that opens the record.
+    /// Recognizes the line when an import is resumed. It is kept with the key that opens the record.
     pub(super) fn digest(&self) -> u32 {
         let mut hasher = Hasher::new();
         let mut add = |text: Option<&str>| {
@@ -96,7 +96,7 @@ impl Entry {
     }
 }
 
-/// Reads lines, and knows what they are measured by.
+/// Reads lines, and checks them against the limits.
 pub(super) struct Entries<'a> {
     config: &'a Config,
     store: &'a Store,
@@ -129,7 +129,7 @@ impl<'a> Entries<'a> {
         })
     }
 
-    /// What the line says; within, what is wrong with it.
+    /// The entry of a line; the inner error says what is wrong with it.
     ///
     /// # Errors
     /// The database cannot be read.
@@ -142,7 +142,9 @@ impl<'a> Entries<'a> {
         if self.is_known(&entry.owner).await? {
             return Ok(Ok(entry));
         }
-        Ok(Err("owner is no user of the tenant; add it by `latchkey user add`".to_owned()))
+        Ok(Err(
+            "owner is not a user of the tenant; add the user with `latchkey user add`".to_owned()
+        ))
     }
 
     /// Whether the owner can be a caller. A user of an issuer's tokens has no row of its own.
@@ -161,7 +163,7 @@ impl<'a> Entries<'a> {
 
     fn parse(&self, properties: &Map<String, Value>) -> Result<Entry, String> {
         if properties.keys().any(|name| !PROPERTIES.contains(&name.as_str())) {
-            return Err(format!("it has a property that is none of {}", PROPERTIES.join(", ")));
+            return Err(format!("it has an unknown property; known are {}", PROPERTIES.join(", ")));
         }
         let id = text(properties, "id")?.map(str::to_owned);
         if id
@@ -195,14 +197,16 @@ impl<'a> Entries<'a> {
 
     fn owner(&self, properties: &Map<String, Value>) -> Result<Principal, String> {
         let login = match text(properties, "owner")? {
-            Some(name) => Login::parse(name).map_err(|_invalid| "owner is no login".to_owned())?,
+            Some(name) => {
+                Login::parse(name).map_err(|_invalid| "owner is not a valid login".to_owned())?
+            }
             None => self.default_owner.clone().ok_or(
                 "owner is required: the login of the user who gets the tokens, or --owner for all",
             )?,
         };
         let tenant = match text(properties, "tenant")? {
             Some(name) => arguments::tenant(name, self.config)
-                .map_err(|_invalid| "tenant is no tenant of this installation".to_owned())?,
+                .map_err(|_invalid| "tenant is not a tenant of this installation".to_owned())?,
             None => self
                 .default_tenant
                 .clone()
@@ -224,7 +228,7 @@ impl<'a> Entries<'a> {
         let is_it =
             |known: &&ProviderSettings| known.name == provider.as_str() && known.is_for(tenant);
         let found = self.config.grants.providers.items().iter().find(is_it);
-        let found = found.ok_or("parameters are for providers that grants.providers has")?;
+        let found = found.ok_or("parameters need a provider in grants.providers")?;
         match found.parameters.check(values) {
             Ok(_values) => Ok(()),
             Err(error) => Err(format!("parameters: {error}")),
@@ -273,7 +277,7 @@ fn access_end(
 ) -> Result<Option<TokenEnd>, String> {
     match (number(properties, "expires_in")?, properties.get("access_expires")) {
         (Some(_), Some(end)) if !end.is_null() => {
-            Err("expires_in and access_expires are two ends; keep one".to_owned())
+            Err("set expires_in or access_expires, not both".to_owned())
         }
         (Some(seconds), _) if (0..=MOST_SECONDS).contains(&seconds) => {
             Ok(Some(TokenEnd::In(seconds * 1_000_000)))

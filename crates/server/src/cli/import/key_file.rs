@@ -40,27 +40,27 @@ pub(super) struct KeyFile {
 }
 
 impl KeyFile {
-    /// Makes a new file.
+    /// Creates the file.
     ///
     /// # Errors
-    /// It is there already, or cannot be made.
+    /// It already exists, or cannot be created.
     pub(super) fn create(path: &Path) -> anyhow::Result<Self> {
         let mut options = OpenOptions::new();
         let made = options.read(true).append(true).create_new(true).mode(PRIVATE).open(path);
         let mut file = match made {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => bail!(
-                "{} is there already, and is not overwritten; go on with the import that made it by --resume. Name \
-                 another file only for other tokens, because every line is saved under it once more",
+                "{} already exists, and is not overwritten; add --resume to resume the import that wrote it. Name \
+                 another file only for other tokens, because otherwise every line is saved a second time",
                 path.display()
             ),
-            made => made.with_context(|| format!("cannot make {}", path.display()))?,
+            made => made.with_context(|| format!("cannot create {}", path.display()))?,
         };
         lock(&file, path)?;
         write_head(&mut file, path)?;
         Ok(Self { path: path.to_owned(), file })
     }
 
-    /// Opens the file of an import that did not end, and drops a row that was not written to its end.
+    /// Opens the file of an interrupted import, and drops a row that was not written to its end.
     ///
     /// # Errors
     /// It is not such a file, another import has it open, or others can use it.
@@ -69,7 +69,7 @@ impl KeyFile {
         let mut file = opened.with_context(|| format!("cannot open {}", path.display()))?;
         let metadata = file.metadata()?;
         if !metadata.is_file() {
-            bail!("{} is no file of keys", path.display());
+            bail!("{} is not a file of keys", path.display());
         }
         if metadata.permissions().mode() & OTHERS != 0 {
             bail!(
@@ -92,8 +92,8 @@ impl KeyFile {
         // record is dropped.
         if rest > (BATCH * MOST_BYTES_OF_ROW) as u64 || rows.has_more()? {
             bail!(
-                "{} is damaged in line {}; put that line right. If the power went while an import wrote it, no record \
-                 has the keys from there on: cut the file before that line",
+                "{} is damaged in line {}; repair that line. If the power failed while an import wrote it, no record \
+                 has the keys from there on: truncate the file before that line",
                 path.display(),
                 count + 2
             );
@@ -142,7 +142,7 @@ pub(super) struct Rows {
     end: u64,
     /// Whether that lacks the end of its line.
     is_open: bool,
-    /// Whether what is behind the last row is a line.
+    /// Whether a whole line follows the last row.
     is_line: bool,
 }
 
@@ -152,13 +152,13 @@ impl Rows {
         let mut head = Vec::new();
         io::Read::take(&mut reader, HEAD.len() as u64).read_until(b'\n', &mut head)?;
         if head != HEAD.as_bytes() {
-            bail!("{} is no file of keys that an import made", path.display());
+            bail!("{} is not a file of keys from an import", path.display());
         }
         let end = HEAD.len() as u64;
         Ok(Self { reader, count: 0, end, is_open: false, is_line: false })
     }
 
-    /// Whether there is a line behind the last row, which may have a key that opens a record.
+    /// Whether a line follows the last row, which may have a key that opens a record.
     fn has_more(mut self) -> anyhow::Result<bool> {
         if self.is_line {
             return Ok(true);

@@ -1,7 +1,7 @@
 //! The lines of a file that is imported: JSON lines, or CSV (RFC 4180).
 //!
-//! Invariant: a line has a bound, whatever the file holds, so that a quote that is never closed does not fill the
-//! memory. An error names the line and no part of it.
+//! Invariant: the length of a line is bounded, so that an unclosed quote does not fill the memory. An error names the
+//! line and no part of it.
 
 use std::{
     fs::File,
@@ -18,12 +18,12 @@ use zeroize::Zeroizing;
 use super::entry::{PARAMETER, PARAMETERS, PROPERTIES};
 use crate::config::Config;
 
-/// How a file is written.
+/// The format of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
-    /// A JSON object a line
+    /// JSON lines: an object on each line
     Jsonl,
-    /// With the names of the properties in the first line
+    /// CSV, with the names of the properties in the first line
     Csv,
 }
 
@@ -69,7 +69,7 @@ impl Lines {
                 opened.with_context(|| format!("cannot read {}", file.display()))?;
             if !metadata.is_file() {
                 bail!(
-                    "{} is no file that can be read twice; name - to read standard input",
+                    "{} is not a regular file, which can be read twice; name - to read standard input",
                     file.display()
                 );
             }
@@ -97,19 +97,21 @@ impl Lines {
             // Its text may be a token, if the file has no head.
             if !PROPERTIES.contains(&name) && !name.starts_with(PARAMETER) {
                 bail!(
-                    "line 1: column {} is called like no property; the first line must name the columns: {}",
+                    "line 1: column {} does not have the name of a property; the first line must name the columns: {}",
                     index + 1,
                     PROPERTIES.join(", ")
                 );
             }
             if names.iter().any(|known| known == name) {
-                bail!("line 1: column {} has the name of another one", index + 1);
+                bail!("line 1: column {} has the same name as another one", index + 1);
             }
             names.push(name.to_owned());
         }
         let has_own = names.iter().any(|name| name.starts_with(PARAMETER));
         if has_own && names.iter().any(|name| name == PARAMETERS) {
-            bail!("line 1: parameters stand in one column and in columns of their own");
+            bail!(
+                "line 1: parameters are in one column and in columns of their own; keep one of both"
+            );
         }
         Ok(Source::Csv { reader: Box::new(reader), names, most })
     }
@@ -136,7 +138,7 @@ impl Lines {
                     continue;
                 }
                 let properties =
-                    serde_json::from_slice(text).map_err(|_error| "it is no JSON object");
+                    serde_json::from_slice(text).map_err(|_error| "it is not a JSON object");
                 return Ok(Some(Line { number: *number, properties }));
             },
             Source::Csv { reader, names, most } => {

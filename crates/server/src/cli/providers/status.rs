@@ -1,7 +1,7 @@
-//! `latchkey providers status` and `retry`: the pauses of providers, and how the grants of their records are.
+//! `latchkey providers status` and `retry`: the pauses of providers, and the states of their grants.
 //!
-//! Invariant: nothing is sent. A pause is ended by the provider's answer alone; `retry` lets the next request ask for it
-//! before its time.
+//! Invariant: nothing is sent. Only the provider's answer ends a pause; `retry` allows the next request to be sent
+//! early.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ use crate::{config::Config, grants::providers::digest_of};
 struct Row {
     name: String,
     tenants: Vec<String>,
-    /// `open`; `blocked`, until `retry_at`; `probing`, once the next request shows whether that is over; `paused`, if no
+    /// `open`; `blocked`, until `retry_at`; `probing`, once the next request shows whether it works again; `paused`, if no
     /// request is sent to any provider; `off`, without `grants.enabled`.
     state: &'static str,
     cause: Option<String>,
@@ -33,7 +33,7 @@ struct Row {
     records: BTreeMap<&'static str, u64>,
 }
 
-/// What the database knows.
+/// The facts in the database.
 struct Known {
     pauses: Vec<Option<ProviderPause>>,
     /// Why no request is sent to any provider.
@@ -133,7 +133,7 @@ pub(super) fn retry(config: &Config, output: Output, name: &str) -> anyhow::Resu
     info!(provider = name, waited, "servers may ask a provider at once");
     let mut plain = match waited {
         true => format!(
-            "the next request to {name} is sent, and its answer shows whether the pause is over"
+            "the next request to {name} is sent, and its answer shows whether the provider works again"
         ),
         false => format!("requests to {name} were not paused"),
     };
