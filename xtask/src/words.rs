@@ -8,12 +8,13 @@ use std::{fs, path::Path};
 use anyhow::Context as _;
 
 /// Each phrase, and what to write instead.
-const BANNED: [(&str, &str); 17] = [
+const BANNED: [(&str, &str); 19] = [
     ("anew", "again"),
     ("anybody", "a user, a caller, a client"),
     ("as good as", "almost, or equal to"),
     ("for ever", "without end, permanently"),
     ("gather", "collect, queue"),
+    ("gathered", "collected, queued"),
     ("gathers", "collects, queues"),
     ("have it in", "add it to"),
     ("lets in", "accepts"),
@@ -25,10 +26,12 @@ const BANNED: [(&str, &str); 17] = [
     ("somebody", "a user, a caller"),
     ("the way to", "a hop to, how to"),
     ("told", "was sent, was given, configured"),
+    ("whatever", "any, every"),
     ("whoever", "a caller who"),
 ];
 
-/// What a sentence must not begin with, unless it is a question.
+/// The first words that a sentence must not have, unless it is a question. A link or bold text may have them, as a
+/// heading may.
 const CLAUSES: [&str; 2] = ["what", "who"];
 
 /// A word of prose, in lower case and without punctuation.
@@ -36,7 +39,7 @@ struct Word {
     text: String,
     line: usize,
     begins_sentence: bool,
-    /// The sentence that begins here ends with a question mark.
+    /// The sentence that begins here is a question, or a heading.
     asks: bool,
 }
 
@@ -59,7 +62,8 @@ fn prose_of(file: &str) -> Option<Reader> {
     let is_script = path.file_name().is_some_and(|name| name == "run") && file.contains(".ci");
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("md") => Some(markdown),
-        Some("rs") => Some(rust),
+        Some("rs" | "mjs" | "ts" | "js" | "go" | "php" | "cs") => Some(slash_comments),
+        Some("sql") => Some(dash_comments),
         Some("toml" | "sh" | "py" | "yml" | "yaml") => Some(hash_comments),
         Some("ftl") if path.ends_with("en.ftl") => Some(fluent),
         _ if is_script => Some(hash_comments),
@@ -86,7 +90,8 @@ fn markdown(text: &str) -> Vec<(usize, String)> {
             lines.push((number, String::new()));
         }
         if is_prose {
-            lines.push((number, without_targets(line).replace('|', " . ")));
+            // The cells of a table are headings as often as sentences.
+            lines.push((number, without_targets(line).replace('|', " cell ")));
         }
     }
     lines
@@ -103,7 +108,7 @@ fn without_targets(line: &str) -> String {
 }
 
 /// Comments, and the texts of `#[error("…")]`.
-fn rust(text: &str) -> Vec<(usize, String)> {
+fn slash_comments(text: &str) -> Vec<(usize, String)> {
     let mut in_code = false;
     let mut lines = Vec::new();
     for (number, line) in numbered(text) {
@@ -121,6 +126,11 @@ fn rust(text: &str) -> Vec<(usize, String)> {
         }
     }
     lines
+}
+
+fn dash_comments(text: &str) -> Vec<(usize, String)> {
+    let prose = |line: &str| line.trim().strip_prefix("--").unwrap_or_default().trim().to_owned();
+    numbered(text).map(|(number, line)| (number, prose(line))).collect()
 }
 
 fn hash_comments(text: &str) -> Vec<(usize, String)> {
@@ -152,8 +162,13 @@ fn words(lines: &[(usize, String)]) -> Vec<Word> {
                     if begins_sentence {
                         beginning = words.len();
                     }
-                    let text = text.to_lowercase();
-                    words.push(Word { text, line: *number, begins_sentence, asks: false });
+                    let asks = word.starts_with(['[', '*']);
+                    words.push(Word {
+                        text: text.to_lowercase(),
+                        line: *number,
+                        begins_sentence,
+                        asks,
+                    });
                     begins_sentence = false;
                 }
                 let end = word.trim_end_matches(['"', ')', '*', '_']);
@@ -214,7 +229,7 @@ mod tests {
     #[test]
     fn comments_and_error_texts_are_prose() {
         let code = "/// Reads `x`. What is read\n/// is kept. What is it?\nlet told = 1;\n#[error(\"told\")]\n";
-        let broken = check_prose("a.rs", &rust(code));
+        let broken = check_prose("a.rs", &slash_comments(code));
         assert_eq!(
             broken,
             [

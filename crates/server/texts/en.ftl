@@ -149,7 +149,7 @@ SR_DETAIL_POSITION = Byte { $position } of the body is the first invalid one.
 SR_DETAIL_CHARSET = If the body is in another charset, name it in Content-Type, such as charset=iso-8859-1.
 SR_DETAIL_TIME_ZONE = A zone has a code, such as NO or US-NY, an IANA name, such as Europe/Oslo, or a Windows name, such as W. Europe Standard Time.
 
-## What a value is, in SR_WRONG_TYPE and SR_BODY_WRONG_TYPE
+## The kind of a value, in SR_WRONG_TYPE and SR_BODY_WRONG_TYPE
 
 SR_KIND_NULL = null
 SR_KIND_BOOLEAN = a boolean
@@ -170,7 +170,7 @@ SR_ACCESS_TOKEN_EXPIRES = The access token expires on { $date }.
 SR_ACCESS_TOKEN_EXPIRED = The access token expired on { $date }.
 SR_REFRESHED_BY_SERVER = This server refreshes the tokens, and keeps the refresh token to itself.
 
-## What each call does, in the index of the API. No full stop.
+## The purpose of each call, in the index of the API. No full stop.
 
 SR_SAVE_EXTERNAL_TOKENS = Save a provider's tokens and get the key that retrieves them
 SR_GET_EXTERNAL_TOKENS = Get the tokens that a key retrieves

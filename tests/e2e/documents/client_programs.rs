@@ -100,7 +100,7 @@ fn program(file: &str) -> String {
     path.to_str().expect("text").to_owned()
 }
 
-/// CONTRACT O1, O2, O13, 42, 46, 47: what a program makes of each answer.
+/// CONTRACT O1, O2, O13, 42, 46, 47: how a program handles each answer.
 fn handle_each_answer(program: &[&str]) {
     let scene = Scene::new(Rules::default(), json!({}));
     let Scene { provider, app } = &scene;

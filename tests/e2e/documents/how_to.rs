@@ -84,14 +84,14 @@ fn the_links_lead_somewhere() {
     assert!(links >= 40, "{links}");
 }
 
-/// What a link to a heading has behind its `#`.
+/// Returns the anchor of a heading.
 fn anchor(heading: &str) -> String {
     let text = heading.trim_start_matches('#').trim().to_lowercase();
     let kept = text.chars().filter(|letter| letter.is_alphanumeric() || " -_".contains(*letter));
     kept.map(|letter| if letter == ' ' { '-' } else { letter }).collect()
 }
 
-/// What `config check` says of a configuration, whose secrets are made up.
+/// Returns the output of `config check` for a configuration, with made-up secrets.
 fn check(toml: &str) -> Result<String, String> {
     let setup = Setup::new().with("PROFILE", "production").arguments(&["--config", CONFIGURATION]);
     let folder = setup.folder().join("secrets");

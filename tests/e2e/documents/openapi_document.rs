@@ -1,4 +1,4 @@
-//! What the OpenAPI document claims is so: its examples succeed, its constraints are enforced.
+//! The claims of the OpenAPI document: its examples succeed, its constraints are enforced.
 //!
 //! Invariant: bounds are read from the document, never repeated here.
 
@@ -151,7 +151,7 @@ fn what_is_required_is_required() {
     post(&app, SAVE, &without_provider).expect_error(400, "ArgumentException", "Provider");
 }
 
-/// CONTRACT O7: what the product is for comes first, and a POST before what describes it.
+/// CONTRACT O7: the product's own calls come first, and a POST before its description.
 #[test]
 fn the_calls_of_the_product_come_first() {
     let app = TestApp::new();

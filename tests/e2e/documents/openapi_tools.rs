@@ -39,7 +39,7 @@ fn the_linters_find_nothing() {
     assert_passes(&npx(&folder, &["spectral", "lint", "-r", "spectral.yaml", severity, document]));
 }
 
-/// CONTRACT O7, 7, 8, 14, 34, 35, 38, 39: what fits the document is taken, what does not is refused, and every answer
+/// CONTRACT O7, 7, 8, 14, 34, 35, 38, 39: a valid request is accepted, an invalid one is refused, and every answer
 /// is one that the document has.
 #[test]
 fn schemathesis_finds_nothing() {

@@ -1,6 +1,6 @@
-//! What a person sees who points a browser at the server (CONTRACT 34, O5–O7).
+//! The pages that a person sees in a browser (CONTRACT 34, O5–O7).
 //!
-//! Invariant: a browser gets a page with a way on, whatever was wrong, and no link of a page leads nowhere.
+//! Invariant: a browser gets a page with a way on for every error, and no link of a page leads nowhere.
 
 use std::collections::BTreeSet;
 
@@ -134,7 +134,7 @@ fn no_link_is_dead() {
                 continue;
             }
             let answer = visitor(&app).request("GET", &path, &[("Accept", BROWSER)], b"");
-            // What only a caller may see asks who is calling.
+            // A page for callers alone asks for a login.
             assert!(matches!(answer.status, 200 | 303 | 307 | 401), "{path}: {answer:?}");
             found.extend(links(&app, &path, &answer));
             if answer.status != 200 && answer.status != 401 {
@@ -147,7 +147,7 @@ fn no_link_is_dead() {
     }
 }
 
-/// Where nobody signs in by a page, no page leads there.
+/// If people cannot sign in by a page, no page leads there.
 #[test]
 fn without_sessions_there_is_no_link_to_them() {
     let app = Setup::new().with("AUTH__SCHEMES__SESSION", "false").start();

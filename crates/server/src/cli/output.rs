@@ -1,4 +1,4 @@
-//! What commands print: answers on standard output, and progress on standard error.
+//! The output of commands: answers on standard output, and progress on standard error.
 //!
 //! Invariant: an answer in JSON has everything that the answer for people has, and nothing else goes to standard
 //! output.

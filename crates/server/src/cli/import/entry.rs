@@ -319,7 +319,7 @@ fn moment(end: &Value) -> Result<TokenEnd, String> {
     })
 }
 
-/// What is wrong with a carrier, by the names of this file.
+/// Says why a carrier is invalid, by the names of this file.
 fn named(invalid: InvalidCarrier) -> String {
     if invalid.violation == Violation::NoToken {
         return "access_token or refresh_token is required".to_owned();

@@ -1,4 +1,4 @@
-//! Presets under a configuration: what goes before, and what is refused.
+//! Presets under a configuration: which settings override them, and which are rejected.
 
 use provider::presets;
 
