@@ -17,7 +17,7 @@ use std::{
     },
 };
 
-use crate::support::app::until;
+use crate::support::{app::until, parts::is_root};
 
 /// The owner of the databases. Its password must not be in any log.
 const OWNER: &str = "latchkey";
@@ -338,9 +338,4 @@ fn signal(name: &str, processes: &[u32]) {
     let ids: Vec<String> = processes.iter().map(ToString::to_string).collect();
     // Some may have ended already.
     let _ = Command::new("sh").args(["-c", &format!("kill -{name} {}", ids.join(" "))]).output();
-}
-
-fn is_root() -> bool {
-    let output = Command::new("id").arg("-u").output().expect("id");
-    output.stdout.trim_ascii() == b"0"
 }

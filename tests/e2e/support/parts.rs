@@ -22,6 +22,12 @@ pub(crate) fn has(program: &str) -> bool {
     probe.is_ok_and(|output| output.status.success())
 }
 
+/// Whether the tests run as root.
+pub(crate) fn is_root() -> bool {
+    let output = std::process::Command::new("id").arg("-u").output().expect("id");
+    output.stdout.trim_ascii() == b"0"
+}
+
 /// The number of rounds of a long test: `whole`, or a fifth of it with `LATCHKEY_TEST_ROUNDS=few`.
 #[expect(clippy::disallowed_methods, reason = "a switch of the tests, not of the server")]
 pub(crate) fn rounds(whole: usize) -> usize {
