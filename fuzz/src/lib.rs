@@ -2,10 +2,13 @@
 //!
 //! Invariant: two bodies that a handler could distinguish by these names are seen as different.
 
+use std::collections::HashMap;
+
 use negotiate::{
     Charset, ContentType, MediaType,
     body::{Body, Malformed, Object, WrongType},
 };
+use serde_json::Value;
 
 type Text = Result<Option<String>, WrongType>;
 
@@ -30,6 +33,7 @@ pub fn read_as(
     bytes: &[u8],
 ) -> Result<Seen, Malformed> {
     let body = Body::read(ContentType { media_type, charset }, bytes)?;
+    look_at_all(&body);
     Ok(match body.root() {
         Ok(root) => {
             let carrier = root.object("TokenManagementInfo");
@@ -37,6 +41,16 @@ pub fn read_as(
         }
         Err(error) => Seen::NoObject(error),
     })
+}
+
+/// Reads a body in the other ways that there are.
+fn look_at_all(body: &Body) {
+    let _ = body.deserialize::<HashMap<String, Vec<Option<u8>>>>();
+    let _ = body.deserialize::<(String, f32, bool)>();
+    assert!(body.deserialize::<Value>().is_ok());
+    if let Ok(Some(array)) = body.root().and_then(|root| root.array("A")) {
+        let _ = (array.strings(), array.integers(), array.objects().map(|objects| objects.len()));
+    }
 }
 
 impl Seen {

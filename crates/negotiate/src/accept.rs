@@ -1,13 +1,15 @@
-//! `Accept`, as RFC 9110 §12.5.1 has it (CONTRACT 14).
+//! `Accept` (RFC 9110 §12.5.1).
 //!
-//! Invariant: reading a header never fails and takes time linear in its length. What cannot be read
-//! of it is ignored; a header of which nothing can be read is as good as none.
+//! Invariant: reading a header never fails and takes time linear in its length. Invalid parts are ignored. A header
+//! without a valid part accepts anything, as if it were missing.
 
 use mediatype::{MediaType, MediaTypeList, Name, ReadParams as _};
 
+use crate::join_lines;
+
 const ANY: &str = "*";
 
-/// What a client accepts.
+/// The media types that a client accepts.
 #[derive(Clone, Debug)]
 pub struct Accept(Vec<Range>);
 
@@ -20,20 +22,38 @@ struct Range {
 }
 
 impl Accept {
-    /// No header: everything, equally.
+    /// Everything equally, as without a header.
     pub fn anything() -> Self {
         Self(vec![Range { main: ANY.to_owned(), sub: ANY.to_owned(), quality: 1000 }])
     }
 
-    /// Reads a header; several of the same name are joined by commas first.
+    /// Reads the lines of the header, of which there may be none or several (RFC 9110 §5.3).
+    ///
+    /// The values of the `http` crate and of actix-web can be passed as they are.
+    ///
+    /// ```
+    /// use negotiate::{Accept, MediaType};
+    ///
+    /// let accept = Accept::of_lines(["text/html", "text/json;q=0.9, application/json;q=0.8"]);
+    /// assert_eq!(MediaType::of_answer(&accept), Ok(MediaType::TextJson));
+    /// let accept = Accept::of_lines::<&str>([]);
+    /// assert_eq!(MediaType::of_answer(&accept), Ok(MediaType::ApplicationJson));
+    /// ```
+    pub fn of_lines<L: AsRef<[u8]>>(lines: impl IntoIterator<Item = L>) -> Self {
+        join_lines(lines).map_or_else(Self::anything, |header| Self::parse(&header))
+    }
+
+    /// Reads the header. Its lines are already joined by commas; see [`Accept::of_lines`].
     pub fn parse(header: &str) -> Self {
         let ranges: Vec<Range> =
             MediaTypeList::new(header).filter_map(|range| Range::new(&range.ok()?)).collect();
         if ranges.is_empty() { Self::anything() } else { Self(ranges) }
     }
 
-    /// The quality value of a type, in thousandths; 0 if it is not acceptable. The most specific
-    /// range decides; of equally specific ones, whose parameters are ignored, the best.
+    /// The quality value of a type, in thousandths; 0 if it is not acceptable.
+    ///
+    /// The most specific range decides, and of equally specific ranges the one with the highest quality. Parameters are
+    /// ignored.
     ///
     /// ```
     /// let accept = negotiate::Accept::parse("text/*;q=0.3, text/html;q=0.25, */*;q=0.1");
@@ -49,7 +69,7 @@ impl Accept {
         matching.max().map_or(0, |(_, quality)| quality)
     }
 
-    /// The offered type that the client likes best; of equals the first.
+    /// The offered type with the highest quality value. Of equal ones the first.
     pub fn prefer<'a, T: Copy>(
         &self,
         offered: impl IntoIterator<Item = T>,
@@ -79,7 +99,7 @@ impl Range {
         is_range.then(|| Self { main: main.to_owned(), sub: sub.to_owned(), quality })
     }
 
-    /// How closely it names the type; `None` if it does not match.
+    /// How specific the range is; `None` if it does not match.
     fn specificity(&self, essence: &str) -> Option<u8> {
         let (main, sub) = essence.split_once('/')?;
         if self.main == ANY {
@@ -94,8 +114,8 @@ impl Range {
     }
 }
 
-/// A quality value (RFC 9110 §12.4.2) in thousandths. Digits after the third do not count, and the
-/// zero before the point may be missing, as in what Java sends.
+/// A quality value (RFC 9110 §12.4.2) in thousandths. Digits after the third are ignored. The zero before the point may
+/// be missing, because Java leaves it out.
 pub(crate) fn thousandths(text: &str) -> Option<u16> {
     let (whole, decimals) = text.trim().split_once('.').unwrap_or((text.trim(), ""));
     if !decimals.bytes().all(|digit| digit.is_ascii_digit()) {
@@ -111,7 +131,7 @@ pub(crate) fn thousandths(text: &str) -> Option<u16> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "xml"))]
 mod tests {
     use super::*;
     use crate::MediaType::{

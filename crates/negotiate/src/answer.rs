@@ -1,32 +1,39 @@
-//! Answers in the negotiated type (CONTRACT 10, 15, 16).
+//! Answers in the negotiated type.
 //!
 //! Invariant: every type carries the same texts under the same names, or the answer is not written.
 
-use std::fmt::Write as _;
+#[cfg(feature = "xml")]
+mod xml;
 
-use quick_xml::escape::escape;
+use serde::Serialize;
 use serde_json::Value;
 
-use crate::{MediaType, xml_chars::is_xml_char};
+use crate::MediaType;
 
-const DECLARATION: &str = r#"<?xml version="1.0" encoding="utf-8"?>"#;
-const NIL: &str = r#" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:nil="true""#;
-/// The name of an array's elements.
-const ITEM: &str = "Item";
-
-/// The answer holds a character that XML 1.0 cannot have, such as U+0000.
+/// The answer has a character that XML 1.0 cannot hold, such as U+0000.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the answer has a character that XML cannot hold; JSON can")]
 pub struct NotXml;
 
-/// Writes an answer, in XML if that is the type and otherwise in JSON. `root` names the element of an object or null in XML; a string is `string`.
+/// An answer cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// It has a character that XML cannot hold.
+    #[error(transparent)]
+    NotXml(#[from] NotXml),
+    /// Its type does not serialize, for example because a map has keys that are not text.
+    #[error("the answer cannot be serialized: {0}")]
+    Serialize(#[from] serde_json::Error),
+}
+
+/// Writes a tree as an answer, in XML if that is the type and otherwise in JSON.
 ///
-/// In XML there is no namespace, members that are null are left out, and a null answer is a nil
-/// element. The elements of an array are `Item`. A name that XML cannot have is encoded as .NET does,
-/// `_x002F_` for a slash.
+/// In XML, `root` is the name of the root element, except that a string is a `string` element. There is no namespace.
+/// Members that are null are left out, and any other null is a nil element. The elements of an array are `Item`. A name
+/// that XML cannot hold is encoded as .NET does, such as `_x002F_` for a slash.
 ///
 /// # Errors
-/// XML was negotiated, and a value has a character that XML cannot have.
+/// The type is XML, and a value has a character that XML cannot hold.
 ///
 /// ```
 /// use negotiate::{MediaType, write_answer};
@@ -43,124 +50,72 @@ pub struct NotXml;
 /// );
 /// # Ok::<(), negotiate::NotXml>(())
 /// ```
+#[cfg_attr(not(feature = "xml"), expect(unused_variables, reason = "JSON has no root element"))]
 pub fn write_answer(answer: &Value, root: &str, media_type: MediaType) -> Result<String, NotXml> {
-    if !media_type.is_xml() {
-        return Ok(answer.to_string());
+    #[cfg(feature = "xml")]
+    if media_type.is_xml() {
+        return xml::write(answer, root);
     }
-    let mut xml = DECLARATION.to_owned();
-    match answer {
-        Value::Null => {
-            let root = encode_name(root);
-            let _ = write!(xml, "<{root}{NIL}/>");
-        }
-        Value::String(_) => element(&mut xml, "string", answer)?,
-        _ => element(&mut xml, root, answer)?,
-    }
-    Ok(xml)
+    Ok(answer.to_string())
 }
 
-fn element(xml: &mut String, name: &str, value: &Value) -> Result<(), NotXml> {
-    let name = encode_name(name);
-    let _ = write!(xml, "<{name}>");
-    match value {
-        Value::Null => {}
-        Value::Bool(value) => xml.push_str(if *value { "true" } else { "false" }),
-        Value::Number(number) => {
-            let _ = write!(xml, "{number}");
-        }
-        Value::String(text) => push_text(xml, text)?,
-        Value::Array(items) => {
-            for item in items {
-                element(xml, ITEM, item)?;
-            }
-        }
-        Value::Object(members) => {
-            for (name, value) in members.iter().filter(|(_, value)| !value.is_null()) {
-                element(xml, name, value)?;
-            }
-        }
+/// Writes any serializable value as an answer, as [`write_answer`] writes a tree.
+///
+/// ```
+/// use negotiate::{MediaType, serialize_answer};
+///
+/// #[derive(serde::Serialize)]
+/// struct Greeting<'a> {
+///     text: &'a str,
+///     copies: Vec<u8>,
+/// }
+///
+/// let answer = Greeting { text: "Hei", copies: vec![1, 2] };
+/// assert_eq!(
+///     serialize_answer(&answer, "Greeting", MediaType::ApplicationJson)?,
+///     r#"{"text":"Hei","copies":[1,2]}"#
+/// );
+/// assert_eq!(
+///     serialize_answer(&answer, "Greeting", MediaType::ApplicationXml)?,
+///     "<?xml version=\"1.0\" encoding=\"utf-8\"?><Greeting><text>Hei</text>\
+///         <copies><Item>1</Item><Item>2</Item></copies></Greeting>"
+/// );
+/// # Ok::<(), negotiate::WriteError>(())
+/// ```
+///
+/// # Errors
+/// The value does not serialize, or has a character that the type cannot hold.
+#[cfg_attr(not(feature = "xml"), expect(unused_variables, reason = "JSON has no root element"))]
+pub fn serialize_answer<T: Serialize + ?Sized>(
+    answer: &T,
+    root: &str,
+    media_type: MediaType,
+) -> Result<String, WriteError> {
+    let json = serde_json::to_string(answer)?;
+    #[cfg(feature = "xml")]
+    if media_type.is_xml() {
+        // From the JSON, so that both have the same digits.
+        return Ok(xml::write(&serde_json::from_str(&json)?, root)?);
     }
-    let _ = write!(xml, "</{name}>");
-    Ok(())
-}
-
-fn push_text(xml: &mut String, text: &str) -> Result<(), NotXml> {
-    if !text.chars().all(is_xml_char) {
-        return Err(NotXml);
-    }
-    // A parser takes a plain carriage return for a line's end, and makes it a line feed.
-    let mut lines = text.split('\r');
-    xml.push_str(&escape(lines.next().unwrap_or_default()));
-    for line in lines {
-        xml.push_str("&#13;");
-        xml.push_str(&escape(line));
-    }
-    Ok(())
-}
-
-/// A name as .NET's `XmlConvert.EncodeLocalName` writes it.
-fn encode_name(name: &str) -> String {
-    let mut encoded = String::new();
-    for (at, character) in name.char_indices() {
-        let is_plain = character.is_ascii_alphabetic()
-            || at > 0 && (character.is_ascii_digit() || matches!(character, '-' | '.'))
-            || character == '_' && !name[at..].starts_with("_x");
-        if is_plain {
-            encoded.push(character);
-        } else {
-            let _ = write!(encoded, "_x{:04X}_", u32::from(character));
-        }
-    }
-    if encoded.is_empty() { "_".to_owned() } else { encoded }
+    Ok(json)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
-    use crate::{Charset, ContentType, body::Body};
-    use proptest::prelude::*;
-    use rstest::rstest;
-    use serde_json::json;
 
-    fn xml(answer: &Value) -> Result<String, NotXml> {
-        let written = write_answer(answer, "Root", MediaType::ApplicationXml)?;
-        Ok(written.strip_prefix(DECLARATION).expect("declaration").to_owned())
-    }
-
-    /// CONTRACT 10: no namespace, nulls left out, a null answer nil, a string `string`.
-    #[rstest]
-    #[case(json!("lk_1"), "<string>lk_1</string>")]
-    #[case(json!(null), "<Root xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" xsi:nil=\"true\"/>")]
-    #[case(json!({}), "<Root></Root>")]
-    #[case(json!({"A": null, "B": {"C": 1, "D": true}}), "<Root><B><C>1</C><D>true</D></B></Root>")]
-    #[case(json!({"A": ["x", {"B": ""}]}), "<Root><A><Item>x</Item><Item><B></B></Item></A></Root>")]
-    #[case(json!("<a b='c'>&]]>\r\n\t"), "<string>&lt;a b=&apos;c&apos;&gt;&amp;]]&gt;&#13;\n\t</string>")]
-    #[case(json!({"/api/v1": 1}), "<Root><_x002F_api_x002F_v1>1</_x002F_api_x002F_v1></Root>")]
-    #[case(json!({"1a": 1, "_x0_": 2, "": 3, "å": 4}), "<Root><_x0031_a>1</_x0031_a><_x005F_x0_>2</_x005F_x0_><_>3</_><_x00E5_>4</_x00E5_></Root>")]
-    fn an_answer_in_xml(#[case] answer: Value, #[case] expected: &str) {
-        assert_eq!(xml(&answer).as_deref(), Ok(expected));
-    }
-
-    /// CONTRACT 16: what XML cannot hold is not written.
     #[test]
-    fn a_character_that_xml_cannot_hold_is_not_written() {
-        for text in ["\0", "a\u{1}", "\u{1f}", "\u{fffe}", "\u{ffff}"] {
-            assert_eq!(xml(&json!({ "A": text })), Err(NotXml), "{text:?}");
+    fn a_value_is_written_as_its_tree_is() {
+        let answer = BTreeMap::from([("a", Some(0.1_f32)), ("b", None)]);
+        for media_type in MediaType::WRITTEN {
+            let written = serialize_answer(&answer, "Root", *media_type).expect("an answer");
+            let tree = serde_json::json!({"a": 0.1, "b": null});
+            assert_eq!(Ok(written), write_answer(&tree, "Root", *media_type), "{media_type:?}");
         }
-    }
-
-    proptest! {
-        /// CONTRACT 16: what is written in XML is read back the same.
-        #[test]
-        fn what_is_written_is_read(text in "(?s).{0,60}") {
-            let Ok(written) = write_answer(&json!({"A": text}), "Root", MediaType::TextXml) else {
-                prop_assert!(text.chars().any(|character| !is_xml_char(character)));
-                return Ok(());
-            };
-            let content_type =
-                ContentType { media_type: MediaType::TextXml, charset: Some(Charset::Utf8) };
-            let body = Body::read(content_type, written.as_bytes()).expect("XML");
-            prop_assert_eq!(body.root().expect("object").string("A"), Ok(Some(text.as_str())));
-        }
+        let odd = BTreeMap::from([((1, 2), 3)]);
+        let refused = serialize_answer(&odd, "Root", MediaType::ApplicationJson);
+        assert!(matches!(refused, Err(WriteError::Serialize(_))), "{refused:?}");
     }
 }

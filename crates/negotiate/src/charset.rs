@@ -1,25 +1,25 @@
-//! The charsets of request bodies (CONTRACT 13).
+//! The charsets of request bodies (WHATWG Encoding Standard).
 //!
-//! Invariant: bytes that are not text in their charset are refused, never replaced.
+//! Invariant: bytes that are not text in their charset are rejected and never replaced.
 
 use std::borrow::Cow;
 
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
-/// A charset that a body may be written in.
+/// The charset of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Charset {
-    /// UTF-8; a byte order mark is dropped.
+    /// UTF-8. A byte order mark is dropped.
     Utf8,
-    /// UTF-16 in the order of its byte order mark; little-endian if it has none, as .NET writes it.
+    /// UTF-16 in the order of its byte order mark. Without one it is little-endian, as .NET writes it.
     Utf16,
     /// UTF-16, little-endian.
     Utf16Le,
     /// UTF-16, big-endian.
     Utf16Be,
-    /// ISO-8859-1: each byte is the code point of its value.
+    /// ISO-8859-1: each byte is the code point with its value.
     Latin1,
-    /// windows-1252: ISO-8859-1 with quotes, dashes and the euro sign where that has control characters.
+    /// windows-1252: like ISO-8859-1, with quotes, dashes and the euro sign in place of control characters.
     Windows1252,
 }
 
@@ -29,7 +29,7 @@ pub enum Charset {
 pub struct NotText {
     /// The charset.
     pub charset: Charset,
-    /// How many bytes of the body stand before the first that does not fit, if it is known.
+    /// The number of valid bytes before the first invalid one, if known.
     pub valid_up_to: Option<usize>,
 }
 
@@ -40,9 +40,8 @@ const UTF_16_BE_MARK: [u8; 2] = [0xfe, 0xff];
 impl Charset {
     /// Finds a charset by a label of the Encoding Standard, in any case: `utf8`, `latin1`, `us-ascii`, `unicode`.
     ///
-    /// The Standard takes labels of ISO-8859-1 and of ASCII for windows-1252, since pages of the web mean that. Here
-    /// each is what it says, so that every byte of a token comes back: ISO-8859-1 is that, and ASCII is read as
-    /// UTF-8, of which it is a part.
+    /// The Standard reads ISO-8859-1 and ASCII as windows-1252, because web pages mean that. This function does not,
+    /// because otherwise a token could change. It reads ISO-8859-1 as ISO-8859-1, and ASCII as UTF-8.
     pub fn parse(label: &str) -> Option<Self> {
         let encoding = Encoding::for_label(label.as_bytes())?;
         let label = label.trim().to_ascii_lowercase();
@@ -63,7 +62,7 @@ impl Charset {
         }
     }
 
-    /// The name, as IANA registers it but in lower case.
+    /// The name in the registry of IANA, in lower case.
     pub fn name(self) -> &'static str {
         match self {
             Self::Utf8 => "utf-8",
@@ -80,8 +79,8 @@ impl Charset {
         matches!(self, Self::Utf16 | Self::Utf16Le | Self::Utf16Be)
     }
 
-    /// The charset of JSON or XML. Its first character is ASCII, so its first bytes decide: a byte order mark names the
-    /// charset, and a zero byte means UTF-16. Without either it is not UTF-16, even if that is named.
+    /// The charset of JSON or XML, by its first bytes, because the first character is ASCII. A byte order mark names the
+    /// charset, and a zero byte means UTF-16. Without either it is never UTF-16, even if the header says so.
     pub(crate) fn of_start(bytes: &[u8], named: Option<Self>) -> Option<Self> {
         match bytes {
             _ if Self::of_mark(bytes).is_some() => Self::of_mark(bytes),
@@ -91,7 +90,7 @@ impl Charset {
         }
     }
 
-    /// The charset that a byte order mark tells, if there is one.
+    /// The charset of the byte order mark; `None` without one.
     pub fn of_mark(bytes: &[u8]) -> Option<Self> {
         match bytes {
             [0xef, 0xbb, 0xbf, ..] => Some(Self::Utf8),
@@ -100,7 +99,10 @@ impl Charset {
         }
     }
 
-    /// The text, without its byte order mark.
+    /// Decodes bytes, without their byte order mark.
+    ///
+    /// # Errors
+    /// The bytes are not text in this charset.
     ///
     /// ```
     /// use negotiate::Charset;
@@ -138,7 +140,7 @@ fn utf_16_le(bytes: &[u8]) -> Result<Cow<'_, str>, usize> {
     utf_16(bytes.strip_prefix(&UTF_16_LE_MARK).unwrap_or(bytes), u16::from_le_bytes)
 }
 
-/// The text, or how many bytes of it are valid, without a byte order mark.
+/// Decodes UTF-16. The error is the number of valid bytes, without the byte order mark.
 fn utf_16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<Cow<'_, str>, usize> {
     let (pairs, rest) = bytes.as_chunks::<2>();
     let mut text = String::with_capacity(pairs.len());

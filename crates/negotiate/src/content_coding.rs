@@ -1,8 +1,7 @@
-//! Compressed request bodies (CONTRACT 13, RFC 9110 §8.4).
+//! Compressed request bodies (RFC 9110 §8.4).
 //!
-//! Invariant: no more than the limit is ever held of what comes out, however little went in; and what goes in is
-//! in so few parts that a body of nothing but empty ones, or of others that cost more than they hold, is refused
-//! before it has cost much.
+//! Invariant: the output never exceeds the limit. The number of parts of the input is bounded too, because otherwise
+//! many empty parts could cost time without output.
 
 use std::io::{self, Read};
 
@@ -12,27 +11,27 @@ use ruzstd::decoding::{
 };
 use zlib_rs::{Inflate, InflateFlush, Status};
 
-/// The largest window that a zstd frame may ask for (8 MiB, as RFC 8878 §3.1.1.1.2 recommends).
+/// The largest window of a zstd frame (8 MiB, as RFC 8878 §3.1.1.1.2 recommends).
 const ZSTD_WINDOW: u64 = 8 << 20;
 const BROTLI_BUFFER: usize = 4096;
-/// The most members of gzip, or frames of zstd, in a body. Tools that compress in pieces make one of each 64 KB
-/// or more.
+/// The maximum number of gzip members or zstd frames in a body. Tools that compress in pieces use 64 KB or more for
+/// each.
 const MEMBERS: usize = 64;
-/// The most blocks of deflate or zstd in a body that may have less than a thousand times as many bytes; beyond,
-/// a thousandth of the limit. Compressors put tens of kilobytes into one, unless their caller flushes.
+/// The maximum number of deflate or zstd blocks in a body. If 1/1024 of the limit in bytes is larger, that is the
+/// maximum. Compressors put tens of kilobytes into a block, unless their caller flushes.
 const BLOCKS: usize = 4096;
-/// How much comes out of deflate in one step.
+/// The output of one step of deflate, in bytes.
 const STEP: usize = 8192;
-/// The window of deflate, as zlib takes it: 32 KB, in the format of zlib or of gzip.
+/// The window of deflate (32 KB) as zlib encodes it, in the zlib format and in the gzip format.
 const WINDOW: u8 = 15;
 const GZIP_WINDOW: u8 = 16 + WINDOW;
 
-/// A content coding that is read here.
+/// A supported content coding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContentCoding {
     /// `gzip`, also as `x-gzip`.
     Gzip,
-    /// `deflate`: the zlib format, or without its frame as some clients send it.
+    /// `deflate`: the zlib format, or raw deflate, which some clients send.
     Deflate,
     /// `br`
     Brotli,
@@ -40,7 +39,7 @@ pub enum ContentCoding {
     Zstd,
 }
 
-/// A `Content-Encoding` other than one of those that are read here.
+/// The `Content-Encoding` is not supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the Content-Encoding is not one that is read here")]
 pub struct UnsupportedCoding;
@@ -48,18 +47,18 @@ pub struct UnsupportedCoding;
 /// A body that cannot be decompressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// It is not what its coding says, or breaks off.
+    /// The body does not follow its coding, or is truncated.
     #[error("the body is not valid {}", .0.name())]
     Malformed(ContentCoding),
-    /// More comes out than the limit.
+    /// The output exceeds the limit, in bytes.
     #[error("the body is longer than {0} bytes")]
     TooLong(usize),
-    /// It is in more members, frames or blocks than anything that compresses makes of so much.
+    /// The body has more members, frames or blocks than any compressor makes.
     #[error("the body is compressed in too many parts")]
     TooManyParts,
 }
 
-/// Why something cannot be decompressed, whatever the coding is.
+/// Why a body cannot be decompressed, for any coding.
 enum Failure {
     Malformed,
     TooManyParts,
@@ -71,11 +70,11 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// What is decompressed so far, and how far it may go.
+/// The output so far, and its limits.
 struct Output {
     bytes: Vec<u8>,
     limit: usize,
-    /// How many blocks there may still be.
+    /// The number of blocks that may still follow.
     blocks: usize,
 }
 
@@ -93,13 +92,13 @@ impl Output {
         Ok(())
     }
 
-    /// Reads one byte past the limit at most.
+    /// Reads at most one byte past the limit.
     fn read(&mut self, decoder: impl Read) -> io::Result<()> {
         let rest = self.limit.saturating_add(1).saturating_sub(self.bytes.len());
         decoder.take(rest as u64).read_to_end(&mut self.bytes).map(|_length| ())
     }
 
-    /// Decompresses one stream of deflate, block by block; what is left of `bytes` behind it.
+    /// Decompresses one stream of deflate, block by block. Returns the rest of `bytes` after it.
     fn inflate<'a>(
         &mut self,
         mut stream: Inflate,
@@ -124,7 +123,7 @@ impl Output {
 }
 
 impl ContentCoding {
-    /// All of them.
+    /// All codings.
     pub const ALL: [Self; 4] = [Self::Gzip, Self::Deflate, Self::Brotli, Self::Zstd];
 
     /// The name in `Content-Encoding`.
@@ -137,8 +136,10 @@ impl ContentCoding {
         }
     }
 
-    /// Reads a `Content-Encoding`, in any case. `identity`, and nothing, are no coding; more than
-    /// one is not read here.
+    /// Reads a `Content-Encoding`, in any case. `None` for `identity` and for empty text.
+    ///
+    /// # Errors
+    /// The coding is unknown, or there is more than one.
     ///
     /// ```
     /// use negotiate::{ContentCoding, UnsupportedCoding};
@@ -160,11 +161,10 @@ impl ContentCoding {
         found.map(Some).ok_or(UnsupportedCoding)
     }
 
-    /// What `bytes` decompress to, up to `limit` bytes. Beside them the decoder may take 32 MiB for its
-    /// window.
+    /// Decompresses a body to at most `limit` bytes. The decoder may take another 32 MiB for its window.
     ///
     /// # Errors
-    /// It is malformed, or longer than the limit.
+    /// The body is malformed, in too many parts, or longer than the limit.
     pub fn decode(self, bytes: &[u8], limit: usize) -> Result<Vec<u8>, DecodeError> {
         let mut output = Output::new(limit);
         let outcome = match self {
@@ -189,7 +189,7 @@ impl ContentCoding {
     }
 }
 
-/// Members follow each other (RFC 1952 §2.2).
+/// Decompresses gzip: a sequence of members (RFC 1952 §2.2).
 fn gzip(mut bytes: &[u8], output: &mut Output) -> Result<(), Failure> {
     for _member in 0..MEMBERS {
         bytes = output.inflate(Inflate::new(true, GZIP_WINDOW), bytes)?;
@@ -200,7 +200,7 @@ fn gzip(mut bytes: &[u8], output: &mut Output) -> Result<(), Failure> {
     Err(Failure::TooManyParts)
 }
 
-/// Frames follow each other (RFC 8878 §3), and those that may be skipped hold nothing (§3.1.2).
+/// Decompresses zstd: a sequence of frames (RFC 8878 §3). Skippable frames have no output (§3.1.2).
 fn zstd(mut bytes: &[u8], output: &mut Output) -> Result<(), Failure> {
     let mut decoder = FrameDecoder::new();
     decoder.set_max_window_size(ZSTD_WINDOW);
@@ -239,12 +239,12 @@ fn zstd_frame(
     if is_right { Ok(()) } else { Err(Failure::Malformed) }
 }
 
-/// The window size that RFC 7932 §9.1 reserves, and decoders take for one of up to 1 GiB.
+/// Whether the window size is the one that RFC 7932 §9.1 reserves. Decoders read it as up to 1 GiB.
 fn has_large_window(bytes: &[u8]) -> bool {
     bytes.first().is_some_and(|first| first & 0x7f == 0x11)
 }
 
-/// RFC 1950 §2.2: the method is 8, and the first two bytes are a multiple of 31.
+/// Whether there is a zlib header (RFC 1950 §2.2): the method is 8, and the first two bytes are a multiple of 31.
 fn has_zlib_header(bytes: &[u8]) -> bool {
     match bytes {
         [method, flags, ..] => {
@@ -355,8 +355,7 @@ mod tests {
         bits.chunks(8).map(byte).collect()
     }
 
-    /// CONTRACT 13: work is bounded by the number of parts, whatever they hold; by as many as there may be, a body
-    /// is read.
+    /// CONTRACT 13: the number of parts bounds the work. A body with the maximum number of parts is read.
     #[test]
     fn a_body_of_many_parts_is_refused() {
         let decode = |coding: ContentCoding, bytes: &[u8]| coding.decode(bytes, 1 << 20);

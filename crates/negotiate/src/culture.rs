@@ -1,7 +1,6 @@
-//! Numbers and dates as people of a culture write them (CONTRACT 22), by the data of Unicode CLDR.
+//! Numbers and dates as people of a culture write them, by the data of Unicode CLDR.
 //!
-//! Invariant: a culture that can be made is one that CLDR knows, as it does the languages of this crate,
-//! so that formatting does not fail.
+//! Invariant: CLDR knows each `Culture` and each language of this crate, so formatting does not fail.
 
 use std::sync::LazyLock;
 
@@ -25,18 +24,21 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Culture(Locale);
 
-/// The text names no culture that is known here: it is no BCP 47 tag, or CLDR has no data for it.
+/// The text is not a BCP 47 tag, or CLDR has no data for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a known culture, such as nb-NO")]
 pub struct UnknownCulture;
 
-/// What CLDR makes of a date where it knows nothing.
+/// A date in the root locale, which CLDR uses for cultures that it does not know.
 static OF_ROOT: LazyLock<Option<String>> =
     LazyLock::new(|| Culture(Locale::UNKNOWN).date(&sample()));
 
 impl Culture {
-    /// Reads a culture's BCP 47 tag, such as `nb-NO` or `en`, in any case. Extensions, such as those
-    /// that name a calendar, are ignored.
+    /// Reads a culture's BCP 47 tag, such as `nb-NO` or `en`, in any case. Extensions, such as the calendar, are
+    /// ignored.
+    ///
+    /// # Errors
+    /// The text is not a tag, or CLDR does not know the culture.
     ///
     /// ```
     /// use negotiate::{Culture, UnknownCulture};
@@ -48,12 +50,12 @@ impl Culture {
     /// ```
     pub fn parse(tag: &str) -> Result<Self, UnknownCulture> {
         let culture = Self::of_tag(tag).ok_or(UnknownCulture)?;
-        // CLDR has no list to ask. What it does not know it formats as its root does.
+        // CLDR has no list of cultures. It formats an unknown one as its root.
         if culture.date(&sample()) == *OF_ROOT { Err(UnknownCulture) } else { Ok(culture) }
     }
 
-    /// The best culture that a header asks for, which is read as a list of languages is (CONTRACT 22); `None` if
-    /// there is none in it that is known.
+    /// The best known culture in a header, which is a list such as `Accept-Language` (RFC 9110 §12.5.4). `None` if none
+    /// is known.
     ///
     /// ```
     /// use negotiate::Culture;
@@ -65,8 +67,7 @@ impl Culture {
         ranges(header).into_iter().find_map(|tag| Self::parse(tag).ok())
     }
 
-    /// The culture of the language that a client wants: as it asked for it, or the language's usual
-    /// one.
+    /// The culture of the language that a client wants: the tag that it sent, or else the usual one of the language.
     ///
     /// ```
     /// use negotiate::{Culture, wanted_language};
@@ -86,7 +87,7 @@ impl Culture {
         LanguageIdentifier::try_from_locale_bytes(tag.as_bytes()).ok().map(Locale::from).map(Self)
     }
 
-    /// A whole number, with the culture's digits and grouping.
+    /// Formats a whole number with the culture's digits and grouping.
     pub fn number(&self, number: u64) -> String {
         let formatter = DecimalFormatter::try_new((&self.0).into(), Default::default());
         match formatter {
@@ -95,8 +96,8 @@ impl Culture {
         }
     }
 
-    /// A date and time to the minute, in its own zone, such as `3. november 2026 kl. 14:05`; with
-    /// the offset from UTC behind it if asked for.
+    /// Formats a date and time to the minute, in its own zone, such as `3. november 2026 kl. 14:05`. The offset from UTC
+    /// may follow.
     pub fn date_time(&self, time: &ZonedDateTime, with_offset: bool) -> String {
         match self.date(time) {
             Some(text) if with_offset => format!("{text} (UTC{})", time.strftime("%:z")),
@@ -116,7 +117,7 @@ fn sample() -> ZonedDateTime {
     Timestamp::UNIX_EPOCH.to_zoned_datetime(TimeZone::UTC)
 }
 
-/// The moment as the formatter takes it.
+/// Converts a moment for the formatter.
 fn input(time: &ZonedDateTime) -> Option<DateTime<Iso>> {
     let unsigned = |part: i8| u8::try_from(part).ok();
     let date =

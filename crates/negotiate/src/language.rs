@@ -1,6 +1,6 @@
-//! Which language a client wants: `SO-Language` and `Accept-Language` (CONTRACT 18, 20).
+//! The language that a client wants: `SO-Language` and `Accept-Language` (RFC 9110 §12.5.4, RFC 4647).
 //!
-//! Invariant: no header fails; what cannot be read of one is ignored.
+//! Invariant: reading a header never fails. Invalid parts are ignored.
 
 use crate::accept::thousandths;
 
@@ -42,14 +42,14 @@ pub enum Language {
 /// A language, and the tag by which the client asked for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WantedLanguage {
-    /// What to translate into.
+    /// The language to translate into.
     pub language: Language,
-    /// The BCP 47 tag, such as `nb-NO`: the culture, unless another is asked for.
+    /// The BCP 47 tag, such as `nb-NO`. It is also the culture, unless the client asks for another.
     pub tag: String,
 }
 
 impl Language {
-    /// All of them.
+    /// All languages.
     pub const ALL: [Self; 15] = [
         Self::English,
         Self::Norwegian,
@@ -68,7 +68,7 @@ impl Language {
         Self::Japanese,
     ];
 
-    /// SuperOffice's code for it, as multi-language values have it.
+    /// SuperOffice's code of the language, as multi-language values use it.
     pub fn code(self) -> &'static str {
         match self {
             Self::English => "US",
@@ -89,7 +89,7 @@ impl Language {
         }
     }
 
-    /// The ISO 639-1 codes that mean it, the usual one first.
+    /// The ISO 639-1 codes of the language, the usual one first.
     fn iso_codes(self) -> &'static [&'static str] {
         match self {
             Self::English => &["en"],
@@ -122,15 +122,17 @@ impl Language {
         Self::ALL.into_iter().find(|language| language.iso_codes().contains(&found))
     }
 
-    /// The language of a code in a multi-language value: SuperOffice's own, or else an ISO tag.
+    /// The language of a code in a multi-language value: SuperOffice's code, or else a BCP 47 tag.
     pub(crate) fn of_code(code: &str) -> Option<Self> {
         let own = Self::ALL.into_iter().find(|own| own.code().eq_ignore_ascii_case(code));
         own.or_else(|| Self::of_range(code))
     }
 }
 
-/// The language that the headers `SO-Language` and `Accept-Language` ask for; `None` switches
-/// translation off. A `SO-Language` that is there decides alone.
+/// The language that the headers `SO-Language` and `Accept-Language` ask for. `None` means no translation.
+///
+/// If `SO-Language` is there, `Accept-Language` is ignored. Of known languages the one with the highest quality value
+/// wins (RFC 9110 §12.4.2).
 ///
 /// ```
 /// use negotiate::{Language, wanted_language};
@@ -150,11 +152,11 @@ pub fn wanted_language(
     })
 }
 
-/// Longer than any tag in use; RFC 5646 §4.4.1 asks for 35.
+/// The maximum length of a tag, in bytes. RFC 5646 §4.4.1 asks for 35.
 pub(crate) const MAX_TAG_BYTES: usize = 64;
 
-/// The ranges of a header, the best first, without those of quality 0. SuperOffice's documentation
-/// shows lists with semicolons between, `en-us; en-gb`, so both separate.
+/// The ranges of a header, the best first, without those of quality 0. Commas and semicolons separate ranges, because
+/// SuperOffice's documentation shows `en-us; en-gb`.
 pub(crate) fn ranges(header: &str) -> Vec<&str> {
     let mut found: Vec<(&str, u16)> = Vec::new();
     for part in header.split([',', ';']).map(str::trim).filter(|part| !part.is_empty()) {
@@ -174,8 +176,10 @@ pub(crate) fn ranges(header: &str) -> Vec<&str> {
     found.into_iter().map(|(range, _)| range).collect()
 }
 
-/// RFC 4647 §3.4 lookup: the tag among `available` that is the range, or else what remains of the
-/// range when subtags are taken off its end, a single-character one together with its successor.
+/// Finds the tag for a range by lookup (RFC 4647 §3.4).
+///
+/// If no tag in `available` equals the range, the last subtag of the range is removed, and so on. A subtag of one
+/// character is removed together with the one after it.
 ///
 /// ```
 /// use negotiate::lookup;

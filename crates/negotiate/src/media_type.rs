@@ -1,75 +1,82 @@
-//! The media types of bodies: what a `Content-Type` names, and what may be answered (CONTRACT 13–15).
+//! The media types of bodies: those of a `Content-Type`, and those of answers (RFC 9110 §8.3, §12.5.1).
 //!
-//! Invariant: a body is read only as the type that its header names; nothing is guessed.
+//! Invariant: a body is read only as the type that its header names. The type is never guessed.
 
 use mediatype::{MediaType as Parsed, Name, ReadParams as _};
 
 use crate::{Accept, Charset};
 
-/// A media type that a body may have.
+/// A media type that a body may have. XML needs the feature `xml`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum MediaType {
     /// `application/json`
     ApplicationJson,
     /// `text/json`
     TextJson,
     /// `application/xml`
+    #[cfg(feature = "xml")]
     ApplicationXml,
     /// `text/xml`
+    #[cfg(feature = "xml")]
     TextXml,
     /// `application/x-www-form-urlencoded`, in requests only.
     Form,
-    /// `application/json-patch+json`: RFC 6902 in requests, JSON in answers.
+    /// `application/json-patch+json`: RFC 6902 in requests, plain JSON in answers.
     JsonPatch,
-    /// `application/merge-patch+json`: RFC 7396 in requests, JSON in answers.
+    /// `application/merge-patch+json`: RFC 7396 in requests, plain JSON in answers.
     MergePatch,
 }
 
-/// No type that may be answered is acceptable to the client.
+/// The client accepts none of the types of answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("none of the types that Accept names is answered here")]
 pub struct NotAcceptable;
 
-/// There is no `Content-Type`, or none that is read here.
+/// The `Content-Type` is missing or unsupported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnsupportedMediaType {
     /// The header is missing.
     #[error("the request has a body but no Content-Type")]
     Missing,
-    /// The header names another type, or is none.
+    /// The header names another type, or is malformed.
     #[error("the Content-Type is not one that is read here")]
     Type,
-    /// The type is right, its charset is not.
+    /// The type is supported, but its charset is not.
     #[error("the charset of the Content-Type is not one that is read here")]
     Charset,
 }
 
-/// What a `Content-Type` header says.
+/// The value of a `Content-Type` header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ContentType {
     /// The type and subtype.
     pub media_type: MediaType,
-    /// The charset, if one is named.
+    /// The charset; `None` if the header has none.
     pub charset: Option<Charset>,
 }
 
 impl MediaType {
-    /// What requests may have, in the order of preference.
-    pub const READ: [Self; 7] = [
+    /// The types of requests, in the order of preference.
+    pub const READ: &'static [Self] = &[
         Self::ApplicationJson,
         Self::TextJson,
+        #[cfg(feature = "xml")]
         Self::ApplicationXml,
+        #[cfg(feature = "xml")]
         Self::TextXml,
         Self::Form,
         Self::JsonPatch,
         Self::MergePatch,
     ];
 
-    /// What answers may have, in the order of preference.
-    pub const WRITTEN: [Self; 6] = [
+    /// The types of answers, in the order of preference.
+    pub const WRITTEN: &'static [Self] = &[
         Self::ApplicationJson,
         Self::TextJson,
+        #[cfg(feature = "xml")]
         Self::ApplicationXml,
+        #[cfg(feature = "xml")]
         Self::TextXml,
         Self::JsonPatch,
         Self::MergePatch,
@@ -85,13 +92,15 @@ impl MediaType {
     ///
     /// ```
     /// # use negotiate::MediaType;
-    /// assert_eq!(MediaType::TextXml.content_type(), "text/xml; charset=utf-8");
+    /// assert_eq!(MediaType::TextJson.content_type(), "text/json; charset=utf-8");
     /// ```
     pub fn content_type(self) -> &'static str {
         match self {
             Self::ApplicationJson => "application/json; charset=utf-8",
             Self::TextJson => "text/json; charset=utf-8",
+            #[cfg(feature = "xml")]
             Self::ApplicationXml => "application/xml; charset=utf-8",
+            #[cfg(feature = "xml")]
             Self::TextXml => "text/xml; charset=utf-8",
             Self::Form => "application/x-www-form-urlencoded; charset=utf-8",
             Self::JsonPatch => "application/json-patch+json; charset=utf-8",
@@ -101,10 +110,17 @@ impl MediaType {
 
     /// Whether its bodies are XML.
     pub fn is_xml(self) -> bool {
-        matches!(self, Self::ApplicationXml | Self::TextXml)
+        match self {
+            #[cfg(feature = "xml")]
+            Self::ApplicationXml | Self::TextXml => true,
+            _ => false,
+        }
     }
 
-    /// The type of an answer (CONTRACT 14).
+    /// The type of the answer: of those in `WRITTEN` the one with the highest quality value (RFC 9110 §12.4.2).
+    ///
+    /// # Errors
+    /// The client accepts none of them.
     ///
     /// ```
     /// use negotiate::{Accept, MediaType, NotAcceptable};
@@ -114,13 +130,15 @@ impl MediaType {
     /// assert_eq!(MediaType::of_answer(&Accept::parse("image/png")), Err(NotAcceptable));
     /// ```
     pub fn of_answer(accept: &Accept) -> Result<Self, NotAcceptable> {
-        accept.prefer(Self::WRITTEN, Self::essence).ok_or(NotAcceptable)
+        accept.prefer(Self::WRITTEN.iter().copied(), Self::essence).ok_or(NotAcceptable)
     }
 }
 
 impl ContentType {
-    /// Reads a request's `Content-Type`: compared in any case, other parameters than `charset`
-    /// ignored.
+    /// Reads the `Content-Type` of a request. Case does not matter. Parameters other than `charset` are ignored.
+    ///
+    /// # Errors
+    /// The header is missing, or its type or charset is unsupported.
     ///
     /// ```
     /// use negotiate::{Charset, ContentType, MediaType, UnsupportedMediaType};
@@ -138,7 +156,8 @@ impl ContentType {
         let parsed = parsed.map_err(|_malformed| UnsupportedMediaType::Type)?;
         let essence = parsed.essence().to_string();
         let media_type = MediaType::READ
-            .into_iter()
+            .iter()
+            .copied()
             .find(|known| essence.eq_ignore_ascii_case(known.essence()))
             .ok_or(UnsupportedMediaType::Type)?;
         let charset = parsed
@@ -151,14 +170,14 @@ impl ContentType {
     }
 }
 
-/// A header without the parameters that have no value, such as `charset=`, which the grammar does not have but
-/// clients send.
+/// The header without parameters that have no value, such as `charset=`. They violate the grammar, but clients send
+/// them.
 fn without_empty_parameters(header: &str) -> String {
     let parts = header.split(';').map(str::trim);
     parts.filter(|part| !part.is_empty() && !part.ends_with('=')).collect::<Vec<_>>().join("; ")
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "xml"))]
 mod tests {
     use super::*;
     use rstest::rstest;

@@ -1,10 +1,10 @@
-//! Values that are written in several languages: `NO:"Leverandør";US:"Supplier"` (CONTRACT 19, 20).
+//! Values in several languages, in SuperOffice's notation: `NO:"Leverandør";US:"Supplier"`.
 //!
-//! Invariant: a value that does not parse is answered whole.
+//! Invariant: a value that does not parse is returned unchanged.
 
 use crate::Language;
 
-/// The text of a value in a language: that language's, or else the English one, or else the first.
+/// The text of a value in a language. If the value lacks it, the English text, or else the first.
 ///
 /// ```
 /// use negotiate::{Language, multi_language};
@@ -28,7 +28,7 @@ pub fn multi_language(value: &str, language: Language) -> &str {
         .unwrap_or(value)
 }
 
-/// The codes and texts of a value; `None` if it is no multi-language value.
+/// The codes and texts of a value; `None` if the value is not in this notation.
 fn texts(value: &str) -> Option<Vec<(&str, &str)>> {
     let mut rest = value.trim();
     let mut texts = Vec::new();
@@ -43,7 +43,7 @@ fn texts(value: &str) -> Option<Vec<(&str, &str)>> {
     }
 }
 
-/// Splits `CODE:"rest`, without a look at the rest.
+/// Splits `CODE:"rest`. The rest is not checked.
 fn opening(text: &str) -> Option<(&str, &str)> {
     let text = text.trim_start();
     let end = text.find(|c: char| !c.is_ascii_alphabetic() && c != '-')?;

@@ -1,6 +1,6 @@
 //! Names and values in `application/x-www-form-urlencoded`, in query strings and in bodies.
 //!
-//! Invariant: what comes out are the bytes that were encoded; whether they are text is not asked here.
+//! Invariant: the output is the bytes that were encoded. The caller checks whether they are text.
 
 use std::borrow::Cow;
 

@@ -1,7 +1,6 @@
-//! `$select`: which properties of an answer are wanted (CONTRACT 17).
+//! `$select`: the properties of an answer that the client wants (OData 4.01, part 2, §5.1.4).
 //!
-//! Invariant: a property that is not selected is there without its value, never missing; what is selected is
-//! untouched.
+//! Invariant: a property that is not selected loses its value but is never missing. Selected properties are unchanged.
 
 use std::collections::BTreeMap;
 
@@ -9,25 +8,24 @@ use serde_json::Value;
 
 use crate::query;
 
-/// Deeper paths than any answer has select nothing.
+/// The maximum depth of a path. Longer paths are ignored.
 const MAX_DEPTH: usize = 32;
 const ALL: &str = "*";
 
 /// A selection of properties, by paths of names that have no case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Select {
-    /// The selected children; `None` if all of them are.
+    /// The selected children; `None` if all are selected.
     children: Option<BTreeMap<String, Select>>,
 }
 
 impl Select {
-    /// Everything.
+    /// Selects all properties.
     pub fn everything() -> Self {
         Self::default()
     }
 
-    /// Reads the `$select` of a query string: percent-encoded or not, its name in any case. If there
-    /// are several they add up.
+    /// Reads `$select` from a query string, percent-encoded or not. The name has no case. Several of them add up.
     ///
     /// ```
     /// use negotiate::Select;
@@ -45,7 +43,7 @@ impl Select {
         Self::parse(&paths.join(","))
     }
 
-    /// Reads paths: commas between them, slashes within. Nothing, and `*`, select everything.
+    /// Reads paths that are separated by commas, with slashes within a path. An empty text, and `*`, select everything.
     pub fn parse(paths: &str) -> Self {
         if paths.split(',').all(|path| path.trim().is_empty()) {
             return Self::everything();
@@ -76,13 +74,15 @@ impl Select {
         }
     }
 
-    /// Whether nothing is left out.
+    /// Whether all properties are selected.
     pub fn is_everything(&self) -> bool {
         self.children.is_none()
     }
 
-    /// Empties the values that are not selected: texts and objects become null; lists become empty, numbers 0 and
-    /// truth values false, because typed clients cannot read null as any of these. A root that is no object stays as it is.
+    /// Empties the values that are not selected.
+    ///
+    /// Texts and objects become null. Arrays become empty, numbers 0 and booleans false, because typed clients cannot
+    /// read null as one of these. A root that is neither an object nor an array is unchanged.
     ///
     /// ```
     /// use negotiate::Select;
@@ -109,7 +109,7 @@ impl Select {
         }
     }
 
-    /// As `apply`, for a property: one without properties of its own is null if only such are named.
+    /// Like `apply`, for a property. A value without properties is emptied if only properties of it are selected.
     fn apply_within(&self, value: &mut Value) {
         match value {
             Value::Object(_) | Value::Array(_) => self.apply(value),
@@ -119,7 +119,7 @@ impl Select {
     }
 }
 
-/// Takes a value, and leaves its type where null would change that.
+/// Empties a value. It keeps its type if null would change that.
 fn clear(value: &mut Value) {
     *value = match value {
         Value::Array(_) => Value::Array(Vec::new()),

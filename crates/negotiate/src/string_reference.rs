@@ -1,12 +1,12 @@
-//! References to texts, such as `[SR_NOT_OWNER]`, within values (CONTRACT 19).
+//! References to texts within values, in SuperOffice's notation: `[SR_NOT_OWNER]`.
 //!
-//! Invariant: a reference that is not known stays as it is.
+//! Invariant: an unknown reference is kept unchanged.
 
 use std::borrow::Cow;
 
 const PREFIX: &str = "[SR_";
 
-/// Replaces each reference whose name `text_of` knows. Names are given with `SR_`, without brackets.
+/// Replaces each reference by the text that `text_of` returns for its name. Names include `SR_` but no brackets.
 ///
 /// ```
 /// let text_of = |name: &str| (name == "SR_HELLO").then(|| "Hei".to_owned());

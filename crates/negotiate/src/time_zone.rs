@@ -1,7 +1,7 @@
-//! The time zone of an answer's dates: `SO-TimeZone` (CONTRACT 23).
+//! The time zone of the dates in an answer: `SO-TimeZone`.
 //!
-//! Invariant: zones are those that are compiled in, the same on every machine. A zone is known by one name, which
-//! finds it again: the code if it was asked for by code or id, the IANA name otherwise.
+//! Invariant: the zones are compiled in, so they are the same on every machine. Each `TimeZone` has one name, and
+//! `TimeZone::find` accepts it: the code if the zone was found by code or id, otherwise the IANA name.
 
 use std::{borrow::Cow, collections::HashMap, sync::LazyLock};
 
@@ -11,7 +11,7 @@ use jiff::{Timestamp, ZonedDateTime, tz};
 /// Codes, SuperOffice's ids where they are documented, and IANA names, separated by tabs.
 const TABLE: &str = include_str!("../time_zones.tsv");
 const INCLUDE_OFFSET: &str = "includeTZOffset";
-/// The countries whose states are all in the table.
+/// The countries with all their states in the table.
 const LISTED: [&str; 3] = ["AU", "CA", "US"];
 
 /// A time zone and its name.
@@ -21,21 +21,21 @@ pub struct TimeZone {
     zone: tz::TimeZone,
 }
 
-/// The text names no time zone, or more than one.
+/// The text does not name exactly one known time zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a known time zone, such as NO, US-NY or Europe/Oslo")]
 pub struct UnknownTimeZone;
 
-/// What a `SO-TimeZone` header asks for.
+/// The value of a `SO-TimeZone` header.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WantedTimeZone {
-    /// The zone, unless that of the server will do.
+    /// The zone; `None` for that of the server.
     pub zone: Option<TimeZone>,
-    /// Whether dates are to have their offset from UTC.
+    /// Whether dates have their offset from UTC.
     pub with_offset: bool,
 }
 
-/// Code and IANA name, by upper-case code and by id.
+/// The code and the IANA name of a zone, by the code in upper case and by the id.
 static CODES: LazyLock<HashMap<&'static str, (&'static str, &'static str)>> = LazyLock::new(|| {
     let mut zones = HashMap::new();
     for line in TABLE.lines().filter(|line| !line.starts_with('#')) {
@@ -51,8 +51,11 @@ static CODES: LazyLock<HashMap<&'static str, (&'static str, &'static str)>> = La
 });
 
 impl TimeZone {
-    /// Finds a zone by SuperOffice's code or id, or by IANA name, in any case, or by the name that Windows has for
-    /// it. A code of a part of a country that is not known by itself is in the country's zone.
+    /// Finds a zone by SuperOffice's code or id, by its IANA name, or by its name on Windows. Only the name on Windows
+    /// has a case. An unknown code of a part of a country has the country's zone.
+    ///
+    /// # Errors
+    /// The zone is unknown.
     ///
     /// ```
     /// use negotiate::TimeZone;
@@ -83,13 +86,13 @@ impl TimeZone {
         &self.name
     }
 
-    /// A moment as the clocks of this zone show it.
+    /// A moment in local time of this zone.
     pub fn at(&self, moment: Timestamp) -> ZonedDateTime {
         moment.to_zoned_datetime(self.zone.clone())
     }
 }
 
-/// The zone of the country that a code names a part of: `AR-NQ`, a province, or `PF2A`, one zone of several.
+/// The zone of the country of a code for a part of it: `AR-NQ` is a province, and `PF2A` is one of several zones.
 fn country(code: &str) -> Option<&'static str> {
     let (country, part) = code.split_at_checked(2)?;
     let is_part = match part.as_bytes() {
@@ -103,7 +106,7 @@ fn country(code: &str) -> Option<&'static str> {
     Some(iana)
 }
 
-/// The IANA name of a zone that Windows names, such as `W. Europe Standard Time` (CLDR's windowsZones).
+/// The IANA name of a zone on Windows, such as `W. Europe Standard Time` (windowsZones in CLDR).
 fn of_windows(name: &str) -> Option<&'static str> {
     let zone = WindowsParser::new().parse(name, None)?;
     let known = IanaParserExtended::new().iter().find(|known| known.time_zone == zone)?;
@@ -111,10 +114,10 @@ fn of_windows(name: &str) -> Option<&'static str> {
 }
 
 impl WantedTimeZone {
-    /// Reads a `SO-TimeZone` header: a zone, `includeTZOffset`, or both with a comma between.
+    /// Reads a `SO-TimeZone` header: a zone, `includeTZOffset`, or both, separated by a comma.
     ///
     /// # Errors
-    /// It names an unknown zone, or more than one.
+    /// The header names an unknown zone, or more than one.
     ///
     /// ```
     /// let wanted = negotiate::WantedTimeZone::parse("NO, includeTZOffset")?;
@@ -137,8 +140,8 @@ impl WantedTimeZone {
     }
 }
 
-/// A date and time as data has it (ISO 8601, to the second): `2026-11-03T15:05:00`, with the offset
-/// behind it if asked for, `Z` in UTC.
+/// Formats a date and time as data (ISO 8601, to the second): `2026-11-03T15:05:00`. The offset may follow; it is `Z`
+/// in UTC.
 pub fn neutral_date_time(time: &ZonedDateTime, with_offset: bool) -> String {
     let offset = match (with_offset, time.time_zone() == &tz::TimeZone::UTC) {
         (false, _) => String::new(),

@@ -1,19 +1,19 @@
-//! A form as a flat list, for protocols whose names have a case and may not be repeated, such as OAuth.
+//! A form as a flat list, for protocols whose names have a case and must not be repeated, such as OAuth.
 //!
-//! Invariant: a name that is there twice never counts once.
+//! Invariant: reading a repeated name is an error, never one of its values.
 
 use std::fmt;
 
 use super::{Malformed, form};
 use crate::Charset;
 
-/// The most fields that such a form may have; those of OAuth have about ten.
+/// The maximum number of fields. OAuth has about ten.
 const MOST_FIELDS: usize = 100;
 
-/// The fields of a form. They may be secrets, so they do not print themselves.
+/// The fields of a form. They may be secrets, so `Debug` does not show them.
 pub struct Fields(Vec<(String, String)>);
 
-/// A field is there more than once.
+/// A field is repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0} is there more than once")]
 pub struct Repeated(
@@ -22,7 +22,10 @@ pub struct Repeated(
 );
 
 impl Fields {
-    /// Reads a form; without a charset it is UTF-8.
+    /// Reads a form. Without a charset it is UTF-8.
+    ///
+    /// # Errors
+    /// The form is malformed, or has more than 100 fields.
     ///
     /// ```
     /// use negotiate::body::{Fields, Repeated};
@@ -37,15 +40,15 @@ impl Fields {
         form::fields(charset.unwrap_or(Charset::Utf8), bytes, MOST_FIELDS).map(Self)
     }
 
-    /// No fields.
+    /// A form without fields.
     pub fn empty() -> Self {
         Self(Vec::new())
     }
 
-    /// The value of a field; `None` if it is not there, or empty (RFC 6749 §3.2).
+    /// The value of a field; `None` if it is missing or empty (RFC 6749 §3.2).
     ///
     /// # Errors
-    /// It is there more than once.
+    /// The field is repeated.
     pub fn get(&self, name: &'static str) -> Result<Option<&str>, Repeated> {
         let mut values = self.values(name);
         match (values.next(), values.next()) {
@@ -54,7 +57,7 @@ impl Fields {
         }
     }
 
-    /// Whether a field has a value, or several.
+    /// Whether a field has at least one value.
     pub fn has(&self, name: &str) -> bool {
         self.values(name).next().is_some()
     }

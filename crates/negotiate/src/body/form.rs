@@ -1,11 +1,11 @@
-//! Forms: `Carrier.Name=…`, `Carrier[Name]=…` and `Name=…` (CONTRACT 11).
+//! Forms: `Carrier.Name=…`, `Carrier[Name]=…` and `Name=…`.
 //!
-//! Invariant: of fields with the same path the last wins, as in JSON; bytes that are not text are
-//! refused, and so is what is no form by its first character.
+//! Invariant: fields with the same path are an array of their values. Bytes that are not text are rejected, and so is a
+//! body whose first character shows that it is JSON or XML.
 
 use serde_json::{Map, Value};
 
-use super::{MAX_DEPTH, MAX_VALUES, Malformed};
+use super::{MAX_DEPTH, MAX_VALUES, Malformed, repeat};
 use crate::{Charset, MediaType, NotText, query};
 
 /// Reads a form.
@@ -31,8 +31,10 @@ pub(super) fn parse(charset: Charset, bytes: &[u8]) -> Result<Value, Malformed> 
     Ok(Value::Object(root))
 }
 
-/// The names and values of a form, as they are written, at most this number of them. In UTF-16 the bytes that percent
-/// signs encode are UTF-8.
+/// The names and values of a form, as they are written. In UTF-16 the percent-encoded bytes are UTF-8.
+///
+/// # Errors
+/// The form has more than `most` fields, or is not a form.
 pub(super) fn fields(
     charset: Charset,
     bytes: &[u8],
@@ -46,7 +48,7 @@ pub(super) fn fields(
     };
     let bytes = text.as_ref().map_or(bytes, |text| text.as_bytes());
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    // A file has a line end that no form means; any other white space is what it is.
+    // Text editors end a file with a line end, which is not part of the form. Any other white space is.
     let line_end = [&b"\r\n"[..], b"\n"].into_iter().find(|end| bytes.ends_with(end));
     let bytes = &bytes[..bytes.len() - line_end.map_or(0, <[u8]>::len)];
     let mut fields = Vec::new();
@@ -57,6 +59,7 @@ pub(super) fn fields(
         if fields.is_empty() {
             let media_type = match name.trim_ascii_start().first() {
                 Some(b'{' | b'[') => Some(MediaType::ApplicationJson),
+                #[cfg(feature = "xml")]
                 Some(b'<') => Some(MediaType::ApplicationXml),
                 _ => None,
             };
@@ -69,7 +72,7 @@ pub(super) fn fields(
         }
         let odd = NotText { charset, valid_up_to: None };
         let name = charset.decode(&name).map_err(|_of_the_name| odd)?;
-        // A mark within a value is part of it.
+        // A byte order mark within a value is part of it.
         let value = match charset {
             Charset::Utf8 => String::from_utf8(value).map_err(|_of_the_value| odd)?,
             other => other.decode(&value).map_err(|_of_the_value| odd)?.into_owned(),
@@ -84,10 +87,14 @@ fn path(name: &str) -> impl Iterator<Item = &str> {
     name.split(['.', '[']).map(|part| part.strip_suffix(']').unwrap_or(part).trim())
 }
 
+/// Puts a value at a path. Of a text and an object at the same path the last wins.
 fn insert(object: &mut Map<String, Value>, path: &[String], value: String) {
     let Some((name, rest)) = path.split_first() else { return };
     if rest.is_empty() {
-        object.insert(name.clone(), Value::String(value));
+        match object.get_mut(name) {
+            Some(child @ Value::Object(_)) => *child = Value::String(value),
+            _ => repeat(object, name, Value::String(value)),
+        }
         return;
     }
     let child = object.entry(name.clone()).or_insert(Value::Null);
@@ -99,7 +106,7 @@ fn insert(object: &mut Map<String, Value>, path: &[String], value: String) {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "xml"))]
 mod tests {
     use super::*;
     use rstest::rstest;
@@ -114,7 +121,10 @@ mod tests {
     #[case("A[B]=1&A[C][D]=2", json!({"a": {"b": "1", "c": {"d": "2"}}}))]
     #[case("A.B[C]=1", json!({"a": {"b": {"c": "1"}}}))]
     #[case("%41%2EB=1", json!({"a": {"b": "1"}}))]
-    #[case("a=1&A=2", json!({"a": "2"}))]
+    #[case("a=1&A=2", json!({"a": ["1", "2"]}))]
+    #[case("a[b]=1&a.b=2&a.b=3", json!({"a": {"b": ["1", "2", "3"]}}))]
+    #[case("a=1&a=2&a.b=3&a=4", json!({"a": "4"}))]
+    #[case("a[]=1&a[]=2", json!({"a": {"": ["1", "2"]}}))]
     #[case("a=1&a.b=2", json!({"a": {"b": "2"}}))]
     #[case("a.b=2&a=1", json!({"a": "1"}))]
     #[case("a=x+y%20z%2B", json!({"a": "x y z+"}))]

@@ -1,6 +1,6 @@
-//! JSON as RFC 8259 has it, read into a tree of lower-case names.
+//! JSON (RFC 8259), read into a tree of lower-case names.
 //!
-//! Invariant: bounded depth; of names that differ only by case the last one wins, at every level.
+//! Invariant: depth is bounded. At every level, the last of names that differ only by case wins.
 
 use std::{cell::Cell, fmt};
 
@@ -9,7 +9,7 @@ use serde_json::{Deserializer, Map, Value};
 
 use super::{MAX_DEPTH, MAX_VALUES, Malformed, is_blank};
 
-/// Parses a whole body; nothing but white space is null.
+/// Parses a whole body. A body of white space is null.
 pub(super) fn parse(text: &str) -> Result<Value, Malformed> {
     if is_blank(text) {
         return Ok(Value::Null);
@@ -26,13 +26,13 @@ pub(super) fn parse(text: &str) -> Result<Value, Malformed> {
         })
 }
 
-/// Builds a tree that may be this deep.
+/// Builds a tree of bounded depth.
 #[derive(Clone, Copy)]
 struct Tree<'a> {
     depth_left: usize,
-    /// Values so far.
+    /// The number of values so far.
     values: &'a Cell<usize>,
-    /// Why it is not built, though it may be JSON.
+    /// Set when a limit was exceeded.
     refused: &'a Cell<Option<Malformed>>,
 }
 
@@ -139,7 +139,7 @@ mod tests {
         }
     }
 
-    /// CONTRACT 9: trailing data, lone surrogates and what else is not JSON; the place is told.
+    /// CONTRACT 9: trailing data, lone surrogates and other errors are rejected with their position.
     #[test]
     fn what_is_refused() {
         for (text, line, column) in [

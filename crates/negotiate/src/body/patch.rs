@@ -1,21 +1,23 @@
-//! Patches, applied to an empty request (CONTRACT 12): RFC 6902 and RFC 7396. Of RFC 6902 also what SuperOffice's
-//! pages write: paths without the slash before them, and `replace` for what is not there yet.
+//! JSON Patch (RFC 6902) and JSON Merge Patch (RFC 7396), applied to an empty object.
 //!
-//! Invariant: what a patch makes is at most a fixed amount larger than the patch itself.
+//! Two deviations from RFC 6902 follow SuperOffice's documentation. A path may lack its first slash, and `replace` may
+//! add a value.
+//!
+//! Invariant: the result exceeds the size of the patch at most by a fixed amount.
 
 use json_patch::PatchOperation;
 use serde_json::{Map, Value};
 
 use super::{MAX_DEPTH, Malformed};
 
-/// More operations than any request has properties; each may move a whole array.
+/// The maximum number of operations. Each may move a whole array.
 const MAX_OPERATIONS: usize = 100;
-/// Bytes of memory that the copies of one patch may take: each could double the tree.
+/// The maximum memory for the copies of a patch, in bytes. Each copy could double the tree.
 const MAX_COPIED: usize = 1 << 20;
-/// About what a map takes, even if it has one member only.
+/// The approximate memory of a map, in bytes, even with one member.
 const NODE: usize = 640;
 
-/// Applies a list of RFC 6902 operations, whose paths have no case; an object is a plain request.
+/// Applies an array of operations (RFC 6902). Paths have no case. An object is a plain request.
 pub(super) fn json_patch(body: Value) -> Result<Value, Malformed> {
     match body {
         Value::Array(operations) => apply(Value::Object(Map::new()), operations),
@@ -23,7 +25,7 @@ pub(super) fn json_patch(body: Value) -> Result<Value, Malformed> {
     }
 }
 
-/// Applies an RFC 7396 patch: nulls take away, so they are left out.
+/// Applies a merge patch (RFC 7396). Members that are null are left out.
 pub(super) fn merge_patch(body: Value) -> Value {
     merge(Value::Object(Map::new()), &body)
 }
@@ -50,7 +52,7 @@ fn apply(mut target: Value, operations: Vec<Value>) -> Result<Value, Malformed> 
                 return Err(Malformed::PatchTooLarge(MAX_OPERATIONS));
             }
         }
-        // The tree is thrown away if an operation fails, so nothing has to be undone.
+        // A failed operation needs no undo, because the tree is then dropped.
         match operation {
             PatchOperation::Replace(replace) if replace.path.resolve(&target).is_err() => {
                 if replace.path.tokens().count() > MAX_DEPTH {
@@ -62,7 +64,7 @@ fn apply(mut target: Value, operations: Vec<Value>) -> Result<Value, Malformed> 
             operation => json_patch::patch_unsafe(&mut target, std::slice::from_ref(operation))
                 .map_err(|_unfit| failed)?,
         }
-        // Not at the end: a copy of all into its own depths doubles them, and trees are walked and
+        // Checked after each operation: a copy of the root into itself doubles the depth, and trees are walked and
         // dropped by recursion.
         if depth(&target) > MAX_DEPTH {
             return Err(Malformed::TooDeep(MAX_DEPTH));
@@ -71,7 +73,7 @@ fn apply(mut target: Value, operations: Vec<Value>) -> Result<Value, Malformed> 
     Ok(target)
 }
 
-/// An operation, its paths in the lower case of the tree's names, with a slash before them.
+/// Reads an operation. Its paths get lower case, as the names of the tree, and a slash before them.
 fn read(mut operation: Value) -> Option<PatchOperation> {
     for name in ["op", "path", "from"] {
         if let Some(Value::String(text)) = operation.get_mut(name) {
@@ -84,7 +86,7 @@ fn read(mut operation: Value) -> Option<PatchOperation> {
     serde_json::from_value(operation).ok()
 }
 
-/// Puts a value where nothing is, with the objects around it; `None` if something else is in the way.
+/// Puts a value at a path, with the objects around it. `None` if another value is on the path.
 fn put(target: &mut Value, mut path: impl Iterator<Item = String>, value: Value) -> Option<()> {
     let Some(name) = path.next() else {
         *target = value;
@@ -96,7 +98,7 @@ fn put(target: &mut Value, mut path: impl Iterator<Item = String>, value: Value)
     put(target.as_object_mut()?.entry(name).or_insert(Value::Null), path, value)
 }
 
-/// About how many bytes of memory a copy takes.
+/// The approximate memory of a copy, in bytes.
 fn size(value: &Value) -> usize {
     size_of::<Value>()
         + match value {
@@ -110,7 +112,7 @@ fn size(value: &Value) -> usize {
         }
 }
 
-/// How many arrays and objects are within each other at most.
+/// The depth of nested arrays and objects.
 fn depth(value: &Value) -> usize {
     match value {
         Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),

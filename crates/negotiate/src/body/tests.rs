@@ -78,7 +78,7 @@ fn a_whole_number_may_have_a_point() {
 fn an_empty_body_and_null_have_no_properties() {
     for media_type in MediaType::READ {
         for text in ["", " ", "\r\n"] {
-            let body = body(media_type, text);
+            let body = body(*media_type, text);
             assert_eq!(body.root().expect("object").string("Key"), Ok(None), "{media_type:?}");
         }
     }

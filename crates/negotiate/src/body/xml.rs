@@ -1,8 +1,7 @@
-//! XML, read into the tree that the same body in JSON has (CONTRACT 10).
+//! XML, read into the tree that the same body in JSON has.
 //!
-//! Invariant: no document type, so no entity but those of XML itself; bounded depth. Text that is taken
-//! is what XML 1.0 says it is; what is not taken (names of other elements, comments, attributes) is not
-//! judged.
+//! Invariant: a document type is rejected, so the only entities are the five of XML 1.0. Depth is bounded. Text that is
+//! kept follows XML 1.0. Anything that is dropped (the root's name, comments, attributes) is not checked.
 
 use std::borrow::Cow;
 
@@ -12,12 +11,11 @@ use quick_xml::{
 };
 use serde_json::{Map, Value};
 
-use super::{MAX_DEPTH, MAX_VALUES, Malformed, is_blank};
+use super::{MAX_DEPTH, MAX_VALUES, Malformed, is_blank, repeat};
 use crate::{Charset, xml_chars::is_xml_char};
 
-/// The text of a body: by its first bytes, or else the charset of its header, or else its
-/// declaration, or else UTF-8 (RFC 7303 §3). A body whose first bytes are not UTF-16 is not read as
-/// UTF-16, whatever it declares.
+/// Decodes a body. The charset is that of its first bytes, or else of its header, or else of its declaration, or else
+/// UTF-8 (RFC 7303 §3). A body whose first bytes are not UTF-16 is never read as UTF-16.
 pub(super) fn decode(charset: Option<Charset>, bytes: &[u8]) -> Result<Cow<'_, str>, Malformed> {
     if let Some(charset) = Charset::of_start(bytes, charset) {
         return Ok(charset.decode(bytes)?);
@@ -30,7 +28,7 @@ pub(super) fn decode(charset: Option<Charset>, bytes: &[u8]) -> Result<Cow<'_, s
     Ok(charset.decode(bytes)?)
 }
 
-/// The encoding that the XML declaration names, of a body that begins with ASCII.
+/// The encoding in the XML declaration of a body that begins with ASCII.
 fn declared_encoding(bytes: &[u8]) -> Option<String> {
     let declaration = bytes.strip_prefix(b"<?")?;
     if !matches!(declaration, [b'x', b'm', b'l', b' ' | b'\t' | b'\r' | b'\n', ..]) {
@@ -53,7 +51,7 @@ struct Open {
     members: Option<Map<String, Value>>,
 }
 
-/// Parses a document; nothing but white space is null.
+/// Parses a document. A document of white space is null.
 pub(super) fn parse(document: &str) -> Result<Value, Malformed> {
     if is_blank(document) {
         return Ok(Value::Null);
@@ -122,7 +120,7 @@ impl Open {
         Some(Self { name, is_nil, ..Self::default() })
     }
 
-    /// Children are an object, text is a string; both together have no equal in JSON.
+    /// Children are an object, and text is a string. Both together have no equivalent in JSON.
     fn value(self) -> Option<Value> {
         match self.members {
             Some(_) if self.is_nil || !is_blank(&self.text) => None,
@@ -133,21 +131,21 @@ impl Open {
     }
 }
 
-/// Closes the innermost element: into its parent, or as the root, which is then given back.
+/// Closes the innermost element. It becomes part of its parent, or is returned if it is the root.
 fn close(open: &mut Vec<Open>) -> Option<Option<Value>> {
     let mut element = open.pop()?;
     let name = std::mem::take(&mut element.name);
     let value = element.value()?;
     match open.last_mut() {
         Some(parent) => {
-            parent.members.get_or_insert_default().insert(name, value);
+            repeat(parent.members.get_or_insert_default(), &name, value);
             Some(None)
         }
         None => Some(Some(value)),
     }
 }
 
-/// Adds text to the innermost element; outside the root there is only white space.
+/// Adds text to the innermost element. Outside the root only white space is allowed.
 fn add(open: &mut [Open], text: &str) -> Option<()> {
     match open.last_mut() {
         Some(element) if text.chars().all(is_xml_char) => {
@@ -187,7 +185,8 @@ mod tests {
     #[case("<x><a i:nil='true'/><b i:nil=\"1\"></b><c i:nil='false'>1</c></x>", json!({"a": null, "b": null, "c": "1"}))]
     #[case("<x><a nil='true'>1</a></x>", json!({"a": "1"}))]
     #[case("<x><a xmlns:nil='1'>1</a></x>", json!({"a": "1"}))]
-    #[case("<x><a>1</a><A>2</A></x>", json!({"a": "2"}))]
+    #[case("<x><a>1</a><A>2</A></x>", json!({"a": ["1", "2"]}))]
+    #[case("<x><a><b/></a><c/><a i:nil='1'/><a>3</a></x>", json!({"a": [{"b": ""}, null, "3"], "c": ""}))]
     #[case("<x><a><![CDATA[<&>]]>b<![CDATA[]]></a></x>", json!({"a": "<&>b"}))]
     #[case("<x><a>&lt;&amp;&gt;&quot;&apos;&#229;&#x1F600;</a></x>", json!({"a": "<&>\"'å😀"}))]
     #[case("<x><a> 1 <!-- no --> 2 <?pi?></a></x>", json!({"a": " 1  2 "}))]
@@ -232,7 +231,7 @@ mod tests {
         assert!(!told.contains("fugit"), "{told}");
     }
 
-    /// CONTRACT 10: what has no equal in JSON, and what XML does not know by itself.
+    /// CONTRACT 10: mixed content has no equivalent in JSON, and XML predefines five entities only.
     #[test]
     fn text_beside_elements_and_unknown_entities_are_refused() {
         for document in [

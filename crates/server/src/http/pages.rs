@@ -34,7 +34,7 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'n
 /// Returns whether the client prefers a page to the types for programs, as browsers do. If no served type is
 /// acceptable, an accepted type with HTML in its name, such as `application/html`, also requests a page.
 pub(crate) fn are_preferred(headers: &HeaderMap) -> bool {
-    let offered = MediaType::WRITTEN.map(MediaType::essence).into_iter().chain(HTML);
+    let offered = MediaType::WRITTEN.iter().map(|written| written.essence()).chain(HTML);
     let preferred = accept(headers).prefer(offered, |essence| essence);
     let speaks_of_html = || {
         text(headers, &ACCEPT).is_some_and(|accept| accept.to_ascii_lowercase().contains("html"))

@@ -10,7 +10,7 @@ use actix_web::{
 use jiff::Timestamp;
 use negotiate::{
     Accept, Culture, MediaType, NotAcceptable, Select, TimeZone, UnknownTimeZone, WantedTimeZone,
-    neutral_date_time, wanted_language,
+    join_lines, neutral_date_time, wanted_language,
 };
 
 use crate::texts::{Argument, Locale, Message};
@@ -121,7 +121,7 @@ pub(crate) fn media_type(headers: &HeaderMap) -> Result<MediaType, NotAcceptable
 
 /// Reads the accepted types.
 pub(crate) fn accept(headers: &HeaderMap) -> Accept {
-    text(headers, &ACCEPT).map_or_else(Accept::anything, |header| Accept::parse(&header))
+    Accept::of_lines(headers.get_all(ACCEPT))
 }
 
 /// Reads the language and the culture. Without a language the culture is irrelevant (CONTRACT 22). An unknown culture
@@ -137,6 +137,5 @@ pub(crate) fn locale(headers: &HeaderMap) -> Option<Locale> {
 
 /// Returns a header's values, joined as RFC 9110 §5.3 allows. Bytes that are not UTF-8 become U+FFFD.
 pub(crate) fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    let values = headers.get_all(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
-    values.map(|value| value.trim().to_owned()).reduce(|all, value| format!("{all}, {value}"))
+    join_lines(headers.get_all(name))
 }

@@ -400,7 +400,13 @@ impl ResponseError for Problem {
 
 /// Returns the types that requests may have, as `Accept-Post` lists them.
 pub(crate) fn types_read() -> String {
-    MediaType::READ.map(MediaType::essence).join(", ")
+    list(MediaType::READ)
+}
+
+/// The names of types, as headers list them.
+pub(crate) fn list(types: &[MediaType]) -> String {
+    let names: Vec<&str> = types.iter().map(|media_type| media_type.essence()).collect();
+    names.join(", ")
 }
 
 #[cfg(test)]

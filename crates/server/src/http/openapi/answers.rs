@@ -62,7 +62,7 @@ pub(super) fn answers_as_asked(call: &mut Value) {
     let own = call["parameters"].as_array().cloned().unwrap_or_default();
     call["parameters"] = own.into_iter().chain(PARAMETERS.iter().map(parameter)).collect();
     let content = json_content(&call["responses"]["200"]);
-    call["responses"]["200"]["content"] = of_types(&MediaType::WRITTEN, &content);
+    call["responses"]["200"]["content"] = of_types(MediaType::WRITTEN, &content);
     call["responses"]["200"]["headers"] = json!({
         "SO-TimeZone": {
             "description": "The time zone of the answer's dates", "schema": {"type": "string"}
@@ -121,7 +121,7 @@ fn nullable(schema: &mut Value) {
 
 /// Returns the types of an answer that is HTML for clients that prefer it (CONTRACT O5–O7).
 pub(super) fn for_people(content: &Value) -> Value {
-    let mut types = of_types(&MediaType::WRITTEN, content);
+    let mut types = of_types(MediaType::WRITTEN, content);
     types["text/html"] = json!({"schema": {"type": "string"}});
     types
 }

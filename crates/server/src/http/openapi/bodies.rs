@@ -48,7 +48,7 @@ pub(super) fn reads_every_type(post: &mut Value, schemas: &mut Value) {
     }
     schemas[format!("{name}Xml")] = xml;
 
-    let content = MediaType::READ.map(|media_type| {
+    let content = MediaType::READ.iter().map(|media_type| {
         let content = match media_type {
             MediaType::Form => {
                 let mut content = of_schema(&format!("{name}Form"));
@@ -74,7 +74,7 @@ pub(super) fn reads_every_type(post: &mut Value, schemas: &mut Value) {
         };
         (media_type.essence().to_owned(), content)
     });
-    post["requestBody"]["content"] = Value::Object(content.into_iter().collect());
+    post["requestBody"]["content"] = Value::Object(content.collect());
 }
 
 /// Returns the form of a request: the properties of its inner objects are placed next to its own (CONTRACT 11).

@@ -90,7 +90,7 @@ const OF_CODE: &str = "ExchangeCodeAndSaveTokens";
 pub(super) fn responses() -> Value {
     let error = json!({"schema": {"$ref": "#/components/schemas/Error"}});
     let refusals = REFUSALS.iter().map(|refusal| {
-        (refusal.name.to_owned(), refusal.answer(&of_types(&MediaType::WRITTEN, &error)))
+        (refusal.name.to_owned(), refusal.answer(&of_types(MediaType::WRITTEN, &error)))
     });
     refusals.collect::<Map<_, _>>().into()
 }
@@ -130,7 +130,7 @@ pub(super) fn may_be_refused(operation: &mut Value) {
         } else if is_page && has_body && status.starts_with('4') {
             let mut refusal = json!({"description": "Why the form was refused"});
             let error = json!({"schema": {"$ref": "#/components/schemas/Error"}});
-            refusal["content"] = of_types(&MediaType::WRITTEN, &error);
+            refusal["content"] = of_types(MediaType::WRITTEN, &error);
             refusal["content"]["text/html"] = json!({"schema": {"type": "string"}});
             refusal
         } else {

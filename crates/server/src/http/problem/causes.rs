@@ -12,7 +12,7 @@ use negotiate::{
 };
 use store::StoreError;
 
-use super::{ACCEPT_POST, Problem, types_read};
+use super::{ACCEPT_POST, Problem, list, types_read};
 use crate::{callers::error::CallerError, texts::Message};
 
 impl From<AuthError> for Problem {
@@ -93,7 +93,7 @@ impl From<StoreError> for Problem {
 
 impl From<NotAcceptable> for Problem {
     fn from(_: NotAcceptable) -> Self {
-        let types = MediaType::WRITTEN.map(MediaType::essence).join(", ");
+        let types = list(MediaType::WRITTEN);
         Self::not_acceptable(Message::new("SR_NOT_ACCEPTABLE").with("types", types))
     }
 }
