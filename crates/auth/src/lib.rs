@@ -1,7 +1,7 @@
-//! The validators: credential text and known facts in, a verified caller or an `AuthError` out.
+//! Validators for logins: credential text and known facts in, a verified caller or an `AuthError` out.
 //!
-//! Invariant: nothing here does I/O or reads a clock. The server fetches the row, passes it in with
-//! the time, and never grants anything that this crate refused.
+//! Invariant: nothing here does I/O or reads a clock. The caller fetches the row and passes it in with the time.
+#![doc = include_str!("../README.md")]
 
 mod access_token;
 mod app_token;

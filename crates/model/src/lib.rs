@@ -1,6 +1,7 @@
 //! Latchkey's domain: external tokens, the keys that retrieve them, the callers who may read them.
 //!
 //! Invariant: every parsed type holds valid values only. Nothing in this crate does I/O or knows HTTP, JSON or SQL.
+#![doc = include_str!("../README.md")]
 
 mod application;
 mod base62;

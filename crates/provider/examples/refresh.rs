@@ -1,6 +1,22 @@
-//! Refreshes a token, without a network: prints what would be sent, and reads answers as they might come back.
+//! Refreshes a token without a network: prints the request, and reads possible answers.
 //!
-//! Invariant: no secret is printed, which is why each of them has a placeholder.
+//! Invariant: no real secret is printed. Each has a placeholder.
+//!
+//! ```text
+//! POST https://login.example/oauth2/token
+//! Authorization: Basic <my-client:CLIENT-SECRET in base64>
+//! Content-Type: application/x-www-form-urlencoded
+//!
+//! grant_type=refresh_token&refresh_token=REFRESH-TOKEN&audience=api.example
+//!
+//! 200: an access token for Some(3600) seconds, and a new refresh token
+//! 400: Dead, because of invalid_grant; wait None seconds
+//! 503: Busy, because of rate_limited; wait Some(120) seconds
+//! 403: Other, because of http_other; wait None seconds
+//! ```
+//!
+//! Only the second answer ends the grant: the user has to connect again. After the third the client waits for two
+//! minutes. The last is from a firewall and says nothing about the grant.
 
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
