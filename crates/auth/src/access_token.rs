@@ -1,7 +1,7 @@
-//! Access tokens, of which a caller that asks again gets the same one for some minutes (CONTRACT 28).
+//! Access tokens. A caller that asks again within some minutes gets the same token.
 //!
-//! Invariant: a token is a MAC under what its caller came with, which the database does not have. Asking for
-//! tokens in a loop makes one row for each period, and a token that is handed out is good for an hour.
+//! Invariant: a token is a MAC under the caller's own credential, which is not in the database. A caller that asks in a
+//! loop makes one row for each period. Each token that is returned is valid for an hour.
 
 use aws_lc_rs::hmac;
 use model::{ApplicationName, CredentialId, IssuedCredential, User, wiping_stack};
@@ -12,35 +12,35 @@ use crate::{
     random::{hexadecimal, random},
 };
 
-/// How long the same token is handed out, in microseconds.
+/// How long the same token is returned, in microseconds.
 const PERIOD: i64 = 10 * 60 * 1_000_000;
 
-/// Whom an access token is for, and when it is asked for.
+/// A request for an access token.
 #[derive(Clone, Copy, Debug)]
 pub struct TokenRequest<'a> {
-    /// Who it stands for.
+    /// The user of the token.
     pub user: &'a User,
-    /// The credential that the caller came with, if this server issued it.
+    /// The credential of the caller, if this server issued it.
     pub parent: Option<&'a CredentialId>,
-    /// The application that asks; the token is good for that one alone.
+    /// The application that asks. The token is valid only for that application.
     pub application: Option<&'a ApplicationName>,
-    /// The time.
+    /// The time, in microseconds since 1970 UTC.
     pub now: i64,
 }
 
-/// The key under which the tokens of callers with a password are made. It lives as long as the process: a
-/// digest of a token in the database must not let anybody try out passwords.
+/// The key for the tokens of callers with a password. It is never stored, because otherwise a token's digest in the
+/// database would let an attacker test passwords.
 pub struct PasswordTokens {
     key: Zeroizing<[u8; 32]>,
 }
 
 impl PasswordTokens {
-    /// A random key.
+    /// Makes a random key.
     pub fn new() -> Self {
         Self { key: random() }
     }
 
-    /// The token of a caller that came with this password.
+    /// The token of a caller with this password.
     pub fn token(&self, caller: &BasicCredentials, request: TokenRequest<'_>) -> Presented {
         request.token(self.key.as_slice(), caller.password.expose())
     }
@@ -53,7 +53,7 @@ impl Default for PasswordTokens {
 }
 
 impl Presented {
-    /// The token of a caller that came with this ticket or session.
+    /// The token of a caller with this ticket or session.
     pub fn token(&self, request: TokenRequest<'_>) -> Self {
         request.token(self.secret().expose().as_bytes(), "")
     }
@@ -92,7 +92,7 @@ impl TokenRequest<'_> {
         self.now.div_euclid(PERIOD)
     }
 
-    /// What the database is to keep of the token.
+    /// The row for the database.
     pub fn issue(self, token: &Presented) -> IssuedCredential {
         let end = (self.period() + 1) * PERIOD;
         IssuedCredential {

@@ -1,6 +1,6 @@
-//! `SO-AppToken`: the secret by which a partner application names itself (CONTRACT 30).
+//! `SO-AppToken`: the secret that identifies a partner application.
 //!
-//! Invariant: a token has 128 random bits, and only its digest leaves this type for the database.
+//! Invariant: a token has 128 random bits. The database stores only its digest.
 
 use aws_lc_rs::digest;
 use model::{SecretDigest, SecretText};
@@ -15,7 +15,7 @@ use crate::{
 pub struct ApplicationToken(SecretText);
 
 impl ApplicationToken {
-    /// A new one.
+    /// Generates a token.
     pub fn generate() -> Self {
         Self(hexadecimal(&*random::<16>()).into())
     }
@@ -23,7 +23,7 @@ impl ApplicationToken {
     /// Reads the value of the header.
     ///
     /// # Errors
-    /// `InvalidApplication` for what cannot be one.
+    /// `InvalidApplication`: the text is not 32 hexadecimal digits.
     pub fn parse(raw: &[u8]) -> Result<Self, AuthError> {
         let text = str::from_utf8(raw).map_err(|_no_text| AuthError::InvalidApplication)?.trim();
         if text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
@@ -33,13 +33,13 @@ impl ApplicationToken {
         }
     }
 
-    /// What the application is found by.
+    /// The digest by which the database finds the application.
     pub fn digest(&self) -> SecretDigest {
         let text = format!("latchkey application 1 {}", self.0.expose());
         SecretDigest::new(digest::digest(&digest::SHA256, text.as_bytes()).as_ref().to_vec())
     }
 
-    /// The text, to be shown once.
+    /// The text, to show once.
     pub fn expose(&self) -> &str {
         self.0.expose()
     }

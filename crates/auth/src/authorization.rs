@@ -1,6 +1,6 @@
-//! The `Authorization` header: which scheme, and what it carries.
+//! The `Authorization` header: its scheme and its credential.
 //!
-//! Invariant: a scheme that is off is not looked into, and a credential is read in one way only.
+//! Invariant: the credential of a scheme that is off is not parsed. Each credential is parsed in one way only.
 
 use model::{CredentialKind, SecretText};
 
@@ -9,23 +9,24 @@ use crate::{
     basic::{self, Basic},
 };
 
-/// A credential of a scheme that is on.
+/// A credential of an enabled scheme.
 #[derive(Debug)]
 pub enum Authorization {
     /// A user name and a password.
     Password(BasicCredentials),
     /// A ticket or an access token of this server.
     Issued(Presented),
-    /// What should be a JWT.
+    /// A bearer token that is not of this server and should be a JWT.
     Jwt(SecretText),
 }
 
 impl Authorization {
-    /// Reads the header's value. A ticket may come as a user name (CONTRACT 26).
+    /// Reads the header's value (RFC 9110 §11.6.2). A ticket may be in the place of a user name.
     ///
     /// # Errors
-    /// `UnsupportedScheme` for one that is off, `TwoCredentials` for a list of credentials, and what
-    /// each scheme has to say.
+    /// - `UnsupportedScheme`: the scheme is unknown or off.
+    /// - `TwoCredentials`: the header is a list.
+    /// - `Malformed`, `Refused`, `InvalidTicket`, `InvalidToken`: the credential is invalid.
     pub fn parse(
         header: &[u8],
         encoding: BasicEncoding,
@@ -37,7 +38,7 @@ impl Authorization {
         let (scheme, credentials) = header.split_once(' ').unwrap_or((header, ""));
         let credentials = credentials.trim_start();
         let scheme = Scheme::of_header(scheme).ok_or(AuthError::UnsupportedScheme)?;
-        // No credential of these schemes has a comma; headers that were joined by a proxy do.
+        // No credential of these schemes has a comma. A proxy that joins headers adds one.
         if credentials.contains(',') {
             return Err(AuthError::TwoCredentials);
         }
@@ -61,7 +62,7 @@ impl Authorization {
         }
     }
 
-    /// The scheme whose rules hold: that of tickets also for one that came by Basic.
+    /// The scheme of the credential. For a ticket in a Basic header it is that of tickets.
     pub fn scheme(&self) -> Scheme {
         match self {
             Self::Password(_) => Scheme::Basic,
@@ -111,7 +112,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes, it is read or refused.
+        /// Any header is parsed or rejected without a panic.
         #[test]
         fn no_header_is_too_odd(
             scheme in "Basic|SoTicket|Bearer|[ -~]{0,8}",

@@ -1,6 +1,6 @@
-//! The Basic scheme of RFC 7617, and as OAuth clients write it (RFC 6749 §2.3.1).
+//! The Basic scheme (RFC 7617), also as OAuth clients encode it (RFC 6749 §2.3.1).
 //!
-//! Invariant: a `BasicCredentials` came from base64 of text without control characters.
+//! Invariant: a `BasicCredentials` is from base64 of text without control characters.
 
 use std::borrow::Cow;
 
@@ -13,42 +13,43 @@ use crate::{AuthError, MalformedCredentials, Password};
 
 const TICKET_PREFIX: &str = "7T:";
 
-/// A login and a password as the client claims them.
+/// A login and a password from a client, not verified.
 #[derive(Debug)]
 pub struct BasicCredentials {
-    /// Who the caller says it is.
+    /// The login.
     pub login: Login,
-    /// What the caller offers as proof.
+    /// The password.
     pub password: Password,
 }
 
-/// How a client writes user name and password before it joins them with a colon.
+/// How a client encodes user name and password before it joins them with a colon.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BasicEncoding {
-    /// As they are (RFC 7617).
+    /// Not encoded (RFC 7617).
     #[default]
     Plain,
-    /// Each encoded as a value of a form (RFC 6749 §2.3.1).
+    /// Each is encoded as a value of a form (RFC 6749 §2.3.1).
     Form,
 }
 
-/// What the scheme Basic can carry.
+/// The credential of a Basic header.
 #[derive(Debug)]
 pub(crate) enum Basic {
     /// A user name and a password.
     Password(BasicCredentials),
-    /// A ticket where the user name is, with an empty password.
+    /// A ticket in the place of the user name, with an empty password.
     Ticket(Zeroizing<String>),
 }
 
-/// Reads what follows the scheme's name (CONTRACT 26): base64, split at the first colon, each part UTF-8, or
-/// otherwise ISO-8859-1.
+/// Reads the text after the scheme's name: base64, split at the first colon. Each part is UTF-8, or otherwise
+/// ISO-8859-1.
 ///
-/// A ticket may stand where a user name does, `7T:…` with an empty password. It has a colon of its own, so it is
-/// recognised before the split. A client that encodes the colon has its ticket recognised after it.
+/// A ticket may be in the place of the user name, `7T:…` with an empty password. It contains a colon, so it is
+/// recognized before the split. If the client encodes that colon, the ticket is recognized after the split.
 ///
 /// # Errors
-/// `Malformed` for what RFC 7617 does not allow, `Refused` for a name that no user can have.
+/// - `Malformed`: RFC 7617 does not allow the text.
+/// - `Refused`: no user can have this name.
 pub(crate) fn parse(encoded: &str, encoding: BasicEncoding) -> Result<Basic, AuthError> {
     let decoded = STANDARD
         .decode(encoded)
@@ -89,14 +90,14 @@ fn of_ticket(ticket: &str) -> Result<Basic, AuthError> {
     Ok(Basic::Ticket(Zeroizing::new(ticket.to_owned())))
 }
 
-/// A value of a form, decoded.
+/// Decodes a value of a form.
 fn of_form(encoded: &[u8]) -> Zeroizing<Vec<u8>> {
     let spaced = encoded.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte });
     let spaced = Zeroizing::new(spaced.collect::<Vec<u8>>());
     Zeroizing::new(percent_decode(&spaced).collect())
 }
 
-/// UTF-8, which the challenge asks for, or ISO-8859-1, which some clients send all the same.
+/// Decodes UTF-8, which the challenge asks for, or else ISO-8859-1, which some clients send.
 fn text(bytes: &[u8]) -> Cow<'_, str> {
     match str::from_utf8(bytes) {
         Ok(text) => Cow::Borrowed(text),
@@ -104,7 +105,7 @@ fn text(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// The ticket, if the text is one with an empty password after it.
+/// The ticket, if the text is a ticket and an empty password.
 fn ticket(text: &str) -> Option<&str> {
     let ticket = text.strip_suffix(':')?;
     let rest = ticket.strip_prefix(TICKET_PREFIX)?;
@@ -163,7 +164,7 @@ mod tests {
         assert_eq!(parse(&encode("7T:YQBiAGMA:")), Ok(ticket));
     }
 
-    /// CONTRACT 26: each part by itself, as `requests` of Python and old browsers send them.
+    /// CONTRACT 26: each part has its own charset, as `requests` of Python and old browsers send them.
     #[rstest]
     #[case(b"bj\xf8rn:Bl\xe5b\xe6r1", "bjørn", "Blåbær1")]
     #[case(b"bj\xf8rn:Bl\xc3\xa5b\xc3\xa6r1", "bjørn", "Blåbær1")]

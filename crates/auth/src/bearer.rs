@@ -1,7 +1,7 @@
-//! JSON Web Tokens (RFC 7519) that are bearer tokens or id_tokens, judged as RFC 8725 advises.
+//! JSON Web Tokens (RFC 7519) that are bearer tokens or id_tokens, verified as RFC 8725 advises.
 //!
-//! Invariant: no claim is read before the signature holds, under a key of the issuer and an algorithm
-//! that this key allows; nothing that the token says about keys is followed.
+//! Invariant: no claim is read before the signature is verified, with a key of the issuer and an algorithm that this key
+//! allows. Keys and URLs in the token are ignored.
 
 use aws_lc_rs::constant_time;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -14,14 +14,14 @@ use crate::jwks::{KeySet, VerificationKey};
 
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
-/// How far the issuer's clock may be off.
+/// The tolerance for the issuer's clock, in seconds.
 const LEEWAY_SECONDS: f64 = 60.0;
 
-/// How many keys a token without `kid` may cost.
+/// The maximum number of keys to try for a token.
 const MAX_TRIED_KEYS: usize = 8;
 
-/// What a signature may be made with. Symmetric algorithms and `none` are not here, so a token that
-/// names one is refused before any key is looked at.
+/// The accepted algorithms. Symmetric algorithms and `none` are missing, so a token with one is rejected before any key
+/// is used.
 const ALGORITHMS: [Algorithm; 7] = [
     Algorithm::RS256,
     Algorithm::RS384,
@@ -32,29 +32,29 @@ const ALGORITHMS: [Algorithm; 7] = [
     Algorithm::EdDSA,
 ];
 
-/// What the claims of SuperOffice's own begin with.
+/// The prefix of SuperOffice's own claims.
 const CLAIM_PREFIX: &str = "http://schemes.superoffice.net/identity/";
 
-/// The longest `sub` (OpenID Connect Core 1.0 §2).
+/// The maximum length of `sub`, in bytes (OpenID Connect Core 1.0 §2).
 const MAX_SUBJECT_BYTES: usize = 255;
 
-/// Judges tokens of one issuer that are meant for one audience.
+/// Verifies tokens of one issuer for one audience.
 #[derive(Debug, Clone)]
 pub struct JwtVerifier {
     issuer: Option<String>,
     audience: String,
 }
 
-/// What a token that was verified says of its bearer.
+/// The claims of a verified token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
-    /// `sub`: who the bearer is to the issuer; never empty.
+    /// `sub`: the bearer's name at the issuer; never empty.
     pub subject: String,
-    /// `ctx`: the tenant that the token is for.
+    /// `ctx`: the tenant of the token.
     pub tenant: Option<String>,
     /// `associateid`: the user's number.
     pub associate_id: Option<i64>,
-    /// `is_administrator`: true only if the token says so.
+    /// `is_administrator`; false if the claim is missing.
     pub is_administrator: bool,
     /// `upn`: the user's principal name.
     pub upn: Option<String>,
@@ -62,67 +62,67 @@ pub struct Claims {
     pub email: Option<String>,
 }
 
-/// Why a token is refused.
+/// Why a token is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum JwtError {
-    /// No key of the set is the one that the token names; or it names none, and none verifies it. A set
-    /// that is fetched anew may have it.
+    /// The set lacks the key that the token names, or the token names none and no key verifies it. A newer set may have
+    /// the key.
     #[error("the token is signed with a key that is not known")]
     UnknownKey,
-    /// It is not three parts of unpadded base64url with JSON objects in them (RFC 7515 §7.1).
+    /// The text is not three parts of unpadded base64url with JSON objects (RFC 7515 §7.1).
     #[error("the token is not a JSON Web Token")]
     Malformed,
     /// The algorithm is not accepted, or not for this key (RFC 8725 §3.1).
     #[error("the token's algorithm is not accepted")]
     Algorithm,
-    /// The signature does not fit the token and the key.
+    /// The signature is wrong.
     #[error("the token's signature does not hold")]
     Signature,
     /// `exp` has passed (RFC 7519 §4.1.4).
     #[error("the token has expired")]
     Expired,
-    /// `nbf` is still to come (RFC 7519 §4.1.5).
+    /// `nbf` is in the future (RFC 7519 §4.1.5).
     #[error("the token is not valid yet")]
     NotYetValid,
-    /// `iss` is missing or another (RFC 7519 §4.1.1).
+    /// `iss` is missing or names another issuer (RFC 7519 §4.1.1).
     #[error("the token is of another issuer")]
     Issuer,
-    /// `aud` is missing or does not name this server (RFC 7519 §4.1.3).
+    /// `aud` is missing or names another audience (RFC 7519 §4.1.3).
     #[error("the token is for another audience")]
     Audience,
     /// A claim is missing or has the wrong type.
     #[error("the token lacks a claim, or has one that cannot be read")]
     Claims,
-    /// `typ` says that it is something else (RFC 8725 §3.11).
+    /// `typ` names another type (RFC 8725 §3.11).
     #[error("the token is of another type")]
     Type,
-    /// It has `crit`, and no extension is understood here (RFC 7515 §4.1.11).
+    /// The token has `crit`, and no extension is supported (RFC 7515 §4.1.11).
     #[error("the token needs an extension that is not understood")]
     Critical,
-    /// It is longer than 16 KiB.
+    /// The token is longer than 16 KiB.
     #[error("the token is too long")]
     TooLong,
 }
 
 impl JwtVerifier {
-    /// Expects exactly this `iss`, and this text in `aud`. Neither should be empty.
+    /// Expects this `iss`, and this text in `aud`. Neither may be empty.
     pub fn new(issuer: String, audience: String) -> Self {
         Self { issuer: Some(issuer), audience }
     }
 
-    /// Expects any `iss`, where it is the keys alone that say whose token it is, and this text in `aud`. For providers
-    /// whose `iss` differs by user and whose keys are their own.
+    /// Expects any `iss`, and this text in `aud`. Use it only for providers whose `iss` differs by user and whose keys
+    /// belong to them alone, because only the keys identify the issuer.
     pub fn of_any_issuer(audience: String) -> Self {
         Self { issuer: None, audience }
     }
 
     /// Verifies a bearer token at the time `now`: form, key, signature, then claims.
     ///
-    /// The key is picked by `kid`, or else every key of the algorithm is tried, eight at most. `exp`
-    /// and `nbf` may be off by 60 seconds.
+    /// The key is chosen by `kid`. Without `kid`, up to eight keys of the algorithm are tried. `exp` and `nbf` may be
+    /// off by 60 seconds.
     ///
     /// # Errors
-    /// The first rule that the token breaks, in the order in which the rules are applied.
+    /// The first rule that the token breaks, in the order of verification.
     pub fn verify(
         &self,
         token: &SecretText,
@@ -135,21 +135,21 @@ impl JwtVerifier {
         Claims::read(&payload)
     }
 
-    /// Verifies an id_token (OpenID Connect Core 1.0 §3.1.3.7) at the time `now`, where the audience is the id of the
-    /// client. Returns all of its claims, among them `sub`. Its `nonce` is compared by [`has_claim`].
+    /// Verifies an id_token (OpenID Connect Core 1.0 §3.1.3.7) at the time `now`. The audience is the id of the client.
+    /// Returns all claims, including `sub`. Compare `nonce` with [`has_claim`].
     ///
-    /// As `verify`; besides, `iat` must not be more than 60 seconds ahead, and a token for several audiences must name
-    /// the client in `azp`.
+    /// The rules are those of `verify`, and two more. `iat` may be at most 60 seconds in the future. A token for several
+    /// audiences must name the client in `azp`.
     ///
     /// # Errors
-    /// As `verify`.
+    /// The first rule that the token breaks, in the order of verification.
     pub fn verify_id_token(
         &self,
         token: &SecretText,
         keys: &KeySet,
         now: Timestamp,
     ) -> Result<Map<String, Value>, JwtError> {
-        // An access token is none (RFC 9068 §5).
+        // An access token is not an id_token (RFC 9068 §5).
         let payload = signed(token, keys, &["jwt"])?;
         self.check_source(&payload)?;
         let has_many =
@@ -173,7 +173,7 @@ impl JwtVerifier {
         Ok(payload)
     }
 
-    /// Checks who issued the token and for whom.
+    /// Checks `iss` and `aud`.
     fn check_source(&self, payload: &Map<String, Value>) -> Result<(), JwtError> {
         let issuer = payload.get("iss").and_then(Value::as_str).unwrap_or_default();
         let is_right = match &self.issuer {
@@ -192,14 +192,14 @@ impl JwtVerifier {
     }
 }
 
-/// Whether a claim of an id_token is this text, in constant time: its `nonce` (OpenID Connect Core 1.0 §3.1.3.7), or its
-/// `sub` (§12.2).
+/// Whether a claim equals this text, compared in constant time. For the `nonce` of an id_token (OpenID Connect Core 1.0
+/// §3.1.3.7) and for its `sub` (§12.2).
 pub fn has_claim(claims: &Map<String, Value>, name: &str, text: &SecretText) -> bool {
     let found = claims.get(name).and_then(Value::as_str).unwrap_or_default().as_bytes();
     constant_time::verify_slices_are_equal(found, text.expose().as_bytes()).is_ok()
 }
 
-/// The claims of a token whose signature holds, and whose type, if it has one, is one of `types`.
+/// Verifies a signature and returns the claims. The token's type, if it has one, must be in `types`.
 fn signed(
     token: &SecretText,
     keys: &KeySet,
@@ -211,7 +211,7 @@ fn signed(
     }
     let (message, signature) = token.rsplit_once('.').ok_or(JwtError::Malformed)?;
     let (header, payload) = message.split_once('.').ok_or(JwtError::Malformed)?;
-    // A fourth part is a dot in the payload, which is no base64.
+    // With a fourth part the payload has a dot, which is not base64.
     let (header, payload) = (object(&decode(header)?)?, decode(payload)?);
     decode(signature)?;
 
@@ -242,8 +242,7 @@ fn check_times(payload: &Map<String, Value>, now: Timestamp) -> Result<(), JwtEr
 }
 
 impl Claims {
-    /// Reads the claims that this server uses. Who the bearer is and the tenant must be readable; a
-    /// claim beyond these that is not counts as absent.
+    /// Reads the claims. `sub` and the tenant must be readable. Other claims that are not readable count as missing.
     fn read(payload: &Map<String, Value>) -> Result<Self, JwtError> {
         let own = |name: &str| payload.get(&format!("{CLAIM_PREFIX}{name}"));
         let text = |name: &str| own(name).and_then(Value::as_str).map(str::to_owned);
@@ -252,7 +251,7 @@ impl Claims {
             return Err(JwtError::Claims);
         }
         let tenant = text("ctx");
-        // A tenant that cannot be read must not become no tenant.
+        // A tenant that is not readable must not count as missing.
         if tenant.is_none() && own("ctx").is_some() {
             return Err(JwtError::Claims);
         }
@@ -273,14 +272,14 @@ impl Claims {
     }
 }
 
-/// Judges the header but for its key; returns the algorithm that it names.
+/// Checks the header except the key. Returns its algorithm.
 fn accepted_algorithm(header: &Map<String, Value>, types: &[&str]) -> Result<Algorithm, JwtError> {
     if header.contains_key("crit") {
         return Err(JwtError::Critical);
     }
     if let Some(kind) = header.get("typ") {
         let kind = kind.as_str().ok_or(JwtError::Type)?.to_ascii_lowercase();
-        // RFC 7515 §4.1.9: "application/" may be left out.
+        // The prefix "application/" is optional (RFC 7515 §4.1.9).
         if !types.contains(&kind.strip_prefix("application/").unwrap_or(&kind)) {
             return Err(JwtError::Type);
         }
@@ -289,7 +288,7 @@ fn accepted_algorithm(header: &Map<String, Value>, types: &[&str]) -> Result<Alg
     name.parse().ok().filter(|algorithm| ALGORITHMS.contains(algorithm)).ok_or(JwtError::Algorithm)
 }
 
-/// The keys that the signature may be of, at least one.
+/// The keys to try, at least one.
 fn candidates<'a>(
     header: &Map<String, Value>,
     algorithm: Algorithm,
@@ -311,13 +310,13 @@ fn candidates<'a>(
     }
 }
 
-/// A time in seconds since 1970, perhaps with a fraction (RFC 7519 §2, NumericDate).
+/// Reads a NumericDate: seconds since 1970, also with a fraction (RFC 7519 §2).
 fn seconds(claim: &Value) -> Result<f64, JwtError> {
     let latest = Timestamp::MAX.as_duration().as_secs_f64();
     claim.as_f64().filter(|time| (0.0..=latest).contains(time)).ok_or(JwtError::Claims)
 }
 
-/// The seconds of an `iat`, which SuperOffice writes as a text
+/// Reads an `iat`, which SuperOffice writes as text
 /// (<https://docs.superoffice.com/en/api/authentication/online/validate-security-tokens.html>).
 fn issued_at(claim: &Value) -> Result<f64, JwtError> {
     match claim.as_str().and_then(|text| text.parse::<u64>().ok()) {

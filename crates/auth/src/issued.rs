@@ -1,8 +1,7 @@
-//! Tickets, sessions and access tokens: what their bearer presents, and whether it is what was issued
-//! (CONTRACT 27–29).
+//! Tickets, sessions and access tokens, as their bearer presents them.
 //!
-//! Invariant: the secret has at least 128 random bits and reaches the database only as a digest, so
-//! that no database yields a working credential.
+//! Invariant: the secret has at least 128 random bits, and the database stores only its digest. A leaked database holds
+//! no working credential.
 
 use aws_lc_rs::{constant_time, digest, hmac};
 use base64::{
@@ -31,7 +30,7 @@ pub struct Presented {
 }
 
 impl Presented {
-    /// A new one; `tenant` is named in it.
+    /// Generates a credential that names `tenant`.
     pub fn generate(kind: CredentialKind, tenant: Option<TenantId>) -> Self {
         let id =
             CredentialId::parse(&hexadecimal(&*random::<16>())).expect("16 bytes are 32 digits");
@@ -42,10 +41,10 @@ impl Presented {
         Self { kind, id, secret: secret.into(), tenant }
     }
 
-    /// Reads a ticket: `7T:` and base64 of UTF-16LE `guid;number;tenant` (CONTRACT 27).
+    /// Reads a ticket: `7T:` and base64 of UTF-16LE `guid;number;tenant`.
     ///
     /// # Errors
-    /// `InvalidTicket`, whatever is wrong with it.
+    /// `InvalidTicket`: the ticket is malformed.
     pub fn parse_ticket(raw: &str) -> Result<Self, AuthError> {
         Self::ticket(raw).ok_or(AuthError::InvalidTicket)
     }
@@ -74,10 +73,10 @@ impl Presented {
         })
     }
 
-    /// Reads an access token, `8A:{tenant}.{id and secret}`; `None` for another kind of token.
+    /// Reads an access token, `8A:{tenant}.{id and secret}`. `None` for another kind of token.
     ///
     /// # Errors
-    /// `InvalidToken` for one that is malformed.
+    /// `InvalidToken`: the token is malformed.
     pub fn parse_access_token(raw: &str) -> Option<Result<Self, AuthError>> {
         let rest = raw.strip_prefix(ACCESS_TOKEN_PREFIX)?;
         let parsed = rest.split_once('.').and_then(|(tenant, secret)| {
@@ -87,10 +86,10 @@ impl Presented {
         Some(parsed.ok_or(AuthError::InvalidToken))
     }
 
-    /// Reads the value of a session's cookie.
+    /// Reads the value of a session cookie.
     ///
     /// # Errors
-    /// `InvalidSession` for one that is malformed.
+    /// `InvalidSession`: the value is malformed.
     pub fn parse_session(raw: &str) -> Result<Self, AuthError> {
         Self::id_and_secret(CredentialKind::Session, raw, None).ok_or(AuthError::InvalidSession)
     }
@@ -107,27 +106,27 @@ impl Presented {
         Self { kind: CredentialKind::AccessToken, id, secret, tenant: Some(tenant) }
     }
 
-    /// What proves that its bearer got it.
+    /// The secret part.
     pub(crate) fn secret(&self) -> &SecretText {
         &self.secret
     }
 
-    /// What it is found by.
+    /// The id, by which the database finds it.
     pub fn id(&self) -> &CredentialId {
         &self.id
     }
 
-    /// The tenant that it names.
+    /// The tenant in it.
     pub fn tenant(&self) -> Option<&TenantId> {
         self.tenant.as_ref()
     }
 
-    /// What it is good for.
+    /// The kind of credential.
     pub fn kind(&self) -> CredentialKind {
         self.kind
     }
 
-    /// The text to give to its bearer.
+    /// The text for the bearer.
     pub fn text(&self) -> SecretText {
         let (id, secret) = (self.id.as_str(), self.secret.expose());
         let tenant = self.tenant.as_ref().map(TenantId::name);
@@ -146,7 +145,7 @@ impl Presented {
         }
     }
 
-    /// What the database is to keep of it.
+    /// The row for the database.
     pub fn issue(&self, user: &User, lifetime: Lifetime, now: i64) -> IssuedCredential {
         IssuedCredential {
             kind: self.kind,
@@ -162,11 +161,11 @@ impl Presented {
         }
     }
 
-    /// What was found by the id, if it is what was issued to this user, lives, and the user has not
-    /// changed since. The same work is done if nothing was found.
+    /// Checks the credential against the row with its id. It must have the right secret and be neither expired nor
+    /// revoked, and its user must be unchanged since. Without a row the same work is done.
     ///
     /// # Errors
-    /// `InvalidTicket`, `InvalidSession` or `InvalidToken`, whatever the reason.
+    /// `InvalidTicket`, `InvalidSession` or `InvalidToken`, by the kind. The reason is not given.
     pub fn check<'a>(
         &self,
         found: Option<(&'a IssuedCredential, &'a User)>,
@@ -186,7 +185,7 @@ impl Presented {
         found.filter(|_| is_right && lives).ok_or_else(|| self.refusal())
     }
 
-    /// Whether this is the credential that was issued, and expired.
+    /// Whether this is the credential of the row, and is expired.
     pub fn has_expired(&self, issued: &IssuedCredential, now: i64) -> bool {
         let (expected, digest) = (issued.digest.as_bytes(), self.digest());
         issued.kind == self.kind
@@ -213,8 +212,8 @@ impl Presented {
         SecretDigest::new(context.finish().as_ref().to_vec())
     }
 
-    /// The value that must come with a session's cookie from where another site cannot put it
-    /// (CONTRACT 29). Only who has the cookie can compute it, so it is stored nowhere.
+    /// The value that a browser must send in `X-XSRF-TOKEN` with the session cookie. It is computed from the cookie and
+    /// never stored.
     pub fn xsrf_token(&self) -> SecretText {
         URL_SAFE_NO_PAD.encode(self.xsrf_tag()).into()
     }
@@ -222,7 +221,7 @@ impl Presented {
     /// Checks the value of `X-XSRF-TOKEN`.
     ///
     /// # Errors
-    /// `Xsrf` if it is missing, or that of another session.
+    /// `Xsrf`: the value is missing, or is that of another session.
     pub fn check_xsrf(&self, presented: Option<&[u8]>) -> Result<(), AuthError> {
         let tag = presented.and_then(|value| URL_SAFE_NO_PAD.decode(value).ok());
         let expected = self.xsrf_tag();

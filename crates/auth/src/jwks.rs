@@ -1,7 +1,6 @@
 //! The keys of an issuer, from a JSON Web Key Set (RFC 7517 §5).
 //!
-//! Invariant: a `KeySet` has public keys only, none of them weak, each bound to the algorithms that it
-//! may verify.
+//! Invariant: a `KeySet` has public keys only. None is weak, and each is bound to the algorithms that it may verify.
 
 use std::fmt;
 
@@ -18,16 +17,16 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Far more than any issuer has; what a set costs must not depend on who wrote it.
+/// The maximum number of keys, which bounds the cost of a set. Issuers have fewer than ten.
 const MAX_KEYS: usize = 100;
 
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
-/// What an RSA key may verify if it does not say.
+/// The algorithms of an RSA key without `alg`.
 const RSA_ALGORITHMS: [Algorithm; 4] =
     [Algorithm::RS256, Algorithm::RS384, Algorithm::RS512, Algorithm::PS256];
 
-/// The verification keys of an issuer. `Default` has none, so every token has an unknown key.
+/// The verification keys of an issuer. `Default` has none, so it rejects every token.
 #[derive(Default)]
 pub struct KeySet {
     keys: Vec<VerificationKey>,
@@ -35,9 +34,9 @@ pub struct KeySet {
 
 /// One key of a set.
 pub(crate) struct VerificationKey {
-    /// The name that tokens call it by; opaque, and not always unique.
+    /// The key's id in tokens. It is opaque and not always unique.
     pub(crate) kid: Option<String>,
-    /// What it may verify, never empty.
+    /// The algorithms that it may verify; never empty.
     pub(crate) algorithms: Vec<Algorithm>,
     /// The key itself.
     pub(crate) key: DecodingKey,
@@ -46,21 +45,23 @@ pub(crate) struct VerificationKey {
 /// Why a key set cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidKeySet {
-    /// It is not a JSON object with an array `keys`.
+    /// The text is not a JSON object with an array `keys`.
     #[error("it is not a JSON Web Key Set")]
     NotJson,
-    /// Every key was skipped, or there is none.
+    /// The set is empty, or every key was skipped.
     #[error("it has no key that can verify a signature")]
     NoKeys,
 }
 
 impl KeySet {
-    /// Reads a JSON Web Key Set. A key that is not for signatures, or that is symmetric, weak,
-    /// malformed or of an unknown kind, is skipped (RFC 7517 §5); of the others the first 100 are kept.
-    /// How long the text may be is up to the caller.
+    /// Reads a JSON Web Key Set.
+    ///
+    /// A key is skipped (RFC 7517 §5) if it is not for signatures, or is symmetric, weak, malformed or of an unknown
+    /// kind. Of the others the first 100 are kept. The caller bounds the length of the text.
     ///
     /// # Errors
-    /// `NotJson` for what is no key set, `NoKeys` if no key is left.
+    /// - `NotJson`: the text is not a key set.
+    /// - `NoKeys`: no key is left.
     pub fn parse(json: &[u8]) -> Result<Self, InvalidKeySet> {
         let set: Value = serde_json::from_slice(json).map_err(|_no_json| InvalidKeySet::NotJson)?;
         let listed = set.get("keys").and_then(Value::as_array).ok_or(InvalidKeySet::NotJson)?;
@@ -80,7 +81,7 @@ impl fmt::Debug for KeySet {
     }
 }
 
-/// The members of a JSON Web Key that matter here (RFC 7517 §4, RFC 7518 §6, RFC 8037 §2).
+/// The members of a JSON Web Key that are read (RFC 7517 §4, RFC 7518 §6, RFC 8037 §2).
 #[derive(Deserialize)]
 struct Jwk {
     kty: String,
@@ -97,7 +98,7 @@ struct Jwk {
 }
 
 impl VerificationKey {
-    /// The key, or `None` if it is to be skipped.
+    /// Reads a key. `None` if it is skipped.
     fn read(jwk: &Value) -> Option<Self> {
         let jwk = Jwk::deserialize(jwk).ok()?;
         if jwk.usage.as_ref().is_some_and(|usage| usage != "sig") {
@@ -125,22 +126,22 @@ impl VerificationKey {
     }
 }
 
-/// An RSA key of an accepted size (RFC 7518 §6.3.1).
+/// Reads an RSA key of an accepted size (RFC 7518 §6.3.1).
 fn rsa_key(jwk: &Jwk) -> Option<DecodingKey> {
     let (n, e) = (decode(jwk.n.as_ref())?, decode(jwk.e.as_ref())?);
-    // Some issuers write a zero in front; RFC 7518 forbids it, and so does the cryptography.
+    // Some issuers write a leading zero. RFC 7518 forbids it, and the cryptographic library rejects it.
     let (n, e) = (without_leading_zeros(&n), without_leading_zeros(&e));
     let unused = n.first()?.leading_zeros() as usize;
     if !RSA_BITS.contains(&(n.len() * 8 - unused)) {
         return None;
     }
-    // The components alone are not checked before a signature is; reading them from DER does.
+    // Parsing DER checks the components. Otherwise they would be checked only with the first signature.
     let der = RsaPublicKeyComponents { n, e }.as_der().ok()?;
     rsa::PublicKey::from_der(der.as_ref()).ok()?;
     Some(DecodingKey::from_rsa_raw_components(n, e))
 }
 
-/// A point on the curve of `algorithm`, whose coordinates have `len` bytes (RFC 7518 §6.2.1).
+/// Reads a point on the curve of `algorithm`. Its coordinates have `len` bytes (RFC 7518 §6.2.1).
 fn ec_key(
     jwk: &Jwk,
     len: usize,
@@ -155,10 +156,10 @@ fn ec_key(
     Some(DecodingKey::from_ec_der(&uncompressed))
 }
 
-/// An Ed25519 key, 32 bytes (RFC 8037 §2).
+/// Reads an Ed25519 key of 32 bytes (RFC 8037 §2).
 fn ed25519_key(jwk: &Jwk) -> Option<DecodingKey> {
     let x = decode(jwk.x.as_ref())?;
-    // The verifier takes DER too, which has no place here.
+    // The verifier also accepts DER, which a key set may not have.
     if x.len() != 32 {
         return None;
     }
@@ -185,7 +186,7 @@ mod tests {
         "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
         "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM",
     ];
-    /// The generator of P-384, a point as good as any.
+    /// The generator of P-384, as a sample point.
     const P384: [&str; 2] = [
         "qofKIr6LBTeOscce8yCtdG4dO2KLp5uYWfdB4IJUKjhVAvJdv1UpbDpUXjhydgq3",
         "NhfeSpYmLG9dnpi_kpLcKfj0Hb0omhR86doxE7XwuMAKYLHOHX6BnXpDHXyQ6g5f",
@@ -197,8 +198,7 @@ mod tests {
         KeySet::parse(json!({ "keys": keys }).to_string().as_bytes())
     }
 
-    /// A modulus of so many bits, with so many zero bytes in front. It is odd, which is all that can
-    /// be known of one.
+    /// A modulus of this many bits, after this many zero bytes. It is odd, which is all that a parser can check.
     fn modulus(bits: usize, zeros: usize) -> String {
         let mut number = vec![0xff_u8; bits.div_ceil(8)];
         number[0] >>= bits.div_ceil(8) * 8 - bits;

@@ -1,37 +1,37 @@
-//! How long credentials live, and when one in use is to be renewed (CONTRACT 27–29).
+//! The lifetime of credentials, and when a used one is renewed.
 //!
-//! Invariant: each use of a sliding credential is good for its whole time, though at most one write a
-//! minute says so. Times are microseconds, since 1970-01-01 UTC or long.
+//! Invariant: each use of a sliding credential extends it by the whole idle time, with at most one write a minute. Times
+//! are microseconds since 1970-01-01 UTC, and durations are microseconds.
 
 use model::IssuedCredential;
 
 const SECOND: i64 = 1_000_000;
 const HOUR: i64 = 3600 * SECOND;
-/// How often a credential in use is renewed in the database. It lives that much longer than it says,
-/// so that each use is good for the whole time.
+/// The interval of renewals in the database. The stored expiry is later by this, so that each use extends the credential
+/// by the whole idle time.
 const RENEWED_EVERY: i64 = 60 * SECOND;
 
-/// How long a credential lives.
+/// The lifetime of a credential.
 #[derive(Clone, Copy, Debug)]
 pub enum Lifetime {
-    /// From when it was issued.
+    /// A fixed time from the issue, in microseconds.
     Fixed(i64),
-    /// From its last use, but not longer than `at_most` in all.
+    /// A time from the last use, up to `at_most` from the issue.
     Sliding {
-        /// How long it may go unused.
+        /// The maximum time without use, in microseconds.
         idle: i64,
-        /// How long it may live, if there is an end.
+        /// The maximum time from the issue, in microseconds; `None` for no maximum.
         at_most: Option<i64>,
     },
 }
 
 impl Lifetime {
-    /// That of tickets: 6 hours from the last use (CONTRACT 27).
+    /// Tickets: 6 hours from the last use.
     pub const TICKET: Self = Self::Sliding { idle: 6 * HOUR, at_most: None };
-    /// That of access tokens: 1 hour (CONTRACT 28).
+    /// Access tokens: 1 hour.
     pub const ACCESS_TOKEN: Self = Self::Fixed(HOUR);
 
-    /// When a credential expires that was created then and is used now.
+    /// The expiry of a credential that is used now.
     pub(crate) fn expiry(self, created: i64, now: i64) -> i64 {
         match self {
             Self::Fixed(time) => created + time,
@@ -42,7 +42,7 @@ impl Lifetime {
         }
     }
 
-    /// The expiry that a credential in use is to get, if it is time to write one.
+    /// The new expiry of a credential that is used now; `None` if it needs no write.
     pub fn renewal(self, credential: &IssuedCredential, now: i64) -> Option<i64> {
         let Self::Sliding { idle, .. } = self else { return None };
         let expiry = self.expiry(credential.created, now);

@@ -1,7 +1,7 @@
-//! Passwords: what they are, and their Argon2id hashes.
+//! Passwords and their Argon2id hashes.
 //!
-//! Invariant: verifying costs the same whether the user exists or not, and runs with the parameters
-//! that the hash names. What is hashed is in Unicode's form NFC, so that a password is the same however it was typed.
+//! Invariant: verification costs the same for known and unknown users, and uses the parameters of the hash. Passwords
+//! are hashed in Unicode NFC, so the keyboard does not matter.
 
 use std::{borrow::Cow, fmt};
 
@@ -15,26 +15,26 @@ use unicode_normalization::{UnicodeNormalization as _, is_nfc};
 
 use crate::random::random;
 
-/// Made with the current parameters from a password that nobody has; what an unknown user's password
-/// is verified against, so that it costs as much as a known one's.
+/// The hash for unknown users. It has the current parameters, so that its verification costs as much as for a known
+/// user. No password fits it.
 const DECOY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bGF0Y2hrZXktZGVjb3k$\
                      AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 const GENERATED_CHARS: usize = 20;
 
-/// The passwords that attackers try first, in lower case; `common-passwords.LICENSE` says where they are from.
+/// The most common passwords, in lower case. `common-passwords.LICENSE` names their source.
 const COMMON: &str = include_str!("../common-passwords.txt");
-/// What they try here: the names of the service (NIST SP 800-63B §5.1.1.2).
+/// The names of the service, which attackers try too (NIST SP 800-63B §5.1.1.2).
 const SERVICE: [&str; 2] = ["latchkey", "superoffice"];
 
-/// A password in the clear, for as short as possible.
+/// A password in plain text. Drop it as soon as possible.
 #[derive(Clone)]
 pub struct Password(SecretText);
 
 impl Password {
-    /// A random password of 20 letters and digits (over 100 bits).
+    /// Generates a password of 20 letters and digits (100 bits).
     pub fn generate() -> Self {
-        // Without the characters that are mistaken for one another; 32 of them, so no modulo bias.
+        // 32 characters, so there is no modulo bias. Characters that look alike are left out.
         const ALPHABET: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyz023456789";
         let text: String = random::<GENERATED_CHARS>()
             .iter()
@@ -43,42 +43,42 @@ impl Password {
         Self(text.into())
     }
 
-    /// The password's text, as it was given.
+    /// The text of the password, not normalized.
     pub fn expose(&self) -> &str {
         self.0.expose()
     }
 
-    /// The password in NFC, if that is another text.
+    /// The password in NFC; `None` if it already is.
     fn composed(&self) -> Option<Self> {
         let text = self.expose();
         if is_nfc(text) { None } else { Some(Self(text.nfc().collect::<String>().into())) }
     }
 }
 
-/// Why a password may not be chosen.
+/// Why a password is too weak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WeakPassword {
-    /// It is too short, too long, or cannot be sent.
+    /// The password is too short, too long, or has control characters.
     #[error(
         "a password has 8 to 1024 characters, none of them a control character; spaces before and after \
          it do not count"
     )]
     Characters,
-    /// It is one of those that are tried first.
+    /// The password is one of the most common ones.
     #[error("this password is too common; choose one that is not a word or a row of keys")]
     Common,
-    /// It is the user's login.
+    /// The password is the user's login.
     #[error("a password must not be the login")]
     Login,
 }
 
 impl Password {
-    /// A password that a user chose: 8 to 1024 characters that RFC 7617 can carry, and not one of those that are
-    /// tried first. There are no rules of composition (NIST SP 800-63B §5.1.1.2).
+    /// Checks a password that a user chose. It has 8 to 1024 characters that RFC 7617 can carry. There are no rules of
+    /// composition (NIST SP 800-63B §5.1.1.2).
     ///
     /// # Errors
-    /// It is shorter, longer, or has a control character; or it is common or the login, in any case and with any
-    /// spaces around it.
+    /// The password has the wrong length or a control character, or is common, or is the login. Case and spaces around
+    /// it are ignored for the latter two.
     pub fn choose(text: &str, login: &Login) -> Result<Self, WeakPassword> {
         let text: Cow<'_, str> =
             if is_nfc(text) { Cow::Borrowed(text) } else { text.nfc().collect() };
@@ -112,7 +112,7 @@ impl fmt::Debug for Password {
     }
 }
 
-/// Hashes a password, in NFC, with Argon2id (19 MiB, 2 passes, 1 lane) and a random salt; slow on purpose.
+/// Hashes a password in NFC with Argon2id (19 MiB, 2 passes, 1 lane) and a random salt. It is slow on purpose.
 pub fn hash(password: &Password) -> PasswordHash {
     let composed = password.composed();
     let password = composed.as_ref().unwrap_or(password);
@@ -123,20 +123,19 @@ pub fn hash(password: &Password) -> PasswordHash {
     PasswordHash::from_phc(hash.to_string())
 }
 
-/// The memory in which passwords are hashed, 19 MiB once it was used. To be lent from one hash to the
-/// next, and dropped when nobody waits.
+/// The memory for hashing, 19 MiB after the first use. Reuse it for the next hash, and drop it when no hash is waiting.
 #[derive(Default)]
 pub struct HashMemory(Vec<Block>);
 
-/// Room for so much is asked for: what is larger than 32 MiB glibc always maps by itself, and gives back to
-/// the system when it is dropped (mallopt(3), M_MMAP_THRESHOLD). What is not touched takes no memory.
+/// The capacity that is allocated, in blocks. Above 32 MiB glibc always uses `mmap`, so the memory returns to the system
+/// when it is dropped (mallopt(3), M_MMAP_THRESHOLD). Untouched pages take no memory.
 const ROOM: usize = (33 << 20) / Block::SIZE;
 
-/// Whether the password is the one that was hashed; `None` stands for a user that does not exist and
-/// takes as long. A hash that cannot be read lets nobody in.
+/// Verifies a password against a hash. Pass `None` for an unknown user: the answer is then false after the same work. A
+/// malformed hash rejects every password.
 ///
-/// A password that is not in NFC is tried in NFC first and then as it was given, for it may have been hashed so by an
-/// earlier version: then this takes twice as long, whether the user exists or not.
+/// A password that is not in NFC is verified in NFC first and then as it is, because an earlier version hashed it so.
+/// That takes twice as long, for known and unknown users.
 pub fn verify(password: &Password, hash: Option<&PasswordHash>, memory: &mut HashMemory) -> bool {
     let phc = hash.map_or(DECOY, PasswordHash::expose);
     let mut is_right = |password: &Password| {
@@ -145,7 +144,7 @@ pub fn verify(password: &Password, hash: Option<&PasswordHash>, memory: &mut Has
     password.composed().is_some_and(|composed| is_right(&composed)) || is_right(password)
 }
 
-/// `None` for a hash that cannot be read.
+/// Whether the password matches; `None` for a malformed hash.
 fn matches(password: &Password, phc: &str, memory: &mut HashMemory) -> Option<bool> {
     let parsed = phc::PasswordHash::new(phc).ok()?;
     let (salt, expected) = (parsed.salt?, parsed.hash?);
@@ -161,7 +160,7 @@ fn matches(password: &Password, phc: &str, memory: &mut HashMemory) -> Option<bo
     Some(constant_time::verify_slices_are_equal(&found, expected.as_bytes()).is_ok())
 }
 
-/// Whether the hash was made with other parameters than those of today.
+/// Whether the hash has other parameters than the current ones.
 pub fn is_outdated(hash: &PasswordHash) -> bool {
     let of_today = phc::PasswordHash::new(DECOY).map(|decoy| (decoy.algorithm, decoy.params));
     let of_hash = phc::PasswordHash::new(hash.expose()).map(|hash| (hash.algorithm, hash.params));
@@ -192,7 +191,7 @@ mod tests {
         assert!(!verify(&"Tje0".into(), Some(&damaged)));
     }
 
-    /// CONTRACT 26: RFC 8265 has it so; and hashes of what was not in NFC stay good.
+    /// CONTRACT 26: passwords are normalized as in RFC 8265. Earlier hashes of passwords not in NFC stay valid.
     #[test]
     fn a_password_is_the_same_in_every_form() {
         let (composed, decomposed) = ("Blåbær-1", "Bla\u{30a}bær-1");
@@ -211,7 +210,7 @@ mod tests {
         assert!(!verify(&decomposed.into(), None));
     }
 
-    /// The decoy must parse with today's parameters, or an unknown user would be told by the time.
+    /// The decoy must have the current parameters, because otherwise the time would show that a user is unknown.
     #[test]
     fn an_unknown_user_costs_a_full_hash() {
         let decoy = phc::PasswordHash::new(DECOY).expect("decoy parses");
@@ -260,7 +259,7 @@ mod tests {
         }
     }
 
-    /// What is compared with the list is in lower case and trimmed, so the list must be.
+    /// Passwords are compared with the list in lower case and trimmed, so the list must be both.
     #[test]
     fn the_list_of_common_passwords_can_be_matched() {
         assert!(COMMON.lines().count() > 8000);

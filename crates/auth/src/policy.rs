@@ -1,17 +1,17 @@
-//! Which schemes an installation accepts (CONTRACT 25).
+//! The schemes that an installation accepts.
 //!
-//! Invariant: a scheme that the policy does not name as on lets nobody in.
+//! Invariant: a scheme that the policy does not enable is rejected.
 
-/// What kind of installation the server is; it decides what is on if nothing else is said.
+/// The kind of installation, which decides the default of each scheme.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Installation {
-    /// In the house of one customer.
+    /// Self-hosted, for one customer.
     Onsite,
-    /// For many customers, in the open.
+    /// Hosted, multi-tenant.
     Online,
 }
 
-/// A way to prove who calls.
+/// An authentication scheme.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
     /// User name and password (RFC 7617).
@@ -20,12 +20,12 @@ pub enum Scheme {
     SoTicket,
     /// A JWT of a trusted issuer or an access token of this server (RFC 6750).
     Bearer,
-    /// A browser's session cookie with the value of `X-XSRF-TOKEN`.
+    /// A browser's session cookie together with `X-XSRF-TOKEN`.
     Session,
 }
 
 impl Scheme {
-    /// Every scheme, in the order in which they are offered.
+    /// All schemes, in the order of the challenges.
     pub const ALL: [Self; 4] = [Self::Basic, Self::SoTicket, Self::Bearer, Self::Session];
 
     /// The name in `Authorization` and in challenges.
@@ -38,14 +38,14 @@ impl Scheme {
         }
     }
 
-    /// The scheme of that name, in any case. A session has no `Authorization`.
+    /// The scheme with this name in `Authorization`, in any case. Sessions have none.
     pub(crate) fn of_header(name: &str) -> Option<Self> {
         let named = |scheme: &Self| scheme.name().eq_ignore_ascii_case(name);
         Self::ALL.into_iter().filter(|scheme| *scheme != Self::Session).find(named)
     }
 }
 
-/// What is switched on or off whatever the installation is.
+/// Schemes that are enabled or disabled explicitly; `None` for the default of the installation.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Switches {
     /// Basic.
@@ -58,7 +58,7 @@ pub struct Switches {
     pub session: Option<bool>,
 }
 
-/// The schemes that are on.
+/// The enabled schemes.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
     installation: Installation,
@@ -66,7 +66,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// The installation's own schemes, and what is switched.
+    /// A policy of the installation's defaults and the explicit switches.
     pub fn new(installation: Installation, switches: Switches) -> Self {
         Self { installation, switches }
     }
@@ -82,23 +82,23 @@ impl Policy {
         }
     }
 
-    /// The schemes that are on, in the order in which they are offered.
+    /// The enabled schemes, in the order of the challenges.
     pub fn schemes(&self) -> impl Iterator<Item = Scheme> {
         Scheme::ALL.into_iter().filter(|scheme| self.is_on(*scheme))
     }
 
-    /// Whether a caller of this scheme must say which application it is (CONTRACT 30).
+    /// Whether a caller of this scheme needs an application token.
     pub fn needs_application(&self, scheme: Scheme) -> bool {
         self.is_online() && scheme == Scheme::SoTicket
     }
 
-    /// Whether the installation is for many customers.
+    /// Whether the installation is hosted and multi-tenant.
     pub fn is_online(&self) -> bool {
         self.installation == Installation::Online
     }
 
-    /// What `WWW-Authenticate` says, one challenge each (RFC 9110 §11.6.1, RFC 7617 §2.1). If a bearer
-    /// token was refused, its challenge says so (RFC 6750 §3.1).
+    /// The challenges for `WWW-Authenticate`, one for each scheme (RFC 9110 §11.6.1, RFC 7617 §2.1). After a rejected
+    /// bearer token its challenge has `error="invalid_token"` (RFC 6750 §3.1).
     pub fn challenges(
         &self,
         bearer_was_refused: bool,

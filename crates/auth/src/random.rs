@@ -1,6 +1,6 @@
-//! Random bytes, and their text.
+//! Random bytes and their hexadecimal text.
 //!
-//! Invariant: all of them come from the cipher provider's generator.
+//! Invariant: all random bytes come from the generator of the cryptographic library.
 
 use std::fmt::Write as _;
 
@@ -14,7 +14,7 @@ pub(crate) fn random<const N: usize>() -> Zeroizing<[u8; N]> {
     bytes
 }
 
-/// Two digits a byte, in lower case.
+/// Writes two hexadecimal digits for each byte, in lower case.
 pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         write!(text, "{byte:02x}").expect("writing to a string does not fail");

@@ -1,8 +1,8 @@
-//! Remembers which passwords were verified lately, because Argon2id is slow on purpose.
+//! A cache of verified passwords, because Argon2id is slow on purpose.
 //!
-//! Invariant: no password is kept, only a MAC over it, under a key that lives as long as the process.
-//! The MAC covers the stored hash and the version of the user too, so a changed user is forgotten at
-//! once. The memory is bounded, and evicts one login at a time.
+//! Invariant: the cache holds MACs, never passwords, under a key of the process. The MAC also covers the stored hash and
+//! the version of the user, so a changed user misses the cache at once. The cache is bounded and evicts one login at a
+//! time.
 
 use std::{
     net::IpAddr,
@@ -17,16 +17,16 @@ use model::{User, wiping_stack};
 
 use crate::{Password, random::random};
 
-/// How long a verified login is remembered after its last use.
+/// The maximum time since the last use of a cached login.
 const IDLE_FOR: Duration = Duration::from_secs(300);
-/// How long it is remembered at most, however often it is used.
+/// The maximum age of a cached login.
 const AT_MOST: Duration = Duration::from_secs(12 * 3600);
-/// How many are remembered; past that the least recently used one is evicted.
+/// The maximum number of cached logins. Above it the least recently used one is evicted.
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(10_000).expect("not 0");
 
 type Mac = [u8; 32];
 
-/// The verified logins that are in use. Whether the user is disabled is not its business.
+/// A cache of verified logins. It does not check whether a user is disabled.
 pub struct VerifiedLogins {
     key: hmac::Key,
     logins: Mutex<LruCache<Mac, Verified>>,
@@ -38,14 +38,14 @@ struct Verified {
 }
 
 impl VerifiedLogins {
-    /// An empty memory with a random key.
+    /// An empty cache with a random key.
     pub fn new() -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, random::<32>().as_slice());
         Self { key, logins: Mutex::new(LruCache::new(CAPACITY)) }
     }
 
-    /// Whether this password was verified for this very state of the user, coming from this network, less than
-    /// 12 hours ago, and used less than five minutes ago; if so it is used now. For no user the same work is done.
+    /// Whether this password of this user, from this network, is cached. It was then verified less than 12 hours ago and
+    /// used less than five minutes ago. A hit counts as a use. For `None` the same work is done.
     pub fn recalls(
         &self,
         user: Option<&User>,
@@ -65,7 +65,7 @@ impl VerifiedLogins {
         is_remembered
     }
 
-    /// Remembers that this password was verified just now.
+    /// Caches a password that was just verified.
     pub fn remember(
         &self,
         user: &User,
@@ -150,7 +150,7 @@ mod tests {
         assert!(!logins.recalls(None, &"Tje0".into(), HERE, now));
     }
 
-    /// CONTRACT 26: a use prolongs what is remembered, for 12 hours at most.
+    /// CONTRACT 26: a use extends a cached login, up to 12 hours.
     #[test]
     fn a_login_in_use_is_remembered_but_not_without_end() {
         let logins = VerifiedLogins::new();
@@ -170,7 +170,7 @@ mod tests {
         assert!(!recalls(Duration::ZERO), "what ended does not come back");
     }
 
-    /// One login more evicts one, which is the least recently used.
+    /// One more login evicts the least recently used one.
     #[test]
     fn the_memory_is_bounded_and_evicts_one_by_one() {
         let logins = VerifiedLogins::new();

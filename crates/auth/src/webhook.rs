@@ -1,7 +1,7 @@
-//! Signatures of webhooks, as Standard Webhooks 1.0 has them ("Symmetric signatures"): by them a receiver knows who sent
-//! an event, and that it is not an old one.
+//! Signatures of webhooks (Standard Webhooks 1.0, "Symmetric signatures"). A receiver checks by them who sent an event
+//! and when.
 //!
-//! Invariant: the secret can be used to sign, and is never shown.
+//! Invariant: the secret can sign and is never shown.
 
 use std::fmt;
 
@@ -11,11 +11,11 @@ use zeroize::Zeroizing;
 
 const PREFIX: &str = "whsec_";
 
-/// A secret that a receiver shares with this server.
+/// A secret that a receiver shares with the sender.
 #[derive(Clone)]
 pub struct WebhookSecret(hmac::Key);
 
-/// The text is no secret of a receiver.
+/// The text is not a secret of a receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be `whsec_` and the base64 of 24 to 64 random bytes")]
 pub struct InvalidWebhookSecret;
@@ -27,10 +27,10 @@ impl fmt::Debug for WebhookSecret {
 }
 
 impl WebhookSecret {
-    /// Reads a secret as receivers' libraries have it: `whsec_` and the base64 of 24 to 64 bytes.
+    /// Reads a secret: `whsec_` and the base64 of 24 to 64 bytes.
     ///
     /// # Errors
-    /// It is written otherwise, or is too short or too long.
+    /// The text has another form or length.
     pub fn parse(text: &str) -> Result<Self, InvalidWebhookSecret> {
         let encoded = text.strip_prefix(PREFIX).ok_or(InvalidWebhookSecret)?;
         let bytes = STANDARD.decode(encoded).map_err(|_not_base64| InvalidWebhookSecret)?;
@@ -41,8 +41,8 @@ impl WebhookSecret {
         Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, &bytes)))
     }
 
-    /// A signature, as the header `webhook-signature` has it, of a body that is sent under this id at this time, in
-    /// seconds since 1970 UTC.
+    /// Signs a body with the headers `webhook-id` and `webhook-timestamp`, in seconds since 1970 UTC. Returns the value
+    /// of `webhook-signature`.
     pub fn sign(&self, id: &str, time: i64, body: &[u8]) -> String {
         let mut context = hmac::Context::with_key(&self.0);
         context.update(format!("{id}.{time}.").as_bytes());

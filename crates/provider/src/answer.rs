@@ -1,7 +1,8 @@
 //! Answers of a provider, and the tokens of a token endpoint's.
 //!
-//! Invariant: an answer with usable tokens and no error is a success, whatever else is odd about it, because otherwise
-//! a rotated token would be thrown away, and the grant with it. What is odd is left out, not guessed. No answer panics.
+//! Invariant: an answer with usable tokens and no error is a success, even if other parts of it are odd, because
+//! otherwise a rotated token would be lost, and the grant with it. Odd parts are left out and never guessed. No answer
+//! causes a panic.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -9,13 +10,13 @@ use model::{CauseKind, SecretText};
 
 use crate::{Refusal, Registration, TimeUnit, form, json::Json, verdict};
 
-/// The longest life of a token that is believed: ten years, in seconds.
+/// The maximum lifetime of a token, in seconds: ten years. Longer ones are ignored.
 pub(crate) const LIFE_MAX: f64 = 315_360_000.0;
 
-/// The most bytes of a value that is kept beside the tokens.
+/// The maximum length of a kept value, in bytes.
 const MAX_KEPT_BYTES: usize = 2048;
 
-/// What came back from a provider.
+/// An answer of a provider.
 #[derive(Clone, Copy)]
 pub struct Answer<'a> {
     /// The status.
@@ -24,10 +25,10 @@ pub struct Answer<'a> {
     pub content_type: Option<&'a str>,
     /// The header `Retry-After`.
     pub retry_after: Option<&'a str>,
-    /// The body without its content coding, whole: a form that broke off cannot be told from one that did not. The
-    /// caller bounds its length.
+    /// The whole body, without its content coding. A truncated form looks like a complete one, so pass only complete
+    /// bodies. The caller bounds the length.
     pub body: &'a [u8],
-    /// When it came, in seconds since 1970, for a `Retry-After` that is a date.
+    /// The time of receipt, in seconds since 1970, for a `Retry-After` that is a date.
     pub received: i64,
 }
 
@@ -40,38 +41,37 @@ impl fmt::Debug for Answer<'_> {
     }
 }
 
-/// The tokens of a success (RFC 6749 §5.1).
+/// The tokens of a successful answer (RFC 6749 §5.1).
 #[derive(Clone, Debug)]
 pub struct GrantedTokens {
     /// The access token: 1 byte to 64 KiB, without U+0000.
     pub access_token: SecretText,
-    /// The refresh token, within the same limits. Without one, the one that was used stays good (RFC 6749 §6).
+    /// The refresh token, within the same limits. If it is `None`, the one that was sent stays valid (RFC 6749 §6).
     pub refresh_token: Option<SecretText>,
-    /// How many seconds the access token lasts, 0 to ten years; `None` if the answer does not say it in a way that
-    /// makes sense.
+    /// The lifetime of the access token in seconds, 0 to ten years. `None` if the answer has none or an invalid one.
     pub expires_in: Option<i64>,
-    /// How many seconds the refresh token lasts, likewise. Zero counts as unsaid, since it means "without end" to the
-    /// providers that write it.
+    /// The lifetime of the refresh token in seconds, likewise. Zero is `None`, because providers that write it mean
+    /// "without end".
     pub refresh_expires_in: Option<i64>,
     /// The scope, as the provider writes it.
     pub scope: Option<String>,
-    /// The type of the access token, such as `Bearer`. It is not required, against RFC 6749 §5.1.
+    /// The type of the access token, such as `Bearer`. It is optional, unlike in RFC 6749 §5.1.
     pub token_type: Option<String>,
-    /// The ID token, unchecked.
+    /// The ID token, not verified.
     pub id_token: Option<SecretText>,
-    /// What else of the answer is kept ([`crate::AnswerRules::keep`]), by its path.
+    /// Other kept values ([`crate::AnswerRules::keep`]), by their paths.
     pub kept: BTreeMap<String, SecretText>,
 }
 
 impl Registration {
-    /// The tokens of an answer, or why there are none.
+    /// Reads the tokens of an answer, or the reason why there are none.
     ///
-    /// A body is read as JSON if it begins like an object, else as a form, whatever `Content-Type` says, unless that is
-    /// HTML or XML. Where a member is repeated in JSON the last one counts. Only a token that is there twice with two
-    /// values makes the answer unreadable, since one of them may be a spent one.
+    /// A body that begins like an object is JSON, and any other is a form, regardless of `Content-Type`, unless that is
+    /// HTML or XML. The last of repeated JSON members wins. A token with two different values makes the answer
+    /// unreadable, because one of them may be spent.
     ///
     /// # Errors
-    /// Without tokens, by the table at [`crate::RefusalClass`].
+    /// The answer has no tokens. The class is by the table at [`crate::RefusalClass`].
     pub fn read_tokens(&self, answer: &Answer<'_>) -> Result<GrantedTokens, Refusal> {
         let body = read_body(answer);
         let is_success = self.answer.status.contains(&answer.status);
@@ -83,7 +83,7 @@ impl Registration {
         }
     }
 
-    /// Whether a body says, whatever the status, that what was asked for was not done.
+    /// Whether the body reports a failure, regardless of the status.
     pub(crate) fn says_error(&self, body: &Json) -> bool {
         let is_no = |value: &Json| match value {
             Json::Bool(value) => !value,
@@ -121,7 +121,7 @@ impl Registration {
     }
 }
 
-/// The body as a tree, if it is an object or a form.
+/// Parses the body, if it is an object or a form.
 pub(crate) fn read_body(answer: &Answer<'_>) -> Option<Json> {
     let body = answer.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(answer.body);
     let text = str::from_utf8(body).ok()?.trim();
@@ -134,7 +134,7 @@ pub(crate) fn read_body(answer: &Answer<'_>) -> Option<Json> {
     if is_markup || !text.contains('=') { None } else { form::read(text) }
 }
 
-/// The token at a path, if there is one.
+/// The token at a path.
 fn token(body: &Json, path: &str) -> Result<Option<SecretText>, CauseKind> {
     let values = body.all(path).into_iter().filter_map(Json::text);
     let mut values = values.filter(|text| !text.is_empty());
@@ -145,13 +145,13 @@ fn token(body: &Json, path: &str) -> Result<Option<SecretText>, CauseKind> {
     Ok(Some(SecretText::from(token)))
 }
 
-/// A value that is kept, with its path, if it is a text within the limit.
+/// A kept value with its path, if it is a text within the limit.
 fn kept(body: &Json, path: &str) -> Option<(String, SecretText)> {
     let text = body.at(path)?.text().filter(|text| (1..=MAX_KEPT_BYTES).contains(&text.len()))?;
     Some((path.to_owned(), SecretText::from(text)))
 }
 
-/// A life in whole seconds.
+/// A lifetime in whole seconds.
 fn life(value: &Json, unit: TimeUnit) -> Option<i64> {
     let number = match value {
         Json::Number(number) => *number,
@@ -165,7 +165,7 @@ fn life(value: &Json, unit: TimeUnit) -> Option<i64> {
     (0.0..=LIFE_MAX).contains(&seconds).then_some(seconds as i64)
 }
 
-/// A scope as text; a list of scopes is joined as the standard does (RFC 6749 §3.3).
+/// A scope as text. A list of scopes is joined by spaces (RFC 6749 §3.3).
 pub(crate) fn scope(value: &Json) -> Option<String> {
     let scope = match value {
         Json::Text(text) => text.to_string(),

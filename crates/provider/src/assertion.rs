@@ -1,8 +1,7 @@
-//! Client assertions: a JWT that the client signs takes the place of its secret (RFC 7523 §2.2, OpenID Connect Core
-//! §9).
+//! Client assertions: JWTs that a client signs in place of sending a secret (RFC 7523 §2.2, OpenID Connect Core §9).
 //!
-//! Invariant: a private key leaves this module only as a signature. An assertion is for one provider and one request: it
-//! has an audience, an identifier of its own, and lives for a minute.
+//! Invariant: a private key leaves this module only as a signature. An assertion is for one provider and one request:
+//! it has an audience and a unique identifier, and lives for a minute.
 
 use std::fmt;
 
@@ -24,11 +23,10 @@ use zeroize::Zeroizing;
 
 /// The type of an assertion that is a JWT (RFC 7523 §2.2).
 pub(crate) const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-/// How long an assertion is good for, in seconds. Providers refuse those that are good for long, Auth0 for more than
-/// five minutes.
+/// The lifetime of an assertion in seconds. Providers reject long ones, for example Auth0 above five minutes.
 const LIFETIME: i64 = 60;
 
-/// How an assertion is signed (RFC 7518 §3.1).
+/// The algorithm of a signature (RFC 7518 §3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum AssertionAlgorithm {
     /// ECDSA with the curve P-256 and SHA-256.
@@ -52,23 +50,23 @@ impl AssertionAlgorithm {
 /// Why a private key cannot sign assertions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum InvalidKey {
-    /// It is of no kind that signs here.
+    /// The kind of key is not supported.
     #[error("the key is neither of the curve P-256 nor an RSA key of 2048 to 8192 bits")]
     Kind,
-    /// It is not of the kind that the algorithm wants.
+    /// The key does not fit the algorithm.
     #[error("the algorithm {} is not for this key, which signs {}", .asked.name(), .able)]
     Algorithm {
-        /// The algorithm that was asked for.
+        /// The requested algorithm.
         asked: AssertionAlgorithm,
-        /// Those that the key can have.
+        /// The algorithms that fit the key.
         able: &'static str,
     },
-    /// It cannot sign, so its numbers do not go together.
+    /// A test signature failed, so the numbers of the key are inconsistent.
     #[error("the key cannot sign")]
     Useless,
 }
 
-/// A private key, and what tells the provider which one it is.
+/// A private key and the header by which the provider finds the public key.
 pub struct AssertionKey {
     signer: Signer,
     key_id: Option<String>,
@@ -88,11 +86,11 @@ impl fmt::Debug for AssertionKey {
 }
 
 impl AssertionKey {
-    /// A key in DER: PKCS#8 (RFC 5958), SEC1 (RFC 5915) or PKCS#1 (RFC 8017 §A.1.2). Without an `algorithm` an RSA key
-    /// signs `RS256`.
+    /// Reads a key in DER: PKCS#8 (RFC 5958), SEC1 (RFC 5915) or PKCS#1 (RFC 8017 §A.1.2). Without an `algorithm` an
+    /// RSA key signs `RS256`.
     ///
     /// # Errors
-    /// The key is of another kind, or not for this algorithm.
+    /// The key is unsupported, or does not fit the algorithm.
     pub fn from_der(der: &[u8], algorithm: Option<AssertionAlgorithm>) -> Result<Self, InvalidKey> {
         let signer = Signer::new(der, algorithm)?;
         let key = Self { signer, key_id: None, certificate_digest: None };
@@ -100,24 +98,24 @@ impl AssertionKey {
         Ok(key)
     }
 
-    /// With the `kid` by which the provider finds the public key (RFC 7515 §4.1.4).
+    /// Sets the `kid` by which the provider finds the public key (RFC 7515 §4.1.4).
     #[must_use]
     pub fn with_id(mut self, key_id: Option<&str>) -> Self {
         self.key_id = key_id.map(str::to_owned);
         self
     }
 
-    /// With the `x5t#S256` of a certificate in DER, by which the provider finds it (RFC 7515 §4.1.8).
+    /// Sets `x5t#S256` from a certificate in DER, by which the provider finds it (RFC 7515 §4.1.8).
     #[must_use]
     pub fn with_certificate(mut self, certificate: &[u8]) -> Self {
         self.certificate_digest = Some(URL_SAFE_NO_PAD.encode(digest(&SHA256, certificate)));
         self
     }
 
-    /// An assertion of this client for that audience (RFC 7523 §3). `issued` counts seconds since 1970.
+    /// Makes an assertion of this client for an audience (RFC 7523 §3). `issued` is in seconds since 1970.
     ///
-    /// A key that was made by [`Self::from_der`] has signed before. Should it fail now, the assertion has no signature,
-    /// and the provider refuses it.
+    /// A key of [`Self::from_der`] has passed a test signature. If signing still fails, the assertion has no signature
+    /// and the provider rejects it.
     pub(crate) fn sign(
         &self,
         client_id: &str,
@@ -178,7 +176,7 @@ impl Signer {
         }
     }
 
-    /// Signs; the salt and the nonce of a signature are the library's own.
+    /// Signs a message. The library chooses the salt or nonce.
     fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
         let random = SystemRandom::new();
         match self {

@@ -1,17 +1,17 @@
-//! `application/x-www-form-urlencoded`, as RFC 6749 Appendix B has it.
+//! `application/x-www-form-urlencoded` (RFC 6749 Appendix B).
 //!
-//! Invariant: what is written comes back by reading, byte for byte. A secret is copied into memory that is wiped, and
-//! which never has to grow.
+//! Invariant: a form that is written and read again is the same, byte for byte. Secrets are copied only into memory
+//! that is wiped and never reallocated.
 
 use percent_encoding::{percent_decode, percent_encode_byte};
 use zeroize::Zeroizing;
 
 use crate::json::Json;
 
-/// How many bytes a byte has at most when it is encoded.
+/// The maximum number of bytes for an encoded byte.
 pub(crate) const ENCODED_MAX: usize = 3;
 
-/// Appends a text; `target` has room for `ENCODED_MAX` bytes for each of its.
+/// Appends an encoded text. `target` must have room for `ENCODED_MAX` bytes for each byte of it.
 pub(crate) fn encode(text: &str, target: &mut String) {
     for byte in text.bytes() {
         match byte {
@@ -24,7 +24,7 @@ pub(crate) fn encode(text: &str, target: &mut String) {
     }
 }
 
-/// The fields as one text.
+/// Writes the fields as one text.
 pub(crate) fn write<'a>(
     fields: impl Iterator<Item = (&'a str, &'a str)> + Clone,
 ) -> Zeroizing<String> {
@@ -41,7 +41,7 @@ pub(crate) fn write<'a>(
     form
 }
 
-/// The fields of a form, as an object of texts. `None` if it has no field, or one that is no UTF-8.
+/// Reads the fields of a form, as an object of texts. `None` without fields, or if a field is not UTF-8.
 pub(crate) fn read(form: &str) -> Option<Json> {
     let mut fields = Vec::new();
     for field in form.trim().split('&').filter(|field| !field.is_empty()) {

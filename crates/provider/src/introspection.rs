@@ -1,6 +1,6 @@
 //! Answers of an introspection endpoint.
 //!
-//! Invariant: a token is called active only by a member `active` that says so. Of the rest nothing is guessed.
+//! Invariant: a token is active only if the member `active` says so. Nothing else is guessed.
 
 use std::ops::RangeInclusive;
 
@@ -13,23 +13,23 @@ use crate::{
     verdict,
 };
 
-/// What a provider says of a token (RFC 7662 §2.2).
+/// The provider's information about a token (RFC 7662 §2.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Introspection {
-    /// Whether it works.
+    /// Whether the token is active.
     pub is_active: bool,
-    /// Its scope, as the provider writes it, if it works.
+    /// The scope of an active token, as the provider writes it.
     pub scope: Option<String>,
-    /// When it ends, in seconds since 1970, if it works and the provider says it in a way that makes sense: at most ten
-    /// years before or after the answer came.
+    /// The expiry of an active token, in seconds since 1970. `None` if it is missing, or more than ten years before or
+    /// after the answer.
     pub expires: Option<i64>,
 }
 
 impl Registration {
-    /// What an answer says of a token. `active` may be a truth value, or one as text.
+    /// Reads an introspection answer. `active` may be a boolean, or a boolean as text.
     ///
     /// # Errors
-    /// It does not say, by the table at [`crate::RefusalClass`].
+    /// The answer has no `active`. The class is by the table at [`crate::RefusalClass`].
     pub fn read_introspection(&self, answer: &Answer<'_>) -> Result<Introspection, Refusal> {
         let body = read_body(answer);
         match body {
@@ -50,7 +50,7 @@ impl Registration {
     }
 }
 
-/// What `active` says; `None` if it is not there, is no truth value, or is there twice with two values.
+/// The value of `active`. `None` if it is missing, not a boolean, or repeated with two values.
 fn is_active(body: &Json) -> Option<bool> {
     let mut values = body.all("active").into_iter().map(|value| match value {
         Json::Bool(value) => Some(*value),
@@ -71,7 +71,7 @@ fn expiry(value: &Json, received: i64) -> Option<i64> {
     believed(received as f64).contains(&seconds).then_some(seconds as i64)
 }
 
-/// Which ends are believed, so that one in milliseconds is not.
+/// The accepted expiries. The range excludes times in milliseconds.
 fn believed(received: f64) -> RangeInclusive<f64> {
     received - LIFE_MAX..=received + LIFE_MAX
 }
@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(read(200, body.as_bytes()), Ok(expected));
     }
 
-    /// What comes beside says nothing of a token that does not work.
+    /// The other members of an inactive token are ignored.
     #[rstest]
     #[case(r#"{"active": false}"#)]
     #[case(r#"{"active": "false", "scope": "a", "exp": 1790003600}"#)]

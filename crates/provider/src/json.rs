@@ -1,8 +1,8 @@
-//! A tree of JSON that wipes its texts, and says where a name is repeated.
+//! A JSON tree that wipes its texts and keeps repeated names.
 //!
-//! Invariant: all values of a repeated name are kept, and who looks one up decides which counts. Nesting is bounded by
-//! `serde_json` (128 levels). While a text with escapes is parsed, `serde_json` has a copy of it in a buffer that it
-//! frees: the allocator of the server wipes that, another one may not.
+//! Invariant: all values of a repeated name are kept, and the look-up decides which counts. `serde_json` bounds nesting
+//! (128 levels). While `serde_json` parses a text with escapes, it has a copy in a buffer that it frees. Only an
+//! allocator that wipes freed memory erases that copy.
 
 use std::fmt;
 
@@ -16,21 +16,21 @@ use zeroize::Zeroizing;
 pub(crate) enum Json {
     Null,
     Bool(bool),
-    /// The numbers that are looked at are small enough to be exact.
+    /// A number. The numbers that are read are small enough to be exact.
     Number(f64),
     Text(Zeroizing<String>),
     Array(Vec<Self>),
-    /// The members in their order. A name may be there twice.
+    /// The members in their order. A name may be repeated.
     Object(Vec<(Zeroizing<String>, Self)>),
 }
 
 impl Json {
-    /// The value of a whole text.
+    /// Parses a whole text.
     pub(crate) fn read(json: &[u8]) -> Option<Self> {
         serde_json::from_slice(json).ok()
     }
 
-    /// Every value at a path of member names with dots between them; `""` is no place.
+    /// All values at a path of member names, separated by dots. The path `""` has none.
     pub(crate) fn all<'a>(&'a self, path: &str) -> Vec<&'a Self> {
         if path.is_empty() {
             return Vec::new();
@@ -50,7 +50,7 @@ impl Json {
         self.all(path).pop()
     }
 
-    /// The text, if this is one.
+    /// The text; `None` for other values.
     pub(crate) fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),

@@ -1,14 +1,14 @@
-//! What a provider publishes about itself (OpenID Connect Discovery 1.0, RFC 8414).
+//! The metadata that a provider publishes (OpenID Connect Discovery 1.0, RFC 8414).
 //!
-//! Invariant: the metadata is of the issuer that was asked for, byte for byte, and its endpoints are `https` URLs.
-//! `http` goes only with an issuer that is itself an `http` URL, both on the loopback interface; whether such an issuer
-//! is configured is the caller's choice.
+//! Invariant: the metadata names the requested issuer, byte for byte, and its endpoints are `https` URLs. `http` is
+//! accepted only if the issuer is an `http` URL itself and both are on the loopback interface. The caller decides whether
+//! such an issuer may be configured.
 
 use thiserror::Error;
 
 use crate::{Endpoints, json::Json};
 
-/// A URL in metadata is not longer.
+/// The maximum length of a URL, in bytes.
 const URL_MAX: usize = 2048;
 
 /// The metadata of an authorization server (RFC 8414 §2).
@@ -16,47 +16,47 @@ const URL_MAX: usize = 2048;
 pub struct Metadata {
     /// The issuer.
     pub issuer: String,
-    /// Where users are sent.
+    /// The authorization endpoint.
     pub authorization_endpoint: Option<String>,
-    /// Where codes and refresh tokens are exchanged.
+    /// The token endpoint.
     pub token_endpoint: String,
-    /// Where tokens are revoked (RFC 7009).
+    /// The revocation endpoint (RFC 7009).
     pub revocation_endpoint: Option<String>,
-    /// Where is said whether a token works (RFC 7662).
+    /// The introspection endpoint (RFC 7662).
     pub introspection_endpoint: Option<String>,
-    /// Where the keys are that ID tokens are signed with.
+    /// The URL of the keys for ID tokens.
     pub jwks_uri: Option<String>,
-    /// Where clients with a certificate go instead.
+    /// The endpoints for clients with a certificate.
     pub mtls_endpoint_aliases: MtlsEndpoints,
 }
 
-/// The endpoints that ask for a client's certificate, where they are others (RFC 8705 §5).
+/// The endpoints for clients with a certificate, if they differ (RFC 8705 §5).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MtlsEndpoints {
-    /// In place of `token_endpoint`.
+    /// Replaces `token_endpoint`.
     pub token_endpoint: Option<String>,
-    /// In place of `revocation_endpoint`.
+    /// Replaces `revocation_endpoint`.
     pub revocation_endpoint: Option<String>,
-    /// In place of `introspection_endpoint`.
+    /// Replaces `introspection_endpoint`.
     pub introspection_endpoint: Option<String>,
 }
 
-/// Why metadata cannot be used. The name is that of the member.
+/// Why metadata cannot be used. A name is that of the member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum InvalidMetadata {
-    /// It is no JSON object.
+    /// The text is not a JSON object.
     #[error("the metadata is no JSON object")]
     NotAnObject,
-    /// A member is not there, or is no text.
+    /// A member is missing, or is not text.
     #[error("the metadata has no text in {0}")]
     Missing(&'static str),
-    /// A member is there twice, with two values.
+    /// A member is repeated with two values.
     #[error("the metadata has two values in {0}")]
     Repeated(&'static str),
-    /// The issuer is another one than that which was asked for (RFC 8414 §3.3).
+    /// The issuer is not the requested one (RFC 8414 §3.3).
     #[error("the metadata is of another issuer")]
     OtherIssuer,
-    /// An endpoint is no URL that may be used.
+    /// An endpoint is not an accepted URL.
     #[error("the metadata has no https URL, without user and fragment, in {0}")]
     Endpoint(&'static str),
 }
@@ -65,8 +65,8 @@ impl Metadata {
     /// Reads the metadata of an issuer.
     ///
     /// # Errors
-    /// If it is not of that issuer, or lacks a token endpoint, or an endpoint cannot be used. Metadata with one bad
-    /// endpoint is refused as a whole.
+    /// The metadata is of another issuer, lacks a token endpoint, or has an invalid endpoint. One invalid endpoint
+    /// makes the whole metadata invalid.
     pub fn parse(json: &[u8], issuer: &str) -> Result<Self, InvalidMetadata> {
         let json = json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json);
         let metadata = Json::read(json).filter(|json| matches!(json, Json::Object(_)));
@@ -96,7 +96,7 @@ impl Metadata {
         })
     }
 
-    /// Where requests of a client go. One that shows a certificate uses the aliases for that (RFC 8705 §5).
+    /// The endpoints for a client. A client with a certificate gets the aliases for mutual TLS (RFC 8705 §5).
     pub fn endpoints(&self, has_certificate: bool) -> Endpoints {
         let aliases = &self.mtls_endpoint_aliases;
         let either = |alias: &Option<String>, usual: &Option<String>| {
@@ -113,7 +113,7 @@ impl Metadata {
     }
 }
 
-/// Where the metadata of an issuer is: by OpenID Connect Discovery 1.0 §4, and then by RFC 8414 §3.1.
+/// The URLs of an issuer's metadata: by OpenID Connect Discovery 1.0 §4, then by RFC 8414 §3.1.
 pub fn metadata_urls(issuer: &str) -> [String; 2] {
     let issuer = issuer.strip_suffix('/').unwrap_or(issuer);
     let host = issuer.find("://").map_or(0, |colon| colon + 3);
@@ -125,7 +125,7 @@ pub fn metadata_urls(issuer: &str) -> [String; 2] {
     ]
 }
 
-/// A member at a path of names that is a text; `null` counts as not there.
+/// The text at a path of names. `null` counts as missing.
 fn text<'a>(metadata: &'a Json, name: &'static str) -> Result<Option<&'a str>, InvalidMetadata> {
     let values = metadata.all(name);
     let mut values = values.iter().filter(|value| !matches!(value, Json::Null));
@@ -148,7 +148,7 @@ fn is_usable(url: &str, issuer: &str) -> bool {
     }
 }
 
-/// The host of a URL that has no user, no fragment, and no character that a URL may not have (RFC 3986 §2).
+/// The host of a URL without a user, a fragment or an invalid character (RFC 3986 §2).
 fn host<'a>(url: &str, rest: &'a str) -> Option<&'a str> {
     let is_url_byte = |byte: u8| byte.is_ascii_graphic() && !b"\"#<>\\^`{|}".contains(&byte);
     if url.len() > URL_MAX || !url.bytes().all(is_url_byte) {

@@ -1,7 +1,7 @@
 //! Parameters: the parts of a provider's URLs that differ from user to user, such as the shop in `{shop}.example.com`.
 //!
-//! Invariant: no value is free text. It is one of a list, or one DNS label (RFC 1123 §2.1), so that it cannot move a
-//! request to another host, another port or another query.
+//! Invariant: no value is free text. A value is one of a list, or one DNS label (RFC 1123 §2.1), so that it cannot
+//! redirect a request to another host, port or query.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,24 +13,24 @@ use crate::Endpoints;
 const MOST_PARAMETERS: usize = 16;
 const MOST_VALUES: usize = 100;
 const MOST_BYTES_OF_NAME: usize = 32;
-/// The longest label, and the longest name of a host (RFC 1035 §2.3.4).
+/// The maximum length of a label and of a host name (RFC 1035 §2.3.4).
 const MOST_BYTES_OF_LABEL: usize = 63;
 const MOST_BYTES_OF_HOST: usize = 253;
 
-/// What a parameter may be.
+/// The allowed values of a parameter.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Parameter {
-    /// The values that it may have: each is a label, or labels with dots between.
+    /// A list of values. Each is a label, or labels with dots between them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<String>,
-    /// The form that it may have, if there is no list.
+    /// A pattern, if there is no list.
     pub pattern: Option<Pattern>,
-    /// The value that it has for every user. Then nobody else gives one.
+    /// A fixed value for every user. Callers must not send one then.
     pub value: Option<String>,
 }
 
-/// The form of a value.
+/// The pattern of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Pattern {
@@ -43,47 +43,47 @@ pub enum Pattern {
 #[serde(transparent)]
 pub struct Parameters(BTreeMap<String, Parameter>);
 
-/// Parameters, or URLs with parameters, that cannot be used. The message is for an operator.
+/// The parameters, or the URLs with parameters, are invalid. The message is for an operator.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{0}")]
 pub struct InvalidTemplate(String);
 
-/// A value that a caller gave, or did not give. No message repeats it.
+/// A value from a caller is invalid or missing. No message repeats the value.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum InvalidParameter {
-    /// It is needed.
+    /// The parameter is required.
     #[error("{name} is missing; it may be {allowed}")]
     Missing {
         /// The parameter.
         name: String,
-        /// What it may be: a list, or a pattern.
+        /// Its allowed values: a list, or a pattern.
         allowed: String,
     },
-    /// It is not what the parameter may be.
+    /// The value is not allowed.
     #[error("{name} has a value that is not allowed; it may be {allowed}")]
     NotAllowed {
         /// The parameter.
         name: String,
-        /// What it may be: a list, or a pattern.
+        /// Its allowed values: a list, or a pattern.
         allowed: String,
     },
-    /// The provider does not have such a parameter, or the configuration has its value.
+    /// The provider lacks this parameter, or the configuration fixes its value.
     #[error("only these are taken: {known}")]
     Unknown {
-        /// The parameters that a caller gives, or "none".
+        /// The parameters that a caller may send, or "none".
         known: String,
     },
 }
 
 impl Parameters {
-    /// Checks the parameters, and the URLs, each with what messages call it, that hold them as `{name}`.
+    /// Checks the parameters and the URLs that contain them as `{name}`. Messages call each URL by its name.
     ///
-    /// A parameter stands in a path, or is a whole label of a host. One with a pattern stands left of two labels at
-    /// least, because otherwise a caller would choose whose host it is. One with a list may stand anywhere in a host:
-    /// who wrote the list chose the hosts.
+    /// A parameter is in a path, or is a whole label of a host. With a pattern, at least two labels must follow it,
+    /// because otherwise a caller could choose the domain. With a list it may be anywhere in a host, because the author
+    /// of the list chose the hosts.
     ///
     /// # Errors
-    /// Names the parameter, or what the URL is called.
+    /// The error names the parameter or the URL.
     pub fn check_templates<'a>(
         &self,
         urls: impl IntoIterator<Item = (&'a str, &'a str)>,
@@ -109,7 +109,7 @@ impl Parameters {
         }
     }
 
-    /// The parameters of a URL; the error completes the sentence "the URL …".
+    /// The parameters of a URL. The error completes the sentence "the URL …".
     fn check_template<'a>(&self, url: &'a str) -> Result<Vec<&'a str>, String> {
         let names = names(url).ok_or("has braces that are not those of a {parameter}")?;
         if let Some(name) = names.iter().find(|name| !self.0.contains_key(**name)) {
@@ -141,10 +141,10 @@ impl Parameters {
         Ok(names)
     }
 
-    /// The values for the URLs: those that a caller gives, and those that the configuration has.
+    /// The values for the URLs: those of the caller and those of the configuration.
     ///
     /// # Errors
-    /// Names the parameter and what it may be.
+    /// The error names the parameter and its allowed values.
     pub fn check(
         &self,
         given: &BTreeMap<String, String>,
@@ -168,13 +168,13 @@ impl Parameters {
         Ok(values)
     }
 
-    /// The names of the parameters that callers give.
+    /// The names of the parameters that callers send.
     pub fn open(&self) -> impl Iterator<Item = &str> {
         let open = self.0.iter().filter(|(_, parameter)| parameter.value.is_none());
         open.map(|(name, _)| name.as_str())
     }
 
-    /// The values that are the same for every user.
+    /// The fixed values.
     pub fn fixed(&self) -> BTreeMap<String, String> {
         let fixed = self.0.iter().filter_map(|(name, parameter)| {
             parameter.value.as_ref().map(|value| (name.clone(), value.clone()))
@@ -182,7 +182,7 @@ impl Parameters {
         fixed.collect()
     }
 
-    /// A value for each parameter that it may have, so that a URL can be checked as a whole.
+    /// A sample value for each parameter, so that a URL can be checked as a whole.
     pub fn samples(&self) -> BTreeMap<String, String> {
         let samples = self.0.iter().map(|(name, parameter)| {
             let value = parameter.value.as_ref().or(parameter.values.first());
@@ -193,7 +193,7 @@ impl Parameters {
 }
 
 impl Parameter {
-    /// Checks what is said of it; the error completes the sentence "the parameter …".
+    /// Checks a parameter. The error completes the sentence "the parameter …".
     fn check(&self, name: &str) -> Result<(), String> {
         if !is_name(name) {
             return Err(format!(
@@ -235,7 +235,7 @@ impl Parameter {
         }
     }
 
-    /// What it may be, in no language.
+    /// The allowed values, in a notation without words.
     fn form(&self) -> String {
         match self.pattern {
             None if !self.values.is_empty() => self.values.join(", "),
@@ -259,7 +259,7 @@ impl Parameter {
 }
 
 impl Endpoints {
-    /// The same with the values ([`Parameters::check`]) in the places of their parameters.
+    /// Replaces the parameters by their values ([`Parameters::check`]).
     #[must_use]
     pub fn fill(&self, values: &BTreeMap<String, String>) -> Self {
         let fill_one = |url: &Option<String>| url.as_deref().map(|url| fill(url, values));
@@ -273,7 +273,7 @@ impl Endpoints {
     }
 }
 
-/// A URL with the values in the places of their parameters. A parameter without a value stays as it is.
+/// Replaces the parameters in a URL by their values. A parameter without a value is kept.
 pub fn fill(url: &str, values: &BTreeMap<String, String>) -> String {
     let mut filled = url.to_owned();
     for (name, value) in values {
@@ -282,7 +282,7 @@ pub fn fill(url: &str, values: &BTreeMap<String, String>) -> String {
     filled
 }
 
-/// The names of parameters in a URL, if its braces are those of parameters.
+/// The names of the parameters in a URL; `None` if a brace does not belong to a parameter.
 fn names(url: &str) -> Option<Vec<&str>> {
     let mut names = Vec::new();
     let mut rest = url;

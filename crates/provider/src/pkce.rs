@@ -1,23 +1,23 @@
 //! Proof Key for Code Exchange (RFC 7636).
 //!
-//! Invariant: randomness is the caller's. Only `S256` is offered, since `plain` proves nothing to who reads the
-//! authorization URL (RFC 9700 §2.1.1).
+//! Invariant: the caller supplies randomness. Only `S256` is offered, because `plain` gives no protection against a
+//! reader of the authorization URL (RFC 9700 §2.1.1).
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use model::SecretText;
 
-/// The verifier of 32 random bytes (RFC 7636 §4.1): 43 characters.
+/// The verifier of 32 random bytes, 43 characters (RFC 7636 §4.1).
 pub fn verifier(random: &[u8; 32]) -> SecretText {
     SecretText::from(URL_SAFE_NO_PAD.encode(random))
 }
 
-/// The challenge of a verifier by `S256` (RFC 7636 §4.2).
+/// The `S256` challenge of a verifier (RFC 7636 §4.2).
 pub fn challenge(verifier: &SecretText) -> String {
     URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.expose().as_bytes()))
 }
 
-/// Whether a text can be a verifier (RFC 7636 §4.1): 43 to 128 of `A`–`Z`, `a`–`z`, `0`–`9`, `-`, `.`, `_`, `~`.
+/// Whether a text is a valid verifier (RFC 7636 §4.1): 43 to 128 of `A`–`Z`, `a`–`z`, `0`–`9`, `-`, `.`, `_`, `~`.
 pub fn is_verifier(text: &str) -> bool {
     let is_unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     (43..=128).contains(&text.len()) && text.bytes().all(is_unreserved)

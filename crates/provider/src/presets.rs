@@ -1,12 +1,12 @@
-//! Presets: what is known of a provider beforehand, as settings that an operator would otherwise have to find out.
+//! Presets: known settings of providers, so that an operator does not have to look them up.
 //!
-//! Invariant: a preset is data. No code looks at its name, and each of its values has its source beside it, or is listed
-//! as unverified.
+//! Invariant: a preset is data. No code depends on its name. Each value has its source in the file, or is listed as
+//! unverified.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// How many names are suggested for one that is none.
+/// The number of suggestions for an unknown name.
 const NEAREST: usize = 3;
 
 /// The presets by name, in alphabetical order.
@@ -40,21 +40,21 @@ const PRESETS: [(&str, &str); 27] = [
     ("zoho", include_str!("../presets/zoho.toml")),
 ];
 
-/// What is known of a provider.
+/// The known settings of a provider.
 #[derive(Clone, Debug)]
 pub struct Preset {
-    /// The name that configurations write.
+    /// The name in configurations.
     pub name: &'static str,
-    /// What people call the provider.
+    /// The display name of the provider.
     pub title: String,
-    /// The settings, as dotted keys, whose values no documentation that was read has.
+    /// The settings that no documentation confirms, as dotted keys.
     pub unverified: Vec<String>,
-    /// The settings, by the names of a configuration.
+    /// The settings, by their names in a configuration.
     pub settings: Map<String, Value>,
     text: &'static str,
 }
 
-/// A file of a preset.
+/// The file of a preset.
 #[derive(Deserialize)]
 struct Written {
     title: String,
@@ -72,12 +72,12 @@ pub fn all() -> impl Iterator<Item = Preset> {
     })
 }
 
-/// The preset of that name.
+/// Finds a preset by its name.
 pub fn find(name: &str) -> Option<Preset> {
     all().find(|preset| preset.name == name)
 }
 
-/// The names that are nearest to one that is none.
+/// The known names that are closest to an unknown one.
 pub fn nearest(name: &str) -> Vec<&'static str> {
     let name = name.to_lowercase();
     let mut names = PRESETS.map(|(known, _text)| (distance(&name, known), known));
@@ -86,7 +86,7 @@ pub fn nearest(name: &str) -> Vec<&'static str> {
 }
 
 impl Preset {
-    /// The settings as lines of TOML, with their sources. A line whose value is unverified says so at its end.
+    /// The settings as TOML, with their sources. A line with an unverified value says so at its end.
     pub fn lines(&self) -> impl Iterator<Item = String> {
         let is_of_a_provider =
             |line: &&str| !["title", "unverified"].iter().any(|key| sets(line, key));
@@ -99,12 +99,12 @@ impl Preset {
     }
 }
 
-/// Whether the line gives a key its value.
+/// Whether the line sets a key.
 fn sets(line: &str, key: &str) -> bool {
     line.strip_prefix(key).is_some_and(|rest| rest.starts_with(" = "))
 }
 
-/// How many letters have to be added, removed or changed to make one text of the other (Levenshtein).
+/// The number of letters to add, remove or change to turn one text into the other (Levenshtein).
 fn distance(one: &str, other: &str) -> usize {
     let letters: Vec<char> = other.chars().collect();
     let mut row: Vec<usize> = (0..=letters.len()).collect();

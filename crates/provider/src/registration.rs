@@ -1,6 +1,6 @@
-//! An OAuth client as a provider knows it, and how that provider differs from the standard.
+//! An OAuth client at a provider, and how that provider differs from the standard.
 //!
-//! Invariant: there is no secret in a registration. The secret or key is given to each request by itself. The rules are read from
+//! Invariant: a registration holds no secret. Each request gets the secret or key separately. The rules are read from
 //! and written to configurations by the names of their fields.
 
 use std::collections::BTreeMap;
@@ -9,33 +9,33 @@ use aws_lc_rs::digest::{Context, SHA256, SHA256_OUTPUT_LEN};
 use model::{SecretText, wiping_stack};
 use serde::{Deserialize, Serialize};
 
-/// What a digest begins with, so that it is a digest of nothing else.
+/// The prefix of digests, so that they differ from digests for other purposes.
 const CLIENT_DOMAIN: &str = "latchkey: client of a provider";
 const CODE_DOMAIN: &str = "latchkey: code of a provider";
 
-/// An OAuth client (RFC 6749 §2) of a provider, and that provider's peculiarities.
+/// An OAuth client (RFC 6749 §2) at a provider, and the peculiarities of that provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registration {
-    /// Where requests go.
+    /// The endpoints.
     pub endpoints: Endpoints,
     /// The client's identifier (RFC 6749 §2.2).
     pub client_id: String,
-    /// How the client proves who it is.
+    /// How the client authenticates.
     pub client_auth: ClientAuth,
-    /// Whom its assertions are for.
+    /// The audience of its assertions.
     pub audience: Audience,
-    /// The scopes that are asked for (RFC 6749 §3.3) if a request does not say others.
+    /// The default scopes of a request (RFC 6749 §3.3).
     pub scopes: Vec<String>,
     /// How requests differ from the standard.
     pub request: RequestRules,
-    /// Where an answer has its values.
+    /// The places of values in answers.
     pub answer: AnswerRules,
-    /// What the provider's own words for errors mean.
+    /// The meaning of the provider's own error words.
     pub errors: ErrorWords,
 }
 
 impl Registration {
-    /// A registration that follows the standard in everything, without scopes.
+    /// A registration that follows the standard and has no scopes.
     pub fn new(endpoints: Endpoints, client_id: &str, client_auth: ClientAuth) -> Self {
         Self {
             endpoints,
@@ -50,62 +50,62 @@ impl Registration {
     }
 }
 
-/// The URLs of a provider (RFC 6749 §3, RFC 7009 §2, RFC 7662 §2). They have no fragment, which the caller checks.
+/// The URLs of a provider (RFC 6749 §3, RFC 7009 §2, RFC 7662 §2). The caller checks that they have no fragment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoints {
-    /// Where the user is sent. It may have a query.
+    /// The authorization endpoint. It may have a query.
     pub authorization: Option<String>,
-    /// Where codes and refresh tokens are exchanged. It may have a query.
+    /// The token endpoint. It may have a query.
     pub token: String,
-    /// Where refresh tokens are exchanged, if not there. It may have a query.
+    /// The endpoint for refreshes, if it differs from the token endpoint. It may have a query.
     pub refresh: Option<String>,
-    /// Where tokens are revoked.
+    /// The revocation endpoint.
     pub revocation: Option<String>,
-    /// Where is said whether a token works.
+    /// The introspection endpoint.
     pub introspection: Option<String>,
 }
 
 impl Endpoints {
-    /// A token endpoint alone.
+    /// Endpoints with a token endpoint only.
     pub fn of_token(token: &str) -> Self {
         let token = token.to_owned();
         Self { authorization: None, token, refresh: None, revocation: None, introspection: None }
     }
 }
 
-/// What the `aud` of a client's assertions is (RFC 7523 §3).
+/// The `aud` of a client's assertions (RFC 7523 §3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Audience {
-    /// The URL of the token endpoint, whatever the request is (OpenID Connect Core §9).
+    /// The URL of the token endpoint, for every request (OpenID Connect Core §9).
     TokenEndpoint,
-    /// The URL that the request goes to, as Okta wants it.
+    /// The URL of the request, as Okta requires.
     Endpoint,
     /// This text, such as the issuer.
     Text(String),
 }
 
-/// How a client proves who it is at the token endpoint (RFC 6749 §2.3).
+/// How a client authenticates at the token endpoint (RFC 6749 §2.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClientAuth {
-    /// HTTP Basic; identifier and secret are form-encoded before base64 (RFC 6749 §2.3.1).
+    /// HTTP Basic. Identifier and secret are form-encoded before base64 (RFC 6749 §2.3.1).
     #[default]
     Basic,
-    /// HTTP Basic without that encoding (RFC 7617), as many providers have it.
+    /// HTTP Basic without form encoding (RFC 7617), as many providers require.
     BasicRaw,
-    /// HTTP Basic with the secret as the user name, and without a password, as Stripe has it.
+    /// HTTP Basic with the secret as the user name and an empty password, as Stripe requires.
     BasicSecret,
     /// `client_id` and `client_secret` in the body (RFC 6749 §2.3.1).
     Post,
-    /// `client_id` and an assertion that the client signs in the body (RFC 7523 §2.2).
+    /// `client_id` and a signed assertion in the body (RFC 7523 §2.2).
     PrivateKeyJwt,
-    /// `client_id` in the body; the certificate of the TLS connection is the proof (RFC 8705 §2).
+    /// `client_id` in the body. The TLS certificate authenticates the client (RFC 8705 §2).
     Tls,
-    /// `client_id` in the body, and no proof: a public client (RFC 6749 §2.1).
+    /// `client_id` in the body, without authentication: a public client (RFC 6749 §2.1).
     None,
 }
 
 impl ClientAuth {
-    /// Every way.
+    /// All methods.
     pub const ALL: [Self; 7] = [
         Self::Basic,
         Self::BasicRaw,
@@ -116,7 +116,7 @@ impl ClientAuth {
         Self::None,
     ];
 
-    /// The name as configurations write it.
+    /// The name in configurations.
     pub fn name(self) -> &'static str {
         match self {
             Self::Basic => "basic",
@@ -129,7 +129,7 @@ impl ClientAuth {
         }
     }
 
-    /// The way of that name.
+    /// Finds a method by its name.
     pub fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|way| way.name() == name)
     }
@@ -137,15 +137,15 @@ impl ClientAuth {
 
 /// How requests to a provider differ from the standard.
 ///
-/// A field of `authorize`, `exchange` or `refresh` is added to that request under the name that is given. If the
-/// request has a field of that name already, after `names` were applied, the value takes its place. **An empty value
-/// removes the field**, as `grant_type = ""` does, since a field without a value counts as omitted (RFC 6749 §3.2).
+/// A field of `authorize`, `exchange` or `refresh` is added to that request under the given name. If the request
+/// already has this field, after `names` is applied, the value replaces it. **An empty value removes the field**, for
+/// example `grant_type = ""`, because a field without a value counts as omitted (RFC 6749 §3.2).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RequestRules {
-    /// How a body is written.
+    /// The format of bodies.
     pub body: BodyFormat,
-    /// What stands between two scopes; a space by the standard (RFC 6749 §3.3).
+    /// The separator of scopes; a space in the standard (RFC 6749 §3.3).
     pub scope_separator: String,
     /// Fields of the authorization URL (RFC 6749 §4.1.1).
     pub authorize: BTreeMap<String, String>,
@@ -153,7 +153,7 @@ pub struct RequestRules {
     pub exchange: BTreeMap<String, String>,
     /// Fields of a refresh (RFC 6749 §6).
     pub refresh: BTreeMap<String, String>,
-    /// The provider's names of standard fields: `client_id` may be `client_key` there. They count in every request.
+    /// The provider's names of standard fields, for example `client_key` for `client_id`. They apply to every request.
     pub names: BTreeMap<String, String>,
 }
 
@@ -170,19 +170,19 @@ impl Default for RequestRules {
     }
 }
 
-/// How the body of a request is written.
+/// The format of a request body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BodyFormat {
-    /// `application/x-www-form-urlencoded`, the standard (RFC 6749 Appendix B).
+    /// `application/x-www-form-urlencoded`, as in the standard (RFC 6749 Appendix B).
     #[default]
     Form,
     /// A JSON object of strings.
     Json,
 }
 
-/// Where an answer has its values. Each place is a path of member names with dots between them, such as
-/// `authed_user.access_token`; an empty path is nowhere.
+/// The places of values in an answer. Each place is a path of member names, separated by dots, such as
+/// `authed_user.access_token`. An empty path means that there is no such value.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AnswerRules {
@@ -190,24 +190,25 @@ pub struct AnswerRules {
     pub access_token: String,
     /// The refresh token.
     pub refresh_token: String,
-    /// How long the access token lasts.
+    /// The lifetime of the access token.
     pub expires_in: String,
-    /// How long the refresh token lasts.
+    /// The lifetime of the refresh token.
     pub refresh_expires_in: String,
     /// The scope.
     pub scope: String,
     /// The ID token (OpenID Connect Core §3.1.3.3).
     pub id_token: String,
-    /// What `expires_in` and `refresh_expires_in` count.
+    /// The unit of `expires_in` and `refresh_expires_in`.
     pub expires_in_unit: TimeUnit,
-    /// The statuses of a success.
+    /// The statuses of a successful answer.
     pub status: Vec<u16>,
-    /// Texts that are kept beside the tokens, such as the host of the provider's API.
+    /// Texts to keep with the tokens, such as the host of the provider's API.
     pub keep: Vec<String>,
 }
 
 impl Default for AnswerRules {
-    /// The names of RFC 6749 §5.1, and the commonest one for the refresh token's end; 201 is a success, too.
+    /// The names of RFC 6749 §5.1, and the most common one for the lifetime of the refresh token. 201 is a success,
+    /// too.
     fn default() -> Self {
         Self {
             access_token: "access_token".to_owned(),
@@ -223,10 +224,10 @@ impl Default for AnswerRules {
     }
 }
 
-/// What a number of time counts.
+/// The unit of a lifetime.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub enum TimeUnit {
-    /// Seconds, the standard (RFC 6749 §5.1).
+    /// Seconds, as in the standard (RFC 6749 §5.1).
     #[default]
     #[serde(rename = "s")]
     Seconds,
@@ -235,10 +236,10 @@ pub enum TimeUnit {
     Milliseconds,
 }
 
-/// What a provider's own words mean. They go before the words of the standard.
+/// The meaning of a provider's own error words. They take precedence over the words of the standard.
 ///
-/// A word is compared, exactly, with the whole of `error` and of `error_description`. That of the description counts
-/// first, since it says more. In doubt `busy` goes before `client`, and `client` before `dead`.
+/// A word is compared with the whole of `error` and of `error_description`. The description takes precedence, because
+/// it is more specific. `busy` takes precedence over `client`, and `client` over `dead`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ErrorWords {
@@ -248,19 +249,19 @@ pub struct ErrorWords {
     pub client: Vec<String>,
     /// The provider is busy.
     pub busy: Vec<String>,
-    /// The path of a member that is false in an answer without tokens, whatever the status, such as Slack's `ok`.
-    /// The `error` beside it is the word.
+    /// The path of a member that is false in a failed answer of any status, such as Slack's `ok`. The `error` next to
+    /// it is the word.
     pub ok_field: Option<String>,
 }
 
-/// Identifies a client to which grants are given: the digest of its issuer, or of its token endpoint if it has no
-/// issuer, and of its identifier. A refresh token is bound to that client (RFC 6749 §6).
+/// Identifies a client: the digest of its issuer, or of its token endpoint without an issuer, and of its identifier. A
+/// refresh token is bound to that client (RFC 6749 §6).
 pub fn client_digest(issuer_or_token_endpoint: &str, client_id: &str) -> [u8; 32] {
     digest([CLIENT_DOMAIN, issuer_or_token_endpoint, client_id].map(str::as_bytes))
 }
 
-/// Identifies a code that was given to the client of this `client_digest`, without telling the code. By it a caller
-/// knows a code that it sent before: a code must not be used more than once (RFC 6749 §4.1.2).
+/// Identifies a code of the client with this `client_digest`, without revealing the code. A caller recognizes a code
+/// that it already sent, because a code must not be used more than once (RFC 6749 §4.1.2).
 pub fn code_digest(client_digest: &[u8; 32], code: &SecretText) -> [u8; 32] {
     wiping_stack(|| digest([CODE_DOMAIN.as_bytes(), client_digest, code.expose().as_bytes()]))
 }

@@ -1,7 +1,7 @@
-//! Requests to a provider: the authorization URL, the exchange of a code, a refresh, and what is asked about a token.
+//! Requests to a provider: the authorization URL, code exchange, refresh, revocation and introspection.
 //!
-//! Invariant: a secret is in the body or in the `Authorization` header, never in a URL, and every copy of it that is
-//! made here is wiped.
+//! Invariant: a secret is in the body or in the `Authorization` header, never in a URL. Every copy of it in this module
+//! is wiped.
 
 use std::collections::BTreeMap;
 
@@ -13,25 +13,25 @@ use crate::{
     AssertionKey, Audience, BodyFormat, ClientAuth, Registration, assertion::ASSERTION_TYPE, form,
 };
 
-/// How many bytes a byte of a text has at most in JSON: `\u0000`.
+/// The maximum number of bytes for a byte in JSON: `\u0000`.
 const JSON_MAX: usize = 6;
 
-/// What is asked of a user (RFC 6749 §4.1.1, OpenID Connect Core §3.1.2.1).
+/// The parts of an authorization URL (RFC 6749 §4.1.1, OpenID Connect Core §3.1.2.1).
 #[derive(Clone, Copy, Debug)]
 pub struct AuthorizationRequest<'a> {
-    /// Where the provider sends the user afterwards, exactly as it will be in the exchange.
+    /// The redirect URI, exactly as it will be in the exchange.
     pub redirect_uri: &'a str,
     /// The scopes; `None` for those of the registration.
     pub scopes: Option<&'a [String]>,
-    /// Binds the answer to the user's browser (RFC 6749 §10.12).
+    /// The state, which binds the answer to the user's browser (RFC 6749 §10.12).
     pub state: &'a str,
-    /// Binds the ID token to this request.
+    /// The nonce, which binds the ID token to this request.
     pub nonce: Option<&'a str>,
-    /// The challenge of a PKCE verifier by `S256` ([`crate::pkce::challenge`]).
+    /// The `S256` challenge of a PKCE verifier ([`crate::pkce::challenge`]).
     pub code_challenge: Option<&'a str>,
 }
 
-/// A code that a user brings back (RFC 6749 §4.1.3).
+/// An authorization code from a user (RFC 6749 §4.1.3).
 #[derive(Clone, Copy, Debug)]
 pub struct CodeExchange<'a> {
     /// The code.
@@ -42,34 +42,34 @@ pub struct CodeExchange<'a> {
     pub pkce_verifier: Option<&'a SecretText>,
 }
 
-/// What proves who the client is.
+/// The proof of the client's identity.
 #[derive(Clone, Copy, Debug)]
 pub enum Proof<'a> {
-    /// Nothing in the request: the client is public, or its TLS certificate proves it.
+    /// Nothing: the client is public, or its TLS certificate is the proof.
     None,
     /// A secret.
     Secret(&'a SecretText),
-    /// An assertion that is signed for this request.
+    /// An assertion, signed for this request.
     Assertion {
-        /// What it is signed with.
+        /// The key to sign with.
         key: &'a AssertionKey,
         /// The time, in seconds since 1970.
         issued: i64,
-        /// A name that no other assertion has (RFC 7519 §4.1.7).
+        /// The unique identifier of the assertion (RFC 7519 §4.1.7).
         id: &'a str,
     },
 }
 
-/// What a token is for that is revoked or introspected (RFC 7009 §2.1, RFC 7662 §2.1).
+/// The kind of a token to revoke or introspect (RFC 7009 §2.1, RFC 7662 §2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenKind {
     /// An access token.
     Access,
-    /// A refresh token. Most providers revoke its access tokens with it.
+    /// A refresh token. Most providers also revoke its access tokens.
     Refresh,
 }
 
-/// A POST, ready to be sent. What is secret in it is wiped and cannot be printed.
+/// A POST request, ready to be sent. Its secrets are wiped on drop and never printed.
 #[derive(Clone, Debug)]
 pub struct ProviderRequest {
     /// The URL.
@@ -83,7 +83,7 @@ pub struct ProviderRequest {
 }
 
 impl Registration {
-    /// Where the user is sent to grant access, or `None` if no authorization endpoint is known.
+    /// The URL at which the user grants access; `None` without an authorization endpoint.
     pub fn authorization_url(&self, request: &AuthorizationRequest<'_>) -> Option<String> {
         let endpoint = self.endpoints.authorization.as_deref()?;
         let scopes = request.scopes.unwrap_or(&self.scopes).join(&self.request.scope_separator);
@@ -106,7 +106,8 @@ impl Registration {
         Some(format!("{endpoint}{separator}{}", *form::write(fields.present())))
     }
 
-    /// Exchanges a code for tokens (RFC 6749 §4.1.3). A code is sent once: a second use may end what the first gave.
+    /// Exchanges a code for tokens (RFC 6749 §4.1.3). Send a code only once, because a second use may revoke the tokens
+    /// of the first.
     pub fn exchange(&self, code: &CodeExchange<'_>, proof: Proof<'_>) -> ProviderRequest {
         let secret = self.prove(&self.endpoints.token, proof);
         let secret = secret.as_ref();
@@ -122,7 +123,7 @@ impl Registration {
         self.request_to(&self.endpoints.token, &fields, secret)
     }
 
-    /// Exchanges a refresh token for new tokens (RFC 6749 §6). No scope is asked for, so it stays as it was.
+    /// Exchanges a refresh token for new tokens (RFC 6749 §6). The request names no scope, so the scope stays the same.
     pub fn refresh(&self, refresh_token: &SecretText, proof: Proof<'_>) -> ProviderRequest {
         let endpoint = self.endpoints.refresh.as_ref().unwrap_or(&self.endpoints.token);
         let secret = self.prove(endpoint, proof);
@@ -134,7 +135,7 @@ impl Registration {
         self.request_to(endpoint, &fields, secret)
     }
 
-    /// Revokes a token (RFC 7009 §2.1), or `None` if no revocation endpoint is known.
+    /// Revokes a token (RFC 7009 §2.1); `None` without a revocation endpoint.
     pub fn revoke(
         &self,
         token: &SecretText,
@@ -145,7 +146,7 @@ impl Registration {
         Some(self.about_token(endpoint, token, kind, proof))
     }
 
-    /// Asks whether a token works (RFC 7662 §2.1), or `None` if no introspection endpoint is known.
+    /// Introspects a token (RFC 7662 §2.1); `None` without an introspection endpoint.
     pub fn introspect(
         &self,
         token: &SecretText,
@@ -182,7 +183,7 @@ impl Registration {
         fields
     }
 
-    /// The secret, or an assertion for a request to this endpoint.
+    /// The secret, or a new assertion for this endpoint.
     fn prove(&self, endpoint: &str, proof: Proof<'_>) -> Option<SecretText> {
         match proof {
             Proof::None => None,
@@ -198,7 +199,7 @@ impl Registration {
         }
     }
 
-    /// Adds what proves in the body who the client is.
+    /// Adds the client's authentication to the body.
     fn authenticate<'a>(&'a self, fields: &mut Fields<'a>, secret: Option<&'a SecretText>) {
         match self.client_auth {
             ClientAuth::Basic | ClientAuth::BasicRaw | ClientAuth::BasicSecret => {}
@@ -246,7 +247,7 @@ impl Registration {
     }
 }
 
-/// The fields of a request in their order, by the provider's names. An empty one is left out.
+/// The fields of a request in their order, by the provider's names. Empty fields are left out.
 struct Fields<'a> {
     names: &'a BTreeMap<String, String>,
     fields: Vec<(&'a str, &'a str)>,
@@ -259,7 +260,7 @@ impl<'a> Fields<'a> {
         self.fields.push((name, value));
     }
 
-    /// Adds the operator's fields.
+    /// Adds the fields of the configuration.
     fn add(&mut self, extra: &'a BTreeMap<String, String>) {
         for (name, value) in extra {
             match self.fields.iter_mut().find(|(known, _)| known == name) {
@@ -287,7 +288,7 @@ fn basic(user: &str, password: &str, encode: impl Fn(&str, &mut String)) -> Secr
     SecretText::from(value.as_str())
 }
 
-/// The fields as a JSON object.
+/// Writes the fields as a JSON object.
 fn json<'a>(fields: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Zeroizing<String> {
     let room = fields.clone().map(|(name, value)| (name.len() + value.len()) * JSON_MAX + 6);
     let mut text = Zeroizing::new(String::with_capacity(room.sum::<usize>() + 2));
@@ -304,7 +305,7 @@ fn json<'a>(fields: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Zeroizi
     text
 }
 
-/// Appends a string of JSON (RFC 8259 §7).
+/// Appends a JSON string (RFC 8259 §7).
 fn push_json(text: &str, target: &mut String) {
     target.push('"');
     for letter in text.chars() {

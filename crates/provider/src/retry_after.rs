@@ -1,8 +1,8 @@
 //! The header `Retry-After` (RFC 9110 §10.2.3).
 //!
-//! Invariant: what comes out is a pause of one second to one hour, whatever a provider writes.
+//! Invariant: the result is a pause of one second to one hour, for any value of a provider.
 
-/// The longest pause that a provider may ask for.
+/// The maximum pause, in seconds.
 const MAX: i64 = 3600;
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -11,7 +11,7 @@ const MONTHS: [&str; 12] =
 pub fn retry_after(value: &str, now: i64) -> Option<u32> {
     let value = value.trim();
     let wanted = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-        // A number too long for the type is a long pause.
+        // A number that does not fit the type is a long pause.
         value.parse().unwrap_or(MAX)
     } else {
         date(value, now)?.saturating_sub(now)
@@ -19,8 +19,8 @@ pub fn retry_after(value: &str, now: i64) -> Option<u32> {
     u32::try_from(wanted.clamp(1, MAX)).ok()
 }
 
-/// A date of HTTP (RFC 9110 §5.6.7), in seconds since 1970: in the form of today, or in one of the two obsolete forms,
-/// which a recipient has to understand as well. The name of the day is not looked at.
+/// Reads an HTTP date (RFC 9110 §5.6.7), in seconds since 1970: in the current format, or in one of the two obsolete
+/// formats, which a recipient must accept. The name of the day is ignored.
 fn date(text: &str, now: i64) -> Option<i64> {
     let words: Vec<&str> = text.split_ascii_whitespace().collect();
     match words[..] {
@@ -33,7 +33,7 @@ fn date(text: &str, now: i64) -> Option<i64> {
             let year = number(year, 0..=99)?;
             let this = 1970 + now.div_euclid(31_556_952);
             let year = this - this.rem_euclid(100) + year;
-            // A year that seems to be more than 50 years ahead is a past one.
+            // A two-digit year that seems to be more than 50 years in the future is in the past.
             let year = if year > this.saturating_add(50) { year - 100 } else { year };
             at(&year.to_string(), month, day, time)
         }
@@ -62,7 +62,8 @@ fn number(text: &str, range: std::ops::RangeInclusive<i64>) -> Option<i64> {
     text.parse().ok().filter(|number| is_number && range.contains(number))
 }
 
-/// The days since 1970-01-01 in the Gregorian calendar. A year begins in March here, so that the leap day is its last.
+/// The days since 1970-01-01 in the Gregorian calendar. Years begin in March here, so that the leap day is the last
+/// day.
 fn days(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let month = (month + 9) % 12;

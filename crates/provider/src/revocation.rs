@@ -1,27 +1,27 @@
 //! Answers of a revocation endpoint.
 //!
-//! Invariant: a token counts as revoked only if the provider confirmed it. In doubt it lives on.
+//! Invariant: a token counts as revoked only if the provider confirmed it. Otherwise it counts as valid.
 
 use model::CauseKind;
 
 use crate::{Answer, Refusal, Registration, answer::read_body, json::Json, verdict};
 
-/// What a provider did about a token that it was to revoke.
+/// The result of a revocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Revocation {
-    /// The token is of no use any more, or never was of any: a provider confirms an unknown token, too (RFC 7009 §2.2).
+    /// The token is not valid any more, or never was: providers also confirm unknown tokens (RFC 7009 §2.2).
     Confirmed,
     /// The provider does not revoke tokens of this kind: `unsupported_token_type` (RFC 7009 §2.2.1).
     NotSupported,
 }
 
 impl Registration {
-    /// What an answer says of a revocation. Its status says it (RFC 7009 §2.2): 200, or 204 as some have it. The body is
-    /// looked at only for an error, because some providers say one with 200.
+    /// Reads a revocation answer. The status decides (RFC 7009 §2.2): 200, or 204 from some providers. The body is read
+    /// only for an error, because some providers send one with 200.
     ///
     /// # Errors
-    /// The provider did not do it, and the token may live. No class of refusal says that the grant is dead: that a
-    /// provider does not know a token is no error to the standard, and other words may mean anything.
+    /// The provider did not confirm, and the token may be valid. No class says that the grant is dead: an unknown token
+    /// is a success by the standard, and other words are ambiguous.
     pub fn read_revocation(&self, answer: &Answer<'_>) -> Result<Revocation, Refusal> {
         let body = read_body(answer);
         let says_error = body.as_ref().is_some_and(|body| self.says_error(body));
@@ -33,7 +33,7 @@ impl Registration {
             return Ok(Revocation::NotSupported);
         }
         Err(match answer.status {
-            // A success that confirms nothing, such as 202.
+            // A success without a confirmation, such as 202.
             200..300 if !says_error => Refusal::ambiguous(CauseKind::OtherStatus),
             _ => verdict::of(self, answer, body.as_ref()),
         })
@@ -77,7 +77,7 @@ mod tests {
         assert_eq!(read(400, None, body.as_bytes()), Ok(Revocation::NotSupported));
     }
 
-    /// Whatever else it says, the token may live.
+    /// With any other answer the token may be valid.
     #[rstest]
     #[case::accepted(202, "", RefusalClass::Ambiguous, CauseKind::OtherStatus)]
     #[case::error_in_a_success(

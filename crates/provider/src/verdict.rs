@@ -1,26 +1,26 @@
-//! What an answer without tokens means.
+//! The meaning of an answer without tokens.
 //!
-//! Invariant: a grant is dead only if the provider says so by a word for it. A time-out, a firewall, a mistyped secret
-//! or a provider that is out of order never make one dead.
+//! Invariant: a grant is dead only if the provider confirms it by an error word. A timeout, a firewall, a mistyped
+//! secret or an outage never makes a grant dead.
 
 use model::{CauseKind, GrantCause};
 use thiserror::Error;
 
 use crate::{Answer, ErrorWords, Registration, json::Json, retry_after};
 
-/// Microsoft's numbers of what a user can do something about: a second factor; the same, of a user who has none yet;
-/// conditional access.
+/// Microsoft's error numbers that a user can resolve: multi-factor authentication, its enrollment, and conditional
+/// access.
 const POLICIES: [u32; 3] = [50076, 50079, 53003];
 
 /// Why there are no tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("no tokens: {cause}")]
 pub struct Refusal {
-    /// What follows from it.
+    /// The class, which decides how to proceed.
     pub class: RefusalClass,
-    /// The reason, of a fixed list. Nothing that the provider wrote is in it but a number.
+    /// The cause, from a fixed list. It contains nothing of the provider's text except a number.
     pub cause: GrantCause,
-    /// How many seconds the provider wants to be left alone: 1 to 3600.
+    /// The pause that the provider asks for, 1 to 3600 seconds.
     pub retry_after: Option<u32>,
 }
 
@@ -30,32 +30,31 @@ impl Refusal {
     }
 }
 
-/// What follows from an answer without tokens.
+/// The class of an answer without tokens.
 ///
-/// A redirect is looked at first, then the operator's words, then `invalid_client`, then 429 and 503 with `Retry-After`,
-/// then the other words of the standard. With a status of 500 and more, a word of the standard makes no grant dead,
-/// because a provider that is out of order may write anything.
+/// Redirects are checked first, then the operator's words, then `invalid_client`, then 429 and 503 with `Retry-After`,
+/// then the other words of the standard. With a status of 500 and above, a word of the standard makes no grant dead,
+/// because a failing server may write anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RefusalClass {
-    /// The grant is dead, and the provider confirmed it: `invalid_grant` (RFC 6749 §5.2) or a word of
-    /// [`ErrorWords::dead`].
+    /// The grant is dead, confirmed by `invalid_grant` (RFC 6749 §5.2) or a word of [`ErrorWords::dead`].
     Dead,
-    /// The user has to do something at the provider. It may be tried again hourly, since a policy may be lifted.
+    /// The user has to act at the provider. An hourly retry makes sense, because a policy may change.
     Interaction,
-    /// `invalid_client` (RFC 6749 §5.2). Only this blocks a provider.
+    /// `invalid_client` (RFC 6749 §5.2). Only this class blocks a provider.
     ClientBlocked,
-    /// Any other fault of the client. It is the record's own, and the grant may be alive.
+    /// Another fault of the client. It concerns this record only, and the grant may be alive.
     ClientFault,
-    /// The provider has no time: 429, 503 with `Retry-After`, `slow_down`, `temporarily_unavailable`, a word of
-    /// [`ErrorWords::busy`]. As a rule nothing was spent.
+    /// The provider is busy: 429, 503 with `Retry-After`, `slow_down`, `temporarily_unavailable`, or a word of
+    /// [`ErrorWords::busy`]. Usually no token was spent.
     Busy,
-    /// The answer does not say what happened: 408, 499, 5xx, or a success without readable tokens.
+    /// The outcome is unknown: 408, 499, 5xx, or a success without readable tokens.
     Ambiguous,
-    /// Another status without a known word, such as a firewall's 403, or a redirect. It is no verdict.
+    /// Another status without a known word, such as a firewall's 403, or a redirect. It says nothing about the grant.
     Other,
 }
 
-/// The refusal of an answer that has no tokens.
+/// Classifies an answer without tokens.
 pub(crate) fn of(registration: &Registration, answer: &Answer<'_>, body: Option<&Json>) -> Refusal {
     let retry_after =
         answer.retry_after.and_then(|value| retry_after::retry_after(value, answer.received));
@@ -121,7 +120,7 @@ fn class(
     }
 }
 
-/// The verdict by the operator's words.
+/// The class by the operator's words.
 fn own_word(words: &ErrorWords, body: &Json) -> Option<(RefusalClass, CauseKind)> {
     let beside_ok = words.ok_field.as_deref().and_then(|path| path.rsplit_once('.'));
     let beside_ok = beside_ok.map(|(parent, _)| format!("{parent}.error"));
@@ -139,8 +138,8 @@ fn own_word(words: &ErrorWords, body: &Json) -> Option<(RefusalClass, CauseKind)
     })
 }
 
-/// Whether the provider wants the user to do something: OpenID Connect Core §3.1.2.6, and what Microsoft says beside
-/// `invalid_grant`: its `suberror`, or the number of a policy.
+/// Whether the user has to act: by the words of OpenID Connect Core §3.1.2.6, or by Microsoft's `suberror` or error
+/// number with `invalid_grant`.
 fn wants_user(code: &str, body: &Json) -> bool {
     const CODES: [&str; 4] = [
         "interaction_required",
@@ -157,12 +156,12 @@ fn wants_user(code: &str, body: &Json) -> bool {
         || is_refused && numbers(body).any(|number| POLICIES.contains(&number))
 }
 
-/// The provider's own number of an error; that of a policy goes before others.
+/// The provider's own error number. That of a policy takes precedence.
 fn number(body: &Json) -> Option<u32> {
     numbers(body).find(|number| POLICIES.contains(number)).or_else(|| numbers(body).next())
 }
 
-/// The numbers that Microsoft gives an error, in `error_codes`, and again in the description as `AADSTS50173`.
+/// Microsoft's error numbers, in `error_codes` and again in the description, such as `AADSTS50173`.
 fn numbers(body: &Json) -> impl Iterator<Item = u32> {
     let codes = match body.at("error_codes") {
         Some(Json::Array(codes)) => &codes[..],

@@ -1,6 +1,6 @@
-//! Tokens that are let in, and forged, stale or odd ones that are not.
+//! Valid tokens, and forged, stale or odd ones that are rejected.
 //!
-//! Invariant: a case differs from a token that is let in by one thing only, so it is refused for that.
+//! Invariant: each rejected case differs from a valid token in one thing only.
 
 mod forms;
 mod header;
@@ -104,7 +104,7 @@ fn encode(part: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(part)
 }
 
-/// Signs whatever texts stand for header and payload.
+/// Signs any texts as header and payload.
 fn sign(header: &str, payload: &str, key: &EncodingKey, algorithm: Algorithm) -> String {
     let message = format!("{}.{}", encode(header), encode(payload));
     let signature = crypto::sign(message.as_bytes(), key, algorithm).unwrap();

@@ -1,6 +1,6 @@
-//! Tokens that are formed or signed another way.
+//! Tokens with another form or signature.
 //!
-//! Invariant: one text is one token, and no other text is the same one.
+//! Invariant: each token has exactly one text.
 
 use super::*;
 

@@ -1,6 +1,6 @@
-//! What a header says: algorithms, the names of keys, types.
+//! The header: algorithms, ids of keys, types.
 //!
-//! Invariant: no token chooses how it is verified.
+//! Invariant: a token never chooses how it is verified.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What an id_token says: whom it is for, when it was issued, and everything else that it claims.
+//! The claims of an id_token: its audience, its times and the others.
 
 use super::*;
 

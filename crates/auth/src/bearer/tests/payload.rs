@@ -1,6 +1,6 @@
-//! What a payload claims, and until when.
+//! The claims and times of a payload.
 //!
-//! Invariant: a claim that cannot be read never widens what its bearer may do.
+//! Invariant: an unreadable claim never gives its bearer more rights.
 
 use super::*;
 
@@ -89,7 +89,7 @@ fn what_does_not_matter_does_not_hinder(#[case] name: &str, #[case] value: Value
     assert!(verify(&with_claim(name, Some(value))).is_ok());
 }
 
-/// CONTRACT 28: who forges a token is not told what else is wrong with it.
+/// CONTRACT 28: a forged token is rejected for its signature, before its claims are read.
 #[test]
 fn claims_are_judged_after_the_signature() {
     for name in ["iss", "aud", "exp", "sub"] {
