@@ -4,6 +4,7 @@
 //! Every link of the built book leads to a page, a file or a heading of it, because otherwise the build fails.
 
 pub(crate) mod configuration;
+pub(crate) mod troubleshooting;
 
 use std::{
     fs,

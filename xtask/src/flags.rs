@@ -83,7 +83,7 @@ xflags::xflags! {
             /// The line, such as `42` or `O1`.
             required line: String
         }
-        /// Checks format, lints, layers, rooms, migrations, module docs and licences.
+        /// Checks format, lints, layers, rooms, migrations, comments, words, links, spelling, dependencies and licences.
         cmd tidy {
             /// Only prints which room of a crate uses which, and the import cycles of files.
             optional --graph

@@ -12,7 +12,12 @@ use anyhow::{Context as _, bail};
 use serde::Deserialize;
 use xshell::{Shell, cmd};
 
-use crate::{book::configuration, contract, links, migrate::BACKENDS, rooms, secrets, words};
+use crate::{
+    book::{configuration, troubleshooting},
+    contract, links,
+    migrate::BACKENDS,
+    rooms, secrets, words,
+};
 
 /// The crates that a crate may depend on within the workspace, and those from outside that it must never use.
 struct Layer {
@@ -92,6 +97,7 @@ pub(crate) fn run(shell: &Shell, prints_graph: bool) -> anyhow::Result<()> {
     let is_page = |file: &&str| file.ends_with(".md") && !file.ends_with("SUMMARY.md");
     broken.extend(links::check(&files.iter().copied().filter(is_page).collect::<Vec<_>>())?);
     broken.extend(configuration::check()?);
+    broken.extend(troubleshooting::check(&files)?);
     for page in ["ARCHITECTURE.md", "CONTRIBUTING.md"] {
         let text = fs::read_to_string(page).context(page)?;
         broken.extend(missing_files(page, &text, |file| Path::new(file).is_file()));
@@ -109,7 +115,12 @@ pub(crate) fn run(shell: &Shell, prints_graph: bool) -> anyhow::Result<()> {
             broken.push(format!("{rule}: see above"));
         }
     }
-    broken.extend(licences(shell));
+    let docs =
+        cmd!(shell, "cargo doc --quiet --workspace --no-deps").env("RUSTDOCFLAGS", "-D warnings");
+    if docs.run().is_err() {
+        broken.push("doc comments: see above".to_owned());
+    }
+    broken.extend(TOOLS.iter().filter_map(|tool| run_tool(shell, tool)));
     if broken.is_empty() {
         println!("tidy");
         return Ok(());
@@ -222,16 +233,50 @@ fn missing_files(page: &str, text: &str, is_file: impl Fn(&str) -> bool) -> Vec<
     missing.map(|named| format!("docs: {page} names {named}, which is not there")).collect()
 }
 
-/// Checks `deny.toml` with cargo-deny. Advisories are left to cargo-deny, because they need a database from the
-/// network.
-fn licences(shell: &Shell) -> Option<String> {
-    if cmd!(shell, "cargo deny --version").quiet().ignore_stderr().read().is_err() {
+/// A rule that is checked by a program which not every machine has.
+struct Tool {
+    rule: &'static str,
+    /// Succeeds if the program is there.
+    probe: &'static str,
+    install: &'static str,
+    check: &'static str,
+}
+
+const TOOLS: [Tool; 3] = [
+    // The advisories need a database from the network, so they are left out.
+    Tool {
+        rule: "licences and bans",
+        probe: "cargo deny --version",
+        install: "cargo install cargo-deny",
+        check: "cargo deny --log-level error check bans licenses sources",
+    },
+    Tool {
+        rule: "unused dependencies",
+        probe: "cargo machete --version",
+        install: "cargo install cargo-machete",
+        check: "cargo machete --with-metadata --skip-target-dir",
+    },
+    Tool {
+        rule: "spelling",
+        probe: "typos --version",
+        install: "pip install typos",
+        check: "typos --format brief",
+    },
+];
+
+/// Runs a tool. Without it the rule is left out, or broken with `LATCHKEY_TEST_REQUIRE=all`.
+fn run_tool(shell: &Shell, tool: &Tool) -> Option<String> {
+    let Tool { rule, probe, install, check } = tool;
+    let command = |line: &str| {
+        let (program, arguments) = line.split_once(' ').unwrap_or((line, ""));
+        shell.cmd(program).args(arguments.split(' '))
+    };
+    if command(probe).quiet().ignore_stdout().ignore_stderr().run().is_err() {
         let required = shell.var("LATCHKEY_TEST_REQUIRE").is_ok_and(|parts| parts == "all");
-        println!("left out: licences and bans need cargo-deny (`cargo install cargo-deny`)");
-        return required.then(|| "licences: cargo-deny is not installed".to_owned());
+        println!("left out: {rule} (`{install}`)");
+        return required.then(|| format!("{rule}: the program is not installed"));
     }
-    let check = cmd!(shell, "cargo deny --log-level error check bans licenses sources");
-    check.run().is_err().then(|| "licences: see above".to_owned())
+    command(check).run().is_err().then(|| format!("{rule}: see above"))
 }
 
 #[cfg(test)]

@@ -132,7 +132,7 @@ mod tests {
         }
     }
 
-    /// CONTRACT 25: what is off, unknown, or more than one.
+    /// CONTRACT 25: rejects a scheme that is off or unknown, and more than one.
     #[rstest]
     #[case("", AuthError::UnsupportedScheme)]
     #[case("Session abc", AuthError::UnsupportedScheme)]

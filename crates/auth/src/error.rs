@@ -3,7 +3,7 @@
 //! Invariant: no variant holds a part of the credential. An unknown user, a wrong password and a disabled user are the
 //! same variant.
 
-/// What is wrong with a Basic header (RFC 7617 §2).
+/// The fault of a Basic header (RFC 7617 §2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MalformedCredentials {
     /// The header is not text.

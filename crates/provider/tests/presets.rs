@@ -1,4 +1,4 @@
-//! Every preset against a recorded exchange of made-up values, in the shapes that the provider documents: what is sent,
+//! Every preset against a recorded exchange of made-up values, in the shapes that the provider documents: the request,
 //! which tokens are read, and what errors mean.
 //!
 //! Invariant: a preset has every shape, or its record says why there is none.

@@ -15,6 +15,8 @@ mod output;
 mod proof;
 mod provider;
 mod providers;
+#[cfg(test)]
+mod reference;
 mod restore;
 mod terminal;
 mod ticket;

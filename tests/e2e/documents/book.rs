@@ -90,7 +90,7 @@ fn the_commands_work(#[case] page: &str, #[case] server: Server) {
     if !is_root() {
         shell.arg("--map-root-user");
     }
-    shell.args(["bash", "-c", "ip link set lo up && exec bash -eu ../page.sh"]);
+    shell.args(["bash", "-c", "ip link set lo up && exec timeout 300 bash -eu ../page.sh"]);
     shell.current_dir(folder).env_clear();
     shell.env("PATH", path(&root)).env("HOME", root.path()).env("LANG", "C.UTF-8");
     shell.stdin(Stdio::null()).stdout(output.try_clone().expect("a file")).stderr(output);
@@ -118,12 +118,24 @@ fn no_page_is_left_out() {
 }
 
 /// A block of a page.
-struct Block {
+pub(super) struct Block {
     language: String,
     text: String,
 }
 
 impl Block {
+    /// Whether the block makes keys or certificates, and nothing else.
+    pub(super) fn makes_keys(&self) -> bool {
+        self.text.contains("openssl") && !self.text.lines().any(|line| line.starts_with("latchkey"))
+    }
+
+    /// Runs a block of `sh` in this folder.
+    pub(super) fn run_in(&self, folder: &Path) {
+        let output = Command::new("bash").args(["-euc", &self.text]).current_dir(folder).output();
+        let output = output.expect("bash");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
     /// Runs the block in the page's shell.
     fn script(&self) -> String {
         match self.language.as_str() {
@@ -134,7 +146,7 @@ impl Block {
 }
 
 /// Reads the blocks of a page that are not marked.
-fn blocks_to_run(page: &str) -> Vec<Block> {
+pub(super) fn blocks_to_run(page: &str) -> Vec<Block> {
     let text =
         fs::read_to_string(repository(page)).unwrap_or_else(|error| panic!("{page}: {error}"));
     let mut blocks = Vec::new();

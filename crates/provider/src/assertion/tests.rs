@@ -25,7 +25,7 @@ fn rsa() -> Vec<u8> {
     pair.as_der().expect("PKCS#8").as_ref().to_vec()
 }
 
-/// What a provider has of the key.
+/// The provider's part of the key.
 fn public(key: &AssertionKey) -> DecodingKey {
     match &key.signer {
         Signer::Ecdsa(pair) => DecodingKey::from_ec_der(pair.public_key().as_ref()),

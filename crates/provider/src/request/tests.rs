@@ -1,6 +1,6 @@
 //! Requests, field by field.
 //!
-//! Invariant: what is expected is written out, so that a changed request shows.
+//! Invariant: each expected request is written out, so that a changed request shows.
 
 use std::collections::BTreeMap;
 

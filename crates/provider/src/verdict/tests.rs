@@ -141,7 +141,7 @@ fn verdict(registration: &Registration, status: u16, body: &str) -> (RefusalClas
 #[case(400, r#"{"error": "slow_down"}"#, Busy, "rate_limited")]
 #[case(503, r#"{"error": "temporarily_unavailable"}"#, Busy, "http_5xx")]
 #[case(400, r#"{"error": "temporarily_unavailable"}"#, Busy, "rate_limited")]
-// Nobody knows.
+// Unknown.
 #[case(408, "", Ambiguous, "http_other")]
 #[case(499, "", Ambiguous, "http_other")]
 #[case(500, "", Ambiguous, "http_5xx")]

@@ -79,7 +79,7 @@ fn a_token_that_is_signed_with_the_public_key_as_a_secret_is_refused() {
     }
 }
 
-/// CONTRACT 28: what a key may verify is said by the key set, never by the token.
+/// CONTRACT 28: the key set says which algorithms a key verifies; the token never does.
 #[rstest]
 #[case::another_type("ES256", "p256", "rsa")]
 #[case::another_curve("ES256", "p256", "p384")]
