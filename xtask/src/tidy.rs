@@ -98,7 +98,7 @@ pub(crate) fn run(shell: &Shell, prints_graph: bool) -> anyhow::Result<()> {
     broken.extend(links::check(&files.iter().copied().filter(is_page).collect::<Vec<_>>())?);
     broken.extend(configuration::check()?);
     broken.extend(troubleshooting::check(&files)?);
-    for page in ["ARCHITECTURE.md", "CONTRIBUTING.md"] {
+    for page in ["ARCHITECTURE.md", "CONTRIBUTING.md", "docs/seal.md", "docs/threat-model.md"] {
         let text = fs::read_to_string(page).context(page)?;
         broken.extend(missing_files(page, &text, |file| Path::new(file).is_file()));
     }
