@@ -129,6 +129,12 @@ impl Block {
         self.text.contains("openssl") && !self.text.lines().any(|line| line.starts_with("latchkey"))
     }
 
+    /// The files of keys and certificates that the block makes.
+    pub(super) fn made_files(&self) -> impl Iterator<Item = &str> {
+        let words = self.text.split(|letter: char| letter.is_whitespace() || letter == ')');
+        words.filter(|word| word.ends_with(".pem") || word.ends_with(".crt"))
+    }
+
     /// Runs a block of `sh` in this folder.
     pub(super) fn run_in(&self, folder: &Path) {
         let output = Command::new("bash").args(["-euc", &self.text]).current_dir(folder).output();

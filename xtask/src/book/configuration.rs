@@ -8,8 +8,14 @@ use anyhow::{Context as _, bail};
 
 const SETTINGS: &str = "config/default.toml";
 const PAGE: &str = "docs/reference/configuration.md";
-const HEAD: &str =
-    "# Configuration\n\n<!-- `cargo xtask book` makes this page from config/default.toml. -->\n\n";
+const HEAD: &str = "\
+# Configuration
+
+<!-- `cargo xtask book` makes this page. -->
+
+This page has the settings and comments of [config/default.toml](../../config/default.toml).
+
+";
 
 /// Writes the page.
 pub(crate) fn write() -> anyhow::Result<()> {
