@@ -219,7 +219,7 @@ mod tests {
     #[case("text/xml,,", Some(TextXml))]
     #[case("text/xml;q=abc, text/json;q=0.1", Some(TextJson))]
     #[case("\u{fffd}, text/xml", Some(TextXml))]
-    // What browsers, curl, axios and .NET send.
+    // The headers of browsers, curl, axios and .NET.
     #[case("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", Some(ApplicationXml))]
     #[case("application/json, text/plain, */*", Some(ApplicationJson))]
     #[case(

@@ -388,7 +388,7 @@ mod tests {
         assert_eq!(ContentCoding::Deflate.decode(&blocks, 100 << 20), Ok(Vec::new()));
     }
 
-    /// CONTRACT 13: what a compressor makes of the longest body is read, also if it flushes often.
+    /// CONTRACT 13: the longest body is read from any compressor, also if it flushes often.
     #[test]
     fn a_long_body_is_read() {
         let body: Vec<u8> =

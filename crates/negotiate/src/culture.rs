@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(culture.date_time(&time, true), format!("{date} (UTC+00:00)"));
     }
 
-    /// CONTRACT 22: what is no culture, or none that is known.
+    /// CONTRACT 22: rejects texts that are not a known culture.
     #[rstest]
     #[case("")]
     #[case("norwegian bokmål")]

@@ -81,7 +81,7 @@ mod tests {
         assert_eq!(multi_language(value, language), expected, "{value}");
     }
 
-    /// CONTRACT 20: what does not parse is returned whole.
+    /// CONTRACT 20: a value that does not parse is returned unchanged.
     #[rstest]
     #[case("")]
     #[case("et")]

@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(xml(&answer).as_deref(), Ok(expected));
     }
 
-    /// CONTRACT 16: what XML cannot hold is not written.
+    /// CONTRACT 16: a text that XML cannot hold is not written.
     #[test]
     fn a_character_that_xml_cannot_hold_is_not_written() {
         for text in ["\0", "a\u{1}", "\u{1f}", "\u{fffe}", "\u{ffff}"] {
@@ -125,7 +125,7 @@ mod tests {
     }
 
     proptest! {
-        /// CONTRACT 16: what is written in XML is read back the same.
+        /// CONTRACT 16: a text written in XML is read back the same.
         #[test]
         fn what_is_written_is_read(text in "(?s).{0,60}") {
             let Ok(written) = write_answer(&json!({"A": text}), "Root", MediaType::TextXml) else {

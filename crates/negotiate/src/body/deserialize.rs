@@ -26,11 +26,11 @@ pub struct DeserializeError {
     ///
     /// Names of fields are spelled as the type spells them, keys of maps in lower case.
     pub property: String,
-    /// What is wrong with it.
+    /// The error of this property.
     pub unfit: Unfit,
 }
 
-/// What is wrong with a property.
+/// The error of a property.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
     /// It has another type.

@@ -151,7 +151,7 @@ mod tests {
         assert_eq!(parse(Charset::Utf16Be, b"\0a\0=\0%\0C\x003\0%\0A\x005"), expected);
     }
 
-    /// CONTRACT 13: what is no text is refused, not replaced: a lone surrogate, a stray byte.
+    /// CONTRACT 13: bytes that are not text are rejected, not replaced: a lone surrogate, a stray byte.
     #[test]
     fn what_is_no_text_is_refused() {
         for form in [&b"a=%ED%A0%80"[..], b"a=%FF", b"%FF=a", b"a=\xff"] {
@@ -161,7 +161,7 @@ mod tests {
         }
     }
 
-    /// CONTRACT 11: what a client sends as a form because it names no other type.
+    /// CONTRACT 11: a body that is sent as a form because the client names no other type.
     #[rstest]
     #[case(r#"{"Key":"lk_1"}"#, MediaType::ApplicationJson)]
     #[case(r#" [{"op":"add"}]"#, MediaType::ApplicationJson)]

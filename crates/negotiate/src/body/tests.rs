@@ -1,4 +1,4 @@
-//! What a body may be in each format, and its limits.
+//! The bodies of each format, and their limits.
 
 use super::*;
 

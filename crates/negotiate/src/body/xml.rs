@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(parse(document), Ok(expected), "{document}");
     }
 
-    /// CONTRACT 10: what is no XML 1.0, what XML 1.0 cannot hold, and what no JSON equals.
+    /// CONTRACT 10: rejects text that is not XML 1.0, and characters that XML 1.0 cannot hold.
     #[rstest]
     #[case("<x>")]
     #[case("<x></y>")]
