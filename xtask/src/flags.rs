@@ -51,6 +51,8 @@ xflags::xflags! {
         }
         /// Builds the book into target/book/html, and docs/reference/configuration.md from config/default.toml. Needs mdbook.
         cmd book {}
+        /// Checks negotiate with each of its features alone, without each, and with none.
+        cmd features {}
         /// Fuzzes the parsers of negotiate and provider; keeps the tried inputs in `fuzz/corpus`.
         cmd fuzz {
             /// The only target to run, such as `json`.

@@ -7,6 +7,7 @@
 mod bench;
 mod book;
 mod contract;
+mod features;
 mod flags;
 mod fuzz;
 mod imports;
@@ -30,6 +31,7 @@ fn main() -> anyhow::Result<()> {
         XtaskCmd::Bench(bench) => bench::run(&shell, bench),
         XtaskCmd::Book(_) => book::run(&shell),
         XtaskCmd::Contract(contract) => tidy::print_tests(&shell, &contract.line),
+        XtaskCmd::Features(_) => features::run(&shell),
         XtaskCmd::Fuzz(fuzz) => fuzz::run(&shell, fuzz),
         XtaskCmd::Migrate(migrate) => migrate::run(&shell, migrate),
         XtaskCmd::Tidy(tidy) => tidy::run(&shell, tidy.graph),

@@ -129,10 +129,13 @@ impl Block {
         self.text.contains("openssl") && !self.text.lines().any(|line| line.starts_with("latchkey"))
     }
 
-    /// The files of keys and certificates that the block makes.
+    /// The files of keys, certificates and secrets that the block makes.
     pub(super) fn made_files(&self) -> impl Iterator<Item = &str> {
         let words = self.text.split(|letter: char| letter.is_whitespace() || letter == ')');
-        words.filter(|word| word.ends_with(".pem") || word.ends_with(".crt"))
+        let is_file = |word: &&str| {
+            word.ends_with(".pem") || word.ends_with(".crt") || word.starts_with("secrets/")
+        };
+        words.filter(is_file)
     }
 
     /// Runs a block of `sh` in this folder.

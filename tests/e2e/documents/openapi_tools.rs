@@ -94,7 +94,9 @@ fn typescript_clients_save_and_get() {
 
 /// A server, its document in a file, and the folder of that.
 fn document() -> (TestApp, PathBuf, tempfile::TempDir) {
-    let app = with_endpoint(Setup::new()).start();
+    // Otherwise a fast machine tries more wrong passwords in a minute than are answered.
+    let setup = with_endpoint(Setup::new()).with("AUTH__THROTTLE__PER_USER", "10000");
+    let app = setup.with("AUTH__THROTTLE__PER_ADDRESS", "100000").start();
     let visitor = app.client().with_authorization(None);
     let document = visitor.request("GET", "/api/openapi.json", &[], b"").expect(200);
     let scratch = tempfile::tempdir().expect("temporary folder");

@@ -88,6 +88,14 @@ fn grants_are_listed_and_shown() {
     let output = app.setup.clone().arguments(&arguments).command().output().expect("it runs");
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(told.contains(&format!("continue with --after {}", id(&live))), "{told}");
+    // A command that lacks the server's settings knows no provider, and says so.
+    let setup = app.setup.clone().with("GRANTS__PROVIDERS", "[]").arguments(&["grants", "list"]);
+    let output = setup.command().output().expect("it runs");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        told.contains("left out: 5 records of providers that this configuration lacks"),
+        "{told}"
+    );
     let table = app.admin(&["grants", "list"]);
     let lines: Vec<Vec<&str>> =
         table.lines().map(|line| line.split_whitespace().collect()).collect();

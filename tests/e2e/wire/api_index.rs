@@ -95,7 +95,11 @@ fn an_operation_describes_itself() {
     let json = get(&app, SAVE, "application/json").json();
     assert_eq!(json["Method"], "POST");
     assert_eq!(json["Url"], format!("{}{SAVE}", app.url));
-    assert!(json["Description"].as_str().is_some_and(|told| told.contains("keep it as you would")));
+    assert!(
+        json["Description"]
+            .as_str()
+            .is_some_and(|told| told.contains("protect it like the tokens"))
+    );
     let provider = "/Request/properties/TokenManagementInfo/properties/Provider/type";
     assert_eq!(json.pointer(provider), Some(&Value::from("string")), "{json:#}");
     assert_eq!(json["Answer"]["type"], "string");

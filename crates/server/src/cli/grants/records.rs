@@ -210,7 +210,7 @@ fn no_record(id: &str, tenant: &TenantId) -> String {
     format!("there is no record {} of tenant {tenant}", id.escape_debug())
 }
 
-/// Lists grants of a tenant. If there are more, it says on standard error how to list them.
+/// Lists grants of a tenant. Says on standard error which are left out, and how to list them.
 pub(super) fn list(config: &Config, output: Output, wanted: &ListArguments) -> anyhow::Result<()> {
     let (tenant, providers) = (wanted.tenant.read(config)?, Providers::new(config)?);
     let is_wanted = |grant: &GrantDescription| match wanted.state {
@@ -218,7 +218,7 @@ pub(super) fn list(config: &Config, output: Output, wanted: &ListArguments) -> a
         None => !State::None.is_of(grant),
     };
     let limit = wanted.limit as usize;
-    let (rows, are_all) = open::with_store(config, async |store| {
+    let (rows, are_all, unknown) = open::with_store(config, async |store| {
         let mut listing = Listing {
             tenant: tenant.clone(),
             owner: None,
@@ -227,26 +227,37 @@ pub(super) fn list(config: &Config, output: Output, wanted: &ListArguments) -> a
             after: position(store, &tenant, wanted.after.as_deref()).await?,
             limit: PAGE,
         };
-        let (mut rows, mut progress) = (Vec::new(), Progress::begin());
+        let (mut rows, mut unknown, mut progress) = (Vec::new(), 0, Progress::begin());
         loop {
             let page = store.records(listing.clone()).await?;
             let is_enabled = config.grants.enabled;
             let grants =
                 describe_all(store, &providers, is_enabled, &tenant, &page.records).await?;
+            let has_provider =
+                |record: &&RecordInfo| providers.find(&tenant, &record.provider).is_some();
+            unknown += page.records.iter().filter(|record| !has_provider(record)).count() as u64;
             let found = page.records.iter().zip(&grants);
             let found = found.filter(|(_record, grant)| is_wanted(grant));
             rows.extend(found.map(|(record, grant)| Row::of(record, grant)));
             if rows.len() > limit {
                 rows.truncate(limit);
-                return Ok((rows, false));
+                return Ok((rows, false, unknown));
             }
-            let Some(next) = page.next else { return Ok((rows, true)) };
+            let Some(next) = page.next else { return Ok((rows, true, unknown)) };
             listing.after = Some(next);
             progress.tell(|| format!("found {}", counted(rows.len() as u64, "grant")));
         }
     })?;
     let head = ["ID", "PROVIDER", "OWNER", "STATE", "CAUSE", "SINCE", "RETRY AT"];
     output.rows(&head, &rows, Row::cells)?;
+    if wanted.state.is_none() && unknown > 0 {
+        let unknown = counted(unknown, "record");
+        let _ = writeln!(
+            io::stderr(),
+            "left out: {unknown} of providers that this configuration lacks; give the command the server's settings \
+             (--config), or list them with --state none"
+        );
+    }
     if let Some(last) = rows.last().filter(|_| !are_all) {
         // The terminal may be gone, which stops nothing.
         let _ = writeln!(io::stderr(), "there are more: continue with --after {}", last.id);
