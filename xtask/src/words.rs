@@ -40,7 +40,7 @@ struct Word {
     line: usize,
     begins_sentence: bool,
     /// The sentence that begins here is a question, or a heading.
-    asks: bool,
+    is_exempt: bool,
 }
 
 /// Checks the prose of these files; others than those with prose are passed over.
@@ -162,12 +162,12 @@ fn words(lines: &[(usize, String)]) -> Vec<Word> {
                     if begins_sentence {
                         beginning = words.len();
                     }
-                    let asks = word.starts_with(['[', '*']);
+                    let is_exempt = word.starts_with(['[', '*']);
                     words.push(Word {
                         text: text.to_lowercase(),
                         line: *number,
                         begins_sentence,
-                        asks,
+                        is_exempt,
                     });
                     begins_sentence = false;
                 }
@@ -176,7 +176,7 @@ fn words(lines: &[(usize, String)]) -> Vec<Word> {
                 if end.ends_with('?')
                     && let Some(first) = words.get_mut(beginning)
                 {
-                    first.asks = true;
+                    first.is_exempt = true;
                 }
             }
         }
@@ -198,7 +198,7 @@ fn check_prose(file: &str, lines: &[(usize, String)]) -> Vec<String> {
                 broken.push(format!("words: {file}:{line} has \"{phrase}\"; write {better}"));
             }
         }
-        if word.begins_sentence && !word.asks && CLAUSES.contains(&word.text.as_str()) {
+        if word.begins_sentence && !word.is_exempt && CLAUSES.contains(&word.text.as_str()) {
             let Word { text, line, .. } = word;
             broken.push(format!(
                 "words: {file}:{line} begins a sentence with \"{text}\"; name the thing"
