@@ -3,63 +3,21 @@
 //! Invariant: an error names the path of the property. Its text quotes nothing of the body but names, unless a type's
 //! own message does.
 
-use std::fmt;
+mod error;
 
 use serde::{
     Deserializer,
     de::{
-        DeserializeOwned, DeserializeSeed, EnumAccess, Error, Expected, IntoDeserializer,
-        MapAccess, SeqAccess, Unexpected, VariantAccess, Visitor,
+        DeserializeOwned, DeserializeSeed, EnumAccess, Error, IntoDeserializer, MapAccess,
+        SeqAccess, Unexpected, VariantAccess, Visitor,
         value::{BorrowedStrDeserializer, StrDeserializer},
     },
     forward_to_deserialize_any,
 };
 use serde_json::{Map, Value};
 
+pub use self::error::{DeserializeError, Unfit};
 use super::{Body, Kind, Syntax, array, boolean, kind, members};
-
-/// A body that does not fit the type that it is read as.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{} {unfit}", if property.is_empty() { "the body" } else { property })]
-pub struct DeserializeError {
-    /// The path of the property, such as `Lines[1].Count`. Empty for the whole body.
-    ///
-    /// Names of fields are spelled as the type spells them, keys of maps in lower case.
-    pub property: String,
-    /// The error of this property.
-    pub unfit: Unfit,
-}
-
-/// The error of a property.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unfit {
-    /// It has another type.
-    #[error("must be {expected}, not {found}")]
-    Type {
-        /// The type that is needed, in words.
-        expected: String,
-        /// The type that the body has.
-        found: Kind,
-    },
-    /// It has the right type, but not this value.
-    #[error("must be {expected}")]
-    Value {
-        /// The value that is needed, in words.
-        expected: String,
-    },
-    /// It is missing.
-    #[error("is missing")]
-    Missing,
-    /// The type has no such field (`#[serde(deny_unknown_fields)]`).
-    #[error("is not a known property")]
-    Unknown,
-    /// It is there more than once, for example under a name and its alias.
-    #[error("is there more than once")]
-    Repeated,
-    /// A message of the type's own `Deserialize`. It may quote the value.
-    #[error("is not valid: {0}")]
-    Other(String),
-}
 
 impl Body {
     /// Reads the body as a value of a type that implements `serde::Deserialize`.
@@ -104,65 +62,6 @@ impl Body {
     /// The body does not fit the type.
     pub fn deserialize<T: DeserializeOwned>(&self) -> Result<T, DeserializeError> {
         T::deserialize(Node { value: &self.tree, syntax: self.syntax })
-    }
-}
-
-impl DeserializeError {
-    fn new(unfit: Unfit) -> Self {
-        Self { property: String::new(), unfit }
-    }
-
-    /// The error, of a property of this name.
-    fn within(self, name: &str) -> Self {
-        let property = match self.property.as_str() {
-            "" => name.to_owned(),
-            index if index.starts_with('[') => format!("{name}{index}"),
-            path => format!("{name}.{path}"),
-        };
-        Self { property, ..self }
-    }
-}
-
-impl Error for DeserializeError {
-    fn custom<T: fmt::Display>(message: T) -> Self {
-        Self::new(Unfit::Other(message.to_string()))
-    }
-
-    fn invalid_type(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        let found = match unexpected {
-            Unexpected::Bool(_) => Kind::Boolean,
-            Unexpected::Unsigned(_) | Unexpected::Signed(_) => Kind::Integer,
-            Unexpected::Float(_) => Kind::Number,
-            Unexpected::Char(_) | Unexpected::Str(_) | Unexpected::Bytes(_) => Kind::String,
-            Unexpected::Unit | Unexpected::Option => Kind::Null,
-            Unexpected::Seq => Kind::Array,
-            _ => Kind::Object,
-        };
-        Self::new(Unfit::Type { expected: expected.to_string(), found })
-    }
-
-    fn invalid_value(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::new(Unfit::Value { expected: expected.to_string() })
-    }
-
-    fn invalid_length(_: usize, expected: &dyn Expected) -> Self {
-        Self::new(Unfit::Value { expected: expected.to_string() })
-    }
-
-    fn unknown_variant(_: &str, expected: &'static [&'static str]) -> Self {
-        Self::new(Unfit::Value { expected: format!("one of: {}", expected.join(", ")) })
-    }
-
-    fn unknown_field(field: &str, _: &'static [&'static str]) -> Self {
-        Self::new(Unfit::Unknown).within(field)
-    }
-
-    fn missing_field(field: &'static str) -> Self {
-        Self::new(Unfit::Missing).within(field)
-    }
-
-    fn duplicate_field(field: &'static str) -> Self {
-        Self::new(Unfit::Repeated).within(field)
     }
 }
 
@@ -275,6 +174,17 @@ fn spelled<'a>(name: &'a str, known: &'static [&'static str]) -> &'a str {
     known.iter().find(|known| known.eq_ignore_ascii_case(name)).map_or(name, |known| *known)
 }
 
+/// Methods of `Deserializer` that differ by their names alone.
+macro_rules! visit {
+    ($visit:ident: $($method:ident)*) => {
+        $(
+            fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+                self.$visit(visitor)
+            }
+        )*
+    };
+}
+
 impl<'de> Deserializer<'de> for Node<'de> {
     type Error = DeserializeError;
 
@@ -294,66 +204,6 @@ impl<'de> Deserializer<'de> for Node<'de> {
             Ok(Some(value)) => visitor.visit_bool(value),
             Ok(None) | Err(_) => Err(self.wrong_type("a boolean")),
         }
-    }
-
-    fn deserialize_i8<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        self.visit_integer(visitor)
-    }
-
-    fn deserialize_i16<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        self.visit_integer(visitor)
-    }
-
-    fn deserialize_i32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        self.visit_integer(visitor)
-    }
-
-    fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        self.visit_integer(visitor)
-    }
-
-    fn deserialize_i128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        self.visit_integer(visitor)
-    }
-
-    fn deserialize_u8<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        self.visit_integer(visitor)
-    }
-
-    fn deserialize_u16<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        self.visit_integer(visitor)
-    }
-
-    fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        self.visit_integer(visitor)
-    }
-
-    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        self.visit_integer(visitor)
-    }
-
-    fn deserialize_u128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        self.visit_integer(visitor)
-    }
-
-    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        self.visit_number(visitor)
-    }
-
-    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        self.visit_number(visitor)
-    }
-
-    fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        self.visit_text(visitor)
-    }
-
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        self.visit_text(visitor)
-    }
-
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        self.visit_text(visitor)
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
@@ -441,6 +291,10 @@ impl<'de> Deserializer<'de> for Node<'de> {
         visitor.visit_unit()
     }
 
+    visit! { visit_integer: deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128 }
+    visit! { visit_integer: deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128 }
+    visit! { visit_number: deserialize_f32 deserialize_f64 }
+    visit! { visit_text: deserialize_char deserialize_str deserialize_string }
     forward_to_deserialize_any! { bytes byte_buf identifier }
 }
 
@@ -569,180 +423,4 @@ impl<'de> VariantAccess<'de> for Content<'de> {
 }
 
 #[cfg(all(test, feature = "xml"))]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use serde::Deserialize;
-
-    use super::*;
-    use crate::{ContentType, MediaType};
-
-    fn body(media_type: MediaType, text: &str) -> Body {
-        let content_type = ContentType { media_type, charset: None };
-        Body::read(content_type, text.as_bytes()).expect(text)
-    }
-
-    #[derive(Debug, PartialEq, Deserialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Order {
-        name: String,
-        urgent: bool,
-        weight: f64,
-        #[serde(default)]
-        tags: Vec<String>,
-        #[serde(default)]
-        lines: Vec<Line>,
-        note: Option<String>,
-        limit: Option<u8>,
-        speed: Option<Speed>,
-        address: Option<Address>,
-    }
-
-    #[derive(Debug, PartialEq, Deserialize)]
-    #[serde(rename_all = "PascalCase", deny_unknown_fields)]
-    struct Line {
-        count: i32,
-    }
-
-    #[derive(Debug, PartialEq, Deserialize)]
-    enum Speed {
-        Slow,
-        Fast,
-        #[serde(rename = "perHour")]
-        PerHour(u32),
-    }
-
-    #[derive(Debug, PartialEq, Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Address {
-        zip_code: String,
-        extra: BTreeMap<String, String>,
-    }
-
-    #[test]
-    fn each_syntax_gives_the_same_value() {
-        let json = r#"{"NAME": "A&B", "urgent": true, "weight": 2.5, "Tags": ["x", "y"],
-            "lines": [{"count": -1}, {"Count": 2.0}], "note": null, "Limit": 7, "speed": "Fast",
-            "address": {"zipcode": "0150", "Extra": {"Floor": "2"}}, "unknown": [1]}"#;
-        let xml = "<x><Name>A&amp;B</Name><Urgent>1</Urgent><Weight> 2.5 </Weight>\
-            <Tags><Item>x</Item><Item>y</Item></Tags>\
-            <Lines><Count>-1</Count></Lines><Lines><Count>2</Count></Lines><Note/>\
-            <Limit>7</Limit><Speed>Fast</Speed>\
-            <Address><ZipCode>0150</ZipCode><Extra><Floor>2</Floor></Extra></Address><Unknown/></x>";
-        let form = "name=A%26B&urgent=true&weight=2.5&tags=x&tags=y&lines[1].count=2&lines[0].count=-1\
-            &note=&limit=7&speed=Fast&address.zipCode=0150&address[extra][floor]=2&unknown=1";
-        let expected: Order = body(MediaType::ApplicationJson, json).deserialize().expect("JSON");
-        assert_eq!(expected.name, "A&B");
-        assert_eq!(expected.tags, ["x", "y"]);
-        assert_eq!(expected.lines, [Line { count: -1 }, Line { count: 2 }]);
-        assert_eq!((expected.note.as_deref(), expected.limit), (None, Some(7)));
-        for (media_type, text) in [(MediaType::TextXml, xml), (MediaType::Form, form)] {
-            assert_eq!(body(media_type, text).deserialize().as_ref(), Ok(&expected), "{text}");
-        }
-    }
-
-    #[test]
-    fn an_error_names_the_path() {
-        let good = r#""name": "x", "urgent": true, "weight": 1"#;
-        for (members, expected) in [
-            (
-                r#""lines": [{"count": 1}, {"count": "2"}]"#,
-                "Lines[1].Count must be a whole number, not a string",
-            ),
-            (
-                r#""lines": [{"count": 0.5}]"#,
-                "Lines[0].Count must be a whole number, not a number with a fraction",
-            ),
-            (r#""lines": [{"count": 3000000000}]"#, "Lines[0].Count must be i32"),
-            (r#""lines": [{"count": 1e300}]"#, "Lines[0].Count must be i32"),
-            (r#""lines": [{}]"#, "Lines[0].Count is missing"),
-            (r#""lines": [{"count": 1, "fugit": 2}]"#, "Lines[0].fugit is not a known property"),
-            (r#""lines": {"count": 1}"#, "Lines must be an array, not an object"),
-            (r#""lines": [1]"#, "Lines[0] must be an object, not a number"),
-            (r#""tags": ["a", null]"#, "Tags[1] must be a string, not null"),
-            (r#""limit": 300"#, "Limit must be u8"),
-            (r#""urgent": 1"#, "Urgent must be a boolean, not a number"),
-            (r#""name": null"#, "Name must be a string, not null"),
-            (r#""speed": "fugit""#, "Speed must be one of: Slow, Fast, perHour"),
-            (
-                r#""speed": 1"#,
-                "Speed must be a string, or an object with one property, not a number",
-            ),
-            (r#""speed": {"perhour": "x"}"#, "Speed.perHour must be a whole number, not a string"),
-            (r#""address": {"extra": {}}"#, "Address.zipCode is missing"),
-            (
-                r#""address": {"zipcode": "1", "extra": {"a": []}}"#,
-                "Address.extra.a must be a string, not an array",
-            ),
-        ] {
-            let body = body(MediaType::ApplicationJson, &format!("{{{good}, {members}}}"));
-            let error = body.deserialize::<Order>().expect_err(members);
-            assert_eq!(error.to_string(), expected, "{members}");
-        }
-        let empty = Body::empty().deserialize::<Order>().expect_err("no name");
-        assert_eq!(empty.to_string(), "Name is missing");
-        let array = body(MediaType::ApplicationJson, "[]").deserialize::<Order>();
-        assert_eq!(
-            array.expect_err("an array").to_string(),
-            "the body must be an object, not an array"
-        );
-    }
-
-    #[test]
-    fn variants_with_content_have_no_case() {
-        for (media_type, text) in [
-            (MediaType::ApplicationJson, r#"{"PERHOUR": 50}"#),
-            (MediaType::TextXml, "<x><PerHour>50</PerHour></x>"),
-            (MediaType::Form, "perhour=50"),
-        ] {
-            assert_eq!(body(media_type, text).deserialize(), Ok(Speed::PerHour(50)), "{text}");
-        }
-        assert_eq!(body(MediaType::TextXml, "<x>Slow</x>").deserialize(), Ok(Speed::Slow));
-    }
-
-    #[test]
-    fn text_is_a_number_only_where_there_are_no_numbers() {
-        type Numbers = BTreeMap<String, Option<u64>>;
-        let read = |media_type, text| body(media_type, text).deserialize::<Numbers>();
-        assert_eq!(
-            read(MediaType::Form, "a=1&a=+2+&b="),
-            read(MediaType::ApplicationJson, r#"{"a": 2, "b": null}"#)
-        );
-        for (media_type, text) in [
-            (MediaType::ApplicationJson, r#"{"a": "2"}"#),
-            (MediaType::ApplicationJson, r#"{"a": -1}"#),
-            (MediaType::Form, "a=inf"),
-            (MediaType::Form, "a=-1e-9"),
-            (MediaType::TextXml, "<x><a>0x1</a></x>"),
-        ] {
-            let error = read(media_type, text).expect_err(text);
-            assert_eq!(error.property, "a", "{text}");
-        }
-        let any: Value = body(MediaType::Form, "a=1&b=2&b=3").deserialize().expect("any");
-        assert_eq!(any, serde_json::json!({"a": "1", "b": ["2", "3"]}));
-    }
-
-    #[test]
-    fn the_type_decides_what_an_array_of_one_is() {
-        type Lists = BTreeMap<String, Vec<String>>;
-        for (media_type, text) in [
-            (MediaType::ApplicationJson, r#"{"a": ["1"], "b": []}"#),
-            (MediaType::TextXml, "<x><a>1</a><b/></x>"),
-            (MediaType::TextXml, "<x><a><Item>1</Item></a><b> </b></x>"),
-            (MediaType::Form, "a=1&b="),
-            (MediaType::Form, "a[]=1&b="),
-            (MediaType::Form, "a[7]=1&b="),
-        ] {
-            let lists: Lists = body(media_type, text).deserialize().expect(text);
-            let expected = [("a".to_owned(), vec!["1".to_owned()]), ("b".to_owned(), vec![])];
-            assert_eq!(lists, BTreeMap::from(expected), "{text}");
-        }
-        let pair = body(MediaType::ApplicationJson, "[1, 2, 3]").deserialize::<(u8, u8)>();
-        assert_eq!(
-            pair.expect_err("three").to_string(),
-            "the body must be an array of at most 2 elements"
-        );
-        let pair = body(MediaType::ApplicationJson, "[1]").deserialize::<(u8, u8)>();
-        assert_eq!(pair.expect_err("one").to_string(), "the body must be a tuple of size 2");
-    }
-}
+mod tests;
