@@ -1,6 +1,7 @@
 //! The operator's work: start the server, administer it, verify its records, read its log.
 
 mod administration;
+mod audit;
 mod grants;
 mod import;
 mod import_guide;

@@ -24,6 +24,7 @@ fn migrations_go_up_down_and_up_again() {
         "2026-11-28-120000_name_tenants",
         "2026-11-28-180000_add_grants",
         "2026-11-28-210000_add_deliveries",
+        "2026-11-29-030000_add_audit",
     ];
     let [.., last] = all;
     let told = |done: &str| all.map(|name| format!("{done} {name}\n")).concat();

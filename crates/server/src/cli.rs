@@ -5,6 +5,8 @@
 
 mod app;
 mod arguments;
+mod audit;
+mod audited;
 mod backup;
 mod copy;
 mod grants;
@@ -35,9 +37,9 @@ use store::Migrator;
 use tracing::warn;
 
 use self::{
-    app::AppCommand, copy::Sides, grants::GrantsCommand, import::ImportArguments,
-    keys::KeysCommand, output::Output, providers::ProvidersCommand, ticket::TicketCommand,
-    user::UserCommand,
+    app::AppCommand, audit::AuditCommand, copy::Sides, grants::GrantsCommand,
+    import::ImportArguments, keys::KeysCommand, output::Output, providers::ProvidersCommand,
+    ticket::TicketCommand, user::UserCommand,
 };
 use crate::{
     config::{Config, environment},
@@ -180,6 +182,13 @@ enum Command {
         #[command(flatten)]
         arguments: ImportArguments,
     },
+    /// Verify and show the audit log
+    Audit {
+        #[command(flatten)]
+        output: Output,
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
     /// Check and print the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -243,7 +252,10 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Some(command) => {
             let _log = Log::start(&config)?;
             let _command = telemetry::command().entered();
-            administer(&config, command)
+            match command.audited() {
+                Some(change) => change.run(&config, || administer(&config, command)),
+                None => administer(&config, command),
+            }
         }
     }
 }
@@ -290,6 +302,7 @@ fn administer(config: &Config, command: &Command) -> anyhow::Result<()> {
         Command::Restore { output, file } => restore::run(config, *output, file),
         Command::Copy { output, sides } => copy::run(config, *output, sides),
         Command::Import { output, arguments } => import::run(config, *output, arguments),
+        Command::Audit { output, command } => audit::run(config, *output, command),
         Command::Serve | Command::Config(_) => Ok(()),
     }
 }

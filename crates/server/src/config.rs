@@ -4,6 +4,7 @@
 //! those of the items of lists (`grants`, `webhooks`). An unknown key is an error. This room uses no other room of the
 //! server, so that every room can use it.
 
+pub(crate) mod audit;
 pub(crate) mod auth;
 mod database;
 pub(crate) mod environment;
@@ -36,8 +37,8 @@ use serde::{Deserialize, Serialize};
 use store::{Clock, KeySource, OpenError, OpenOptions, Quotas};
 
 use self::{
-    auth::Auth, database::Database, first_user::FirstUser, grants::Grants, keys::Keys,
-    listen::Listen, log::Log, online::Online, records::Records, tenants::Tenants,
+    audit::Audit, auth::Auth, database::Database, first_user::FirstUser, grants::Grants,
+    keys::Keys, listen::Listen, log::Log, online::Online, records::Records, tenants::Tenants,
     webhooks::Webhooks,
 };
 pub(crate) use self::{
@@ -73,6 +74,7 @@ pub(crate) struct Config {
     pub(crate) first_user: FirstUser,
     pub(crate) limits: Limits,
     pub(crate) log: Log,
+    pub(crate) audit: Audit,
     /// The configuration files that hold a secret.
     #[serde(skip)]
     secret_files: Vec<PathBuf>,
@@ -83,6 +85,7 @@ impl Config {
         self.limits.check()?;
         self.server.check()?;
         self.log.check()?;
+        self.audit.check()?;
         self.database.check()?;
         self.auth.check()?;
         self.keys.check()?;

@@ -54,7 +54,10 @@ use self::{
     refresh::Refresh,
     tallies::Tallies,
 };
-use crate::config::{Config, grants::OnFailure};
+use crate::{
+    audit::Audit,
+    config::{Config, grants::OnFailure},
+};
 
 /// The number of refreshes and exchanges that may wait, for each request that may be under way.
 const WAITING_FOR_EACH: usize = 64;
@@ -67,6 +70,7 @@ const LAST_COMMIT: Duration = Duration::from_secs(2);
 pub(crate) struct Grants {
     store: Store,
     pub(crate) providers: Arc<Providers>,
+    pub(crate) audit: Audit,
     is_enabled: bool,
     deadline: Duration,
     wait: Duration,
@@ -114,12 +118,18 @@ pub(crate) struct Wish<'a> {
 
 impl Grants {
     /// Refreshes run on the runtime that calls this.
-    pub(crate) fn new(config: &Config, store: Store, providers: Arc<Providers>) -> Arc<Self> {
+    pub(crate) fn new(
+        config: &Config,
+        store: Store,
+        providers: Arc<Providers>,
+        audit: Audit,
+    ) -> Arc<Self> {
         let settings = &config.grants;
         let per_minute = NonZeroU32::new(settings.refreshes_per_owner).unwrap_or(NonZeroU32::MIN);
         Arc::new(Self {
             store,
             providers,
+            audit,
             is_enabled: settings.enabled,
             deadline: Duration::from_secs(settings.deadline_seconds.into()),
             wait: Duration::from_secs(settings.wait_seconds.into()),

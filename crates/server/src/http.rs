@@ -2,7 +2,8 @@
 //!
 //! Invariant: every error answer is made by `problem`, and every served path is in `routes`.
 
-pub(crate) mod answer;
+mod answer;
+mod audited;
 pub(crate) mod client;
 pub(crate) mod connections;
 pub(crate) mod extract;

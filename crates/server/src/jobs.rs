@@ -2,6 +2,7 @@
 //!
 //! Invariant: each job runs in a task of its own. No call waits for a job, and no job waits for another.
 
+mod audit;
 mod grants;
 mod job;
 mod keys;
@@ -15,6 +16,7 @@ use store::Store;
 use tracing::warn;
 
 use self::{
+    audit::AnchorAudit,
     grants::{RenewLeases, SaveUnsaved},
     job::{Handle, Status},
     keys::{FollowKeys, Rewrap},
@@ -22,7 +24,7 @@ use self::{
     uses::{CountRecords, WriteUses},
     webhooks::{ReportGrants, SendEvents},
 };
-use crate::{error_text::error_chain, webhooks::Receivers};
+use crate::{audit::Audit, error_text::error_chain, webhooks::Receivers};
 
 /// The settings of the jobs.
 pub(crate) struct Schedule {
@@ -43,13 +45,19 @@ pub(crate) struct Jobs {
 
 impl Jobs {
     /// Starts all jobs.
-    pub(crate) fn start(store: &Store, schedule: &Schedule, receivers: &Receivers) -> Self {
+    pub(crate) fn start(
+        store: &Store,
+        schedule: &Schedule,
+        receivers: &Receivers,
+        audit: &Audit,
+    ) -> Self {
         let Schedule { keep_ended, sweep_every, rotate_after_wraps, keep_events } = *schedule;
         let sweep = |swept| job::start(Sweep { store: store.clone(), period: sweep_every, swept });
         let mut handles = vec![
             job::start(FollowKeys {
                 store: store.clone(),
                 rotate_after_wraps,
+                audit: audit.clone(),
                 failed_rotation: None,
             }),
             job::start(Rewrap { store: store.clone(), last_move: None, unopenable: 0 }),
@@ -66,6 +74,10 @@ impl Jobs {
         ];
         let send = |receiver| job::start(SendEvents { store: store.clone(), receiver });
         handles.extend(receivers.all().iter().cloned().map(send));
+        if audit.is_on() {
+            let (store, audit) = (store.clone(), audit.clone());
+            handles.push(job::start(AnchorAudit { store, audit, anchored: 0 }));
+        }
         if !receivers.all().is_empty() {
             handles.push(job::start(ReportGrants { store: store.clone() }));
         }

@@ -2,6 +2,7 @@
 //!
 //! Invariant: only this crate knows HTTP and the wire's names; SQL and cryptography are in other crates.
 
+mod audit;
 mod callers;
 mod certificates;
 pub mod cli;
@@ -24,4 +25,5 @@ mod signals;
 mod state;
 mod telemetry;
 mod texts;
+mod unprintable;
 mod webhooks;

@@ -8,6 +8,7 @@ use std::{path::PathBuf, sync::Arc};
 use tracing::{info, warn};
 
 use crate::{
+    audit::Audit,
     callers::issuer::Issuer,
     certificates::{Certificates, KEEPS_OLD},
     config::Config,
@@ -26,6 +27,7 @@ pub(crate) struct Reload {
     pub(crate) issuer: Option<Arc<Issuer>>,
     pub(crate) providers: Arc<Providers>,
     pub(crate) receivers: Arc<Receivers>,
+    pub(crate) audit: Audit,
 }
 
 impl Reload {
@@ -36,6 +38,7 @@ impl Reload {
                 "SIGHUP: reading certificate, keys of bearer tokens, secrets and keys of providers, secrets of receivers, \
                  and log.filter again"
             );
+            self.audit.reopen();
             self.read_configuration().await;
             self.read_certificate().await;
             if let Some(issuer) = &self.issuer {

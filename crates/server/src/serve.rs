@@ -21,6 +21,7 @@ use store::{Store, StoreError};
 use tracing::{info, warn};
 
 use crate::{
+    audit::{Action, Audit, Details, Event, Outcome},
     callers::{
         authenticate::Authenticator, issuer::Issuer, logins::Logins, proxy_trust::ProxyTrust,
         renewals::Renewals,
@@ -120,14 +121,6 @@ pub(crate) fn run(
     let system = actix_web::rt::System::new();
     // A start may take long, for example during a migration, and SIGHUP must not end it.
     let signals = system.block_on(async { ReloadSignals::listen() })?;
-    let reload = Reload {
-        config_file: config_file.map(Path::to_owned),
-        log_filter,
-        certificates: checked.certificates.clone(),
-        issuer: checked.callers.issuer.clone(),
-        providers: Arc::clone(&checked.providers),
-        receivers: Arc::clone(&checked.receivers),
-    };
     let listener = listen(address)?;
     let options = config.open_options()?;
     let store = Store::open(&options)
@@ -135,8 +128,18 @@ pub(crate) fn run(
     exposure::warn(config);
     warn_of_clock();
     let outcome = system.block_on(async {
+        let audit = Audit::start(&config.audit, config.audit.target(), &store).await?;
+        let reload = Reload {
+            config_file: config_file.map(Path::to_owned),
+            log_filter,
+            certificates: checked.certificates.clone(),
+            issuer: checked.callers.issuer.clone(),
+            providers: Arc::clone(&checked.providers),
+            receivers: Arc::clone(&checked.receivers),
+            audit: audit.clone(),
+        };
         actix_web::rt::spawn(reload.run(signals));
-        serve(config, listener, checked, &store).await
+        serve(config, listener, checked, &store, audit).await
     });
     store.close();
     outcome
@@ -148,6 +151,7 @@ async fn serve(
     listener: TcpListener,
     checked: Checked,
     store: &Store,
+    audit: Audit,
 ) -> anyhow::Result<()> {
     let signals = StopSignals::listen()?;
     let sample_works = first_user::ensure(store, config).await?;
@@ -172,13 +176,24 @@ async fn serve(
     {
         warn!(error = error_chain(&error), "new tokens cannot be kept while the database is away");
     }
-    let grants = Grants::new(config, store.clone(), providers);
+    let grants = Grants::new(config, store.clone(), providers, audit.clone());
+    let event = Event::now(Action::change("server.start"), Outcome::Success, Details::default());
+    audit.record(event).await?;
     let app = app(config, store, callers, &grants, base_time_zone, scheme, sends_hsts);
     let server = server::start(&config.server, listener, tls, app, site)?;
-    let jobs = start_jobs(config, store, certificates, &receivers);
+    let jobs = start_jobs(config, store, certificates, &receivers, &audit);
     greet(config, &url, sample_works)?;
     info!(%address, profile = config.profile, "serving");
-    stop(server, signals, &grants, jobs, store).await
+    stop(server, signals, &grants, jobs, store).await?;
+    let event = Event::now(Action::change("server.stop"), Outcome::Success, Details::default());
+    audit.record(event).await?;
+    if let Some(last) = audit.synced().await
+        && let Err(error) = store.anchor_audit(last).await
+    {
+        warn!(error = error_chain(&error), "the last lines of the audit log were not anchored");
+    }
+    info!("stopped");
+    Ok(())
 }
 
 /// Reserves wraps of the master key before the first save, so that no save waits for it. If the disk is full, records
@@ -236,6 +251,7 @@ fn app(
         proxy_trust,
         retrieval: config.auth.retrieval,
         agent_access_rules,
+        audit: grants.audit.clone(),
         grants: Arc::clone(grants),
     }
 }
@@ -245,6 +261,7 @@ fn start_jobs(
     store: &Store,
     certificates: Option<Arc<Certificates>>,
     receivers: &Receivers,
+    audit: &Audit,
 ) -> Jobs {
     if let Some(certificates) = certificates {
         let every = Duration::from_secs(config.server.tls_reload_seconds);
@@ -256,7 +273,7 @@ fn start_jobs(
         rotate_after_wraps: config.keys.rotate_after_wraps,
         keep_events: config.webhooks.keep_us(),
     };
-    Jobs::start(store, &schedule, receivers)
+    Jobs::start(store, &schedule, receivers, audit)
 }
 
 /// Waits for a signal to stop, and stops the server.
@@ -277,7 +294,6 @@ async fn stop(
     if let Err(error) = store.sign_off().await {
         warn!(error = error_chain(&error), "rotations wait some seconds for this server");
     }
-    info!("stopped");
     Ok(())
 }
 

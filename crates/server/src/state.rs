@@ -10,6 +10,7 @@ use negotiate::TimeZone;
 use store::Store;
 
 use crate::{
+    audit::Audit,
     callers::{authenticate::Authenticator, proxy_trust::ProxyTrust},
     config::{Limits, online::AgentAccessRule},
     grants::Grants,
@@ -30,6 +31,8 @@ pub(crate) struct App {
     pub(crate) retrieval: Retrieval,
     /// The callers who may call the agents, in an Online installation.
     pub(crate) agent_access_rules: Vec<AgentAccessRule>,
+    /// Records every call.
+    pub(crate) audit: Audit,
     /// Refreshes tokens.
     pub(crate) grants: Arc<Grants>,
 }

@@ -74,6 +74,11 @@ impl Message {
         self
     }
 
+    /// Returns the name of the message.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// Returns the message in words. Without a locale it is English, with neutral numbers and dates.
     pub(crate) fn in_words(&self, locale: Option<&Locale>) -> String {
         let language = locale.map_or(Language::English, |locale| locale.language);

@@ -132,6 +132,7 @@ SR_DISK_FULL = Databasens disk er fuld eller virker ikke; intet er bekræftet. P
 SR_DATABASE_REPLACED = Databasens fil er flyttet eller udskiftet, mens serveren kørte; intet er bekræftet. Kontakt administratoren.
 SR_KEY_MISSING = Denne server mangler en hovednøgle. Prøv igen.
 SR_KEY_USED_UP = Hovednøglen har forseglet så mange poster, som én nøgle må, og intet er gemt. Administratoren skal udskifte den med: latchkey keys rotate.
+SR_NOT_AUDITED = Serveren kan ikke skrive sin revisionslog og besvarer derfor ingen kald, der skal logges. Prøv igen senere.
 SR_STOPPING = Serveren er ved at lukke ned og har ikke gemt noget.
 SR_REQUEST_ID = Anmodnings-id: { $id }
 

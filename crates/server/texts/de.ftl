@@ -132,6 +132,7 @@ SR_DISK_FULL = Der Datenträger der Datenbank ist voll oder gestört; nichts wur
 SR_DATABASE_REPLACED = Die Datei der Datenbank wurde verschoben oder ersetzt, während der Server lief; nichts wurde bestätigt. Wenden Sie sich an den Administrator.
 SR_KEY_MISSING = Diesem Server fehlt ein Hauptschlüssel. Versuchen Sie es erneut.
 SR_KEY_USED_UP = Der Hauptschlüssel hat so viele Datensätze versiegelt, wie ein Schlüssel darf; nichts wurde gespeichert. Der Betreiber muss ihn ersetzen mit: latchkey keys rotate.
+SR_NOT_AUDITED = Der Server kann sein Prüfprotokoll nicht schreiben und beantwortet deshalb keinen Aufruf, der protokolliert werden muss. Versuchen Sie es später erneut.
 SR_STOPPING = Der Server wird gerade beendet und hat nichts gespeichert.
 SR_REQUEST_ID = Anfrage-ID: { $id }
 

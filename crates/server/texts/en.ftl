@@ -136,6 +136,7 @@ SR_DISK_FULL = The database's disk is full or does not work; the database has co
 SR_DATABASE_REPLACED = The database's file was moved or replaced while the server was running; the database has confirmed nothing. Ask the administrator.
 SR_KEY_MISSING = This server lacks a master key; try again.
 SR_KEY_USED_UP = The master key has sealed as many records as one key may, and nothing was saved; the operator must rotate it with: latchkey keys rotate.
+SR_NOT_AUDITED = The server cannot write its audit log, so it answers no call that must be logged. Try again later.
 SR_STOPPING = The server is stopping and has saved nothing.
 SR_REQUEST_ID = Request id: { $id }
 

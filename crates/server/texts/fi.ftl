@@ -132,6 +132,7 @@ SR_DISK_FULL = Tietokannan levy on täynnä tai ei toimi; mitään ei vahvistett
 SR_DATABASE_REPLACED = Tietokannan tiedosto siirrettiin tai korvattiin palvelimen ollessa käynnissä; mitään ei vahvistettu. Ota yhteys ylläpitäjään.
 SR_KEY_MISSING = Tältä palvelimelta puuttuu pääavain. Yritä uudelleen.
 SR_KEY_USED_UP = Pääavain on sinetöinyt niin monta tietuetta kuin yksi avain saa; mitään ei tallennettu. Ylläpitäjän on vaihdettava se komennolla: latchkey keys rotate.
+SR_NOT_AUDITED = Palvelin ei voi kirjoittaa tarkastuslokiaan, joten se ei vastaa kutsuihin, jotka on kirjattava. Yritä myöhemmin uudelleen.
 SR_STOPPING = Palvelin on pysähtymässä eikä ole tallentanut mitään.
 SR_REQUEST_ID = Pyynnön tunniste: { $id }
 

@@ -132,6 +132,7 @@ SR_DISK_FULL = Le disque de la base de données est plein ou en panne ; rien n�
 SR_DATABASE_REPLACED = Le fichier de la base de données a été déplacé ou remplacé pendant que le serveur fonctionnait ; rien n’a été confirmé. Adressez-vous à l’administrateur.
 SR_KEY_MISSING = Il manque une clé principale à ce serveur ; réessayez.
 SR_KEY_USED_UP = La clé principale a scellé autant d’enregistrements qu’une clé y est autorisée ; rien n’a été enregistré. L’exploitant doit la remplacer avec : latchkey keys rotate.
+SR_NOT_AUDITED = Le serveur ne peut pas écrire son journal d’audit et ne répond donc à aucun appel qui doit y figurer. Réessayez plus tard.
 SR_STOPPING = Le serveur est en cours d’arrêt et n’a rien enregistré.
 SR_REQUEST_ID = Identifiant de requête : { $id }
 

@@ -132,6 +132,7 @@ SR_DISK_FULL = Databasens disk er full eller virker ikke; ingenting er bekreftet
 SR_DATABASE_REPLACED = Databasens fil ble flyttet eller byttet ut mens serveren kjørte; ingenting er bekreftet. Kontakt administratoren.
 SR_KEY_MISSING = Denne serveren mangler en hovednøkkel. Prøv igjen.
 SR_KEY_USED_UP = Hovednøkkelen har forseglet så mange poster som én nøkkel kan, og ingenting er lagret. Administratoren må bytte den med: latchkey keys rotate.
+SR_NOT_AUDITED = Serveren kan ikke skrive revisjonsloggen, og besvarer derfor ingen kall som må logges. Prøv igjen senere.
 SR_STOPPING = Serveren er i ferd med å stoppe og har ikke lagret noe.
 SR_REQUEST_ID = Forespørsels-ID: { $id }
 

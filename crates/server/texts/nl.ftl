@@ -132,6 +132,7 @@ SR_DISK_FULL = De schijf van de database is vol of werkt niet; er is niets beves
 SR_DATABASE_REPLACED = Het bestand van de database is verplaatst of vervangen terwijl de server draaide; er is niets bevestigd. Neem contact op met de beheerder.
 SR_KEY_MISSING = Deze server mist een hoofdsleutel. Probeer het opnieuw.
 SR_KEY_USED_UP = De hoofdsleutel heeft zoveel records verzegeld als één sleutel mag; er is niets opgeslagen. De beheerder moet hem vervangen met: latchkey keys rotate.
+SR_NOT_AUDITED = De server kan zijn auditlogboek niet schrijven en beantwoordt daarom geen aanroepen die gelogd moeten worden. Probeer het later opnieuw.
 SR_STOPPING = De server wordt gestopt en heeft niets opgeslagen.
 SR_REQUEST_ID = Verzoek-ID: { $id }
 

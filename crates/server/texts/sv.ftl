@@ -132,6 +132,7 @@ SR_DISK_FULL = Databasens disk är full eller fungerar inte; ingenting är bekr�
 SR_DATABASE_REPLACED = Databasens fil flyttades eller byttes ut medan servern kördes; ingenting är bekräftat. Kontakta administratören.
 SR_KEY_MISSING = Den här servern saknar en huvudnyckel. Försök igen.
 SR_KEY_USED_UP = Huvudnyckeln har förseglat så många poster som en nyckel får, och inget har sparats. Administratören måste byta den med: latchkey keys rotate.
+SR_NOT_AUDITED = Servern kan inte skriva sin granskningslogg och besvarar därför inga anrop som måste loggas. Försök igen senare.
 SR_STOPPING = Servern håller på att stängas av och har inte sparat något.
 SR_REQUEST_ID = Begärande-id: { $id }
 

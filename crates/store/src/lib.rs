@@ -33,13 +33,14 @@ pub use crate::{
     expiry_limits::{ExpiryLimits, ExpiryPolicy},
     keys::{KekSources, KeySource, pkcs11::Module},
     quotas::Quotas,
-    seal::{StateBinding, random},
+    seal::{AuditKey, StateBinding, random},
     single_flight::SingleFlight,
     store::{
-        GrantFacts, KekStatus, Migrator, NewTokens, OpenOptions, Rekeyed, Rewrapped, Rotation,
-        Store, TokenEnd, TokensToSave,
+        FoundAnchor, GrantFacts, KekStatus, Migrator, NewTokens, OpenOptions, Rekeyed, Rewrapped,
+        Rotation, Store, TokenEnd, TokensToSave,
     },
     tables::{
+        audit::AuditAnchor,
         credentials::FoundCredential,
         deliveries::{Delivery, OutboxOptions, PausedProvider, Subscription},
         external_tokens::{RecordTimes, SavedTokens},

@@ -7,8 +7,9 @@
 //! id, so that a DEK can be re-wrapped without the caller. The wrap of the DEK binds it to its KEK.
 //!
 //! The record of an idempotency key is sealed under that key (`idempotency`). The state of an authorization is signed
-//! under a key that is derived from the KEK (`state`).
+//! under a key that is derived from the KEK (`state`), and so are the lines of the audit log (`audit`).
 
+mod audit;
 mod carrier;
 pub(crate) mod format;
 mod idempotency;
@@ -16,6 +17,7 @@ mod kek;
 mod random;
 mod state;
 
+pub use self::{audit::AuditKey, random::random, state::StateBinding};
 pub(crate) use self::{
     carrier::{key_digest, open, seal},
     idempotency::{IdempotencySeal, Repeatable},
@@ -23,4 +25,3 @@ pub(crate) use self::{
     random::random_name,
     state::{is_right as is_right_state, sign as sign_state},
 };
-pub use self::{random::random, state::StateBinding};

@@ -3,6 +3,7 @@
 //! Invariant: every save is answered only after its transaction was committed.
 
 mod applications;
+mod audit;
 mod credentials;
 mod deliveries;
 mod exchanges;
@@ -33,6 +34,7 @@ use tracing::{info, warn};
 
 use self::servers::Presence;
 pub use self::{
+    audit::FoundAnchor,
     grants::{GrantFacts, NewTokens},
     migrator::Migrator,
     rekey::Rekeyed,

@@ -3,6 +3,7 @@
 //! Invariant: every secret in this room is sealed or digested.
 
 pub(crate) mod applications;
+pub(crate) mod audit;
 pub(crate) mod credentials;
 pub(crate) mod database_identity;
 pub(crate) mod deliveries;

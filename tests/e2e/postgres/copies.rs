@@ -50,7 +50,9 @@ impl Bench {
              INSERT INTO exchanges VALUES (x'0708', 9000000000000000);
              INSERT INTO deliveries VALUES
                  ('crm', 'a', 1, 'e', 'grant.dead', 't', 'o', 'p', 'network', NULL, 2, 3, 4),
-                 ('crm', 'a', 2, 'f', 'grant.revoked', 't', 'o', 'p', NULL, 5, 6, 0, 7)",
+                 ('crm', 'a', 2, 'f', 'grant.revoked', 't', 'o', 'p', NULL, 5, 6, 0, 7);
+             INSERT INTO audit_anchors VALUES ('chain', 9, x'0A', 'kek', 11, x'0B');
+             INSERT INTO audit_keys VALUES ('00ff', 'kek', x'0C')",
         );
         let ended = "UPDATE external_tokens SET ended = 7, last_used = 8, expires = 9, kek_id = '', \
                      wrapped_dek = x'', sealed = x'' WHERE id IN (SELECT id FROM external_tokens LIMIT 1)";

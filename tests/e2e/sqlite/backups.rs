@@ -444,7 +444,11 @@ fn a_restored_database_is_paused_until_its_operator_resumes_it() {
 fn a_restored_database_of_an_older_schema_is_paused_too() {
     let setup = TestApp::new().stop();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations");
-    for name in ["2026-11-28-210000_add_deliveries", "2026-11-28-180000_add_grants"] {
+    for name in [
+        "2026-11-29-030000_add_audit",
+        "2026-11-28-210000_add_deliveries",
+        "2026-11-28-180000_add_grants",
+    ] {
         let migration = folder.join(Database::MIGRATIONS).join(name);
         setup.database().sql(&fs::read_to_string(migration.join("down.sql")).expect("script"));
         let version: String = name[..17].split('-').collect();

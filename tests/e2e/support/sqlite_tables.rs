@@ -8,7 +8,7 @@ use diesel::{
 };
 
 /// The tables whose rows are copied.
-pub(crate) const TABLES: [&str; 11] = [
+pub(crate) const TABLES: [&str; 13] = [
     "keks",
     "retired_keks",
     "users",
@@ -20,6 +20,8 @@ pub(crate) const TABLES: [&str; 11] = [
     "provider_states",
     "exchanges",
     "deliveries",
+    "audit_anchors",
+    "audit_keys",
 ];
 
 /// Two open files, of which the second is attached to the first.

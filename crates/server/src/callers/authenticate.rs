@@ -17,6 +17,7 @@ use store::Store;
 use tracing::{Span, info, warn};
 
 use super::{error::CallerError, issuer::Issuer, logins::Logins, renewals::Renewals};
+use crate::audit;
 
 /// Authenticates callers.
 pub(crate) struct Authenticator {
@@ -114,6 +115,8 @@ impl Authenticator {
             return Err(CallerError::TwoApplications);
         }
         let application = self.application(in_header.or(in_body), &caller).await?;
+        let name = application.as_ref().map(|application| application.name.to_string());
+        audit::note(|details| details.application = name);
         Ok(Caller { application, ..caller })
     }
 
@@ -160,7 +163,9 @@ impl Authenticator {
         // Logs the user also if the password is wrong.
         let user = self.by_login(tenant, credentials, address).await?;
         Span::current().record("auth.scheme", Scheme::Basic.name());
-        Ok(self.caller(&user, Scheme::Basic, None))
+        let caller = self.caller(&user, Scheme::Basic, None);
+        caller.note();
+        Ok(caller)
     }
 
     /// Returns the user of this login and password.
@@ -307,6 +312,16 @@ impl Caller {
         span.record("tenant.id", self.principal.tenant.as_str());
         span.record("user.login", self.principal.login.as_str());
         span.record("auth.scheme", self.scheme.name());
+        self.note();
         self
+    }
+
+    /// Notes the caller for the audit log.
+    fn note(&self) {
+        audit::note(|details| {
+            details.tenant = Some(self.principal.tenant.to_string());
+            details.login = Some(self.principal.login.to_string());
+            details.scheme = Some(self.scheme.name());
+        });
     }
 }

@@ -15,7 +15,7 @@ use super::{
     proxy_trust,
     throttle::{Attempt, Throttle},
 };
-use crate::config::auth as settings;
+use crate::{audit, config::auth as settings};
 
 /// The maximum number of passwords that wait to be hashed, per core. Further callers are rejected.
 const MAX_WAITING_PER_CORE: usize = 64;
@@ -67,6 +67,10 @@ impl Logins {
             Span::current()
                 .record("tenant.id", user.tenant.as_str())
                 .record("user.login", user.login.as_str());
+            audit::note(|details| {
+                details.tenant = Some(user.tenant.to_string());
+                details.login = Some(user.login.to_string());
+            });
         }
         let user = user.filter(|user| !user.is_disabled);
         let is_cached =

@@ -17,6 +17,11 @@ pub(crate) struct TenantArgument {
 }
 
 impl TenantArgument {
+    /// Returns the name as it was given.
+    pub(crate) fn name(&self) -> Option<&str> {
+        Some(&self.tenant)
+    }
+
     pub(crate) fn read(&self, config: &Config) -> anyhow::Result<TenantId> {
         tenant(&self.tenant, config)
     }

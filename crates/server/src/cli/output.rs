@@ -33,6 +33,11 @@ enum Format {
 }
 
 impl Output {
+    /// Returns whether the answer is JSON.
+    pub(crate) fn is_json(self) -> bool {
+        self.output == Format::Json
+    }
+
     /// Prints rows: a table with a head, or an array of objects.
     pub(crate) fn rows<T: Serialize>(
         self,

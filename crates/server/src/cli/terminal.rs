@@ -4,6 +4,8 @@
 
 use std::fmt::Write as _;
 
+use crate::unprintable::is_unprintable;
+
 /// The text in lines, with every other control character, and what changes the direction of text, as an escape.
 pub(crate) fn lines(text: &str) -> String {
     escaped(text, |character| character != '\n')
@@ -18,7 +20,7 @@ pub(crate) fn line(text: &str) -> String {
 pub(crate) fn json(json: &str) -> String {
     let mut shown = String::with_capacity(json.len());
     for character in json.chars() {
-        if is_control(character) && character != '\n' {
+        if is_unprintable(character) && character != '\n' {
             write!(shown, "\\u{:04x}", u32::from(character))
                 .expect("writing to a string does not fail");
         } else {
@@ -31,17 +33,13 @@ pub(crate) fn json(json: &str) -> String {
 fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
-        if is_control(character) && is_escaped(character) {
+        if is_unprintable(character) && is_escaped(character) {
             shown.extend(character.escape_unicode());
         } else {
             shown.push(character);
         }
     }
     shown
-}
-
-fn is_control(character: char) -> bool {
-    character.is_control() || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -54,7 +52,7 @@ mod tests {
         assert_eq!(line(text), r"a\u{1b}[2J\u{9b}31m\u{202e}\u{d}å\u{a}b");
         assert_eq!(lines(text), "a\\u{1b}[2J\\u{9b}31m\\u{202e}\\u{d}å\nb");
         let printed = json(&serde_json::to_string_pretty(&[text]).expect("JSON"));
-        assert!(!printed.contains(|c: char| is_control(c) && c != '\n'), "{printed}");
+        assert!(!printed.contains(|c: char| is_unprintable(c) && c != '\n'), "{printed}");
         let read: Vec<String> = serde_json::from_str(&printed).expect("JSON");
         assert_eq!(read, [text]);
     }

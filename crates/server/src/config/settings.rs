@@ -88,4 +88,9 @@ pub(super) const SETTINGS: &[&str] = &[
     "limits.idempotency_keys_per_user",
     "log.filter",
     "log.buffer_bytes",
+    "audit.file",
+    "audit.on_failure",
+    "audit.wait_seconds",
+    "audit.rotate_bytes",
+    "audit.keep_files",
 ];

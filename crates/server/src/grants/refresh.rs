@@ -30,7 +30,12 @@ use super::{
     looks::Looks,
     providers::{ConfiguredProvider, Margins, prove},
 };
-use crate::{error_text::error_chain, expiry, outgoing::SendError};
+use crate::{
+    audit::{Action, Details, Event, Outcome},
+    error_text::error_chain,
+    expiry,
+    outgoing::SendError,
+};
 
 /// The time after its claim was queued within which a request must be sent. Later, the lease may expire before the
 /// answer arrives.
@@ -61,7 +66,7 @@ pub(super) struct Refresh {
 }
 
 /// The outcome of a request: tokens, a refusal, or no answer.
-type Outcome = Result<Result<GrantedTokens, Refusal>, SendError>;
+type Answer = Result<Result<GrantedTokens, Refusal>, SendError>;
 
 impl Refresh {
     /// Refreshes the record, unless another server is refreshing it or an obstacle prevents it.
@@ -139,8 +144,29 @@ impl Refresh {
         self.grants.pass_pause(&self.provider, facts.provider_pause).await
     }
 
-    /// Sends the request, and handles the outcome.
+    /// Sends the request, handles the outcome, and records it in the audit log.
     async fn attempt(
+        &self,
+        registration: &Registration,
+        attempt: Attempt,
+        facts: &GrantFacts,
+    ) -> End {
+        let end = self.try_attempt(registration, attempt, facts).await;
+        let outcome = if end.is_ok() { Outcome::Success } else { Outcome::Failed };
+        let details = Details {
+            tenant: Some(self.tenant.to_string()),
+            record: Some(self.record()),
+            provider: Some(self.provider.name.clone()),
+            reason: end.as_ref().err().map(ToString::to_string),
+            ..Details::default()
+        };
+        let event = Event::now(Action::change("provider.refresh"), outcome, details);
+        // The event of the call that waits fails in the same way.
+        let _ = self.grants.audit.record(event).await;
+        end
+    }
+
+    async fn try_attempt(
         &self,
         registration: &Registration,
         mut attempt: Attempt,
@@ -199,7 +225,7 @@ impl Refresh {
     }
 
     /// Returns whether the same token is sent again in this attempt, because an answer was lost.
-    fn may_replay(&self, outcome: &Outcome, attempt: &Attempt) -> bool {
+    fn may_replay(&self, outcome: &Answer, attempt: &Attempt) -> bool {
         let now = self.grants.store.database_time();
         let is_accepted = self.provider.accepts_again(attempt.first_sent, now);
         let left = time_left(&self.saved, &self.provider.margins, now);

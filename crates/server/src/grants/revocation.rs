@@ -23,7 +23,12 @@ use super::{
     providers::ConfiguredProvider,
     refresh::{CLAIM_TIME, refusal_by},
 };
-use crate::{config::grants::RevocationEnds, error_text::error_chain, outgoing::SendError};
+use crate::{
+    audit::{Action, Details, Event, Outcome},
+    config::grants::RevocationEnds,
+    error_text::error_chain,
+    outgoing::SendError,
+};
 
 /// The provider's reaction to a revocation; the worst is the greatest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -164,7 +169,7 @@ impl Revoking {
             }
             Err(Unasked::Here(error)) => return Err(error),
         };
-        self.report(upstream, cause, begun.elapsed());
+        self.report(upstream, cause, begun.elapsed()).await;
         if self.condition != Condition::Confirmed || upstream == Upstream::Revoked {
             let generation = attempt.map(|attempt| attempt.generation);
             return self.end(upstream, generation).await;
@@ -186,10 +191,25 @@ impl Revoking {
         self.key.record().text()
     }
 
-    fn report(&self, upstream: Upstream, cause: Option<GrantCause>, took: Duration) {
+    async fn report(&self, upstream: Upstream, cause: Option<GrantCause>, took: Duration) {
         let Some(provider) = self.provider.as_ref().map(|provider| &provider.name) else { return };
         let (record, ms) = (self.record(), took.as_millis() as u64);
         let cause = cause.map(|cause| cause.to_string());
+        let (outcome, reason) = match upstream {
+            Upstream::Revoked => (Outcome::Success, None),
+            Upstream::NotSupported => (Outcome::Refused, Some("not supported".to_owned())),
+            Upstream::Failed => (Outcome::Failed, cause.clone()),
+        };
+        let details = Details {
+            tenant: Some(self.tenant.to_string()),
+            record: Some(self.key.record()),
+            provider: Some(provider.clone()),
+            reason,
+            ..Details::default()
+        };
+        let event = Event::now(Action::change("provider.revoke"), outcome, details);
+        // The event of the call that waits fails in the same way.
+        let _ = self.grants.audit.record(event).await;
         match upstream {
             Upstream::Revoked => info!(record, provider, ms, "a grant was revoked at its provider"),
             Upstream::NotSupported => {

@@ -22,6 +22,7 @@ use provider::InvalidParameter;
 use store::Quota;
 use tracing::error;
 
+use crate::audit;
 use crate::error_text::error_chain;
 use crate::grants::{
     AuthorizationError, ConnectError, ExchangeError, GrantError, IntrospectionError, ReplaceError,
@@ -340,6 +341,11 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, "SoConflictException", message)
     }
 
+    /// 503: the audit log cannot be written, and the settings say that calls fail then.
+    pub(crate) fn not_audited() -> Self {
+        Self::unavailable("SR_NOT_AUDITED")
+    }
+
     /// 503: the call needs more than the server may hold.
     pub(crate) fn overloaded() -> Self {
         Self::unavailable("SR_OVERLOADED")
@@ -373,6 +379,11 @@ impl Problem {
         self.message.in_words(locale)
     }
 
+    /// Returns the name of the message.
+    pub(crate) fn reason(&self) -> &'static str {
+        self.message.name()
+    }
+
     /// Returns the message, for use elsewhere.
     pub(crate) fn into_message(self) -> Message {
         self.message
@@ -385,6 +396,7 @@ impl Problem {
 
     /// Keeps the reason of the refusal for the log line about the request.
     pub(crate) fn note_for_log(&self, request: &HttpRequest) {
+        audit::note(|details| details.reason = Some(self.reason().to_owned()));
         request.extensions_mut().insert(Refusal(self.message.to_string()));
     }
 }

@@ -16,7 +16,7 @@ use tracing::{Span, debug, field::Empty, info, info_span};
 use tracing_actix_web::{RequestId, RootSpanBuilder};
 
 use super::{client::client_address, paths::PROBES, problem::Refusal};
-use crate::state::App;
+use crate::{audit, state::App};
 
 /// The time at which a request arrived.
 #[derive(Clone, Copy)]
@@ -80,21 +80,30 @@ fn is_probe(route: Option<&str>) -> bool {
 /// Logs the record of the call by its id, which retrieves nothing.
 pub(crate) fn note_record(id: RecordId) {
     Span::current().record("record.id", id.text());
+    audit::note(|details| details.record = Some(id));
 }
 
 /// Logs whether the record exists for the caller.
 pub(crate) fn note_found(is_found: bool) {
     Span::current().record("record.found", is_found);
+    audit::note(|details| details.found = Some(is_found));
 }
 
 /// Logs whether the call ended the record.
 pub(crate) fn note_revoked(was_revoked: bool) {
     Span::current().record("record.revoked", was_revoked);
+    audit::note(|details| details.revoked = Some(was_revoked));
 }
 
 /// Logs the number of records in the answer.
 pub(crate) fn note_records(count: usize) {
     Span::current().record("records", count);
+    audit::note(|details| details.records = Some(count));
+}
+
+/// Notes the provider of the record for the audit log.
+pub(crate) fn note_provider(name: &str) {
+    audit::note(|details| details.provider = Some(name.to_owned()));
 }
 
 /// Returns the address of the client, or that of the proxy if the client's is unknown.

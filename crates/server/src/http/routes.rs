@@ -20,52 +20,61 @@ use super::{
     paths,
     problem::{ACCEPT_POST, Problem, types_read},
 };
+use crate::audit::Action;
 
 /// A served path.
 pub(crate) struct Route {
     pub(crate) path: &'static str,
     resource: fn() -> Resource,
+    /// The audited action of a POST, or of a GET if the route has no POST.
+    audits: Option<Action>,
+    has_post: bool,
 }
 
 /// Makes the list of routes, and the part of the OpenAPI document that describes their handlers.
 ///
-/// Each line is the name of a path, the kind of the route, and one handler for each method of that kind.
+/// Each line is the name of a path, the kind of the route, one handler for each method of that kind, and the action in
+/// the audit log, if the route is audited.
 macro_rules! routes {
-    ($($path:ident: $kind:ident($($module:ident::$handler:ident),+);)+) => {
+    ($($path:ident: $kind:ident($($module:ident::$handler:ident),+) $(=> $effect:ident $action:literal)?;)+) => {
         /// Every served path, in the order of the OpenAPI document.
         pub(crate) const ROUTES: &[Route] = &[$(Route {
             path: paths::$path,
             resource: || $kind(paths::$path, $($module::$handler),+),
+            audits: routes!(@action $($effect $action)?),
+            has_post: !matches!(stringify!($kind).as_bytes(), b"get" | b"files"),
         }),+];
 
         #[derive(OpenApi)]
         #[openapi(paths($($($module::$handler),+),+))]
         struct Documented;
     };
+    (@action) => { None };
+    (@action $effect:ident $action:literal) => { Some(Action::$effect($action)) };
 }
 
 routes! {
-    SAVE_EXTERNAL_TOKENS: operation(user_agent::save);
-    GET_EXTERNAL_TOKENS: operation(user_agent::get);
-    AUTHORIZE: operation(authorize::authorize);
-    EXCHANGE_CODE: operation(exchange::exchange);
-    LIST_EXTERNAL_TOKENS: operation(external_tokens::list);
-    DESCRIBE_EXTERNAL_TOKENS: operation(external_tokens::describe);
-    REVOKE_EXTERNAL_TOKENS: operation(revocation::revoke);
-    REFRESH_EXTERNAL_TOKENS: operation(refresh::refresh);
-    REVOKE_GRANT: operation(revocation::revoke_grant);
-    INTROSPECT_EXTERNAL_TOKENS: operation(introspection::introspect);
-    REKEY_EXTERNAL_TOKENS: operation(rekey::rekey);
-    REPLACE_EXTERNAL_TOKENS: operation(replace::replace);
-    CURRENT_PRINCIPAL: get(principal::current_principal);
-    CURRENT_TOKEN: get(principal::current_token);
-    GET_ACCESS_TOKEN: operation(principal::access_token);
-    TOKEN: oauth_form(token::exchange);
-    SIGN_IN: page_with_form(account::sign_in_page, account::sign_in);
-    SIGN_OUT: form(account::sign_out);
-    ACCOUNT: get(account::page);
-    ACCOUNT_TICKETS: form(account::issue_ticket);
-    ACCOUNT_TICKETS_REVOKE: form(account::revoke_ticket);
+    SAVE_EXTERNAL_TOKENS: operation(user_agent::save) => change "tokens.save";
+    GET_EXTERNAL_TOKENS: operation(user_agent::get) => read "tokens.get";
+    AUTHORIZE: operation(authorize::authorize) => read "grant.authorize";
+    EXCHANGE_CODE: operation(exchange::exchange) => change "grant.exchange";
+    LIST_EXTERNAL_TOKENS: operation(external_tokens::list) => read "record.list";
+    DESCRIBE_EXTERNAL_TOKENS: operation(external_tokens::describe) => read "record.describe";
+    REVOKE_EXTERNAL_TOKENS: operation(revocation::revoke) => change "record.revoke";
+    REFRESH_EXTERNAL_TOKENS: operation(refresh::refresh) => change "tokens.refresh";
+    REVOKE_GRANT: operation(revocation::revoke_grant) => change "grant.revoke";
+    INTROSPECT_EXTERNAL_TOKENS: operation(introspection::introspect) => read "grant.introspect";
+    REKEY_EXTERNAL_TOKENS: operation(rekey::rekey) => change "record.rekey";
+    REPLACE_EXTERNAL_TOKENS: operation(replace::replace) => change "tokens.replace";
+    CURRENT_PRINCIPAL: get(principal::current_principal) => read "principal.get";
+    CURRENT_TOKEN: get(principal::current_token) => change "access_token.issue";
+    GET_ACCESS_TOKEN: operation(principal::access_token) => change "access_token.issue";
+    TOKEN: oauth_form(token::exchange) => read "tokens.exchange";
+    SIGN_IN: page_with_form(account::sign_in_page, account::sign_in) => change "session.begin";
+    SIGN_OUT: form(account::sign_out) => change "session.end";
+    ACCOUNT: get(account::page) => read "account.get";
+    ACCOUNT_TICKETS: form(account::issue_ticket) => change "ticket.issue";
+    ACCOUNT_TICKETS_REVOKE: form(account::revoke_ticket) => change "ticket.revoke";
     HOME: get(api_index::to_index);
     API: get(api_index::versions);
     API_V1: get(api_index::routes);
@@ -74,6 +83,14 @@ routes! {
     DOCS_FILE: files(api_viewer::viewer);
     HEALTH: get(health::alive);
     READINESS: get(health::ready);
+}
+
+/// Returns the action of a request in the audit log, if it has one. `path` is one of the list.
+pub(crate) fn audits(path: &str, method: &Method) -> Option<Action> {
+    let route = ROUTES.iter().find(|route| route.path == path)?;
+    let is_read = *method == Method::GET || *method == Method::HEAD;
+    let is_audited = if route.has_post { *method == Method::POST } else { is_read };
+    route.audits.filter(|_| is_audited)
 }
 
 /// Returns the OpenAPI documentation of the handlers.

@@ -17,6 +17,7 @@ use actix_web::{
 use tracing_actix_web::TracingLogger;
 
 use super::{
+    audited::audited,
     connections::Acceptor,
     extract::BodyBudget,
     hosts::{self, Hosts},
@@ -75,6 +76,7 @@ pub(crate) fn start(
             .wrap(from_fn(refuse_repeated_headers))
             .wrap(Condition::new(!cors_origins.is_empty(), cors(&cors_origins)))
             .wrap(from_fn(hosts::check))
+            .wrap(from_fn(audited))
             .wrap(from_fn(problem::finish))
             .wrap(TracingLogger::<RequestSpan>::new())
             .wrap(from_fn(normalize_head))

@@ -8,7 +8,10 @@ use store::{Store, StoreError};
 use tracing::{error, info};
 
 use super::job::{Job, Outcome};
-use crate::error_text::error_chain;
+use crate::{
+    audit::{self, Action, Audit, Details, Event},
+    error_text::error_chain,
+};
 
 const PERIOD: Duration = Duration::from_secs(1);
 /// The time until the job looks again for records that could not be re-wrapped, or that were saved under an older key.
@@ -22,6 +25,7 @@ const LISTED_RECORDS: usize = 100;
 pub(super) struct FollowKeys {
     pub(super) store: Store,
     pub(super) rotate_after_wraps: i64,
+    pub(super) audit: Audit,
     /// The time of the last failed rotation.
     pub(super) failed_rotation: Option<Instant>,
 }
@@ -55,6 +59,9 @@ impl FollowKeys {
             Ok(rotation) if rotation.is_resumed => {}
             Ok(rotation) => {
                 info!(kek.id = rotation.id, "the master key wrapped often enough: rotating it");
+                let details = Details { subject: Some(rotation.id), ..Details::default() };
+                let action = Action::change("key.rotate");
+                self.audit.record_later(Event::now(action, audit::Outcome::Success, details));
             }
             Err(error) => {
                 self.failed_rotation = Some(Instant::now());

@@ -19,6 +19,8 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
+use crate::unprintable::is_unprintable;
+
 /// Writes fields as members of an object, each followed by a comma, so that others can follow.
 pub(super) struct Members;
 
@@ -133,14 +135,14 @@ struct Escaped<'a, 'b>(&'a mut Writer<'b>);
 impl fmt::Write for Escaped<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let mut rest = text;
-        while let Some(at) = rest.find(|c: char| c.is_control() || c == '"' || c == '\\') {
+        while let Some(at) = rest.find(|c: char| is_unprintable(c) || c == '"' || c == '\\') {
             let (plain, special) = rest.split_at(at);
             self.0.write_str(plain)?;
             let mut characters = special.chars();
             match characters.next() {
                 Some('\n') => self.0.write_str("\\n")?,
                 Some(character @ ('"' | '\\')) => write!(self.0, "\\{character}")?,
-                // All control characters have one UTF-16 unit.
+                // All of them have one UTF-16 unit.
                 Some(character) => write!(self.0, "\\u{:04x}", u32::from(character))?,
                 None => {}
             }

@@ -21,6 +21,7 @@ use crate::{
     },
     keys::keyring::{self, KekRow, Keyring},
     tables::{
+        audit::{AnchorRow, AuditKeyRow},
         credentials::CredentialRow,
         deliveries::DeliveryRow,
         external_tokens::TokenRow,
@@ -255,10 +256,16 @@ impl CopyJob<'_> {
         self.copy::<ExchangeRow>()?;
         self.remove_more::<DeliveryRow>()?;
         self.copy::<DeliveryRow>()?;
+        self.remove_more::<AnchorRow>()?;
+        self.copy::<AnchorRow>()?;
+        self.remove_more::<AuditKeyRow>()?;
+        self.copy::<AuditKeyRow>()?;
         self.compare::<RetiredKekRow>()?;
         self.compare::<ProviderPauseRow>()?;
         self.compare::<ExchangeRow>()?;
         self.compare::<DeliveryRow>()?;
+        self.compare::<AnchorRow>()?;
+        self.compare::<AuditKeyRow>()?;
         Ok(Copied {
             master_keys: self.compare::<KekRow>()?,
             users: self.compare::<UserRow>()?,

@@ -30,6 +30,7 @@ pub(super) enum Purpose {
     Dek = 2,
     Carrier = 3,
     RetrievalKey = 4,
+    AuditKey = 5,
     Backup = 8,
 }
 
@@ -59,9 +60,11 @@ impl Format {
     const fn known(purpose: Purpose) -> &'static [Self] {
         match purpose {
             Purpose::Carrier => &[Self::V1, Self::V2, Self::V3],
-            Purpose::Sentinel | Purpose::Dek | Purpose::RetrievalKey | Purpose::Backup => {
-                &[Self::V1]
-            }
+            Purpose::Sentinel
+            | Purpose::Dek
+            | Purpose::RetrievalKey
+            | Purpose::AuditKey
+            | Purpose::Backup => &[Self::V1],
         }
     }
 

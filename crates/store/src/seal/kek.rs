@@ -7,6 +7,7 @@ use model::{Provider, RecordId, TenantId, wiping_stack};
 use zeroize::Zeroizing;
 
 use super::{
+    audit::AuditKey,
     format::{KEY_LEN, Purpose, Unopenable, aes_256_gcm, decrypt, encrypt},
     random,
 };
@@ -61,6 +62,8 @@ pub(crate) struct Kek {
     key: LessSafeKey,
     /// The derived key that signs the states of authorizations.
     states: hmac::Key,
+    /// The derived key that signs the lines of the audit log.
+    audit: AuditKey,
 }
 
 impl Kek {
@@ -68,7 +71,30 @@ impl Kek {
         let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, b"").extract(bytes);
         let states = prk.expand(&[b"latchkey authorization state v1"], hmac::HMAC_SHA256);
         let states = states.expect("32 bytes are not too many").into();
-        Self { id, key: aes_256_gcm(bytes), states }
+        let audit = AuditKey::derive(&id, &prk);
+        Self { id, key: aes_256_gcm(bytes), states, audit }
+    }
+
+    /// Returns the key of the audit log's lines while this master key is the active one.
+    pub(crate) fn audit_key(&self) -> &AuditKey {
+        &self.audit
+    }
+
+    /// Seals the audit key of a master key that is about to be retired.
+    pub(crate) fn seal_audit_key(&self, key: &AuditKey) -> Vec<u8> {
+        let parts = [self.id.as_bytes(), key.kek_id().as_bytes()];
+        wiping_stack(|| encrypt(&self.key, Purpose::AuditKey, &parts, key.bytes()))
+    }
+
+    /// Opens the audit key of a retired master key.
+    pub(crate) fn open_audit_key(
+        &self,
+        retired: &str,
+        sealed: &[u8],
+    ) -> Result<AuditKey, Unopenable> {
+        let parts = [self.id.as_bytes(), retired.as_bytes()];
+        let opened = wiping_stack(|| decrypt(&self.key, Purpose::AuditKey, &parts, sealed))?;
+        AuditKey::of_bytes(retired, &opened.plain).ok_or(Unopenable)
     }
 
     /// Returns the HMAC-SHA-256 of the state of an authorization.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use diesel::{dsl::exists, prelude::*};
 use tokio::task;
 
-use super::retry::with_retries;
+use super::{audit, retry::with_retries};
 use crate::{
     KeyError, Store, StoreError,
     backend::conn::{self, Conn},
@@ -125,7 +125,7 @@ impl Store {
         }
         let id = key.id.clone();
         let clock = self.0.clock;
-        let retire = move |conn: &mut Conn| retire(conn, &id, clock.now());
+        let retire = move |conn: &mut Conn| retire(conn, &keyring, &id, clock.now());
         match with_retries(|| self.0.writer.run(Write::alone().rows(1).erasing(), retire.clone()))
             .await
         {
@@ -152,13 +152,14 @@ impl Store {
 
 /// Removes a key; `Conflict` if a record is under it. A server that adds a record holds the key's row until it commits.
 /// The check here runs after that lock and sees the record, because the isolation level is `READ COMMITTED`.
-fn retire(conn: &mut Conn, id: &str, now: i64) -> Result<(), StoreError> {
+fn retire(conn: &mut Conn, keyring: &Keyring, id: &str, now: i64) -> Result<(), StoreError> {
     if diesel::delete(keks::table.find(id)).execute(conn)? == 0 {
         return Err(StoreError::NotFound("master key"));
     }
     if is_needed(conn, id)? {
         return Err(StoreError::Conflict("record under the key"));
     }
+    audit::keep_keys(conn, keyring, id)?;
     let row = (retired_keks::id.eq(id), retired_keks::retired.eq(now));
     diesel::insert_into(retired_keks::table).values(row).execute(conn)?;
     Ok(())

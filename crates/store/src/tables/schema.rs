@@ -165,6 +165,25 @@ diesel::table! {
 }
 
 diesel::table! {
+    audit_anchors (chain) {
+        chain -> Text,
+        sequence -> BigInt,
+        mac -> Binary,
+        kek_id -> Text,
+        anchored -> BigInt,
+        signature -> Binary,
+    }
+}
+
+diesel::table! {
+    audit_keys (kek_id) {
+        kek_id -> Text,
+        sealed_by -> Text,
+        sealed -> Binary,
+    }
+}
+
+diesel::table! {
     database_identity (identity) {
         identity -> Text,
     }

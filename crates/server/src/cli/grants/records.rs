@@ -45,7 +45,7 @@ pub(crate) struct ListArguments {
 #[derive(Args)]
 pub(crate) struct OneRecord {
     /// The record's id, as `grants list` and `Describe` show it
-    id: String,
+    pub(crate) id: String,
     #[command(flatten)]
     tenant: TenantArgument,
 }

@@ -105,6 +105,9 @@ pub(crate) async fn describe(call: AgentCall, app: Data<App>) -> Result<HttpResp
         |record: &RecordInfo| !selector.is_by_id() || principal.may_manage(&record.owner);
     let record = record.filter(is_shown);
     request_log::note_found(record.is_some());
+    if let Some(record) = &record {
+        request_log::note_provider(&record.provider);
+    }
     let records = Vec::from_iter(record);
     let grants = app.grants.describe(&principal.tenant, &records).await?;
     let info = records

@@ -44,6 +44,7 @@ pub(crate) async fn introspect(call: AgentCall, app: Data<App>) -> Result<HttpRe
         let saved = app.store.external_tokens(&principal.tenant, &key).await?;
         let may_read = |owner: &Login| Access::of(principal, owner, app.retrieval).may_read();
         if let Some(saved) = saved.filter(|saved| may_read(&saved.owner)) {
+            request_log::note_provider(saved.carrier.provider.as_str());
             let provider = app.grants.provider_of(&principal.tenant, &saved);
             let name = call.preferences.value(saved.carrier.provider.as_str());
             let wish = Wish { tenant: &principal.tenant, key: &key, provider, at_least: 0 };

@@ -27,8 +27,10 @@ pub(super) const EXAMPLE_KEY: &str =
 /// Reads `TokenManagementInfo`. Rights and unknown properties are ignored (CONTRACT 4).
 pub(super) fn carrier(body: &Body) -> Result<TokenManagementInfo, Problem> {
     let carrier = body.root()?.object(CARRIER)?.ok_or_else(|| Problem::required(CARRIER))?;
+    let provider = Provider::parse(text(&carrier, Field::Provider)?.unwrap_or_default())?;
+    request_log::note_provider(provider.as_str());
     Ok(TokenManagementInfo {
-        provider: Provider::parse(text(&carrier, Field::Provider)?.unwrap_or_default())?,
+        provider,
         access_token: text(&carrier, Field::AccessToken)?.map(SecretText::from),
         refresh_token: text(&carrier, Field::RefreshToken)?.map(SecretText::from),
         claims: text(&carrier, Field::Claims)?.map(SecretText::from),
@@ -95,7 +97,9 @@ fn text<'a>(carrier: &Object<'a>, field: Field) -> Result<Option<&'a str>, Wrong
 pub(super) fn provider<'a>(root: &Object<'a>) -> Result<(&'a str, Provider), Problem> {
     let name = given(root, "Provider")?;
     let unknown = |_invalid| Problem::of_connect(ConnectError::UnknownProvider, String::new());
-    Ok((name, Provider::parse(name).map_err(unknown)?))
+    let provider = Provider::parse(name).map_err(unknown)?;
+    request_log::note_provider(provider.as_str());
+    Ok((name, provider))
 }
 
 /// Like `parameters`, for tokens that the caller supplies. Checks them by the provider's configuration.

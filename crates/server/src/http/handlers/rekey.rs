@@ -72,6 +72,7 @@ async fn other_key(
             None => None,
         });
     };
+    request_log::note_provider(&record.provider);
     if !principal.may_manage(&record.owner) {
         return Err(Problem::only_owner_rekeys());
     }

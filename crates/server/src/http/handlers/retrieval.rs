@@ -76,6 +76,7 @@ pub(super) async fn find<'a>(
         request_log::note_found(false);
         return Ok(None);
     };
+    request_log::note_provider(saved.carrier.provider.as_str());
     let provider = app.grants.provider_of(&principal.tenant, &saved);
     let access = Access::of(principal, &saved.owner, app.retrieval);
     let fresh = if access.may_read() {

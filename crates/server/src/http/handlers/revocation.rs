@@ -130,6 +130,9 @@ async fn managed_record(
     key: &RetrievalKey,
 ) -> Result<Option<RecordInfo>, Problem> {
     let record = app.store.record_of_key(caller.tenant.clone(), key.clone()).await?;
+    if let Some(record) = &record {
+        request_log::note_provider(&record.provider);
+    }
     match record {
         Some(record) if record.ended.is_none() && !caller.may_manage(&record.owner) => {
             Err(Problem::only_owner_revokes())

@@ -12,6 +12,7 @@ use crate::{
     copies::verify::counted,
     keys::keyring::KekRow,
     tables::{
+        audit::{AnchorRow, AuditKeyRow},
         credentials::CredentialRow,
         deliveries::DeliveryRow,
         exchanges::KEPT_US,
@@ -19,8 +20,8 @@ use crate::{
         grants::GrantRow,
         idempotency_keys::IdempotencyRow,
         schema::{
-            applications, credentials, deliveries, exchanges, external_tokens, grants,
-            idempotency_keys, keks, provider_states, retired_keks, users,
+            applications, audit_anchors, audit_keys, credentials, deliveries, exchanges,
+            external_tokens, grants, idempotency_keys, keks, provider_states, retired_keks, users,
         },
     },
 };
@@ -234,6 +235,27 @@ copied_table! {
     key: String = id,
     stamp: retired,
     expires_by_itself: false,
+}
+copied_table! {
+    row: AnchorRow,
+    table: audit_anchors,
+    name: "anchors of the audit log",
+    key: String = chain,
+    stamp: sequence,
+    expires_by_itself: false,
+}
+copied_table! {
+    row: AuditKeyRow,
+    table: audit_keys,
+    name: "audit keys",
+    key: String = audit_keys::kek_id,
+    key_of: |self| self.kek_id.clone(),
+    // A sealed key is replaced when the key that seals it is retired.
+    stamp: sql::<BigInt>("0"),
+    after: |one| audit_keys::kek_id.gt(one),
+    is: audit_keys::kek_id.eq(one),
+    among: |many| audit_keys::kek_id.eq_any(many),
+    expires_by_itself: |_row| false,
 }
 copied_table! {
     row: CredentialRow,

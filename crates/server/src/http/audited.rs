@@ -1,0 +1,92 @@
+//! Records each audited request in the audit log.
+//!
+//! Invariant: every request to an audited route has exactly one event. Its answer is sent after the event is safe, or
+//! is replaced by a 503 if the settings say so.
+
+use std::{cell::RefCell, rc::Rc};
+
+use actix_web::{
+    HttpMessage as _,
+    body::{BoxBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    http::StatusCode,
+    middleware::Next,
+    web::Data,
+};
+use tracing_actix_web::RequestId;
+
+use super::{client::client_address, problem::Problem, routes};
+use crate::{
+    audit::{Action, Audit, Details, Event, Outcome, in_call},
+    state::App,
+};
+
+/// Middleware: records the request, if it is one that is audited.
+pub(crate) async fn audited(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let app = request.app_data::<Data<App>>().expect("the app is set up with its state");
+    let action = app.audit.is_on().then(|| routes::audits(request.path(), request.method()));
+    let Some(action) = action.flatten() else {
+        return Ok(next.call(request).await?.map_into_boxed_body());
+    };
+    let audit = app.audit.clone();
+    if audit.admit().is_err() {
+        return Ok(request.error_response(Problem::not_audited()));
+    }
+    let address = client_address(app, request.request());
+    let address = address.or_else(|| request.peer_addr().map(|peer| peer.ip()));
+    let id = request.extensions().get::<RequestId>().map(ToString::to_string);
+    let details = Details { address, request: id, ..Details::default() };
+    let call =
+        Call { audit: &audit, action, details: Rc::new(RefCell::new(details)), is_ended: false };
+    let response = in_call(Rc::clone(&call.details), next.call(request)).await?;
+    let event = call.end(&response);
+    match audit.record(event).await {
+        Ok(()) => Ok(response.map_into_boxed_body()),
+        Err(_unrecorded) => Ok(response.error_response(Problem::not_audited())),
+    }
+}
+
+/// A call under way. If the client leaves before its end, the call is recorded as unanswered.
+struct Call<'a> {
+    audit: &'a Audit,
+    action: Action,
+    details: Rc<RefCell<Details>>,
+    is_ended: bool,
+}
+
+impl Call<'_> {
+    fn end<B>(mut self, response: &ServiceResponse<B>) -> Event {
+        self.is_ended = true;
+        let mut details = self.details.take();
+        let status = response.status();
+        details.status = Some(status.as_u16());
+        let error = response.response().error();
+        if let Some(problem) = error.and_then(|error| error.as_error::<Problem>()) {
+            details.reason = Some(problem.reason().to_owned());
+        }
+        Event::now(self.action, outcome_of(status), details)
+    }
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        if !self.is_ended {
+            let details = self.details.take();
+            self.audit.record_later(Event::now(self.action, Outcome::Unanswered, details));
+        }
+    }
+}
+
+fn outcome_of(status: StatusCode) -> Outcome {
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS => {
+            Outcome::Denied
+        }
+        status if status.is_server_error() => Outcome::Failed,
+        status if status.is_client_error() => Outcome::Refused,
+        _ => Outcome::Success,
+    }
+}

@@ -1,0 +1,2 @@
+DROP TABLE audit_keys;
+DROP TABLE audit_anchors;
