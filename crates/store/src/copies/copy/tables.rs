@@ -251,7 +251,7 @@ copied_table! {
     key: String = audit_keys::kek_id,
     key_of: |self| self.kek_id.clone(),
     // A sealed key is replaced when the key that seals it is retired.
-    stamp: sql::<BigInt>("0"),
+    stamp: sql::<BigInt>("CAST(0 AS BIGINT)"),
     after: |one| audit_keys::kek_id.gt(one),
     is: audit_keys::kek_id.eq(one),
     among: |many| audit_keys::kek_id.eq_any(many),
