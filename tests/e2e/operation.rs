@@ -7,5 +7,6 @@ mod import;
 mod import_guide;
 mod log_sweep;
 mod pause;
+mod records;
 mod start;
 mod verify;

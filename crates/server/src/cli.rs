@@ -8,6 +8,7 @@ mod arguments;
 mod audit;
 mod audited;
 mod backup;
+mod confirm;
 mod copy;
 mod grants;
 mod import;
@@ -17,6 +18,7 @@ mod output;
 mod proof;
 mod provider;
 mod providers;
+mod records;
 #[cfg(test)]
 mod reference;
 mod restore;
@@ -39,6 +41,7 @@ use tracing::warn;
 use self::{
     app::AppCommand, audit::AuditCommand, copy::Sides, grants::GrantsCommand,
     import::ImportArguments, keys::KeysCommand, output::Output, providers::ProvidersCommand,
+    records::RecordsCommand,
     ticket::TicketCommand, user::UserCommand,
 };
 use crate::{
@@ -124,6 +127,13 @@ enum Command {
         output: Output,
         #[command(subcommand)]
         command: GrantsCommand,
+    },
+    /// List, revoke, export and erase records
+    Records {
+        #[command(flatten)]
+        output: Output,
+        #[command(subcommand)]
+        command: RecordsCommand,
     },
     /// Show the presets for providers, and check the configured providers
     Providers {
@@ -296,6 +306,7 @@ fn administer(config: &Config, command: &Command) -> anyhow::Result<()> {
         Command::App { output, command } => app::run(config, *output, command),
         Command::Keys { output, command } => keys::run(config, *output, command),
         Command::Grants { output, command } => grants::run(config, *output, command),
+        Command::Records { output, command } => records::run(config, *output, command),
         Command::Providers { output, command } => providers::run(config, *output, command),
         Command::Verify { output } => verify::run(config, *output),
         Command::Backup { output, file } => backup::run(config, *output, file),

@@ -19,6 +19,7 @@ mod retry;
 mod rewrapping;
 mod rotation;
 mod servers;
+mod several;
 mod sweep;
 mod tokens;
 mod unsaved;

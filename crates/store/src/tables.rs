@@ -16,6 +16,7 @@ pub(crate) mod provider_states;
 pub(crate) mod records;
 pub(crate) mod rewrap;
 pub(crate) mod schema;
+pub(crate) mod several;
 pub(crate) mod unreadable;
 pub(crate) mod users;
 pub(crate) mod wrapped_dek;

@@ -46,6 +46,7 @@ enum Server {
 #[case("docs/how-to/connect-salesforce.md", Server::Absent)]
 #[case("docs/how-to/connect-superoffice.md", Server::Absent)]
 #[case("docs/how-to/copies.md", Server::AbsentBesidePostgres)]
+#[case("docs/how-to/everyday.md", Server::Runs)]
 #[case("docs/how-to/expiry.md", Server::Absent)]
 #[case("docs/how-to/formats.md", Server::Runs)]
 #[case("docs/how-to/limits.md", Server::Runs)]

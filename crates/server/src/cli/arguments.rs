@@ -1,10 +1,10 @@
-//! Tenants and logins as arguments of commands.
+//! Tenants, logins and ids of records as arguments of commands.
 //!
 //! Invariant: a command gets a tenant by the name that the database has for it.
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use model::{Login, TenantId};
+use model::{Login, RecordId, TenantId};
 
 use crate::config::{Config, tenants};
 
@@ -50,4 +50,14 @@ pub(crate) fn tenant(name: &str, config: &Config) -> anyhow::Result<TenantId> {
 /// The name is not valid.
 pub(crate) fn login(name: &str) -> anyhow::Result<Login> {
     Login::parse(name).with_context(|| format!("`{name}` is not a valid login"))
+}
+
+/// The id of a record.
+///
+/// # Errors
+/// The text is not an id. It may be a whole key, so the message does not repeat it.
+pub(crate) fn record_id(text: &str) -> anyhow::Result<RecordId> {
+    RecordId::parse(text.trim()).context(
+        "that is not the id of a record: an id has 11 letters and digits, those after `lk_` in its key",
+    )
 }

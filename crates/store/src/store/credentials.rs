@@ -91,6 +91,21 @@ impl Store {
             .await
     }
 
+    /// Returns some credentials of a user after the one of this id, valid or not, without their digests. None are left
+    /// after an empty page.
+    pub async fn credentials_of_user(
+        &self,
+        tenant: TenantId,
+        login: Login,
+        after: Option<CredentialId>,
+    ) -> Result<Vec<IssuedCredential>, StoreError> {
+        let find = move |conn: &mut Conn| {
+            let after = after.as_ref().map_or("", CredentialId::as_str);
+            credentials::of_user(conn, &tenant, &login, after)
+        };
+        self.0.readers.run(find).await
+    }
+
     /// Ends a credential and everything derived from it. With `owner`, only if it belongs to that user.
     ///
     /// # Errors

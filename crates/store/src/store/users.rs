@@ -17,6 +17,15 @@ impl Store {
         self.0.readers.user(tenant, login).await
     }
 
+    /// Returns when a user was added, and when it was last changed, in microseconds since 1970 UTC.
+    pub async fn user_times(
+        &self,
+        tenant: TenantId,
+        login: Login,
+    ) -> Result<Option<(i64, i64)>, StoreError> {
+        self.0.readers.run(move |conn| users::times(conn, &tenant, &login)).await
+    }
+
     /// Returns whether the database has no users yet.
     pub async fn has_no_users(&self) -> Result<bool, StoreError> {
         self.0.readers.run(|conn| users::count(conn).map(|count| count == 0)).await

@@ -280,6 +280,24 @@ pub(crate) fn list(
     Ok(rows.into_iter().filter_map(credential).collect())
 }
 
+/// Returns some credentials of a user after this id, valid or not, without their digests.
+pub(crate) fn of_user(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    login: &Login,
+    after: &str,
+) -> Result<Vec<IssuedCredential>, StoreError> {
+    let rows: Vec<CredentialRow> = credentials::table
+        .filter(credentials::tenant.eq(tenant.as_str()))
+        .filter(credentials::login.eq(login.as_str()))
+        .filter(credentials::id.gt(after))
+        .order(credentials::id)
+        .limit(BATCH)
+        .select(CredentialRow::as_select())
+        .load(conn)?;
+    Ok(rows.iter().filter_map(CredentialRow::read).collect())
+}
+
 /// Ends a credential of a kind and everything derived from it. With `owner`, only if it belongs to that user. Returns
 /// false if only a batch of the derived ones ended; call it again then.
 ///

@@ -34,6 +34,13 @@ pub(crate) struct DeliveryRow {
     due: i64,
 }
 
+/// The columns by which rows are found and locked.
+pub(crate) const DELIVERY_KEY: (deliveries::receiver, deliveries::subject, deliveries::position) =
+    (deliveries::receiver, deliveries::subject, deliveries::position);
+
+/// Their values.
+pub(crate) type DeliveryKey = (String, String, i64);
+
 /// An event to send to a receiver. Times are microseconds since 1970 UTC.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Delivery(DeliveryRow);
@@ -52,6 +59,10 @@ impl Delivery {
     /// Returns the receiver's name.
     pub fn receiver(&self) -> &str {
         &self.0.receiver
+    }
+
+    pub(crate) fn of_row(row: DeliveryRow) -> Self {
+        Self(row)
     }
 
     /// Returns the key by which rows are locked in order.

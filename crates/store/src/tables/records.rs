@@ -63,6 +63,8 @@ pub struct Listing {
     pub owner: Option<Login>,
     /// The provider's exact name; `None` for all.
     pub provider: Option<String>,
+    /// The time after which the record was not used; `None` for all. A record that was never used counts from its save.
+    pub unused_since: Option<i64>,
     /// Whether to include ended records.
     pub include_ended: bool,
     /// The position to start after.
@@ -137,6 +139,9 @@ impl Listing {
     fn wants(&self, record: &RecordInfo) -> bool {
         (self.include_ended || record.ended.is_none())
             && self.provider.as_ref().is_none_or(|provider| *provider == record.provider)
+            && self
+                .unused_since
+                .is_none_or(|since| record.last_used.unwrap_or(record.created) <= since)
     }
 }
 
@@ -262,6 +267,14 @@ fn shredded() -> _ {
         external_tokens::sealed.eq(nothing),
         external_tokens::kek_id.eq(no_key),
     )
+}
+
+/// Ends these records, which the caller has found living and has locked.
+pub(crate) fn end(conn: &mut Conn, now: i64, records: &[i64]) -> Result<(), StoreError> {
+    let living = external_tokens::table.filter(external_tokens::id.eq_any(records));
+    let ended = external_tokens::ended.eq(now);
+    on_backend!(conn, |conn| diesel::update(living).set((ended, shredded())).execute(conn))?;
+    Ok(())
 }
 
 /// Ends a living record of a tenant now. With `owner` or `generation`, only if they match. Returns whether it ended

@@ -126,6 +126,16 @@ pub(crate) fn list(conn: &mut Conn, tenant: Option<&TenantId>) -> Result<Vec<Use
     Ok(rows.into_iter().filter_map(UserRow::into_user).collect())
 }
 
+/// Returns when a user was added, and when it was last changed.
+pub(crate) fn times(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    login: &Login,
+) -> Result<Option<(i64, i64)>, StoreError> {
+    let row = users::table.find((tenant.as_str(), login.as_str()));
+    Ok(row.select((users::created, users::updated)).first(conn).optional()?)
+}
+
 /// Adds a user of the first version. `Conflict`: the tenant has a user of that login.
 pub(crate) fn insert(conn: &mut Conn, now: i64, user: &User) -> Result<(), StoreError> {
     let of_tenant = users::table.filter(users::tenant.eq(user.tenant.as_str()));

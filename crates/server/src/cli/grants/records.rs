@@ -6,13 +6,13 @@ use std::io::{self, Write as _};
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
-use model::{CauseKind, RecordId, TenantId};
+use model::{CauseKind, TenantId};
 use serde::Serialize;
 use store::{Listing, Position, RecordInfo, Store};
 use tracing::info;
 
 use super::super::{
-    arguments::TenantArgument,
+    arguments::{TenantArgument, record_id},
     open,
     output::{Output, Progress, counted, moment},
 };
@@ -187,7 +187,7 @@ impl Found {
         providers: &Providers,
         wanted: &OneRecord,
     ) -> anyhow::Result<Self> {
-        let (tenant, id) = (wanted.tenant.read(config)?, id(&wanted.id)?);
+        let (tenant, id) = (wanted.tenant.read(config)?, record_id(&wanted.id)?);
         let record = store.record(tenant.clone(), id).await?;
         let record = record.with_context(|| no_record(&wanted.id, &tenant))?;
         let records = std::slice::from_ref(&record);
@@ -197,13 +197,6 @@ impl Found {
         let is_configured = providers.find(&tenant, &record.provider).is_some();
         Ok(Self { tenant, description, record, is_configured })
     }
-}
-
-fn id(text: &str) -> anyhow::Result<RecordId> {
-    // The text may be a whole key, so it is not repeated.
-    RecordId::parse(text.trim()).context(
-        "that is not the id of a record: an id has 11 letters and digits, those after `lk_` in its key",
-    )
 }
 
 fn no_record(id: &str, tenant: &TenantId) -> String {
@@ -223,6 +216,7 @@ pub(super) fn list(config: &Config, output: Output, wanted: &ListArguments) -> a
             tenant: tenant.clone(),
             owner: None,
             provider: wanted.provider.clone(),
+            unused_since: None,
             include_ended: false,
             after: position(store, &tenant, wanted.after.as_deref()).await?,
             limit: PAGE,
@@ -272,7 +266,7 @@ async fn position(
     after: Option<&str>,
 ) -> anyhow::Result<Option<Position>> {
     let Some(after) = after else { return Ok(None) };
-    let record = store.record(tenant.clone(), id(after)?).await?;
+    let record = store.record(tenant.clone(), record_id(after)?).await?;
     let record = record.with_context(|| no_record(after, tenant))?;
     Ok(Some(Position { owner: record.owner.to_string(), record: record.id.as_i64() }))
 }

@@ -59,6 +59,7 @@ pub(crate) async fn list(call: AgentCall, app: Data<App>) -> Result<HttpResponse
         tenant: principal.tenant.clone(),
         owner: asked_for.or_else(|| confined_to(principal)),
         provider: root.string("Provider")?.filter(|name| !name.is_empty()).map(str::to_owned),
+        unused_since: None,
         include_ended: root.boolean("IncludeEnded")?.unwrap_or(false),
         limit: limit(&root)?,
         after: unquoted(&root, "Cursor")?.map(read_cursor).transpose()?,
