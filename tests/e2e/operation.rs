@@ -9,4 +9,5 @@ mod log_sweep;
 mod pause;
 mod records;
 mod start;
+mod users;
 mod verify;

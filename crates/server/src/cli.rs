@@ -22,6 +22,7 @@ mod records;
 #[cfg(test)]
 mod reference;
 mod restore;
+mod session;
 mod terminal;
 mod ticket;
 mod user;
@@ -41,8 +42,7 @@ use tracing::warn;
 use self::{
     app::AppCommand, audit::AuditCommand, copy::Sides, grants::GrantsCommand,
     import::ImportArguments, keys::KeysCommand, output::Output, providers::ProvidersCommand,
-    records::RecordsCommand,
-    ticket::TicketCommand, user::UserCommand,
+    records::RecordsCommand, session::SessionCommand, ticket::TicketCommand, user::UserCommand,
 };
 use crate::{
     config::{Config, environment},
@@ -106,6 +106,13 @@ enum Command {
         output: Output,
         #[command(subcommand)]
         command: TicketCommand,
+    },
+    /// List and revoke the sessions of people who signed in with a browser
+    Session {
+        #[command(flatten)]
+        output: Output,
+        #[command(subcommand)]
+        command: SessionCommand,
     },
     /// Manage partner applications
     App {
@@ -303,6 +310,7 @@ fn administer(config: &Config, command: &Command) -> anyhow::Result<()> {
         }
         Command::User { output, command } => user::run(config, *output, command),
         Command::Ticket { output, command } => ticket::run(config, *output, command),
+        Command::Session { output, command } => session::run(config, *output, command),
         Command::App { output, command } => app::run(config, *output, command),
         Command::Keys { output, command } => keys::run(config, *output, command),
         Command::Grants { output, command } => grants::run(config, *output, command),

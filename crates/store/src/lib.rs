@@ -37,7 +37,7 @@ pub use crate::{
     single_flight::SingleFlight,
     store::{
         FoundAnchor, GrantFacts, KekStatus, Migrator, NewTokens, OpenOptions, Rekeyed, Rewrapped,
-        Rotation, Store, TokenEnd, TokensToSave,
+        Rotation, Store, TokenEnd, TokensToSave, UserChange, UserRemoval,
     },
     tables::{
         audit::AuditAnchor,

@@ -43,6 +43,7 @@ pub use self::{
     rewrapping::Rewrapped,
     rotation::Rotation,
     tokens::{TokenEnd, TokensToSave},
+    users::{UserChange, UserRemoval},
 };
 use crate::{
     Clock, Database, ExpiryPolicy, KekSources, OpenError, OutboxOptions, Quotas, SingleFlight,

@@ -78,6 +78,30 @@ fn an_application_is_known_by_its_token() {
     assert!(app.files_with(token).is_empty(), "the token is in the database");
 }
 
+/// CONTRACT 30: the former token of an application ends at once, also if it was just in use.
+#[test]
+fn the_token_of_an_application_is_replaced_at_once() {
+    let app = online("*");
+    let (former, other) = (app.admin(&["app", "add", "sync"]), app.admin(&["app", "add", "other"]));
+    let ticket = format!("SoTicket {}", app.ticket("tje0"));
+    let client = app.client().with_authorization(Some(&ticket));
+    let who = |token: &str| client.who(&[("SO-AppToken", token)]);
+    who(&former).expect(200);
+    let rotated = app.admin(&["app", "rotate", "SYNC", "--output", "json"]);
+    let rotated: serde_json::Value = serde_json::from_str(&rotated).expect("JSON");
+    assert_eq!((&rotated["name"], &rotated["disabled"]), (&json!("sync"), &json!(false)));
+    let token = rotated["token"].as_str().expect("a token");
+    who(&former).expect_error(401, "SoSessionException", "registered, enabled application");
+    assert_eq!(who(token).expect(200).json()["Application"], "sync");
+    who(&other).expect(200);
+    let next = app.admin(&["app", "rotate", "sync"]);
+    who(token).expect(401);
+    who(&next).expect(200);
+    assert!(app.files_with(&next).is_empty(), "the token is in the database");
+    let refused = app.setup.run(&["app", "rotate", "none"], "").expect_err("it is refused");
+    assert!(refused.contains("there is no application none"), "{refused}");
+}
+
 /// The commands that the greeting prints work. An online installation offers no Basic.
 #[test]
 fn online_the_greeting_says_what_is_closed() {

@@ -1,7 +1,8 @@
 //! `latchkey app`: the partner applications (CONTRACT 30).
 //!
-//! Invariant: an application's token is shown once, when it is registered.
+//! Invariant: an application's token is shown once, when it is made.
 
+use anyhow::Context as _;
 use auth::ApplicationToken;
 use clap::Subcommand;
 use model::{Application, ApplicationName, TenantId};
@@ -29,6 +30,15 @@ pub(crate) enum AppCommand {
     },
     /// List the applications
     List,
+    /// Replace the token of an application, and print the new one
+    ///
+    /// The former token ends at once, so give the new one to the application directly afterwards. For an overlap, add a
+    /// second application, and disable this one later. Access tokens of the application stay valid.
+    #[command(after_help = "Example:\n  latchkey app rotate crm-sync")]
+    Rotate {
+        /// The name, as `app list` shows it
+        name: String,
+    },
     /// Disable an application
     Disable {
         /// The name, as `app list` shows it
@@ -97,6 +107,18 @@ pub(crate) fn run(config: &Config, output: Output, command: &AppCommand) -> anyh
                 open::with_store(config, async |store| Ok(store.applications().await?))?;
             let rows: Vec<Row> = applications.iter().map(Row::of).collect();
             output.rows(&["NAME", "TENANTS", "STATE"], &rows, Row::cells)
+        }
+        AppCommand::Rotate { name: text } => {
+            let (name, token) = (ApplicationName::parse(text)?, ApplicationToken::generate());
+            let application = open::with_store(config, async |store| {
+                let changed = store.set_application_token(name.clone(), token.digest()).await;
+                changed.map_err(|error| refusal(error, name.as_str()))?;
+                let found = store.application_named(name.clone()).await?;
+                found.with_context(|| format!("there is no application {name}"))
+            })?;
+            info!(application = name.as_str(), "replaced the token of the application");
+            let object = Registered { token: token.expose(), row: Row::of(&application) };
+            output.made(token.expose(), &object)
         }
         AppCommand::Disable { name } => set_disabled(config, output, name, true),
         AppCommand::Enable { name } => set_disabled(config, output, name, false),

@@ -47,6 +47,12 @@ impl Command {
                 UserCommand::Enable { login, tenant, .. } => {
                     Change::on("user.enable", login, tenant.name())
                 }
+                UserCommand::SetRole { login, tenant, .. } => {
+                    Change::on("user.set_role", login, tenant.name())
+                }
+                UserCommand::Remove { login, tenant, .. } => {
+                    Change::on("user.remove", login, tenant.name())
+                }
                 UserCommand::List { .. } => None,
             },
             Self::Ticket { command, .. } => match command {
@@ -58,9 +64,28 @@ impl Command {
             },
             Self::App { command, .. } => match command {
                 AppCommand::Add { name, .. } => Change::on("app.add", name, None),
+                AppCommand::Rotate { name } => Change::on("app.rotate", name, None),
                 AppCommand::Disable { name } => Change::on("app.disable", name, None),
                 AppCommand::Enable { name } => Change::on("app.enable", name, None),
                 AppCommand::List => None,
+            },
+            Self::Session { command, .. } => match command {
+                SessionCommand::Revoke(sessions) => {
+                    Change::on("session.revoke", &sessions.subject(), None)
+                }
+                SessionCommand::List { .. } => None,
+            },
+            Self::Records { command, .. } => match command {
+                RecordsCommand::Revoke(records) => {
+                    Change::on("record.revoke", &records.subject(), records.tenant())
+                }
+                RecordsCommand::Erase(erase) => {
+                    Change::on("record.erase", erase.owner.login(), erase.owner.tenant())
+                }
+                RecordsCommand::Export(owner) => {
+                    Change::on("user.export", owner.login(), owner.tenant())
+                }
+                RecordsCommand::List(_) => None,
             },
             Self::Keys { command, .. } => match command {
                 KeysCommand::New => Change::of("key.make"),

@@ -66,4 +66,19 @@ impl Store {
         };
         self.0.writer.run(Write::of(LockOrder::Nothing), change).await
     }
+
+    /// Replaces the token of an application. The former token ends at once.
+    ///
+    /// # Errors
+    /// `NotFound`: no application has that name.
+    pub async fn set_application_token(
+        &self,
+        name: ApplicationName,
+        token: SecretDigest,
+    ) -> Result<(), StoreError> {
+        let clock = self.0.clock;
+        let change =
+            move |conn: &mut Conn| applications::set_token(conn, clock.now(), &name, &token);
+        self.0.writer.run(Write::of(LockOrder::Nothing), change).await
+    }
 }

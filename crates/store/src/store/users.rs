@@ -7,9 +7,32 @@ use model::{Login, PasswordHash, TenantId, User};
 use crate::{
     Store, StoreError,
     backend::conn::Conn,
-    tables::users,
+    tables::{credentials, several, users},
     write::lock_order::{LockOrder, Write},
 };
+
+/// Rows that the removal of a user changes at once, at most: the user and a batch of credentials.
+const REMOVED_ROWS: usize = 257;
+
+/// The outcome of a change that may be refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UserChange {
+    /// The change is made.
+    Done,
+    /// The user is the last enabled administrator of its tenant; nothing was changed.
+    LastAdministrator,
+    /// The user owns living records, and is still there.
+    OwnsRecords,
+}
+
+/// The conditions of a removal that the caller waives.
+#[derive(Clone, Copy, Debug)]
+pub struct UserRemoval {
+    /// Whether the last enabled administrator may go.
+    pub is_forced: bool,
+    /// Whether a user with living records is disabled, so that the caller can revoke them and try again.
+    pub disables_owner: bool,
+}
 
 impl Store {
     /// Returns the user with this login, disabled or not.
@@ -79,6 +102,72 @@ impl Store {
             users::set_disabled(conn, clock.now(), &tenant, &login, is_disabled)
         };
         self.0.writer.run(Write::of(order), change).await
+    }
+
+    /// Gives or takes a user the rights of an administrator. Makes a new version of the user. With `is_forced`, takes
+    /// them also from the last enabled administrator of the tenant.
+    ///
+    /// # Errors
+    /// `NotFound`: no such user.
+    pub async fn set_administrator(
+        &self,
+        tenant: TenantId,
+        login: Login,
+        is_administrator: bool,
+        is_forced: bool,
+    ) -> Result<UserChange, StoreError> {
+        let clock = self.0.clock;
+        let change = move |conn: &mut Conn| {
+            let may_be_refused = !is_administrator && !is_forced;
+            if may_be_refused && users::is_last_administrator(conn, &tenant, &login)? {
+                return Ok(UserChange::LastAdministrator);
+            }
+            users::set_administrator(conn, clock.now(), &tenant, &login, is_administrator)?;
+            Ok(UserChange::Done)
+        };
+        self.0.writer.run(Write::alone(), change).await
+    }
+
+    /// Removes a user with all its credentials. It is disabled as soon as the first of them goes.
+    ///
+    /// # Errors
+    /// `NotFound`: no such user.
+    pub async fn remove_user(
+        &self,
+        tenant: TenantId,
+        login: Login,
+        removal: UserRemoval,
+    ) -> Result<UserChange, StoreError> {
+        let clock = self.0.clock;
+        let remove = move |conn: &mut Conn| {
+            let now = clock.now();
+            let is_last = users::is_last_administrator(conn, &tenant, &login)?;
+            if is_last && !removal.is_forced {
+                return Ok(Some(UserChange::LastAdministrator));
+            }
+            if users::find(conn, &tenant, &login)?.is_none() {
+                return Err(StoreError::NotFound("user"));
+            }
+            let owns_records = several::has_living(conn, now, &tenant, &login)?;
+            if !owns_records || removal.disables_owner {
+                // No credential is made for a disabled user. A later user of the login begins without any.
+                users::set_disabled(conn, now, &tenant, &login, true)?;
+            }
+            if owns_records {
+                return Ok(Some(UserChange::OwnsRecords));
+            }
+            if !credentials::remove_some(conn, &tenant, &login)? {
+                return Ok(None);
+            }
+            users::remove(conn, &tenant, &login)?;
+            Ok(Some(UserChange::Done))
+        };
+        loop {
+            let write = Write::alone().rows(REMOVED_ROWS).erasing();
+            if let Some(outcome) = self.0.writer.run(write, remove.clone()).await? {
+                return Ok(outcome);
+            }
+        }
     }
 
     /// Replaces the hash of the password of `user`, unless the user was changed meanwhile.

@@ -143,6 +143,19 @@ pub(crate) fn unreadable(conn: &mut Conn) -> QueryResult<Vec<String>> {
     Ok(rows.into_iter().filter(|row| row.read().is_none()).map(|row| row.name).collect())
 }
 
+/// Replaces the token of an application. `NotFound`: none has that name.
+pub(crate) fn set_token(
+    conn: &mut Conn,
+    now: i64,
+    name: &ApplicationName,
+    token: &SecretDigest,
+) -> Result<(), StoreError> {
+    let changed = diesel::update(applications::table.find(name.as_str()))
+        .set((applications::token_digest.eq(token.as_bytes()), applications::updated.eq(now)))
+        .execute(conn)?;
+    if changed == 0 { Err(StoreError::NotFound("application")) } else { Ok(()) }
+}
+
 /// Disables or enables an application. `NotFound`: none has that name.
 pub(crate) fn set_disabled(
     conn: &mut Conn,

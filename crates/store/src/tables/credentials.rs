@@ -298,6 +298,27 @@ pub(crate) fn of_user(
     Ok(rows.iter().filter_map(CredentialRow::read).collect())
 }
 
+/// Removes at most `BATCH` credentials of a user, whose row the caller has locked. Returns whether none is left.
+pub(crate) fn remove_some(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    login: &Login,
+) -> Result<bool, StoreError> {
+    let some = credentials::table
+        .filter(credentials::tenant.eq(tenant.as_str()))
+        .filter(credentials::login.eq(login.as_str()))
+        .order(credentials::id)
+        .limit(BATCH)
+        .select(credentials::id);
+    let some: Vec<String> = some.load(conn)?;
+    if let Conn::Postgres(session) = conn {
+        lock_in_order(session, &some)?;
+    }
+    let rows = credentials::table.filter(credentials::id.eq_any(&some));
+    on_backend!(conn, |conn| diesel::delete(rows).execute(conn))?;
+    Ok(some.len() < BATCH as usize)
+}
+
 /// Ends a credential of a kind and everything derived from it. With `owner`, only if it belongs to that user. Returns
 /// false if only a batch of the derived ones ended; call it again then.
 ///

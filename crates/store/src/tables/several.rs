@@ -59,6 +59,23 @@ pub(crate) fn of_owner(
     Ok(on_backend!(conn, |conn| owned.load(conn))?)
 }
 
+/// Returns whether an owner has a living record.
+pub(crate) fn has_living(
+    conn: &mut Conn,
+    now: i64,
+    tenant: &TenantId,
+    owner: &Login,
+) -> Result<bool, StoreError> {
+    let living = external_tokens::table
+        .filter(external_tokens::tenant.eq(tenant.as_str()))
+        .filter(external_tokens::owner.eq(owner.as_str()))
+        .filter(external_tokens::ended.is_null())
+        .filter(external_tokens::expires.is_null().or(external_tokens::expires.gt(now)))
+        .select(external_tokens::id);
+    let first: Option<i64> = on_backend!(conn, |conn| living.first(conn)).optional()?;
+    Ok(first.is_some())
+}
+
 /// Removes records with their grants. Returns how many there were.
 pub(crate) fn erase(conn: &mut Conn, ids: &[i64]) -> Result<usize, StoreError> {
     if let Conn::Postgres(session) = conn {

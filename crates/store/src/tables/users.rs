@@ -203,6 +203,50 @@ pub(crate) fn set_disabled(
     found(changed)
 }
 
+/// Gives or takes a user the rights of an administrator. `NotFound`: no such user.
+pub(crate) fn set_administrator(
+    conn: &mut Conn,
+    now: i64,
+    tenant: &TenantId,
+    login: &Login,
+    is_administrator: bool,
+) -> Result<(), StoreError> {
+    let changed = diesel::update(users::table.find((tenant.as_str(), login.as_str())))
+        .set((
+            users::is_administrator.eq(is_administrator),
+            users::version.eq(users::version + 1),
+            users::updated.eq(now),
+        ))
+        .execute(conn)?;
+    found(changed)
+}
+
+/// Returns whether a user is the only enabled administrator of its tenant. On PostgreSQL, locks the user and these
+/// administrators until the transaction ends, so that two transactions do not remove the last two.
+pub(crate) fn is_last_administrator(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    login: &Login,
+) -> Result<bool, StoreError> {
+    let is_one = users::is_administrator.eq(true).and(users::is_disabled.eq(false));
+    let rows = users::table
+        .filter(users::tenant.eq(tenant.as_str()))
+        .filter(users::login.eq(login.as_str()).or(is_one))
+        .order(users::login)
+        .select((users::login, users::is_administrator, users::is_disabled));
+    let rows: Vec<(String, bool, bool)> = match conn {
+        Conn::Sqlite(conn) => rows.load(conn)?,
+        Conn::Postgres(session) => rows.for_no_key_update().load(session)?,
+    };
+    Ok(matches!(&rows[..], [(only, true, false)] if only == login.as_str()))
+}
+
+/// Removes a user.
+pub(crate) fn remove(conn: &mut Conn, tenant: &TenantId, login: &Login) -> Result<(), StoreError> {
+    diesel::delete(users::table.find((tenant.as_str(), login.as_str()))).execute(conn)?;
+    Ok(())
+}
+
 /// Stores another hash of the same password, unless the user was changed meanwhile.
 pub(crate) fn rehash(conn: &mut Conn, user: &User, hash: &PasswordHash) -> Result<(), StoreError> {
     diesel::update(users::table.find((user.tenant.as_str(), user.login.as_str())))
