@@ -11,7 +11,7 @@ use tracing::warn;
 
 use super::{
     Command, app::AppCommand, grants::GrantsCommand, keys::KeysCommand, open::with_store_for_keys,
-    ticket::TicketCommand, user::UserCommand,
+    records::RecordsCommand, session::SessionCommand, ticket::TicketCommand, user::UserCommand,
 };
 use crate::{
     audit::{Action, Details, Event, Outcome, record_of_command},
@@ -80,10 +80,10 @@ impl Command {
                     Change::on("record.revoke", &records.subject(), records.tenant())
                 }
                 RecordsCommand::Erase(erase) => {
-                    Change::on("record.erase", erase.owner.login(), erase.owner.tenant())
+                    Change::on("record.erase", &erase.owner.owner, erase.owner.tenant.name())
                 }
                 RecordsCommand::Export(owner) => {
-                    Change::on("user.export", owner.login(), owner.tenant())
+                    Change::on("user.export", &owner.owner, owner.tenant.name())
                 }
                 RecordsCommand::List(_) => None,
             },

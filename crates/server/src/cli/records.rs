@@ -114,6 +114,23 @@ pub(crate) struct RevokeArguments {
     consent: Consent,
 }
 
+impl RevokeArguments {
+    /// Names the records for the audit log.
+    pub(super) fn subject(&self) -> String {
+        let Filter { owner, provider, unused, .. } = &self.filter;
+        let unused = unused.map(|days| days.to_string());
+        let parts =
+            [("id", &self.id), ("owner", owner), ("provider", provider), ("unused", &unused)];
+        let given = parts.iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+        given.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Returns the tenant as it was given.
+    pub(super) fn tenant(&self) -> Option<&str> {
+        self.filter.tenant.as_deref()
+    }
+}
+
 #[derive(Serialize)]
 struct Row {
     id: String,

@@ -61,6 +61,14 @@ pub(crate) struct RevokeArguments {
     all: bool,
 }
 
+impl RevokeArguments {
+    /// Names the sessions for the audit log.
+    pub(super) fn subject(&self) -> String {
+        let of_user = || self.users.user.as_ref().map(|login| format!("user {login}"));
+        self.id.clone().or_else(of_user).unwrap_or_else(|| "all".to_owned())
+    }
+}
+
 #[derive(Serialize)]
 struct Row {
     id: String,

@@ -30,15 +30,15 @@ use crate::config::Config;
 pub(crate) struct Owner {
     /// The user name
     #[arg(long, value_name = "LOGIN")]
-    owner: String,
+    pub(in crate::cli) owner: String,
     #[command(flatten)]
-    tenant: TenantArgument,
+    pub(in crate::cli) tenant: TenantArgument,
 }
 
 #[derive(Args)]
 pub(crate) struct EraseArguments {
     #[command(flatten)]
-    owner: Owner,
+    pub(in crate::cli) owner: Owner,
     #[command(flatten)]
     consent: Consent,
 }
