@@ -6,6 +6,7 @@ mod grants;
 mod import;
 mod import_guide;
 mod log_sweep;
+mod metrics;
 mod pause;
 mod records;
 mod start;

@@ -10,6 +10,7 @@ pub(crate) mod outage;
 pub(crate) mod parts;
 pub(crate) mod provider;
 pub(crate) mod raw;
+pub(crate) mod scrape;
 pub(crate) mod seal_format;
 pub(crate) mod sqlite_tables;
 pub(crate) mod tls;

@@ -81,6 +81,11 @@ impl Certificates {
         Ok(config)
     }
 
+    /// Returns when the certificate ends, if that can be read.
+    pub(crate) fn end(&self) -> Option<Timestamp> {
+        Some(Validity::of(&self.current())?.end)
+    }
+
     /// Reads the files again, and serves a new pair.
     ///
     /// # Errors

@@ -263,7 +263,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
                 let setting = setting.unwrap_or_default();
                 warn!("{name} is not read: settings begin with LATCHKEY__{setting}");
             }
-            serve::run(config, file.as_deref(), log.filter())
+            serve::run(config, file.as_deref(), log.filter(), log.lost_lines())
         }
         Some(Command::Config(command)) => look_at(&config, command),
         Some(command) => {
@@ -284,6 +284,7 @@ fn look_at(config: &Config, command: &ConfigCommand) -> anyhow::Result<()> {
             telemetry::check(config)?;
             let mut config = config.clone();
             config.resolve_listen()?;
+            config.metrics_address()?;
             let checked = serve::check(&config)?;
             provider::describe(&config)?;
             if *online {

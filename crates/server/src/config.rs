@@ -17,6 +17,7 @@ mod list_of_tables;
 mod listen;
 mod load;
 mod log;
+mod metrics;
 pub(crate) mod online;
 mod records;
 mod secrets;
@@ -38,8 +39,8 @@ use store::{Clock, KeySource, OpenError, OpenOptions, Quotas};
 
 use self::{
     audit::Audit, auth::Auth, database::Database, first_user::FirstUser, grants::Grants,
-    keys::Keys, listen::Listen, log::Log, online::Online, records::Records, tenants::Tenants,
-    webhooks::Webhooks,
+    keys::Keys, listen::Listen, log::Log, metrics::Metrics, online::Online, records::Records,
+    tenants::Tenants, webhooks::Webhooks,
 };
 pub(crate) use self::{
     limits::Limits,
@@ -75,6 +76,7 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     pub(crate) log: Log,
     pub(crate) audit: Audit,
+    pub(crate) metrics: Metrics,
     /// The configuration files that hold a secret.
     #[serde(skip)]
     secret_files: Vec<PathBuf>,
@@ -86,6 +88,7 @@ impl Config {
         self.server.check()?;
         self.log.check()?;
         self.audit.check()?;
+        self.metrics.check()?;
         self.database.check()?;
         self.auth.check()?;
         self.keys.check()?;
@@ -185,9 +188,18 @@ impl Config {
     /// # Errors
     /// The name is unknown.
     pub(crate) fn resolve_listen(&mut self) -> anyhow::Result<SocketAddr> {
-        let address = self.server.listen.resolve()?;
+        let address = self.server.listen.resolve("server.listen")?;
         self.server.listen = Listen::Address(address);
         Ok(address)
+    }
+
+    /// Looks up the host of `metrics.listen`, if it is a name. `None` if there is no such listener.
+    ///
+    /// # Errors
+    /// The name is unknown.
+    pub(crate) fn metrics_address(&self) -> anyhow::Result<Option<SocketAddr>> {
+        let listen = self.metrics.listen.as_ref();
+        listen.map(|listen| listen.resolve("metrics.listen")).transpose()
     }
 
     /// The folders of the database, of the keys and of unsaved tokens, which only the server may write to.

@@ -57,6 +57,7 @@ use self::{
 use crate::{
     audit::Audit,
     config::{Config, grants::OnFailure},
+    metrics::Metrics,
 };
 
 /// The number of refreshes and exchanges that may wait, for each request that may be under way.
@@ -77,6 +78,7 @@ pub(crate) struct Grants {
     on_failure: OnFailure,
     in_flight: InFlight,
     tallies: Tallies,
+    metrics: Arc<Metrics>,
     /// The rate limit of callers' requests about an owner's records, by tenant and owner.
     owner_requests: DefaultKeyedRateLimiter<(TenantId, Login)>,
 }
@@ -123,6 +125,7 @@ impl Grants {
         store: Store,
         providers: Arc<Providers>,
         audit: Audit,
+        metrics: Arc<Metrics>,
     ) -> Arc<Self> {
         let settings = &config.grants;
         let per_minute = NonZeroU32::new(settings.refreshes_per_owner).unwrap_or(NonZeroU32::MIN);
@@ -139,6 +142,7 @@ impl Grants {
                 WAITING_FOR_EACH * settings.concurrent as usize,
             ),
             tallies: Tallies::default(),
+            metrics,
             owner_requests: DefaultKeyedRateLimiter::keyed(Quota::per_minute(per_minute)),
         })
     }

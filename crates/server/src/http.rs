@@ -2,8 +2,9 @@
 //!
 //! Invariant: every error answer is made by `problem`, and every served path is in `routes`.
 
-mod answer;
+pub(crate) mod answer;
 mod audited;
+mod call_metrics;
 pub(crate) mod client;
 pub(crate) mod connections;
 pub(crate) mod extract;

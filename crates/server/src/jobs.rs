@@ -15,10 +15,10 @@ use std::time::Duration;
 use store::Store;
 use tracing::warn;
 
+pub(crate) use self::job::{Handle, Status};
 use self::{
     audit::AnchorAudit,
     grants::{RenewLeases, SaveUnsaved},
-    job::{Handle, Status},
     keys::{FollowKeys, Rewrap},
     sweep::{Sweep, Swept},
     uses::{CountRecords, WriteUses},
@@ -82,6 +82,11 @@ impl Jobs {
             handles.push(job::start(ReportGrants { store: store.clone() }));
         }
         Self { store: store.clone(), handles }
+    }
+
+    /// Returns a handle of each job, for its status.
+    pub(crate) fn handles(&self) -> Vec<Handle> {
+        self.handles.clone()
     }
 
     /// Returns the name and the status of each job.

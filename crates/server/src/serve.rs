@@ -11,13 +11,13 @@ use std::{
     time::Duration,
 };
 
-use actix_web::dev::Server;
+use actix_web::dev::{Server, ServerHandle};
 use anyhow::{Context as _, anyhow, bail};
 use auth::{Lifetime, PasswordTokens};
 use jiff::Timestamp;
 use model::{RecordId, TenantId};
 use negotiate::TimeZone;
-use store::{Store, StoreError};
+use store::{Counter, Store, StoreError};
 use tracing::{info, warn};
 
 use crate::{
@@ -36,10 +36,13 @@ use crate::{
         hosts::Hosts,
         mount::Paths,
         origins::Origins,
+        routes::ROUTES,
         server::{self, Site},
     },
     jobs::{Jobs, Schedule},
+    metrics::{Metrics, calls::Calls, refreshes::Refreshes, sign_ins::SignIns},
     reload::Reload,
+    scrape::{self, Counting, Watched},
     signals::{ReloadSignals, StopSignals},
     state::App,
     telemetry::LogFilter,
@@ -63,6 +66,13 @@ struct Callers {
     issuer: Option<Arc<Issuer>>,
     session_lifetime: Lifetime,
     agent_access_rules: Vec<AgentAccessRule>,
+}
+
+/// The server as clients see it; each field is that of `App`.
+struct Seen {
+    base_time_zone: TimeZone,
+    scheme: &'static str,
+    sends_hsts: bool,
 }
 
 /// Checks the configuration.
@@ -106,7 +116,14 @@ pub(crate) fn check(config: &Config) -> anyhow::Result<Checked> {
     })
 }
 
-/// Runs the server until SIGTERM or SIGINT. SIGHUP reads `config_file`, and the files that it names, again.
+/// The listeners: of calls, and of metrics if they are on.
+struct Listeners {
+    calls: TcpListener,
+    metrics: Option<TcpListener>,
+}
+
+/// Runs the server until SIGTERM or SIGINT. SIGHUP reads `config_file`, and the files that it names, again. `lost_lines`
+/// counts the lines that the log lost.
 ///
 /// # Errors
 /// The reason why the server cannot start, and the remedy.
@@ -114,6 +131,7 @@ pub(crate) fn run(
     mut config: Config,
     config_file: Option<&Path>,
     log_filter: LogFilter,
+    lost_lines: Arc<Counter>,
 ) -> anyhow::Result<()> {
     let address = config.resolve_listen()?;
     let config = &config;
@@ -121,7 +139,20 @@ pub(crate) fn run(
     let system = actix_web::rt::System::new();
     // A start may take long, for example during a migration, and SIGHUP must not end it.
     let signals = system.block_on(async { ReloadSignals::listen() })?;
-    let listener = listen(address)?;
+    let metrics_address = config.metrics_address()?;
+    let listeners = Listeners {
+        calls: listen("cannot listen on server.listen", address)?,
+        metrics: metrics_address
+            .map(|address| listen("cannot listen on metrics.listen", address))
+            .transpose()?,
+    };
+    let metrics = Arc::new(Metrics {
+        calls: Calls::new(ROUTES.len()),
+        sign_ins: SignIns::default(),
+        refreshes: Refreshes::new(checked.providers.all().map(|provider| provider.name.clone())),
+        lost_lines,
+        started: Timestamp::now(),
+    });
     let options = config.open_options()?;
     let store = Store::open(&options)
         .with_context(|| format!("cannot use the database {}", options.database))?;
@@ -139,7 +170,7 @@ pub(crate) fn run(
             audit: audit.clone(),
         };
         actix_web::rt::spawn(reload.run(signals));
-        serve(config, listener, checked, &store, audit).await
+        serve(config, listeners, checked, &store, metrics, audit).await
     });
     store.close();
     outcome
@@ -148,15 +179,16 @@ pub(crate) fn run(
 /// Runs from the first user to the last commit.
 async fn serve(
     config: &Config,
-    listener: TcpListener,
+    listeners: Listeners,
     checked: Checked,
     store: &Store,
+    metrics: Arc<Metrics>,
     audit: Audit,
 ) -> anyhow::Result<()> {
     let signals = StopSignals::listen()?;
     let sample_works = first_user::ensure(store, config).await?;
     let Checked { certificates, site, base_time_zone, callers, providers, receivers } = checked;
-    let address = listener.local_addr()?;
+    let address = listeners.calls.local_addr()?;
     let scheme = if certificates.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://{address}{}", site.paths.first_base());
 
@@ -176,15 +208,36 @@ async fn serve(
     {
         warn!(error = error_chain(&error), "new tokens cannot be kept while the database is away");
     }
-    let grants = Grants::new(config, store.clone(), providers, audit.clone());
+    let counting_providers = Arc::clone(&providers);
+    let grants = Grants::new(config, store.clone(), providers, audit.clone(), Arc::clone(&metrics));
     let event = Event::now(Action::change("server.start"), Outcome::Success, Details::default());
     audit.record(event).await?;
-    let app = app(config, store, callers, &grants, base_time_zone, scheme, sends_hsts);
-    let server = server::start(&config.server, listener, tls, app, site)?;
-    let jobs = start_jobs(config, store, certificates, &receivers, &audit);
+    let seen = Seen { base_time_zone, scheme, sends_hsts };
+    let app = app(config, store, callers, seen, &grants, &metrics);
+    let (server, acceptor) = server::start(&config.server, listeners.calls, tls, app, site)?;
+    let jobs = start_jobs(config, store, certificates.clone(), &receivers, &audit);
+    let scraped = listeners.metrics.map(|listener| {
+        let every = Duration::from_secs(config.metrics.count_seconds.into());
+        let counting = Counting::new(store.clone(), counting_providers, every);
+        let unsaved = config.unsaved_directory();
+        let (store, jobs) = (store.clone(), jobs.handles());
+        let watched = Watched { metrics, store, counting, acceptor, certificates, jobs, unsaved };
+        start_scrapes(listener, watched)
+    });
+    let scraped = scraped.transpose()?;
     greet(config, &url, sample_works)?;
     info!(%address, profile = config.profile, "serving");
-    stop(server, signals, &grants, jobs, store).await?;
+    let outcome = stop(server, signals, &grants, jobs, store).await;
+    end_audit(&audit, store).await?;
+    if let Some(scraped) = scraped {
+        scraped.stop(false).await;
+    }
+    info!("stopped");
+    outcome
+}
+
+/// Records the stop, and anchors the last line of the audit log.
+async fn end_audit(audit: &Audit, store: &Store) -> anyhow::Result<()> {
     let event = Event::now(Action::change("server.stop"), Outcome::Success, Details::default());
     audit.record(event).await?;
     if let Some(last) = audit.synced().await
@@ -192,8 +245,17 @@ async fn serve(
     {
         warn!(error = error_chain(&error), "the last lines of the audit log were not anchored");
     }
-    info!("stopped");
     Ok(())
+}
+
+/// Starts the listener of metrics. It runs until it is stopped, so that a stop of the server can be watched.
+fn start_scrapes(listener: TcpListener, watched: Watched) -> anyhow::Result<ServerHandle> {
+    let address = listener.local_addr()?;
+    let server = scrape::start(listener, watched)?;
+    let handle = server.handle();
+    actix_web::rt::spawn(server);
+    info!(%address, "serving metrics");
+    Ok(handle)
 }
 
 /// Reserves wraps of the master key before the first save, so that no save waits for it. If the disk is full, records
@@ -225,11 +287,11 @@ fn app(
     config: &Config,
     store: &Store,
     callers: Callers,
+    seen: Seen,
     grants: &Arc<Grants>,
-    base_time_zone: TimeZone,
-    scheme: &'static str,
-    sends_hsts: bool,
+    metrics: &Arc<Metrics>,
 ) -> App {
+    let Seen { base_time_zone, scheme, sends_hsts } = seen;
     let Callers { proxy_trust, only_tenant, issuer, session_lifetime, agent_access_rules } =
         callers;
     App {
@@ -243,6 +305,7 @@ fn app(
             renewals: Renewals::default(),
             password_tokens: PasswordTokens::new(),
             issuer,
+            metrics: Arc::clone(metrics),
         },
         limits: config.limits,
         base_time_zone,
@@ -253,6 +316,7 @@ fn app(
         agent_access_rules,
         audit: grants.audit.clone(),
         grants: Arc::clone(grants),
+        metrics: Arc::clone(metrics),
     }
 }
 
@@ -305,7 +369,8 @@ fn warn_of_clock() {
     }
 }
 
-fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+/// Listens on an address. `failure` begins the error.
+fn listen(failure: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).map_err(|error| {
         let remedy = match error.kind() {
             ErrorKind::AddrInUse => "stop what is using it, or take another port",
@@ -313,6 +378,6 @@ fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
             ErrorKind::AddrNotAvailable => "it is no address of this machine",
             _ => "take another address",
         };
-        anyhow!("cannot listen on server.listen = \"{address}\": {error}; {remedy}")
+        anyhow!("{failure} = \"{address}\": {error}; {remedy}")
     })
 }

@@ -14,6 +14,7 @@ use crate::{
     callers::{authenticate::Authenticator, proxy_trust::ProxyTrust},
     config::{Limits, online::AgentAccessRule},
     grants::Grants,
+    metrics::Metrics,
 };
 
 /// The state that all workers share.
@@ -35,4 +36,5 @@ pub(crate) struct App {
     pub(crate) audit: Audit,
     /// Refreshes tokens.
     pub(crate) grants: Arc<Grants>,
+    pub(crate) metrics: Arc<Metrics>,
 }

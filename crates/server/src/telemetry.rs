@@ -6,9 +6,13 @@ mod filter;
 mod json;
 mod lines;
 
-use std::io::{self, IsTerminal as _};
+use std::{
+    io::{self, IsTerminal as _},
+    sync::Arc,
+};
 
 use anyhow::Context as _;
+use store::Counter;
 use tracing::{Span, error, info_span, level_filters::LevelFilter};
 use tracing_log::AsLog as _;
 use tracing_subscriber::{
@@ -51,6 +55,11 @@ impl Log {
         };
         tracing_subscriber::registry().with(layer.with_filter(filter)).init();
         Ok(Self { lines, filter: LogFilter(handle) })
+    }
+
+    /// Returns the counter of the lines that standard error did not take.
+    pub(crate) fn lost_lines(&self) -> Arc<Counter> {
+        self.lines.lost()
     }
 
     /// Returns a handle to the filter.

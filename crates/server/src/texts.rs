@@ -65,6 +65,11 @@ impl Locale {
 }
 
 impl Message {
+    /// Returns its name, `SR_…`.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
     pub(crate) fn new(name: &'static str) -> Self {
         Self { name, arguments: Vec::new() }
     }
@@ -72,11 +77,6 @@ impl Message {
     pub(crate) fn with(mut self, name: &'static str, argument: impl Into<Argument>) -> Self {
         self.arguments.push((name, argument.into()));
         self
-    }
-
-    /// Returns the name of the message.
-    pub(crate) fn name(&self) -> &'static str {
-        self.name
     }
 
     /// Returns the message in words. Without a locale it is English, with neutral numbers and dates.

@@ -8,6 +8,7 @@ mod clock;
 mod copies;
 mod error;
 mod expiry_limits;
+mod figures;
 mod files;
 mod keys;
 mod quotas;
@@ -31,13 +32,14 @@ pub use crate::{
     },
     error::{CopyError, KeyError, OpenError, Quota, StoreError},
     expiry_limits::{ExpiryLimits, ExpiryPolicy},
+    figures::{Counter, Distributed, Distribution, Figures, ReceiverFigures},
     keys::{KekSources, KeySource, pkcs11::Module},
     quotas::Quotas,
     seal::{AuditKey, StateBinding, random},
     single_flight::SingleFlight,
     store::{
-        FoundAnchor, GrantFacts, KekStatus, Migrator, NewTokens, OpenOptions, Rekeyed, Rewrapped,
-        Rotation, Store, TokenEnd, TokensToSave, UserChange, UserRemoval,
+        Counts, FoundAnchor, GrantFacts, KekStatus, KeyCounts, Migrator, NewTokens, OpenOptions,
+        Rekeyed, Rewrapped, Rotation, Store, TokenEnd, TokensToSave, UserChange, UserRemoval,
     },
     tables::{
         audit::AuditAnchor,

@@ -7,6 +7,7 @@ mod audit;
 mod credentials;
 mod deliveries;
 mod exchanges;
+mod figures;
 mod following;
 mod grants;
 mod migrator;
@@ -36,6 +37,7 @@ use tracing::{info, warn};
 use self::servers::Presence;
 pub use self::{
     audit::FoundAnchor,
+    figures::{Counts, KeyCounts},
     grants::{GrantFacts, NewTokens},
     migrator::Migrator,
     rekey::Rekeyed,

@@ -51,6 +51,7 @@ enum Server {
 #[case("docs/how-to/formats.md", Server::Runs)]
 #[case("docs/how-to/limits.md", Server::Runs)]
 #[case("docs/how-to/master-keys.md", Server::Runs)]
+#[case("docs/how-to/metrics.md", Server::Absent)]
 #[case("docs/how-to/monitor.md", Server::Runs)]
 #[case("docs/how-to/postgresql.md", Server::AbsentBesidePostgres)]
 #[case("docs/how-to/production.md", Server::Absent)]

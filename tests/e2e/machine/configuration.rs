@@ -48,6 +48,13 @@ fn a_mistake_in_the_configuration_is_named() {
     refused("LOG__BUFFER_BYTES", "65535", "log.buffer_bytes must be from 65536 to 1073741824");
     refused("SERVER__TLS_RELOAD_SECONDS", "0", "server.tls_reload_seconds must be at least 1");
     refused("SERVER__DRAIN_SECONDS", "3601", "server.drain_seconds must be at most 3600");
+    refused("METRICS__LISTEN", "9464", "such as \"127.0.0.1:8080\"");
+    refused(
+        "METRICS__LISTEN",
+        "nowhere.invalid:1",
+        "metrics.listen = \"nowhere.invalid:1\": the name",
+    );
+    refused("METRICS__COUNT_SECONDS", "0", "metrics.count_seconds must be from 1 to 3600");
     refused("PROFILE", "../x", "profile may have only letters");
     refused("DATA_DIRECTORY", "/dev/null/x", "cannot create /dev/null; check the path");
     refused("SERVER__LISTEN", "0.0.0.0:0", "set server.tls, or server.behind_proxy = true");

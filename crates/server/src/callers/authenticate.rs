@@ -17,7 +17,10 @@ use store::Store;
 use tracing::{Span, info, warn};
 
 use super::{error::CallerError, issuer::Issuer, logins::Logins, renewals::Renewals};
-use crate::audit;
+use crate::{
+    audit,
+    metrics::{Metrics, sign_ins::SignIn},
+};
 
 /// Authenticates callers.
 pub(crate) struct Authenticator {
@@ -33,6 +36,7 @@ pub(crate) struct Authenticator {
     pub(crate) password_tokens: PasswordTokens,
     /// The issuer whose JWTs are accepted, if one is configured.
     pub(crate) issuer: Option<Arc<Issuer>>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// The parts of a request's head that authenticate its caller.
@@ -76,15 +80,34 @@ impl Authenticator {
         tenant: &TenantId,
         credentials: &RequestCredentials<'_>,
     ) -> Result<Caller, CallerError> {
+        let mut scheme = None;
+        let outcome = self.identify(tenant, credentials, &mut scheme).await;
+        // `by_login` counts passwords.
+        if scheme != Some(Scheme::Basic) {
+            self.count(scheme, &outcome);
+        }
+        outcome
+    }
+
+    /// Authenticates the caller, and sets the scheme as soon as it is known.
+    async fn identify(
+        &self,
+        tenant: &TenantId,
+        credentials: &RequestCredentials<'_>,
+        scheme: &mut Option<Scheme>,
+    ) -> Result<Caller, CallerError> {
         let caller = match credentials.authorization {
             Some(header) => {
                 let encoding = credentials.basic_encoding;
                 let authorization = Authorization::parse(header, encoding, &self.policy)?;
+                *scheme = Some(authorization.scheme());
                 self.by_authorization(tenant, authorization, credentials.address).await?
             }
             None => {
                 let session = self.session(&credentials.session_cookies);
-                let session = session.ok_or(AuthError::Missing)??;
+                let session = session.ok_or(AuthError::Missing)?;
+                *scheme = Some(Scheme::Session);
+                let session = session?;
                 session.check_xsrf(credentials.xsrf_token)?;
                 self.by_credential(&session, Scheme::Session).await?
             }
@@ -94,6 +117,11 @@ impl Authenticator {
             return Err(AuthError::OtherTenant.into());
         }
         Ok(caller)
+    }
+
+    fn count<T>(&self, scheme: Option<Scheme>, outcome: &Result<T, CallerError>) {
+        let outcome = outcome.as_ref().err().map_or(SignIn::Accepted, CallerError::sign_in);
+        self.metrics.sign_ins.note(scheme, outcome);
     }
 
     /// Adds the application to a caller. Both the header and the body may name it.
@@ -178,7 +206,9 @@ impl Authenticator {
         credentials: BasicCredentials,
         address: Option<IpAddr>,
     ) -> Result<User, CallerError> {
-        self.logins.verify(&self.store, tenant, credentials, address).await
+        let outcome = self.logins.verify(&self.store, tenant, credentials, address).await;
+        self.count(Some(Scheme::Basic), &outcome);
+        outcome
     }
 
     /// Authenticates a caller by a ticket, session or access token, and renews the credential when that is due.

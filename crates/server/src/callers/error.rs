@@ -5,6 +5,8 @@
 use auth::AuthError;
 use store::StoreError;
 
+use crate::metrics::sign_ins::SignIn;
+
 /// The reason why a caller is not authenticated, or is refused a token.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallerError {
@@ -35,4 +37,20 @@ pub(crate) enum CallerError {
     /// The database rejects the statement, or is unavailable.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl CallerError {
+    /// Returns the outcome of the authentication that failed so.
+    pub(crate) fn sign_in(&self) -> SignIn {
+        match self {
+            Self::Auth(_) | Self::TwoApplications | Self::NotAUser | Self::BearerIsOff => {
+                SignIn::Refused
+            }
+            Self::Throttled { .. } => SignIn::Throttled,
+            Self::TooManyPasswordsWait
+            | Self::HashingPanicked(_)
+            | Self::IssuerKeysUnavailable
+            | Self::Store(_) => SignIn::Unavailable,
+        }
+    }
 }

@@ -65,12 +65,13 @@ fn is_unread(name: &str) -> bool {
     name != CONFIG && !is_link && !upper.starts_with(PREFIX)
 }
 
-/// The only setting whose last part is in the name.
+/// The only setting whose last part is in the name. Of the two addresses to listen on, a name that does not say which
+/// means that of calls.
 fn likely(name: &str) -> Option<String> {
     let name = format!("{}_", name.to_uppercase());
     let is_in = |setting: &&&str| {
         let last = setting.rsplit('.').next().unwrap_or(setting);
-        name.contains(&format!("_{}_", last.to_uppercase()))
+        **setting != "metrics.listen" && name.contains(&format!("_{}_", last.to_uppercase()))
     };
     let mut settings = SETTINGS.iter().filter(is_in);
     match (settings.next(), settings.next()) {

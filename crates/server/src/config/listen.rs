@@ -1,4 +1,4 @@
-//! `server.listen`: the address to listen on.
+//! `server.listen` and `metrics.listen`: the addresses to listen on.
 //!
 //! Invariant: a host name is looked up once, so that the address that is checked is the one that is listened on.
 
@@ -37,18 +37,23 @@ impl Listen {
         (is_name && name.bytes().all(is_plain)).then(|| Self::Host { name: name.to_owned(), port })
     }
 
-    /// The address to listen on: of a name, the first of IPv4, or else the first.
+    /// Reads the text of a setting.
+    pub(super) fn read(text: &str) -> Result<Self, &'static str> {
+        Self::parse(text).ok_or(EXPECTED)
+    }
+
+    /// The address to listen on: of a name, the first of IPv4, or else the first. `setting` names it in the error.
     ///
     /// # Errors
     /// The name is unknown.
-    pub(crate) fn resolve(&self) -> anyhow::Result<SocketAddr> {
+    pub(crate) fn resolve(&self, setting: &str) -> anyhow::Result<SocketAddr> {
         let (name, port) = match self {
             Self::Address(address) => return Ok(*address),
             Self::Host { name, port } => (name.as_str(), *port),
         };
         let unknown = || {
             format!(
-                "server.listen = \"{self}\": the name {name} has no address; check it, or set the \
+                "{setting} = \"{self}\": the name {name} has no address; check it, or set the \
                  address, such as \"127.0.0.1:{port}\""
             )
         };
@@ -76,7 +81,7 @@ impl fmt::Display for Listen {
 impl<'de> Deserialize<'de> for Listen {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| D::Error::custom(EXPECTED))
+        Self::read(&text).map_err(D::Error::custom)
     }
 }
 
@@ -123,9 +128,9 @@ mod tests {
     fn a_name_is_not_known_to_be_of_this_machine_alone() {
         let listen = Listen::parse("localhost:8080").expect("a name");
         assert!(!listen.is_loopback());
-        let address = listen.resolve().expect("it is in every hosts file");
+        let address = listen.resolve("server.listen").expect("it is in every hosts file");
         assert!(Listen::Address(address).is_loopback());
-        let unknown = Listen::parse("nowhere.invalid:1").expect("a name").resolve();
+        let unknown = Listen::parse("nowhere.invalid:1").expect("a name").resolve("server.listen");
         let error = unknown.expect_err("reserved").to_string();
         assert!(error.contains("the name nowhere.invalid has no address"), "{error}");
     }

@@ -93,4 +93,6 @@ pub(super) const SETTINGS: &[&str] = &[
     "audit.wait_seconds",
     "audit.rotate_bytes",
     "audit.keep_files",
+    "metrics.listen",
+    "metrics.count_seconds",
 ];

@@ -34,6 +34,7 @@ use crate::{
     audit::{Action, Details, Event, Outcome},
     error_text::error_chain,
     expiry,
+    metrics::refreshes::RefreshEnd,
     outgoing::SendError,
 };
 
@@ -207,7 +208,14 @@ impl Refresh {
                 return Err(GrantError::Busy);
             }
         };
-        let ms = begun.elapsed().as_millis() as u64;
+        let took = begun.elapsed();
+        let ms = took.as_millis() as u64;
+        let end = match &outcome {
+            Ok(Ok(_)) => RefreshEnd::Refreshed,
+            Ok(Err(refusal)) => RefreshEnd::Refused(refusal.class),
+            Err(_) => RefreshEnd::NoAnswer,
+        };
+        self.grants.metrics.refreshes.note(&self.provider.name, end, took);
         let (refusal, error) = match outcome {
             Ok(Ok(tokens)) => return self.commit(&attempt, tokens, facts).await,
             Ok(Err(refusal)) => (refusal, None),

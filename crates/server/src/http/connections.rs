@@ -17,6 +17,7 @@ use ipnet::IpNet;
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
+pub(crate) use self::registry::ConnectionFigures;
 use self::registry::{Bounds, Connections};
 pub(crate) use self::stream::Stream;
 use crate::config::{Limits, Server};
@@ -63,6 +64,7 @@ impl Acceptor {
         let bounds = Bounds {
             total: affordable(server.connections)?,
             per_address: server.connections_per_address,
+            settings: ["server.connections", "server.connections_per_address"],
         };
         Ok(Self {
             connections: Arc::new(Connections::new(bounds, trusted)),
@@ -75,6 +77,19 @@ impl Acceptor {
                 answer: Duration::from_secs(limits.answer_seconds),
             },
         })
+    }
+
+    /// Creates an acceptor of this number of plain connections, whose clients get `deadline` to send a head and to
+    /// receive an answer.
+    pub(crate) fn plain(total: usize, deadline: Duration) -> Self {
+        let bounds = Bounds { total, per_address: total, settings: ["metrics.listen"; 2] };
+        let times = Times { head: deadline, answer: deadline };
+        Self { connections: Arc::new(Connections::new(bounds, Vec::new())), tls: None, times }
+    }
+
+    /// Returns the connections as they are now.
+    pub(crate) fn figures(&self) -> ConnectionFigures {
+        self.connections.figures()
     }
 
     /// Closes connections whose clients take too long, until the server ends.

@@ -397,12 +397,18 @@ impl Problem {
     /// Keeps the reason of the refusal for the log line about the request.
     pub(crate) fn note_for_log(&self, request: &HttpRequest) {
         audit::note(|details| details.reason = Some(self.reason().to_owned()));
-        request.extensions_mut().insert(Refusal(self.message.to_string()));
+        request
+            .extensions_mut()
+            .insert(Refusal { name: self.message.name(), reason: self.message.to_string() });
     }
 }
 
 /// The reason of a refusal, for the log. Like every problem it contains no value from the client.
-pub(crate) struct Refusal(pub(crate) String);
+pub(crate) struct Refusal {
+    /// The name of the message.
+    pub(crate) name: &'static str,
+    pub(crate) reason: String,
+}
 
 impl ResponseError for Problem {
     fn status_code(&self) -> StatusCode {

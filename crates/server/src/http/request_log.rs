@@ -53,7 +53,7 @@ impl RootSpanBuilder for RequestSpan {
             Ok(response) => {
                 let extensions = response.request().extensions();
                 let start = extensions.get::<Start>().copied();
-                let refusal = extensions.get::<Refusal>().map(|Refusal(message)| message.as_str());
+                let refusal = extensions.get::<Refusal>().map(|refusal| refusal.reason.as_str());
                 let microseconds = start.map(|Start(start)| start.elapsed().as_micros() as f64);
                 let duration_ms = microseconds.map(|microseconds| microseconds / 1000.0);
                 let status = response.status().as_u16();

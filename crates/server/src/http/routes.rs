@@ -31,6 +31,9 @@ pub(crate) struct Route {
     has_post: bool,
 }
 
+/// The number of the route of a request: its index in `ROUTES`.
+pub(crate) struct RouteNumber(pub(crate) usize);
+
 /// Makes the list of routes, and the part of the OpenAPI document that describes their handlers.
 ///
 /// Each line is the name of a path, the kind of the route, one handler for each method of that kind, and the action in
@@ -100,8 +103,8 @@ pub(crate) fn documented() -> utoipa::openapi::OpenApi {
 
 /// Registers the routes, and the answer to all other requests.
 pub(crate) fn configure(services: &mut ServiceConfig) {
-    for route in ROUTES {
-        services.service((route.resource)());
+    for (number, route) in ROUTES.iter().enumerate() {
+        services.service((route.resource)().app_data(RouteNumber(number)));
     }
     services.service(serving(paths::SERVER, "GET, HEAD, POST, OPTIONS")).default_service(web::to(
         async |request: HttpRequest, paths: web::Data<Paths>| {

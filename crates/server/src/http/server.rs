@@ -18,6 +18,7 @@ use tracing_actix_web::TracingLogger;
 
 use super::{
     audited::audited,
+    call_metrics,
     connections::Acceptor,
     extract::BodyBudget,
     hosts::{self, Hosts},
@@ -41,7 +42,7 @@ pub(crate) struct Site {
     pub(crate) cors_origins: Origins,
 }
 
-/// Starts to accept connections.
+/// Starts to accept connections. Also returns the acceptor, for its figures.
 ///
 /// # Errors
 /// The process may open too few files.
@@ -51,7 +52,7 @@ pub(crate) fn start(
     tls: Option<rustls::ServerConfig>,
     app: App,
     site: Site,
-) -> anyhow::Result<Server> {
+) -> anyhow::Result<(Server, Acceptor)> {
     let limits = app.limits;
     let acceptor = Acceptor::new(settings, &limits, app.proxy_trust.trusted.clone(), tls)?;
     acceptor.watch();
@@ -67,6 +68,7 @@ pub(crate) fn start(
         .max_concurrent_connections(acceptor.most_per_worker(workers))
         .shutdown_timeout(settings.drain_seconds);
     let drain = server.graceful_shutdown_signal();
+    let figures = acceptor.clone();
     let server = server.listen("http", listener, move || {
         let app = ActixApp::new()
             .app_data(app.clone())
@@ -80,6 +82,7 @@ pub(crate) fn start(
             .wrap(from_fn(problem::finish))
             .wrap(TracingLogger::<RequestSpan>::new())
             .wrap(from_fn(normalize_head))
+            .wrap(from_fn(call_metrics::count))
             .configure(routes::configure)
             .into_factory()
             .map_err(|error: actix_web::Error| error.error_response());
@@ -99,7 +102,7 @@ pub(crate) fn start(
         };
         fn_service(admit).and_then(http.map_err(drop))
     })?;
-    Ok(server.run())
+    Ok((server.run(), figures))
 }
 
 /// Allows scripts of these origins to call (CONTRACT 32), but without cookies.

@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use store::Counter;
 use tracing::warn;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -35,6 +36,8 @@ struct Shared {
     /// The maximum number of waiting bytes.
     limit: usize,
     writer: OnceLock<ThreadId>,
+    /// The number of all lines that were dropped.
+    lost: Arc<Counter>,
 }
 
 #[derive(Default)]
@@ -59,10 +62,16 @@ impl Lines {
             changed: Condvar::new(),
             limit,
             writer: OnceLock::new(),
+            lost: Arc::default(),
         });
         let writer = Arc::clone(&shared);
         thread::Builder::new().name("log".to_owned()).spawn(move || writer.run(stderr))?;
         Ok(Self(shared))
+    }
+
+    /// Returns the counter of all lines that were dropped.
+    pub(super) fn lost(&self) -> Arc<Counter> {
+        Arc::clone(&self.0.lost)
     }
 
     /// Waits until everything is written, for at most `LAST_LINES`.
@@ -89,6 +98,7 @@ impl Write for &Lines {
         let mut state = self.0.lock();
         if state.waiting.len() + lines.len() > self.0.limit && !self.0.is_writer() {
             state.dropped += count(lines);
+            self.0.lost.add(count(lines));
             return Ok(lines.len());
         }
         let was_empty = state.waiting.is_empty();
@@ -126,6 +136,7 @@ impl Shared {
             batch.shrink_to(KEPT_BYTES);
             let mut state = self.lock();
             state.dropped += lost;
+            self.lost.add(lost);
             let dropped = if lost == 0 { mem::take(&mut state.dropped) } else { 0 };
             drop(state);
             if dropped > 0 {

@@ -58,6 +58,11 @@ impl Outage {
         state.begun.is_none().then(|| state.over.elapsed())
     }
 
+    /// Returns whether an outage lasts.
+    pub(crate) fn is_on(&self) -> bool {
+        self.is_on.load(Ordering::Relaxed)
+    }
+
     /// Records the outcome of a call.
     pub(crate) fn watch<T>(
         &self,

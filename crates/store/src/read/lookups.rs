@@ -11,7 +11,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use model::{Application, CredentialId, Login, TenantId, User};
@@ -24,6 +24,7 @@ use crate::{
         managed_conn::ManagedConn,
         outage::{Access, Outage},
     },
+    figures::ReadFigures,
     tables::{
         applications, credentials,
         external_tokens::{self, TokenLookup, TokenRow},
@@ -62,6 +63,7 @@ pub(crate) struct Lookups {
     /// Held during a slow read, so that at most one runs.
     slow_query: tokio::sync::Mutex<()>,
     outage: Arc<Outage>,
+    figures: ReadFigures,
 }
 
 impl Lookups {
@@ -74,7 +76,13 @@ impl Lookups {
             thread.spawn(move || ask(&queue, managed)).expect("the system can start a thread")
         });
         let threads = threads.collect();
-        Self { queue, threads, slow_query: tokio::sync::Mutex::default(), outage }
+        let (slow_query, figures) = (tokio::sync::Mutex::default(), ReadFigures::default());
+        Self { queue, threads, slow_query, outage, figures }
+    }
+
+    /// Returns the reads so far.
+    pub(crate) fn figures(&self) -> &ReadFigures {
+        &self.figures
     }
 
     /// Returns the row of a key.
@@ -127,7 +135,9 @@ impl Lookups {
         &self,
         answered: oneshot::Receiver<Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
+        let begun = Instant::now();
         let outcome = answered.await.unwrap_or(Err(StoreError::Closed));
+        self.figures.read(begun, outcome.is_ok());
         self.outage.watch(Access::Read, outcome)
     }
 }

@@ -10,6 +10,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     thread,
+    time::Instant,
 };
 
 use model::{Application, ApplicationName, CredentialId, Login, SecretDigest, TenantId, User};
@@ -22,6 +23,7 @@ use crate::{
         outage::{Access, Outage},
         sqlite::database_file::DatabaseFile,
     },
+    figures::ReadFigures,
     read::lookups::{Lookup, Lookups},
     tables::{
         applications, credentials,
@@ -140,6 +142,14 @@ impl Readers {
 }
 
 impl Readers {
+    /// Returns the reads so far.
+    pub(crate) fn figures(&self) -> &ReadFigures {
+        match self {
+            Self::File(readers) => &readers.figures,
+            Self::Server(lookups) => lookups.figures(),
+        }
+    }
+
     /// Returns whether a writing connection can be opened after all of these are closed. They reopen at the next read.
     pub(crate) fn is_room(&self, database: &Database) -> bool {
         let Self::File(readers) = self else { return true };
@@ -154,6 +164,7 @@ impl Readers {
 pub(crate) struct FileReaders {
     conns: Box<[Mutex<ManagedConn>]>,
     outage: Arc<Outage>,
+    figures: ReadFigures,
 }
 
 thread_local! {
@@ -170,14 +181,18 @@ impl FileReaders {
         let count = thread::available_parallelism().map_or(1, usize::from) + 2;
         let managed =
             || Mutex::new(ManagedConn::reading(database.clone()).at(database_file.cloned()));
-        Self { conns: std::iter::repeat_with(managed).take(count).collect(), outage }
+        let conns = std::iter::repeat_with(managed).take(count).collect();
+        Self { conns, outage, figures: ReadFigures::default() }
     }
 
     fn run<T>(
         &self,
         query: impl FnOnce(&mut Conn) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.outage.watch(Access::Read, self.run_on_some(query))
+        let begun = Instant::now();
+        let outcome = self.run_on_some(query);
+        self.figures.read(begun, outcome.is_ok());
+        self.outage.watch(Access::Read, outcome)
     }
 
     fn run_on_some<T>(

@@ -8,7 +8,7 @@ mod tests;
 
 use std::collections::HashMap;
 
-use diesel::prelude::*;
+use diesel::{dsl, prelude::*};
 use model::{
     ApplicationName, CredentialId, CredentialKind, IssuedCredential, Login, SecretDigest, TenantId,
     User,
@@ -201,6 +201,22 @@ pub(crate) fn find(
         .first(conn))
     .optional()?;
     Ok(row.and_then(FoundCredential::of_rows))
+}
+
+/// Counts the credentials that have not expired, by kind.
+pub(crate) fn count_all(
+    conn: &mut Conn,
+    now: i64,
+) -> Result<Vec<(CredentialKind, u64)>, StoreError> {
+    let counts = credentials::table
+        .filter(credentials::expires.gt(now))
+        .group_by(credentials::kind)
+        .select((credentials::kind, dsl::count_star()));
+    let rows: Vec<(String, i64)> = on_backend!(conn, |conn| counts.load(conn))?;
+    let known = |(kind, count): (String, i64)| {
+        Some((CredentialKind::of_name(&kind)?, count.unsigned_abs()))
+    };
+    Ok(rows.into_iter().filter_map(known).collect())
 }
 
 /// Finds many credentials at once.

@@ -258,6 +258,35 @@ pub(crate) fn count(conn: &mut Conn, tenant: &TenantId, owner: &Login) -> Result
     Ok(of_owner.count().get_result::<i64>(conn)?.unsigned_abs())
 }
 
+/// Numbers of records.
+pub(crate) struct RecordsCounted {
+    pub(crate) all: u64,
+    pub(crate) ended: u64,
+    /// Expired, but not ended yet.
+    pub(crate) expired: u64,
+    /// Living, and expiring soon.
+    pub(crate) expiring: u64,
+}
+
+/// Counts all records, and those that live and expire until `soon`. Each statement reads an index.
+pub(crate) fn count_all(
+    conn: &mut Conn,
+    now: i64,
+    soon: i64,
+) -> Result<RecordsCounted, StoreError> {
+    let ended = external_tokens::table.filter(external_tokens::ended.is_not_null());
+    let due = external_tokens::table.filter(external_tokens::ended.is_null());
+    let expired = due.filter(external_tokens::expires.le(now));
+    let expiring =
+        due.filter(external_tokens::expires.gt(now)).filter(external_tokens::expires.le(soon));
+    Ok(RecordsCounted {
+        all: external_tokens::table.count().get_result::<i64>(conn)?.unsigned_abs(),
+        ended: ended.count().get_result::<i64>(conn)?.unsigned_abs(),
+        expired: expired.count().get_result::<i64>(conn)?.unsigned_abs(),
+        expiring: expiring.count().get_result::<i64>(conn)?.unsigned_abs(),
+    })
+}
+
 /// The values that erase the secrets of an ended record.
 #[diesel::dsl::auto_type]
 fn shredded() -> _ {

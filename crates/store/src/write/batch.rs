@@ -2,6 +2,8 @@
 //!
 //! Invariant: every batch is written in lock order, and each of its callers gets exactly one answer.
 
+use std::time::Instant;
+
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::lock_order::{LockOrder, Write};
@@ -20,10 +22,22 @@ pub(super) enum Job {
     Close,
 }
 
+impl Job {
+    /// Returns when a write was queued.
+    pub(super) fn queued(&self) -> Option<Instant> {
+        match self {
+            Self::Save(save) => Some(save.queued),
+            Self::Change(change) => Some(change.queued),
+            Self::Close => None,
+        }
+    }
+}
+
 /// A new record, and the caller that waits for it.
 pub(super) struct Save {
     pub(super) row: Box<TokenRow>,
     pub(super) answer: oneshot::Sender<Outcome>,
+    pub(super) queued: Instant,
     /// Released after the write.
     pub(super) _room: OwnedSemaphorePermit,
 }
@@ -32,6 +46,7 @@ pub(super) struct Save {
 pub(super) struct Change {
     pub(super) write: Write,
     pub(super) work: Box<dyn Work>,
+    pub(super) queued: Instant,
     /// Released after the write.
     pub(super) _room: Option<OwnedSemaphorePermit>,
 }

@@ -3,7 +3,13 @@
 //! Invariant: every caller is answered only after the transaction that holds its row was committed, to the file that is
 //! then at the database's path. A rejected row never fails the other writes of its batch.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::{
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    time::Instant,
+};
 
 use tracing::warn;
 
@@ -16,6 +22,7 @@ use crate::{
         sqlite::wal::WriteAheadLog,
     },
     error::error_chain,
+    figures::WriteFigures,
     tables::external_tokens::{self, TokenRow},
 };
 
@@ -28,6 +35,7 @@ pub(super) struct Committer {
     /// The write-ahead log; on SQLite only.
     log: Option<WriteAheadLog>,
     jobs: Receiver<Job>,
+    figures: Arc<WriteFigures>,
 }
 
 impl Committer {
@@ -35,8 +43,9 @@ impl Committer {
         managed: ManagedConn,
         log: Option<WriteAheadLog>,
         jobs: Receiver<Job>,
+        figures: Arc<WriteFigures>,
     ) -> Self {
-        Self { managed, log, jobs }
+        Self { managed, log, jobs, figures }
     }
 
     /// Commits jobs until the queue is closed.
@@ -47,6 +56,7 @@ impl Committer {
             let mut next = Some(first);
             while let Some(job) = next {
                 is_open &= !matches!(job, Job::Close);
+                job.queued().into_iter().for_each(|since| self.figures.taken(since));
                 batch.add(job);
                 next = if batch.len() < BATCH { self.jobs.try_recv().ok() } else { None };
             }
@@ -124,8 +134,15 @@ impl Committer {
             && (self.log.is_some() || self.managed.is_away())
     }
 
-    /// Writes the batch in one transaction. Returns the outcome of each change.
+    /// Writes the batch in one transaction, and notes it. Returns the outcome of each change.
     fn write(&mut self, batch: &mut Batch) -> Result<Vec<Outcome>, StoreError> {
+        let begun = Instant::now();
+        let outcomes = self.write_all(batch);
+        self.figures.written(batch.len(), begun.elapsed(), outcomes.is_ok());
+        outcomes
+    }
+
+    fn write_all(&mut self, batch: &mut Batch) -> Result<Vec<Outcome>, StoreError> {
         if self.managed.refuse_other_file().is_err() {
             self.managed.check_file()?;
         }

@@ -11,6 +11,7 @@ use std::{
         mpsc::{SyncSender, TrySendError, sync_channel},
     },
     thread::{self, JoinHandle},
+    time::Instant,
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -28,6 +29,7 @@ use crate::{
         outage::{Access, Outage},
         sqlite::wal::WriteAheadLog,
     },
+    figures::WriteFigures,
     tables::{
         external_tokens::{self, TokenRow},
         grants::GrantRow,
@@ -45,6 +47,7 @@ pub(crate) struct Writer {
     queue: SyncSender<Job>,
     room: Arc<Semaphore>,
     outage: Arc<Outage>,
+    figures: Arc<WriteFigures>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -56,19 +59,28 @@ impl Writer {
         outage: Arc<Outage>,
     ) -> Self {
         let (queue, jobs) = sync_channel(QUEUE);
+        let figures = Arc::<WriteFigures>::default();
+        let noted = Arc::clone(&figures);
         let thread = thread::Builder::new()
             .name("latchkey-writer".to_owned())
-            .spawn(move || Committer::new(managed, log, jobs).run())
+            .spawn(move || Committer::new(managed, log, jobs, noted).run())
             .expect("the system can start a thread");
         let room = Arc::new(Semaphore::new(QUEUE_BYTES));
-        Self { queue, room, outage, thread: Mutex::new(Some(thread)) }
+        Self { queue, room, outage, figures, thread: Mutex::new(Some(thread)) }
+    }
+
+    /// Returns the work of the writer so far.
+    pub(crate) fn figures(&self) -> &WriteFigures {
+        &self.figures
     }
 
     /// Commits a row together with the other queued writes.
     pub(crate) async fn save(&self, row: TokenRow) -> Result<(), StoreError> {
         let room = self.room(&row)?;
         let (answer, answered) = oneshot::channel();
-        self.submit(Job::Save(Save { row: Box::new(row), answer, _room: room }), answered).await
+        let queued = Instant::now();
+        let save = Save { row: Box::new(row), answer, queued, _room: room };
+        self.submit(Job::Save(save), answered).await
     }
 
     /// Saves a row like `save`. In the same transaction, reserves an idempotency key and adds the record's grant, if
@@ -131,7 +143,8 @@ impl Writer {
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
         let work = Box::new(Pending::new(change, answer));
-        self.submit(Job::Change(Change { write, work, _room: room }), answered).await
+        let change = Change { write, work, queued: Instant::now(), _room: room };
+        self.submit(Job::Change(change), answered).await
     }
 
     async fn submit<T>(
@@ -139,9 +152,13 @@ impl Writer {
         job: Job,
         answered: oneshot::Receiver<Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        self.queue.try_send(job).map_err(|error| match error {
-            TrySendError::Full(_) => StoreError::Overloaded,
-            TrySendError::Disconnected(_) => StoreError::Closed,
+        self.figures.queued();
+        self.queue.try_send(job).map_err(|error| {
+            self.figures.refused();
+            match error {
+                TrySendError::Full(_) => StoreError::Overloaded,
+                TrySendError::Disconnected(_) => StoreError::Closed,
+            }
         })?;
         let outcome = answered.await.unwrap_or(Err(StoreError::Closed));
         self.outage.watch(Access::Write, outcome)

@@ -30,6 +30,20 @@ pub(super) struct Bounds {
     pub(super) total: usize,
     /// The limit per IPv4 address, or per /64 of IPv6. Trusted proxies have no such limit.
     pub(super) per_address: usize,
+    /// The settings of the two, for the log.
+    pub(super) settings: [&'static str; 2],
+}
+
+/// Numbers of connections.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ConnectionFigures {
+    pub(crate) open: u64,
+    /// Those of the open ones that have no request.
+    pub(crate) idle: u64,
+    /// Closed for new ones.
+    pub(crate) evicted: u64,
+    /// Not admitted, because no other could be closed.
+    pub(crate) refused: u64,
 }
 
 /// All connections of the process.
@@ -48,6 +62,8 @@ struct Open {
     /// The time of the last log line about missing room. `unreported` counts the cases since then.
     reported: Option<Instant>,
     unreported: u64,
+    evicted: u64,
+    refused: u64,
 }
 
 struct Connection {
@@ -90,13 +106,9 @@ impl Connections {
         let network = proxy_trust::network(address);
         let mut open = self.lock();
         let is_trusted = self.trusted.iter().any(|trusted| trusted.contains(&address));
-        if !is_trusted && open.count(network) >= self.bounds.per_address {
-            open.report("server.connections_per_address");
-            open.close_idle_of(network)?;
-        }
-        if open.connections.len() >= self.bounds.total {
-            open.report("server.connections");
-            open.close_idle()?;
+        if open.make_room(network, is_trusted, self.bounds).is_none() {
+            open.refused += 1;
+            return None;
         }
         let activity = Arc::new(Activity {
             has_request: AtomicBool::new(false),
@@ -111,6 +123,18 @@ impl Connections {
         *open.of_network.entry(network).or_default() += 1;
         drop(open);
         Some(Place { connections: Arc::clone(self), id, activity, close: closed, is_closed: false })
+    }
+
+    pub(super) fn figures(&self) -> ConnectionFigures {
+        let open = self.lock();
+        let is_idle =
+            |connection: &&Connection| !connection.activity.has_request.load(Ordering::Relaxed);
+        ConnectionFigures {
+            open: open.connections.len() as u64,
+            idle: open.connections.values().filter(is_idle).count() as u64,
+            evicted: open.evicted,
+            refused: open.refused,
+        }
     }
 
     /// Closes the connections whose deadline has passed.
@@ -136,6 +160,19 @@ impl Open {
         self.of_network.get(&network).copied().unwrap_or_default()
     }
 
+    /// Makes room for a connection of this network, by closing idle ones. Returns `None` if that is not possible.
+    fn make_room(&mut self, network: IpAddr, is_trusted: bool, bounds: Bounds) -> Option<()> {
+        if !is_trusted && self.count(network) >= bounds.per_address {
+            self.report(bounds.settings[1]);
+            self.close_idle_of(network)?;
+        }
+        if self.connections.len() >= bounds.total {
+            self.report(bounds.settings[0]);
+            self.close_idle()?;
+        }
+        Some(())
+    }
+
     /// Closes an idle connection of the client with the most connections, or of any client if that one has no idle
     /// one.
     fn close_idle(&mut self) -> Option<()> {
@@ -157,6 +194,7 @@ impl Open {
         };
         let id = *idle.min_by_key(age)?.0;
         self.remove(id);
+        self.evicted += 1;
         Some(())
     }
 
@@ -241,7 +279,7 @@ mod tests {
 
     fn connections(total: usize, per_address: usize) -> Arc<Connections> {
         let trusted = "10.0.0.1/32".parse().expect("a network");
-        Arc::new(Connections::new(Bounds { total, per_address }, vec![trusted]))
+        Arc::new(Connections::new(Bounds { total, per_address, settings: [""; 2] }, vec![trusted]))
     }
 
     fn admit(connections: &Arc<Connections>, address: &str) -> Option<Place> {

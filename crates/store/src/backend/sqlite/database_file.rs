@@ -111,7 +111,8 @@ impl DatabaseFile {
         self.known()
     }
 
-    fn log(&self) -> PathBuf {
+    /// Returns the path of the write-ahead log.
+    pub(crate) fn log(&self) -> PathBuf {
         beside(&self.path, "-wal")
     }
 

@@ -10,7 +10,7 @@ use tracing::warn;
 
 use super::{DeliveryRow, next_position};
 use crate::{
-    StoreError,
+    Counter, ReceiverFigures, StoreError,
     backend::conn::{Conn, on_backend},
     seal::random_name,
     tables::schema::{deliveries, external_tokens},
@@ -88,6 +88,9 @@ struct Receiver {
     waiting: AtomicU64,
     /// Number of events dropped since the queue last had room.
     dropped: AtomicU64,
+    /// Numbers of events that it confirmed, and that were dropped.
+    delivered: Counter,
+    dropped_in_all: Counter,
 }
 
 impl Outbox {
@@ -97,6 +100,8 @@ impl Outbox {
             subscription,
             waiting: AtomicU64::default(),
             dropped: AtomicU64::default(),
+            delivered: Counter::default(),
+            dropped_in_all: Counter::default(),
         };
         let receivers = subscriptions.into_iter().map(receiver).collect();
         Self { receivers, most_waiting, failing_us, expiring_us }
@@ -112,9 +117,21 @@ impl Outbox {
         self.receivers.iter().map(|receiver| receiver.subscription.receiver.as_str())
     }
 
+    /// Returns the events of each receiver.
+    pub(crate) fn figures(&self) -> Vec<ReceiverFigures> {
+        let of_one = |receiver: &Receiver| ReceiverFigures {
+            name: receiver.subscription.receiver.clone(),
+            waiting: receiver.waiting.load(Ordering::Relaxed),
+            delivered: receiver.delivered.read(),
+            dropped: receiver.dropped_in_all.read(),
+        };
+        self.receivers.iter().map(of_one).collect()
+    }
+
     /// Subtracts events that a receiver confirmed from its count.
     pub(crate) fn confirmed(&self, name: &str, count: u64) {
         if let Some(receiver) = self.receiver(name) {
+            receiver.delivered.add(count);
             let less = |known: u64| Some(known.saturating_sub(count));
             let _ = receiver.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
         }
@@ -217,6 +234,7 @@ impl Outbox {
             }
             if receiver.waiting.load(Ordering::Relaxed) >= most_waiting {
                 dropped += 1;
+                receiver.dropped_in_all.note();
                 if receiver.dropped.fetch_add(1, Ordering::Relaxed) == 0 {
                     warn!(receiver = name, "events are dropped, because too many others wait");
                 }
