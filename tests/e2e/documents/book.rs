@@ -39,6 +39,7 @@ enum Server {
 #[case("docs/grants.md", Server::Runs)]
 #[case("docs/providers.md", Server::Absent)]
 #[case("docs/webhooks.md", Server::Absent)]
+#[case("docs/how-to/audit.md", Server::Absent)]
 #[case("docs/how-to/backups.md", Server::Runs)]
 #[case("docs/how-to/callers.md", Server::Runs)]
 #[case("docs/how-to/connect-google.md", Server::Absent)]
