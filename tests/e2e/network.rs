@@ -9,5 +9,6 @@ mod hosts;
 mod outbound;
 mod providers;
 mod proxies;
+mod request_ids;
 mod sizes;
 mod smuggling;

@@ -44,6 +44,7 @@ use self::{
 };
 pub(crate) use self::{
     limits::Limits,
+    log::LogFormat,
     server::{Server, Tls, is_path_prefix},
 };
 
@@ -120,9 +121,15 @@ impl Config {
         })
     }
 
-    /// Whether the sample login is made and logs are for people.
+    /// Whether the sample login is made.
     pub(crate) fn is_development(&self) -> bool {
         self.profile == DEVELOPMENT
+    }
+
+    /// The format of the log: for people in development, JSON otherwise, unless `log.format` says so.
+    pub(crate) fn log_format(&self) -> LogFormat {
+        let default = if self.is_development() { LogFormat::Text } else { LogFormat::Json };
+        self.log.format.unwrap_or(default)
     }
 
     /// The database.
@@ -287,6 +294,7 @@ mod tests {
             FirstUser { login: Some("x".to_owned()), password_file: Some("p".into()) };
         config.records.expire_after_days = Some(1);
         config.records.expire_unused_after_days = Some(1);
+        config.log.format = Some(LogFormat::Json);
         config.grants.egress_proxy = Some("http://proxy:1".to_owned());
         let schemes = &mut config.auth.schemes;
         for scheme in

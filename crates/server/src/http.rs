@@ -18,6 +18,7 @@ pub(crate) mod pages;
 pub(crate) mod paths;
 pub(crate) mod preferences;
 pub(crate) mod problem;
+pub(crate) mod request_identity;
 mod request_log;
 pub(crate) mod routes;
 pub(crate) mod secret_headers;

@@ -25,7 +25,7 @@ use self::{
     lines::Lines,
 };
 
-use crate::config::Config;
+use crate::config::{Config, LogFormat};
 
 /// The log of the process, until it is dropped.
 pub(crate) struct Log {
@@ -38,7 +38,7 @@ pub(crate) struct Log {
 pub(crate) struct LogFilter(reload::Handle<AnyFilter, Registry>);
 
 impl Log {
-    /// Starts logging to standard error: for people in development, JSON otherwise.
+    /// Starts logging to standard error, in the configured format.
     ///
     /// # Errors
     /// `log.filter` is not valid, or the system refuses.
@@ -48,10 +48,11 @@ impl Log {
             Lines::start(config.log.buffer_bytes).context("cannot log to standard error")?;
         // Lines that cannot be written are counted; there is no other place to report them.
         let layer = fmt::layer().with_writer(lines.clone()).log_internal_errors(false);
-        let layer = if config.is_development() {
-            layer.with_ansi(io::stderr().is_terminal()).boxed()
-        } else {
-            layer.with_ansi(false).fmt_fields(Members).event_format(JsonLines).boxed()
+        let layer = match config.log_format() {
+            LogFormat::Text => layer.with_ansi(io::stderr().is_terminal()).boxed(),
+            LogFormat::Json => {
+                layer.with_ansi(false).fmt_fields(Members).event_format(JsonLines).boxed()
+            }
         };
         tracing_subscriber::registry().with(layer.with_filter(filter)).init();
         Ok(Self { lines, filter: LogFilter(handle) })

@@ -60,6 +60,7 @@ fn an_application_is_known_by_its_token() {
     let client = app.client().with_authorization(Some(&ticket));
     let headers = [("SO-AppToken", token)];
     assert_eq!(client.who(&headers).expect(200).json()["Application"], "crm-sync");
+    app.logged(&["application.name=\"crm-sync\"", "user.login=\"tje0\"", "http.status=200"]);
     client.who(&[]).expect_error(401, "SoSessionException", "SO-AppToken is required");
     app.admin(&["app", "disable", "crm-sync"]);
     client.who(&headers).expect_error(401, "SoSessionException", "registered, enabled application");

@@ -45,6 +45,7 @@ fn a_mistake_in_the_configuration_is_named() {
     refused("RECORDS__EXPIRE_AFTER_DAYS", "0", "records.expire_after_days must be from 1");
     refused("RECORDS__PROVIDERS", "et 30", "records.providers");
     refused("LOG__FILTER", "=,=", "log.filter is not valid");
+    refused("LOG__FORMAT", "xml", "log.format");
     refused("LOG__BUFFER_BYTES", "65535", "log.buffer_bytes must be from 65536 to 1073741824");
     refused("SERVER__TLS_RELOAD_SECONDS", "0", "server.tls_reload_seconds must be at least 1");
     refused("SERVER__DRAIN_SECONDS", "3601", "server.drain_seconds must be at most 3600");

@@ -122,6 +122,23 @@ fn the_log_says_who_was_refused_in_another_tenant() {
     ]);
 }
 
+/// The format is that of the profile, unless the configuration names another.
+#[rstest]
+#[case("development", None, false)]
+#[case("development", Some("json"), true)]
+#[case("production", None, true)]
+#[case("production", Some("text"), false)]
+fn the_format_of_the_log_can_be_chosen(
+    #[case] profile: &str,
+    #[case] format: Option<&str>,
+    #[case] is_json: bool,
+) {
+    let setup = Setup::new().with("PROFILE", profile);
+    let app = format.into_iter().fold(setup, |setup, name| setup.with("LOG__FORMAT", name)).start();
+    let line = app.logged(&["serving"]);
+    assert_eq!(serde_json::from_str::<Value>(&line).is_ok(), is_json, "{line}");
+}
+
 fn command(setup: &Setup, arguments: &[&str]) -> Output {
     let mut command: Command = setup.clone().arguments(arguments).command();
     let output = command.output().expect("the binary runs");

@@ -143,6 +143,9 @@ impl Authenticator {
             return Err(CallerError::TwoApplications);
         }
         let application = self.application(in_header.or(in_body), &caller).await?;
+        if let Some(application) = &application {
+            Span::current().record("application.name", application.name.as_str());
+        }
         let name = application.as_ref().map(|application| application.name.to_string());
         audit::note(|details| details.application = name);
         Ok(Caller { application, ..caller })

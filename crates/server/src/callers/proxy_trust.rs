@@ -32,6 +32,11 @@ impl ProxyTrust {
         peer.map(|peer| peer.to_canonical()).filter(|peer| self.trusts(*peer))
     }
 
+    /// Returns whether the address that sent a request belongs to a trusted proxy.
+    pub(crate) fn trusts_peer(&self, peer: Option<IpAddr>) -> bool {
+        self.trusted_peer(peer).is_some()
+    }
+
     pub(super) fn trusts(&self, address: IpAddr) -> bool {
         self.trusted.iter().any(|network| network.contains(&address))
     }

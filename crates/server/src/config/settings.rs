@@ -87,6 +87,7 @@ pub(super) const SETTINGS: &[&str] = &[
     "limits.idle_seconds",
     "limits.idempotency_keys_per_user",
     "log.filter",
+    "log.format",
     "log.buffer_bytes",
     "audit.file",
     "audit.on_failure",

@@ -6,16 +6,14 @@
 use std::{cell::RefCell, rc::Rc};
 
 use actix_web::{
-    HttpMessage as _,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::StatusCode,
     middleware::Next,
     web::Data,
 };
-use tracing_actix_web::RequestId;
 
-use super::{client::client_address, problem::Problem, routes};
+use super::{client::client_address, problem::Problem, request_identity::RequestIdentity, routes};
 use crate::{
     audit::{Action, Audit, Details, Event, Outcome, in_call},
     state::App,
@@ -37,8 +35,8 @@ pub(crate) async fn audited(
     }
     let address = client_address(app, request.request());
     let address = address.or_else(|| request.peer_addr().map(|peer| peer.ip()));
-    let id = request.extensions().get::<RequestId>().map(ToString::to_string);
-    let details = Details { address, request: id, ..Details::default() };
+    let RequestIdentity { id, .. } = RequestIdentity::of(request.request());
+    let details = Details { address, request: Some(id), ..Details::default() };
     let call =
         Call { audit: &audit, action, details: Rc::new(RefCell::new(details)), is_ended: false };
     let response = in_call(Rc::clone(&call.details), next.call(request)).await?;

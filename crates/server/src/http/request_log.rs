@@ -1,7 +1,7 @@
 //! The log of requests: one span and one line per request, with the fields that a handler adds.
 //!
-//! Invariant: no field contains a body, query string, path, header or credential. A request is identified by its
-//! route and its id.
+//! Invariant: no field contains a body, query string, path, header or credential, except the id and the trace
+//! that a trusted proxy gave the request. A request is identified by its route and its id.
 
 use std::{net::IpAddr, time::Instant};
 
@@ -13,9 +13,11 @@ use actix_web::{
 };
 use model::RecordId;
 use tracing::{Span, debug, field::Empty, info, info_span};
-use tracing_actix_web::{RequestId, RootSpanBuilder};
+use tracing_actix_web::RootSpanBuilder;
 
-use super::{client::client_address, paths::PROBES, problem::Refusal};
+use super::{
+    client::client_address, paths::PROBES, problem::Refusal, request_identity::RequestIdentity,
+};
 use crate::{audit, state::App};
 
 /// The time at which a request arrived.
@@ -28,17 +30,19 @@ pub(crate) struct RequestSpan;
 impl RootSpanBuilder for RequestSpan {
     fn on_request_start(request: &ServiceRequest) -> Span {
         request.extensions_mut().insert(Start(Instant::now()));
-        let id = request.extensions().get::<RequestId>().map(ToString::to_string);
+        let RequestIdentity { id, trace } = RequestIdentity::read(request);
         let route = request.match_pattern();
         info_span!(
             "request",
             request.id = id,
+            trace.id = trace,
             http.method = known_method(request.method().as_str()),
             http.route = route.as_deref().unwrap_or("(none)"),
             client.address = address_to_log(request).map(|address| address.to_string()),
             tenant.id = Empty,
             user.login = Empty,
             auth.scheme = Empty,
+            application.name = Empty,
             tenant.of_path = Empty,
             record.id = Empty,
             record.found = Empty,

@@ -26,7 +26,8 @@ use super::{
     normalize::normalize_head,
     origins::Origins,
     preferences::SO_TIME_ZONE,
-    problem::{self, REQUEST_ID},
+    problem,
+    request_identity::REQUEST_ID,
     routes,
     single_headers::refuse_repeated_headers,
 };

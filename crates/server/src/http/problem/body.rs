@@ -3,7 +3,7 @@
 //! Invariant: the body contains the id that identifies the request in the log, and no other part of the log.
 
 use actix_web::{
-    HttpMessage as _, HttpRequest, HttpResponse,
+    HttpRequest, HttpResponse,
     http::{
         StatusCode,
         header::{HeaderValue, WWW_AUTHENTICATE},
@@ -13,12 +13,11 @@ use actix_web::{
 use auth::Scheme;
 use negotiate::MediaType;
 use serde::Serialize;
-use tracing_actix_web::RequestId;
 use utoipa::ToSchema;
 
 use super::{Problem, SEC_FETCH_MODE, SEC_FETCH_SITE, oauth};
 use crate::{
-    http::{answer, pages, paths::is_oauth, preferences},
+    http::{answer, pages, paths::is_oauth, preferences, request_identity::RequestIdentity},
     state::App,
     texts::{Locale, Message},
 };
@@ -44,10 +43,10 @@ pub(crate) struct ErrorBody {
 }
 
 impl ErrorBody {
-    fn new(problem: &Problem, request_id: Option<&str>, locale: Option<&Locale>) -> Self {
+    fn new(problem: &Problem, request_id: &str, locale: Option<&Locale>) -> Self {
         let message = problem.message.in_words(locale);
-        let id = request_id.map(|id| Message::new("SR_REQUEST_ID").with("id", id.to_owned()));
-        let details = problem.details.iter().chain(&id).map(|message| message.in_words(locale));
+        let id = Message::new("SR_REQUEST_ID").with("id", request_id.to_owned());
+        let details = problem.details.iter().chain([&id]).map(|message| message.in_words(locale));
         Self {
             error: true,
             error_type: problem.error_type,
@@ -70,7 +69,7 @@ impl Problem {
             StatusCode::NOT_ACCEPTABLE => MediaType::ApplicationJson,
             _ => accepted.unwrap_or(MediaType::ApplicationJson),
         };
-        let body = ErrorBody::new(self, request_id(request).as_deref(), locale.as_ref());
+        let body = ErrorBody::new(self, &RequestIdentity::of(request).id, locale.as_ref());
         let mut answer = if is_oauth(request.path()) {
             oauth::answer(self)
         } else if pages::are_preferred(request.headers()) {
@@ -108,8 +107,4 @@ fn is_offered(scheme: Scheme, app: &App, request: &HttpRequest) -> bool {
     let is_oauth = is_oauth(request.path()) && !request.headers().contains_key(SEC_FETCH_SITE);
     let has_sessions = app.authenticator.policy.is_on(Scheme::Session);
     scheme != Scheme::Basic || is_oauth || !is_script || !has_sessions
-}
-
-pub(super) fn request_id(request: &HttpRequest) -> Option<String> {
-    request.extensions().get::<RequestId>().map(ToString::to_string)
 }

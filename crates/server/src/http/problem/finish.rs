@@ -17,8 +17,12 @@ use actix_web::{
     web::Data,
 };
 
-use super::{Problem, REQUEST_ID, body::request_id};
-use crate::{state::App, texts::Message};
+use super::Problem;
+use crate::{
+    http::request_identity::{REQUEST_ID, RequestIdentity},
+    state::App,
+    texts::Message,
+};
 
 const A_YEAR: HeaderValue = HeaderValue::from_static("max-age=31536000");
 /// The headers that determine the form of an answer (CONTRACT 15).
@@ -54,10 +58,10 @@ pub(crate) async fn finish(
     if response.request().head().connection_type() == ConnectionType::Upgrade {
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
-    let id = request_id(response.request());
+    let RequestIdentity { id, .. } = RequestIdentity::of(response.request());
     let is_strict = is_strict(response.request());
     let headers = response.headers_mut();
-    if let Some(id) = id.and_then(|id| HeaderValue::from_str(&id).ok()) {
+    if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, id);
     }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
