@@ -2,6 +2,7 @@
 //!
 //! They do not depend on the database, so these tests run once, on SQLite.
 
+mod command_line;
 mod configuration;
 mod logging;
 mod other_user;

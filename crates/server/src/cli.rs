@@ -1,7 +1,7 @@
 //! The command line of `latchkey`.
 //!
 //! Invariant: a command that fails says on standard error, in one message, why it failed and what to do, and exits with
-//! 1. A command line that cannot be parsed exits with 2.
+//! 1. A command line that cannot be parsed exits with 2. With `--output json` the message is JSON.
 
 mod app;
 mod arguments;
@@ -11,6 +11,7 @@ mod backup;
 mod confirm;
 mod copy;
 mod grants;
+mod healthcheck;
 mod import;
 mod keys;
 mod open;
@@ -23,26 +24,29 @@ mod records;
 mod reference;
 mod restore;
 mod session;
+mod shell;
 mod terminal;
 mod ticket;
 mod user;
 mod verify;
 
 use std::{
+    env,
     io::{self, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use store::Migrator;
 use tracing::warn;
 
 use self::{
     app::AppCommand, audit::AuditCommand, copy::Sides, grants::GrantsCommand,
-    import::ImportArguments, keys::KeysCommand, output::Output, providers::ProvidersCommand,
-    records::RecordsCommand, session::SessionCommand, ticket::TicketCommand, user::UserCommand,
+    healthcheck::HealthcheckArguments, import::ImportArguments, keys::KeysCommand, output::Output,
+    providers::ProvidersCommand, records::RecordsCommand, session::SessionCommand, shell::Shell,
+    ticket::TicketCommand, user::UserCommand,
 };
 use crate::{
     config::{Config, environment},
@@ -56,7 +60,7 @@ use crate::{
 /// Commands use the database and the master keys of the configuration. Run them as the user that the server runs as.
 /// Servers may be running meanwhile, unless the help of a command says otherwise.
 #[derive(Parser)]
-#[command(name = "latchkey", version, after_help = EXAMPLES)]
+#[command(name = "latchkey", version = env!("LATCHKEY_VERSION"), after_help = EXAMPLES)]
 struct Arguments {
     /// Read settings from this TOML file. The default is the file that the variable LATCHKEY_CONFIG names
     #[arg(long, global = true, value_name = "FILE")]
@@ -64,6 +68,9 @@ struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
 }
+
+/// The exit code of a command line that cannot be parsed, as clap has it.
+const USAGE: u8 = 2;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -81,6 +88,18 @@ Examples:
   latchkey import tokens.csv --check
   latchkey import tokens.csv --keys keys.csv
   latchkey import tokens.csv --keys keys.csv --resume";
+
+const HEALTHCHECK_EXAMPLES: &str = "\
+Examples:
+  latchkey healthcheck
+  latchkey healthcheck --ready --timeout 2
+  latchkey healthcheck --url http://127.0.0.1:8080/readyz";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  latchkey completions bash > /etc/bash_completion.d/latchkey
+  latchkey completions zsh > /usr/local/share/zsh/site-functions/_latchkey
+  latchkey completions fish > ~/.config/fish/completions/latchkey.fish";
 
 #[derive(Subcommand)]
 enum Command {
@@ -209,6 +228,30 @@ enum Command {
     /// Check and print the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Ask the server on this machine whether it runs
+    ///
+    /// The command exits with 0 if the server answers 200, and with 1 otherwise. It asks the address of `server.listen`,
+    /// over TLS if `server.tls` is set. It accepts every certificate, because it sends no secret.
+    #[command(after_help = HEALTHCHECK_EXAMPLES)]
+    Healthcheck {
+        #[command(flatten)]
+        output: Output,
+        #[command(flatten)]
+        arguments: HealthcheckArguments,
+    },
+    /// Print the completions for a shell
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+    /// Write pages of the manual, one for each command
+    #[command(after_help = "Example:\n  latchkey man /usr/local/share/man/man1")]
+    Man {
+        /// The folder to write them to, which must exist
+        directory: PathBuf,
+    },
 }
 
 #[derive(Subcommand)]
@@ -227,14 +270,19 @@ enum ConfigCommand {
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
+    let is_json = output::is_json(env::args_os());
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) if is_json && error.use_stderr() => {
+            output::failed(error.to_string().trim(), is_json);
+            return ExitCode::from(USAGE);
+        }
+        Err(help_or_mistake) => help_or_mistake.exit(),
+    };
+    match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(
-                io::stderr(),
-                "latchkey: {}",
-                terminal::lines(&error_chain(error.as_ref()))
-            );
+            output::failed(&error_chain(error.as_ref()), is_json);
             ExitCode::FAILURE
         }
     }
@@ -250,8 +298,25 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Some(file) => Some(file.clone()),
         None => environment::variable(environment::CONFIG)?.map(PathBuf::from),
     };
-    let config = Config::load(file.as_deref())?;
+    let load = || Config::load(file.as_deref());
     match &arguments.command {
+        Some(Command::Completions { shell }) => shell::completions(Arguments::command(), *shell),
+        Some(Command::Man { directory }) => shell::man(Arguments::command(), directory),
+        Some(Command::Healthcheck { output, arguments }) => {
+            healthcheck::run(load, *output, arguments)
+        }
+        command => run_configured(load()?, file.as_deref(), command.as_ref(), undumped),
+    }
+}
+
+/// Runs a command that needs the configuration.
+fn run_configured(
+    config: Config,
+    file: Option<&Path>,
+    command: Option<&Command>,
+    undumped: io::Result<()>,
+) -> anyhow::Result<()> {
+    match command {
         None | Some(Command::Serve) => {
             let log = Log::start(&config)?;
             telemetry::hide_what_panics_say();
@@ -263,7 +328,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
                 let setting = setting.unwrap_or_default();
                 warn!("{name} is not read: settings begin with LATCHKEY__{setting}");
             }
-            serve::run(config, file.as_deref(), log.filter(), log.lost_lines())
+            serve::run(config, file, log.filter(), log.lost_lines())
         }
         Some(Command::Config(command)) => look_at(&config, command),
         Some(command) => {
@@ -323,7 +388,11 @@ fn administer(config: &Config, command: &Command) -> anyhow::Result<()> {
         Command::Copy { output, sides } => copy::run(config, *output, sides),
         Command::Import { output, arguments } => import::run(config, *output, arguments),
         Command::Audit { output, command } => audit::run(config, *output, command),
-        Command::Serve | Command::Config(_) => Ok(()),
+        Command::Serve
+        | Command::Config(_)
+        | Command::Healthcheck { .. }
+        | Command::Completions { .. }
+        | Command::Man { .. } => Ok(()),
     }
 }
 

@@ -107,6 +107,9 @@ impl Command {
             Self::Migrate => off_database("database.migrate"),
             Self::Import { .. } => Change::of("tokens.import"),
             Self::Serve
+            | Self::Healthcheck { .. }
+            | Self::Completions { .. }
+            | Self::Man { .. }
             | Self::Providers { .. }
             | Self::Verify { .. }
             | Self::Audit { .. }

@@ -1,9 +1,10 @@
-//! The output of commands: answers on standard output, and progress on standard error.
+//! The output of commands: answers on standard output, and progress and errors on standard error.
 //!
 //! Invariant: an answer in JSON has everything that the answer for people has, and nothing else goes to standard
 //! output.
 
 use std::{
+    ffi::OsString,
     io::{self, Write as _},
     time::{Duration, Instant},
 };
@@ -75,6 +76,23 @@ impl Output {
         }
         Ok(out.flush()?)
     }
+}
+
+/// Returns whether a command line asks for JSON, also if it cannot be parsed.
+pub(crate) fn is_json(arguments: impl Iterator<Item = OsString>) -> bool {
+    let arguments: Vec<OsString> = arguments.take_while(|argument| argument != "--").collect();
+    let follows = |pair: &[OsString]| pair[0] == "--output" && pair[1] == "json";
+    arguments.windows(2).any(follows) || arguments.iter().any(|one| one == "--output=json")
+}
+
+/// Prints on standard error why a command failed: as text, or as an object.
+pub(crate) fn failed(reason: &str, is_json: bool) {
+    let text = match is_json {
+        true => terminal::json(&serde_json::json!({ "error": reason }).to_string()),
+        false => format!("latchkey: {}", terminal::lines(reason)),
+    };
+    // The terminal may be gone, which changes nothing.
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// The progress of a long command, on standard error.

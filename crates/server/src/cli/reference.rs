@@ -15,7 +15,18 @@ const HEAD: &str = "\
 <!-- `INSTA_UPDATE=always cargo test -p server reference` makes this page from the help texts. -->
 
 This is the help of each command, as `latchkey help COMMAND` prints it.
-A command exits with 0 if it succeeds, with 1 if it fails, and with 2 if its arguments are wrong.
+
+## Exit codes and errors
+
+| code | meaning |
+|--:|---|
+| 0 | The command did its work. |
+| 1 | It failed, or found damage (`verify`, `backup`), or the server is not healthy (`healthcheck`). Standard error has the reason and the remedy. |
+| 2 | The arguments are wrong. Nothing was done. |
+
+A command that is ended by a signal has the exit code that the shell gives it, such as 137 after SIGKILL.
+With `--output json` the reason is an object on a line of standard error: `{\"error\":\"…\"}`.
+Lines of the log precede it.
 ";
 
 /// Adds a command and its subcommands.
