@@ -28,7 +28,7 @@ use self::{
 };
 pub(crate) use self::{
     event::{Action, Details, Event, Outcome},
-    file::rotated_files,
+    file::renamed_files,
     line::{ReadLine, read_line},
     notes::{in_call, note},
     verify::{Verified, verify_files},
@@ -61,7 +61,11 @@ impl Audit {
         store: &Store,
     ) -> anyhow::Result<Self> {
         let Some(target) = target else { return Ok(Self::default()) };
-        let shared = writer(settings, target, store).await?.start()?;
+        let mut writer = writer(settings, target, store).await?;
+        let last = writer.write_now(&[])?;
+        // From now on a file without an anchor was cut, or its anchor was removed.
+        store.anchor_audit(last).await.context("cannot anchor the audit log in the database")?;
+        let shared = writer.start()?;
         let wait = Duration::from_secs(settings.wait_seconds.into());
         Ok(Self(Some(Arc::new(Open { shared, on_failure: settings.on_failure, wait }))))
     }
@@ -97,7 +101,13 @@ impl Audit {
         let Some(open) = &self.0 else { return Ok(()) };
         let (done, outcome) = oneshot::channel();
         let is_recorded = open.shared.send(Message::Event(event, Some(done)))
-            && timeout(open.wait, outcome).await.is_ok_and(|outcome| outcome == Ok(true));
+            && match timeout(open.wait, outcome).await {
+                Ok(outcome) => outcome == Ok(true),
+                Err(_elapsed) => {
+                    open.shared.fail("the disk, or the reader of standard error, hangs");
+                    false
+                }
+            };
         match open.on_failure {
             OnFailure::Refuse if !is_recorded => Err(Unrecorded),
             _ => Ok(()),
@@ -144,7 +154,12 @@ pub(crate) async fn record_of_command(
     event: Event,
 ) -> anyhow::Result<()> {
     let Some(target) = settings.target_of_commands() else { return Ok(()) };
-    let last = writer(settings, target, store).await?.write_now(event)?;
+    let is_file = target != AuditTarget::Stderr;
+    let last = writer(settings, target, store).await?.write_now(&[event])?;
+    if !is_file {
+        // The chain of a single line.
+        return Ok(());
+    }
     store.anchor_audit(last).await.context("cannot anchor the audit log in the database")
 }
 
@@ -169,7 +184,10 @@ async fn continue_chain(file: &mut AuditFile, store: &Store) -> anyhow::Result<C
     let key = store.audit_key();
     let Some(tail) = file.tail()? else { return Ok(Chain::begin(key)) };
     match doubt_of(&tail, store).await? {
-        None => Ok(Chain::resume(&tail, key)),
+        None => {
+            file.keep_complete(&tail)?;
+            Ok(Chain::resume(&tail, key))
+        }
         Some(doubt) => {
             let aside = file.set_aside()?;
             error!(
@@ -184,11 +202,11 @@ async fn continue_chain(file: &mut AuditFile, store: &Store) -> anyhow::Result<C
 /// Returns why a file is not the whole log that a server wrote, if it is not.
 async fn doubt_of(tail: &Tail, store: &Store) -> anyhow::Result<Option<&'static str>> {
     let keys = store.audit_keys().await?;
-    let Some(last) = tail.open(&keys) else {
+    let Some(last) = tail.signed_by(&keys) else {
         return Ok(Some("the last line of the audit log is not signed by a key of this database"));
     };
     Ok(match store.audit_anchor(last.chain.clone()).await? {
-        FoundAnchor::Missing => None,
+        FoundAnchor::Missing => Some("the database has no anchor of the audit log"),
         FoundAnchor::Forged => Some("the anchor of the audit log in the database was changed"),
         FoundAnchor::Found(anchor) if anchor.sequence > last.sequence => {
             Some("the end of the audit log was cut off")

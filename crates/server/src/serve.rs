@@ -210,7 +210,11 @@ async fn serve(
     }
     let counting_providers = Arc::clone(&providers);
     let grants = Grants::new(config, store.clone(), providers, audit.clone(), Arc::clone(&metrics));
-    let event = Event::now(Action::change("server.start"), Outcome::Success, Details::default());
+    let event = Event {
+        action: Action::change("server.start"),
+        outcome: Outcome::Success,
+        details: Details::default(),
+    };
     audit.record(event).await?;
     let seen = Seen { base_time_zone, scheme, sends_hsts };
     let app = app(config, store, callers, seen, &grants, &metrics);
@@ -221,14 +225,23 @@ async fn serve(
         let counting = Counting::new(store.clone(), counting_providers, every);
         let unsaved = config.unsaved_directory();
         let (store, jobs) = (store.clone(), jobs.handles());
-        let watched = Watched { metrics, store, counting, acceptor, certificates, jobs, unsaved };
+        let watched = Watched {
+            metrics,
+            store,
+            counting,
+            acceptor,
+            certificates,
+            jobs,
+            audit: audit.clone(),
+            unsaved,
+        };
         start_scrapes(listener, watched)
     });
     let scraped = scraped.transpose()?;
     greet(config, &url, sample_works)?;
     info!(%address, profile = config.profile, "serving");
     let outcome = stop(server, signals, &grants, jobs, store).await;
-    end_audit(&audit, store).await?;
+    end_audit(&audit, store).await;
     if let Some(scraped) = scraped {
         scraped.stop(false).await;
     }
@@ -237,15 +250,20 @@ async fn serve(
 }
 
 /// Records the stop, and anchors the last line of the audit log.
-async fn end_audit(audit: &Audit, store: &Store) -> anyhow::Result<()> {
-    let event = Event::now(Action::change("server.stop"), Outcome::Success, Details::default());
-    audit.record(event).await?;
+async fn end_audit(audit: &Audit, store: &Store) {
+    let event = Event {
+        action: Action::change("server.stop"),
+        outcome: Outcome::Success,
+        details: Details::default(),
+    };
+    if let Err(error) = audit.record(event).await {
+        warn!(%error, "the stop of the server is missing in the audit log");
+    }
     if let Some(last) = audit.synced().await
         && let Err(error) = store.anchor_audit(last).await
     {
         warn!(error = error_chain(&error), "the last lines of the audit log were not anchored");
     }
-    Ok(())
 }
 
 /// Starts the listener of metrics. It runs until it is stopped, so that a stop of the server can be watched.

@@ -83,6 +83,14 @@ fn each_call_has_one_event() {
         200,
         json!({"record": id, "found": true, "provider": "et", "login": "tje0"}),
     );
+    // Another user gets an answer without the tokens.
+    ann.get(&key);
+    expect(
+        "tokens.get",
+        "denied",
+        200,
+        json!({"record": id, "found": true, "provider": "et", "login": "ann"}),
+    );
     client.post("GetExternalTokens", &json!({"Key": "lk_x"})).expect(400);
     expect("tokens.get", "refused", 400, json!({"reason": "SR_KEY_SHAPE", "login": "tje0"}));
     client
@@ -252,13 +260,11 @@ fn every_kind_of_tampering_is_found() {
         "line 4: line 3 is in the place of line 4",
     );
     tampered(&|lines| lines.swap(2, 3), "line 3: lines 3 to 3 are missing before it");
-    tampered(
-        &|lines| lines.truncate(5),
-        "the end was cut off: line 8 was written, and the last line here is 5",
-    );
+    tampered(&|lines| lines.truncate(5), "line 8 was written, and the last line here is 5");
     tampered(&|lines| drop(lines.remove(0)), "not the first line of a file");
+    // An incomplete line counts as missing.
     fs::write(&path, &text[..text.len() - 1]).expect("written");
-    assert_found(&setup, "was changed");
+    assert_found(&setup, "the end was cut off");
     // A server that starts on a file that was cut sets it aside, says so, and begins another chain.
     fs::write(&path, lines[..4].iter().map(|line| format!("{line}\n")).collect::<String>())
         .expect("written");
@@ -267,17 +273,74 @@ fn every_kind_of_tampering_is_found() {
     app.client().save(&json!({"Provider": "et", "AccessToken": "CANARY"}));
     let setup = app.stop();
     assert_found(&setup, "the end was cut off");
-    let aside: Vec<PathBuf> = fs::read_dir(path.parent().expect("folder"))
-        .expect("folder")
-        .map(|entry| entry.expect("entry").path())
-        .filter(|other| *other != path && !other.to_string_lossy().contains("commands"))
-        .collect();
+    let aside = doubtful(&path);
     assert_eq!(aside.len(), 1, "{aside:?}");
     fs::remove_file(&aside[0]).expect("removed");
     verify(&setup).expect("the new chain is intact");
-    // The anchor in the database is signed, too.
+    // The anchor in the database is signed, too. Without one, nothing is continued.
     setup.database().sql("UPDATE audit_anchors SET sequence = sequence - 1");
     assert_found(&setup, "the anchor of this chain in the database was changed");
+    setup.database().sql("DELETE FROM audit_anchors");
+    let app = setup.start();
+    app.logged(&["the database has no anchor of the audit log"]);
+    assert_eq!(doubtful(&path).len(), 1);
+}
+
+/// The files that a server set aside.
+fn doubtful(path: &Path) -> Vec<PathBuf> {
+    let folder = fs::read_dir(path.parent().expect("folder")).expect("folder");
+    let files = folder.map(|entry| entry.expect("entry").path());
+    files.filter(|file| file.to_string_lossy().ends_with(".doubtful")).collect()
+}
+
+/// Another program that cuts the file in place makes a gap that is found, and stops nothing.
+#[test]
+fn a_file_that_is_cut_in_place_is_replaced() {
+    let app = audited().start();
+    let client = app.client();
+    let path = file(&app.setup);
+    let save_one = || client.save(&json!({"Provider": "et", "AccessToken": "CANARY"}));
+    save_one();
+    fs::File::options().write(true).open(&path).expect("open").set_len(0).expect("cut");
+    until("a file that begins again", || {
+        save_one();
+        fs::read_to_string(&path).expect("log").starts_with("{\"audit\":1,")
+    });
+    let setup = app.stop();
+    let verified = verify(&setup).expect("the file is intact from its first line on");
+    assert!(verified[0]["first"].as_i64() > Some(1), "{verified}");
+}
+
+/// A line that was not written to its end, and so was never confirmed, is removed at the next start.
+#[test]
+fn an_incomplete_line_is_removed() {
+    let app = audited().start();
+    let setup = app.stop();
+    let path = file(&setup);
+    let text = fs::read_to_string(&path).expect("log");
+    fs::write(&path, format!("{text}{{\"audit\":1,\"ti")).expect("written");
+    drop(setup.start().stop());
+    assert!(doubtful(&path).is_empty());
+    verify(&setup).expect("intact");
+    // Zeros, as a power cut may leave them, are no line.
+    let text = fs::read_to_string(&path).expect("log");
+    fs::write(&path, [text.as_bytes(), &[0; 300_000]].concat()).expect("written");
+    drop(setup.start().stop());
+    let aside = doubtful(&path);
+    assert_eq!(fs::metadata(&aside[0]).expect("kept").len(), text.len() as u64 + 300_000);
+}
+
+/// A link at the path would let its maker choose a file that root writes to.
+#[test]
+fn a_link_is_not_followed() {
+    let setup = audited();
+    let path = file(&setup);
+    fs::create_dir(path.parent().expect("folder")).expect("folder");
+    let elsewhere = setup.folder().join("elsewhere");
+    std::os::unix::fs::symlink(&elsewhere, &path).expect("link");
+    let refusal = setup.refusal();
+    assert!(refusal.contains("cannot use the audit log audit/audit.jsonl"), "{refusal}");
+    assert!(!elsewhere.exists());
 }
 
 #[test]

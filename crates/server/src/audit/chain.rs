@@ -45,6 +45,11 @@ impl Chain {
         Self { name: chain.clone(), sequence: *sequence, mac: *mac, key, next: Next::BeginsKey }
     }
 
+    /// Begins another chain with the same key.
+    pub(super) fn another(&self) -> Self {
+        Self::begin(self.key.clone())
+    }
+
     /// Returns the last line.
     pub(super) fn last(&self) -> AuditAnchor {
         AuditAnchor { chain: self.name.clone(), sequence: self.sequence, mac: self.mac }
@@ -84,7 +89,6 @@ impl Chain {
             key: self.key.kek_id().to_owned(),
         };
         let event = Event {
-            time: Timestamp::now(),
             action: Action::change(name),
             outcome: Outcome::Success,
             details: Details::default(),
@@ -95,8 +99,8 @@ impl Chain {
 
     fn line(&mut self, buffer: &mut Vec<u8>, event: &Event, link: Option<&Link>) {
         let start = buffer.len();
-        write_members(buffer, self.sequence + 1, event, link);
-        let mac = self.key.sign_line(&self.mac, &buffer[start..]);
+        write_members(buffer, Timestamp::now(), self.sequence + 1, event, link);
+        let mac = self.key.sign_line(&self.name, &self.mac, &buffer[start..]);
         write_mac(buffer, &mac);
         self.sequence += 1;
         self.mac = mac;

@@ -4,7 +4,6 @@
 
 use std::net::IpAddr;
 
-use jiff::Timestamp;
 use model::RecordId;
 use serde::{Serialize, Serializer};
 
@@ -37,7 +36,7 @@ pub(crate) enum Outcome {
     Success,
     /// The caller was not allowed to do it, or not recognised.
     Denied,
-    /// The request was not valid.
+    /// The request was not valid, or the state of the record or its grant does not allow it.
     Refused,
     /// The server or a provider failed.
     Failed,
@@ -74,6 +73,9 @@ pub(crate) struct Details {
     /// Whether the record exists for the caller.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) found: Option<bool>,
+    /// Whether the answer lacks the tokens, because the caller may not see them.
+    #[serde(skip)]
+    pub(crate) is_withheld: bool,
     /// Whether the action ended the record.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) revoked: Option<bool>,
@@ -96,21 +98,15 @@ pub(crate) struct Details {
     pub(crate) trace: Option<String>,
 }
 
-/// An event.
+/// An event. Its time is that at which its line is written.
 #[derive(Clone, Debug)]
 pub(crate) struct Event {
-    pub(crate) time: Timestamp,
     pub(crate) action: Action,
     pub(crate) outcome: Outcome,
     pub(crate) details: Details,
 }
 
 impl Event {
-    /// An event of this moment.
-    pub(crate) fn now(action: Action, outcome: Outcome, details: Details) -> Self {
-        Self { time: Timestamp::now(), action, outcome, details }
-    }
-
     /// Returns whether the event must be on the disk before the answer: something may have changed.
     pub(super) fn needs_disk(&self) -> bool {
         let may_have_changed = !matches!(self.outcome, Outcome::Denied | Outcome::Refused);

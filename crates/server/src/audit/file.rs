@@ -14,8 +14,9 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
-use rustix::process::geteuid;
+use rustix::{fs::OFlags, process::geteuid};
 use store::{AuditAnchor, AuditKey};
+use tracing::warn;
 
 use super::line::{decode_mac, read_line, split_mac};
 
@@ -25,6 +26,8 @@ const LONGEST_LINE: u64 = 1 << 16;
 const LOOK_PERIOD: Duration = Duration::from_secs(1);
 /// How long the opening waits for another process to release the file.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
+/// The end of the name of a file that was set aside.
+const ASIDE: &str = ".doubtful";
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// An open file of the audit log.
@@ -38,7 +41,8 @@ pub(super) struct AuditFile {
     looked: Instant,
 }
 
-/// The end of a file.
+/// The last complete line of a file. The default is that of a file that has none, which no key signed.
+#[derive(Default)]
 pub(super) struct Tail {
     pub(super) chain: String,
     pub(super) sequence: i64,
@@ -47,12 +51,37 @@ pub(super) struct Tail {
     previous: [u8; 32],
     /// The signed bytes of the last line.
     members: Vec<u8>,
+    /// The length of the file up to its last complete line, in bytes.
+    end: u64,
 }
 
 impl Tail {
+    /// Reads the last complete line, from the first line of a file and from its bytes after `start`. `None` if there is
+    /// none.
+    fn read(first: &[u8], bytes: &[u8], start: u64) -> Option<Self> {
+        let complete = bytes.iter().rposition(|byte| *byte == b'\n')?;
+        let mut lines = bytes[..complete].rsplit(|byte| *byte == b'\n');
+        let (last, before) = (lines.next()?, lines.next());
+        let (members, mac) = split_mac(last)?;
+        let (last, first) = (read_line(last)?, read_line(first.trim_ascii_end())?);
+        let previous = match before {
+            Some(before) => split_mac(before)?.1,
+            None => decode_mac(last.previous?.as_bytes())?,
+        };
+        Some(Self {
+            chain: first.chain?,
+            sequence: last.sequence,
+            mac,
+            previous,
+            members: members.to_vec(),
+            end: start + complete as u64 + 1,
+        })
+    }
+
     /// Returns the last line if one of these keys signed it.
-    pub(super) fn open(&self, keys: &[AuditKey]) -> Option<AuditAnchor> {
-        let is_signed = |key: &AuditKey| key.signed_line(&self.previous, &self.members, &self.mac);
+    pub(super) fn signed_by(&self, keys: &[AuditKey]) -> Option<AuditAnchor> {
+        let Self { chain, previous, members, mac, .. } = self;
+        let is_signed = |key: &AuditKey| key.signed_line(chain, previous, members, mac);
         keys.iter().any(is_signed).then(|| AuditAnchor {
             chain: self.chain.clone(),
             sequence: self.sequence,
@@ -70,8 +99,7 @@ impl AuditFile {
         Ok(Self { path, file, length, rotate_bytes, keep_files, looked: Instant::now() })
     }
 
-    /// Reads the end of the file, and removes an incomplete last line, which no call was answered for. `None` if the
-    /// file is empty.
+    /// Reads the end of the file. `None` if the file is empty.
     ///
     /// # Errors
     /// The file cannot be read, or it is no audit log.
@@ -79,40 +107,22 @@ impl AuditFile {
         let mut first = Vec::new();
         self.file.seek(SeekFrom::Start(0))?;
         BufReader::new(&self.file).take(LONGEST_LINE).read_until(b'\n', &mut first)?;
+        if self.length > 0 && !first.starts_with(br#"{"audit":"#) {
+            bail!("{} is not an audit log; take another path", self.path.display());
+        }
         let start = self.length.saturating_sub(2 * LONGEST_LINE);
         let mut end = Vec::new();
         self.file.seek(SeekFrom::Start(start))?;
         (&self.file).take(2 * LONGEST_LINE).read_to_end(&mut end)?;
-        let complete = end.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        let is_log = first.starts_with(br#"{"audit":"#);
-        if self.length > 0 && !is_log {
-            bail!("{} is not an audit log; take another path", self.path.display());
-        }
-        self.truncate(start + complete as u64)?;
-        if complete == 0 {
+        if end.is_empty() {
             return Ok(None);
         }
-        let mut lines = end[..complete - 1].rsplit(|byte| *byte == b'\n');
-        let read = || {
-            let (last, before) = (lines.next()?, lines.next());
-            let (members, mac) = split_mac(last)?;
-            let (last, first) = (read_line(last)?, read_line(first.trim_ascii_end())?);
-            let previous = match before {
-                Some(before) => split_mac(before)?.1,
-                None => decode_mac(last.previous?.as_bytes())?,
-            };
-            let (chain, members) = (first.chain?, members.to_vec());
-            Some(Tail { chain, sequence: last.sequence, mac, previous, members })
-        };
-        let unreadable = Tail {
-            chain: String::new(),
-            sequence: 0,
-            mac: [0; 32],
-            previous: [0; 32],
-            members: Vec::new(),
-        };
-        // No key signed it, so it is set aside.
-        Ok(Some({ read }().unwrap_or(unreadable)))
+        Ok(Some(Tail::read(&first, &end, start).unwrap_or_default()))
+    }
+
+    /// Removes an incomplete line at the end, which no call was answered for.
+    pub(super) fn keep_complete(&mut self, tail: &Tail) -> io::Result<()> {
+        self.truncate(tail.end)
     }
 
     /// Appends complete lines. After an error the file is as before.
@@ -146,8 +156,9 @@ impl AuditFile {
 
     /// Returns whether the next lines belong into another file: because this one is large, or is not at its path any
     /// more. The path is looked at once a second, or now.
-    pub(super) fn must_change(&mut self, now: bool) -> bool {
-        if self.length >= self.rotate_bytes {
+    pub(super) fn must_rotate(&mut self, now: bool) -> bool {
+        let is_cut = || self.file.metadata().is_ok_and(|own| own.len() < self.length);
+        if self.length >= self.rotate_bytes || is_cut() {
             return true;
         }
         if !now && self.looked.elapsed() < LOOK_PERIOD {
@@ -165,22 +176,32 @@ impl AuditFile {
     }
 
     /// Goes on in a new file at the path. A file that is there is renamed, and the oldest renamed files are removed.
-    pub(super) fn change(&mut self) -> anyhow::Result<()> {
+    pub(super) fn rotate(&mut self) -> anyhow::Result<()> {
         self.sync()?;
         if self.is_at_path() {
-            self.set_aside()?;
+            self.rename("")?;
         } else {
             self.reopen()?;
         }
-        remove_oldest(&self.path, self.keep_files)
+        if let Err(error) = remove_oldest(&self.path, self.keep_files) {
+            warn!(
+                error = format!("{error:#}"),
+                "an old file of the audit log could not be removed"
+            );
+        }
+        Ok(())
+    }
+
+    /// Renames a file that cannot be continued, so that it is never removed as an old one. Returns the new name.
+    pub(super) fn set_aside(&mut self) -> anyhow::Result<PathBuf> {
+        self.rename(ASIDE)
     }
 
     /// Renames the file at the path, and opens a new one. Returns the new name.
-    pub(super) fn set_aside(&mut self) -> anyhow::Result<PathBuf> {
-        let now = Timestamp::now().strftime("%Y%m%dT%H%M%S%6fZ").to_string();
+    fn rename(&mut self, suffix: &str) -> anyhow::Result<PathBuf> {
+        let now = Timestamp::now().strftime("%Y%m%dT%H%M%S%6fZ");
         let mut name = self.path.file_name().unwrap_or_default().to_owned();
-        name.push(".");
-        name.push(now);
+        name.push(format!(".{now}{suffix}"));
         let aside = self.path.with_file_name(name);
         fs::rename(&self.path, &aside)
             .with_context(|| format!("cannot rename {}", self.path.display()))?;
@@ -189,6 +210,8 @@ impl AuditFile {
     }
 
     fn reopen(&mut self) -> anyhow::Result<()> {
+        // The path may still be this file, which another program cut.
+        self.file.unlock()?;
         self.file = open_locked(&self.path)?;
         self.length = self.file.metadata()?.len();
         if self.length > 0 {
@@ -222,9 +245,11 @@ fn open_locked(path: &Path) -> anyhow::Result<File> {
     }
 }
 
+/// Opens a file, or creates it and its folder. Follows no link at the path, because a command run by root would
+/// otherwise create a file wherever the link points.
 fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.read(true).append(true).mode(0o640);
+    options.read(true).append(true).mode(0o600).custom_flags(OFlags::NOFOLLOW.bits() as i32);
     match options.open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         opened => return opened,
@@ -232,9 +257,9 @@ fn open(path: &Path) -> io::Result<File> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     if !folder.exists() {
-        DirBuilder::new().recursive(true).mode(0o750).create(folder)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
-    let file = options.create(true).open(path)?;
+    let file = options.create_new(true).open(path)?;
     if geteuid().is_root() {
         // The server may run as another user than this command.
         let owner = fs::metadata(folder)?;
@@ -245,12 +270,16 @@ fn open(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Returns the renamed files of a log, oldest first.
-pub(crate) fn rotated_files(path: &Path) -> io::Result<Vec<PathBuf>> {
+/// Returns the renamed files of a log, oldest first, with or without those that were set aside.
+pub(crate) fn renamed_files(path: &Path, with_aside: bool) -> io::Result<Vec<PathBuf>> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let is_renamed = |other: &str| {
         let end = other.strip_prefix(name.as_str()).and_then(|rest| rest.strip_prefix('.'));
+        let end = end.map(|end| match end.strip_suffix(ASIDE) {
+            Some(end) if with_aside => end,
+            _ => end,
+        });
         end.is_some_and(|end| end.len() == 22 && end.ends_with('Z') && end.as_bytes()[8] == b'T')
     };
     let mut files = Vec::new();
@@ -269,7 +298,7 @@ fn remove_oldest(path: &Path, keep: u32) -> anyhow::Result<()> {
     if keep == 0 {
         return Ok(());
     }
-    let files = rotated_files(path)?;
+    let files = renamed_files(path, false)?;
     let surplus = files.len().saturating_sub(keep as usize);
     for file in &files[..surplus] {
         fs::remove_file(file).with_context(|| format!("cannot remove {}", file.display()))?;

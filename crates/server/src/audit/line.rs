@@ -6,6 +6,7 @@
 use std::io::{self, Write};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::ser::{Formatter, Serializer};
 
@@ -67,16 +68,24 @@ pub(crate) struct ReadLine {
     pub(crate) subject: Option<String>,
     pub(crate) reason: Option<String>,
     pub(crate) request: Option<String>,
+    pub(crate) status: Option<u16>,
+    pub(crate) found: Option<bool>,
     pub(crate) chain: Option<String>,
     pub(super) previous: Option<String>,
     pub(super) key: Option<String>,
 }
 
 /// Appends the members of a line, without the MAC and what follows it.
-pub(super) fn write_members(line: &mut Vec<u8>, sequence: i64, event: &Event, link: Option<&Link>) {
+pub(super) fn write_members(
+    line: &mut Vec<u8>,
+    time: Timestamp,
+    sequence: i64,
+    event: &Event,
+    link: Option<&Link>,
+) {
     let members = Members {
         audit: VERSION,
-        time: format!("{:.6}", event.time),
+        time: format!("{time:.6}"),
         sequence,
         action: event.action.name,
         outcome: event.outcome,
@@ -152,9 +161,10 @@ mod tests {
     fn no_text_ends_its_line_or_controls_a_terminal() {
         let provider = "a\"b\\c\r\nd\u{1b}[2Je\u{9b}f\u{2028}g\u{202e}h\u{feff}ø😀\0";
         let details = Details { provider: Some(provider.to_owned()), ..Details::default() };
-        let event = Event::now(Action::read("tokens.get"), Outcome::Success, details);
+        let (action, outcome) = (Action::read("tokens.get"), Outcome::Success);
+        let event = Event { action, outcome, details };
         let mut line = Vec::new();
-        write_members(&mut line, 7, &event, None);
+        write_members(&mut line, Timestamp::now(), 7, &event, None);
         write_mac(&mut line, &[7; 32]);
         let text = String::from_utf8(line).expect("UTF-8");
         let line = text.strip_suffix('\n').expect("a line break");

@@ -85,8 +85,8 @@ fn begin_of(file: &Path) -> anyhow::Result<Option<(String, i64)>> {
     Ok(first.and_then(|line| Some((line.chain?, line.sequence))))
 }
 
-/// Reads the lines of a file, without their line breaks. The last line of a file without a line break ends in NUL, so
-/// that it has no MAC.
+/// Reads the lines of a file, without their line breaks. A line without one is not complete, because the server may be
+/// writing it, so it is left out. If it was complete once, its anchor shows that.
 fn lines_of(file: &Path) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Vec<u8>>> + use<>> {
     let name = file.display().to_string();
     let reader = File::open(file).with_context(|| format!("cannot open {name}"))?;
@@ -95,13 +95,7 @@ fn lines_of(file: &Path) -> anyhow::Result<impl Iterator<Item = anyhow::Result<V
         let mut line = Vec::new();
         match reader.read_until(b'\n', &mut line) {
             Ok(0) => None,
-            Ok(_) => {
-                match line.pop() {
-                    Some(b'\n') => {}
-                    last => line.extend(last.into_iter().chain([0])),
-                }
-                Some(Ok(line))
-            }
+            Ok(_) => (line.pop() == Some(b'\n')).then_some(Ok(line)),
             Err(error) => Some(Err(error).context(format!("cannot read {name}"))),
         }
     }))
@@ -151,7 +145,8 @@ impl<'a> Walk<'a> {
             _ if self.verified.finding.is_some() => {}
             FoundAnchor::Found(anchor) if anchor.sequence > self.verified.last => {
                 let text = format!(
-                    "the end was cut off: line {} was written, and the last line here is {}",
+                    "the end was cut off, or its last file is not given: line {} was written, and the last line here \
+                     is {}",
                     anchor.sequence, self.verified.last
                 );
                 self.find(last, None, text);
@@ -198,7 +193,7 @@ impl<'a> Walk<'a> {
             (None, Some(link)) => link.previous,
             (None, None) => return Err(changed()),
         };
-        if !key.signed_line(&previous, members, &mac) {
+        if !key.signed_line(&self.verified.chain, &previous, members, &mac) {
             return Err(match read.sequence {
                 sequence if sequence > expected => {
                     format!("lines {expected} to {} are missing before it", sequence - 1)
@@ -248,8 +243,8 @@ mod tests {
 
     const LINES: usize = 1000;
 
-    /// A file of the audit log, its last line, and the key that signed it.
-    fn written() -> (Vec<u8>, (i64, [u8; 32]), Vec<AuditKey>) {
+    /// A chain, its file, its last line, and the key that signed it.
+    fn written() -> (String, Vec<u8>, (i64, [u8; 32]), Vec<AuditKey>) {
         let folder = tempfile::tempdir().expect("folder");
         let store = Store::open(&OpenOptions {
             database: Database::Sqlite(folder.path().join("test.db")),
@@ -274,16 +269,17 @@ mod tests {
         let mut bytes = Vec::new();
         for number in 1..LINES {
             let details = Details { login: Some(format!("user-{number}")), ..Details::default() };
-            let event = Event::now(Action::read("tokens.get"), Outcome::Success, details);
+            let (action, outcome) = (Action::read("tokens.get"), Outcome::Success);
+            let event = Event { action, outcome, details };
             chain.append(&mut bytes, &event);
         }
         let last = chain.last();
-        (bytes, (last.sequence, last.mac), vec![key])
+        (last.chain, bytes, (last.sequence, last.mac), vec![key])
     }
 
     /// A verification after these good lines.
-    fn after<'a>(lines: &[&[u8]], keys: &'a [AuditKey]) -> Walk<'a> {
-        let mut walk = Walk::new(String::new(), Vec::new(), keys);
+    fn after<'a>(chain: &str, lines: &[&[u8]], keys: &'a [AuditKey]) -> Walk<'a> {
+        let mut walk = Walk::new(chain.to_owned(), Vec::new(), keys);
         for (number, line) in lines.iter().enumerate() {
             walk.step(line, number == 0).expect("a good line");
         }
@@ -292,11 +288,11 @@ mod tests {
 
     #[test]
     fn every_changed_byte_and_every_cut_is_found() {
-        let (bytes, last, keys) = written();
+        let (chain, bytes, last, keys) = written();
         let lines: Vec<&[u8]> =
             bytes.strip_suffix(b"\n").expect("ended").split(|b| *b == b'\n').collect();
         assert_eq!(lines.len(), LINES);
-        let mut walk = Walk::new(String::new(), Vec::new(), &keys);
+        let mut walk = Walk::new(chain, Vec::new(), &keys);
         let mut changes = 0;
         for (number, line) in lines.iter().enumerate() {
             let is_first = number == 0;
@@ -336,17 +332,17 @@ mod tests {
 
     #[test]
     fn a_removed_repeated_or_moved_line_is_named() {
-        let (bytes, _last, keys) = written();
+        let (chain, bytes, _last, keys) = written();
         let lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').take(6).collect();
-        let after_five = |next| after(&lines[..5], &keys).step(next, false);
+        let after_five = |next| after(&chain, &lines[..5], &keys).step(next, false);
         assert_eq!(after_five(lines[5]), Ok(()));
         let repeated = after_five(lines[2]).expect_err("found");
         assert_eq!(repeated, "line 3 is in the place of line 6");
-        let removed = after(&lines[..3], &keys).step(lines[5], false).expect_err("found");
+        let removed = after(&chain, &lines[..3], &keys).step(lines[5], false).expect_err("found");
         assert_eq!(removed, "lines 4 to 5 are missing before it");
-        let refusal = after(&[], &keys).step(lines[1], true).expect_err("found");
+        let refusal = after(&chain, &[], &keys).step(lines[1], true).expect_err("found");
         assert!(refusal.contains("lines before it were removed"), "{refusal}");
-        let none = after(&[], &[]).step(lines[0], true).expect_err("found");
+        let none = after(&chain, &[], &[]).step(lines[0], true).expect_err("found");
         assert!(none.contains("is not available"), "{none}");
     }
 }

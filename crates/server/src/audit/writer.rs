@@ -71,6 +71,13 @@ impl Shared {
         true
     }
 
+    /// Notes, and logs, that the log cannot be written.
+    pub(super) fn fail(&self, error: &str) {
+        if !self.is_failing.swap(true, Ordering::Relaxed) {
+            error!(error, "the audit log cannot be written");
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Vec<Message>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -138,28 +145,29 @@ pub(super) struct Writer {
     buffer: Vec<u8>,
     /// Whether to look at the file's path before the next lines.
     reopens: bool,
+    /// Whether a sync failed: the system may have dropped lines, so another file begins.
+    is_spoiled: bool,
 }
 
 impl Writer {
     /// A writer that continues a chain.
     pub(super) fn new(destination: Destination, chain: Chain) -> Self {
         let (shared, buffer) = (Arc::default(), Vec::new());
-        Self { destination, chain, shared, buffer, reopens: false }
+        Self { destination, chain, shared, buffer, reopens: false, is_spoiled: false }
     }
 
-    /// Writes one event to the disk, and returns the last line.
-    pub(super) fn write_now(&mut self, event: Event) -> anyhow::Result<AuditAnchor> {
-        self.write(&[event]).context("cannot write the audit log")?;
+    /// Writes events to the disk, and returns the last line.
+    pub(super) fn write_now(&mut self, events: &[Event]) -> anyhow::Result<AuditAnchor> {
+        self.write(events).context("cannot write the audit log")?;
         self.destination.sync().context("cannot write the audit log to the disk")?;
         Ok(self.chain.last())
     }
 
-    /// Starts the thread, after it has written the first line.
+    /// Starts the thread.
     ///
     /// # Errors
-    /// The first line cannot be written.
-    pub(super) fn start(mut self) -> anyhow::Result<Arc<Shared>> {
-        self.write(&[]).context("cannot write the audit log")?;
+    /// The system provides no thread.
+    pub(super) fn start(self) -> io::Result<Arc<Shared>> {
         let shared = Arc::clone(&self.shared);
         let writer = self;
         thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run())?;
@@ -198,6 +206,7 @@ impl Writer {
             }
             if needs_disk {
                 outcome = self.destination.sync().context("cannot write it to the disk");
+                self.is_spoiled = outcome.is_err();
             }
         } else {
             self.shared.missing.fetch_add(events.len() as u64, Ordering::Relaxed);
@@ -216,7 +225,11 @@ impl Writer {
         let before = self.chain.clone();
         let outcome = self.try_write(events);
         if outcome.is_err() {
-            self.chain = before;
+            // A part of the lines may be on standard error, so that their numbers must not come again.
+            self.chain = match self.destination {
+                Destination::File(_) => before,
+                Destination::Stderr(_) => self.chain.another(),
+            };
         }
         self.buffer.clear();
         self.buffer.shrink_to(KEPT_BYTES);
@@ -226,9 +239,9 @@ impl Writer {
     fn try_write(&mut self, events: &[Event]) -> anyhow::Result<()> {
         let reopens = mem::take(&mut self.reopens);
         if let Destination::File(file) = &mut self.destination
-            && file.must_change(reopens)
+            && (mem::take(&mut self.is_spoiled) || file.must_rotate(reopens))
         {
-            file.change()?;
+            file.rotate()?;
         }
         if let Destination::File(file) = &self.destination
             && file.is_empty()
@@ -242,7 +255,8 @@ impl Writer {
                 reason: Some(format!("{missing} events are missing")),
                 ..Details::default()
             };
-            let event = Event::now(Action::change("audit.gap"), Outcome::Failed, details);
+            let (action, outcome) = (Action::change("audit.gap"), Outcome::Failed);
+            let event = Event { action, outcome, details };
             self.chain.append(&mut self.buffer, &event);
         }
         for event in events {
@@ -255,13 +269,12 @@ impl Writer {
 
     /// Logs the first failure, and the success that ends it.
     fn note(&self, outcome: &anyhow::Result<()>) {
-        let was_failing = self.shared.is_failing.swap(outcome.is_err(), Ordering::Relaxed);
         match outcome {
-            Err(error) if !was_failing => {
-                error!(error = format!("{error:#}"), "the audit log cannot be written");
+            Err(error) => self.shared.fail(&format!("{error:#}")),
+            Ok(()) if self.shared.is_failing.swap(false, Ordering::Relaxed) => {
+                info!("the audit log is written again");
             }
-            Ok(()) if was_failing => info!("the audit log is written again"),
-            _ => {}
+            Ok(()) => {}
         }
     }
 }

@@ -15,14 +15,14 @@ use serde::Serialize;
 
 use super::{open::with_store, output::Output, terminal};
 use crate::{
-    audit::{ReadLine, Verified, read_line, rotated_files, verify_files},
+    audit::{ReadLine, Verified, read_line, renamed_files, verify_files},
     config::{Config, audit::AuditTarget},
 };
 
 const VERIFY_EXAMPLES: &str = "\
 Examples:
   latchkey audit verify
-  latchkey audit verify /archive/audit.jsonl.*";
+  latchkey audit verify /archive/audit.jsonl*";
 
 const SHOW_EXAMPLES: &str = "\
 Examples:
@@ -87,7 +87,7 @@ pub(crate) struct Filter {
 /// Runs a command.
 pub(crate) fn run(config: &Config, output: Output, command: &AuditCommand) -> anyhow::Result<()> {
     match command {
-        AuditCommand::Verify { files } => verify(config, output, &or_configured(config, files)?),
+        AuditCommand::Verify { files } => verify(config, output, files),
         AuditCommand::Show { filter, files } => {
             show(output, filter, &or_configured(config, files)?)
         }
@@ -104,8 +104,8 @@ fn or_configured(config: &Config, files: &[PathBuf]) -> anyhow::Result<Vec<PathB
         let Some(AuditTarget::File(path)) = target else {
             bail!("the audit log is in no file: name its files, or set audit.file");
         };
-        let rotated = rotated_files(&path);
-        found.extend(rotated.with_context(|| format!("cannot list {}.*", path.display()))?);
+        let renamed = renamed_files(&path, true);
+        found.extend(renamed.with_context(|| format!("cannot list {}.*", path.display()))?);
         if path.exists() {
             found.push(path);
         }
@@ -141,8 +141,18 @@ impl From<Verified> for Shown {
     }
 }
 
-fn verify(config: &Config, output: Output, files: &[PathBuf]) -> anyhow::Result<()> {
-    let chains = with_store(config, async |store| verify_files(files, store).await)?;
+fn verify(config: &Config, output: Output, given: &[PathBuf]) -> anyhow::Result<()> {
+    let chains = with_store(config, async |store| {
+        let mut files = or_configured(config, given)?;
+        loop {
+            let chains = verify_files(&files, store).await;
+            // The server may have rotated its file meanwhile.
+            let before = std::mem::replace(&mut files, or_configured(config, given)?);
+            if files == before {
+                return chains;
+            }
+        }
+    })?;
     let chains: Vec<Shown> = chains.into_iter().map(Shown::from).collect();
     let head = ["CHAIN", "LINES", "FIRST", "LAST", "ANCHORED", "RESULT"];
     output.rows(&head, &chains, |chain| {
@@ -191,14 +201,14 @@ fn show(output: Output, filter: &Filter, files: &[PathBuf]) -> anyhow::Result<()
 fn summary(line: &ReadLine) -> String {
     let ReadLine { time, action, outcome, tenant, login, os_user, .. } = line;
     let mut parts = vec![time.clone(), format!("{action:20}"), format!("{outcome:10}")];
-    let who = match (tenant, login, os_user) {
-        (Some(tenant), Some(login), _) => Some(format!("{tenant}/{login}")),
-        (tenant, login, os_user) => {
-            let user = os_user.map(|user| format!("uid {user}"));
-            tenant.clone().or_else(|| login.clone()).or(user)
-        }
+    let who = match (tenant, login) {
+        (Some(tenant), Some(login)) => Some(format!("{tenant}/{login}")),
+        (tenant, login) => tenant.clone().or_else(|| login.clone()),
     };
     parts.extend(who);
+    parts.extend(os_user.map(|user| format!("uid={user}")));
+    parts.extend(line.status.map(|status| format!("status={status}")));
+    parts.extend(line.found.map(|found| format!("found={found}")));
     for (name, value) in [
         ("application", &line.application),
         ("from", &line.address),

@@ -102,10 +102,15 @@ impl Command {
             Self::Backup { file, .. } => {
                 Change::on("database.back_up", &file.display().to_string(), None)
             }
-            Self::Restore { .. } => off_database("database.restore"),
+            Self::Restore { file, .. } => {
+                let change = Change::on("database.restore", &file.display().to_string(), None)?;
+                Some(Change { is_on_database: false, ..change })
+            }
             Self::Copy { .. } => off_database("database.copy"),
             Self::Migrate => off_database("database.migrate"),
-            Self::Import { .. } => Change::of("tokens.import"),
+            Self::Import { arguments, .. } => {
+                Change::on("tokens.import", &arguments.file.display().to_string(), None)
+            }
             Self::Serve
             | Self::Healthcheck { .. }
             | Self::Completions { .. }
@@ -146,8 +151,16 @@ impl Change {
         }
         if self.is_on_database && config.database()?.exists() {
             let begun = self.record(config, Outcome::Begun, None);
-            if config.audit.on_failure == OnFailure::Refuse {
-                begun.context("nothing was done, because the audit log cannot be written")?;
+            match (begun, config.audit.on_failure) {
+                (Ok(()), _) => {}
+                (Err(error), OnFailure::Refuse) => {
+                    return Err(error)
+                        .context("nothing was done, because the audit log cannot be written");
+                }
+                (Err(error), OnFailure::GoOn) => {
+                    let error = error_chain(error.as_ref());
+                    warn!(error, "the begin of this command is missing in the audit log");
+                }
             }
         }
         let outcome = command();
@@ -175,7 +188,7 @@ impl Change {
             reason,
             ..Details::default()
         };
-        let event = Event::now(Action::change(self.action), outcome, details);
+        let event = Event { action: Action::change(self.action), outcome, details };
         with_store_for_keys(config, async |store: &Store| {
             record_of_command(&config.audit, store, event).await
         })

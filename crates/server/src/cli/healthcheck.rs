@@ -57,7 +57,7 @@ struct Healthy {
 
 impl Probe {
     fn of_listener(config: &Config, ready: bool) -> anyhow::Result<Self> {
-        let listen = config.server.listen.resolve()?;
+        let listen = config.server.listen.resolve("server.listen")?;
         if listen.port() == 0 {
             bail!("server.listen has no fixed port; give --url");
         }

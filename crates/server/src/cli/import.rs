@@ -47,7 +47,7 @@ const OTHERS: u32 = 0o077;
 #[derive(Args)]
 pub(crate) struct ImportArguments {
     /// The file of tokens, in JSON lines or CSV as docs/import.md says; `-` is standard input
-    file: PathBuf,
+    pub(super) file: PathBuf,
     /// The format of the file, if its name does not end with .csv, .jsonl or .ndjson
     #[arg(long, value_enum)]
     format: Option<Format>,

@@ -7,10 +7,10 @@ use std::{ops::RangeInclusive, path::PathBuf};
 use anyhow::bail;
 use serde::{Deserialize, Serialize};
 
-use super::check_range;
-
 /// The size at which a file is rotated, in bytes.
 const ROTATE: RangeInclusive<u64> = 1 << 16..=1 << 40;
+/// How long a call may wait, in seconds.
+const WAIT: RangeInclusive<u32> = 1..=60;
 const STDERR: &str = "stderr";
 
 /// The audit log.
@@ -43,7 +43,9 @@ pub(crate) enum AuditTarget {
 
 impl Audit {
     pub(super) fn check(&self) -> anyhow::Result<()> {
-        check_range("audit.wait_seconds", self.wait_seconds, 1..=60)?;
+        if !WAIT.contains(&self.wait_seconds) {
+            bail!("audit.wait_seconds must be from {} to {}", WAIT.start(), WAIT.end());
+        }
         if !ROTATE.contains(&self.rotate_bytes) {
             bail!("audit.rotate_bytes must be from {} to {}", ROTATE.start(), ROTATE.end());
         }

@@ -161,7 +161,7 @@ impl Refresh {
             reason: end.as_ref().err().map(ToString::to_string),
             ..Details::default()
         };
-        let event = Event::now(Action::change("provider.refresh"), outcome, details);
+        let event = Event { action: Action::change("provider.refresh"), outcome, details };
         // The event of the call that waits fails in the same way.
         let _ = self.grants.audit.record(event).await;
         end

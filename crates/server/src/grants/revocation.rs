@@ -207,7 +207,7 @@ impl Revoking {
             reason,
             ..Details::default()
         };
-        let event = Event::now(Action::change("provider.revoke"), outcome, details);
+        let event = Event { action: Action::change("provider.revoke"), outcome, details };
         // The event of the call that waits fails in the same way.
         let _ = self.grants.audit.record(event).await;
         match upstream {

@@ -35,12 +35,20 @@ pub(crate) async fn audited(
     }
     let address = client_address(app, request.request());
     let address = address.or_else(|| request.peer_addr().map(|peer| peer.ip()));
-    let RequestIdentity { id, .. } = RequestIdentity::of(request.request());
-    let details = Details { address, request: Some(id), ..Details::default() };
+    let RequestIdentity { id, trace } = RequestIdentity::of(request.request());
+    let details = Details { address, request: Some(id), trace, ..Details::default() };
     let call =
         Call { audit: &audit, action, details: Rc::new(RefCell::new(details)), is_ended: false };
-    let response = in_call(Rc::clone(&call.details), next.call(request)).await?;
-    let event = call.end(&response);
+    let response = match in_call(Rc::clone(&call.details), next.call(request)).await {
+        Ok(response) => response,
+        Err(error) => {
+            let status = error.as_response_error().status_code();
+            let _ = audit.record(call.end(status, None)).await;
+            return Err(error);
+        }
+    };
+    let problem = response.response().error().and_then(|error| error.as_error::<Problem>());
+    let event = call.end(response.status(), problem);
     match audit.record(event).await {
         Ok(()) => Ok(response.map_into_boxed_body()),
         Err(_unrecorded) => Ok(response.error_response(Problem::not_audited())),
@@ -56,16 +64,15 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
-    fn end<B>(mut self, response: &ServiceResponse<B>) -> Event {
+    fn end(mut self, status: StatusCode, problem: Option<&Problem>) -> Event {
         self.is_ended = true;
         let mut details = self.details.take();
-        let status = response.status();
         details.status = Some(status.as_u16());
-        let error = response.response().error();
-        if let Some(problem) = error.and_then(|error| error.as_error::<Problem>()) {
+        if let Some(problem) = problem {
             details.reason = Some(problem.reason().to_owned());
         }
-        Event::now(self.action, outcome_of(status), details)
+        let outcome = if details.is_withheld { Outcome::Denied } else { outcome_of(status) };
+        Event { action: self.action, outcome, details }
     }
 }
 
@@ -73,7 +80,8 @@ impl Drop for Call<'_> {
     fn drop(&mut self) {
         if !self.is_ended {
             let details = self.details.take();
-            self.audit.record_later(Event::now(self.action, Outcome::Unanswered, details));
+            let (action, outcome) = (self.action, Outcome::Unanswered);
+            self.audit.record_later(Event { action, outcome, details });
         }
     }
 }

@@ -105,6 +105,11 @@ pub(crate) fn note_records(count: usize) {
     audit::note(|details| details.records = Some(count));
 }
 
+/// Notes for the audit log that the caller may not see the tokens, which the answer then lacks.
+pub(crate) fn note_withheld() {
+    audit::note(|details| details.is_withheld = true);
+}
+
 /// Notes the provider of the record for the audit log.
 pub(crate) fn note_provider(name: &str) {
     audit::note(|details| details.provider = Some(name.to_owned()));

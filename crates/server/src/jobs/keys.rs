@@ -61,7 +61,11 @@ impl FollowKeys {
                 info!(kek.id = rotation.id, "the master key wrapped often enough: rotating it");
                 let details = Details { subject: Some(rotation.id), ..Details::default() };
                 let action = Action::change("key.rotate");
-                self.audit.record_later(Event::now(action, audit::Outcome::Success, details));
+                self.audit.record_later(Event {
+                    action,
+                    outcome: audit::Outcome::Success,
+                    details,
+                });
             }
             Err(error) => {
                 self.failed_rotation = Some(Instant::now());

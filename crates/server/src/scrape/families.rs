@@ -11,6 +11,7 @@ use store::{Figures, KeyCounts, Store};
 
 use super::counting::{Counted, Counting};
 use crate::{
+    audit::Audit,
     certificates::Certificates,
     http::{connections::Acceptor, routes::ROUTES},
     jobs::{Handle, Status},
@@ -41,6 +42,7 @@ pub(crate) struct Watched {
     pub(crate) acceptor: Acceptor,
     pub(crate) certificates: Option<Arc<Certificates>>,
     pub(crate) jobs: Vec<Handle>,
+    pub(crate) audit: Audit,
     /// The folder of new tokens that the database could not take.
     pub(crate) unsaved: PathBuf,
 }
@@ -52,6 +54,7 @@ impl Watched {
         let figures = self.store.figures();
         self.write_calls(text);
         self.write_connections(text);
+        self.write_audit(text);
         self.write_grants(text, counted.as_deref());
         write_webhooks(text, &figures);
         self.write_database(text, &figures);
@@ -136,6 +139,15 @@ impl Watched {
         text.family(Gauge, "latchkey_unsaved_tokens", unsaved);
         if let Ok(count) = store::count_unsaved(&self.unsaved) {
             text.count(&[], count);
+        }
+    }
+
+    /// Writes nothing if no audit log is kept.
+    fn write_audit(&self, text: &mut Exposition) {
+        if self.audit.is_on() {
+            let failing = "Whether the audit log cannot be written.";
+            text.family(Gauge, "latchkey_audit_failing", failing)
+                .count(&[], u64::from(self.audit.is_failing()));
         }
     }
 

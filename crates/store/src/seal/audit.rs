@@ -63,9 +63,9 @@ impl AuditKey {
         &self.0.kek_id
     }
 
-    /// Signs a line, chained to the MAC of the line before it. The first line of a chain has 32 zeros before it.
-    pub fn sign_line(&self, previous: &[u8; 32], line: &[u8]) -> [u8; 32] {
-        self.sign(&[b"line", previous, line])
+    /// Signs a line of a chain, over the MAC of the line before it. The first line of a chain has 32 zeros before it.
+    pub fn sign_line(&self, chain: &str, previous: &[u8; 32], line: &[u8]) -> [u8; 32] {
+        self.sign(&[b"line", chain.as_bytes(), previous, line])
     }
 
     /// Signs an anchor: a chain, and the sequence number and MAC of its last line.
@@ -74,8 +74,8 @@ impl AuditKey {
     }
 
     /// Returns whether `sign_line` made the MAC, in constant time.
-    pub fn signed_line(&self, previous: &[u8; 32], line: &[u8], mac: &[u8]) -> bool {
-        self.signed(&[b"line", previous, line], mac)
+    pub fn signed_line(&self, chain: &str, previous: &[u8; 32], line: &[u8], mac: &[u8]) -> bool {
+        self.signed(&[b"line", chain.as_bytes(), previous, line], mac)
     }
 
     /// Returns whether `sign_anchor` made the signature, in constant time.
@@ -115,12 +115,13 @@ mod tests {
     fn a_mac_is_of_one_key_one_line_and_the_line_before() {
         let keks = [Kek::new("a".into(), &[1; 32]), Kek::new("b".into(), &[2; 32])];
         let key = keks[0].audit_key();
-        let mac = key.sign_line(&[0; 32], b"line");
-        assert!(key.signed_line(&[0; 32], b"line", &mac));
-        assert!(!key.signed_line(&[1; 32], b"line", &mac));
-        assert!(!key.signed_line(&[0; 32], b"lime", &mac));
-        assert!(!key.signed_line(&[0; 32], b"line", &mac[1..]));
-        assert!(!keks[1].audit_key().signed_line(&[0; 32], b"line", &mac));
+        let mac = key.sign_line("chain", &[0; 32], b"line");
+        assert!(key.signed_line("chain", &[0; 32], b"line", &mac));
+        assert!(!key.signed_line("chain", &[1; 32], b"line", &mac));
+        assert!(!key.signed_line("chain", &[0; 32], b"lime", &mac));
+        assert!(!key.signed_line("other", &[0; 32], b"line", &mac));
+        assert!(!key.signed_line("chain", &[0; 32], b"line", &mac[1..]));
+        assert!(!keks[1].audit_key().signed_line("chain", &[0; 32], b"line", &mac));
         let anchor = key.sign_anchor("chain", 7, &mac);
         assert!(key.signed_anchor("chain", 7, &mac, &anchor));
         assert!(!key.signed_anchor("chain", 8, &mac, &anchor));
@@ -132,8 +133,8 @@ mod tests {
         let keks = [Kek::new("a".into(), &[1; 32]), Kek::new("b".into(), &[2; 32])];
         let sealed = keks[1].seal_audit_key(keks[0].audit_key());
         let opened = keks[1].open_audit_key("a", &sealed).expect("it opens");
-        let mac = keks[0].audit_key().sign_line(&[0; 32], b"line");
-        assert!(opened.signed_line(&[0; 32], b"line", &mac));
+        let mac = keks[0].audit_key().sign_line("chain", &[0; 32], b"line");
+        assert!(opened.signed_line("chain", &[0; 32], b"line", &mac));
         assert_eq!(opened.kek_id(), "a");
         assert!(keks[1].open_audit_key("c", &sealed).is_err());
         assert!(keks[0].open_audit_key("a", &sealed).is_err());

@@ -79,6 +79,9 @@ pub(super) async fn find<'a>(
     request_log::note_provider(saved.carrier.provider.as_str());
     let provider = app.grants.provider_of(&principal.tenant, &saved);
     let access = Access::of(principal, &saved.owner, app.retrieval);
+    if !access.may_read() {
+        request_log::note_withheld();
+    }
     let fresh = if access.may_read() {
         let wish = Wish { tenant: &principal.tenant, key, provider, at_least };
         refresh(&wish, saved).await.map_err(|error| NotFresh { error, provider })?
