@@ -6,6 +6,7 @@ mod database_file;
 mod faulty_disk;
 mod nonces;
 mod other_program;
+mod own_backups;
 mod read_only_disk;
 mod refreshes;
 mod write_ahead_log;

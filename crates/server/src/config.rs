@@ -6,6 +6,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod auth;
+mod backup;
 mod database;
 pub(crate) mod environment;
 mod first_user;
@@ -38,7 +39,7 @@ use serde::{Deserialize, Serialize};
 use store::{Clock, KeySource, OpenError, OpenOptions, Quotas};
 
 use self::{
-    audit::Audit, auth::Auth, database::Database, first_user::FirstUser, grants::Grants,
+    audit::Audit, auth::Auth, backup::Backup, database::Database, first_user::FirstUser, grants::Grants,
     keys::Keys, listen::Listen, log::Log, metrics::Metrics, online::Online, records::Records,
     tenants::Tenants, webhooks::Webhooks,
 };
@@ -67,6 +68,7 @@ pub(crate) struct Config {
     base_time_zone: String,
     pub(crate) server: Server,
     pub(crate) database: Database,
+    pub(crate) backup: Backup,
     pub(crate) keys: Keys,
     pub(crate) records: Records,
     pub(crate) grants: Grants,
@@ -92,6 +94,7 @@ impl Config {
         self.metrics.check()?;
         self.database.check()?;
         self.auth.check()?;
+        self.backup.check()?;
         self.keys.check()?;
         self.records.check()?;
         self.grants.check(self.is_development())?;
@@ -218,6 +221,7 @@ impl Config {
         {
             folders.push(folder.to_owned());
         }
+        folders.extend(self.backup.directory.clone());
         folders.sort();
         folders.dedup();
         folders.retain(|folder| !folder.as_os_str().is_empty());
@@ -289,6 +293,7 @@ mod tests {
             pin_file: Some("f".into()),
         });
         config.tenant = Some("x".to_owned());
+        config.backup.directory = Some("b".into());
         config.server.tls = Some(Tls { certificate: "c".into(), key: "k".into() });
         config.first_user =
             FirstUser { login: Some("x".to_owned()), password_file: Some("p".into()) };

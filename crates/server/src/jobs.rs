@@ -3,6 +3,7 @@
 //! Invariant: each job runs in a task of its own. No call waits for a job, and no job waits for another.
 
 mod audit;
+mod backups;
 mod grants;
 mod job;
 mod keys;
@@ -15,9 +16,13 @@ use std::time::Duration;
 use store::Store;
 use tracing::warn;
 
-pub(crate) use self::job::{Handle, Status};
+pub(crate) use self::{
+    backups::{Backups, Retention},
+    job::{Handle, Status},
+};
 use self::{
     audit::AnchorAudit,
+    backups::BackUp,
     grants::{RenewLeases, SaveUnsaved},
     keys::{FollowKeys, Rewrap},
     sweep::{Sweep, Swept},
@@ -50,6 +55,7 @@ impl Jobs {
         schedule: &Schedule,
         receivers: &Receivers,
         audit: &Audit,
+        backups: Option<Backups>,
     ) -> Self {
         let Schedule { keep_ended, sweep_every, rotate_after_wraps, keep_events } = *schedule;
         let sweep = |swept| job::start(Sweep { store: store.clone(), period: sweep_every, swept });
@@ -72,6 +78,7 @@ impl Jobs {
             job::start(CountRecords { store: store.clone(), max_age: sweep_every }),
             job::start(WriteUses { store: store.clone() }),
         ];
+        handles.extend(backups.map(|backups| job::start(BackUp { store: store.clone(), backups })));
         let send = |receiver| job::start(SendEvents { store: store.clone(), receiver });
         handles.extend(receivers.all().iter().cloned().map(send));
         if audit.is_on() {

@@ -39,7 +39,7 @@ use crate::{
         routes::ROUTES,
         server::{self, Site},
     },
-    jobs::{Jobs, Schedule},
+    jobs::{Backups, Jobs, Retention, Schedule},
     metrics::{Metrics, calls::Calls, refreshes::Refreshes, sign_ins::SignIns},
     reload::Reload,
     scrape::{self, Counting, Watched},
@@ -82,6 +82,7 @@ struct Seen {
 pub(crate) fn check(config: &Config) -> anyhow::Result<Checked> {
     let database = config.database()?;
     config.keys()?.check()?;
+    config.backup.check_database(&database)?;
     config.server.refuse_plain_exposure()?;
     if config.policy().schemes().next().is_none() {
         bail!("auth.schemes switches every scheme off, so that no user could call; switch one on");
@@ -219,7 +220,8 @@ async fn serve(
     let seen = Seen { base_time_zone, scheme, sends_hsts };
     let app = app(config, store, callers, seen, &grants, &metrics);
     let (server, acceptor) = server::start(&config.server, listeners.calls, tls, app, site)?;
-    let jobs = start_jobs(config, store, certificates.clone(), &receivers, &audit);
+    let backups = backups(config)?;
+    let jobs = start_jobs(config, store, certificates.clone(), &receivers, &audit, backups.clone());
     let scraped = listeners.metrics.map(|listener| {
         let every = Duration::from_secs(config.metrics.count_seconds.into());
         let counting = Counting::new(store.clone(), counting_providers, every);
@@ -233,6 +235,7 @@ async fn serve(
             certificates,
             jobs,
             audit: audit.clone(),
+            backups,
             unsaved,
         };
         start_scrapes(listener, watched)
@@ -338,12 +341,27 @@ fn app(
     }
 }
 
+/// The backups that the configuration asks for.
+fn backups(config: &Config) -> anyhow::Result<Option<Backups>> {
+    let backup = &config.backup;
+    let Some(directory) = backup.directory.clone() else { return Ok(None) };
+    let retention = Retention {
+        newest: backup.keep as usize,
+        daily: backup.keep_daily as usize,
+        weekly: backup.keep_weekly as usize,
+        monthly: backup.keep_monthly as usize,
+    };
+    let (every, retry_every) = (backup.every(), backup.retry_every());
+    Ok(Some(Backups::new(directory, every, retry_every, retention, config.keys()?)))
+}
+
 fn start_jobs(
     config: &Config,
     store: &Store,
     certificates: Option<Arc<Certificates>>,
     receivers: &Receivers,
     audit: &Audit,
+    backups: Option<Backups>,
 ) -> Jobs {
     if let Some(certificates) = certificates {
         let every = Duration::from_secs(config.server.tls_reload_seconds);
@@ -355,7 +373,7 @@ fn start_jobs(
         rotate_after_wraps: config.keys.rotate_after_wraps,
         keep_events: config.webhooks.keep_us(),
     };
-    Jobs::start(store, &schedule, receivers, audit)
+    Jobs::start(store, &schedule, receivers, audit, backups)
 }
 
 /// Waits for a signal to stop, and stops the server.

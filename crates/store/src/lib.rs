@@ -26,7 +26,7 @@ pub use crate::{
     backend::{database::Database, migrate::Migration},
     clock::Clock,
     copies::{
-        backup::{backup, restore},
+        backup::{backup, remove_unfinished, restore},
         copy::{Copied, copy},
         verify::{VerifyReport, verify},
     },

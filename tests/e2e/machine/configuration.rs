@@ -44,6 +44,8 @@ fn a_mistake_in_the_configuration_is_named() {
     refused("DATABASE__URL", "mysql://CANARY@localhost/x", "database.url must be `sqlite:`");
     refused("RECORDS__EXPIRE_AFTER_DAYS", "0", "records.expire_after_days must be from 1");
     refused("RECORDS__PROVIDERS", "et 30", "records.providers");
+    refused("BACKUP__KEEP", "0", "backup.keep must be from 1 to 1000");
+    refused("BACKUP__EVERY_HOURS", "8761", "backup.every_hours must be from 1 to 8760");
     refused("LOG__FILTER", "=,=", "log.filter is not valid");
     refused("LOG__FORMAT", "xml", "log.format");
     refused("LOG__BUFFER_BYTES", "65535", "log.buffer_bytes must be from 65536 to 1073741824");
@@ -59,6 +61,9 @@ fn a_mistake_in_the_configuration_is_named() {
     refused("PROFILE", "../x", "profile may have only letters");
     refused("DATA_DIRECTORY", "/dev/null/x", "cannot create /dev/null; check the path");
     refused("SERVER__LISTEN", "0.0.0.0:0", "set server.tls, or server.behind_proxy = true");
+    let server = Setup::new().with("BACKUP__DIRECTORY", "backups");
+    let refusal = server.with("DATABASE__URL", "postgres://u@127.0.0.1:1/d").refusal();
+    assert!(refusal.contains("such as pg_dump or pg_basebackup; leave it out"), "{refusal}");
     let file = Setup::new();
     fs::write(file.folder().join("odd.toml"), "server = { port = 80 }").expect("file");
     let unknown = file.arguments(&["--config", "odd.toml"]).refusal();

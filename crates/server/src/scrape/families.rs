@@ -14,7 +14,7 @@ use crate::{
     audit::Audit,
     certificates::Certificates,
     http::{connections::Acceptor, routes::ROUTES},
-    jobs::{Handle, Status},
+    jobs::{Backups, Handle, Status},
     metrics::{
         Metrics,
         exposition::{
@@ -43,6 +43,7 @@ pub(crate) struct Watched {
     pub(crate) certificates: Option<Arc<Certificates>>,
     pub(crate) jobs: Vec<Handle>,
     pub(crate) audit: Audit,
+    pub(crate) backups: Option<Backups>,
     /// The folder of new tokens that the database could not take.
     pub(crate) unsaved: PathBuf,
 }
@@ -61,6 +62,7 @@ impl Watched {
         write_counts(text, counted.as_deref());
         write_keys(text, counted.as_deref());
         self.write_upkeep(text);
+        self.write_backups(text);
         self.write_process(text);
     }
 
@@ -194,6 +196,16 @@ impl Watched {
         let log = "Size of SQLite's write-ahead log. Absent on PostgreSQL.";
         text.family(Gauge, "latchkey_write_ahead_log_bytes", log);
         figures.write_ahead_log.into_iter().for_each(|bytes| text.count(&[], bytes));
+    }
+
+    fn write_backups(&self, text: &mut Exposition) {
+        let last = self.backups.as_ref().and_then(Backups::last);
+        let made = "Time of the newest backup that was proved. Absent without one.";
+        text.family(Gauge, "latchkey_backup_timestamp_seconds", made);
+        last.iter().for_each(|last| text.value(&[], seconds(last.made)));
+        let bytes = "Size of the newest backup that was proved. Absent without one.";
+        text.family(Gauge, "latchkey_backup_bytes", bytes);
+        last.iter().for_each(|last| text.count(&[], last.bytes));
     }
 
     fn write_upkeep(&self, text: &mut Exposition) {

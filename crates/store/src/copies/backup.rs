@@ -21,7 +21,7 @@ use self::{
     trailer::Trailer,
 };
 use crate::{
-    Clock, CopyError, Database, KekSources, OpenError, VerifyReport,
+    Clock, CopyError, Database, KekSources, OpenError, Store, VerifyReport,
     backend::{
         conn::{self, Conn},
         migrate,
@@ -49,12 +49,40 @@ pub fn backup(
     progress: &mut dyn FnMut(u64),
 ) -> Result<VerifyReport, CopyError> {
     let Database::Sqlite(_) = database else { return Err(CopyError::OnServer) };
+    copy_to(file, keys, progress, || Ok(Conn::reading(&instance_lock::look(database)?)?))
+}
+
+impl Store {
+    /// Backs up this store's own database, as `backup` does. Blocks.
+    ///
+    /// # Errors
+    /// As `backup`.
+    pub fn back_up(&self, keys: &KekSources, file: &Path) -> Result<VerifyReport, CopyError> {
+        let database_file = self.0.database_file.as_ref().ok_or(CopyError::OnServer)?;
+        let database = Database::Sqlite(database_file.path().to_owned());
+        // Only SQLite may open the file: this process would lose its locks by closing another handle.
+        copy_to(file, keys, &mut |_records| {}, || Ok(Conn::reading(&database)?))
+    }
+}
+
+/// Removes what killed backups have left in a folder, if their names begin like this.
+pub fn remove_unfinished(folder: &Path, start: &str) {
+    scratch::remove_all_left(folder, start);
+}
+
+/// Makes, seals and proves a copy of the database that `open` reads.
+fn copy_to(
+    file: &Path,
+    keys: &KekSources,
+    progress: &mut dyn FnMut(u64),
+    open: impl FnOnce() -> Result<Conn, CopyError>,
+) -> Result<VerifyReport, CopyError> {
     if file.as_os_str().as_bytes().ends_with(b"/") {
         return Err(CopyError::NoName(file.to_owned()));
     }
     scratch::remove_left(file)?;
     refuse_existing(file, CopyError::Exists)?;
-    let mut conn = Conn::reading(&instance_lock::look(database)?)?;
+    let mut conn = open()?;
     let keyring = Keyring::load(keys, &mut conn)?.ok_or(CopyError::Nothing)?;
     let kek = keyring.active();
     let rows = keyring::rows_of_any_schema(&mut conn)?;

@@ -57,6 +57,9 @@ pub enum StoreError {
          server could not do so)"
     )]
     KeyUsedUp(String),
+    /// A server's own backup was not made, or not proved.
+    #[error("the database was not backed up")]
+    NotBackedUp(#[source] Source),
     /// The database rejected a query, or the query panicked.
     #[error("a query failed")]
     Query(#[source] Source),

@@ -86,6 +86,7 @@ impl From<StoreError> for Problem {
             | StoreError::Damaged(_)
             | StoreError::DamagedIdempotencyKey
             | StoreError::Sentinel
+            | StoreError::NotBackedUp(_)
             | StoreError::Query(_) => Self::internal(&error),
         }
     }

@@ -53,6 +53,11 @@ impl Replaced {
 }
 
 impl DatabaseFile {
+    /// Returns its path, with all symbolic links resolved.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Identifies a file to which a connection was just opened. Returns `None` for PostgreSQL.
     pub(crate) fn of(database: &Database) -> Result<Option<Arc<Self>>, OpenError> {
         let Database::Sqlite(path) = database else { return Ok(None) };

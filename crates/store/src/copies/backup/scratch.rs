@@ -127,6 +127,21 @@ pub(super) fn remove_left(file: &Path) -> Result<(), CopyError> {
     Ok(())
 }
 
+/// Removes the abandoned folders of all copies whose names begin like this. Those in use stay.
+pub(super) fn remove_all_left(folder: &Path, start: &str) {
+    // Folders that cannot be read stay.
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let Some((copy, _random)) = name.to_str().and_then(|name| name.split_once(MARK)) else {
+            continue;
+        };
+        if copy.starts_with(start) {
+            let _in_use = remove_left(&folder.join(copy));
+        }
+    }
+}
+
 /// Removes a folder and its possible files. If that fails, the next copy removes them.
 fn remove(path: &Path, folder: &File) {
     for name in [BACKUP, PROOF] {
