@@ -2,6 +2,7 @@
 //!
 //! They do not depend on the database, so these tests run once, on SQLite.
 
+mod alerts;
 mod book;
 mod client_programs;
 mod how_to;

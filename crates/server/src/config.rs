@@ -39,9 +39,9 @@ use serde::{Deserialize, Serialize};
 use store::{Clock, KeySource, OpenError, OpenOptions, Quotas};
 
 use self::{
-    audit::Audit, auth::Auth, backup::Backup, database::Database, first_user::FirstUser, grants::Grants,
-    keys::Keys, listen::Listen, log::Log, metrics::Metrics, online::Online, records::Records,
-    tenants::Tenants, webhooks::Webhooks,
+    audit::Audit, auth::Auth, backup::Backup, database::Database, first_user::FirstUser,
+    grants::Grants, keys::Keys, listen::Listen, log::Log, metrics::Metrics, online::Online,
+    records::Records, tenants::Tenants, webhooks::Webhooks,
 };
 pub(crate) use self::{
     limits::Limits,

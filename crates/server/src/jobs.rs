@@ -16,10 +16,6 @@ use std::time::Duration;
 use store::Store;
 use tracing::warn;
 
-pub(crate) use self::{
-    backups::{Backups, Retention},
-    job::{Handle, Status},
-};
 use self::{
     audit::AnchorAudit,
     backups::BackUp,
@@ -28,6 +24,10 @@ use self::{
     sweep::{Sweep, Swept},
     uses::{CountRecords, WriteUses},
     webhooks::{ReportGrants, SendEvents},
+};
+pub(crate) use self::{
+    backups::{Backups, Retention},
+    job::{Handle, Status},
 };
 use crate::{audit::Audit, error_text::error_chain, webhooks::Receivers};
 

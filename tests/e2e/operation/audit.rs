@@ -19,6 +19,7 @@ use crate::{
         master_keys::rotate,
         parts::{leave_out, rounds},
         provider::{MockProvider, Rules},
+        scrape::{Scrape, scraped},
     },
 };
 
@@ -417,7 +418,9 @@ fn a_full_disk_refuses_calls_or_leaves_a_gap(#[values("refuse", "go_on")] on_fai
     let setup = Setup::new()
         .with("AUDIT__FILE", &path.display().to_string())
         .with("AUDIT__ON_FAILURE", on_failure);
-    let app = setup.start();
+    let app = scraped(setup).start();
+    let is_failing = || Scrape::of(&app).value("latchkey_audit_failing", &[]) == 1.0;
+    assert!(!is_failing());
     let client = app.client();
     let key = client.save(&json!({"Provider": "et", "AccessToken": "CANARY"}));
     let filler = disk.join("filler");
@@ -428,17 +431,22 @@ fn a_full_disk_refuses_calls_or_leaves_a_gap(#[values("refuse", "go_on")] on_fai
         let told = client.post("SaveExternalTokens", &to_save("CANARY"));
         told.expect_error(503, "SoUnavailableException", "cannot write its audit log");
         client.request("GET", "/healthz", &[], b"").expect(200);
+        let refused = [("cause", "audit")];
+        assert!(Scrape::of(&app).value("latchkey_http_unavailable_total", &refused) >= 2.0);
+        assert!(is_failing());
         fs::remove_file(&filler).expect("removed");
         until("room", || get() == 200);
     } else {
         for _ in 0..200 {
             assert_eq!(get(), 200);
         }
+        assert!(is_failing());
         fs::remove_file(&filler).expect("removed");
         until("room", || fs::read_to_string(&path).expect("log").contains("audit.gap"));
     }
     app.logged(&["the audit log cannot be written"]);
     app.logged(&["the audit log is written again"]);
+    assert!(!is_failing());
     let setup = app.stop();
     let text = fs::read_to_string(&path).expect("the audit log");
     assert!(text.contains("\"action\":\"audit.gap\""), "{text}");

@@ -103,7 +103,7 @@ fn a_scrape_counts_what_the_server_did() {
     assert_eq!(scrape.value("latchkey_master_keys", &[]), 1.0);
     assert!((0.0..600.0).contains(&scrape.value("latchkey_master_key_age_seconds", &[])));
     assert!(scrape.value("latchkey_master_key_wraps", &[]) >= 5.0);
-    let job = [("job", "following the master keys")];
+    let job = [("task", "following the master keys")];
     assert_eq!(scrape.value("latchkey_job_failing", &job), 0.0);
     assert!(scrape.value("latchkey_job_last_success_timestamp_seconds", &job) > 1e9);
     let idle = scrape.value("latchkey_connections", &[("state", "idle")]);
@@ -309,7 +309,7 @@ fn no_label_names_a_caller() {
             let is_known = match label.as_str() {
                 "le" => value == "+Inf" || value.parse::<f64>().is_ok(),
                 "route" => routes.contains(value.as_str()),
-                "job" | "cause" => jobs.contains(&format!("`{value}`")),
+                "task" | "cause" => jobs.contains(&format!("`{value}`")),
                 label => known.get(label).is_some_and(|known| known.contains(&value.as_str())),
             };
             assert!(is_known, "{label}={value} in {sample:?}");

@@ -2,9 +2,14 @@
 //!
 //! Invariant: it is off by default.
 
+use std::ops::RangeInclusive;
+
+use anyhow::bail;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use super::{check_range, listen::Listen};
+use super::listen::Listen;
+
+const COUNT_SECONDS: RangeInclusive<u32> = 1..=3600;
 
 /// Metrics.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -18,7 +23,10 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub(super) fn check(&self) -> anyhow::Result<()> {
-        check_range("metrics.count_seconds", self.count_seconds, 1..=3600)
+        if !COUNT_SECONDS.contains(&self.count_seconds) {
+            bail!("metrics.count_seconds must be from 1 to 3600");
+        }
+        Ok(())
     }
 }
 

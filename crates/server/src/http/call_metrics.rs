@@ -58,6 +58,7 @@ fn count_unavailable(metrics: &Metrics, request: Option<&HttpRequest>) {
         "SR_GRANT_BUSY" => Unavailable::GrantBusy,
         "SR_GRANT_FAILING" => Unavailable::GrantFailing,
         "SR_GRANT_UNSAVED" => Unavailable::GrantUnsaved,
+        "SR_NOT_AUDITED" => Unavailable::Audit,
         _ => Unavailable::Other,
     });
     metrics.calls.unavailable(cause);

@@ -26,8 +26,9 @@ use crate::config::{Limits, Server};
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections that the system has accepted but that are not admitted yet, or that are about to be closed.
 const IN_PASSING: usize = 64;
-/// Files that are open regardless of clients: the log, those of the database, pipes of the runtime.
-const OTHER_FILES: usize = 64;
+/// Files that are open regardless of clients: the log, those of the database, pipes of the runtime, the connections of
+/// `metrics.listen`.
+const OTHER_FILES: usize = 96;
 /// Files that the thread of each core may have open: its poll, and a reader of the database with its log.
 const FILES_PER_CORE: usize = 8;
 /// The minimum number of connections. The process does not start if it can have only fewer.

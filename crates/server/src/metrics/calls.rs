@@ -35,12 +35,13 @@ pub(crate) enum Unavailable {
     GrantBusy,
     GrantFailing,
     GrantUnsaved,
+    Audit,
     Other,
 }
 
 impl Unavailable {
     /// All causes, in the order of their declaration.
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Overloaded,
         Self::Database,
         Self::DiskFull,
@@ -53,6 +54,7 @@ impl Unavailable {
         Self::GrantBusy,
         Self::GrantFailing,
         Self::GrantUnsaved,
+        Self::Audit,
         Self::Other,
     ];
 
@@ -71,6 +73,7 @@ impl Unavailable {
             Self::GrantBusy => "grant_busy",
             Self::GrantFailing => "grant_failing",
             Self::GrantUnsaved => "grant_unsaved",
+            Self::Audit => "audit",
             Self::Other => "other",
         }
     }

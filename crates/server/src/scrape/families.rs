@@ -221,14 +221,19 @@ impl Watched {
         let failing = "Whether the last run of a background job failed.";
         text.family(Gauge, "latchkey_job_failing", failing);
         for (job, status) in &jobs {
-            text.count(&[("job", job)], u64::from(status.failing_since.is_some()));
+            text.count(&[("task", job)], u64::from(status.failing_since.is_some()));
         }
         let success = "Time at which a background job last did its work.";
         text.family(Gauge, "latchkey_job_last_success_timestamp_seconds", success);
         for (job, status) in &jobs {
             if let Some(time) = status.last_success {
-                text.value(&[("job", job)], seconds(time));
+                text.value(&[("task", job)], seconds(time));
             }
+        }
+        let audit = "Whether the audit log cannot be written. Absent without an audit log.";
+        text.family(Gauge, "latchkey_audit_failing", audit);
+        if self.audit.is_on() {
+            text.count(&[], u64::from(self.audit.is_failing()));
         }
         let lost = "Lines of the log that standard error did not take.";
         text.family(Counter, "latchkey_log_lines_dropped_total", lost)
