@@ -68,7 +68,7 @@ fn a_server_backs_up_its_database() {
     let line = app.logged(&["backed up the database, and proved the backup", "records=1"]);
     assert!(line.contains("bytes="), "{line}");
     let setup = app.stop();
-    let app = setup.with("METRICS__LISTEN", "127.0.0.1:0").start();
+    let app = setup.clone().with("METRICS__LISTEN", "127.0.0.1:0").start();
     app.logged(&["backups are made", "last=20"]);
     let scrape = Scrape::of(&app);
     let bytes = fs::metadata(&backup).expect("a file").len();
