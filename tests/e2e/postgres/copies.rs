@@ -407,7 +407,7 @@ fn mistakes_are_reported() {
     let url = bench.url();
     let refused = |from: &str, to: &str, said: &str| {
         let refusal = bench.copy(from, to).expect_err(said);
-        assert!(refusal.starts_with("latchkey: ") && refusal.contains(said), "{refusal}");
+        assert!(refusal.starts_with("{\"error\":") && refusal.contains(said), "{refusal}");
         assert!(!refusal.contains("CANARY"), "{refusal}");
     };
     refused("sqlite:nowhere.db", &url, "there is no database at nowhere.db");
