@@ -87,7 +87,7 @@ fn a_full_disk_refuses_saves_and_loses_nothing() {
 #[test]
 fn a_read_only_disk_refuses_the_start_and_nothing_is_lost() {
     let setup = Setup::new();
-    let Some(disk) = SmallDisk::mount("a read-only disk", &setup.data(), "1m") else { return };
+    let Some(disk) = SmallDisk::mount("a read-only disk", &setup.data(), "2m") else { return };
     let app = setup.start();
     let key = app.client().save(&carrier("CANARY-before"));
 
@@ -108,7 +108,7 @@ fn a_read_only_disk_refuses_the_start_and_nothing_is_lost() {
 #[test]
 fn a_server_starts_on_a_full_disk() {
     let setup = Setup::new();
-    let Some(_disk) = SmallDisk::mount("a start on a full disk", &setup.data(), "1m") else {
+    let Some(_disk) = SmallDisk::mount("a start on a full disk", &setup.data(), "2m") else {
         return;
     };
     let ballast = setup.data().join("ballast");
@@ -123,7 +123,7 @@ fn a_server_starts_on_a_full_disk() {
         } else {
             app.stop()
         };
-        fs::write(&ballast, vec![0; 2_000_000]).expect_err("the disk is full");
+        fs::write(&ballast, vec![0; 3_000_000]).expect_err("the disk is full");
 
         let app = setup.start();
         let client = app.client();
@@ -151,7 +151,7 @@ fn a_server_starts_on_a_full_disk() {
 #[test]
 fn a_start_that_must_write_is_refused_on_a_full_disk() {
     let setup = Setup::new();
-    let Some(_disk) = SmallDisk::mount("a migration on a full disk", &setup.data(), "1m") else {
+    let Some(_disk) = SmallDisk::mount("a migration on a full disk", &setup.data(), "2m") else {
         return;
     };
     let app = setup.start();
@@ -162,7 +162,7 @@ fn a_start_that_must_write_is_refused_on_a_full_disk() {
         .database()
         .sql(&format!("DELETE FROM __diesel_schema_migrations WHERE version = '{latest}'"));
     let ballast = setup.data().join("ballast");
-    fs::write(&ballast, vec![0; 2_000_000]).expect_err("the disk is full");
+    fs::write(&ballast, vec![0; 3_000_000]).expect_err("the disk is full");
     let refusal = setup.refusal();
     assert!(refusal.contains("make room on its disk"), "{refusal}");
     fs::remove_file(&ballast).expect("make room");
@@ -175,12 +175,12 @@ fn a_start_that_must_write_is_refused_on_a_full_disk() {
 #[test]
 fn a_disk_that_is_full_at_the_start_is_reported_and_the_start_can_be_retried() {
     let setup = Setup::new();
-    let Some(_disk) = SmallDisk::mount("a full disk at the first start", &setup.data(), "1m")
+    let Some(_disk) = SmallDisk::mount("a full disk at the first start", &setup.data(), "2m")
     else {
         return;
     };
     let ballast = setup.data().join("ballast");
-    fs::write(&ballast, vec![0; 2_000_000]).expect_err("the disk is full");
+    fs::write(&ballast, vec![0; 3_000_000]).expect_err("the disk is full");
     let refusal = setup.refusal();
     assert!(refusal.contains("make room on its disk"), "{refusal}");
     fs::remove_file(&ballast).expect("make room");
