@@ -10,6 +10,7 @@ mod audited;
 mod backup;
 mod confirm;
 mod copy;
+mod credential;
 mod grants;
 mod healthcheck;
 mod import;

@@ -21,7 +21,7 @@ use store::{Counter, Store, StoreError};
 use tracing::{info, warn};
 
 use crate::{
-    audit::{Action, Audit, Details, Event, Outcome},
+    audit::{Audit, Details, Event},
     callers::{
         authenticate::Authenticator, issuer::Issuer, logins::Logins, proxy_trust::ProxyTrust,
         renewals::Renewals,
@@ -211,11 +211,7 @@ async fn serve(
     }
     let counting_providers = Arc::clone(&providers);
     let grants = Grants::new(config, store.clone(), providers, audit.clone(), Arc::clone(&metrics));
-    let event = Event {
-        action: Action::change("server.start"),
-        outcome: Outcome::Success,
-        details: Details::default(),
-    };
+    let event = Event::done("server.start", Details::default());
     audit.record(event).await?;
     let seen = Seen { base_time_zone, scheme, sends_hsts };
     let app = app(config, store, callers, seen, &grants, &metrics);
@@ -254,11 +250,7 @@ async fn serve(
 
 /// Records the stop, and anchors the last line of the audit log.
 async fn end_audit(audit: &Audit, store: &Store) {
-    let event = Event {
-        action: Action::change("server.stop"),
-        outcome: Outcome::Success,
-        details: Details::default(),
-    };
+    let event = Event::done("server.stop", Details::default());
     if let Err(error) = audit.record(event).await {
         warn!(%error, "the stop of the server is missing in the audit log");
     }

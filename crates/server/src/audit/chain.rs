@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use store::{AuditAnchor, AuditKey};
 
 use super::{
-    Action, Details, Event, Outcome,
+    Details, Event,
     file::Tail,
     line::{self, Link, encode_mac, write_mac, write_members},
 };
@@ -88,11 +88,7 @@ impl Chain {
             previous: encode_mac(&self.mac),
             key: self.key.kek_id().to_owned(),
         };
-        let event = Event {
-            action: Action::change(name),
-            outcome: Outcome::Success,
-            details: Details::default(),
-        };
+        let event = Event::done(name, Details::default());
         self.line(buffer, &event, Some(&link));
         self.next = Next::Event;
     }

@@ -107,6 +107,11 @@ pub(crate) struct Event {
 }
 
 impl Event {
+    /// A change that the server made.
+    pub(crate) fn done(action: &'static str, details: Details) -> Self {
+        Self { action: Action::change(action), outcome: Outcome::Success, details }
+    }
+
     /// Returns whether the event must be on the disk before the answer: something may have changed.
     pub(super) fn needs_disk(&self) -> bool {
         let may_have_changed = !matches!(self.outcome, Outcome::Denied | Outcome::Refused);

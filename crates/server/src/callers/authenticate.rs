@@ -146,8 +146,10 @@ impl Authenticator {
         if let Some(application) = &application {
             Span::current().record("application.name", application.name.as_str());
         }
-        let name = application.as_ref().map(|application| application.name.to_string());
-        audit::note(|details| details.application = name);
+        audit::note(|details| {
+            let application = application.as_ref();
+            details.application = application.map(|application| application.name.to_string());
+        });
         Ok(Caller { application, ..caller })
     }
 

@@ -5,6 +5,7 @@
 //! only the second one, because the keys of the log are not usable before.
 
 use anyhow::Context as _;
+use model::{CredentialId, RecordId};
 use rustix::process::getuid;
 use store::Store;
 use tracing::warn;
@@ -59,7 +60,11 @@ impl Command {
                 TicketCommand::Issue { login, tenant, .. } => {
                     Change::on("ticket.issue", login, tenant.name())
                 }
-                TicketCommand::Revoke { id } => Change::on("ticket.revoke", id, None),
+                TicketCommand::Revoke { id } => {
+                    // Another text may be the ticket.
+                    let id = CredentialId::parse(id).ok().map(|id| id.to_string());
+                    Some(Change { subject: id, ..Change::of("ticket.revoke")? })
+                }
                 TicketCommand::List { .. } => None,
             },
             Self::App { command, .. } => match command {
@@ -96,7 +101,11 @@ impl Command {
             Self::Grants { command, .. } => match command {
                 GrantsCommand::Pause => Change::of("grants.pause"),
                 GrantsCommand::Resume => Change::of("grants.resume"),
-                GrantsCommand::Retry(record) => Change::on("grants.retry", &record.id, None),
+                GrantsCommand::Retry(record) => {
+                    // Another text may be the key of the record.
+                    let id = RecordId::parse(record.id.trim()).map(|id| id.text());
+                    Some(Change { subject: id, ..Change::of("grants.retry")? })
+                }
                 GrantsCommand::List(_) | GrantsCommand::Show(_) => None,
             },
             Self::Backup { file, .. } => {
@@ -131,7 +140,7 @@ impl Change {
     fn on(action: &'static str, subject: &str, tenant: Option<&str>) -> Option<Self> {
         let change = Self::of(action)?;
         Some(Self {
-            subject: Some(subject.to_owned()),
+            subject: (!subject.is_empty()).then(|| subject.to_owned()),
             tenant: tenant.map(str::to_owned),
             ..change
         })

@@ -119,8 +119,9 @@ impl RevokeArguments {
     pub(super) fn subject(&self) -> String {
         let Filter { owner, provider, unused, .. } = &self.filter;
         let unused = unused.map(|days| days.to_string());
-        let parts =
-            [("id", &self.id), ("owner", owner), ("provider", provider), ("unused", &unused)];
+        // A key that was given instead of an id is a secret.
+        let id = self.id.as_deref().and_then(RecordId::parse).map(|id| id.text());
+        let parts = [("id", &id), ("owner", owner), ("provider", provider), ("unused", &unused)];
         let given = parts.iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
         given.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
     }
@@ -225,8 +226,11 @@ fn list(config: &Config, output: Output, wanted: &ListArguments) -> anyhow::Resu
     Ok(())
 }
 
-/// The position after a record.
-async fn position(
+/// Returns the position in a list after a record.
+///
+/// # Errors
+/// The tenant has no such record.
+pub(super) async fn position(
     store: &Store,
     tenant: &TenantId,
     after: Option<&str>,
@@ -237,7 +241,7 @@ async fn position(
     Ok(Some(Position { owner: record.owner.to_string(), record: record.id.as_i64() }))
 }
 
-fn no_record(id: &str, tenant: &TenantId) -> String {
+pub(super) fn no_record(id: &str, tenant: &TenantId) -> String {
     format!("there is no record {} of tenant {tenant}", id.escape_debug())
 }
 
@@ -261,10 +265,10 @@ fn revoke_one(
     if was_living {
         info!(record.id = record.text(), tenant.id = tenant.as_str(), "revoked a record");
     }
-    told(output, &tenant, u64::from(was_living))
+    answer(output, &tenant, u64::from(was_living))
 }
 
-fn told(output: Output, tenant: &TenantId, revoked: u64) -> anyhow::Result<()> {
+fn answer(output: Output, tenant: &TenantId, revoked: u64) -> anyhow::Result<()> {
     let plain = format!("revoked {} of tenant {tenant}", counted(revoked, "record"));
     output.made(&plain, &Revoked { tenant: tenant.to_string(), revoked })
 }
@@ -281,7 +285,7 @@ fn revoke(config: &Config, output: Output, arguments: &RevokeArguments) -> anyho
         }
         revoke_all(store, listing).await
     })?;
-    told(output, &tenant, revoked)
+    answer(output, &tenant, revoked)
 }
 
 /// Counts the records of a query.

@@ -4,14 +4,15 @@
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use model::{CredentialId, CredentialKind, IssuedCredential, Login, TenantId};
-use serde::Serialize;
+use model::{CredentialId, CredentialKind, Login, TenantId};
 use store::{Store, StoreError};
 use tracing::info;
 
 use super::{
-    arguments, open,
-    output::{Output, Progress, counted, moment, refusal},
+    arguments,
+    credential::Row,
+    open,
+    output::{Output, Progress, counted, refusal},
 };
 use crate::config::Config;
 
@@ -65,34 +66,10 @@ impl RevokeArguments {
     /// Names the sessions for the audit log.
     pub(super) fn subject(&self) -> String {
         let of_user = || self.users.user.as_ref().map(|login| format!("user {login}"));
-        self.id.clone().or_else(of_user).unwrap_or_else(|| "all".to_owned())
-    }
-}
-
-#[derive(Serialize)]
-struct Row {
-    id: String,
-    tenant: String,
-    login: String,
-    created: String,
-    expires: String,
-}
-
-impl Row {
-    fn of(session: &IssuedCredential) -> Self {
-        Self {
-            id: session.id.to_string(),
-            tenant: session.tenant.to_string(),
-            login: session.login.to_string(),
-            created: moment(session.created),
-            expires: moment(session.expires),
-        }
-    }
-
-    fn cells(&self) -> Vec<String> {
-        [&self.id, &self.tenant, &self.login, &self.created, &self.expires]
-            .map(String::clone)
-            .to_vec()
+        // Another text may be a secret.
+        let id = self.id.as_deref().and_then(|id| CredentialId::parse(id).ok());
+        let id = id.map(|id| id.to_string());
+        id.or_else(of_user).unwrap_or_else(|| if self.all { "all" } else { "" }.to_owned())
     }
 }
 
@@ -112,7 +89,7 @@ pub(crate) fn run(config: &Config, output: Output, command: &SessionCommand) -> 
                 Ok(store.credentials(CredentialKind::Session, tenant, login, i64::MAX).await?)
             })?;
             let rows: Vec<Row> = sessions.iter().map(Row::of).collect();
-            output.rows(&["ID", "TENANT", "LOGIN", "CREATED", "EXPIRES"], &rows, Row::cells)
+            output.rows(&Row::HEAD, &rows, Row::cells)
         }
         SessionCommand::Revoke(RevokeArguments { id: Some(text), .. }) => {
             let id = CredentialId::parse(text).context(

@@ -6,14 +6,15 @@ use anyhow::Context as _;
 use auth::{Lifetime, Presented};
 use clap::Subcommand;
 use jiff::Timestamp;
-use model::{CredentialId, CredentialKind, IssuedCredential};
+use model::{CredentialId, CredentialKind};
 use serde::Serialize;
 use tracing::info;
 
 use super::{
     arguments::{self, TenantArgument},
+    credential::Row,
     open,
-    output::{Output, moment, refusal},
+    output::{Output, refusal},
 };
 use crate::config::{Config, tenants::Tenants};
 
@@ -46,37 +47,10 @@ pub(crate) enum TicketCommand {
 }
 
 #[derive(Serialize)]
-struct Row {
-    id: String,
-    tenant: String,
-    login: String,
-    created: String,
-    expires: String,
-}
-
-#[derive(Serialize)]
 struct Issued<'a> {
     ticket: &'a str,
     #[serde(flatten)]
     row: Row,
-}
-
-impl Row {
-    fn of(ticket: &IssuedCredential) -> Self {
-        Self {
-            id: ticket.id.to_string(),
-            tenant: ticket.tenant.to_string(),
-            login: ticket.login.to_string(),
-            created: moment(ticket.created),
-            expires: moment(ticket.expires),
-        }
-    }
-
-    fn cells(&self) -> Vec<String> {
-        [&self.id, &self.tenant, &self.login, &self.created, &self.expires]
-            .map(String::clone)
-            .to_vec()
-    }
 }
 
 pub(crate) fn run(config: &Config, output: Output, command: &TicketCommand) -> anyhow::Result<()> {
@@ -113,7 +87,7 @@ pub(crate) fn run(config: &Config, output: Output, command: &TicketCommand) -> a
                 Ok(store.credentials(CredentialKind::Ticket, tenant, login, i64::MAX).await?)
             })?;
             let rows: Vec<Row> = tickets.iter().map(Row::of).collect();
-            output.rows(&["ID", "TENANT", "LOGIN", "CREATED", "EXPIRES"], &rows, Row::cells)
+            output.rows(&Row::HEAD, &rows, Row::cells)
         }
         TicketCommand::Revoke { id: text } => {
             let id = CredentialId::parse(text)

@@ -9,7 +9,7 @@ use tracing::{error, info};
 
 use super::job::{Job, Outcome};
 use crate::{
-    audit::{self, Action, Audit, Details, Event},
+    audit::{Audit, Details, Event},
     error_text::error_chain,
 };
 
@@ -60,12 +60,7 @@ impl FollowKeys {
             Ok(rotation) => {
                 info!(kek.id = rotation.id, "the master key wrapped often enough: rotating it");
                 let details = Details { subject: Some(rotation.id), ..Details::default() };
-                let action = Action::change("key.rotate");
-                self.audit.record_later(Event {
-                    action,
-                    outcome: audit::Outcome::Success,
-                    details,
-                });
+                self.audit.record_later(Event::done("key.rotate", details));
             }
             Err(error) => {
                 self.failed_rotation = Some(Instant::now());

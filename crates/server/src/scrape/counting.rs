@@ -1,7 +1,7 @@
 //! The counts of the database, which scrapes share.
 //!
-//! Invariant: however many scrapes there are, the database is counted at most once in a configured time, and for at
-//! most a part of the time: after a count that took long, the next one waits longer.
+//! Invariant: any number of scrapes shares one count. Between two counts there is at least the configured time, and at
+//! least `REST` times the time that the last count took.
 
 use std::{
     collections::BTreeMap,

@@ -1,6 +1,6 @@
 //! The keys and anchors of the audit log.
 //!
-//! Invariant: the audit key of every master key that was active here can be had, even after the key's retirement.
+//! Invariant: the audit key of every master key that was active here can be read, even after the key's retirement.
 
 use crate::{
     Store, StoreError,

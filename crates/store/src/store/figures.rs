@@ -1,6 +1,6 @@
-//! The figures of a store, for those who watch it.
+//! The figures of a store, for metrics.
 //!
-//! Invariant: `figures` asks no database. `counts` asks it once, by statements that read indexes alone.
+//! Invariant: `figures` does not read the database. `counts` reads it by statements that read indexes alone.
 
 use std::fs;
 

@@ -8,13 +8,14 @@ use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use model::{CauseKind, TenantId};
 use serde::Serialize;
-use store::{Listing, Position, RecordInfo, Store};
+use store::{Listing, RecordInfo, Store};
 use tracing::info;
 
 use super::super::{
     arguments::{TenantArgument, record_id},
     open,
     output::{Output, Progress, counted, moment},
+    records::{no_record, position},
 };
 use crate::{
     config::Config,
@@ -199,10 +200,6 @@ impl Found {
     }
 }
 
-fn no_record(id: &str, tenant: &TenantId) -> String {
-    format!("there is no record {} of tenant {tenant}", id.escape_debug())
-}
-
 /// Lists grants of a tenant. Says on standard error which are left out, and how to list them.
 pub(super) fn list(config: &Config, output: Output, wanted: &ListArguments) -> anyhow::Result<()> {
     let (tenant, providers) = (wanted.tenant.read(config)?, Providers::new(config)?);
@@ -257,18 +254,6 @@ pub(super) fn list(config: &Config, output: Output, wanted: &ListArguments) -> a
         let _ = writeln!(io::stderr(), "there are more: continue with --after {}", last.id);
     }
     Ok(())
-}
-
-/// The position after a record.
-async fn position(
-    store: &Store,
-    tenant: &TenantId,
-    after: Option<&str>,
-) -> anyhow::Result<Option<Position>> {
-    let Some(after) = after else { return Ok(None) };
-    let record = store.record(tenant.clone(), record_id(after)?).await?;
-    let record = record.with_context(|| no_record(after, tenant))?;
-    Ok(Some(Position { owner: record.owner.to_string(), record: record.id.as_i64() }))
 }
 
 pub(super) fn show(config: &Config, output: Output, wanted: &OneRecord) -> anyhow::Result<()> {
